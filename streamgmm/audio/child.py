@@ -1,0 +1,179 @@
+"""A child process whose output is read with time limits and which can be ended at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from streamgmm.errors import SystemResourceError
+
+STDERR_TAIL_BYTES = 64 * 1024
+MAX_LINE_BYTES = 1024 * 1024
+PIPE_BYTES = 1024 * 1024  # 16 s of mono float32 at 16 kHz: bursts and pauses are absorbed here
+READ_BYTES = 64 * 1024
+MAX_WORDS = 200
+KILL_TIMEOUT_S = 0.05
+EXIT_TIMEOUT_S = 1.0
+
+
+class Child:
+    """Runs `command`; one thread reads, any thread may close.
+
+    Stdin of the command is a pipe that is never written: it ends when this process ends, however it
+    ends. Stderr is drained while reading and kept as a tail. Waits with `select` on pipes: POSIX only.
+
+    Raises:
+        SystemResourceError: the process cannot be started.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._received = bytearray()
+        self._stderr_tail = bytearray()
+        self._reading = threading.Lock()
+        self._closing = threading.Lock()
+        self._is_closed = False
+        try:
+            self._start(command)
+        except OSError as error:
+            raise SystemResourceError(f"cannot start a process: {error.strerror}", where=command[0]) from error
+
+    def _start(self, command: Sequence[str]) -> None:
+        with contextlib.ExitStack() as resources:
+            self._selector = resources.enter_context(selectors.DefaultSelector())
+            wake, self._waker = (resources.enter_context(end) for end in socket.socketpair())
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            )
+            stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
+            if stdin is None or stdout is None or stderr is None:  # never, for pipes were asked for
+                raise OSError("no pipes")
+            for pipe in (stdin, stdout, stderr):
+                resources.enter_context(pipe)
+            _enlarge_pipe(stdout.fileno())
+            self._stdout_fd, self._stderr_fd = stdout.fileno(), stderr.fileno()
+            self._selector.register(wake, selectors.EVENT_READ)
+            self._selector.register(stdout, selectors.EVENT_READ, self._take_output)
+            self._selector.register(stderr, selectors.EVENT_READ, self._take_stderr)
+            self._resources = resources.pop_all()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the child."""
+        return self._process.pid
+
+    @property
+    def stderr_tail(self) -> bytes:
+        """The end of what the child wrote to stderr, at most `STDERR_TAIL_BYTES`."""
+        return bytes(self._stderr_tail)
+
+    def read_line(self, timeout_s: float) -> bytes | None:
+        """The next line with its newline; None once closed.
+
+        Raises:
+            TimeoutError: nothing came for `timeout_s` and the line is not complete.
+            EOFError: the child ended before, or the line is longer than `MAX_LINE_BYTES`.
+        """
+        return self._read(lambda: self._received.find(b"\n") + 1, MAX_LINE_BYTES, timeout_s)
+
+    def read_exactly(self, n_bytes: int, timeout_s: float) -> bytes | None:
+        """The next `n_bytes` bytes, however the child cuts them; None once closed.
+
+        Raises:
+            TimeoutError: nothing came for `timeout_s` and they are not complete.
+            EOFError: the child ended before; an incomplete rest is discarded.
+        """
+        return self._read(lambda: n_bytes if len(self._received) >= n_bytes else 0, n_bytes, timeout_s)
+
+    def describe_end(self) -> str:
+        """Why the child ended: the signal, or its last line on stderr, or its exit status; waits for it a moment."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(EXIT_TIMEOUT_S)
+        exit_code = self._process.returncode
+        if exit_code is None:
+            return "output closed"
+        if exit_code < 0:
+            return f"killed by {_signal_name(-exit_code)}"
+        return self._last_words() or f"exit status {exit_code}"
+
+    def close(self) -> None:
+        """Kill the child and free everything within 0.1 s; may be called from any thread, and again."""
+        with self._closing:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._process.kill()
+            self._waker.send(b"\0")
+            # The kernel may hold a process in a driver call for longer; `subprocess` reaps it later then.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(KILL_TIMEOUT_S)
+            # A reader leaves at once, and only then may its descriptors be closed and used again.
+            with self._reading:
+                self._resources.close()
+
+    def _read(self, n_complete_bytes: Callable[[], int], max_bytes: int, timeout_s: float) -> bytes | None:
+        with self._reading:
+            while not self._is_closed:
+                if n_bytes := n_complete_bytes():
+                    taken = bytes(self._received[:n_bytes])
+                    del self._received[:n_bytes]
+                    return taken
+                if len(self._received) > max_bytes:
+                    raise EOFError
+                self._wait_for_output(timeout_s)
+            return None
+
+    def _wait_for_output(self, timeout_s: float) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        n_before_bytes = len(self._received)
+        while len(self._received) == n_before_bytes and not self._is_closed:
+            # Look once even when it is late: this whole process may have been stopped and continued.
+            remaining_s = deadline_s - time.monotonic()
+            for key, _ in self._selector.select(max(0.0, remaining_s)):
+                if key.data is not None:
+                    key.data()
+            if remaining_s <= 0.0 and len(self._received) == n_before_bytes and not self._is_closed:
+                raise TimeoutError
+
+    def _take_output(self) -> None:
+        received = os.read(self._stdout_fd, READ_BYTES)
+        if not received and not self._is_closed:  # `close` ends the output too, but that is no failure
+            raise EOFError
+        self._received += received
+
+    def _take_stderr(self) -> None:
+        received = os.read(self._stderr_fd, READ_BYTES)
+        if not received:  # or select would report it for ever
+            self._selector.unregister(self._stderr_fd)
+        self._stderr_tail += received
+        del self._stderr_tail[:-STDERR_TAIL_BYTES]
+
+    def _last_words(self) -> str:
+        with self._reading:
+            if not self._is_closed and self._stderr_fd in self._selector.get_map():
+                self._take_stderr()
+        lines = self.stderr_tail.decode(errors="replace").split("\n")
+        return next((line.strip()[:MAX_WORDS] for line in reversed(lines) if line.strip()), "")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _enlarge_pipe(fd: int) -> None:
+    if sys.platform == "linux":
+        import fcntl
+
+        # Refused where the user's pipes hold too much already: the usual 64 KiB do as well, only for less time.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

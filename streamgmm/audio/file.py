@@ -1,0 +1,110 @@
+"""A recording played into the pipeline."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from streamgmm import units
+from streamgmm.audio.channels import Channel
+from streamgmm.audio.reading import open_recording
+from streamgmm.audio.resample import Resampler
+from streamgmm.audio.source import Block
+
+_logger = logging.getLogger(__name__)
+
+
+class RecordingFile:
+    """A recording of any length, as fast as it is read or at a multiple of real time.
+
+    Args:
+        path: the file, or a symbolic link to it.
+        channel: which channel, or the mean.
+        pace: how many times faster than real time; 0 is as fast as possible.
+        clock: monotonic time in seconds.
+        wait: waits for the event, at most for so many seconds; True if it is set.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        channel: Channel = "mean",
+        pace: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+    ) -> None:
+        self.name = f"file:{Path(path).name}"
+        self.is_live = pace > 0
+        self._path = path
+        self._channel: Channel = channel
+        self._pace = pace
+        self._clock = clock
+        self._wait = wait
+        self._n_delivered = 0
+        self._is_at_end = False
+        self._closed = threading.Event()
+        self._decoding = threading.Lock()
+        self._resources = ExitStack()
+
+    def open(self, sample_rate_hz: int) -> None:
+        """Start delivering at `sample_rate_hz`.
+
+        Raises:
+            RecordingError: the file is missing or unusable.
+        """
+        self._reader = open_recording(self._path, channel=self._channel, follow_symlinks=True)
+        self._resources.enter_context(self._reader)
+        self._sample_rate_hz = sample_rate_hz
+        self._resampler = Resampler(self._reader.sample_rate_hz, sample_rate_hz)
+        self._start_s = self._clock()
+
+    def read(self) -> Block | None:
+        """The next block, once it is due; None at the end, or soon after `close`.
+
+        Raises:
+            RecordingError: nothing in the file can be decoded.
+        """
+        with self._decoding:
+            block = self._next_block()
+            if block is None:
+                self._resources.close()
+        # Outside the lock: `close` must find it free while this waits.
+        if block is None or self._is_closed_before_due(len(block.samples)):
+            return None
+        return block
+
+    def close(self) -> None:
+        """Stop; wakes a `read` that waits in another thread."""
+        self._closed.set()
+        # A reader that is at work closes the file itself at its next read.
+        if self._decoding.acquire(blocking=False):
+            self._resources.close()
+            self._decoding.release()
+
+    def _next_block(self) -> Block | None:
+        while not self._is_at_end and not self._closed.is_set():
+            samples = self._reader.read()
+            self._is_at_end = not samples.size
+            resampled = self._resampler.push(samples, last=self._is_at_end)
+            if self._is_at_end:
+                self._log_warnings()
+            if resampled.size:
+                return Block(resampled)
+        return None
+
+    def _is_closed_before_due(self, n_samples: int) -> bool:
+        """Wait until the last of these samples would have been recorded, or the source is closed."""
+        if not self._pace:
+            return self._closed.is_set()
+        self._n_delivered += n_samples
+        due_s = self._start_s + units.samples_to_seconds(self._n_delivered, self._sample_rate_hz) / self._pace
+        return self._wait(self._closed, min(max(0.0, due_s - self._clock()), threading.TIMEOUT_MAX))
+
+    def _log_warnings(self) -> None:
+        for warning in self._reader.warnings:
+            _logger.warning("%r: %s", str(self._path), warning)

@@ -1,0 +1,292 @@
+"""The microphone as a source: a capture child that can be killed, and what its blocks mean."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from streamgmm import units
+from streamgmm.audio import capture_child
+from streamgmm.audio.capture_child import BLOCK_HEADER, SAMPLE_BYTES
+from streamgmm.audio.channels import Channel, has_channel, to_mono
+from streamgmm.audio.child import Child
+from streamgmm.audio.resample import Resampler
+from streamgmm.audio.source import Block
+from streamgmm.errors import DeviceError
+
+# By path and without the working directory on the module path: no package is imported, and no stray file.
+CAPTURE_COMMAND = (sys.executable, "-P", str(Path(capture_child.__file__).resolve()))
+
+OPEN_TIMEOUT_S = 10.0
+FIRST_BLOCK_TIMEOUT_S = 5.0
+STALL_TIMEOUT_S = 3.0
+MAX_BLOCK_BYTES = 16 * 1024 * 1024
+
+Reason = Literal[
+    "no_library", "not_found", "ambiguous", "no_channel", "refused",
+    "open_timeout", "no_first_block", "stalled", "child_exit", "protocol",
+]  # fmt: skip
+
+
+class CaptureError(DeviceError):
+    """The microphone cannot be opened, or is lost.
+
+    Args:
+        reason: one word for counters and logs.
+        what: what was wrong, in one line.
+        where: the name of the source.
+        hint: what to do about it.
+    """
+
+    def __init__(self, reason: Reason, what: str, *, where: str = "", hint: str = "") -> None:
+        self.reason = reason
+        super().__init__(what, where=where, hint=hint)
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """One input device of this machine.
+
+    Attributes:
+        index: number that PortAudio gives it; may change when devices come and go.
+        name: its name there.
+        host_api: the system that it belongs to, e.g. ALSA.
+        max_channels: channels that it claims; 32 and more are aliases of a sound server.
+        default_rate_hz: the rate that it prefers.
+        is_default: whether it is opened when none is named.
+    """
+
+    index: int
+    name: str
+    host_api: str
+    max_channels: int
+    default_rate_hz: int
+    is_default: bool
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
+    """What the device was opened as.
+
+    Attributes:
+        device: its full name.
+        sample_rate_hz: its rate; where it differs from the model's, blocks are resampled.
+        n_channels: channels that are recorded.
+    """
+
+    device: str
+    sample_rate_hz: Annotated[int, Meta(ge=1000, le=384000)]
+    n_channels: Annotated[int, Meta(ge=1, le=1024)]
+
+
+class _Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    reason: Reason
+    error: str
+    hint: str = ""
+
+
+class _Devices(msgspec.Struct, frozen=True, kw_only=True, tag="devices"):
+    devices: list[Device]
+
+
+_answers: msgspec.json.Decoder[Opened | _Failed | _Devices] = msgspec.json.Decoder(Opened | _Failed | _Devices)
+
+
+class _BlockHeader(NamedTuple):
+    read_ns: int
+    n_frames: int
+    n_pending_frames: int
+    has_overflowed: bool
+
+
+class Microphone:
+    """A live `Source` over one input device.
+
+    A failed microphone stays failed: to heal, close it and open a fresh one.
+
+    Args:
+        device: part of the device's name in any case, its index, or None for the default device.
+        channel: one channel (from 0), or the mean of all.
+        command: program that speaks the protocol of `capture_child`; gets the request as last argument.
+        open_timeout_s: how long the child may take to open the device.
+        first_block_timeout_s: how long the first block may take after that.
+        stall_timeout_s: how long any later block may take.
+    """
+
+    is_live = True
+
+    def __init__(
+        self,
+        device: str | int | None = None,
+        channel: Channel = "mean",
+        *,
+        command: Sequence[str] = CAPTURE_COMMAND,
+        open_timeout_s: float = OPEN_TIMEOUT_S,
+        first_block_timeout_s: float = FIRST_BLOCK_TIMEOUT_S,
+        stall_timeout_s: float = STALL_TIMEOUT_S,
+    ) -> None:
+        self.name = "mic" if device is None else f"mic:{device}"
+        self.opened: Opened | None = None
+        self._device = device
+        self._channel: Channel = channel
+        self._command = tuple(command)
+        self._open_timeout_s = open_timeout_s
+        self._first_block_timeout_s = first_block_timeout_s
+        self._stall_timeout_s = stall_timeout_s
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._child: Child | None = None
+        self._converter: _Converter | None = None
+
+    def open(self, sample_rate_hz: int) -> None:
+        """Start the capture child and wait until it has opened the device.
+
+        Raises:
+            CaptureError: no PortAudio, no such device, refused, or no answer in time.
+            SystemResourceError: the child cannot be started.
+        """
+        request = {"device": self._device, "channel": self._channel, "sample_rate_hz": sample_rate_hz}
+        with self._lock:  # or a `close` from elsewhere could miss the child
+            if self._is_closed:
+                return
+            self._child = Child([*self._command, json.dumps(request)])
+        with _explained(self._child, self.name, "open_timeout", self._open_timeout_s):
+            answer = _read_answer(self._child, self._open_timeout_s)
+            if answer is None:
+                return
+            if not isinstance(answer, Opened):
+                raise CaptureError("protocol", "the capture process did not open a device")
+            self.opened = answer
+            self._converter = _Converter(answer, self._channel, sample_rate_hz)
+
+    def read(self) -> Block | None:
+        """Wait for the next block; None soon after `close`.
+
+        An overflow gives a block whose `lost_samples` is an estimate (see `_Converter`).
+
+        Raises:
+            CaptureError: the device failed, the child died, or nothing came in time.
+        """
+        while (child := self._child) is not None and (converter := self._converter) is not None:
+            is_first = converter.previous is None
+            timeout_s = self._first_block_timeout_s if is_first else self._stall_timeout_s
+            with _explained(child, self.name, "no_first_block" if is_first else "stalled", timeout_s):
+                packet = _read_packet(child, converter.frame_bytes, timeout_s)
+                if packet is None:
+                    return None
+                block = converter.convert(*packet)
+                if len(block.samples) or block.gap_reason:
+                    return block
+        return None
+
+    def close(self) -> None:
+        """Kill the child and wait for its end, within 0.1 s whatever state the sound server is in."""
+        with self._lock:
+            self._is_closed = True
+        if self._child is not None:
+            self._child.close()
+
+
+def list_devices(timeout_s: float = OPEN_TIMEOUT_S, *, command: Sequence[str] = CAPTURE_COMMAND) -> list[Device]:
+    """The input devices of this machine, asked for in a process of its own.
+
+    Raises:
+        CaptureError: no PortAudio, or no answer within `timeout_s`.
+        SystemResourceError: the process cannot be started.
+    """
+    child = Child([*command, json.dumps({"list": True})])
+    with contextlib.closing(child), _explained(child, "devices", "open_timeout", timeout_s):
+        answer = _read_answer(child, timeout_s)
+        if not isinstance(answer, _Devices):
+            raise CaptureError("protocol", "the capture process did not list devices")
+        return answer.devices
+
+
+@contextlib.contextmanager
+def _explained(child: Child, where: str, timeout_reason: Reason, timeout_s: float) -> Iterator[None]:
+    """Turn every failure of `child` into a `CaptureError`, and end the child then."""
+    try:
+        yield
+    except TimeoutError:
+        child.close()
+        hint = "is the sound server frozen?"
+        raise CaptureError(timeout_reason, f"no answer for {timeout_s:g} s", where=where, hint=hint) from None
+    except EOFError:
+        end = child.describe_end()
+        child.close()
+        raise CaptureError("child_exit", f"the capture process ended: {end}", where=where) from None
+    except CaptureError as error:
+        child.close()
+        error.where = where
+        raise
+
+
+def _read_answer(child: Child, timeout_s: float) -> Opened | _Devices | None:
+    """The first line of `child`; None once closed."""
+    line = child.read_line(timeout_s)
+    if line is None:
+        return None
+    try:
+        answer = _answers.decode(line)
+    except msgspec.DecodeError as error:
+        raise CaptureError("protocol", f"the capture process speaks another protocol: {error}") from error
+    if isinstance(answer, _Failed):
+        raise CaptureError(answer.reason, answer.error, hint=answer.hint)
+    return answer
+
+
+def _read_packet(child: Child, frame_bytes: int, timeout_s: float) -> tuple[_BlockHeader, bytes] | None:
+    """The header and the interleaved frames of the next block; None once closed."""
+    packed = child.read_exactly(BLOCK_HEADER.size, timeout_s)
+    if packed is None:
+        return None
+    header = _BlockHeader(*BLOCK_HEADER.unpack(packed))
+    n_bytes = header.n_frames * frame_bytes
+    if not 0 < n_bytes <= MAX_BLOCK_BYTES:
+        raise CaptureError("protocol", f"the capture process announced a block of {header.n_frames} frames")
+    interleaved = child.read_exactly(n_bytes, timeout_s)
+    return None if interleaved is None else (header, interleaved)
+
+
+class _Converter:
+    """From interleaved frames of the device to mono blocks at the model's rate.
+
+    PortAudio says that it lost input, but not how much. It restarts the device then, so all that was due
+    since the read before and did not come is lost: the time between both reads by the monotonic clock,
+    less the frames read now and the growth of what waits in the driver. One interval is too short for
+    clock drift to matter; the error is that of a period of the driver, some milliseconds.
+    """
+
+    def __init__(self, opened: Opened, channel: Channel, sample_rate_hz: int) -> None:
+        if not has_channel(opened.n_channels, channel):
+            raise CaptureError("no_channel", f"channel {channel} is not among the {opened.n_channels} recorded")
+        self.frame_bytes = opened.n_channels * SAMPLE_BYTES
+        self.previous: _BlockHeader | None = None
+        self._n_channels = opened.n_channels
+        self._channel = channel
+        self._device_rate_hz = opened.sample_rate_hz
+        self._sample_rate_hz = sample_rate_hz
+        self._resampler = Resampler(opened.sample_rate_hz, sample_rate_hz)
+
+    def convert(self, header: _BlockHeader, interleaved: bytes) -> Block:
+        """The block of `header.n_frames` frames; may be empty while the resampler fills."""
+        lost_samples = self._lost_samples(header) if header.has_overflowed else 0
+        self.previous = header
+        frames = np.frombuffer(interleaved, dtype=np.float32).reshape(-1, self._n_channels)
+        samples = self._resampler.push(to_mono(frames, self._channel))
+        return Block(samples, lost_samples, "input_overflow" if header.has_overflowed else None)
+
+    def _lost_samples(self, header: _BlockHeader) -> int:
+        if self.previous is None:
+            return 0
+        elapsed_s = (header.read_ns - self.previous.read_ns) / 1e9
+        n_grown_frames = header.n_pending_frames - self.previous.n_pending_frames
+        came_s = (header.n_frames + n_grown_frames) / self._device_rate_hz
+        return max(0, units.seconds_to_samples(elapsed_s - came_s, self._sample_rate_hz))

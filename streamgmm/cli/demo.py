@@ -1,0 +1,119 @@
+"""`streamgmm demo`: everything at once, on sounds made on the spot."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamgmm.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from streamgmm.demo.matching import Matches
+    from streamgmm.demo.scene import Scene
+    from streamgmm.model.model import Model
+
+_DESCRIPTION = """\
+Hear it work without a microphone: make recordings of ten sounds, learn them, then
+listen to a scene of a minute in which they occur, and compare with what was there.
+Everything but the air between is real: the trainer, the daemon, its records.
+"""
+
+RATE_HZ = 16000
+N_CLIPS = 10
+SCENE_S = 75.0
+PICTURE_NAME = "streamgmm-demo.png"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `demo`."""
+    parser = subparsers.add_parser(
+        "demo", help="hear it work within a minute, without a microphone", description=_DESCRIPTION
+    )
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="other sounds and another scene (default: 0)")
+    parser.add_argument(
+        "--picture", metavar="FILE", type=Path, default=Path(PICTURE_NAME), help=f"default: {PICTURE_NAME}"
+    )
+    parser.add_argument("--keep", metavar="DIR", type=Path, help="keep recordings, model and scene here")
+    parser.set_defaults(handler=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    if args.seed < 0:
+        raise UsageError(f"--seed is {args.seed}, must be 0 or more")
+    console = Console(highlight=False)
+    with tempfile.TemporaryDirectory(prefix="streamgmm-demo-") as temporary:
+        folder = args.keep or Path(temporary)
+        model = _train(folder, args.seed, console)
+        scene, matches, times_real_time = _listen(folder, model, args.seed, console)
+    _show(scene, matches, times_real_time, args.picture, console)
+    return 0
+
+
+def _train(folder: Path, seed: int, console: Console) -> Model:
+    from streamgmm.cli.console import RichTrack, make_progress, stderr_console
+    from streamgmm.config import Config
+    from streamgmm.demo.recordings import write_training_set
+    from streamgmm.demo.sounds import SOUNDS
+    from streamgmm.model.file import save_model
+    from streamgmm.training.dataset import read_dataset
+    from streamgmm.training.trainer import train
+
+    console.print(f"making {N_CLIPS} recordings each of {', '.join(sorted(SOUNDS))}")
+    write_training_set(folder / "recordings", N_CLIPS, seed, RATE_HZ)
+    started_s = time.monotonic()
+    with make_progress(stderr_console()) as progress:
+        dataset = read_dataset(folder / "recordings")
+        training = train(dataset, Config(), name="demo", track=RichTrack(progress))
+    model = save_model(training.model, folder / "demo.sgm")
+    elapsed_s = time.monotonic() - started_s
+    console.print(f"learnt them in {elapsed_s:.0f} s; {training.validation.accuracy:.0%} of held-out clips right")
+    return model
+
+
+def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Scene, Matches, float]:
+    """Run the daemon on a scene, and print the labels as they come."""
+    from functools import partial
+
+    from streamgmm.audio.file import RecordingFile
+    from streamgmm.config import Config
+    from streamgmm.demo.listener import PrintingSink
+    from streamgmm.demo.matching import events_of, match_events
+    from streamgmm.demo.recordings import write_wav
+    from streamgmm.demo.scene import make_scene
+    from streamgmm.service.daemon import Daemon
+    from streamgmm.sinks.hub import Hub
+
+    scene = make_scene(SCENE_S, seed, RATE_HZ)
+    path = folder / "scene.wav"
+    write_wav(path, scene.samples, RATE_HZ)
+    console.print(f"listening to a scene of {SCENE_S:.0f} s that it has never heard")
+    sink = PrintingSink(console)
+    daemon = Daemon(model, Config(), partial(RecordingFile, path), Hub([sink]), run_id="demo")
+    started_s = time.monotonic()
+    daemon.run()
+    times_real_time = SCENE_S / (time.monotonic() - started_s)
+    return scene, match_events(scene.events, events_of(sink.records), collar_s=0.0), times_real_time
+
+
+def _show(scene: Scene, matches: Matches, times_real_time: float, picture: Path, console: Console) -> None:
+    from streamgmm.demo.terminal import result_table, timeline_text
+
+    console.print(result_table(matches, times_real_time))
+    console.print(timeline_text(scene.samples, RATE_HZ, matches, n_columns=console.width, encoding=console.encoding))
+    try:
+        from streamgmm.demo.picture import draw_scene
+
+        draw_scene(picture, scene.samples, RATE_HZ, matches)
+    except ImportError:
+        console.print("for a picture as PNG install matplotlib: pip install 'streamgmm[plot]'", markup=False)
+    except OSError as error:
+        console.print(f"no picture: {picture}: {error.strerror}", markup=False)
+    else:
+        console.print(f"picture: {picture}", markup=False)

@@ -1,0 +1,109 @@
+"""A level meter for the terminal: is the microphone alive, too quiet, too loud?"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from streamgmm.audio.microphone import Microphone
+from streamgmm.audio.source import Samples, Source
+from streamgmm.units import SILENCE_DBFS, power_to_dbfs, seconds_to_samples
+
+METER_RATE_HZ = 16000
+METER_INTERVAL_S = 0.1
+PEAK_HOLD_S = 1.5
+BOTTOM_DBFS = -90.0
+CLIPPING_DBFS = -0.1
+_BAR_CELLS = 50
+
+Show = Callable[[str], None]
+
+
+class LevelMeter:
+    """Levels of consecutive intervals of `METER_INTERVAL_S`, with the peak held for `PEAK_HOLD_S`.
+
+    Attributes:
+        level_dbfs: root mean square of the last whole interval.
+        held_peak_dbfs: largest sample of the last `PEAK_HOLD_S`.
+        n_intervals: whole intervals so far.
+    """
+
+    def __init__(self, sample_rate_hz: int = METER_RATE_HZ) -> None:
+        self.level_dbfs = SILENCE_DBFS
+        self.held_peak_dbfs = SILENCE_DBFS
+        self.n_intervals = 0
+        self._interval_samples = seconds_to_samples(METER_INTERVAL_S, sample_rate_hz)
+        self._hold_intervals = round(PEAK_HOLD_S / METER_INTERVAL_S)
+        self._pending = np.empty(0, np.float32)
+        self._held_for = 0
+
+    def push(self, samples: Samples) -> Iterator[LevelMeter]:
+        """Take samples (float32, shape (n,)); yields itself after each interval that they complete."""
+        self._pending = np.concatenate([self._pending, samples])
+        while len(self._pending) >= self._interval_samples:
+            interval, self._pending = np.split(self._pending, [self._interval_samples])
+            self._measure(interval.astype(np.float64))
+            yield self
+
+    def _measure(self, interval: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+        self.level_dbfs = power_to_dbfs(float(np.mean(interval**2)))
+        peak_dbfs = power_to_dbfs(float(np.max(interval**2)))
+        self._held_for += 1
+        if peak_dbfs >= self.held_peak_dbfs or self._held_for > self._hold_intervals:
+            self.held_peak_dbfs, self._held_for = peak_dbfs, 0
+        self.n_intervals += 1
+
+    def bar(self, n_cells: int = _BAR_CELLS) -> str:
+        """The level as a bar from `BOTTOM_DBFS` to full scale, with the held peak as a mark."""
+        cells = ["█"] * _cells(self.level_dbfs, n_cells)
+        cells += ["·"] * (n_cells - len(cells))
+        cells[max(0, _cells(self.held_peak_dbfs, n_cells) - 1)] = "┃"
+        return "".join(cells)
+
+    def describe(self) -> str:
+        """Both levels in words, and what is wrong with them."""
+        if self.held_peak_dbfs <= SILENCE_DBFS:
+            return "exact silence: muted, or not connected?"
+        warning = "  clipping: lower the gain" if self.held_peak_dbfs >= CLIPPING_DBFS else ""
+        return f"{self.level_dbfs:6.1f} dBFS  peak {self.held_peak_dbfs:6.1f}{warning}"
+
+
+def _cells(level_dbfs: float, n_cells: int) -> int:
+    return round(n_cells * min(1.0, max(0.0, 1.0 - level_dbfs / BOTTOM_DBFS)))
+
+
+def watch_level(device: str | int | None, duration_s: float | None) -> None:
+    """Show the level of a microphone until `duration_s` of audio, or for ever; KeyboardInterrupt ends it.
+
+    Raises:
+        DeviceError: the device cannot be opened, or is lost.
+    """
+    microphone = Microphone(device)
+    with contextlib.closing(microphone), _display() as show:
+        microphone.open(METER_RATE_HZ)
+        show_levels(microphone, show, duration_s, LevelMeter())
+
+
+def show_levels(source: Source, show: Show, duration_s: float | None, meter: LevelMeter) -> None:
+    """Pass a line for every interval of an open source to `show`."""
+    while (block := source.read()) is not None:
+        for reading in meter.push(block.samples):
+            show(f"{reading.bar()}  {reading.describe()}")
+            if duration_s is not None and reading.n_intervals * METER_INTERVAL_S >= duration_s:
+                return
+
+
+@contextlib.contextmanager
+def _display() -> Iterator[Show]:
+    """One line that moves on a terminal; elsewhere a line for each interval."""
+    if not sys.stdout.isatty():
+        yield lambda line: print(line, flush=True)
+        return
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False) as live:
+        yield lambda line: live.update(Text(line, no_wrap=True, overflow="crop"), refresh=True)

@@ -1,0 +1,173 @@
+"""The `streamgmm` command: picks the subcommand, and turns every way to fail into a line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import importlib
+import io
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streamgmm import __version__
+from streamgmm.cli.parser import Parser
+from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError, UsageError
+from streamgmm.wording import did_you_mean
+
+
+class Command(NamedTuple):
+    """A subcommand: the module that holds it, imported only when chosen, and its line in the help."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "demo": Command("streamgmm.cli.demo", "hear it work within a minute, without a microphone"),
+    "train": Command("streamgmm.cli.train", "make a model from a folder of recordings"),
+    "evaluate": Command("streamgmm.cli.evaluate", "measure a model on recordings it has not seen"),
+    "classify": Command("streamgmm.cli.classify", "say what is heard in recordings"),
+    "run": Command("streamgmm.cli.run", "listen day and night, and tell other programs"),
+    "devices": Command("streamgmm.cli.devices", "list the microphones, or watch the level of one"),
+    "config": Command("streamgmm.cli.config", "show or check the settings"),
+    "model": Command("streamgmm.cli.model", "show or verify a model file"),
+}
+
+_DESCRIPTION = "Hears sounds that you taught it, day and night, and tells other programs."
+_EPILOG = """\
+Settings come from --config FILE, else from ~/.config/streamgmm/config.yaml,
+else from /etc/streamgmm/config.yaml, else they are those of `config show`.
+"""
+
+EXIT_BUG = 70
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code, by the conventions of BSD's sysexits (see `streamgmm.errors`). Where a shell
+        expects to see a signal (Ctrl-C, a closed pipe), the process ends by that signal instead.
+    """
+    try:
+        return _run(sys.argv[1:] if argv is None else argv)
+    except StreamgmmError as error:
+        return _report(error)
+    except KeyboardInterrupt:
+        return _die_by(signal.SIGINT)
+    except BrokenPipeError:
+        return _stdout_closed()
+    except OSError as error:
+        return _report_os(error)
+    except Exception:
+        return _report_bug()
+
+
+def _run(argv: Sequence[str]) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # no terminal is too old for a label
+    try:
+        args = _parse(argv)
+        _set_up_logging(args.verbose)
+        code: int = args.handler(args)
+    except SystemExit as stop:  # how argparse ends --help and --version
+        code = stop.code if isinstance(stop.code, int) else 0
+    if sys.stdout is not None:
+        sys.stdout.flush()  # while a full disk or a closed pipe can still be reported
+    return code
+
+
+def _set_up_logging(is_verbose: bool) -> None:
+    logging.basicConfig(format="streamgmm: %(message)s")
+    logging.getLogger("streamgmm").setLevel(logging.DEBUG if is_verbose else logging.INFO)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    # Options before the command take no value, so the first word is the command.
+    name = next((argument for argument in argv if not argument.startswith("-")), None)
+    if name is not None and name not in COMMANDS:
+        guess = did_you_mean(name, COMMANDS) or f"there are {', '.join(COMMANDS)}"
+        raise UsageError(f"unknown command {name}", hint=guess)
+    return _make_parser(name).parse(argv)
+
+
+def _make_parser(chosen: str | None) -> Parser:
+    """The parser of everything, with the arguments of the chosen command alone."""
+    parser = Parser(prog="streamgmm", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("--version", action="version", version=f"streamgmm {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command", required=True)
+    for name, command in COMMANDS.items():
+        if name == chosen:
+            importlib.import_module(command.module).add_parser(subparsers)
+            subparsers.choices[name].add_argument(
+                "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="say more on stderr"
+            )
+        else:
+            subparsers.add_parser(name, help=command.summary)
+    return parser
+
+
+def _report(error: StreamgmmError) -> int:
+    for line in str(error).split("\n"):
+        _say(f"streamgmm: error: {line}")
+    return error.exit_code
+
+
+def _report_os(error: OSError) -> int:
+    where = str(error.filename or "")
+    if error.errno in _FULL:
+        _abandon_stdout()
+        return _report(OutputError(f"cannot write: {error.strerror}", where=where))
+    if error.errno in _EXHAUSTED:
+        return _report(SystemResourceError(f"the system is out of resources: {error.strerror}", where=where))
+    return _report_bug()
+
+
+def _report_bug() -> int:
+    _say(traceback.format_exc() + "streamgmm: error: this is a bug, please report it with the lines above")
+    return EXIT_BUG
+
+
+def _say(text: str) -> None:
+    # Without a stderr to complain on, the exit code still tells.
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _abandon_stdout() -> None:
+    """Send what Python still holds for stdout nowhere, or its last flush fails again and changes the exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _stdout_closed() -> int:
+    """End as `cat` would when its reader leaves."""
+    _abandon_stdout()
+    # systemd takes death by SIGPIPE for success and would not restart a service that nobody hears.
+    if os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
+        return OutputError.exit_code
+    return _die_by(signal.SIGPIPE) if os.name == "posix" else OutputError.exit_code
+
+
+def _die_by(signal_number: signal.Signals) -> int:
+    """End by a signal, so that a shell sees it and stops its script too."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    if os.name == "posix":
+        signal.signal(signal_number, signal.SIG_DFL)
+        os.kill(os.getpid(), signal_number)
+    return 128 + signal_number

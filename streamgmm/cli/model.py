@@ -1,0 +1,134 @@
+"""`streamgmm model`: what is in a model file, and whether it is whole."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from streamgmm.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from streamgmm.model.model import Model
+
+_SHOW = "Print what a model hears, how, and the card of its training; nothing is scored."
+_VERIFY = """\
+Check a model as `run` would: layout, hash, numbers, labels, and a test score.
+The hash tells damage, not who made the file: compare it with one you trust.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `model` with its actions `show` and `verify`."""
+    parser = subparsers.add_parser("model", help="show or verify a model file", description="Show or verify a model.")
+    actions = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
+
+    show = actions.add_parser("show", help="print labels, features and scores", description=_SHOW)
+    show.add_argument("file", metavar="FILE", help="model made by `streamgmm train`")
+    show.add_argument("--json", action="store_true", help="print one JSON object")
+    show.set_defaults(handler=_show)
+
+    verify = actions.add_parser("verify", help="check that a file is whole", description=_VERIFY)
+    verify.add_argument("file", metavar="FILE", help="model made by `streamgmm train`")
+    verify.add_argument("--sha256", metavar="HEX", help="the content hash it must have, as `model show` prints it")
+    verify.set_defaults(handler=_verify)
+
+
+def _show(args: argparse.Namespace) -> int:
+    import msgspec
+
+    from streamgmm.model.file import load_model
+
+    summary = summarise(load_model(args.file))
+    if args.json:
+        print(msgspec.json.encode(summary).decode())
+    else:
+        _print_summary(summary)
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from streamgmm.model.file import load_model
+
+    wanted = args.sha256
+    if wanted is not None and not re.fullmatch("[0-9a-fA-F]{64}", wanted):
+        raise UsageError("--sha256 needs 64 hexadecimal digits")
+    model = load_model(args.file)
+    if wanted is not None and wanted.lower() != model.sha256:
+        raise DataError(f"has the content hash {model.sha256}, not the one given", where=args.file)
+    print(f"{args.file}: ok, sha256 {model.sha256}")
+    return 0
+
+
+def summarise(model: Model) -> dict[str, Any]:
+    """What there is to know about a model without scoring anything, JSON-able."""
+    import msgspec
+
+    classifier = model.classifier
+    details = zip(classifier.labels, classifier.mixtures, classifier.priors, classifier.floors, strict=True)
+    return {
+        "name": model.name,
+        "sha256": model.sha256,
+        "tool_version": model.tool_version,
+        "spec": msgspec.to_builtins(model.spec),
+        "n_features": classifier.projection.n_features,
+        "n_dimensions": classifier.projection.n_dimensions,
+        "likelihood_scale": classifier.likelihood_scale,
+        "labels": {
+            label: {
+                "n_components": mixture.n_components,
+                "covariance": mixture.covariance_type,
+                "prior": float(prior),
+                "floor_nats": float(floor),
+                "decision": _set_only(model.decision.get(label)),
+            }
+            for label, mixture, prior, floor in details
+        },
+        "background": {"n_components": classifier.background.n_components},
+        "card": model.card,
+    }
+
+
+def _set_only(section: Any) -> dict[str, float]:
+    import msgspec
+
+    settings = {} if section is None else msgspec.structs.asdict(section)
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _print_summary(summary: Mapping[str, Any]) -> None:
+    general = {key: value for key, value in summary.items() if key not in ("labels", "card")}
+    _print_rows(general)
+    print()
+    _print_labels(summary["labels"])
+    if summary["card"]:
+        print("\ncard of the training")
+        _print_rows(summary["card"], indent="  ")
+
+
+def _print_labels(labels: Mapping[str, Mapping[str, Any]]) -> None:
+    width = max(len("label"), *map(len, labels))
+    print(f"{'label':{width}}  components  covariance   prior  floor (nat)  decides by")
+    for label, row in labels.items():
+        decision = ", ".join(f"{name} {value:g}" for name, value in row["decision"].items())
+        numbers = f"{row['n_components']:10}  {row['covariance']:10}  {row['prior']:6g}  {row['floor_nats']:11.1f}"
+        print(f"{label:{width}}  {numbers}  {decision}".rstrip())
+
+
+def _print_rows(tree: Mapping[str, Any], indent: str = "") -> None:
+    rows = dict(_flattened(tree))
+    width = max(map(len, rows), default=0)
+    for key, value in rows.items():
+        print(f"{indent}{key:{width}}  {value}")
+
+
+def _flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted keys with their values as text; cards are shallow, but may grow."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple):
+            yield f"{prefix}{key}", ", ".join(map(str, value))
+        else:
+            yield f"{prefix}{key}", f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,150 @@
+"""`streamgmm run`: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from streamgmm.cli.options import add_config_options
+
+if TYPE_CHECKING:
+    from streamgmm.config_loading import LoadedConfig
+    from streamgmm.model.model import Model
+    from streamgmm.service.daemon import Daemon
+
+_DESCRIPTION = """\
+Listen until stopped, and tell what is heard.
+sources  mic, mic:NAME, mic:INDEX, file:PATH, pcm:- (raw samples on stdin)
+sinks    stdout:, unix://PATH, tcp://127.0.0.1:PORT; several at once
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `run`."""
+    parser = subparsers.add_parser(
+        "run", help="listen day and night, and tell other programs", description=_DESCRIPTION
+    )
+    parser.add_argument("-m", "--model", metavar="MODEL", help="model made by `streamgmm train`")
+    parser.add_argument("-s", "--source", metavar="SOURCE", help="where to listen (default: mic)")
+    parser.add_argument("-k", "--sink", metavar="SINK", action="append", help="whom to tell (default: stdout:)")
+    parser.add_argument(
+        "-f", "--format", choices=["jsonl", "text", "label", "dcase", "audacity"], help="what stdout: prints"
+    )
+    parser.add_argument("--pace", metavar="X", help="play file:PATH at X times real time; 0: as fast as possible")
+    parser.add_argument("--windows", action="store_true", help="a record for every hop, not only for events")
+    parser.add_argument("--require-device", action="store_true", help="end if there is no microphone at the start")
+    add_config_options(parser)
+    parser.set_defaults(handler=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    # Small matrix products gain nothing from threads, and a second one costs memory; before numpy is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from streamgmm.config_loading import load_config
+    from streamgmm.sinks.sink import PipeClosedError
+
+    loaded = load_config(args.config, [*_shorthands(args), *args.overrides])
+    daemon = _make_daemon(loaded, args.require_device)
+    received = _stop_on_signals(daemon)
+    try:
+        daemon.run()
+    except PipeClosedError:
+        raise BrokenPipeError from None
+    if signal.SIGINT in received:
+        raise KeyboardInterrupt
+    return 0
+
+
+def _shorthands(args: argparse.Namespace) -> list[str]:
+    """The options that stand for settings, as the settings they stand for."""
+    import msgspec
+
+    settings = {
+        "model.path": args.model,
+        "source.uri": args.source,
+        "output.sinks": args.sink,
+        "output.format": args.format,
+    }
+    chosen = [f"{key}={msgspec.json.encode(value).decode()}" for key, value in settings.items() if value is not None]
+    if args.pace is not None:
+        chosen.append(f"source.pace={args.pace}")
+    return [*chosen, "output.windows=true"] if args.windows else chosen
+
+
+def _make_daemon(loaded: LoadedConfig, is_device_required: bool) -> Daemon:
+    import secrets
+    from functools import partial
+
+    from streamgmm.audio.choosing import make_source
+    from streamgmm.service.daemon import Daemon
+    from streamgmm.service.recordings import file_run_id
+    from streamgmm.sinks.hub import Hub, make_sinks
+
+    config = loaded.config
+    model = load_chosen_model(loaded)
+    source = make_source(config.source)
+    # A recording is the same recording tomorrow; a microphone never hears the same twice.
+    run_id = secrets.token_hex(6) if source.is_live else file_run_id(model, source.name)
+    return Daemon(
+        model,
+        config,
+        partial(make_source, config.source),
+        Hub(make_sinks(config.output, is_live=source.is_live)),
+        run_id=run_id,
+        is_device_required=is_device_required,
+    )
+
+
+def load_chosen_model(loaded: LoadedConfig) -> Model:
+    """The model that the settings name, if they agree with it.
+
+    Raises:
+        UsageError: none is named.
+        ConfigError: settings of the features were given that are not those of the model.
+        StreamgmmError: it cannot be read.
+    """
+    from streamgmm.errors import UsageError
+    from streamgmm.model.file import load_model
+
+    path = loaded.config.model.path
+    if not path:
+        raise UsageError("no model is given", hint="make one with `streamgmm train`, then use --model FILE")
+    model = load_model(path)
+    _refuse_other_features(loaded, model)
+    return model
+
+
+def _refuse_other_features(loaded: LoadedConfig, model: Model) -> None:
+    """A model hears as it was trained to; a setting that says otherwise would be ignored in silence."""
+    from streamgmm.errors import ConfigError
+
+    problems = []
+    for key in sorted(loaded.explicit_keys):
+        section, _, name = key.partition(".")
+        if section != "features":
+            continue
+        wanted, has = getattr(loaded.config.features, name), getattr(model.spec, name)
+        if wanted not in (has, 0):
+            problems.append(f"{key} is {wanted}, but the model was trained with {has}; drop the setting, or train anew")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _stop_on_signals(daemon: Daemon) -> list[int]:
+    """Stop gracefully on the first SIGTERM or SIGINT, at once on the second; returns the list of those received."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) > 1:
+            sys.stderr.flush()
+            os._exit(128 + number)
+        daemon.stop(signal.Signals(number).name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    return received

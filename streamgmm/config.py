@@ -1,0 +1,257 @@
+"""All settings: typed sections, each value with its default, range, unit and reason.
+
+`config.yaml` at the top of the project shows the same, and a test holds the two equal. Sections are
+frozen; a run gets one `Config` and nobody changes it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+PcmFormat = Literal["s16le", "s32le", "f32le"]
+Covariance = Literal["diag", "full", "tied", "spherical"]
+TextFormat = Literal["jsonl", "text", "label", "dcase", "audacity"]
+Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all sections."""
+
+
+class SourceSection(Section, frozen=True, kw_only=True):
+    """Where the samples come from."""
+
+    uri: Annotated[str, Meta(min_length=1, description="mic, mic:NAME, mic:INDEX, file:PATH or pcm:-")] = "mic"
+    channel: Annotated[
+        Annotated[int, Meta(ge=0, le=63)] | Literal["mean"],
+        Meta(description="one channel (from 0), or the mean of all of them"),
+    ] = "mean"
+    pcm_format: Annotated[PcmFormat, Meta(description="how samples are written on pcm:-")] = "s16le"
+    pcm_rate_hz: Annotated[
+        int,
+        Meta(ge=1000, le=384000, description="sample rate of pcm:-; a pipe cannot say its own", extra={"unit": "Hz"}),
+    ] = 16000
+    pcm_n_channels: Annotated[int, Meta(ge=1, le=64, description="interleaved channels of pcm:-")] = 1
+    pace: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1000.0,
+            description="speed at which file:PATH is played; 0 is as fast as possible",
+            extra={"unit": "x real time"},
+        ),
+    ] = 0.0
+    ring_s: Annotated[
+        float,
+        Meta(
+            ge=2.0,
+            le=600.0,
+            description="audio kept while the worker is busy; more is lost and reported as a gap",
+            extra={"unit": "s"},
+        ),
+    ] = 30.0
+
+
+class ModelSection(Section, frozen=True, kw_only=True):
+    """Which model decides."""
+
+    path: Annotated[str, Meta(description="model file made by `streamgmm train`; empty: none")] = ""
+    priors: Annotated[
+        dict[str, Annotated[float, Meta(gt=0.0, le=1e6)]],
+        Meta(
+            description="relative prior of a label; a label that is not named has 1",
+            examples=[{"doorbell": 2.0}],
+        ),
+    ] = {}
+
+
+class LabelSection(Section, frozen=True, kw_only=True):
+    """What one label decides otherwise than the rest; None leaves it as it is."""
+
+    onset_threshold: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
+    offset_threshold: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    min_duration_s: Annotated[float, Meta(ge=0.0, le=3600.0, extra={"unit": "s"})] | None = None
+    hangover_s: Annotated[float, Meta(ge=0.0, le=3600.0, extra={"unit": "s"})] | None = None
+    refractory_s: Annotated[float, Meta(ge=0.0, le=86400.0, extra={"unit": "s"})] | None = None
+
+
+def _require_hysteresis(of_label: str, onset_threshold: float, offset_threshold: float) -> None:
+    if offset_threshold > onset_threshold:
+        raise ValueError(
+            f"offset_threshold{of_label} ({offset_threshold:g}) must not exceed onset_threshold ({onset_threshold:g})"
+        )
+
+
+class DecisionSection(Section, frozen=True, kw_only=True):
+    """From the posterior of each hop to events."""
+
+    smoothing: Annotated[
+        Literal["exponential", "hmm", "none"],
+        Meta(description="exponential forgets smoothly; hmm is the forward pass of a sticky hidden Markov model"),
+    ] = "exponential"
+    smoothing_s: Annotated[
+        float, Meta(ge=0.0, le=60.0, description="time constant of exponential smoothing", extra={"unit": "s"})
+    ] = 0.25
+    hmm_mean_duration_s: Annotated[
+        float,
+        Meta(gt=0.0, le=3600.0, description="mean stay in one label of the hmm; longer is calmer", extra={"unit": "s"}),
+    ] = 2.0
+    onset_threshold: Annotated[
+        float, Meta(gt=0.0, le=1.0, description="an event starts at this smoothed posterior")
+    ] = 0.6
+    offset_threshold: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="and ends below this one; lower, so that it does not flicker")
+    ] = 0.4
+    min_duration_s: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=3600.0,
+            description="shorter events are not reported, so that a click is no alarm",
+            extra={"unit": "s"},
+        ),
+    ] = 0.1
+    hangover_s: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=3600.0,
+            description="an event survives gaps this short, so that two barks are one event",
+            extra={"unit": "s"},
+        ),
+    ] = 0.3
+    refractory_s: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=86400.0,
+            description="no new event of the same label this soon after one has ended",
+            extra={"unit": "s"},
+        ),
+    ] = 0.0
+    max_duration_s: Annotated[
+        float,
+        Meta(ge=0.0, le=86400.0, description="a longer event is ended and begun anew; 0: never", extra={"unit": "s"}),
+    ] = 0.0
+    silence_gate_dbfs: Annotated[
+        float, Meta(ge=-200.0, le=0.0, description="below this level the answer is `silence`", extra={"unit": "dBFS"})
+    ] = -75.0
+    min_llr: Annotated[
+        float,
+        Meta(
+            ge=-1e6,
+            le=1e6,
+            description="log-likelihood ratio to the background that a label needs",
+            extra={"unit": "nat"},
+        ),
+    ] = 0.0
+    labels: Annotated[
+        dict[str, LabelSection],
+        Meta(
+            description="per label: onset_threshold, offset_threshold, min_duration_s, hangover_s, refractory_s",
+            examples=[{"doorbell": {"onset_threshold": 0.8}}],
+        ),
+    ] = {}
+
+    def __post_init__(self) -> None:
+        _require_hysteresis("", self.onset_threshold, self.offset_threshold)
+        for label, own in self.labels.items():
+            onset = self.onset_threshold if own.onset_threshold is None else own.onset_threshold
+            offset = self.offset_threshold if own.offset_threshold is None else own.offset_threshold
+            _require_hysteresis(f" of {label}", onset, offset)
+
+
+class OutputSection(Section, frozen=True, kw_only=True):
+    """Who is told, and how."""
+
+    sinks: Annotated[
+        list[str], Meta(description="any of stdout:, unix://PATH and tcp://HOST:PORT, several at once")
+    ] = msgspec.field(default_factory=lambda: ["stdout:"])
+    format: Annotated[TextFormat, Meta(description="what stdout: prints; sockets always speak jsonl")] = "jsonl"
+    windows: Annotated[
+        bool, Meta(description="a record for every hop, to see why something was or was not reported")
+    ] = False
+    updates: Annotated[bool, Meta(description="a record for every hop of an open event")] = False
+    heartbeat_s: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=86400.0,
+            description="a record this often as a sign of life; 0: none",
+            extra={"unit": "s of audio"},
+        ),
+    ] = 0.0
+    queue_records: Annotated[
+        int, Meta(ge=16, le=1_000_000, description="records kept for a slow reader, the oldest dropped first")
+    ] = 1024
+    n_clients: Annotated[int, Meta(ge=1, le=10_000, description="most subscribers of one socket")] = 64
+
+
+class FeaturesSection(Section, frozen=True, kw_only=True):
+    """What `train` measures; a model carries its own and `run` follows it."""
+
+    sample_rate_hz: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=192000,
+            description="rate that the model works at; 0: that of most recordings",
+            extra={"unit": "Hz"},
+        ),
+    ] = 0
+    window_s: Annotated[float, Meta(ge=0.1, le=10.0, description="samples analysed together", extra={"unit": "s"})] = (
+        1.0
+    )
+    hop_s: Annotated[
+        float,
+        Meta(ge=0.016, le=2.0, description="stride of windows: how often a decision is made", extra={"unit": "s"}),
+    ] = 0.12
+    n_bands: Annotated[int, Meta(ge=8, le=128, description="wavelet bands, spaced on the mel scale")] = 32
+    min_hz: Annotated[
+        float,
+        Meta(
+            ge=5.0, le=4000.0, description="centre of the lowest band; wind and traffic lie below", extra={"unit": "Hz"}
+        ),
+    ] = 30.0
+
+    def __post_init__(self) -> None:
+        if self.hop_s > self.window_s:
+            raise ValueError(f"hop_s ({self.hop_s:g}) must not exceed window_s ({self.window_s:g})")
+
+
+class TrainingSection(Section, frozen=True, kw_only=True):
+    """How `train` fits the mixtures."""
+
+    covariance: Annotated[
+        Covariance, Meta(description="shape of the Gaussians; diag is enough once the features are projected")
+    ] = "diag"
+    n_components: Annotated[
+        Annotated[int, Meta(ge=1, le=256)] | Literal["bic"],
+        Meta(description="Gaussians per label, or chosen by the Bayesian information criterion"),
+    ] = 3
+    max_components: Annotated[int, Meta(ge=1, le=256, description="most that bic may choose")] = 8
+    variance_floor: Annotated[
+        float, Meta(ge=1e-6, le=10.0, description="added to every variance, in units of the projected data's")
+    ] = 0.05
+    lda_shrinkage: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="how far the within-class covariance is drawn to a sphere")
+    ] = 0.3
+    n_speed_copies: Annotated[int, Meta(ge=0, le=16, description="copies of each clip played faster or slower")] = 2
+    n_noise_copies: Annotated[int, Meta(ge=0, le=16, description="copies of each clip with noise mixed in")] = 1
+    min_clips: Annotated[int, Meta(ge=1, le=1000, description="fewer recordings of a label are refused")] = 2
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="same seed and data, same model, byte for byte")] = 0
+    n_jobs: Annotated[int, Meta(ge=0, le=256, description="worker processes; 0: one per core")] = 0
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """Everything that can be set."""
+
+    source: SourceSection = SourceSection()
+    model: ModelSection = ModelSection()
+    decision: DecisionSection = DecisionSection()
+    output: OutputSection = OutputSection()
+    features: FeaturesSection = FeaturesSection()
+    training: TrainingSection = TrainingSection()

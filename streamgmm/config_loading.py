@@ -1,0 +1,209 @@
+"""From a YAML file and `--set` options to one `Config`; every problem is found before any is reported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_origin
+
+import msgspec
+from msgspec import UNSET
+
+from streamgmm import strict_yaml
+from streamgmm.config import Config, Section
+from streamgmm.config_schema import accepts_text, describe, fields_of, unwrap
+from streamgmm.errors import ConfigError, DataError
+from streamgmm.files import read_regular
+from streamgmm.strict_yaml import Node, Problems
+from streamgmm.wording import did_you_mean, shorten
+
+
+class LoadedConfig(NamedTuple):
+    """The settings of one run, and where they come from.
+
+    Attributes:
+        config: every setting.
+        explicit_keys: dotted keys that the file or an option gave, e.g. `decision.onset_threshold`;
+            all others have their defaults.
+        path: the file that was read; None if there was none.
+    """
+
+    config: Config
+    explicit_keys: frozenset[str]
+    path: Path | None
+
+
+def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> LoadedConfig:
+    """Read and check the settings.
+
+    Args:
+        path: the YAML file; None takes the first of `default_paths` that exists, or none at all.
+        overrides: texts such as `decision.onset_threshold=0.7`, each stronger than the file and than
+            those before it; the value is YAML.
+
+    Raises:
+        ConfigError: holds every problem, each with file, line and column, or with its option.
+        InputMissingError: the file is missing.
+        PermissionDeniedError: the user may not read the file.
+    """
+    problems = Problems()
+    chosen_path = _find() if path is None else Path(path)
+    root = Node({}, "", "")
+    # What stops one text from being read is noted; the others are still worth checking.
+    if chosen_path is not None:
+        with suppress(ConfigError):
+            root = _read_file(chosen_path, problems)
+    for assignment in overrides:
+        with suppress(ConfigError):
+            _override(root, assignment, problems)
+    reader = _Reader(problems)
+    config = reader.read(Config, root, "")
+    problems.raise_if_any()
+    return LoadedConfig(config, frozenset(reader.explicit_keys), chosen_path)
+
+
+def default_paths() -> list[Path]:
+    """Where settings are looked for when no file is named: the user's, then the system's."""
+    home = os.environ.get("HOME")
+    config_home = os.environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
+    folders = [config_home, "/etc"] if config_home else ["/etc"]
+    return [Path(folder) / "streamgmm" / "config.yaml" for folder in folders]
+
+
+def _find() -> Path | None:
+    return next((path for path in default_paths() if os.access(path, os.F_OK)), None)
+
+
+def _read_file(path: Path, problems: Problems) -> Node:
+    try:
+        content = read_regular(path, strict_yaml.MAX_BYTES)
+    except DataError as error:
+        raise problems.stop(str(path), error.what) from error
+    return strict_yaml.parse(content, lambda line, column: f"{path}:{line}:{column}", problems)
+
+
+def _override(root: Node, assignment: str, problems: Problems) -> None:
+    place = f"--set {shorten(assignment, 60)}"
+    key, equals, text = assignment.partition("=")
+    keys = key.strip().split(".")
+    if not equals or not all(keys):
+        raise problems.stop(place, "wanted section.key=value")
+    # The shell may pass bytes that are no UTF-8; the reader says so better than an encoder would.
+    content = text.encode("utf-8", "surrogateescape")
+    node = strict_yaml.parse(content, lambda _line, _column: place, problems)
+    _put(root, keys, node)
+
+
+def _put(root: Node, keys: Sequence[str], node: Node) -> None:
+    """Set the value under `keys`; a parent in the file that is no mapping stays, to be reported."""
+    *parent_keys, last_key = keys
+    parent = root
+    for key in parent_keys:
+        if not isinstance(parent.value, dict):
+            return
+        child = parent.value.get(key)
+        if child is None or (child.value is None and not child.is_refused):
+            child = parent.value[key] = Node({}, node.place, node.place)
+        parent = child
+    if isinstance(parent.value, dict):
+        parent.value[last_key] = node
+
+
+class _Reader:
+    """Turns nodes into typed values; UNSET stands for one that a problem is noted for."""
+
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self.explicit_keys: set[str] = set()
+
+    def read(self, annotation: Any, node: Node, key: str) -> Any:
+        """The value of `node` as `annotation` wants it."""
+        kind = unwrap(annotation)
+        if node.is_refused:
+            return UNSET
+        if isinstance(kind, type) and issubclass(kind, Section):
+            return self._section(kind, node, key)
+        if get_origin(kind) is dict:
+            return self._dict(kind, node, key)
+        self.explicit_keys.add(key)
+        if get_origin(kind) is list:
+            return self._list(annotation, node, key)
+        return self._leaf(annotation, node, key)
+
+    def _section(self, section: type[Section], node: Node, key: str) -> Any:
+        annotations = fields_of(section)
+        settings: dict[str, Any] = {}
+        for name, member, member_key in self._members(node, key):
+            if name in annotations:
+                settings[name] = self.read(annotations[name], member, member_key)
+            else:
+                self._unknown_key(member, member_key, name, annotations)
+        if UNSET in settings.values():
+            return UNSET
+        try:
+            return section(**settings)
+        except ValueError as error:
+            self._problems.add(node.key_place, f"{key}: {error}")
+            return UNSET
+
+    def _dict(self, kind: Any, node: Node, key: str) -> Any:
+        value_type = get_args(kind)[1]
+        values = {
+            name: self.read(value_type, member, member_key) for name, member, member_key in self._members(node, key)
+        }
+        return UNSET if UNSET in values.values() else values
+
+    def _list(self, annotation: Any, node: Node, key: str) -> Any:
+        if not isinstance(node.value, list):
+            return self._wrong_value(annotation, node, key)
+        item_type = get_args(unwrap(annotation))[0]
+        items = [self._leaf(item_type, item, f"{key}[{index}]") for index, item in enumerate(node.value)]
+        return UNSET if UNSET in items else items
+
+    def _leaf(self, annotation: Any, node: Node, key: str) -> Any:
+        if node.is_refused:
+            return UNSET
+        if isinstance(node.value, dict | list):
+            return self._wrong_value(annotation, node, key)
+        try:
+            return msgspec.convert(node.value, annotation)
+        except msgspec.ValidationError:
+            return self._wrong_value(annotation, node, key)
+
+    def _members(self, node: Node, key: str) -> Iterator[tuple[str, Node, str]]:
+        # A section whose settings are all commented out reads as null; an empty file is a mistake.
+        members = {} if node.value is None and key else node.value
+        if not isinstance(members, dict):
+            wanted = f"{key}: got {_show(node)}, wanted a mapping" if key else f"got {_show(node)}, wanted sections"
+            self._problems.add(node.place, wanted)
+            return
+        for name, member in members.items():
+            yield name, member, f"{key}.{name}" if key else name
+
+    def _wrong_value(self, annotation: Any, node: Node, key: str) -> Any:
+        quote = ", quote it" if accepts_text(annotation) and isinstance(node.value, bool | int | float) else ""
+        text = f"{shorten(key, 80)}: got {_show(node)}, wanted {describe(annotation)}{quote}"
+        self._problems.add(node.place, text)
+        return UNSET
+
+    def _unknown_key(self, node: Node, key: str, name: str, annotations: dict[str, Any]) -> None:
+        advice = did_you_mean(name, annotations) or _section_of(name) or f"known are {', '.join(annotations)}"
+        self._problems.add(node.key_place, f"{shorten(key, 80)}: unknown key, {advice}")
+
+
+def _section_of(name: str) -> str:
+    """Advice for a setting that was written into the wrong section."""
+    sections = [section for section, kind in fields_of(Config).items() if name in fields_of(kind)]
+    return f"it belongs to {sections[0]}" if sections else ""
+
+
+def _show(node: Node) -> str:
+    if node.value is None:
+        return "nothing"
+    if isinstance(node.value, dict | list):
+        return "a mapping" if isinstance(node.value, dict) else "a list"
+    if isinstance(node.value, bool):
+        return str(node.value).lower()
+    return shorten(repr(node.value))

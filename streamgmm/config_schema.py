@@ -1,0 +1,86 @@
+"""What the types of the settings say about their values, in words: for messages and for the annotated file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+from msgspec import inspect
+
+
+def unwrap(annotation: Any) -> Any:
+    """The type within `Annotated`, however deep."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
+def describe(annotation: Any) -> str:
+    """What a value of this type must be, e.g. `a number from 0 to 60 s`."""
+    return _describe(inspect.type_info(annotation))
+
+
+def accepts_text(annotation: Any) -> bool:
+    """Whether any text is a value of this type."""
+    return isinstance(inspect.type_info(unwrap(annotation)), inspect.StrType)
+
+
+def reason(annotation: Any) -> str:
+    """The line that says what the setting is for; empty if its type has none."""
+    return str(_metadata(annotation).get("description", ""))
+
+
+def examples(annotation: Any) -> Sequence[Any]:
+    """Values worth showing where the default tells little."""
+    shown: Sequence[Any] = _metadata(annotation).get("examples", [])
+    return shown
+
+
+def format_number(number: float) -> str:
+    """Shortest decimal text: `60` for 60.0, and no exponent where whole digits do."""
+    return str(int(number)) if float(number).is_integer() and abs(number) < 1e15 else repr(number)
+
+
+def _metadata(annotation: Any) -> Mapping[str, Any]:
+    kind = inspect.type_info(annotation)
+    return (kind.extra_json_schema or {}) if isinstance(kind, inspect.Metadata) else {}
+
+
+def _describe(kind: inspect.Type) -> str:
+    if isinstance(kind, inspect.Metadata):
+        unit = (kind.extra or {}).get("unit")
+        return _describe(kind.type) + (f" {unit}" if unit else "")
+    if isinstance(kind, inspect.UnionType):
+        return ", or ".join(map(_describe, kind.types))
+    if isinstance(kind, inspect.LiteralType):
+        return _one_of([str(value) for value in kind.values])
+    if isinstance(kind, inspect.IntType | inspect.FloatType):
+        noun = "a whole number" if isinstance(kind, inspect.IntType) else "a number"
+        return f"{noun} {_range(kind)}".rstrip()
+    if isinstance(kind, inspect.ListType):
+        return f"a list of {_describe(kind.item_type)}"
+    return _NOUNS.get(type(kind), "a mapping")
+
+
+_NOUNS: dict[type[inspect.Type], str] = {
+    inspect.StrType: "text",
+    inspect.BoolType: "true or false",
+    inspect.NoneType: "null",
+}
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _range(kind: inspect.IntType | inspect.FloatType) -> str:
+    if kind.ge is not None and kind.le is not None:
+        return f"from {format_number(kind.ge)} to {format_number(kind.le)}"
+    bounds = {"above": kind.gt, "at least": kind.ge, "below": kind.lt, "up to": kind.le}
+    return ", ".join(f"{word} {format_number(bound)}" for word, bound in bounds.items() if bound is not None)
+
+
+def fields_of(section: type[msgspec.Struct]) -> dict[str, Any]:
+    """Names of a section's settings, each with its annotated type."""
+    return {field.name: field.type for field in msgspec.structs.fields(section)}

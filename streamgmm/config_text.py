@@ -1,0 +1,85 @@
+"""The settings as a YAML file that explains itself: each with its reason, value, unit and range."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from streamgmm.config import Config, Section
+from streamgmm.config_schema import describe, examples, fields_of, format_number, reason
+from streamgmm.strict_yaml import resolve_plain
+
+_PREAMBLE = """\
+Settings of streamgmm. One that is left out has its default; one that is misspelt or out of range is
+refused with its line, before anything starts. `streamgmm config check FILE` says the same without starting, and
+`--set decision.onset_threshold=0.7` changes one setting for one run.
+"""
+_WIDTH = 100
+_COMMENT_COLUMN = 34
+_PLAIN = re.compile(r"[A-Za-z/]([A-Za-z0-9_./:-]*[A-Za-z0-9_/])?")
+
+
+def annotated_yaml(config: Config) -> str:
+    """`config` as YAML that `load_config` reads back to an equal one, with comments from the types."""
+    sections = (_section_lines(name, getattr(config, name)) for name in fields_of(Config))
+    blocks = [_comment(_PREAMBLE), *("\n".join(lines) for lines in sections)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def plain_yaml(config: Config) -> str:
+    """`config` as YAML without comments."""
+    return "".join(
+        f"{name}:\n" + "".join(f"  {key}: {_flow(value)}\n" for key, value in section.items())
+        for name, section in msgspec.to_builtins(config).items()
+    )
+
+
+def _section_lines(name: str, section: Section) -> Iterator[str]:
+    yield _comment(str(type(section).__doc__))
+    yield f"{name}:"
+    for key, annotation in fields_of(type(section)).items():
+        yield textwrap.indent(_comment(reason(annotation)), "  ")
+        setting = f"  {key}: {_flow(msgspec.to_builtins(getattr(section, key)))}"
+        yield f"{setting:{_COMMENT_COLUMN - 1}} # {_note(annotation)}"
+
+
+def _note(annotation: Any) -> str:
+    """What stands beside a value: an example where there is one, else unit and range."""
+    shown = examples(annotation)
+    return f"for example {_flow(shown[0])}" if shown else describe(annotation)
+
+
+def _comment(text: str) -> str:
+    return "\n".join(f"# {line}" for line in textwrap.wrap(text, _WIDTH - 4))
+
+
+def _flow(value: Any) -> str:
+    """One value on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items() if item is not None) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str):
+        return value if _is_plain(value) else _quoted(value)
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    return format_number(value)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether `text` needs no quotes, not even within a flow collection."""
+    try:
+        return _PLAIN.fullmatch(text) is not None and resolve_plain(text) == text
+    except ValueError:
+        return False
+
+
+def _quoted(text: str) -> str:
+    escaped = json.dumps(text, ensure_ascii=False)
+    # JSON lets some characters pass that YAML does not: DEL, the byte order mark, line separators.
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped)

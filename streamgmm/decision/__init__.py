@@ -1,0 +1,1 @@
+"""From log-likelihoods to events: smoothing, rejection, hysteresis, back-dating."""

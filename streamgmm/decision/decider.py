@@ -1,0 +1,271 @@
+"""From frames to records: smoothing, gates and automata in one object without thread or clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamgmm import units
+from streamgmm.config import DecisionSection, LabelSection
+from streamgmm.decision.change_point import LevelHistory
+from streamgmm.decision.events import Change, Closed, Continued, Crossed, Dipped, Opened, Segmenter
+from streamgmm.decision.frame import Frame, Reals
+from streamgmm.decision.rejection import Verdict, decide, event_scores, screen
+from streamgmm.decision.rules import make_rules
+from streamgmm.decision.smoothing import make_smoother
+from streamgmm.errors import DataError
+from streamgmm.labels import is_reserved
+from streamgmm.records import End, Gap, GapReason, Record, RejectReason, Start, Update, Window
+
+
+@dataclass(slots=True)
+class _Event:
+    id: str
+    onset_sample: int
+    has_gap: bool = False
+
+
+@dataclass(slots=True)
+class _Dates:
+    """What the levels say of one label: where its candidate and its last dip really began."""
+
+    onset_sample: int = 0
+    offset_sample: int = 0
+    dipped_at_sample: int = -1
+    earliest_onset_sample: int = 0
+
+
+class Decider:
+    """The decisions of one stream.
+
+    Silence resets the smoother, so that the next sound starts fresh instead of from what was heard
+    before it; a frame with numbers that are not finite leaves it untouched. Both feed the automata zeros.
+
+    Args:
+        labels: names of the model's labels; a reserved one may win, but never makes an event.
+        section: the configuration.
+        hop_samples: stride of windows.
+        window_samples: length of windows.
+        level_samples: samples per level in `Frame.levels_db`.
+        sample_rate_hz: rate of the model.
+        log_priors: float64, shape (n_labels,), log prior of each label (nat).
+        likelihood_scale: factor on log-likelihoods that calibrates the posteriors.
+        label_overrides: what the model says of single labels; the configuration goes before it.
+        run_id: beginning of the ids of events.
+        windows: whether to make a record for every hop.
+        updates: whether to make a record for every hop of an open event.
+
+    Attributes:
+        n_rejects: how many frames each gate has refused.
+
+    Raises:
+        ConfigError: settings of labels that the model does not have.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        section: DecisionSection,
+        *,
+        hop_samples: int,
+        window_samples: int,
+        level_samples: int,
+        sample_rate_hz: int,
+        log_priors: Reals,
+        likelihood_scale: float,
+        label_overrides: Mapping[str, LabelSection],
+        run_id: str,
+        windows: bool = False,
+        updates: bool = False,
+    ) -> None:
+        self._labels = tuple(labels)
+        self._section = section
+        self._sample_rate_hz = sample_rate_hz
+        self._log_priors = np.asarray(log_priors, dtype=np.float64)
+        self._likelihood_scale = likelihood_scale
+        self._run_id = run_id
+        self._has_windows = windows
+        self._has_updates = updates
+        self._is_reserved = np.array([is_reserved(label) for label in labels])
+        self._nothing = np.zeros(len(labels))
+        self._rules = make_rules(labels, section, label_overrides, sample_rate_hz)
+        self._smoother = make_smoother(section, hop_samples / sample_rate_hz, len(labels))
+        self._segmenter = Segmenter(self._rules, hop_samples)
+        # Smoothing delays a crossing beyond the window that first held the sound: half a window more.
+        n_levels = max(2, window_samples * 3 // (2 * level_samples))
+        self._history = LevelHistory(n_levels, level_samples, section.silence_gate_dbfs)
+        self._n_events = 0
+        self.n_rejects: Counter[RejectReason] = Counter()
+        self._end_sample: int
+        self._events: dict[int, _Event]
+        self._dates: list[_Dates]
+        self.reset()
+
+    def update(self, frame: Frame) -> list[Record]:
+        """The records of one hop: its window first (if wanted), then what changes, label by label.
+
+        Raises:
+            DataError: the frame does not lie after the one before, or has another number of labels.
+        """
+        if frame.end_sample <= self._end_sample:
+            raise DataError(f"a frame that ends at sample {frame.end_sample} after one at {self._end_sample}")
+        if frame.log_likelihoods.shape != self._log_priors.shape:
+            raise DataError(f"a frame of shape {frame.log_likelihoods.shape} for {len(self._labels)} labels")
+        verdict, posteriors, scores = self._judge(frame)
+        self._end_sample = frame.end_sample
+        # Before the automata, because a change is dated by the levels up to its own hop.
+        self._history.append(frame.levels_db, frame.end_sample)
+        records: list[Record] = [self._window(verdict, posteriors, frame)] if self._has_windows else []
+        for change in self._segmenter.update(scores, frame.end_sample):
+            records += self._follow(change, frame)
+        return records
+
+    def gap(self, lost_samples: int, reason: GapReason, end_sample: int | None = None) -> list[Record]:
+        """The records of lost audio: the gap, then the ends of events that it was too long for.
+
+        Args:
+            lost_samples: how many samples are missing.
+            reason: why.
+            end_sample: position just after the loss; None if it follows the last frame directly.
+
+        Raises:
+            DataError: a gap of less than nothing, or one that ends before the last frame does.
+        """
+        end_sample = self._end_sample + lost_samples if end_sample is None else end_sample
+        if lost_samples < 0 or end_sample < self._end_sample:
+            raise DataError(f"a gap of {lost_samples} samples that ends at {end_sample}")
+        self._end_sample = end_sample
+        # The levels need no reset: those after the loss do not adjoin the ones before it.
+        self._smoother.reset()
+        for event in self._events.values():
+            event.has_gap = True
+        ends = [self._end(change) for change in self._segmenter.gap(end_sample) if isinstance(change, Closed)]
+        return [Gap(t=self._seconds(end_sample), lost_samples=lost_samples, reason=reason), *ends]
+
+    def flush(self) -> list[Record]:
+        """The ends of the events that the end of the stream cuts off."""
+        changes = self._segmenter.close_all("flush")
+        return [self._end(change) for change in changes if isinstance(change, Closed)]
+
+    def reset(self) -> None:
+        """Begin a new stream at sample 0; only ids go on, and counts."""
+        self._end_sample = 0
+        self._smoother.reset()
+        self._segmenter.reset()
+        self._history.clear()
+        self._events = {}
+        self._dates = [_Dates() for _ in self._labels]
+
+    def _judge(self, frame: Frame) -> tuple[Verdict, Reals, Reals]:
+        """The answer, the smoothed posteriors and the scores for the automata, both (n_labels,)."""
+        verdict = screen(frame, self._section.silence_gate_dbfs)
+        posteriors = scores = self._nothing
+        if verdict is None:
+            evidence = self._likelihood_scale * frame.log_likelihoods + self._log_priors
+            posteriors = self._smoother.update(evidence)
+            verdict = decide(self._labels, posteriors, frame, self._section.min_llr)
+            scores = event_scores(posteriors, frame, self._section.min_llr, self._is_reserved)
+        elif verdict.reject == "silence":
+            self._smoother.reset()
+        if verdict.reject is not None:
+            self.n_rejects[verdict.reject] += 1
+        return verdict, posteriors, scores
+
+    def _follow(self, change: Change, frame: Frame) -> list[Record]:
+        match change:
+            case Crossed():
+                self._date_onset(change)
+            case Dipped():
+                self._date_offset(change)
+            case Opened():
+                return [self._start(change, float(frame.llrs[change.i_label]))]
+            case Continued() if self._has_updates:
+                return [self._update(change)]
+            case Closed():
+                return [self._end(change)]
+        return []
+
+    def _date_onset(self, change: Crossed) -> None:
+        """Back-date at the crossing: the window that crossed holds the onset, a later one may not."""
+        dates = self._dates[change.i_label]
+        risen_sample = self._history.last_rise_sample()
+        onset_sample = change.onset_sample if risen_sample is None else risen_sample
+        # Back-dating must not reach into the refractory time, which an event cut by its length does not have.
+        dates.onset_sample = max(onset_sample, min(dates.earliest_onset_sample, change.onset_sample))
+
+    def _date_offset(self, change: Dipped) -> None:
+        # At the dip, because a long hangover outlasts the history.
+        dates = self._dates[change.i_label]
+        fallen_sample = self._history.last_fall_sample(self._events[change.i_label].onset_sample)
+        dates.dipped_at_sample = change.offset_sample
+        dates.offset_sample = change.offset_sample if fallen_sample is None else fallen_sample
+
+    def _offset(self, change: Closed) -> int:
+        """Where the sound ended: at the fall that the last dip showed, else where the score was last above."""
+        dates = self._dates[change.i_label]
+        # An event that ends otherwise than by its last dip, e.g. by a gap, was still sounding.
+        if dates.dipped_at_sample != change.offset_sample:
+            return change.offset_sample
+        return min(dates.offset_sample, change.offset_sample)
+
+    def _start(self, change: Opened, llr: float) -> Start:
+        # Counted on over resets: an id stands for one event of the whole run.
+        self._n_events += 1
+        event = _Event(f"{self._run_id}-{self._n_events}", self._dates[change.i_label].onset_sample)
+        self._events[change.i_label] = event
+        return Start(
+            t=self._seconds(self._end_sample),
+            id=event.id,
+            label=self._labels[change.i_label],
+            score=units.round_score(change.score),
+            llr=units.round_score(llr),
+            threshold=self._rules[change.i_label].onset_threshold,
+            start_t=self._seconds(event.onset_sample),
+        )
+
+    def _update(self, change: Continued) -> Update:
+        event = self._events[change.i_label]
+        return Update(
+            t=self._seconds(self._end_sample),
+            id=event.id,
+            label=self._labels[change.i_label],
+            score=units.round_score(change.score),
+            max_score=units.round_score(change.max_score),
+            duration_s=self._seconds(self._end_sample - event.onset_sample),
+        )
+
+    def _end(self, change: Closed) -> End:
+        event = self._events.pop(change.i_label)
+        offset_sample = self._offset(change)
+        dates = self._dates[change.i_label]
+        dates.earliest_onset_sample = offset_sample + self._rules[change.i_label].refractory_samples
+        return End(
+            t=self._seconds(self._end_sample),
+            id=event.id,
+            label=self._labels[change.i_label],
+            start_t=self._seconds(event.onset_sample),
+            end_t=self._seconds(offset_sample),
+            duration_s=self._seconds(offset_sample - event.onset_sample),
+            max_score=units.round_score(change.max_score),
+            mean_score=units.round_score(change.mean_score),
+            reason=change.reason,
+            gap=event.has_gap,
+        )
+
+    def _window(self, verdict: Verdict, posteriors: Reals, frame: Frame) -> Window:
+        scores = {label: units.round_score(p) for label, p in zip(self._labels, posteriors.tolist(), strict=True)}
+        return Window(
+            t=self._seconds(frame.end_sample),
+            label=verdict.label,
+            score=units.round_score(verdict.score),
+            scores=scores,
+            llr=None if verdict.llr is None else units.round_score(verdict.llr),
+            level_dbfs=units.round_db(frame.level_dbfs),
+            reject=verdict.reject,
+        )
+
+    def _seconds(self, n_samples: int) -> float:
+        return units.samples_to_seconds(n_samples, self._sample_rate_hz)

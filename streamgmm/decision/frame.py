@@ -1,0 +1,33 @@
+"""What the classifier says of one hop: the input of this room."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Reals = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+class Frame(NamedTuple):
+    """The scores of the window that ends with this hop.
+
+    Attributes:
+        end_sample: stream position just after the hop, in samples, losses counted in.
+        level_dbfs: level of the window (dB re full scale).
+        log_likelihoods: float64, shape (n_labels,), of each label's mixture (nat).
+        llrs: float64, shape (n_labels,), log-likelihood ratios of each label to the background (nat).
+        is_in_domain: bool, shape (n_labels,), whether the label's mixture knows sounds like this one.
+        levels_db: shape (n,), levels since the previous hop, oldest first, equally long, the last
+            ending at `end_sample` (dB re full scale); may be empty. The first frame after a start or a
+            gap may hand in those of its whole window.
+    """
+
+    end_sample: int
+    level_dbfs: float
+    log_likelihoods: Reals
+    llrs: Reals
+    is_in_domain: Flags
+    levels_db: Reals

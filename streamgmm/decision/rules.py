@@ -1,0 +1,58 @@
+"""The rule of each label: the configuration's word on it, else the model's, else the common setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from streamgmm import units
+from streamgmm.config import DecisionSection, LabelSection
+from streamgmm.decision.events import LabelRule
+from streamgmm.errors import ConfigError
+from streamgmm.wording import did_you_mean
+
+
+def make_rules(
+    labels: Sequence[str], section: DecisionSection, overrides: Mapping[str, LabelSection], sample_rate_hz: int
+) -> list[LabelRule]:
+    """One rule per label.
+
+    Args:
+        labels: names of the model's labels.
+        section: the configuration; its `labels` come first, its common settings last.
+        overrides: what the model says of its labels, in between.
+        sample_rate_hz: rate at which positions count.
+
+    Raises:
+        ConfigError: `section.labels` names labels that the model does not have.
+    """
+    problems = [_unknown_label(label, labels) for label in section.labels if label not in labels]
+    if problems:
+        raise ConfigError(problems)
+    unset = LabelSection()
+    chains = [(section.labels.get(label, unset), overrides.get(label, unset)) for label in labels]
+    return [_rule(chain, section, sample_rate_hz) for chain in chains]
+
+
+def _unknown_label(label: str, labels: Sequence[str]) -> str:
+    hint = did_you_mean(label, labels) or f"it has {', '.join(labels)}"
+    return f"decision.labels.{label}: the model has no such label ({hint})"
+
+
+def _rule(chain: Sequence[LabelSection], section: DecisionSection, sample_rate_hz: int) -> LabelRule:
+    def first(name: str) -> float:
+        values = (getattr(part, name) for part in chain)
+        return float(next((value for value in values if value is not None), getattr(section, name)))
+
+    def samples(name: str) -> int:
+        return units.seconds_to_samples(first(name), sample_rate_hz)
+
+    onset_threshold = first("onset_threshold")
+    return LabelRule(
+        onset_threshold=onset_threshold,
+        # The two may come from different places; a low onset threshold then takes the other along.
+        offset_threshold=min(first("offset_threshold"), onset_threshold),
+        min_duration_samples=samples("min_duration_s"),
+        hangover_samples=samples("hangover_s"),
+        refractory_samples=samples("refractory_s"),
+        max_duration_samples=units.seconds_to_samples(section.max_duration_s, sample_rate_hz),
+    )

@@ -1,0 +1,136 @@
+"""Smoothing of posteriors over time: exponential, sticky hidden Markov model, or none.
+
+All start from, and `reset` to, the uniform distribution: nothing has been heard yet.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+
+from streamgmm.config import DecisionSection
+from streamgmm.decision.frame import Reals
+from streamgmm.errors import DataError
+
+
+def softmax(log_posteriors: Reals) -> Reals:
+    """Posteriors that sum to 1, float64, shape (n_labels,), from finite logarithms with any common offset."""
+    # The highest becomes 0, so that no exponential overflows and their sum is at least 1.
+    odds: Reals = np.exp(log_posteriors - log_posteriors.max())
+    odds /= odds.sum()
+    return odds
+
+
+class Smoother(Protocol):
+    """One step of smoothing per hop."""
+
+    def update(self, log_posteriors: Reals) -> Reals:
+        """Smoothed posteriors after one more hop.
+
+        Args:
+            log_posteriors: float64, shape (n_labels,): log-likelihood plus log prior of each label (nat);
+                a common offset does not matter.
+
+        Returns:
+            float64, shape (n_labels,), summing to 1; never written to again.
+
+        Raises:
+            DataError: wrong shape, or a number that is not finite; the state stays as it was.
+        """
+
+    def reset(self) -> None:
+        """Forget what was heard."""
+
+
+def _check(log_posteriors: Reals, n_labels: int) -> None:
+    if log_posteriors.shape != (n_labels,):
+        raise DataError(f"posteriors of shape {log_posteriors.shape}", hint=f"the model has {n_labels} labels")
+    if not np.isfinite(log_posteriors).all():
+        raise DataError("posteriors that are not finite")
+
+
+class NoSmoother:
+    """The posteriors of each hop by itself."""
+
+    def __init__(self, n_labels: int) -> None:
+        self._n_labels = n_labels
+
+    def update(self, log_posteriors: Reals) -> Reals:
+        """See `Smoother.update`."""
+        _check(log_posteriors, self._n_labels)
+        return softmax(log_posteriors)
+
+    def reset(self) -> None:
+        """See `Smoother.reset`."""
+
+
+class ExponentialSmoother:
+    """First-order recursive average of the posteriors (Brown 1956).
+
+    Args:
+        hop_s: time between updates.
+        time_constant_s: after this time 63 % of a change has come through; 0 smooths nothing.
+        n_labels: labels of the model.
+    """
+
+    def __init__(self, hop_s: float, time_constant_s: float, n_labels: int) -> None:
+        self._gain = -math.expm1(-hop_s / time_constant_s) if time_constant_s > 0.0 else 1.0
+        self._n_labels = n_labels
+        self._posteriors: Reals
+        self.reset()
+
+    def update(self, log_posteriors: Reals) -> Reals:
+        """See `Smoother.update`."""
+        _check(log_posteriors, self._n_labels)
+        # Both terms sum to their weight, so rounding errors fade instead of adding up.
+        self._posteriors = self._gain * softmax(log_posteriors) + (1.0 - self._gain) * self._posteriors
+        return self._posteriors
+
+    def reset(self) -> None:
+        """See `Smoother.reset`."""
+        self._posteriors = np.full(self._n_labels, 1.0 / self._n_labels)
+
+
+class StickyHmmSmoother:
+    """Forward pass of a hidden Markov model that prefers to stay in its label (Rabiner 1989, eq. 19 to 21).
+
+    A label is left with probability hop / mean duration, for any other one alike. The pass is normalised
+    at every hop and takes its evidence as logarithms, so nothing underflows however long it runs.
+
+    Args:
+        hop_s: time between updates.
+        mean_duration_s: mean stay in one label.
+        n_labels: labels of the model.
+    """
+
+    def __init__(self, hop_s: float, mean_duration_s: float, n_labels: int) -> None:
+        # Less sticky than uniform would mean to expect a change at every hop.
+        stay = max(1.0 - hop_s / mean_duration_s, 1.0 / n_labels)
+        self._move = (1.0 - stay) / (n_labels - 1) if n_labels > 1 else 0.0
+        self._stickiness = stay - self._move if n_labels > 1 else 1.0
+        self._n_labels = n_labels
+        self._posteriors: Reals
+        self.reset()
+
+    def update(self, log_posteriors: Reals) -> Reals:
+        """See `Smoother.update`."""
+        _check(log_posteriors, self._n_labels)
+        # The product with the transition matrix, whose off-diagonal entries are all equal: n operations, not n^2.
+        predicted = self._move + self._stickiness * self._posteriors
+        self._posteriors = softmax(np.log(predicted) + log_posteriors)
+        return self._posteriors
+
+    def reset(self) -> None:
+        """See `Smoother.reset`."""
+        self._posteriors = np.full(self._n_labels, 1.0 / self._n_labels)
+
+
+def make_smoother(section: DecisionSection, hop_s: float, n_labels: int) -> Smoother:
+    """The smoother that the configuration asks for."""
+    if section.smoothing == "exponential":
+        return ExponentialSmoother(hop_s, section.smoothing_s, n_labels)
+    if section.smoothing == "hmm":
+        return StickyHmmSmoother(hop_s, section.hmm_mean_duration_s, n_labels)
+    return NoSmoother(n_labels)

@@ -1,0 +1,110 @@
+"""A stretch of audio whose truth is known: sounds at known times over a background that never stops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from streamgmm import units
+from streamgmm.audio.source import Samples
+from streamgmm.demo.backgrounds import any_background
+from streamgmm.demo.sounds import SOUNDS, check_rate
+from streamgmm.demo.synthesis import Signal, finished, in_room, rms
+from streamgmm.errors import UsageError
+
+SCENE_STREAM = 2
+"""First number of every scene's seed; training clips use another, so a scene has only unheard specimens."""
+
+SHORTEST_S = 60.0
+BACKGROUND_DBFS = (-55.0, -47.0)
+PLACE_S = 20.0
+"""How long the background stays of one kind."""
+CROSSFADE_S = 2.0
+SNR_DB = (10.0, 30.0)
+GAP_S = (0.8, 2.5)
+AUDIBLE_DB = 20.0
+"""A sound lasts as long as it is within this many decibels of its loudest moment; its truth ends there."""
+AUDIBLE_HOP_S = 0.01
+
+
+class SceneEvent(NamedTuple):
+    """What truly sounds: a label from `onset_s` to `offset_s`, seconds from the scene's beginning."""
+
+    label: str
+    onset_s: float
+    offset_s: float
+
+
+class Scene(NamedTuple):
+    """Audio and its truth.
+
+    Attributes:
+        samples: float32, shape (n,), mono, full scale 1.0.
+        events: what sounds in it, in order, never two at once.
+    """
+
+    samples: Samples
+    events: list[SceneEvent]
+
+
+def make_scene(duration_s: float, seed: int, sample_rate_hz: int) -> Scene:
+    """A scene of `duration_s` seconds (60 or more) in which every label occurs; same arguments, same samples.
+
+    Sounds stand 10 to 30 dB above the background's mean level, with pauses of 0.8 to 2.5 s.
+
+    Raises:
+        UsageError: the scene is too short, or the rate too low, for all sounds.
+    """
+    if not duration_s >= SHORTEST_S:
+        raise UsageError(f"a scene of {duration_s:g} s is too short", hint=f"at least {SHORTEST_S:g} s")
+    check_rate(sample_rate_hz)
+    rng = np.random.default_rng((SCENE_STREAM, seed))
+    n_samples = units.seconds_to_samples(duration_s, sample_rate_hz)
+    mixture = changing_background(rng, n_samples, sample_rate_hz)
+    background_rms = rms(mixture)
+    events = []
+    onset = units.seconds_to_samples(rng.uniform(*GAP_S), sample_rate_hz)
+    for label in _labels_in_turn(rng):
+        sound = in_room(rng, SOUNDS[label](rng, sample_rate_hz).astype(np.float64), sample_rate_hz)
+        first, end = audible_span(sound, sample_rate_hz)
+        sound = sound[first:]
+        offset = onset + end - first
+        if onset + len(sound) > n_samples:
+            break
+        gain = background_rms * units.db_to_amplitude(rng.uniform(*SNR_DB)) / rms(sound[: end - first])
+        mixture[onset : onset + len(sound)] += gain * sound
+        onset_s, offset_s = (units.samples_to_seconds(position, sample_rate_hz) for position in (onset, offset))
+        events.append(SceneEvent(label, onset_s, offset_s))
+        onset = offset + units.seconds_to_samples(rng.uniform(*GAP_S), sample_rate_hz)
+    return Scene(finished(mixture), events)
+
+
+def changing_background(rng: np.random.Generator, n_samples: int, sample_rate_hz: int) -> Signal:
+    """Background of shape (n_samples,) that changes its kind and level every `PLACE_S` seconds, without a seam."""
+    n_place = units.seconds_to_samples(PLACE_S, sample_rate_hz)
+    n_fade = units.seconds_to_samples(CROSSFADE_S, sample_rate_hz)
+    rise = np.sin(0.5 * np.pi * (np.arange(n_fade) + 0.5) / n_fade)  # sine and cosine: the power stays the same
+    n_total = n_samples + n_fade  # the first rise is cut off again
+    total = np.zeros(n_total + n_place + n_fade)
+    for first in range(0, n_total, n_place):
+        noise = any_background(rng, n_place + n_fade, sample_rate_hz)
+        noise[:n_fade] *= rise
+        noise[n_place:] *= rise[::-1]
+        total[first : first + n_place + n_fade] += noise * units.db_to_amplitude(rng.uniform(*BACKGROUND_DBFS))
+    return total[n_fade:n_total]
+
+
+def audible_span(samples: Signal, sample_rate_hz: int) -> tuple[int, int]:
+    """First sample and end (exclusive) of what lies within `AUDIBLE_DB` of the loudest 10 ms."""
+    n_hop = units.seconds_to_samples(AUDIBLE_HOP_S, sample_rate_hz)
+    powers = np.add.reduceat(samples**2, np.arange(0, len(samples), n_hop))
+    audible = np.flatnonzero(powers > powers.max() / units.db_to_amplitude(AUDIBLE_DB) ** 2)
+    return int(audible[0]) * n_hop, min(len(samples), (int(audible[-1]) + 1) * n_hop)
+
+
+def _labels_in_turn(rng: np.random.Generator) -> Iterator[str]:
+    """All labels in random order, again and again: each occurs as often as the others, give or take one."""
+    while True:
+        yield from rng.permutation(list(SOUNDS)).tolist()

@@ -1,0 +1,55 @@
+"""Levels over time and frequency, for pictures only: the detector never sees them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm import units
+from streamgmm.audio.source import Samples
+
+LOWEST_HZ = 60.0
+WINDOW_S = 0.04
+N_HOPS_PER_WINDOW = 4
+FLOOR_POWER = 1e-14
+
+
+def band_edges_hz(n_bands: int, sample_rate_hz: int) -> npt.NDArray[np.float64]:
+    """Edges of `n_bands` bands of equal musical width from `LOWEST_HZ` to Nyquist, shape (n_bands + 1,)."""
+    return np.geomspace(LOWEST_HZ, sample_rate_hz / 2, n_bands + 1)
+
+
+def band_levels_db(samples: Samples, sample_rate_hz: int, n_bands: int, n_columns: int) -> npt.NDArray[np.float64]:
+    """Loudest moment of every band within every column, in decibels (Hann windows of 40 ms).
+
+    The maximum, not the mean: a knock must not vanish in a column that is mostly pause.
+
+    Returns:
+        Shape (n_bands, n_columns), lowest band and earliest column first.
+    """
+    n_window = units.seconds_to_samples(WINDOW_S, sample_rate_hz)
+    pooling = _pooling(n_bands, n_window, sample_rate_hz)
+    taper = np.hanning(n_window)
+    # Frame k is centred on sample k, so both ends are padded by half a window.
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, n_window // 2), n_window)
+    borders = np.linspace(0, len(samples), n_columns + 1).astype(int)
+    levels_db = np.empty((n_bands, n_columns))
+    for column, (first, end) in enumerate(pairwise(borders)):
+        spectra = np.fft.rfft(frames[first : max(end, first + 1) : n_window // N_HOPS_PER_WINDOW] * taper)
+        powers = np.abs(spectra) ** 2 @ pooling.T
+        levels_db[:, column] = 10 * np.log10(np.max(powers, axis=0) + FLOOR_POWER)
+    return levels_db
+
+
+def _pooling(n_bands: int, n_window: int, sample_rate_hz: int) -> npt.NDArray[np.float64]:
+    edges_hz = band_edges_hz(n_bands, sample_rate_hz)
+    centres_hz = (edges_hz[:-1] + edges_hz[1:]) / 2
+    bins_hz = np.fft.rfftfreq(n_window, 1 / sample_rate_hz)
+    # Full weight within a band and none from one bin outside on: this also interpolates between
+    # bins where a band is narrower than they are.
+    outside_hz = np.abs(bins_hz - centres_hz[:, None]) - np.diff(edges_hz)[:, None] / 2
+    weights = np.clip(1.0 - outside_hz / bins_hz[1], 0.0, 1.0)
+    pooled: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return pooled

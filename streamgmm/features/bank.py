@@ -1,0 +1,137 @@
+"""The analytic wavelet bank: complex Morlet wavelets with mel-spaced centres and finite support.
+
+One bank serves everything. The wavelet is PyWavelets' complex Morlet `cmorB-C`
+(psi(t) = exp(-t^2 / B) exp(2 pi i C t) / sqrt(pi B)), stretched so that each band gets the centre
+and the width that the mel scale asks for (Teolis, Computational Signal Processing with Wavelets, 1998).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pywt
+
+from streamgmm.features.spec import FeatureSpec
+
+TOP_OF_NYQUIST = 0.985
+"""Centre of the highest band relative to half the sample rate."""
+
+MIN_SIGMA_HZ = 25.0
+"""No band is narrower: its wavelet would outlast a tenth of a second and smear onsets."""
+
+SUPPORT_SIGMAS = 2.75
+"""Wavelets are cut at this many standard deviations of their envelope (amplitude 0.02)."""
+
+RATE_PER_SIGMA = 4.0
+"""A band is computed at no less than this many coefficients per second and Hz of its standard deviation."""
+
+
+class Band(NamedTuple):
+    """One wavelet of the bank.
+
+    Attributes:
+        centre_hz: centre frequency.
+        sigma_hz: standard deviation of its Gaussian response.
+        decimation: samples per coefficient, a power of two.
+    """
+
+    centre_hz: float
+    sigma_hz: float
+    decimation: int
+
+
+class BandGroup(NamedTuple):
+    """Neighbouring bands that share a decimation, so that one matrix product computes them all.
+
+    Attributes:
+        decimation: samples per coefficient.
+        taps: complex128, shape (n_taps, n_bands), odd length, centred; `samples @ taps` is the
+            correlation of the samples with the conjugated wavelets.
+        first_band: index of the group's first band in the bank.
+    """
+
+    decimation: int
+    taps: npt.NDArray[np.complex128]
+    first_band: int
+
+
+def hz_to_mel(frequency_hz: float) -> float:
+    """Mel scale of O'Shaughnessy, Speech Communication, 1987 (natural-logarithm form)."""
+    return 1127.0 * math.log1p(frequency_hz / 700.0)
+
+
+def mel_to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Inverse of `hz_to_mel`, element by element."""
+    return 700.0 * np.expm1(mel / 1127.0)
+
+
+def design_bands(spec: FeatureSpec) -> list[Band]:
+    """Place `spec.n_bands` bands on the mel scale, lowest first."""
+    top_mel = hz_to_mel(TOP_OF_NYQUIST * spec.sample_rate_hz / 2)
+    mels = np.linspace(hz_to_mel(spec.min_hz), top_mel, spec.n_bands)
+    centres_hz = mel_to_hz(mels)
+    half_step = (mels[1] - mels[0]) / 2
+    # Half the distance between neighbours, measured across the band itself.
+    sigmas_hz = np.maximum(MIN_SIGMA_HZ, (mel_to_hz(mels + half_step) - mel_to_hz(mels - half_step)) / 2)
+    return [Band(float(c), float(s), _decimation(float(s), spec)) for c, s in zip(centres_hz, sigmas_hz, strict=True)]
+
+
+def _decimation(sigma_hz: float, spec: FeatureSpec) -> int:
+    widest = spec.sample_rate_hz / (RATE_PER_SIGMA * sigma_hz)
+    return int(min(spec.fine_samples, 2 ** max(0, int(math.log2(max(1.0, widest))))))
+
+
+def n_taps(band: Band, sample_rate_hz: int) -> int:
+    """Odd number of samples under the cut wavelet of `band`."""
+    sigma_s = 1.0 / (2.0 * math.pi * band.sigma_hz)
+    return 2 * int(SUPPORT_SIGMAS * sigma_s * sample_rate_hz) + 1
+
+
+def morlet(band: Band, sample_rate_hz: int) -> npt.NDArray[np.complex128]:
+    """PyWavelets' complex Morlet of `band` at the sample points, before cut-off correction.
+
+    Returns:
+        complex128, shape (n_taps,); `cmorB-C` with C = 1 at scale 1 / centre and
+        B = 2 (centre / (2 pi sigma))^2, so that its response has the band's sigma.
+    """
+    length = n_taps(band, sample_rate_hz)
+    wavelet = pywt.ContinuousWavelet("cmor1.0-1.0")
+    wavelet.center_frequency = 1.0
+    wavelet.bandwidth_frequency = 2.0 * (band.centre_hz / (2.0 * math.pi * band.sigma_hz)) ** 2
+    edge = (length // 2) * band.centre_hz / sample_rate_hz
+    wavelet.lower_bound, wavelet.upper_bound = -edge, edge
+    psi, _ = wavelet.wavefun(length=length)
+    return np.asarray(psi, dtype=np.complex128)
+
+
+def analysis_filter(band: Band, sample_rate_hz: int) -> npt.NDArray[np.complex128]:
+    """The wavelet as it is used: zero mean, and gain 1 for a cosine at the centre.
+
+    The cut and low centre frequencies leave a Morlet wavelet with a small mean, which would let a DC
+    offset in; subtracting a multiple of its envelope removes exactly that (the admissibility term
+    of Grossmann and Morlet, 1984).
+    """
+    psi = morlet(band, sample_rate_hz)
+    envelope = np.abs(psi)
+    psi = psi - envelope * (psi.sum() / envelope.sum())
+    positions = np.arange(len(psi)) - len(psi) // 2
+    tone = np.exp(2j * math.pi * band.centre_hz / sample_rate_hz * positions)
+    return np.asarray(psi * (2.0 / abs(np.vdot(psi, tone))), dtype=np.complex128)
+
+
+def group_bands(spec: FeatureSpec) -> list[BandGroup]:
+    """Taps of the whole bank, grouped by decimation, lowest bands first."""
+    bands = design_bands(spec)
+    groups = []
+    for decimation in sorted({band.decimation for band in bands}, reverse=True):
+        members = [i for i, band in enumerate(bands) if band.decimation == decimation]
+        filters = [analysis_filter(bands[i], spec.sample_rate_hz) for i in members]
+        taps = np.zeros((max(map(len, filters)), len(filters)), dtype=np.complex128)
+        for column, psi in enumerate(filters):
+            margin = (len(taps) - len(psi)) // 2
+            taps[margin : margin + len(psi), column] = psi.conj()
+        groups.append(BandGroup(decimation, taps, members[0]))
+    return groups

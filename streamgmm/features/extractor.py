@@ -1,0 +1,162 @@
+"""The whole chain from samples to vectors, as a stream or on an array."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm import units
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.features.transform import WaveletTransform
+from streamgmm.features.window import WindowStatistics, n_features
+
+Reals = npt.NDArray[np.float64]
+
+LEVEL_TIME_CONSTANT_S = 3.0
+"""Memory of the running level: long against a word, short against a change of room."""
+
+
+class FeatureFrame(NamedTuple):
+    """What is known after one hop.
+
+    Attributes:
+        end_sample: absolute index of the sample after the hop.
+        vector: float64, shape (n_features,), of the window that ends here; None if a sample of it was
+            not finite.
+        level_dbfs: level of the hop.
+        frame_levels_db: shape (hop_frames,), levels of its frames, dBFS.
+    """
+
+    end_sample: int
+    vector: Reals | None
+    level_dbfs: float
+    frame_levels_db: Reals
+
+
+class RunningLevel:
+    """Exponential mean that starts from the signal itself instead of zero.
+
+    Args:
+        time_constant_s: memory.
+        hop_s: seconds between values.
+    """
+
+    def __init__(self, time_constant_s: float, hop_s: float) -> None:
+        self._keep = float(np.exp(-hop_s / time_constant_s))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all values."""
+        self._sum = self._weight = 0.0
+
+    def update(self, value: float) -> float:
+        """Mean of the values so far, the newer ones weighing more."""
+        self._sum = self._keep * self._sum + (1.0 - self._keep) * value
+        self._weight = self._keep * self._weight + (1.0 - self._keep)
+        return self._sum / self._weight
+
+
+class FeatureStream:
+    """Samples in blocks of any size in, one `FeatureFrame` per hop out.
+
+    Args:
+        spec: what to measure.
+        dtype: of the wavelet transform; float64 costs twice the time.
+    """
+
+    def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32) -> None:
+        self.spec = spec
+        self._transform = WaveletTransform(spec, dtype)
+        self._window = WindowStatistics(spec, dtype)
+        self._level = RunningLevel(LEVEL_TIME_CONSTANT_S, spec.hop_samples / spec.sample_rate_hz)
+        self._hop = np.zeros(spec.hop_samples, dtype=np.float32)
+        # A sample reaches as far as the window and both halves of the longest wavelet.
+        memory_samples = spec.window_samples + 2 * self._transform.delay_samples
+        self._memory_hops = -(-memory_samples // spec.hop_samples)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new stream at sample 0."""
+        self.n_pending_samples = 0
+        self.end_sample = 0
+        self._n_refused_hops = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was heard so far, but go on counting: audio was lost here."""
+        self._transform.reset()
+        self._window.reset()
+        self._level.reset()
+
+    def push(self, samples: npt.NDArray[np.floating]) -> list[FeatureFrame]:
+        """Add samples, shape (n,), full scale 1.0; returns the frames of the hops that they complete."""
+        frames = []
+        while len(samples):
+            taken = samples[: self.spec.hop_samples - self.n_pending_samples]
+            self._hop[self.n_pending_samples : self.n_pending_samples + len(taken)] = taken
+            self.n_pending_samples += len(taken)
+            samples = samples[len(taken) :]
+            if self.n_pending_samples == self.spec.hop_samples:
+                frames.append(self._finish_hop(self.spec.hop_samples))
+        return frames
+
+    def flush(self) -> list[FeatureFrame]:
+        """Complete a begun hop with zeros, so that the last samples of a recording count too."""
+        if not self.n_pending_samples:
+            return []
+        self._hop[self.n_pending_samples :] = 0.0
+        return [self._finish_hop(self.n_pending_samples)]
+
+    def _finish_hop(self, n_samples: int) -> FeatureFrame:
+        self.n_pending_samples = 0
+        self.end_sample += n_samples
+        self._refuse_non_finite()
+        squares = np.square(self._hop, dtype=np.float64).reshape(self.spec.hop_frames, -1).mean(axis=1)
+        hop = self._transform.push_hop(self._hop)
+        level = self._level.update(float(hop.energies.sum(axis=1, dtype=np.float64).mean()))
+        vector = self._window.push(hop, level)
+        frame_levels_db = 10.0 * np.log10(np.maximum(squares, 10.0 ** (units.SILENCE_DBFS / 10.0)))
+        level_dbfs = units.power_to_dbfs(float(squares.sum()) * self.spec.frame_samples / n_samples)
+        return FeatureFrame(self.end_sample, None if self._n_refused_hops else vector, level_dbfs, frame_levels_db)
+
+    def _refuse_non_finite(self) -> None:
+        """Keep NaN and infinities out of the sums, and remember how long the windows lack a sample."""
+        if np.isfinite(self._hop).all():
+            self._n_refused_hops = max(0, self._n_refused_hops - 1)
+        else:
+            self._hop[~np.isfinite(self._hop)] = 0.0
+            self._n_refused_hops = self._memory_hops
+
+
+class Features(NamedTuple):
+    """All vectors of a recording.
+
+    Attributes:
+        vectors: float64, shape (n_hops, n_features).
+        levels_dbfs: float64, shape (n_hops,).
+        end_s: float64, shape (n_hops,), when each window ends.
+    """
+
+    vectors: Reals
+    levels_dbfs: Reals
+    end_s: Reals
+
+
+def extract(samples: npt.NDArray[np.floating], spec: FeatureSpec, dtype: npt.DTypeLike = np.float32) -> Features:
+    """Vectors of a whole recording, exactly those that a stream of it gives.
+
+    Args:
+        samples: shape (n,), mono, at `spec.sample_rate_hz`, full scale 1.0, finite.
+        spec: what to measure.
+        dtype: of the wavelet transform.
+    """
+    stream = FeatureStream(spec, dtype)
+    frames = stream.push(samples) + stream.flush()
+    vectors = [np.full(n_features(spec), np.nan) if frame.vector is None else frame.vector for frame in frames]
+    return Features(
+        np.array(vectors).reshape(len(frames), n_features(spec)),
+        np.array([frame.level_dbfs for frame in frames]),
+        np.array([frame.end_sample / spec.sample_rate_hz for frame in frames]),
+    )

@@ -1,0 +1,159 @@
+"""What is measured on one window: short functions from band energies to blocks of the vector.
+
+They take `energies`, shape (n_fine, n_bands), positive and relative to the running level, or their logarithms:
+so no number depends on the gain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.floating]
+
+N_GROUPS = 6
+"""Groups of neighbouring bands whose envelopes are followed besides the broadband one."""
+
+GROUP_SCALES = tuple(range(1, 9))
+"""Dyadic scales of the modulation transform: 3 ms to about 0.4 s between the centres of the halves."""
+
+MIN_DETAIL = 1e-3
+"""Log energies that change by less are as good as constant."""
+
+N_LAG_RANGES = 9
+"""Logarithmic ranges of lag in which the strongest envelope periodicity is sought."""
+
+SHORTEST_LAG_S = 0.01
+LONGEST_LAG_S = 0.7
+
+
+def group_energies(energies: Array, n_groups: int) -> Array:
+    """Broadband energy and that of `n_groups` runs of neighbouring bands; shape (n_fine, 1 + n_groups)."""
+    n_bands = energies.shape[1]
+    edges = [n_bands * i // n_groups for i in range(n_groups)]
+    groups = np.add.reduceat(energies, edges, axis=1)
+    return np.concatenate([groups.sum(axis=1, keepdims=True), groups], axis=1)
+
+
+def spectral_shape(log_energies: Array) -> Array:
+    """Mean log energy of each band relative to the mean of all; shape (n_bands,)."""
+    means = log_energies.mean(axis=0)
+    return np.asarray(means - means.mean())
+
+
+def haar_details(log_envelopes: Array, scales: Iterable[int]) -> dict[int, Array]:
+    """Undecimated Haar details of each column at dyadic scales.
+
+    Args:
+        log_envelopes: shape (n_fine, n_envelopes), n_fine >= 2.
+        scales: from 1; scale j compares neighbouring runs of 2**(j-1) points.
+
+    Returns:
+        For each scale j an array of shape (n_fine - 2**j + 1, n_envelopes): PyWavelets' `haar` detail
+        coefficients at every shift (Mallat, IEEE PAMI, 1989), over 2**(j/2) so that scales compare; a rise is
+        negative. A scale longer than a partial window repeats the longest one that fits.
+    """
+    n_fine = len(log_envelopes)
+    sums = np.zeros((n_fine + 1, log_envelopes.shape[1]))
+    np.cumsum(log_envelopes, axis=0, out=sums[1:])
+    details = {}
+    for scale in scales:
+        half = 2 ** (min(scale, n_fine.bit_length() - 1) - 1)
+        n = n_fine - 2 * half + 1
+        details[scale] = (2 * sums[half : half + n] - sums[:n] - sums[2 * half :]) / (2 * half)
+    return details
+
+
+def modulation_energies(details: Mapping[int, Array]) -> Array:
+    """Log mean magnitude of the details of each scale and envelope; shape (n_scales * n_envelopes,)."""
+    return np.log(np.array([np.abs(detail).mean(axis=0) for detail in details.values()]) + MIN_DETAIL).ravel()
+
+
+def attack_asymmetry(details: Mapping[int, Array], scales: Sequence[int]) -> Array:
+    """Balance of rises and falls at the given scales; shape (len(scales) * n_envelopes,).
+
+    The sum of cubes over the sum of absolute cubes of the Haar details: 1 where everything rises at
+    once and decays slowly, -1 the other way round.
+    """
+    blocks = []
+    for scale in scales:
+        detail = details[scale]
+        cubes = detail * detail * detail
+        blocks.append(-cubes.sum(axis=0) / (np.abs(cubes).sum(axis=0) + MIN_DETAIL**3))
+    return np.concatenate(blocks)
+
+
+def rising_energy(rises: Array) -> Array:
+    """Log mean of the rises of each envelope, shape (n, n_envelopes); shape (n_envelopes,)."""
+    return np.asarray(np.log(rises.mean(axis=0) + MIN_DETAIL))
+
+
+def kurtosis(energies: Array) -> Array:
+    """Log of E[e^2] / E[e]^2 of each band's energy: how peaked its envelope is; shape (n_bands,)."""
+    return np.asarray(np.log(np.square(energies).mean(axis=0) / np.square(energies.mean(axis=0))))
+
+
+def tonality(coherences: npt.NDArray[np.complexfloating], powers: Array) -> Array:
+    """Magnitude of each band's normalised autocorrelation at the lags of the transform.
+
+    Args:
+        coherences: summed over the window, shape (n_lags, n_bands).
+        powers: summed over the window, shape (n_bands,), positive.
+
+    Returns:
+        shape (n_bands,), mean over the lags, 0 for noise to 1 for a steady tone.
+    """
+    return np.asarray((np.abs(coherences) / powers).mean(axis=0))
+
+
+def spectral_entropy(energies: Array) -> Array:
+    """Mean and deviation over the window of the entropy of the spectrum, in nats; shape (2,)."""
+    shares = energies / energies.sum(axis=1, keepdims=True)
+    entropies = -(shares * np.log(shares)).sum(axis=1)
+    return np.array([entropies.mean(), entropies.std()])
+
+
+def onset_synchrony(rises: Array) -> Array:
+    """How far bands rise together, from the rises per point and band; shape (2,).
+
+    The deviation over time of the mean rise relative to that of single bands, and the log of the
+    largest mean rise relative to the average one.
+    """
+    together = rises.mean(axis=1)
+    alone = rises.std(axis=0).mean()
+    peak = together.max() / (together.mean() + 1e-6)
+    return np.array([together.std() / (alone + 1e-6), np.log(peak + 1.0)])
+
+
+def envelope_periodicity(log_envelopes: Array, fine_s: float) -> Array:
+    """Strongest normalised autocorrelation of each envelope in each range of lags.
+
+    Args:
+        log_envelopes: shape (n_fine, n_envelopes).
+        fine_s: seconds per point.
+
+    Returns:
+        shape (N_LAG_RANGES * n_envelopes,); 0 where a partial window is shorter than the lag. The
+        autocorrelation comes from a zero-padded Fourier transform (Wiener-Khinchin), unbiased.
+    """
+    n = len(log_envelopes)
+    centred = np.ascontiguousarray((log_envelopes - log_envelopes.mean(axis=0)).T)
+    spectrum = np.fft.rfft(centred, 2 * _fast_length(n))
+    autocorrelation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2)[:, :n]
+    normal = autocorrelation / (np.arange(n, 0, -1) * (autocorrelation[:, :1] / n + MIN_DETAIL))
+    edges = np.rint(np.geomspace(SHORTEST_LAG_S, LONGEST_LAG_S, N_LAG_RANGES + 1) / fine_s).astype(int).tolist()
+    maxima = np.zeros((N_LAG_RANGES, len(normal)))
+    for i, (first, last) in enumerate(pairwise(edges)):
+        # A lag of more than four fifths of the window rests on too few pairs.
+        stretch = normal[:, first : min(max(last, first + 1), int(0.8 * n))]
+        if stretch.size:
+            maxima[i] = stretch.max(axis=1)
+    return maxima.ravel()
+
+
+def _fast_length(n: int) -> int:
+    """Smallest power of two that holds n points."""
+    return 1 << (n - 1).bit_length()

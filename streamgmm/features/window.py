@@ -1,0 +1,102 @@
+"""The window vector: the statistics of the last second, computed anew each hop."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm.features import statistics as st
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.features.transform import HopEnergies
+
+FLOOR = 1e-6
+"""Energies are floored 60 dB below the running level, so that digital silence and faint noise look alike."""
+
+MIN_LEVEL = 1e-20
+"""Stands for the level of digital silence, far below one bit of any converter."""
+
+ASYMMETRY_SCALES = (4, 6)
+BAND_SCALES = (3, 5)
+N_PERIODICITY_GROUPS = 3
+
+
+class WindowStatistics:
+    """Keeps the energies of the last window and turns them into one vector per hop.
+
+    Everything is computed anew from the window itself: nothing is added and subtracted, so nothing
+    drifts, however long the stream.
+
+    Args:
+        spec: numbers of the bank.
+        dtype: of the energies.
+    """
+
+    def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32) -> None:
+        self.spec = spec
+        self._dtype = dtype
+        self._hop_fine = spec.hop_samples // spec.fine_samples
+        self._n_hops = spec.window_frames // spec.hop_frames
+        self._fine_s = spec.fine_samples / spec.sample_rate_hz
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the window: the next vectors come from partial ones."""
+        self._energies = np.zeros((self._n_hops * self._hop_fine, self.spec.n_bands), dtype=self._dtype)
+        self._coherences: list[npt.NDArray[np.complexfloating]] = []
+        self._powers: list[st.Array] = []
+
+    def push(self, hop: HopEnergies, level: float) -> npt.NDArray[np.float64]:
+        """Add a hop and measure the window that ends with it.
+
+        Args:
+            hop: the hop's energies.
+            level: running mean of the broadband energy, which sets the floor.
+
+        Returns:
+            float64, shape (n_features(spec),), finite.
+        """
+        self._energies[: -self._hop_fine] = self._energies[self._hop_fine :]
+        self._energies[-self._hop_fine :] = hop.energies
+        self._coherences = [*self._coherences, hop.coherences][-self._n_hops :]
+        self._powers = [*self._powers, hop.powers][-self._n_hops :]
+        energies = self._energies[-len(self._powers) * self._hop_fine :]
+        return self._measure(energies / max(level, MIN_LEVEL))
+
+    def _measure(self, energies: st.Array) -> npt.NDArray[np.float64]:
+        energies = energies + FLOOR / self.spec.n_bands
+        log_energies = np.log(energies)
+        log_groups = np.log(st.group_energies(energies, st.N_GROUPS))
+        log_envelopes = np.log(st.group_energies(energies, N_PERIODICITY_GROUPS))
+        band_details = st.haar_details(log_energies, BAND_SCALES)
+        group_details = st.haar_details(log_groups, st.GROUP_SCALES)
+        quick_rises, slow_rises = (np.maximum(-band_details[scale], 0.0) for scale in BAND_SCALES)
+        return np.concatenate(
+            [
+                st.spectral_shape(log_energies),
+                st.modulation_energies(group_details),
+                st.modulation_energies(band_details),
+                st.attack_asymmetry(group_details, ASYMMETRY_SCALES),
+                st.rising_energy(slow_rises),
+                st.kurtosis(energies),
+                st.tonality(np.sum(self._coherences, axis=0), np.sum(self._powers, axis=0) + MIN_LEVEL),
+                st.spectral_entropy(energies),
+                st.onset_synchrony(quick_rises),
+                st.envelope_periodicity(log_envelopes, self._fine_s),
+            ],
+            dtype=np.float64,
+        )
+
+
+def n_features(spec: FeatureSpec) -> int:
+    """Length of a vector: the sum of the blocks in the order in which they are measured."""
+    n_bands, n_groups = spec.n_bands, 1 + st.N_GROUPS
+    return (
+        n_bands  # spectral shape
+        + len(st.GROUP_SCALES) * n_groups
+        + len(BAND_SCALES) * n_bands
+        + len(ASYMMETRY_SCALES) * n_groups
+        + 3 * n_bands  # rising energy, kurtosis, tonality
+        + 2  # spectral entropy
+        + 2  # onset synchrony
+        + st.N_LAG_RANGES * (1 + N_PERIODICITY_GROUPS)
+    )

@@ -1,0 +1,108 @@
+"""Files that someone else named: only regular ones are read, and only whole ones are ever left behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from streamgmm.errors import CannotCreateError, DataError, InputMissingError, PermissionDeniedError
+
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """The content of a regular file, read once.
+
+    Neither a pipe that nobody writes to nor a device without end can hold the caller up: what is not a
+    regular file is refused before the first read, and one that claims a small size is not believed.
+
+    Raises:
+        InputMissingError: the file is missing, is a directory or cannot be read.
+        PermissionDeniedError: the user may not read it.
+        DataError: it is a pipe, a socket or a device, or holds more than `max_bytes`.
+    """
+    try:
+        descriptor = os.open(path, _OPEN_FLAGS)
+    except (OSError, ValueError) as error:
+        raise _open_error(path, error) from error
+    try:
+        _refuse_irregular(path, os.fstat(descriptor).st_mode)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise InputMissingError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    finally:
+        os.close(descriptor)
+    if len(content) > max_bytes:
+        raise DataError(f"is larger than {max_bytes} bytes", where=str(path))
+    return content
+
+
+def _open_error(path: Path, error: OSError | ValueError) -> InputMissingError | PermissionDeniedError:
+    if isinstance(error, PermissionError):
+        return PermissionDeniedError("permission denied", where=str(path), hint="check who may read it")
+    if isinstance(error, FileNotFoundError):
+        return InputMissingError("no such file", where=str(path))
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return InputMissingError(f"cannot be opened: {reason}", where=str(path))
+
+
+def _refuse_irregular(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise InputMissingError("is a directory, not a file", where=str(path))
+    if not stat.S_ISREG(mode):
+        raise DataError("is not a regular file but a pipe, a socket or a device", where=str(path))
+
+
+def check_replaceable(target: Path) -> None:
+    """Refuse a place where `replace_whole` could not write, or must not.
+
+    Raises:
+        CannotCreateError: `target` is there and is not a regular file: a rename would replace a device or a link.
+        OSError: its directory is missing or may not be written.
+    """
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        target.parent.stat()  # a missing directory says so itself
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target.parent))
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(target.lstat().st_mode):
+            raise CannotCreateError("there is something else that is not a regular file", where=str(target))
+
+
+def replace_whole(target: Path, content: bytes) -> None:
+    """Put `content` in the place of `target`, by a file beside it and a rename: old or new, but whole.
+
+    Raises:
+        OSError: it could not be written; what was there before is untouched.
+    """
+    temporary = target.parent / f".{secrets.token_hex(8)}{target.suffix}.tmp"
+    # The kernel takes the umask off; asking for the umask to do that later would race other threads.
+    descriptor = os.open(temporary, _CREATE_FLAGS, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        # Ctrl-C too; and a failure to clean up must not hide the first one.
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_directory(target.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the rename last through a loss of power; Windows cannot open directories and does it itself."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""From vectors to log-likelihoods: the mixtures, and the file that carries them."""

@@ -1,0 +1,218 @@
+"""From one feature vector to the log-likelihood of every label, and on to posteriors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm.errors import ConfigError, DataError
+from streamgmm.labels import BACKGROUND, check_labels
+from streamgmm.model.mixture import Floats, Mixture, MixtureBank, checked_numbers
+
+MIN_SCALE = 1e-9
+"""A feature that varies less carries nothing and would only blow up rounding errors."""
+
+
+class Scores(NamedTuple):
+    """What one vector is worth.
+
+    Attributes:
+        log_likelihoods: (n_labels,) in nats, not scaled.
+        background_log_likelihood: in nats.
+        is_in_domain: (n_labels,) whether the log-likelihood reaches the label's floor.
+    """
+
+    log_likelihoods: Floats
+    background_log_likelihood: float
+    is_in_domain: npt.NDArray[np.bool_]
+
+    def llr(self, label_index: int) -> float:
+        """Log-likelihood ratio of a label to the background, in nats."""
+        return float(self.log_likelihoods[label_index]) - self.background_log_likelihood
+
+
+class BatchScores(NamedTuple):
+    """What n vectors are worth: `Scores` with a leading axis.
+
+    Attributes:
+        log_likelihoods: (n, n_labels) in nats.
+        background_log_likelihoods: (n,) in nats.
+        is_in_domain: (n, n_labels).
+    """
+
+    log_likelihoods: Floats
+    background_log_likelihoods: Floats
+    is_in_domain: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Standardises the features and projects them: (x - mean) / scale @ matrix.
+
+    Attributes:
+        mean: (f,) of the training data.
+        scale: (f,) positive, usually the standard deviation.
+        matrix: (f, d), usually of a linear discriminant analysis.
+
+    Raises:
+        DataError: shapes do not fit, or a number is unusable.
+    """
+
+    mean: Floats
+    scale: Floats
+    matrix: Floats
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.matrix)
+        if len(shape) != 2 or 0 in shape:
+            raise DataError(f"matrix has shape {shape}, wanted (features, dimensions)")
+        object.__setattr__(self, "matrix", checked_numbers(self.matrix, "matrix", shape))
+        for name in ("mean", "scale"):
+            object.__setattr__(self, name, checked_numbers(getattr(self, name), name, shape[:1]))
+        if (self.scale < MIN_SCALE).any():
+            raise DataError(f"scale holds {self.scale.min():g}, below {MIN_SCALE:g}")
+
+    @property
+    def n_features(self) -> int:
+        """Length of the vectors that go in, f."""
+        return len(self.matrix)
+
+    @property
+    def n_dimensions(self) -> int:
+        """Length of the vectors that come out, d."""
+        return int(self.matrix.shape[1])
+
+    @cached_property
+    def _scaled_matrix(self) -> Floats:
+        scaled: Floats = self.matrix / self.scale[:, np.newaxis]
+        return scaled
+
+    def apply(self, vectors: Floats) -> Floats:
+        """Projects vectors (..., f) to (..., d)."""
+        projected: Floats = (vectors - self.mean) @ self._scaled_matrix
+        return projected
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """One mixture per label behind a projection, and the background that all of them must beat.
+
+    Attributes:
+        labels: 1 or more; the reserved ones may be among them.
+        projection: from features to what the mixtures see.
+        mixtures: one per label, all of one covariance type.
+        background: reference of the log-likelihood ratios; the very mixture of the label
+            `background` where that one is trained.
+        likelihood_scale: factor on log-likelihoods in posteriors; features depend on each other, so
+            plain likelihoods are far too sure, and a factor below 1, fitted on held-out data, calibrates them.
+        floors: (n_labels,) log-likelihood below which a vector is not of the label's domain; -inf for none.
+        priors: (n_labels,) relative, positive; ones if left out.
+        log_priors: (n_labels,) log of `priors`, in nats.
+
+    Raises:
+        DataError: the parts do not fit together, or a number or label is unusable.
+    """
+
+    labels: tuple[str, ...]
+    projection: Projection
+    mixtures: tuple[Mixture, ...]
+    background: Mixture
+    likelihood_scale: float
+    floors: Floats
+    priors: Floats = field(default_factory=lambda: np.ones(0))
+    log_priors: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", check_labels(self.labels))
+        object.__setattr__(self, "mixtures", tuple(self.mixtures))
+        self._check_mixtures()
+        if not 0.0 < self.likelihood_scale <= 1e6:
+            raise DataError(f"likelihood_scale is {self.likelihood_scale:g}, wanted above 0 and at most 1e6")
+        object.__setattr__(self, "floors", _checked_floors(self.floors, self.n_labels))
+        given = self.priors if np.size(self.priors) else np.ones(self.n_labels)
+        priors = checked_numbers(given, "priors", (self.n_labels,))
+        if (priors <= 0.0).any():
+            raise DataError("priors are not all positive")
+        object.__setattr__(self, "priors", priors)
+        object.__setattr__(self, "log_priors", np.log(priors))
+
+    def _check_mixtures(self) -> None:
+        if not self.labels or len(self.labels) != len(self.mixtures):
+            raise DataError(f"{len(self.labels)} labels and {len(self.mixtures)} mixtures, wanted one for each")
+        if BACKGROUND in self.labels and self.background is not self.mixtures[self.labels.index(BACKGROUND)]:
+            raise DataError("the label 'background' and the background need to be one mixture")
+        if self.background.n_dimensions != self.projection.n_dimensions:
+            raise DataError("mixtures and projection differ in dimension")
+        _ = self._bank
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return len(self.labels)
+
+    @property
+    def all_mixtures(self) -> tuple[Mixture, ...]:
+        """The mixtures of the labels, then the background if it is not one of them."""
+        return self.mixtures if BACKGROUND in self.labels else (*self.mixtures, self.background)
+
+    @cached_property
+    def _bank(self) -> MixtureBank:
+        return MixtureBank(self.all_mixtures)
+
+    @cached_property
+    def _background_index(self) -> int:
+        return self.labels.index(BACKGROUND) if BACKGROUND in self.labels else self.n_labels
+
+    def score_mixtures(self, vector: Floats) -> Floats:
+        """Log-likelihoods of one vector (f,) under `all_mixtures`, (n_mixtures,) in nats."""
+        return self._bank.log_likelihoods(self.projection.apply(vector))
+
+    def score(self, vector: Floats) -> Scores:
+        """Scores one vector (f,), float64 and finite; the same vector always gives the same bits."""
+        scores = self.score_mixtures(vector)
+        log_likelihoods = scores[: len(self.labels)]
+        return Scores(log_likelihoods, float(scores[self._background_index]), log_likelihoods >= self.floors)
+
+    def score_many(self, vectors: Floats) -> BatchScores:
+        """Scores vectors (n, f) together, equal to `score` up to rounding; for training."""
+        projected = self.projection.apply(vectors)
+        log_likelihoods = np.stack([mixture.log_likelihood(projected) for mixture in self.mixtures], axis=1)
+        return BatchScores(log_likelihoods, self.background.log_likelihood(projected), log_likelihoods >= self.floors)
+
+    def posterior(self, log_likelihoods: Floats, log_priors: Floats | None = None) -> Floats:
+        """Posterior over the labels: softmax of likelihood_scale * log-likelihoods + log priors.
+
+        Args:
+            log_likelihoods: (..., n_labels) in nats, not scaled.
+            log_priors: (..., n_labels) in nats; None for those of the classifier.
+        """
+        prior_terms = self.log_priors if log_priors is None else log_priors
+        logits = self.likelihood_scale * log_likelihoods + prior_terms
+        odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        posteriors: Floats = odds / odds.sum(axis=-1, keepdims=True)
+        return posteriors
+
+    def with_priors(self, priors: Mapping[str, float]) -> Classifier:
+        """The same classifier with other relative priors; a label that is not named has 1.
+
+        Raises:
+            ConfigError: a name is not one of the labels.
+        """
+        unknown = sorted(set(priors) - set(self.labels))
+        if unknown:
+            raise ConfigError([f"model.priors: the model has no label '{name}'" for name in unknown])
+        return replace(self, priors=np.array([priors.get(label, 1.0) for label in self.labels]))
+
+
+def _checked_floors(floors: npt.ArrayLike, n_labels: int) -> Floats:
+    """A read-only float64 copy of `floors`; -inf is allowed, it refuses nothing."""
+    numbers = np.array(floors, dtype=np.float64)
+    if numbers.shape != (n_labels,) or not (numbers < np.inf).all():
+        raise DataError(f"floors has shape {numbers.shape} or a value that is no floor, wanted ({n_labels},)")
+    numbers.setflags(write=False)
+    return numbers

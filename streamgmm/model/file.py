@@ -1,0 +1,101 @@
+"""Model files on disk: read once and in full, replaced whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+
+from streamgmm.errors import (
+    CannotCreateError,
+    DataError,
+    OutputError,
+    PermissionDeniedError,
+    StreamgmmError,
+    UsageError,
+)
+from streamgmm.files import check_replaceable, read_regular, replace_whole
+from streamgmm.model.header import MAX_MODEL_BYTES, ModelError, Reason, content_sha256
+from streamgmm.model.model import Model
+from streamgmm.model.reader import parse_model
+from streamgmm.model.writer import model_bytes
+
+__all__ = ["SUFFIX", "ModelError", "check_target", "load_model", "model_bytes", "parse_model", "save_model"]
+
+SUFFIX = ".sgm"
+
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+def load_model(path: Path | str) -> Model:
+    """The model in the file `path`.
+
+    The file is read once, so that what was hashed is what is used, even while it is written.
+
+    Raises:
+        InputMissingError: there is no such file, or reading it failed.
+        PermissionDeniedError: it may not be read.
+        ModelError: it is not a model that this build accepts.
+    """
+    source = Path(path)
+    if source.is_symlink():
+        raise ModelError("not_regular", "a symbolic link", where=str(path), hint="name the file itself")
+    try:
+        data = read_regular(source, MAX_MODEL_BYTES)
+    except DataError as error:
+        reason: Reason = "too_large" if source.is_file() else "not_regular"
+        raise ModelError(reason, error.what, where=str(path)) from None
+    return parse_model(data, str(path))
+
+
+def save_model(model: Model, path: Path | str) -> Model:
+    """Writes `model` to `path`: the file is the old one or the new one, whole, whatever happens.
+
+    Returns:
+        The model as it was written, with its `sha256`.
+
+    Raises:
+        UsageError: `path` does not end in `.sgm`.
+        CannotCreateError: the directory is missing or read-only, or `path` is not a regular file.
+        OutputError: the disk is full or failed.
+        PermissionDeniedError: the directory may not be written.
+        ModelError: the model is over a limit of the format.
+    """
+    target = Path(path)
+    check_target(target)
+    data = model_bytes(model)
+    try:
+        replace_whole(target, data)
+    except (OSError, ValueError) as error:
+        raise _save_error(error, target) from None
+    return replace(model, sha256=content_sha256(data))
+
+
+def check_target(path: Path | str) -> None:
+    """Refuse a place where a model cannot be saved, before long work is done for it.
+
+    Raises:
+        UsageError: `path` does not end in `.sgm`.
+        CannotCreateError: the directory is missing, or `path` is not a regular file.
+        PermissionDeniedError: the directory may not be written.
+    """
+    target = Path(path)
+    if target.suffix != SUFFIX:
+        raise UsageError("not the name of a model file", where=str(target), hint=f"let it end in {SUFFIX}")
+    try:
+        check_replaceable(target)
+    except (OSError, ValueError) as error:
+        raise _save_error(error, target) from None
+
+
+def _save_error(error: OSError | ValueError, target: Path) -> StreamgmmError:
+    what = f"cannot write the model: {_reason(error)}"
+    if isinstance(error, PermissionError):
+        return PermissionDeniedError(what, where=str(target))
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return OutputError(what, where=str(target), hint="a model that was there before is untouched")
+    return CannotCreateError(what, where=str(target))
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)

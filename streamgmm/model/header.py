@@ -1,0 +1,299 @@
+"""The model file's header: what may stand in it, read strictly, and where each array lies.
+
+The file is a safetensors file: 8 bytes with the length of the header (little-endian), the header (a
+JSON object: name, dtype, shape and data offsets of each array, and a `__metadata__` of strings), the
+arrays back to back. Any safetensors reader opens it; this one accepts nothing beyond what `FileSpec`
+derives. Layout: https://huggingface.co/docs/safetensors, section "Format".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from typing import Annotated, Any, Final, Literal, NamedTuple, NoReturn
+
+import msgspec
+from msgspec import Meta
+
+from streamgmm.config import Covariance
+from streamgmm.errors import DataError
+from streamgmm.labels import BACKGROUND, escaped
+from streamgmm.model.mixture import covariance_shape
+
+FORMAT: Final = "streamgmm"
+FORMAT_VERSION = 1
+
+LENGTH_BYTES = 8
+MAX_MODEL_BYTES = 64 * 2**20
+MAX_HEADER_BYTES = 64 * 2**10
+MAX_CARD_BYTES = 2**20
+MAX_LABELS = 256
+MAX_DIMENSIONS = 256
+"""Factorising a covariance takes cubic time; a hostile file shall not take seconds."""
+
+MAX_JSON_DEPTH = 8
+MAX_INTEGER_DIGITS = 18
+"""Longer integers do not fit 64 bits, and cost quadratic time to read."""
+
+# Keys are sorted, so the digest is the first value of the file and lies at a fixed place.
+DIGEST_PREFIX = b'{"__metadata__":{"content_sha256":"'
+DIGEST_OFFSET = LENGTH_BYTES + len(DIGEST_PREFIX)
+DIGEST_BYTES = 64
+
+Reason = Literal[
+    "digest",  # the content does not have the hash that it claims
+    "features",  # this build cannot compute the features that it needs
+    "foreign",  # another kind of file
+    "header",  # the header is not the strict JSON that it has to be
+    "labels",  # a label or name breaks the rules
+    "layout",  # the arrays are not those that the spec calls for
+    "not_regular",  # a link, directory, pipe or device
+    "self_test",  # scores differ from those at training
+    "too_large",  # over one of the caps
+    "truncated",  # the end is missing
+    "values",  # the numbers are not those of a classifier
+    "version",  # another version of the format
+]
+"""Why a model is refused: a closed list, fit for a counter."""
+
+ITEM_BYTES = {"F64": 8, "U8": 1}
+
+VersionText = Annotated[str, Meta(pattern=r"^[0-9A-Za-z.+-]{1,32}$")]
+
+
+class ModelError(DataError):
+    """A model file was refused.
+
+    Args:
+        reason: which kind of fault.
+        what: the fault, in one line.
+        offset: of the byte where it shows.
+        where: the file.
+        hint: what to do about it.
+    """
+
+    def __init__(self, reason: Reason, what: str, *, offset: int = 0, where: str = "", hint: str = "") -> None:
+        self.reason = reason
+        self.offset = offset
+        super().__init__(f"{what}, at byte {offset}", where=where, hint=hint)
+
+
+class Tensor(NamedTuple):
+    """One array of the file: dtype (`F64` or `U8`), shape, and place in the data."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    def entry(self) -> dict[str, Any]:
+        """Its line in the header."""
+        return {"data_offsets": [self.begin, self.end], "dtype": self.dtype, "shape": list(self.shape)}
+
+
+class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sizes and settings from which every array of the file follows.
+
+    Attributes:
+        name: of the model.
+        labels: in the order of the arrays.
+        features: the `FeatureSpec`, as JSON.
+        covariance_type: of all mixtures.
+        likelihood_scale: of the classifier.
+        n_features: f, what goes into the projection.
+        n_dimensions: d, what comes out.
+        n_components: of each mixture; the background is the last, unless it is one of the labels.
+        decision_bytes: length of the JSON of the decisions of single labels.
+        card_bytes: length of the JSON of the card.
+    """
+
+    name: str
+    labels: Annotated[list[str], Meta(min_length=1, max_length=MAX_LABELS)]
+    features: dict[str, Any]
+    covariance_type: Covariance
+    likelihood_scale: float
+    n_features: Annotated[int, Meta(ge=1, le=65536)]
+    n_dimensions: Annotated[int, Meta(ge=1, le=MAX_DIMENSIONS)]
+    n_components: Annotated[list[Annotated[int, Meta(ge=1, le=65536)]], Meta(max_length=MAX_LABELS + 1)]
+    decision_bytes: Annotated[int, Meta(ge=2, le=MAX_CARD_BYTES)]
+    card_bytes: Annotated[int, Meta(ge=2, le=MAX_CARD_BYTES)]
+
+    @property
+    def n_mixtures(self) -> int:
+        """Mixtures in the file: one per label, and the background if it is not one of them."""
+        return len(self.labels) + (BACKGROUND not in self.labels)
+
+    def shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Dtype and shape of every array, in the order of the file; floats first keep them aligned."""
+        total, d, f = sum(self.n_components), self.n_dimensions, self.n_features
+        stacked = covariance_shape(self.covariance_type, total, d)
+        covariances = (self.n_mixtures, *stacked) if self.covariance_type == "tied" else stacked
+        return {
+            "weights": ("F64", (total,)),
+            "means": ("F64", (total, d)),
+            "covariances": ("F64", covariances),
+            "floors": ("F64", (len(self.labels),)),
+            "priors": ("F64", (len(self.labels),)),
+            "projection.mean": ("F64", (f,)),
+            "projection.scale": ("F64", (f,)),
+            "projection.matrix": ("F64", (f, d)),
+            "self_test.vector": ("F64", (f,)),
+            "self_test.log_likelihoods": ("F64", (self.n_mixtures,)),
+            "decision": ("U8", (self.decision_bytes,)),
+            "card": ("U8", (self.card_bytes,)),
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every array with its place, back to back."""
+        placed: dict[str, Tensor] = {}
+        begin = 0
+        for name, (dtype, shape) in self.shapes().items():
+            end = begin + math.prod(shape) * ITEM_BYTES[dtype]
+            placed[name] = Tensor(dtype, shape, begin, end)
+            begin = end
+        return placed
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `__metadata__` of the header; safetensors allows strings only."""
+
+    content_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    format: Literal["streamgmm"] = FORMAT
+    format_version: Annotated[str, Meta(pattern=r"^[0-9]{1,9}$")] = str(FORMAT_VERSION)
+    spec: str
+    tool_version: VersionText
+
+
+class Header(NamedTuple):
+    """A header that is strict JSON of a version that this build reads.
+
+    Attributes:
+        metadata: its strings.
+        spec: sizes and settings.
+        entries: the raw lines of the arrays.
+        data_offset: byte where the arrays begin.
+    """
+
+    metadata: Metadata
+    spec: FileSpec
+    entries: dict[str, Any]
+    data_offset: int
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one JSON text of `value`: sorted keys, no spaces, UTF-8; a number that is not finite becomes null."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def strict_json(data: bytes, offset: int) -> Any:
+    """The value of a JSON text that lies at `offset` of the file.
+
+    Raises:
+        ModelError: not UTF-8 or JSON, a key twice, a number that is not finite or has too many
+            digits, text that is not Unicode, or nested too deep.
+    """
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_without_duplicates,
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            parse_int=_short_int,
+        )
+        _check_value(value, MAX_JSON_DEPTH)
+    except (ValueError, RecursionError) as error:
+        problem = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise ModelError("header", f"not the JSON of a model: {escaped(problem)}", offset=offset) from None
+    return value
+
+
+def content_sha256(data: bytes) -> str:
+    """SHA-256 (hexadecimal) over the whole file except the place where it stands itself."""
+    digest = hashlib.sha256(data[:DIGEST_OFFSET])
+    digest.update(memoryview(data)[DIGEST_OFFSET + DIGEST_BYTES :])
+    return digest.hexdigest()
+
+
+def read_header(data: bytes) -> Header:
+    """The header of the file `data`, checked as far as it goes by itself.
+
+    Raises:
+        ModelError: it is not the header of a model that this build reads.
+    """
+    n_bytes = int.from_bytes(data[:LENGTH_BYTES], "little")
+    data_offset = LENGTH_BYTES + n_bytes
+    _check_extent(data, n_bytes)
+    entries = strict_json(data[LENGTH_BYTES:data_offset], LENGTH_BYTES)
+    strings = entries.pop("__metadata__", None)
+    if not isinstance(strings, dict) or strings.get("format") != FORMAT:
+        raise ModelError("foreign", "a safetensors file of another program", hint="name a model of streamgmm")
+    _check_version(strings.get("format_version"))
+    metadata = _converted(strings, Metadata)
+    if not data.startswith(DIGEST_PREFIX, LENGTH_BYTES):
+        raise ModelError("header", "the content hash is not at the start of the header", offset=LENGTH_BYTES)
+    spec = _converted(strict_json(metadata.spec.encode(), LENGTH_BYTES), FileSpec)
+    return Header(metadata, spec, entries, data_offset)
+
+
+def _check_extent(data: bytes, n_header_bytes: int) -> None:
+    if len(data) < LENGTH_BYTES:
+        raise ModelError("truncated", "the file ends before its header", offset=len(data))
+    if n_header_bytes > MAX_HEADER_BYTES:
+        raise ModelError("too_large", f"the header claims {n_header_bytes} bytes, at most {MAX_HEADER_BYTES} are read")
+    if len(data) < LENGTH_BYTES + n_header_bytes:
+        raise ModelError("truncated", "the file ends within its header", offset=len(data))
+    if not data.startswith(b"{", LENGTH_BYTES) or n_header_bytes == 0:
+        raise ModelError("foreign", "not a model", offset=LENGTH_BYTES, hint="name a file made by `streamgmm train`")
+
+
+def _check_version(version: object) -> None:
+    if version == str(FORMAT_VERSION):
+        return
+    shown = escaped(str(version)[:9])
+    is_newer = re.fullmatch("[0-9]+", shown) is not None and int(shown) > FORMAT_VERSION
+    hint = "upgrade streamgmm" if is_newer else "train the model again"
+    raise ModelError("version", f"made by format {shown}, this build reads {FORMAT_VERSION}", hint=hint)
+
+
+def _converted(value: Any, kind: type[Any]) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ModelError("header", escaped(str(error)), offset=LENGTH_BYTES) from None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key stands twice")
+    return members
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite_float(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _short_int(digits: str) -> int:
+    if len(digits) > MAX_INTEGER_DIGITS:
+        raise ValueError("an integer has too many digits")
+    return int(digits)
+
+
+def _check_value(value: Any, n_levels: int) -> None:
+    """Refuses a value nested deeper than `n_levels`, and text that is not Unicode (lone surrogates)."""
+    if isinstance(value, str):
+        value.encode("utf-8")
+    if isinstance(value, dict | list):
+        if n_levels == 0:
+            raise ValueError(f"nested deeper than {MAX_JSON_DEPTH} levels")
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check_value(item, n_levels - 1)

@@ -1,0 +1,207 @@
+"""From the bytes of a file to a model: refused unless every byte is as it must be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm.config import LabelSection
+from streamgmm.errors import DataError
+from streamgmm.features.spec import FEATURE_VERSION, FeatureSpec
+from streamgmm.features.window import n_features as count_features
+from streamgmm.labels import BACKGROUND, check_label, check_labels, escaped
+from streamgmm.model.classifier import Classifier, Projection
+from streamgmm.model.header import (
+    DIGEST_OFFSET,
+    LENGTH_BYTES,
+    MAX_MODEL_BYTES,
+    FileSpec,
+    Header,
+    ModelError,
+    Reason,
+    canonical_json,
+    content_sha256,
+    read_header,
+    strict_json,
+)
+from streamgmm.model.mixture import Mixture
+from streamgmm.model.model import Model
+
+SELF_TEST_TOLERANCE = 1e-9
+"""Relative difference of scores that still is the same computation."""
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+_FOREIGN = {
+    "a pickle or joblib file": rb"\x80[\x01-\x05]|\([ldpc]|[\]}].|c[\w.]+\n\w+\n",
+    "a numpy file": rb"\x93NUMPY",
+    "a zip archive": rb"PK[\x03\x05\x07]",
+    "a compressed joblib file": rb"x[\x01\x5e\x9c\xda]|\x1f\x8b|BZh|\xfd7zXZ|\]\x00\x00|\x04\x22M\x18",
+    "an HDF5 file": rb"\x89HDF",
+}
+
+
+def parse_model(data: bytes, name: str) -> Model:
+    """The model in the bytes of the file `name`.
+
+    Raises:
+        ModelError: anything about it is not as it must be.
+    """
+    try:
+        return _parsed(data)
+    except ModelError as error:
+        error.where = name
+        raise
+
+
+def _parsed(data: bytes) -> Model:
+    header = _checked_header(data)
+    arrays = _read_arrays(data, header)
+    spec = header.spec
+    with _refusal("labels"):
+        check_label(spec.name)
+        check_labels(spec.labels)
+    features = _feature_spec(spec.features, spec.n_features)
+    offset = header.data_offset
+    # Numbers that overflow are found by the self-test; numpy need not warn about them before.
+    with _refusal("values", offset), np.errstate(all="ignore"):
+        model = Model(
+            name=spec.name,
+            spec=features,
+            classifier=_classifier(spec, arrays),
+            decision=_decision(arrays["decision"], offset),
+            card=strict_json(arrays["card"].tobytes(), offset),
+            tool_version=header.metadata.tool_version,
+            sha256=header.metadata.content_sha256,
+        )
+    _self_test(model.classifier, arrays, offset)
+    return model
+
+
+def _checked_header(data: bytes) -> Header:
+    """The header of `data`, whose arrays are those that it calls for and whose hash is right."""
+    if len(data) > MAX_MODEL_BYTES:
+        raise ModelError("too_large", f"{len(data)} bytes, at most {MAX_MODEL_BYTES} are read")
+    try:
+        header = read_header(data)
+    except ModelError as error:
+        raise _foreign_error(data) or error from None
+    _check_layout(data, header)
+    if content_sha256(data) != header.metadata.content_sha256:
+        raise ModelError("digest", "the content is damaged", offset=DIGEST_OFFSET, hint="copy the file again")
+    return header
+
+
+def _foreign_error(data: bytes) -> ModelError | None:
+    """The refusal of a file whose kind is known and may execute code when opened; None for others."""
+    # The length field of a model, even a truncated one, ends in zeros; none of the others has them there.
+    if not any(data[3:LENGTH_BYTES]):
+        return None
+    for kind, pattern in _FOREIGN.items():
+        if re.match(pattern, data):
+            return ModelError(
+                "foreign", f"{kind}, not supported for safety", hint="train a model with `streamgmm train`"
+            )
+    return None
+
+
+def _check_layout(data: bytes, header: Header) -> None:
+    """Compares the arrays and the length of the file to what the spec calls for, before any is read."""
+    spec = header.spec
+    if len(spec.n_components) != spec.n_mixtures:
+        raise ModelError("layout", f"{len(spec.n_components)} mixtures, wanted {spec.n_mixtures}", offset=LENGTH_BYTES)
+    tensors = spec.tensors()
+    wanted = {name: tensor.entry() for name, tensor in tensors.items()}
+    # As JSON text, because in Python `True == 1 == 1.0`.
+    if canonical_json(header.entries) != canonical_json(wanted):
+        raise ModelError("layout", "the arrays are not those that the spec calls for", offset=LENGTH_BYTES)
+    end = header.data_offset + tensors["card"].end
+    if len(data) < end:
+        raise ModelError("truncated", f"the file ends before its last byte {end}", offset=len(data))
+    if len(data) > end:
+        raise ModelError("layout", "bytes follow the last array", offset=end)
+
+
+def _read_arrays(data: bytes, header: Header) -> Arrays:
+    dtypes = {"F64": "<f8", "U8": "u1"}
+    return {
+        name: np.frombuffer(
+            data, dtypes[tensor.dtype], int(np.prod(tensor.shape)), header.data_offset + tensor.begin
+        ).reshape(tensor.shape)
+        for name, tensor in header.spec.tensors().items()
+    }
+
+
+def _feature_spec(settings: dict[str, Any], n_features: int) -> FeatureSpec:
+    """The features that the model needs, if this build computes them and gives `n_features` of them."""
+    import pywt
+
+    version = settings.get("version")
+    if version != FEATURE_VERSION:
+        what = f"needs features of version {escaped(str(version))}, this build computes {FEATURE_VERSION}"
+        raise ModelError("features", what, offset=LENGTH_BYTES, hint="train the model again")
+    try:
+        spec = msgspec.convert(settings, FeatureSpec)
+    except msgspec.ValidationError as error:
+        raise ModelError("features", escaped(str(error)), offset=LENGTH_BYTES) from None
+    for wavelet in (spec.wavelet, spec.modulation_wavelet):
+        if wavelet not in pywt.families():
+            raise ModelError(
+                "features", f"PyWavelets has no wavelet '{wavelet}'", offset=LENGTH_BYTES, hint="upgrade PyWavelets"
+            )
+    if count_features(spec) != n_features:
+        what = f"was trained on {n_features} features, this build computes {count_features(spec)}"
+        raise ModelError("features", what, offset=LENGTH_BYTES, hint="train the model again")
+    return spec
+
+
+def _decision(data: npt.NDArray[Any], offset: int) -> dict[str, LabelSection]:
+    try:
+        return msgspec.convert(strict_json(data.tobytes(), offset), dict[str, LabelSection])
+    except msgspec.ValidationError as error:
+        raise ModelError("values", f"decision: {escaped(str(error))}", offset=offset) from None
+
+
+def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
+    ends = np.cumsum(spec.n_components)[:-1]
+    is_tied = spec.covariance_type == "tied"
+    covariances = list(arrays["covariances"]) if is_tied else np.split(arrays["covariances"], ends)
+    parts = zip(np.split(arrays["weights"], ends), np.split(arrays["means"], ends), covariances, strict=True)
+    mixtures = tuple(Mixture(*part, spec.covariance_type) for part in parts)
+    background_index = spec.labels.index(BACKGROUND) if BACKGROUND in spec.labels else -1
+    return Classifier(
+        labels=tuple(spec.labels),
+        projection=Projection(*(arrays[f"projection.{part}"] for part in ("mean", "scale", "matrix"))),
+        mixtures=mixtures[: len(spec.labels)],
+        background=mixtures[background_index],
+        likelihood_scale=spec.likelihood_scale,
+        floors=arrays["floors"],
+        priors=arrays["priors"],
+    )
+
+
+def _self_test(classifier: Classifier, arrays: Arrays, offset: int) -> None:
+    stored = arrays["self_test.log_likelihoods"]
+    with np.errstate(all="ignore"):
+        scores = classifier.score_mixtures(arrays["self_test.vector"])
+        differences = np.abs(scores - stored)
+    if not (differences <= SELF_TEST_TOLERANCE * np.maximum(1.0, np.abs(stored))).all():
+        hint = "numpy or its linear algebra library is at fault, or the model was altered"
+        raise ModelError("self_test", "scores differ from those at training", offset=offset, hint=hint)
+
+
+@contextmanager
+def _refusal(reason: Reason, offset: int = LENGTH_BYTES) -> Iterator[None]:
+    """Turns what the parts of a model refuse into the refusal of the file."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except DataError as error:
+        raise ModelError(reason, error.what, offset=offset, hint=error.hint) from None

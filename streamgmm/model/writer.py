@@ -1,0 +1,101 @@
+"""From a model to the bytes of its file: one canonical form, so the same training gives the same file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm.model.classifier import Classifier, Projection
+from streamgmm.model.header import (
+    DIGEST_BYTES,
+    DIGEST_OFFSET,
+    LENGTH_BYTES,
+    FileSpec,
+    Metadata,
+    canonical_json,
+    content_sha256,
+)
+from streamgmm.model.mixture import Floats
+from streamgmm.model.model import Model
+from streamgmm.model.reader import parse_model
+
+ALIGNMENT_BYTES = 8
+
+
+def model_bytes(model: Model) -> bytes:
+    """The file of `model`; the same model gives the same bytes.
+
+    Raises:
+        ModelError: the model is over a limit of the format.
+    """
+    texts = {"decision": canonical_json(model.decision), "card": canonical_json(model.card)}
+    spec = _file_spec(model, len(texts["decision"]), len(texts["card"]))
+    arrays = _arrays(model.classifier)
+    contents = {name: array.tobytes() for name, array in arrays.items()} | texts
+    data = _with_digest(_header_bytes(spec, model.tool_version) + b"".join(contents[name] for name in spec.tensors()))
+    # What could not be read back is not written; the limits stand in one place, the reader.
+    parse_model(data, model.name)
+    return data
+
+
+def _header_bytes(spec: FileSpec, tool_version: str) -> bytes:
+    """Length and header of the file, with room for the digest."""
+    metadata = Metadata(
+        content_sha256="0" * DIGEST_BYTES, spec=canonical_json(spec).decode(), tool_version=tool_version
+    )
+    entries = {name: tensor.entry() for name, tensor in spec.tensors().items()}
+    header = canonical_json({"__metadata__": metadata, **entries})
+    header += b" " * (-len(header) % ALIGNMENT_BYTES)
+    return len(header).to_bytes(LENGTH_BYTES, "little") + header
+
+
+def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
+    classifier = model.classifier
+    return FileSpec(
+        name=model.name,
+        labels=list(model.labels),
+        features=msgspec.to_builtins(model.spec),
+        covariance_type=classifier.background.covariance_type,
+        likelihood_scale=float(classifier.likelihood_scale),
+        n_features=classifier.projection.n_features,
+        n_dimensions=classifier.projection.n_dimensions,
+        n_components=[mixture.n_components for mixture in classifier.all_mixtures],
+        decision_bytes=decision_bytes,
+        card_bytes=card_bytes,
+    )
+
+
+def _arrays(classifier: Classifier) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of the file by name, without the JSON texts."""
+    mixtures, projection = classifier.all_mixtures, classifier.projection
+    is_tied = classifier.background.covariance_type == "tied"
+    vector = _self_test_vector(projection)
+    arrays = {
+        "weights": np.concatenate([mixture.weights for mixture in mixtures]),
+        "means": np.concatenate([mixture.means for mixture in mixtures]),
+        "covariances": (np.stack if is_tied else np.concatenate)([mixture.covariances for mixture in mixtures]),
+        "floors": classifier.floors,
+        "priors": classifier.priors,
+        "projection.mean": projection.mean,
+        "projection.scale": projection.scale,
+        "projection.matrix": projection.matrix,
+        "self_test.vector": vector,
+        "self_test.log_likelihoods": classifier.score_mixtures(vector),
+    }
+    return {name: array.astype("<f8") for name, array in arrays.items()}
+
+
+def _self_test_vector(projection: Projection) -> Floats:
+    """Features up to one scale either way of the mean and never at it: every number of the projection takes part."""
+    # Odd ninths, never zero; whole numbers and no sine, so the same on every machine.
+    spread = (np.arange(projection.n_features) * 14 % 20 - 9) / 9.0
+    vector: Floats = projection.mean + spread * projection.scale
+    return vector
+
+
+def _with_digest(data: bytes) -> bytes:
+    digest = content_sha256(data).encode()
+    return data[:DIGEST_OFFSET] + digest + data[DIGEST_OFFSET + DIGEST_BYTES :]

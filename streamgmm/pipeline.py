@@ -1,0 +1,161 @@
+"""From samples to records: the one object that live streams, files and evaluations all go through.
+
+It holds no thread, no clock and no file. For the same samples the records are the same to the last bit,
+however the samples are cut into blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm.config import Config
+from streamgmm.decision.clip import ClipDecider, ClipDecision
+from streamgmm.decision.decider import Decider
+from streamgmm.decision.frame import Frame
+from streamgmm.features.extractor import FeatureFrame, FeatureStream
+from streamgmm.model.model import Model
+from streamgmm.records import GapReason, Record
+
+Samples = npt.NDArray[np.floating]
+
+
+class Analyser:
+    """Samples in, the classifier's word on every hop out.
+
+    Args:
+        model: features to measure and mixtures to score them with.
+
+    Attributes:
+        end_sample: stream position just after the last finished hop, losses counted in.
+        analysed_samples: samples that went through the features.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._classifier = model.classifier
+        self._features = FeatureStream(model.spec)
+        self._refused = np.full(len(model.labels), np.nan)
+        self._in_no_domain = np.zeros(len(model.labels), dtype=bool)
+        self._lost_samples = 0
+
+    @property
+    def analysed_samples(self) -> int:
+        """Samples in finished hops."""
+        return self._features.end_sample
+
+    @property
+    def pending_samples(self) -> int:
+        """Samples that wait for their hop to be complete."""
+        return self._features.n_pending_samples
+
+    @property
+    def end_sample(self) -> int:
+        """Stream position after the last finished hop."""
+        return self._features.end_sample + self._lost_samples
+
+    def push(self, samples: Samples) -> list[Frame]:
+        """The frames of the hops that `samples`, shape (n,), full scale 1.0, complete."""
+        return [self._score(frame) for frame in self._features.push(samples)]
+
+    def flush(self) -> list[Frame]:
+        """The frame of a begun hop, completed with silence."""
+        return [self._score(frame) for frame in self._features.flush()]
+
+    def skip(self, lost_samples: int) -> None:
+        """Go on after a loss: what was heard before it tells nothing about what comes (call `flush` first)."""
+        self._lost_samples += lost_samples
+        self._features.forget()
+
+    def reset(self) -> None:
+        """Begin a new stream at sample 0."""
+        self._lost_samples = 0
+        self._features.reset()
+
+    def _score(self, frame: FeatureFrame) -> Frame:
+        log_likelihoods, llrs, is_in_domain = self._refused, self._refused, self._in_no_domain
+        if frame.vector is not None:
+            scores = self._classifier.score(frame.vector)
+            log_likelihoods, is_in_domain = scores.log_likelihoods, scores.is_in_domain
+            llrs = log_likelihoods - scores.background_log_likelihood
+        end_sample = frame.end_sample + self._lost_samples
+        return Frame(end_sample, frame.level_dbfs, log_likelihoods, llrs, is_in_domain, frame.frame_levels_db)
+
+
+class Pipeline:
+    """Samples in, records out.
+
+    Args:
+        model: decides which labels there are.
+        config: priors, decision and output sections are used.
+        run_id: beginning of the ids of events.
+
+    Raises:
+        ConfigError: the settings name a label that the model does not have.
+    """
+
+    def __init__(self, model: Model, config: Config, run_id: str = "") -> None:
+        self.analyser = Analyser(model)
+        spec = model.spec
+        classifier = model.classifier.with_priors(config.model.priors)
+        self._decider = Decider(
+            model.labels,
+            config.decision,
+            hop_samples=spec.hop_samples,
+            window_samples=spec.window_samples,
+            level_samples=spec.frame_samples,
+            sample_rate_hz=spec.sample_rate_hz,
+            log_priors=classifier.log_priors,
+            likelihood_scale=classifier.likelihood_scale,
+            label_overrides=model.decision,
+            run_id=run_id,
+            windows=config.output.windows,
+            updates=config.output.updates,
+        )
+
+    def push(self, samples: Samples) -> list[Record]:
+        """The records of the hops that `samples`, shape (n,), at the model's rate, full scale 1.0, complete."""
+        return self._decide(self.analyser.push(samples))
+
+    def gap(self, lost_samples: int, reason: GapReason) -> list[Record]:
+        """The records of a loss of audio just after the samples pushed so far."""
+        records = self._decide(self.analyser.flush())
+        self.analyser.skip(lost_samples)
+        return records + self._decider.gap(lost_samples, reason, self.analyser.end_sample)
+
+    def flush(self) -> list[Record]:
+        """The last records of the stream: a begun hop is completed with silence, open events end."""
+        return self._decide(self.analyser.flush()) + self._decider.flush()
+
+    def reset(self) -> None:
+        """Begin a new stream at t = 0."""
+        self.analyser.reset()
+        self._decider.reset()
+
+    def _decide(self, frames: list[Frame]) -> list[Record]:
+        return [record for frame in frames for record in self._decider.update(frame)]
+
+
+def decide_clip(blocks: Iterable[Samples], model: Model, config: Config) -> ClipDecision:
+    """One answer for a whole clip, from the very frames that a stream of it gives.
+
+    Args:
+        blocks: float, shape (n,) each, at the model's rate, full scale 1.0.
+        model: what to recognise.
+        config: the priors and the silence gate are used.
+    """
+    analyser = Analyser(model)
+    classifier = model.classifier.with_priors(config.model.priors)
+    decider = ClipDecider(
+        model.labels,
+        silence_gate_dbfs=config.decision.silence_gate_dbfs,
+        log_priors=classifier.log_priors,
+        likelihood_scale=classifier.likelihood_scale,
+    )
+    for block in blocks:
+        for frame in analyser.push(block):
+            decider.add(frame)
+    for frame in analyser.flush():
+        decider.add(frame)
+    return decider.decide()

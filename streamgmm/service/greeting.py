@@ -1,0 +1,27 @@
+"""How a stream introduces itself."""
+
+from __future__ import annotations
+
+from streamgmm import __version__, units
+from streamgmm.model.model import Model
+from streamgmm.records import Hello, ModelInfo
+
+
+def model_info(model: Model) -> ModelInfo:
+    """What records say of `model`."""
+    return ModelInfo(name=model.name, version=model.tool_version, sha256=model.sha256)
+
+
+def make_hello(model: Model, run_id: str) -> Hello:
+    """The first record of a stream."""
+    spec = model.spec
+    return Hello(
+        t=0.0,
+        run_id=run_id,
+        version=__version__,
+        model=model_info(model),
+        labels=list(model.labels),
+        sample_rate_hz=spec.sample_rate_hz,
+        window_s=units.samples_to_seconds(spec.window_samples, spec.sample_rate_hz),
+        hop_s=units.samples_to_seconds(spec.hop_samples, spec.sample_rate_hz),
+    )

@@ -1,0 +1,1 @@
+"""From records to other programs: stdout and sockets, a queue each."""

@@ -1,0 +1,90 @@
+"""Accepting clients, and turning them away politely, also when the process is out of descriptors."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+from streamgmm.records import Error, encode_json
+from streamgmm.sinks.listeners import Listener
+
+logger = logging.getLogger("streamgmm.sinks")
+
+ACCEPTS_PER_TURN = 16
+"""Connections accepted at once; then the clients that are there get their turn again."""
+
+_FULL = encode_json(Error(t=0.0, message="too many subscribers; try again later"))
+
+
+class Door:
+    """The listening socket of a listener, with a descriptor in reserve.
+
+    Args:
+        listener: opened here, and closed with the door.
+
+    Attributes:
+        n_rejected: clients turned away.
+
+    Raises:
+        StreamgmmError: as `listener.open`.
+        OSError: out of descriptors.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self.n_rejected = 0
+        self._name = listener.uri
+        self._listener = listener
+        self._spare_fd: int | None = None
+        self._server = listener.open()
+        self._server.setblocking(False)
+        self._take_spare_fd()
+
+    def fileno(self) -> int:
+        """The listening descriptor, for a selector."""
+        return self._server.fileno()
+
+    def accept_some(self) -> Iterator[socket.socket]:
+        """The clients that knock, at most `ACCEPTS_PER_TURN` of them."""
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                yield self._server.accept()[0]
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # Any other error is that of a client that has gone again (accept(2)).
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._refuse_with_spare_fd()
+
+    def refuse(self, connection: socket.socket) -> None:
+        """Say in one `error` record why, and close; its envelope is that of no stream (seq 0, t 0)."""
+        self.n_rejected += 1
+        with connection, suppress(OSError):
+            connection.setblocking(False)
+            connection.send(_FULL)
+        logger.warning("client.rejected sink=%s reason=limit", self._name)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.close()
+        self._drop_spare_fd()
+        self._listener.close()
+
+    def _refuse_with_spare_fd(self) -> None:
+        # A client that cannot be accepted stays in the backlog and would wake the thread without end.
+        self._drop_spare_fd()
+        with suppress(OSError):
+            self.refuse(self._server.accept()[0])
+        self._take_spare_fd()
+
+    def _take_spare_fd(self) -> None:
+        with suppress(OSError):
+            self._spare_fd = os.open(os.devnull, os.O_RDONLY)
+
+    def _drop_spare_fd(self) -> None:
+        if self._spare_fd is not None:
+            os.close(self._spare_fd)
+        self._spare_fd = None

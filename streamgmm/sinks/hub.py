@@ -1,0 +1,128 @@
+"""From one stream of records to all sinks, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from streamgmm.config import OutputSection
+from streamgmm.errors import ConfigError, StreamgmmError
+from streamgmm.records import Record, encode_json
+from streamgmm.sinks.listeners import Listener, TcpListener
+from streamgmm.sinks.sink import Message, Sink
+from streamgmm.sinks.sockets import SocketSink
+from streamgmm.sinks.stdout import StdoutSink
+
+logger = logging.getLogger("streamgmm.sinks")
+
+VALID_URIS = "stdout:, unix://PATH and tcp://HOST:PORT"
+
+
+class Hub:
+    """Publishes each record to every sink that is well.
+
+    A sink that fails is dropped and logged; the others go on. When none is left, `failed` is set.
+
+    Args:
+        sinks: where the records go; at least one.
+
+    Attributes:
+        failed: set when there is no sink left to publish to.
+        failure: the error of the last sink, once `failed` is set.
+        failed_sinks: the error of each failed sink by its name.
+    """
+
+    def __init__(self, sinks: Iterable[Sink]) -> None:
+        self.failed = threading.Event()
+        self.failure: StreamgmmError | None = None
+        self.failed_sinks: dict[str, StreamgmmError] = {}
+        self._sinks: tuple[Sink, ...] = tuple(sinks)
+        self._opened: list[Sink] = []
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Open all sinks, or none.
+
+        Raises:
+            StreamgmmError: one of them cannot be had.
+        """
+        try:
+            for sink in self._sinks:
+                sink.open(partial(self._drop, sink))
+                self._opened.append(sink)
+        except BaseException:
+            self.close(0.0)
+            raise
+
+    def publish(self, record: Record) -> None:
+        """Give a stamped record to every sink; a live source never waits here, whatever the readers do."""
+        message = Message(record, encode_json(record))
+        for sink in self._sinks:
+            sink.publish(message)
+
+    def close(self, timeout_s: float) -> None:
+        """Let all sinks deliver what waits, for at most `timeout_s` seconds together, and close them."""
+        # Each drains in its own thread, so while one is waited for, the next ones go on as well.
+        deadline_s = time.monotonic() + timeout_s
+        for sink in self._opened:
+            sink.close(max(0.0, deadline_s - time.monotonic()))
+
+    def _drop(self, sink: Sink, error: StreamgmmError) -> None:
+        with self._lock:
+            self.failed_sinks[sink.name] = error
+            self._sinks = tuple(other for other in self._sinks if other is not sink)
+            is_last = not self._sinks
+        logger.error("sink.failed sink=%s reason=%s", sink.name, error)
+        if is_last:
+            # In this order: whoever waits for the event finds the error.
+            self.failure = error
+            self.failed.set()
+
+
+def make_sinks(section: OutputSection, *, is_live: bool = True) -> list[Sink]:
+    """The sinks that `section` names, not yet open.
+
+    Args:
+        section: the output section.
+        is_live: False if the source waits for its reader, so that stdout may make it wait.
+
+    Raises:
+        ConfigError: with every URI that is wrong, given twice, or missing altogether.
+    """
+    sinks: list[Sink] = []
+    problems = _list_problems(section.sinks)
+    for uri in section.sinks:
+        try:
+            sinks.append(_make_sink(uri, section, is_live))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return sinks
+
+
+def _list_problems(uris: Sequence[str]) -> list[str]:
+    if not uris:
+        return [f"output.sinks: no sink; name at least one of {VALID_URIS}"]
+    return [f"output.sinks: {uri!r} is given twice" for uri in sorted(set(uris)) if uris.count(uri) > 1]
+
+
+def _make_sink(uri: str, section: OutputSection, is_live: bool) -> Sink:
+    if uri == "stdout:":
+        return StdoutSink(text_format=section.format, max_records=section.queue_records, is_live=is_live)
+    return SocketSink(_make_listener(uri), max_clients=section.n_clients, max_records=section.queue_records)
+
+
+def _make_listener(uri: str) -> Listener:
+    if uri.startswith("tcp://"):
+        return TcpListener(uri)
+    if uri.startswith("unix://") and os.name == "posix":
+        # Here, as its file locks exist on UNIX only.
+        from streamgmm.sinks.unix import UnixListener
+
+        return UnixListener(uri)
+    raise ConfigError([f"output.sinks: {uri!r} is not a sink; valid are {VALID_URIS}"])

@@ -1,0 +1,65 @@
+"""What every sink is: stdout and sockets all look like this."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError
+from streamgmm.records import Record
+
+
+class Message(NamedTuple):
+    """A stamped record and its JSON line, encoded once for all readers."""
+
+    record: Record
+    line: bytes
+
+
+OnFailure = Callable[[StreamgmmError], None]
+"""Told once, from the sink's own thread, that the sink cannot go on."""
+
+
+class PipeClosedError(OutputError):
+    """Nobody reads stdout any more: the other end of the pipe was closed.
+
+    The usual end of `streamgmm run | head -1`; a shell expects the program to die as by SIGPIPE.
+    """
+
+
+class Sink(Protocol):
+    """Takes records to one place, through a thread and bounded queues of its own.
+
+    Attributes:
+        name: its URI as configured.
+    """
+
+    name: str
+
+    def open(self, on_failure: OnFailure) -> None:
+        """Claim the output and start serving it.
+
+        Raises:
+            StreamgmmError: the output cannot be had.
+        """
+
+    def publish(self, message: Message) -> None:
+        """Hand over a record, without waiting for any reader (but see `StdoutSink`); no effect after `close`."""
+
+    def close(self, timeout_s: float) -> None:
+        """Deliver what waits, for at most `timeout_s` seconds, and let go; safe before `open` and again."""
+
+
+def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
+    """A running daemon thread, which never keeps the process alive.
+
+    Raises:
+        SystemResourceError: the system refused it.
+    """
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise SystemResourceError(f"cannot start a thread: {error}", where=name, hint="raise ulimit -u") from error
+    return thread

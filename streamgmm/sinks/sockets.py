@@ -1,0 +1,208 @@
+"""Records to any number of subscribers of one socket: one thread, one selector, a queue for each."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+
+from streamgmm.errors import OutputError, SystemResourceError
+from streamgmm.sinks.door import Door
+from streamgmm.sinks.greeting import Greeting
+from streamgmm.sinks.listeners import Listener
+from streamgmm.sinks.queue import RecordQueue
+from streamgmm.sinks.sink import Message, OnFailure, start_thread
+from streamgmm.sinks.subscriber import CloseReason, Subscriber
+from streamgmm.sinks.wakeup import WakeUp
+
+logger = logging.getLogger("streamgmm.sinks")
+
+SEND_SPACE_BYTES = 64 * 1024
+"""What the system may hold for one client (SO_SNDBUF): little, so that a stuck client is noticed soon."""
+
+
+class SocketSink:
+    """Serves the subscribers of one listener; JSON Lines, whatever the format of stdout.
+
+    Args:
+        listener: where they connect.
+        max_clients: most subscribers at once; the next is told so and closed.
+        max_records: records kept for each slow subscriber.
+        clock: monotonic seconds.
+
+    Attributes:
+        name: its URI as configured.
+        n_closed: connections closed so far, by reason.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        *,
+        max_clients: int = 64,
+        max_records: int = 1024,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = listener.uri
+        self.n_closed: Counter[CloseReason] = Counter()
+        self._listener = listener
+        self._max_clients = max_clients
+        self._max_records = max_records
+        self._clock = clock
+        self._greeting = Greeting()
+        self._clients: list[Subscriber] = []
+        # Held while a record is published and while a client joins: the client gets each record either
+        # in its greeting or in its queue, never in both or in neither.
+        self._lock = threading.Lock()
+        self._resources = ExitStack()
+        self._is_closing = False
+        self._is_abandoned = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> str:
+        """Where clients connect, with the port that the system chose."""
+        return self._listener.address
+
+    @property
+    def n_clients(self) -> int:
+        """Subscribers at this moment."""
+        return len(self._clients)
+
+    @property
+    def n_rejected(self) -> int:
+        """Clients turned away because there were too many."""
+        return self._door.n_rejected
+
+    def open(self, on_failure: OnFailure) -> None:
+        """Listen, and start the thread that serves.
+
+        Raises:
+            CannotCreateError: the place is taken or does not exist.
+            PermissionDeniedError: the user may not have it.
+            SystemResourceError: the system refused a thread or a descriptor.
+        """
+        self._on_failure = on_failure
+        try:
+            self._claim()
+            self._thread = start_thread(self._run, self.name)
+        except BaseException as error:
+            self._resources.close()
+            if not isinstance(error, OSError):
+                raise
+            reason = os.strerror(error.errno or 0)
+            raise SystemResourceError(f"cannot listen: {reason}", where=self.name, hint="raise ulimit -n") from error
+
+    def publish(self, message: Message) -> None:
+        """Queue a record for every subscriber."""
+        with self._lock:
+            if self._thread is None or self._is_closing:
+                return
+            self._greeting.update(message)
+            for client in self._clients:
+                client.offer(message)
+            self._wake_up.ring()
+
+    def close(self, timeout_s: float) -> None:
+        """Send what waits, for at most `timeout_s` seconds, then close every connection."""
+        with self._lock:
+            if self._thread is None or self._is_closing:
+                return
+            self._is_closing = True
+        self._wake_up.ring()
+        self._thread.join(timeout_s)
+        self._is_abandoned = True
+        self._wake_up.ring()
+        self._thread.join()
+
+    def _claim(self) -> None:
+        self._door = Door(self._listener)
+        self._resources.callback(self._door.close)
+        self._wake_up = WakeUp()
+        self._resources.callback(self._wake_up.close)
+        self._selector = self._resources.enter_context(selectors.DefaultSelector())
+        self._selector.register(self._door, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._wake_up, selectors.EVENT_READ, self._wake_up.clear)
+
+    def _run(self) -> None:
+        try:
+            while not self._is_finished():
+                self._turn()
+        except OSError as error:
+            self._on_failure(OutputError(f"cannot serve: {os.strerror(error.errno or 0)}", where=self.name))
+        finally:
+            self._let_go()
+
+    def _is_finished(self) -> bool:
+        is_drained = self._is_closing and not any(client.is_waiting for client in self._clients)
+        return is_drained or self._is_abandoned
+
+    def _turn(self) -> None:
+        for key, events in self._selector.select(self._patience_s()):
+            if events & selectors.EVENT_READ:
+                key.data()
+        for client in tuple(self._clients):
+            self._send(client)
+
+    def _patience_s(self) -> float | None:
+        """Time until the first client has stalled for too long; None: wait for an event."""
+        deadlines_s = [client.stall_deadline_s for client in self._clients if client.stall_deadline_s is not None]
+        return max(0.0, min(deadlines_s) - self._clock()) if deadlines_s else None
+
+    def _accept(self) -> None:
+        for connection in self._door.accept_some():
+            if len(self._clients) >= self._max_clients:
+                self._door.refuse(connection)
+            else:
+                self._admit(connection)
+
+    def _admit(self, connection: socket.socket) -> None:
+        try:
+            peer = self._listener.peer_of(connection)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_SPACE_BYTES)
+        except OSError:
+            # It has gone again already.
+            connection.close()
+            return
+        with self._lock:
+            client = Subscriber(connection, peer, self._greeting.to_bytes(), RecordQueue(self._max_records))
+            self._selector.register(connection, selectors.EVENT_READ, partial(self._receive, client))
+            self._clients.append(client)
+        logger.info("client.connected sink=%s peer=%s", self.name, peer)
+
+    def _receive(self, client: Subscriber) -> None:
+        if reason := client.receive():
+            self._drop(client, reason)
+
+    def _send(self, client: Subscriber) -> None:
+        if reason := client.send(self._clock()):
+            self._drop(client, reason)
+            return
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.is_waiting else 0)
+        if self._selector.get_key(client.connection).events != events:
+            self._selector.modify(client.connection, events, partial(self._receive, client))
+
+    def _drop(self, client: Subscriber, reason: CloseReason) -> None:
+        with self._lock:
+            self._clients.remove(client)
+        self._selector.unregister(client.connection)
+        client.connection.close()
+        self.n_closed[reason] += 1
+        counts = (client.queue.n_popped, client.queue.n_dropped)
+        logger.info(
+            "client.closed sink=%s peer=%s reason=%s sent=%d dropped=%d", self.name, client.peer, reason, *counts
+        )
+
+    def _let_go(self) -> None:
+        with self._lock:
+            self._is_closing = True
+        for client in tuple(self._clients):
+            self._drop(client, "shutdown")
+        self._resources.close()

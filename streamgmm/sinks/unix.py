@@ -1,0 +1,166 @@
+"""A UNIX socket at a path: claimed under a lock, private from its first moment, removed at the end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import stat
+import struct
+from pathlib import Path
+
+from streamgmm.errors import CannotCreateError, ConfigError, PermissionDeniedError, StreamgmmError
+from streamgmm.sinks.listeners import BACKLOG, bind_error
+
+MAX_PATH_BYTES = 107
+"""Linux holds 108 bytes in `sockaddr_un`, the last of which ends the string (unix(7))."""
+
+SOCKET_UMASK = 0o117
+"""Leaves 0660: the owner and the group may connect (connecting takes write permission)."""
+
+
+class UnixListener:
+    """A socket file that belongs to one process at a time.
+
+    `PATH.lock` holds the lock and the pid of its owner. It is left behind at the end: a lock file that
+    is removed can be held by one process and made anew by another, both believing to be alone.
+
+    Args:
+        uri: `unix://PATH`.
+
+    Raises:
+        ConfigError: there is no path, or it is too long for a socket.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.address = uri
+        self._path = Path(_parse(uri))
+        self._lock_fd: int | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def open(self) -> socket.socket:
+        """Lock, clear away what a crash left, bind and listen.
+
+        Raises:
+            CannotCreateError: another process has the path, it is no socket, or its directory is missing.
+            PermissionDeniedError: the user may not write there.
+        """
+        self._lock_fd = _lock(self._path)
+        try:
+            _remove_stale(self._path)
+            server = _bind(self._path)
+        except BaseException:
+            self.close()
+            raise
+        self._identity = _identity(self._path)
+        return server
+
+    def peer_of(self, connection: socket.socket) -> str:
+        """Process and user of the client, as the kernel knows them (SO_PEERCRED, unix(7))."""
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        pid, uid, _gid = struct.unpack("3i", credentials)
+        return f"pid:{pid},uid:{uid}"
+
+    def close(self) -> None:
+        """Remove the socket file if it is still the one that was made here, and unlock."""
+        if self._lock_fd is None:
+            return
+        if self._identity is not None and _identity(self._path) == self._identity:
+            self._path.unlink(missing_ok=True)
+        os.close(self._lock_fd)
+        self._lock_fd = self._identity = None
+
+
+def _parse(uri: str) -> str:
+    path = uri.removeprefix("unix://")
+    if not Path(path).name or path.endswith("/") or not path.isprintable():
+        raise ConfigError([f"output.sinks: {uri!r} is not of the form unix://PATH"])
+    n_bytes = len(os.fsencode(path))
+    if n_bytes > MAX_PATH_BYTES:
+        problem = f"output.sinks: {uri!r}: the path of a socket has at most {MAX_PATH_BYTES} bytes, this one {n_bytes}"
+        raise ConfigError([problem])
+    return path
+
+
+def _lock(path: Path) -> int:
+    lock_path = path.with_name(path.name + ".lock")
+    try:
+        fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise _create_error(error, lock_path) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        owner = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+        os.close(fd)
+        if not isinstance(error, BlockingIOError):
+            raise _create_error(error, lock_path) from error
+        raise CannotCreateError(
+            f"in use by process {owner or '(unknown)'}", where=str(path), hint="stop it, or choose another path"
+        ) from error
+    return fd
+
+
+def _create_error(error: OSError, path: Path) -> StreamgmmError:
+    reason = os.strerror(error.errno or 0)
+    if isinstance(error, FileNotFoundError):
+        return CannotCreateError("the directory does not exist", where=str(path.parent), hint="create it")
+    if isinstance(error, PermissionError):
+        return PermissionDeniedError(f"cannot create: {reason}", where=str(path))
+    return CannotCreateError(f"cannot create: {reason}", where=str(path))
+
+
+def _remove_stale(path: Path) -> None:
+    """Unlink a socket that nobody listens to; the caller holds the lock."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise CannotCreateError("exists and is not a socket", where=str(path), hint="move it away")
+    if status.st_uid != os.geteuid():
+        raise CannotCreateError(
+            f"is a socket of another user (uid {status.st_uid})", where=str(path), hint="remove it, or ask its owner"
+        )
+    if not _is_refused(path):
+        raise CannotCreateError("another program listens there", where=str(path), hint="choose another path")
+    path.unlink(missing_ok=True)
+
+
+def _is_refused(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A live listener with a full backlog would block the probe; non-blocking, it answers EAGAIN.
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def _bind(path: Path) -> socket.socket:
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The mode is set by bind itself: a chmod afterwards would leave a moment in which others may connect.
+    umask = os.umask(SOCKET_UMASK)
+    try:
+        server.bind(str(path))
+        server.listen(BACKLOG)
+    except OSError as error:
+        server.close()
+        raise bind_error(error, str(path)) from error
+    finally:
+        os.umask(umask)
+    return server
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

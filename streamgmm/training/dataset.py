@@ -1,0 +1,159 @@
+"""Data sets for training: which clips there are, what each is called, and what must stay together.
+
+Three ways of writing one down are read: a folder per class (`scan`), a table (`manifest`), and long
+recordings with labelled stretches (`strong_labels`). Every recording is read once to see that it is
+usable (`clips`); the samples of clips are loaded when they are needed (`loading`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from streamgmm.audio.channels import Channel
+from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
+from streamgmm.labels import BACKGROUND
+from streamgmm.training.checks import check_classes, repeats
+from streamgmm.training.clips import Clip, Examiner, Progress
+from streamgmm.training.listing import Findings, Kind, Listing, Skipped
+from streamgmm.training.manifest import read_manifest
+from streamgmm.training.scan import read_folders
+from streamgmm.training.strong_labels import read_event_list
+
+MANIFEST_NAME = "manifest.csv"
+EVENT_LIST_NAME = "events.tsv"
+EVENT_LIST_SUFFIXES = (".tsv", ".txt")
+
+
+class Dataset(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be trained on.
+
+    Attributes:
+        path: where it was read from.
+        clips: the labelled clips, those of one recording one after the other.
+        labels: their labels, sorted.
+        skipped: files and folders that were left out.
+        warnings: what the user may want to mend.
+        notes: what the user should know, though nothing is wrong.
+        kind: how the data set is written down.
+    """
+
+    path: Path
+    clips: list[Clip]
+    labels: list[str]
+    skipped: list[Skipped]
+    warnings: list[str]
+    notes: list[str]
+    kind: Kind
+
+
+def read_dataset(
+    path: Path,
+    *,
+    min_clips: int = 2,
+    channel: Channel = "mean",
+    use_gaps: bool = True,
+    is_strict: bool = False,
+    on_progress: Progress = lambda n_examined: None,
+) -> Dataset:
+    """Read the data set at `path`.
+
+    Args:
+        path: a folder per class, a manifest or the folder that holds `manifest.csv`, an event list or the
+            folder that holds `events.tsv`, or a folder of recordings with label tracks beside them.
+        min_clips: fewer clips of a label are refused; `background` may have a single one.
+        channel: which channel of a recording counts.
+        use_gaps: whether what lies outside all labelled stretches of a recording becomes `background`.
+        is_strict: whether damaged recordings are left out, and the same sound found twice is an error.
+        on_progress: is called after each recording with the number of them so far.
+
+    Raises:
+        InputMissingError: there is nothing at `path`.
+        PermissionDeniedError: it may not be read.
+        DataError: its labels, its lines or its number of clips are wrong.
+    """
+    findings = Findings()
+    listing = _listing(path, findings)
+    examiner = Examiner(findings, channel=channel, use_gaps=use_gaps, is_strict=is_strict)
+    clips = list(examiner.clips(listing.entries, on_progress))
+    labels = sorted({*listing.labels, *(clip.label for clip in clips)})
+    check_classes(clips, labels, findings.skipped, where=path, min_clips=min_clips)
+    repeated = repeats(clips)
+    if is_strict:
+        repeated.raise_if_any(where=path)
+    for problem in repeated.lines():
+        findings.warn(problem)
+    findings.notes.extend(_notes(clips))
+    return Dataset(
+        path=path,
+        clips=clips,
+        labels=labels,
+        skipped=sorted(findings.skipped),
+        warnings=findings.warnings,
+        notes=findings.notes,
+        kind=listing.kind,
+    )
+
+
+def keep_usable(dataset: Dataset, usable: Sequence[Clip], skipped: Sequence[Skipped], *, min_clips: int) -> Dataset:
+    """`dataset` with its `usable` clips alone; the others turned out not to be when they were measured.
+
+    Raises:
+        DatasetError: too little is left.
+    """
+    all_skipped = sorted([*dataset.skipped, *skipped])
+    check_classes(usable, dataset.labels, all_skipped, where=dataset.path, min_clips=min_clips)
+    return msgspec.structs.replace(dataset, clips=list(usable), skipped=all_skipped)
+
+
+def common_rate_hz(dataset: Dataset) -> int:
+    """The sample rate of most recordings (Hz); of equally frequent ones the lowest."""
+    n_recordings = _recordings_by_rate(dataset.clips)
+    return min(n_recordings, key=lambda rate_hz: (-n_recordings[rate_hz], rate_hz))
+
+
+def _listing(path: Path, findings: Findings) -> Listing:
+    try:
+        is_folder = path.is_dir()
+        is_present = is_folder or path.exists()
+        files = [path / name for name in (MANIFEST_NAME, EVENT_LIST_NAME) if is_folder and (path / name).exists()]
+    except PermissionError as error:
+        raise PermissionDeniedError("may not be read", where=str(path), hint="check who may") from error
+    except OSError as error:
+        raise InputMissingError(f"cannot be opened: {error.strerror}", where=str(path)) from error
+    if not is_present:
+        raise InputMissingError("no such file or folder", where=str(path))
+    if is_folder and not files:
+        return read_folders(path, findings)
+    if len(files) > 1:
+        findings.warn(f"{files[1]} is not read, as {MANIFEST_NAME} lies beside it; name it to use it")
+    return _read_file(files[0] if files else path, findings)
+
+
+def _read_file(path: Path, findings: Findings) -> Listing:
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return read_manifest(path)
+    if suffix in EVENT_LIST_SUFFIXES:
+        return read_event_list(path, findings)
+    raise DataError("is no data set", where=str(path), hint="name a folder, a .csv manifest or a .tsv event list")
+
+
+def _recordings_by_rate(clips: Iterable[Clip]) -> Counter[int]:
+    return Counter({clip.path: clip.sample_rate_hz for clip in clips}.values())
+
+
+def _notes(clips: Sequence[Clip]) -> Iterator[str]:
+    n_recordings = _recordings_by_rate(clips)
+    if len(n_recordings) > 1:
+        counts = ", ".join(f"{n} at {rate_hz} Hz" for rate_hz, n in sorted(n_recordings.items()))
+        yield f"recordings differ in sample rate and are resampled to one: {counts}"
+    gaps_s = [clip.duration_s for clip in clips if clip.is_gap]
+    if gaps_s:
+        yield (
+            f"{len(gaps_s)} stretches outside all labels, {sum(gaps_s):.0f} s together, are used as {BACKGROUND!r}: "
+            "label everything that is to be told from it"
+        )

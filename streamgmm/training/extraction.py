@@ -1,0 +1,121 @@
+"""From a data set's recordings to the vectors that the mixtures learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm.audio.channels import Channel
+from streamgmm.audio.reading import RecordingError
+from streamgmm.audio.source import Samples
+from streamgmm.config import TrainingSection
+from streamgmm.features.extractor import extract
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.labels import BACKGROUND
+from streamgmm.training.augmentation import noise_copy, speed_copies
+from streamgmm.training.clips import Clip
+from streamgmm.training.dataset import Dataset, keep_usable
+from streamgmm.training.listing import Skipped
+from streamgmm.training.loading import by_recording, load_clips
+from streamgmm.training.workers import Track, map_in_order, untracked
+
+ACTIVE_RANGE_DB = 45.0
+"""Windows this far below the loudest of their clip are pauses, and are not learnt as the class."""
+
+
+class ClipVectors(NamedTuple):
+    """What a clip has to teach.
+
+    Attributes:
+        clip: whose vectors these are.
+        vectors: float32, shape (n, n_features), of the active windows of the clip as recorded.
+        copies: float32, shape (m, n_features), of those of its altered copies.
+    """
+
+    clip: Clip
+    vectors: npt.NDArray[np.float32]
+    copies: npt.NDArray[np.float32]
+
+
+class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
+    """What is the same for all recordings.
+
+    Attributes:
+        spec: what to measure.
+        training: how many copies, and the seed.
+        channel: which channel, or the mean.
+        silence_gate_dbfs: windows below it are silent.
+    """
+
+    spec: FeatureSpec
+    training: TrainingSection
+    channel: Channel
+    silence_gate_dbfs: float
+
+
+class Extraction(NamedTuple):
+    """Vectors of all usable clips, in the order of the data set, and what had to be left out."""
+
+    clips: list[ClipVectors]
+    skipped: list[Skipped]
+
+    def usable(self, dataset: Dataset, min_clips: int) -> Dataset:
+        """The part of `dataset` that was measured.
+
+        Raises:
+            DatasetError: a class has less than `min_clips` left.
+        """
+        return keep_usable(dataset, [clip.clip for clip in self.clips], self.skipped, min_clips=min_clips)
+
+
+def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: Track = untracked) -> Extraction:
+    """Measure all clips and their copies, on as many cores as `task.training.n_jobs` says."""
+    recordings = by_recording(clips)
+    results = map_in_order(partial(_extract_recording, task=task), recordings, task.training.n_jobs)
+    extraction = Extraction([], [])
+    for result in track(results, "measuring", len(recordings)):
+        extraction.clips.extend(result.clips)
+        extraction.skipped.extend(result.skipped)
+    return extraction
+
+
+def _extract_recording(clips: list[Clip], task: ExtractionTask) -> Extraction:
+    path = clips[0].path
+    try:
+        loaded = load_clips(clips, task.spec.sample_rate_hz, task.channel)
+    except RecordingError as error:
+        return Extraction([], [Skipped(path, error.reason)])
+    measured = [_extract_clip(clip, samples, task) for clip, samples in zip(clips, loaded, strict=True)]
+    usable = [vectors for vectors in measured if len(vectors.vectors)]
+    skipped = [Skipped(path, "silent")] * (len(measured) - len(usable))
+    return Extraction(usable, skipped)
+
+
+def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVectors:
+    rng = np.random.default_rng(
+        [task.training.seed, int(clip.content_sha256[:16], 16), round((clip.onset_s or 0) * 1e6)]
+    )
+    recorded = extract(samples, task.spec)
+    is_active = active_windows(recorded.levels_dbfs, clip.label, task.silence_gate_dbfs)
+    copies = []
+    for faster in speed_copies(samples, task.training.n_speed_copies, rng):
+        copy = extract(faster, task.spec)
+        copies.append(copy.vectors[active_windows(copy.levels_dbfs, clip.label, task.silence_gate_dbfs)])
+    noisy = [noise_copy(samples, task.spec.sample_rate_hz, rng) for _ in range(task.training.n_noise_copies)]
+    # Where the clip pauses, its noisy copy is noise alone: nothing to learn the class from.
+    copies += [extract(copy, task.spec).vectors[is_active] for copy in noisy]
+    vectors = recorded.vectors[is_active].astype(np.float32)
+    return ClipVectors(clip, vectors, np.concatenate([vectors[:0], *copies]).astype(np.float32))
+
+
+def active_windows(levels_dbfs: npt.NDArray[np.float64], label: str, silence_gate_dbfs: float) -> npt.NDArray[np.bool_]:
+    """Which windows sound; shape (n,). A background is allowed to be quiet, but not to be silent."""
+    if not len(levels_dbfs):
+        return np.zeros(0, dtype=bool)
+    relative_gate_dbfs = -np.inf if label == BACKGROUND else levels_dbfs.max() - ACTIVE_RANGE_DB
+    return np.asarray(levels_dbfs >= max(silence_gate_dbfs, relative_gate_dbfs))

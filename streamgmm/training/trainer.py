@@ -1,0 +1,123 @@
+"""From a data set to a model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streamgmm.config import Config
+from streamgmm.errors import ConfigError, DataError
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.model.model import Model
+from streamgmm.training.calibration import Validation, calibrated, validate
+from streamgmm.training.dataset import Dataset, common_rate_hz
+from streamgmm.training.extraction import ClipVectors, ExtractionTask, extract_clips
+from streamgmm.training.fitting import Fit, fit_classifier
+from streamgmm.training.workers import Track, map_in_threads, untracked
+
+LIBRARIES = ("numpy", "PyWavelets", "scikit-learn", "scipy", "soxr", "soundfile")
+
+
+class Training(NamedTuple):
+    """A model and how it came to be.
+
+    Attributes:
+        model: ready to be saved.
+        validation: how clips fared that were held out.
+        clips: what each usable clip taught.
+        dataset: what it was trained on; recordings that hold no sound are among its skipped ones.
+        notes: what the trainer decided by itself.
+    """
+
+    model: Model
+    validation: Validation
+    clips: list[ClipVectors]
+    dataset: Dataset
+    notes: list[str]
+
+
+def make_task(dataset: Dataset, config: Config) -> ExtractionTask:
+    """What to measure on the recordings of `dataset`: the configuration, and their own rate where it says none.
+
+    Raises:
+        ConfigError: the numbers do not fit together.
+    """
+    features = config.features
+    try:
+        spec = FeatureSpec(
+            sample_rate_hz=features.sample_rate_hz or common_rate_hz(dataset),
+            window_s=features.window_s,
+            hop_s=features.hop_s,
+            n_bands=features.n_bands,
+            min_hz=features.min_hz,
+        )
+    except ValueError as error:
+        raise ConfigError([f"features: {error}"]) from error
+    return ExtractionTask(
+        spec=spec,
+        training=config.training,
+        channel=config.source.channel,
+        silence_gate_dbfs=config.decision.silence_gate_dbfs,
+    )
+
+
+def train(
+    dataset: Dataset, config: Config, *, name: str, is_strict: bool = False, track: Track = untracked
+) -> Training:
+    """Measure all clips, hold out each source once for calibration, and fit the model on all of them.
+
+    Args:
+        dataset: what to learn.
+        config: features, training and source sections are used.
+        name: of the model.
+        is_strict: whether a recording that cannot be used is an error.
+        track: shows how far the work is.
+
+    Raises:
+        DataError: a class has not enough usable sound.
+    """
+    task = make_task(dataset, config)
+    extraction = extract_clips(dataset.clips, task, track)
+    if is_strict and extraction.skipped:
+        first = extraction.skipped[0]
+        raise DataError(f"cannot be used: {first.reason}", where=str(first.path), hint="drop --strict to leave it out")
+    dataset = extraction.usable(dataset, config.training.min_clips)
+    fit, validation = fit_calibrated(extraction.clips, dataset.labels, task, track)
+    card = _card(dataset, task, extraction.clips, validation)
+    model = Model(name=name, spec=task.spec, classifier=calibrated(fit, validation), card=card)
+    notes = [*fit.notes, *([validation.note] if validation.note else [])]
+    return Training(model, validation, extraction.clips, dataset, notes)
+
+
+def fit_calibrated(
+    clips: Sequence[ClipVectors], labels: Sequence[str], task: ExtractionTask, track: Track = untracked
+) -> tuple[Fit, Validation]:
+    """Fit on all clips, with the scale and floors that held-out clips suggest."""
+    validation = validate(clips, labels, task.training, track)
+    (fit,) = track(map_in_threads(lambda _: fit_classifier(clips, labels, task.training), [None]), "fitting", 1)
+    return fit, validation
+
+
+def _card(
+    dataset: Dataset, task: ExtractionTask, clips: Sequence[ClipVectors], validation: Validation
+) -> dict[str, Any]:
+    """What is worth knowing about the training later; holds no date, so that it can be repeated exactly."""
+    hashes = sorted(f"{clip.clip.content_sha256} {clip.clip.label}" for clip in clips)
+    n_clips = Counter(clip.clip.label for clip in clips)
+    n_windows = Counter[str]()
+    for clip in clips:
+        n_windows[clip.clip.label] += len(clip.vectors)
+    return {
+        "data_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
+        "n_clips": {label: n_clips[label] for label in dataset.labels},
+        "n_windows": {label: n_windows[label] for label in dataset.labels},
+        "held_out_accuracy": validation.accuracy,
+        "held_out_recalls": validation.recalls,
+        "settings": {"features": msgspec.to_builtins(task.spec), "training": msgspec.to_builtins(task.training)},
+        "versions": {library: version(library) for library in LIBRARIES},
+    }

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamgmm import __version__, errors
+from streamgmm.cli.main import COMMANDS
+from tests.cli.cli_rig import run_cli, spawn_cli, spawn_main
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="ends by POSIX signals")
+
+# A command that does what the test says, in place of `config show`.
+FAKE = """
+import streamgmm.cli.config as command
+def handler(args):
+    {body}
+    return 0
+command._show = handler
+"""
+
+
+def fake(body: str) -> str:
+    return FAKE.format(body=body.replace("\n", "\n    "))
+
+
+def end_of(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(capsys, "--version") == (0, f"streamgmm {__version__}\n", "")
+
+
+def test_python_m_is_the_same_command() -> None:
+    assert end_of(spawn_cli("--version")) == (0, f"streamgmm {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "the following arguments are required: COMMAND (see `streamgmm --help`)"),
+        (["trian"], "unknown command trian (did you mean train?)"),
+        (["xyzzy"], f"unknown command xyzzy (there are {', '.join(COMMANDS)})"),
+        (["config"], "the following arguments are required: ACTION (see `streamgmm config --help`)"),
+        (["config", "show", "--anotated"], "unknown argument --anotated (did you mean --annotated?)"),
+        (["config", "show", "--anno"], "unknown argument --anno (did you mean --annotated?)"),
+        (["config", "check", "a", "b"], "unknown argument b (see `streamgmm --help`)"),
+        (["config", "show", "--set"], "argument --set: expected one argument (see `streamgmm config show --help`)"),
+    ],
+)
+def test_usage_errors_are_one_line_and_64(capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:
+    assert run_cli(capsys, *arguments) == (64, "", f"streamgmm: error: {says}\n")
+
+
+@pytest.mark.parametrize("command", [[], ["config"], ["config", "show"], ["config", "check"], ["devices"], ["model"]])
+def test_help_is_printed_on_stdout(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    code, out, err = run_cli(capsys, *command, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"usage: {' '.join(['streamgmm', *command])} [-h]")
+
+
+@pytest.mark.parametrize("place", [["-v", "config", "show"], ["config", "-v", "show"]])
+def test_verbose_may_stand_before_or_after_the_command(capsys: pytest.CaptureFixture[str], place: list[str]) -> None:
+    assert run_cli(capsys, *place).code == 0
+
+
+def test_choosing_a_command_imports_no_other() -> None:
+    program = (
+        "import sys\nfrom streamgmm.cli.main import main\nmain(['config', 'check', 'nowhere'])\n"
+        "print(*[name for name in sys.modules if name in ('numpy', 'rich', 'scipy', 'sklearn', 'sounddevice')\n"
+        "        or name.startswith('streamgmm.cli.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {"streamgmm.cli.main", "streamgmm.cli.parser", "streamgmm.cli.options", "streamgmm.cli.config"}
+    assert set(done.stdout.split()) == loaded
+
+
+ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.StreamgmmError)]
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_is_told_by_its_exit_code_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: type[errors.StreamgmmError]
+) -> None:
+    def fail(*_: object) -> None:
+        raise kind(["first", "second"]) if kind is errors.ConfigError else kind("bad", where="a\nb", hint="try c")
+
+    monkeypatch.setattr("streamgmm.config_loading.load_config", fail)
+    code, out, err = run_cli(capsys, "config", "show")
+    assert (code, out) == (kind.exit_code, "")
+    lines = ["first", "second"] if kind is errors.ConfigError else ["a\\nb: bad (try c)"]
+    assert err.splitlines() == [f"streamgmm: error: {line}" for line in lines]
+
+
+def test_only_a_bug_shows_a_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamgmm.config_text.annotated_yaml", lambda _: 1 / 0)
+    code, _, err = run_cli(capsys, "config", "show")
+    assert code == 70
+    assert "Traceback" in err
+    assert err.endswith("streamgmm: error: this is a bug, please report it with the lines above\n")
+
+
+@posix_only
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_E18_a_reader_that_leaves_ends_the_command_as_it_would_cat(unbuffered: str) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    for arguments in (["config", "show"], ["--help"]):
+        process = spawn_cli(*arguments, env=environment)
+        process.stdout.close()
+        assert process.wait(60) == -signal.SIGPIPE
+        assert process.stderr.read() == ""
+        process.stderr.close()
+
+
+@posix_only
+def test_E18_a_shell_sees_141() -> None:
+    script = f"{sys.executable} -m streamgmm config show | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
+@posix_only
+def test_E18_under_systemd_a_closed_stdout_is_a_failure() -> None:
+    preparation = "import os\nos.environ['SYSTEMD_EXEC_PID'] = str(os.getpid())"
+    process = spawn_main(preparation, "config", "show")
+    process.stdout.close()
+    assert process.wait(60) == 74
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_E19_a_full_disk_is_one_line_and_74(unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = spawn_cli("config", "show", stdout=full, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
+        code, _, err = end_of(process)
+    assert (code, err) == (74, "streamgmm: error: cannot write: No space left on device\n")
+
+
+@posix_only
+def test_F2_ctrl_c_ends_by_the_signal_without_a_traceback() -> None:
+    process = spawn_main(fake("import signal\nprint('up', flush=True)\nsignal.pause()"), "config", "show")
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGINT)
+    assert end_of(process) == (-signal.SIGINT, "", "")
+
+
+@posix_only
+def test_F2_what_was_printed_before_ctrl_c_is_not_lost() -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    process = spawn_main(fake("print('result')\nraise KeyboardInterrupt"), "config", "show", env=environment)
+    assert end_of(process) == (-signal.SIGINT, "result\n", "")
+
+
+@posix_only
+@pytest.mark.parametrize(
+    ("number", "code"), [("EMFILE", 71), ("ENFILE", 71), ("ENOMEM", 71), ("ENOSPC", 74), ("EDQUOT", 74), ("EIO", 74)]
+)
+def test_F17_an_exhausted_system_is_no_bug(number: str, code: int) -> None:
+    body = f"import errno, os\nraise OSError(errno.{number}, os.strerror(errno.{number}), 'x')"
+    ended, _, err = end_of(spawn_main(fake(body), "config", "show"))
+    assert ended == code
+    assert err.startswith("streamgmm: error: x: ")
+    assert err.count("\n") == 1
+
+
+@posix_only
+def test_F22_an_error_without_a_stderr_still_has_its_exit_code() -> None:
+    script = f"exec {sys.executable} -m streamgmm nonsense 2>&-"
+    assert subprocess.run(["bash", "-c", script], check=False).returncode == 64
+
+
+@posix_only
+@pytest.mark.parametrize("environment", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}])
+def test_E26_output_survives_any_locale(environment: dict[str, str]) -> None:
+    process = spawn_cli("config", "show", "--set", "model.path=/übung", env={**os.environ, **environment})
+    code, out, err = end_of(process)
+    assert (code, err) == (0, "")
+    assert "bung" in out

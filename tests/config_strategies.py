@@ -1,0 +1,59 @@
+"""Random settings for property tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+from msgspec import inspect
+
+from streamgmm.config import Config, DecisionSection, FeaturesSection, LabelSection
+from streamgmm.config_schema import fields_of
+
+# YAML cannot carry half a surrogate pair, and no file name or label needs one.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20) | st.sampled_from(
+    ["no", "012", "1e5", "stdout:", "a: b", "# x", "2026-01-31", "<<", "~", "true", ".nan", "- a", "\ufeff", "\x7f"]
+)
+
+
+def _values(kind: Any) -> st.SearchStrategy[Any]:
+    if isinstance(kind, inspect.Metadata):
+        return _values(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return st.one_of(map(_values, kind.types))
+    if isinstance(kind, inspect.LiteralType):
+        return st.sampled_from(kind.values)
+    if isinstance(kind, inspect.IntType):
+        return st.integers(kind.ge, kind.le)
+    if isinstance(kind, inspect.FloatType):
+        least = kind.ge if kind.gt is None else kind.gt
+        return st.floats(least, kind.le, exclude_min=kind.gt is not None)
+    if isinstance(kind, inspect.ListType):
+        return st.lists(_values(kind.item_type), max_size=3)
+    if isinstance(kind, inspect.DictType):
+        return st.dictionaries(TEXTS, _values(kind.value_type), max_size=3)
+    others = {inspect.StrType: TEXTS, inspect.BoolType: st.booleans(), inspect.NoneType: st.none()}
+    return others[type(kind)]
+
+
+def _sections(section: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
+    drawn = {name: _values(inspect.type_info(kind)) for name, kind in fields_of(section).items() if name != "labels"}
+    if section is DecisionSection:
+        drawn["labels"] = st.dictionaries(TEXTS, _sections(LabelSection), max_size=3)
+    return st.fixed_dictionaries({}, optional=drawn).map(lambda settings: _consistent(section, settings))
+
+
+def _consistent(section: type[msgspec.Struct], settings: dict[str, Any]) -> Any:
+    """The section with the settings that fit together; those that contradict each other are left out."""
+    try:
+        return section(**settings)
+    except ValueError:
+        clashing = {"labels", "onset_threshold", "offset_threshold", "window_s", "hop_s"}
+        assert section in (DecisionSection, FeaturesSection)
+        return section(**{name: value for name, value in settings.items() if name not in clashing})
+
+
+def configs() -> st.SearchStrategy[Config]:
+    """Any valid `Config`."""
+    return st.builds(Config, **{name: _sections(section) for name, section in fields_of(Config).items()})

@@ -1,0 +1,67 @@
+"""Deciders, frames and synthetic sounds for the tests of the decider."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamgmm.config import DecisionSection
+from streamgmm.decision.decider import Decider
+from streamgmm.decision.frame import Frame
+
+RATE_HZ = 1000
+HOP, WINDOW, LEVEL = 100, 1000, 20
+LABELS = ("bark", "door", "background")
+QUIET, LOUD = -60.0, -20.0
+# The sounds of no event are those that the trained background wins.
+PLAIN = DecisionSection(smoothing="none", min_duration_s=0.0, hangover_s=0.0)
+NOTHING, BARK, DOOR = (0.0, 0.0, 5.0), (5.0, 0.0, 0.0), (0.0, 5.0, 0.0)
+
+
+def make_decider(section=PLAIN, labels=LABELS, log_priors=None, **wanted) -> Decider:
+    settings_of_model = {
+        "hop_samples": HOP,
+        "window_samples": WINDOW,
+        "level_samples": LEVEL,
+        "sample_rate_hz": RATE_HZ,
+        "log_priors": np.zeros(len(labels)) if log_priors is None else np.array(log_priors),
+        "likelihood_scale": 1.0,
+        "label_overrides": {},
+        "run_id": "run",
+    }
+    return Decider(labels, section, **(settings_of_model | wanted))
+
+
+def make_frame(i_hop, log_likelihoods=NOTHING, *, level_dbfs=-30.0, llrs=None, is_in_domain=None, levels_db=None):
+    n_labels = len(log_likelihoods)
+    return Frame(
+        end_sample=(i_hop + 1) * HOP,
+        level_dbfs=level_dbfs,
+        log_likelihoods=np.array(log_likelihoods, dtype=float),
+        llrs=np.full(n_labels, 3.0) if llrs is None else np.array(llrs),
+        is_in_domain=np.ones(n_labels, dtype=bool) if is_in_domain is None else np.array(is_in_domain),
+        levels_db=np.full(HOP // LEVEL, QUIET) if levels_db is None else np.array(levels_db),
+    )
+
+
+def feed(decider, *hops, first=0):
+    """The records of hops that are given by their log-likelihoods."""
+    return [record for i, hop in enumerate(hops, first) for record in decider.update(make_frame(i, hop))]
+
+
+def of_type(records, kind):
+    return [record for record in records if isinstance(record, kind)]
+
+
+def sound_frames(begin_sample, end_sample, n_hops):
+    """Frames of a sound: loud levels where it is, and a score as soon as a quarter of the window holds it."""
+    for i in range(n_hops):
+        end = (i + 1) * HOP
+        heard = max(0, min(end, end_sample) - max(end - WINDOW, begin_sample))
+        starts = np.arange(end - HOP, end, LEVEL)
+        levels_db = np.where((starts >= begin_sample) & (starts < end_sample), LOUD, QUIET)
+        is_heard = heard >= min(WINDOW // 4, end_sample - begin_sample)
+        yield make_frame(i, BARK if is_heard else NOTHING, levels_db=levels_db)
+
+
+def run(decider, frames):
+    return [record for frame in frames for record in decider.update(frame)] + decider.flush()

@@ -1,0 +1,211 @@
+"""Smoothers against plain loops, and the sticky model against the sum over every path of labels."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from streamgmm.config import DecisionSection
+from streamgmm.decision.smoothing import (
+    ExponentialSmoother,
+    NoSmoother,
+    Smoother,
+    StickyHmmSmoother,
+    make_smoother,
+)
+from streamgmm.errors import DataError
+
+N_LABELS = 3
+HOP_S = 0.1
+
+
+def each_smoother() -> list[Smoother]:
+    return [
+        NoSmoother(N_LABELS),
+        ExponentialSmoother(HOP_S, 0.3, N_LABELS),
+        StickyHmmSmoother(HOP_S, 0.5, N_LABELS),
+    ]
+
+
+contract = pytest.mark.parametrize("smoother", each_smoother(), ids=lambda smoother: type(smoother).__name__)
+evidence = arrays(np.float64, (5, N_LABELS), elements=st.floats(-800.0, 800.0))
+
+
+def softmax(log_posteriors: list[float]) -> list[float]:
+    highest = max(log_posteriors)
+    odds = [math.exp(value - highest) for value in log_posteriors]
+    return [value / sum(odds) for value in odds]
+
+
+def loop_exponential(rows: list[list[float]], hop_s: float, time_constant_s: float) -> list[float]:
+    state = [1.0 / len(rows[0])] * len(rows[0])
+    kept = math.exp(-hop_s / time_constant_s)
+    for row in rows:
+        state = [kept * old + (1.0 - kept) * new for old, new in zip(state, softmax(row), strict=True)]
+    return state
+
+
+def sum_over_paths(rows: list[list[float]], stay: float) -> list[float]:
+    """Posterior of the last label: every path of labels, its probability multiplied out, added up."""
+    n_labels = len(rows[0])
+    totals = [0.0] * n_labels
+    for path in itertools.product(range(n_labels), repeat=len(rows)):
+        probability = 1.0 / n_labels
+        for previous, following in itertools.pairwise(path):
+            probability *= stay if previous == following else (1.0 - stay) / (n_labels - 1)
+        for row, label in zip(rows, path, strict=True):
+            probability *= math.exp(row[label])
+        totals[path[-1]] += probability
+    return [total / sum(totals) for total in totals]
+
+
+@contract
+@given(rows=evidence)
+def test_posteriors_sum_to_one_and_are_never_negative(smoother, rows):
+    smoother.reset()
+    for row in rows:
+        posteriors = smoother.update(row)
+        assert posteriors.shape == (N_LABELS,)
+        assert posteriors.min() >= 0.0
+        assert posteriors.sum() == pytest.approx(1.0, abs=1e-12)
+
+
+@contract
+def test_common_offset_of_the_evidence_does_not_matter(smoother):
+    rows = np.random.default_rng(1).normal(size=(6, N_LABELS))
+    smoother.reset()
+    plain = [smoother.update(row) for row in rows]
+    smoother.reset()
+    np.testing.assert_allclose([smoother.update(row + 1e4) for row in rows], plain, atol=1e-9)
+
+
+@contract
+def test_second_run_after_reset_is_the_same(smoother):
+    rows = np.random.default_rng(2).normal(size=(6, N_LABELS))
+    smoother.reset()
+    first = [smoother.update(row) for row in rows]
+    smoother.reset()
+    np.testing.assert_array_equal([smoother.update(row) for row in rows], first)
+
+
+@contract
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_A17_not_finite_is_refused_and_the_state_untouched(smoother, bad):
+    row = np.array([0.5, -1.0, 2.0])
+    smoother.reset()
+    smoother.update(row)
+    expected = smoother.update(row)
+    smoother.reset()
+    smoother.update(row)
+    with pytest.raises(DataError, match="not finite"):
+        smoother.update(np.array([0.0, bad, 0.0]))
+    np.testing.assert_array_equal(smoother.update(row), expected)
+
+
+@contract
+def test_wrong_number_of_labels_is_refused(smoother):
+    with pytest.raises(DataError, match="3 labels"):
+        smoother.update(np.zeros(4))
+
+
+@contract
+def test_result_is_never_written_to_again(smoother):
+    smoother.reset()
+    kept = smoother.update(np.array([1.0, 0.0, 0.0]))
+    copy = kept.copy()
+    smoother.update(np.array([0.0, 5.0, 0.0]))
+    np.testing.assert_array_equal(kept, copy)
+
+
+def test_no_smoother_is_the_softmax():
+    row = [0.3, -2.0, 1.0]
+    np.testing.assert_allclose(NoSmoother(3).update(np.array(row)), softmax(row))
+
+
+@given(rows=arrays(np.float64, (6, N_LABELS), elements=st.floats(-30.0, 30.0)), time_constant_s=st.floats(0.01, 10.0))
+def test_exponential_equals_the_plain_loop(rows, time_constant_s):
+    smoother = ExponentialSmoother(HOP_S, time_constant_s, N_LABELS)
+    for row in rows:
+        posteriors = smoother.update(row)
+    np.testing.assert_allclose(posteriors, loop_exponential(rows.tolist(), HOP_S, time_constant_s), atol=1e-12)
+
+
+def test_exponential_has_gone_63_percent_of_the_way_after_its_time_constant():
+    smoother = ExponentialSmoother(0.01, 1.0, 2)
+    for _ in range(100):
+        posteriors = smoother.update(np.array([100.0, 0.0]))
+    assert posteriors[0] == pytest.approx(0.5 + 0.5 * (1.0 - math.exp(-1.0)))
+
+
+def test_exponential_without_time_constant_smooths_nothing():
+    row = np.array([0.3, -2.0, 1.0])
+    smoother = ExponentialSmoother(HOP_S, 0.0, 3)
+    smoother.update(-row)
+    np.testing.assert_array_equal(smoother.update(row), NoSmoother(3).update(row))
+
+
+@given(
+    rows=arrays(np.float64, (5, N_LABELS), elements=st.floats(-20.0, 20.0)),
+    mean_duration_s=st.floats(2.0 * HOP_S, 100.0),
+)
+def test_hmm_equals_the_sum_over_all_paths(rows, mean_duration_s):
+    smoother = StickyHmmSmoother(HOP_S, mean_duration_s, N_LABELS)
+    for row in rows:
+        posteriors = smoother.update(row)
+    expected = sum_over_paths(rows.tolist(), stay=1.0 - HOP_S / mean_duration_s)
+    np.testing.assert_allclose(posteriors, expected, atol=1e-9)
+
+
+def test_hmm_needs_more_evidence_to_change_the_longer_its_stays():
+    def after_one_contrary_hop(mean_duration_s: float) -> float:
+        smoother = StickyHmmSmoother(HOP_S, mean_duration_s, 2)
+        for _ in range(50):
+            smoother.update(np.array([2.0, 0.0]))
+        return float(smoother.update(np.array([0.0, 2.0]))[1])
+
+    assert after_one_contrary_hop(10.0) < after_one_contrary_hop(1.0) < after_one_contrary_hop(0.2)
+
+
+def test_hmm_recovers_within_hops_after_hours_of_one_label():
+    smoother = StickyHmmSmoother(HOP_S, 2.0, 2)
+    for _ in range(10_000):
+        smoother.update(np.array([700.0, 0.0]))
+    for _ in range(3):
+        posteriors = smoother.update(np.array([0.0, 5.0]))
+    assert posteriors[1] > 0.99
+
+
+def test_hmm_that_is_shorter_than_a_hop_is_uniform_at_worst():
+    row = np.array([0.3, -2.0, 1.0])
+    smoother = StickyHmmSmoother(HOP_S, HOP_S / 10.0, 3)
+    smoother.update(-row)
+    np.testing.assert_allclose(smoother.update(row), softmax(row.tolist()))
+
+
+@pytest.mark.parametrize("name", ["exponential", "hmm", "none"])
+def test_single_label_is_always_certain(name):
+    smoother = make_smoother(DecisionSection(smoothing=name), HOP_S, 1)
+    assert smoother.update(np.array([-50.0])).tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("exponential", ExponentialSmoother), ("hmm", StickyHmmSmoother), ("none", NoSmoother)]
+)
+def test_configuration_chooses_the_smoother(name, kind):
+    assert type(make_smoother(DecisionSection(smoothing=name), HOP_S, 2)) is kind
+
+
+def test_configured_times_reach_the_smoother():
+    rows = np.random.default_rng(3).normal(size=(4, 2))
+    exponential = make_smoother(DecisionSection(smoothing="exponential", smoothing_s=0.7), HOP_S, 2)
+    hmm = make_smoother(DecisionSection(smoothing="hmm", hmm_mean_duration_s=0.9), HOP_S, 2)
+    for row in rows:
+        smoothed, passed = exponential.update(row), hmm.update(row)
+    np.testing.assert_allclose(smoothed, loop_exponential(rows.tolist(), HOP_S, 0.7))
+    np.testing.assert_allclose(passed, sum_over_paths(rows.tolist(), stay=1.0 - HOP_S / 0.9))

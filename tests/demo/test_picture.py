@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamgmm.demo.matching import FoundEvent, Matches, match_events
+from streamgmm.demo.picture import COLOURS, MISTAKE, draw_scene
+from streamgmm.demo.scene import SceneEvent
+from streamgmm.errors import OutputError, UsageError
+
+image = pytest.importorskip("matplotlib.image")
+colors = pytest.importorskip("matplotlib.colors")
+
+RATE_HZ = 8000
+SAMPLES = np.random.default_rng(0).normal(0, 0.01, 10 * RATE_HZ).astype(np.float32)
+
+
+def all_matched() -> Matches:
+    return match_events([SceneEvent("bell", 2.0, 4.0)], [FoundEvent("bell", 2.1, 4.2, 2.5)], 0.2)
+
+
+@pytest.fixture(scope="module")
+def good_png(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("picture") / "good.png"
+    draw_scene(path, SAMPLES, RATE_HZ, all_matched())
+    return path
+
+
+def n_pixels(path: Path, colour: str) -> int:
+    pixels = image.imread(path)[..., :3]
+    return int(np.sum(np.all(np.abs(pixels - colors.to_rgb(colour)) < 0.01, axis=-1)))
+
+
+def test_the_picture_is_a_png_of_1600_by_900(good_png: Path):
+    assert good_png.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert image.imread(good_png).shape[:2] == (900, 1600)
+
+
+@pytest.mark.parametrize(
+    "matches",
+    [
+        Matches([], [SceneEvent("bell", 2.0, 4.0)], []),
+        Matches([], [], [FoundEvent("bell", 2.0, 4.0, 2.5)]),
+    ],
+    ids=["missed", "false"],
+)
+def test_a_mistake_adds_red_that_only_the_legend_had(good_png: Path, tmp_path: Path, matches: Matches):
+    draw_scene(tmp_path / "bad.png", SAMPLES, RATE_HZ, matches)
+    assert n_pixels(tmp_path / "bad.png", MISTAKE) > n_pixels(good_png, MISTAKE) + 300
+
+
+def test_a_found_event_is_a_bar_in_its_label_s_colour(good_png: Path):
+    assert n_pixels(good_png, COLOURS[0]) > 5000
+
+
+def test_a_scene_in_which_nothing_happens_can_be_drawn(tmp_path: Path):
+    draw_scene(tmp_path / "scene.png", SAMPLES, RATE_HZ, Matches([], [], []))
+    assert (tmp_path / "scene.png").stat().st_size > 0
+
+
+def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path):
+    with pytest.raises(OutputError, match=r"missing.scene\.png"):
+        draw_scene(tmp_path / "missing" / "scene.png", SAMPLES, RATE_HZ, all_matched())
+
+
+def test_without_matplotlib_the_user_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(UsageError, match=r"streamgmm\[plot\]"):
+        draw_scene(tmp_path / "scene.png", SAMPLES, RATE_HZ, all_matched())

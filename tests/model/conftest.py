@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import pytest
+from model_rig import make_model
+
+from streamgmm.model import reader
+from streamgmm.model.writer import model_bytes
+
+
+@pytest.fixture
+def data() -> bytes:
+    """The file of a small model."""
+    return model_bytes(make_model())
+
+
+@pytest.fixture
+def tiny_data(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """The file of a model so small that all of its bits can be tried; real features are longer."""
+    monkeypatch.setattr(reader, "_n_features", lambda _: 3)
+    return model_bytes(make_model(n_features=3))

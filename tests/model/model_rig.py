@@ -1,0 +1,136 @@
+"""Small models, and tools that damage their files on purpose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamgmm.config import LabelSection
+from streamgmm.features import extractor
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.model.classifier import Classifier, Projection
+from streamgmm.model.header import DIGEST_BYTES, DIGEST_OFFSET, LENGTH_BYTES, ModelError, content_sha256
+from streamgmm.model.mixture import Mixture
+from streamgmm.model.model import Model
+from streamgmm.model.reader import parse_model
+
+SPEC = FeatureSpec(sample_rate_hz=8000, window_s=0.5, n_bands=8)
+N_FEATURES = extractor.n_features(SPEC)
+
+
+def make_mixture(rng: np.random.Generator, n_components: int, n_dimensions: int, covariance_type="diag") -> Mixture:
+    roots = rng.normal(size=(n_components, n_dimensions, n_dimensions))
+    full = roots @ roots.swapaxes(1, 2) + np.eye(n_dimensions)
+    covariances = {
+        "full": full,
+        "tied": full[0],
+        "diag": rng.uniform(0.5, 2.0, (n_components, n_dimensions)),
+        "spherical": rng.uniform(0.5, 2.0, n_components),
+    }[covariance_type]
+    weights = rng.dirichlet(np.full(n_components, 5.0))
+    return Mixture(weights, rng.normal(size=(n_components, n_dimensions)), covariances, covariance_type)
+
+
+def make_classifier(
+    labels=("dog", "glass"),
+    *,
+    n_components=2,
+    n_dimensions=2,
+    n_features=N_FEATURES,
+    covariance_type="diag",
+    seed=0,
+) -> Classifier:
+    rng = np.random.default_rng(seed)
+    mixtures = [make_mixture(rng, n_components + i % 2, n_dimensions, covariance_type) for i in range(len(labels))]
+    background = make_mixture(rng, n_components, n_dimensions, covariance_type)
+    if "background" in labels:
+        background = mixtures[labels.index("background")]
+    projection = Projection(
+        rng.normal(size=n_features),
+        rng.uniform(0.5, 2.0, n_features),
+        rng.normal(size=(n_features, n_dimensions)) / n_features**0.5,
+    )
+    return Classifier(tuple(labels), projection, tuple(mixtures), background, 0.25, np.full(len(labels), -40.0))
+
+
+def make_model(**settings) -> Model:
+    return Model(
+        name="yard",
+        spec=SPEC,
+        classifier=make_classifier(**settings),
+        decision={"dog": LabelSection(onset_threshold=0.7)} if "dog" in settings.get("labels", ["dog"]) else {},
+        card={"n_clips": {"dog": 12}, "f1": 0.91, "files": ["a.wav"]},
+    )
+
+
+def refusal(data: bytes) -> ModelError:
+    """The error that reading `data` ends in: one line that names the file."""
+    with pytest.raises(ModelError) as caught:
+        parse_model(data, "yard.sgm")
+    assert str(caught.value).startswith("yard.sgm: ")
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 65
+    return caught.value
+
+
+def header_of(data: bytes) -> dict[str, Any]:
+    n_bytes = int.from_bytes(data[:LENGTH_BYTES], "little")
+    return json.loads(data[LENGTH_BYTES : LENGTH_BYTES + n_bytes])
+
+
+def content_of(data: bytes) -> bytes:
+    return data[LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "little") :]
+
+
+def assemble(header: bytes, content: bytes) -> bytes:
+    """A file of any header text; the hash of what results stands in it, if there is a place for it."""
+    return rehash(len(header).to_bytes(LENGTH_BYTES, "little") + header + content)
+
+
+def rehash(data: bytes) -> bytes:
+    digest = content_sha256(data).encode()
+    return data[:DIGEST_OFFSET] + digest + data[DIGEST_OFFSET + DIGEST_BYTES :]
+
+
+def header_text(header: dict[str, Any]) -> bytes:
+    return json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+def with_header(data: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """The file with its header changed in place by `change`, and hashed anew."""
+    header = header_of(data)
+    change(header)
+    return assemble(header_text(header), content_of(data))
+
+
+def with_spec(data: bytes, **changes: Any) -> bytes:
+    """The file with other values in its spec, and hashed anew."""
+
+    def change(header: dict[str, Any]) -> None:
+        spec = json.loads(header["__metadata__"]["spec"])
+        spec.update(changes)
+        header["__metadata__"]["spec"] = json.dumps(spec, sort_keys=True)
+
+    return with_header(data, change)
+
+
+def with_array(data: bytes, name: str, values: Any) -> bytes:
+    """The file with other values in one array (of the same size), and hashed anew."""
+    begin, end = header_of(data)[name]["data_offsets"]
+    encoded = values if isinstance(values, bytes) else np.asarray(values, "<f8").tobytes()
+    assert len(encoded) == end - begin
+    content = content_of(data)
+    return rehash(data[: len(data) - len(content)] + content[:begin] + encoded + content[end:])
+
+
+def array_of(data: bytes, name: str) -> np.ndarray:
+    """A writable copy of one float array of the file."""
+    entry = header_of(data)[name]
+    begin, end = entry["data_offsets"]
+    return np.frombuffer(content_of(data)[begin:end], "<f8").reshape(entry["shape"]).copy()

@@ -1,0 +1,20 @@
+"""Parts that a machine may lack: their tests are skipped, unless `STREAMGMM_REQUIRE` names the part.
+
+`STREAMGMM_REQUIRE=pulse,corpora pytest` makes a missing part a failure, so that a build that is meant
+to have it can never be green without it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+import pytest
+
+
+def require_or_skip(part: str, reason: str) -> NoReturn:
+    """Skip the test for lack of `part`, or fail it where `part` is required."""
+    required = os.environ.get("STREAMGMM_REQUIRE", "").replace(",", " ").split()
+    if part in required:
+        pytest.fail(f"{part} is required, but {reason}", pytrace=False)
+    pytest.skip(f"no {part}: {reason}")

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+from sink_rig import HELLO, TIMEOUT_S, Client, LogLines, message, status
+
+from streamgmm.config import OutputSection
+from streamgmm.errors import CannotCreateError, ConfigError, OutputError, StreamgmmError
+from streamgmm.sinks.hub import Hub, make_sinks
+from streamgmm.sinks.listeners import TcpListener
+from streamgmm.sinks.sink import Message, OnFailure, PipeClosedError
+from streamgmm.sinks.sockets import SocketSink
+from streamgmm.sinks.stdout import StdoutSink
+
+
+class FakeSink:
+    """Keeps what it is given; `open_error` and `fail` make it go wrong."""
+
+    def __init__(self, name: str = "fake:", open_error: StreamgmmError | None = None) -> None:
+        self.name = name
+        self.open_error = open_error
+        self.messages: list[Message] = []
+        self.is_open = False
+        self.timeout_s = -1.0
+        self.fail: OnFailure
+
+    def open(self, on_failure: OnFailure) -> None:
+        if self.open_error is not None:
+            raise self.open_error
+        self.fail = on_failure
+        self.is_open = True
+
+    def publish(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def close(self, timeout_s: float) -> None:
+        self.is_open = False
+        self.timeout_s = timeout_s
+
+
+def open_hub(*sinks: FakeSink) -> Hub:
+    hub = Hub(sinks)
+    hub.open()
+    return hub
+
+
+def seqs(messages: list[Message]) -> list[int]:
+    return [message.record.seq for message in messages]
+
+
+def test_all_sinks_share_one_encoding() -> None:
+    first, second = FakeSink("1"), FakeSink("2")
+    open_hub(first, second).publish(status(3))
+    assert first.messages == second.messages == [message(status(3))]
+    assert first.messages[0].line is second.messages[0].line
+
+
+def test_E25_score_that_is_not_finite_becomes_null() -> None:
+    sink = FakeSink()
+    hub = open_hub(sink)
+    for t in (float("nan"), float("inf")):
+        hub.publish(structs.replace(status(0), t=t))
+    assert all(b'"t":null' in sent.line for sent in sink.messages)
+
+
+def test_if_one_sink_cannot_be_opened_none_is() -> None:
+    good, bad, never = FakeSink("1"), FakeSink("2", CannotCreateError("taken")), FakeSink("3")
+    hub = Hub([good, bad, never])
+    with pytest.raises(CannotCreateError, match="taken"):
+        hub.open()
+    assert not good.is_open
+    assert never.timeout_s == -1.0
+
+
+def test_failed_sink_is_dropped_and_the_others_go_on(log: LogLines) -> None:
+    bad, good = FakeSink("bad:"), FakeSink("good:")
+    hub = open_hub(bad, good)
+    hub.publish(status(0))
+    error = OutputError("disk full")
+    bad.fail(error)
+    hub.publish(status(1))
+    assert (seqs(bad.messages), seqs(good.messages)) == ([0], [0, 1])
+    assert hub.failed_sinks == {"bad:": error}
+    assert not hub.failed.is_set()
+    assert hub.failure is None
+    assert log.wait_for("sink.failed") == "sink.failed sink=bad: reason=disk full"
+
+
+def test_when_the_last_sink_fails_the_hub_has_failed() -> None:
+    sinks = FakeSink("1"), FakeSink("2")
+    hub = open_hub(*sinks)
+    errors = OutputError("first"), OutputError("second")
+    for sink, error in zip(sinks, errors, strict=True):
+        sink.fail(error)
+    assert hub.failed.is_set()
+    assert hub.failure is errors[1]
+    hub.publish(status(0))
+
+
+def test_close_shares_its_time_among_all_sinks() -> None:
+    sinks = FakeSink("1"), FakeSink("2")
+    hub = open_hub(*sinks)
+    hub.close(5.0)
+    assert 5.0 >= sinks[0].timeout_s >= sinks[1].timeout_s >= 0.0
+
+
+def test_E18_daemon_learns_at_once_that_nobody_reads() -> None:
+    read_fd, write_fd = os.pipe()
+    os.close(read_fd)
+    hub = Hub([StdoutSink(fd=write_fd)])
+    hub.open()
+    hub.publish(status(0))
+    assert hub.failed.wait(TIMEOUT_S)
+    assert isinstance(hub.failure, PipeClosedError)
+    hub.close(TIMEOUT_S)
+    os.close(write_fd)
+
+
+def test_E18_subscribers_stay_when_stdout_goes(log: LogLines) -> None:
+    read_fd, write_fd = os.pipe()
+    os.close(read_fd)
+    subscribers = SocketSink(TcpListener("tcp://127.0.0.1:0"))
+    hub = Hub([StdoutSink(fd=write_fd), subscribers])
+    hub.open()
+    hub.publish(HELLO)
+    log.wait_for("sink.failed", "stdout:")
+    hub.publish(status(1))
+    with Client(subscribers.address) as client:
+        assert [record.seq for record in client.read(2)] == [0, 1]
+    assert not hub.failed.is_set()
+    hub.close(TIMEOUT_S)
+    os.close(write_fd)
+
+
+def test_sinks_are_chosen_by_uri(tmp_path: Path) -> None:
+    uris = ["stdout:", f"unix://{tmp_path}/s", "tcp://127.0.0.1:0"]
+    sinks = make_sinks(OutputSection(sinks=uris))
+    assert [type(sink) for sink in sinks] == [StdoutSink, SocketSink, SocketSink]
+    assert [sink.name for sink in sinks] == uris
+
+
+@pytest.mark.parametrize("uri", ["", "stdout", "mqtt://broker", "unix:/run/s", "tcp:localhost:1", "file:out.jsonl"])
+def test_unknown_uri_is_refused_and_the_valid_ones_named(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"valid are stdout:, unix://PATH and tcp://HOST:PORT"):
+        make_sinks(OutputSection(sinks=[uri]))
+
+
+def test_no_sink_is_refused() -> None:
+    with pytest.raises(ConfigError, match="at least one"):
+        make_sinks(OutputSection(sinks=[]))
+
+
+def test_all_problems_are_told_at_once() -> None:
+    uris = ["stdout:", "stdout:", "pigeon:", "tcp://0.0.0.0:1", "unix://"]
+    with pytest.raises(ConfigError) as caught:
+        make_sinks(OutputSection(sinks=uris))
+    assert len(caught.value.problems) == 4
+    assert all(line.startswith("output.sinks: ") for line in str(caught.value).splitlines())

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streamgmm.errors import CannotCreateError, ConfigError, PermissionDeniedError
+from streamgmm.sinks.unix import MAX_PATH_BYTES, UnixListener
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "events.sock"
+
+
+@pytest.fixture
+def unix(path: Path) -> Iterator[UnixListener]:
+    listener = UnixListener(f"unix://{path}")
+    yield listener
+    listener.close()
+
+
+def leave_stale_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+
+
+def can_connect(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
+def test_owner_and_group_may_connect_and_the_umask_is_as_before(unix: UnixListener, path: Path) -> None:
+    umask = os.umask(0o022)
+    with unix.open():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    assert os.umask(umask) == 0o022
+
+
+def test_close_removes_the_socket(unix: UnixListener, path: Path) -> None:
+    with unix.open():
+        unix.close()
+    assert not path.exists()
+    unix.close()
+
+
+def test_close_leaves_what_another_put_there(unix: UnixListener, path: Path) -> None:
+    with unix.open():
+        # Kept under another name, so that the new file cannot get the same inode.
+        path.rename(path.with_name("moved"))
+        path.write_text("not ours")
+        unix.close()
+    assert path.read_text() == "not ours"
+
+
+def test_opens_again_after_close(unix: UnixListener, path: Path) -> None:
+    for _ in range(2):
+        with unix.open():
+            assert can_connect(path)
+            unix.close()
+
+
+def test_E1_stale_socket_is_replaced(unix: UnixListener, path: Path) -> None:
+    leave_stale_socket(path)
+    with unix.open():
+        assert can_connect(path)
+
+
+def test_E2_second_instance_is_refused_and_told_the_pid(unix: UnixListener, path: Path) -> None:
+    with unix.open():
+        with pytest.raises(CannotCreateError, match=rf"in use by process {os.getpid()}\b") as caught:
+            UnixListener(f"unix://{path}").open()
+        assert caught.value.exit_code == 73
+        assert str(path) in str(caught.value)
+        assert can_connect(path)
+
+
+def test_E2_live_listener_without_lock_is_left_alone(unix: UnixListener, path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen(1)
+        with pytest.raises(CannotCreateError, match="another program listens there"):
+            unix.open()
+        assert can_connect(path)
+
+
+def test_E2_live_listener_with_a_full_backlog_does_not_hang_the_probe(unix: UnixListener, path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as other, socket.socket(socket.AF_UNIX) as client:
+        other.bind(str(path))
+        other.listen(0)
+        client.connect(str(path))
+        with pytest.raises(CannotCreateError, match="another program listens there"):
+            unix.open()
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "symlink", "fifo"])
+def test_E3_what_is_no_socket_is_never_removed(unix: UnixListener, path: Path, tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "target"
+    leave_stale_socket(target)
+    make: dict[str, Callable[[], object]] = {
+        "file": lambda: path.write_text("precious"),
+        "directory": path.mkdir,
+        "symlink": lambda: path.symlink_to(target),
+        "fifo": lambda: os.mkfifo(path),
+    }
+    make[kind]()
+    before = path.lstat()
+    with pytest.raises(CannotCreateError, match="not a socket") as caught:
+        unix.open()
+    assert caught.value.exit_code == 73
+    assert path.lstat() == before
+    assert target.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_E3_socket_of_another_user_is_never_removed(unix: UnixListener, path: Path) -> None:
+    leave_stale_socket(path)
+    os.chown(path, 12345, 12345)
+    with pytest.raises(CannotCreateError, match="uid 12345"):
+        unix.open()
+    assert path.exists()
+
+
+def test_a_refusal_lets_go_of_the_lock(unix: UnixListener, path: Path) -> None:
+    path.write_text("in the way")
+    with pytest.raises(CannotCreateError):
+        unix.open()
+    path.unlink()
+    with unix.open():
+        assert can_connect(path)
+
+
+def test_lock_file_that_is_a_symlink_is_not_followed(unix: UnixListener, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "events.sock.lock").symlink_to(victim)
+    with pytest.raises(CannotCreateError, match=r"events\.sock\.lock"):
+        unix.open()
+    assert victim.read_text() == "precious"
+
+
+def test_E4_longest_path_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "s" * MAX_PATH_BYTES
+    listener = UnixListener(f"unix://{name}")
+    with listener.open():
+        assert can_connect(Path(name))
+        listener.close()
+
+
+def test_E4_longer_path_is_refused_with_both_lengths() -> None:
+    # Counted in bytes: each of these letters has two.
+    with pytest.raises(ConfigError, match=r"at most 107 bytes, this one 108") as caught:
+        UnixListener("unix:///" + "é" * 53 + "s")
+    assert caught.value.exit_code == 78
+
+
+@pytest.mark.parametrize("uri", ["unix://", "unix:///", "unix:///run/", "unix://.", "unix:///a\0b", "unix:///\ud800"])
+def test_uri_without_a_file_name_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match="unix://PATH"):
+        UnixListener(uri)
+
+
+def test_E5_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CannotCreateError, match="the directory does not exist") as caught:
+        UnixListener(f"unix://{tmp_path}/missing/s").open()
+    assert caught.value.exit_code == 73
+    assert str(tmp_path / "missing") in str(caught.value)
+
+
+def test_E5_directory_that_is_not_writable_is_named(unix: UnixListener, path: Path) -> None:
+    path.parent.chmod(0o500)
+    is_root = os.geteuid() == 0
+    if is_root:
+        # Root may write anywhere; nobody may not.
+        os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionDeniedError, match="Permission denied") as caught:
+            unix.open()
+    finally:
+        if is_root:
+            os.seteuid(0)
+        path.parent.chmod(0o700)
+    assert caught.value.exit_code == 77
+    assert str(path) in str(caught.value)
+
+
+def test_peer_is_known_by_process_and_user(unix: UnixListener, path: Path) -> None:
+    with unix.open() as server, socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        connection, _ = server.accept()
+        with connection:
+            assert unix.peer_of(connection) == f"pid:{os.getpid()},uid:{os.geteuid()}"

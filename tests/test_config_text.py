@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+
+from streamgmm.config import Config
+from streamgmm.config_loading import load_config
+from streamgmm.config_text import annotated_yaml, plain_yaml
+from tests.config_strategies import configs
+
+PROJECT = Path(__file__).parent.parent
+
+
+def test_config_yaml_of_the_project_is_what_the_code_says() -> None:
+    path = PROJECT / "config.yaml"
+    expected = annotated_yaml(Config())
+    if os.environ.get("STREAMGMM_REGENERATE"):
+        path.write_text(expected, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == expected, "run once with STREAMGMM_REGENERATE=1"
+
+
+def test_config_yaml_sets_every_setting_to_its_default() -> None:
+    loaded = load_config(PROJECT / "config.yaml")
+    assert loaded.config == Config()
+    n_empty = 2  # model.priors and decision.labels
+    assert len(loaded.explicit_keys) == sum(map(len, yaml.safe_load(annotated_yaml(Config())).values())) - n_empty
+
+
+def test_lines_fit_a_page() -> None:
+    assert max(map(len, annotated_yaml(Config()).splitlines())) <= 100
+
+
+def test_each_setting_stands_between_its_reason_and_its_range() -> None:
+    lines = annotated_yaml(Config()).splitlines()
+    index = next(i for i, line in enumerate(lines) if line.startswith("  ring_s:"))
+    assert lines[index - 1] == "  # audio kept while the worker is busy; more is lost and reported as a gap"
+    assert lines[index] == "  ring_s: 30                      # a number from 2 to 600 s"
+
+
+@pytest.mark.parametrize("write", [annotated_yaml, plain_yaml])
+@given(config=configs())
+def test_what_is_written_is_read_back_equal(write: Callable[[Config], str], config: Config) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_bytes(write(config).encode())
+        assert load_config(path).config == config
