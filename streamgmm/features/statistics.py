@@ -6,7 +6,8 @@ so no number depends on the gain.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -30,46 +31,71 @@ SHORTEST_LAG_S = 0.01
 LONGEST_LAG_S = 0.7
 
 
-def group_energies(energies: Array, n_groups: int) -> Array:
-    """Broadband energy and that of `n_groups` runs of neighbouring bands; shape (n_fine, 1 + n_groups)."""
-    n_bands = energies.shape[1]
-    edges = [n_bands * i // n_groups for i in range(n_groups)]
-    groups = np.add.reduceat(energies, edges, axis=1)
-    return np.concatenate([groups.sum(axis=1, keepdims=True), groups], axis=1)
+def group_edges(n_bands: int) -> list[int]:
+    """First band of each of the `N_GROUPS` runs of neighbouring bands."""
+    return [n_bands * i // N_GROUPS for i in range(N_GROUPS)]
+
+
+@lru_cache(maxsize=8)
+def _membership(n_bands: int) -> Array:
+    """Which bands belong to the broadband energy and to each group; shape (n_bands, 1 + N_GROUPS)."""
+    membership = np.ones((n_bands, 1 + N_GROUPS), dtype=np.float32)
+    for column, (first, last) in enumerate(pairwise([*group_edges(n_bands), n_bands]), start=1):
+        membership[:, column] = 0.0
+        membership[first:last, column] = 1.0
+    return membership
+
+
+def group_energies(energies: Array) -> Array:
+    """Broadband energy, and that of each run of neighbouring bands; shape (n_fine, 1 + N_GROUPS)."""
+    return np.asarray(energies @ _membership(energies.shape[1]))
+
+
+def paired(groups: Array) -> Array:
+    """Broadband energy, and that of each pair of neighbouring groups; shape (n_fine, 1 + N_GROUPS // 2)."""
+    return np.concatenate([groups[:, :1], groups[:, 1::2] + groups[:, 2::2]], axis=1)
+
+
+def _mean(rows: Array) -> Array:
+    # ndarray.mean costs as much again for arrays this small.
+    return np.asarray(np.add.reduce(rows, axis=0) / len(rows))
 
 
 def spectral_shape(log_energies: Array) -> Array:
     """Mean log energy of each band relative to the mean of all; shape (n_bands,)."""
-    means = log_energies.mean(axis=0)
+    means = _mean(log_energies)
     return np.asarray(means - means.mean())
 
 
-def haar_details(log_envelopes: Array, scales: Iterable[int]) -> dict[int, Array]:
+def haar_details(log_envelopes: Array, scales: Sequence[int]) -> dict[int, Array]:
     """Undecimated Haar details of each column at dyadic scales.
 
     Args:
         log_envelopes: shape (n_fine, n_envelopes), n_fine >= 2.
-        scales: from 1; scale j compares neighbouring runs of 2**(j-1) points.
+        scales: from 1, ascending; scale j compares neighbouring runs of 2**(j-1) points.
 
     Returns:
         For each scale j an array of shape (n_fine - 2**j + 1, n_envelopes): PyWavelets' `haar` detail
         coefficients at every shift (Mallat, IEEE PAMI, 1989), over 2**(j/2) so that scales compare; a rise is
         negative. A scale longer than a partial window repeats the longest one that fits.
     """
-    n_fine = len(log_envelopes)
-    sums = np.zeros((n_fine + 1, log_envelopes.shape[1]))
-    np.cumsum(log_envelopes, axis=0, out=sums[1:])
-    details = {}
-    for scale in scales:
-        half = 2 ** (min(scale, n_fine.bit_length() - 1) - 1)
-        n = n_fine - 2 * half + 1
-        details[scale] = (2 * sums[half : half + n] - sums[:n] - sums[2 * half :]) / (2 * half)
+    longest = len(log_envelopes).bit_length() - 1
+    details: dict[int, Array] = {}
+    sums, half = log_envelopes, 1  # sums of runs of `half` points, doubled from scale to scale
+    for scale in range(1, max(scales) + 1):
+        if scale <= longest:
+            earlier, later = sums[:-half], sums[half:]
+            if scale in scales or scale == longest:
+                detail = (earlier - later) / (2 * half)
+            sums, half = earlier + later, 2 * half
+        if scale in scales:
+            details[scale] = detail
     return details
 
 
 def modulation_energies(details: Mapping[int, Array]) -> Array:
     """Log mean magnitude of the details of each scale and envelope; shape (n_scales * n_envelopes,)."""
-    return np.log(np.array([np.abs(detail).mean(axis=0) for detail in details.values()]) + MIN_DETAIL).ravel()
+    return np.log(np.concatenate([_mean(np.abs(detail)) for detail in details.values()]) + MIN_DETAIL)
 
 
 def attack_asymmetry(details: Mapping[int, Array], scales: Sequence[int]) -> Array:
@@ -88,12 +114,13 @@ def attack_asymmetry(details: Mapping[int, Array], scales: Sequence[int]) -> Arr
 
 def rising_energy(rises: Array) -> Array:
     """Log mean of the rises of each envelope, shape (n, n_envelopes); shape (n_envelopes,)."""
-    return np.asarray(np.log(rises.mean(axis=0) + MIN_DETAIL))
+    return np.asarray(np.log(_mean(rises) + MIN_DETAIL))
 
 
 def kurtosis(energies: Array) -> Array:
     """Log of E[e^2] / E[e]^2 of each band's energy: how peaked its envelope is; shape (n_bands,)."""
-    return np.asarray(np.log(np.square(energies).mean(axis=0) / np.square(energies.mean(axis=0))))
+    mean_squares = np.einsum("nb,nb->b", energies, energies) / len(energies)
+    return np.asarray(np.log(mean_squares / np.square(_mean(energies))))
 
 
 def tonality(coherences: npt.NDArray[np.complexfloating], powers: Array) -> Array:
@@ -109,10 +136,15 @@ def tonality(coherences: npt.NDArray[np.complexfloating], powers: Array) -> Arra
     return np.asarray((np.abs(coherences) / powers).mean(axis=0))
 
 
-def spectral_entropy(energies: Array) -> Array:
-    """Mean and deviation over the window of the entropy of the spectrum, in nats; shape (2,)."""
-    shares = energies / energies.sum(axis=1, keepdims=True)
-    entropies = -(shares * np.log(shares)).sum(axis=1)
+def spectral_entropy(energies: Array, log_energies: Array, broadband: Array) -> Array:
+    """Mean and deviation over the window of the entropy of the spectrum, in nats; shape (2,).
+
+    Args:
+        energies: shape (n_fine, n_bands).
+        log_energies: their logarithms.
+        broadband: their sums over the bands, shape (n_fine,).
+    """
+    entropies = np.log(broadband) - np.einsum("nb,nb->n", energies, log_energies) / broadband
     return np.array([entropies.mean(), entropies.std()])
 
 
@@ -123,9 +155,11 @@ def onset_synchrony(rises: Array) -> Array:
     largest mean rise relative to the average one.
     """
     together = rises.mean(axis=1)
-    alone = rises.std(axis=0).mean()
-    peak = together.max() / (together.mean() + 1e-6)
-    return np.array([together.std() / (alone + 1e-6), np.log(peak + 1.0)])
+    means = _mean(rises)
+    variances = np.einsum("nb,nb->b", rises, rises) / len(rises) - means * means
+    alone = np.sqrt(np.maximum(variances, 0.0)).mean()
+    peak = together.max() / (together.mean() + MIN_DETAIL)
+    return np.array([together.std() / (alone + MIN_DETAIL), np.log(peak + 1.0)])
 
 
 def envelope_periodicity(log_envelopes: Array, fine_s: float) -> Array:
@@ -144,14 +178,20 @@ def envelope_periodicity(log_envelopes: Array, fine_s: float) -> Array:
     spectrum = np.fft.rfft(centred, 2 * _fast_length(n))
     autocorrelation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2)[:, :n]
     normal = autocorrelation / (np.arange(n, 0, -1) * (autocorrelation[:, :1] / n + MIN_DETAIL))
-    edges = np.rint(np.geomspace(SHORTEST_LAG_S, LONGEST_LAG_S, N_LAG_RANGES + 1) / fine_s).astype(int).tolist()
     maxima = np.zeros((N_LAG_RANGES, len(normal)))
-    for i, (first, last) in enumerate(pairwise(edges)):
+    for i, (first, last) in enumerate(pairwise(_lag_edges(fine_s))):
         # A lag of more than four fifths of the window rests on too few pairs.
         stretch = normal[:, first : min(max(last, first + 1), int(0.8 * n))]
         if stretch.size:
             maxima[i] = stretch.max(axis=1)
     return maxima.ravel()
+
+
+@lru_cache(maxsize=8)
+def _lag_edges(fine_s: float) -> list[int]:
+    """Bounds of the ranges of lag, in points of the fine grid."""
+    edges_s = np.geomspace(SHORTEST_LAG_S, LONGEST_LAG_S, N_LAG_RANGES + 1)
+    return [round(edge_s / fine_s) for edge_s in edges_s.tolist()]
 
 
 def _fast_length(n: int) -> int:

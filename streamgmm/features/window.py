@@ -17,7 +17,6 @@ MIN_LEVEL = 1e-20
 
 ASYMMETRY_SCALES = (4, 6)
 BAND_SCALES = (3, 5)
-N_PERIODICITY_GROUPS = 3
 
 
 class WindowStatistics:
@@ -65,11 +64,10 @@ class WindowStatistics:
     def _measure(self, energies: st.Array) -> npt.NDArray[np.float64]:
         energies = energies + FLOOR / self.spec.n_bands
         log_energies = np.log(energies)
-        log_groups = np.log(st.group_energies(energies, st.N_GROUPS))
-        log_envelopes = np.log(st.group_energies(energies, N_PERIODICITY_GROUPS))
+        groups = st.group_energies(energies)
         band_details = st.haar_details(log_energies, BAND_SCALES)
-        group_details = st.haar_details(log_groups, st.GROUP_SCALES)
-        quick_rises, slow_rises = (np.maximum(-band_details[scale], 0.0) for scale in BAND_SCALES)
+        group_details = st.haar_details(np.log(groups), st.GROUP_SCALES)
+        quick_rises, slow_rises = (np.maximum(-detail, 0.0) for detail in band_details.values())
         return np.concatenate(
             [
                 st.spectral_shape(log_energies),
@@ -79,9 +77,9 @@ class WindowStatistics:
                 st.rising_energy(slow_rises),
                 st.kurtosis(energies),
                 st.tonality(np.sum(self._coherences, axis=0), np.sum(self._powers, axis=0) + MIN_LEVEL),
-                st.spectral_entropy(energies),
+                st.spectral_entropy(energies, log_energies, groups[:, 0]),
                 st.onset_synchrony(quick_rises),
-                st.envelope_periodicity(log_envelopes, self._fine_s),
+                st.envelope_periodicity(np.log(st.paired(groups)), self._fine_s),
             ],
             dtype=np.float64,
         )
@@ -98,5 +96,5 @@ def n_features(spec: FeatureSpec) -> int:
         + 3 * n_bands  # rising energy, kurtosis, tonality
         + 2  # spectral entropy
         + 2  # onset synchrony
-        + st.N_LAG_RANGES * (1 + N_PERIODICITY_GROUPS)
+        + st.N_LAG_RANGES * (1 + st.N_GROUPS // 2)
     )
