@@ -11,6 +11,7 @@ from streamgmm.errors import CannotCreateError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from streamgmm.training.evaluation import Evaluation
 
@@ -78,12 +79,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         numbers = (f"{share:.1%}" for share in (result.recall, result.precision, result.f1))
         table.add_row(Text(label), str(result.n_clips), *numbers)
     console.print(table)
-    confusion = Table("true \\ answered", title="Confusion")
-    for answer in evaluation.answers:
-        confusion.add_column(Text(answer), justify="right")
-    for label, counts in zip(evaluation.labels, evaluation.confusion, strict=True):
-        confusion.add_row(Text(label), *(str(count) if count else "." for count in counts))
-    console.print(confusion)
+    console.print(_confusion_table(evaluation))
     for name, count in evaluation.skipped.items():
         console.print(f"left out: {count} {name}", markup=False)
     folds = sorted({result.fold for result in evaluation.folds})
@@ -92,6 +88,22 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         f"accuracy {evaluation.accuracy:.1%}{spread}, balanced {evaluation.balanced_accuracy:.1%}, "
         f"{evaluation.n_clips} clips, {evaluation.n_seeds} seed{'s' if evaluation.n_seeds > 1 else ''}"
     )
+
+
+def _confusion_table(evaluation: Evaluation) -> Table:
+    """Rows are true labels, columns answers, by number: so that ten labels fit a terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("true \\ answered", title="Confusion", box=box.SIMPLE, padding=(0, 0, 0, 1))
+    for number in range(1, len(evaluation.answers) + 1):
+        table.add_column(str(number), justify="right")
+    for number, answer in enumerate(evaluation.answers, start=1):
+        # What is answered and never true, such as `unknown`, has a number, but nothing in its row.
+        counts = evaluation.confusion[number - 1] if number <= len(evaluation.labels) else []
+        table.add_row(Text(f"{number} {answer}"), *(str(count) if count else "." for count in counts))
+    return table
 
 
 def _write_json(evaluation: Evaluation, path: Path) -> None:

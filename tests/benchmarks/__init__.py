@@ -1,0 +1,1 @@
+"""What things cost, as tables: `python -m tests.benchmarks [--brief]`."""

@@ -1,0 +1,32 @@
+"""Prints what the pipeline, `classify` and a live `run` cost on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.benchmarks import live, offline
+from tests.benchmarks.material import make_material
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--brief", action="store_true", help="short runs: enough to see that nothing rots")
+    args = parser.parse_args()
+    console = Console(width=100)
+    with tempfile.TemporaryDirectory() as folder:
+        material = make_material(Path(folder))
+        console.print(offline.stages_table(material, n_rounds=3 if args.brief else 15))
+        console.print(offline.classify_table(material, n_rounds=1 if args.brief else 5))
+        console.print(live.run_table(material, duration_s=6.0 if args.brief else 40.0))
+
+
+if __name__ == "__main__":
+    main()

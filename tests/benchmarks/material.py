@@ -1,0 +1,34 @@
+"""A model and a scene to measure with, made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from streamgmm.config import Config
+from streamgmm.demo.recordings import write_training_set, write_wav
+from streamgmm.demo.scene import make_scene
+from streamgmm.model.file import save_model
+from streamgmm.model.model import Model
+from streamgmm.training.dataset import read_dataset
+from streamgmm.training.trainer import train
+
+RATE_HZ = 16000
+SCENE_S = 60.0
+
+
+class Material(NamedTuple):
+    """Ten sounds, a model of them, and a minute in which they occur."""
+
+    model: Model
+    model_path: Path
+    scene_path: Path
+
+
+def make_material(folder: Path) -> Material:
+    write_training_set(folder / "recordings", 6, 0, RATE_HZ)
+    training = train(read_dataset(folder / "recordings"), Config(), name="benchmark")
+    model_path, scene_path = folder / "model.sgm", folder / "scene.wav"
+    model = save_model(training.model, model_path)
+    write_wav(scene_path, make_scene(SCENE_S, 0, RATE_HZ).samples, RATE_HZ)
+    return Material(model, model_path, scene_path)

@@ -1,0 +1,113 @@
+"""The README's code blocks are run as they stand, in a folder of generated recordings."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamgmm.config import Config, TrainingSection
+from streamgmm.demo.recordings import write_training_set
+from streamgmm.model.file import save_model
+from streamgmm.training.dataset import read_dataset
+from streamgmm.training.trainer import train
+from tests.pulse_rig import PulseServer, missing_parts
+from tests.required import require_or_skip
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+(?: \w+)?)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def blocks(kind: str) -> list[str]:
+    return [text for name, text in BLOCKS if name == kind]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("readme")
+    write_training_set(folder / "recordings", 5, 0, 16000)
+    config = Config(training=TrainingSection(n_speed_copies=0, n_noise_copies=0))
+    save_model(train(read_dataset(folder / "recordings"), config, name="my").model, folder / "my.sgm")
+    return folder
+
+
+def shell(script: str, folder: Path, **env: str) -> subprocess.Popen[str]:
+    # `streamgmm` is that of this interpreter, whatever else is installed.
+    command = folder / "bin" / "streamgmm"
+    if not command.exists():
+        command.parent.mkdir()
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m streamgmm "$@"\n')
+        command.chmod(0o755)
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env={**os.environ, **env, "PATH": path, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_quick_start_is_two_lines() -> None:
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    assert len(lines) == 2
+    assert lines[0].endswith("streamgmm demo")
+    assert lines[1].endswith("pytest")
+
+
+@pytest.mark.parametrize("block", blocks("sh"))
+def test_shell_block(block: str, workplace: Path) -> None:
+    if "ffmpeg" in block and not shutil.which("ffmpeg"):
+        require_or_skip("ffmpeg", "ffmpeg is not installed")
+    process = shell(block, workplace)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert output
+    assert "Traceback" not in errors
+
+
+@pytest.fixture(scope="module")
+def sound_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PulseServer]:
+    if missing := missing_parts():
+        require_or_skip("pulse", f"missing {', '.join(missing)}")
+    server = PulseServer(tmp_path_factory.mktemp("pulse"))
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("block", blocks("sh live"))
+def test_live_shell_block_listens_until_it_is_stopped(block: str, workplace: Path, sound_server: PulseServer) -> None:
+    process = shell(block, workplace, **sound_server.changes)
+    said = []
+    for line in process.stderr or ():
+        said.append(line)
+        if "state=ok" in line:
+            break
+    else:
+        pytest.fail("".join(said))
+    os.killpg(process.pid, signal.SIGTERM)
+    output, errors = process.communicate(timeout=10)
+    assert "Traceback" not in errors
+    if "--format" not in block:
+        assert '"type":"hello"' in output
+        assert '"reason":"SIGTERM"' in output
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python_block(block: str, workplace: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    result = subprocess.run(
+        [sys.executable, "-c", block], cwd=workplace, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
