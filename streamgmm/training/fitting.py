@@ -21,11 +21,8 @@ from streamgmm.training.projection import fit_projection
 
 Array = npt.NDArray[np.float64]
 
-N_DIMENSIONS = 24
-"""Dimensions of the projection, if the classes do not ask for more."""
-
-MIN_EXTRA = 4
-"""Principal components kept beside the discriminants, whatever the number of classes."""
+N_EXTRA = 4
+"""Principal components kept beside the discriminants; more of them only blur the mixtures."""
 
 MIN_VECTORS_PER_COMPONENT = 10
 MAX_ITERATIONS = 100
@@ -58,8 +55,7 @@ def fit_classifier(clips: Sequence[ClipVectors], labels: Sequence[str], training
     vectors = np.concatenate([part for clip in clips for part in (clip.vectors, clip.copies)]).astype(np.float64)
     counts = [len(clip.vectors) + len(clip.copies) for clip in clips]
     class_indices = np.repeat([labels.index(clip.clip.label) for clip in clips], counts)
-    n_extra = max(MIN_EXTRA, N_DIMENSIONS - (len(labels) - 1))
-    projection = fit_projection(vectors, class_indices, shrinkage=training.lda_shrinkage, n_extra=n_extra)
+    projection = fit_projection(vectors, class_indices, shrinkage=training.lda_shrinkage, n_extra=N_EXTRA)
     _check_spread(vectors, class_indices, labels)
     projected = projection.apply(vectors)
     notes: list[str] = []
