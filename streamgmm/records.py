@@ -207,7 +207,8 @@ class Stamper:
     """
 
     def __init__(self, source: str, origin: datetime | None = None) -> None:
-        self.source = source
+        # The name of a file may hold bytes that are not UTF-8, and JSON cannot.
+        self.source = source.encode("utf-8", "backslashreplace").decode()
         self.origin = origin
         self._next_seq = 0
 

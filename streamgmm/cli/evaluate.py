@@ -24,7 +24,9 @@ are dealt out into five. With --model, score that model on all clips instead.
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `evaluate`."""
-    parser = subparsers.add_parser("evaluate", help="measure how good it is", description=_DESCRIPTION)
+    parser = subparsers.add_parser(
+        "evaluate", help="measure a model on recordings it has not seen", description=_DESCRIPTION
+    )
     parser.add_argument("data", metavar="DATA", type=Path, help="recordings, as for `streamgmm train`")
     parser.add_argument("-m", "--model", metavar="MODEL", help="score this model instead of cross-validating")
     parser.add_argument("--by", choices=["fold", "source"], help="what is never divided between training and test")

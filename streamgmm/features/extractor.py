@@ -12,6 +12,9 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.transform import WaveletTransform
 from streamgmm.features.window import WindowStatistics, n_features
 
+MAX_AMPLITUDE = 1e3
+"""A sample 60 dB over full scale is no sound but a broken float stream, as NaN is."""
+
 Reals = npt.NDArray[np.float64]
 
 LEVEL_TIME_CONSTANT_S = 3.0
@@ -26,7 +29,7 @@ class FeatureFrame(NamedTuple):
         vector: float64, shape (n_features,), of the window that ends here; None if a sample of it was
             not finite.
         level_dbfs: level of the hop.
-        frame_levels_db: shape (hop_frames,), levels of its frames, dBFS.
+        frame_levels_db: shape (hop_frames,), levels of its frames, dBFS; fewer for the last, incomplete hop.
     """
 
     end_sample: int
@@ -72,8 +75,7 @@ class FeatureStream:
         self._window = WindowStatistics(spec, dtype)
         self._level = RunningLevel(LEVEL_TIME_CONSTANT_S, spec.hop_samples / spec.sample_rate_hz)
         self._hop = np.zeros(spec.hop_samples, dtype=np.float32)
-        # A sample reaches as far as the window and both halves of the longest wavelet.
-        memory_samples = spec.window_samples + 2 * self._transform.delay_samples
+        memory_samples = spec.window_samples + self._transform.memory_samples
         self._memory_hops = -(-memory_samples // spec.hop_samples)
         self.reset()
 
@@ -81,7 +83,6 @@ class FeatureStream:
         """Begin a new stream at sample 0."""
         self.n_pending_samples = 0
         self.end_sample = 0
-        self._n_refused_hops = 0
         self.forget()
 
     def forget(self) -> None:
@@ -89,6 +90,7 @@ class FeatureStream:
         self._transform.reset()
         self._window.reset()
         self._level.reset()
+        self._n_refused_hops = 0
 
     def push(self, samples: npt.NDArray[np.floating]) -> list[FeatureFrame]:
         """Add samples, shape (n,), full scale 1.0; returns the frames of the hops that they complete."""
@@ -117,16 +119,19 @@ class FeatureStream:
         hop = self._transform.push_hop(self._hop)
         level = self._level.update(float(hop.energies.sum(axis=1, dtype=np.float64).mean()))
         vector = self._window.push(hop, level)
-        frame_levels_db = 10.0 * np.log10(np.maximum(squares, 10.0 ** (units.SILENCE_DBFS / 10.0)))
+        # Of a hop completed with silence, only the frames that are whole have a level.
+        whole = squares[: n_samples // self.spec.frame_samples]
+        frame_levels_db = 10.0 * np.log10(np.maximum(whole, 10.0 ** (units.SILENCE_DBFS / 10.0)))
         level_dbfs = units.power_to_dbfs(float(squares.sum()) * self.spec.frame_samples / n_samples)
         return FeatureFrame(self.end_sample, None if self._n_refused_hops else vector, level_dbfs, frame_levels_db)
 
     def _refuse_non_finite(self) -> None:
-        """Keep NaN and infinities out of the sums, and remember how long the windows lack a sample."""
-        if np.isfinite(self._hop).all():
+        """Keep what is no sound out of the sums, and remember how long the windows lack a sample."""
+        is_sound = np.abs(self._hop) <= MAX_AMPLITUDE  # false for NaN
+        if is_sound.all():
             self._n_refused_hops = max(0, self._n_refused_hops - 1)
         else:
-            self._hop[~np.isfinite(self._hop)] = 0.0
+            self._hop[~is_sound] = 0.0
             self._n_refused_hops = self._memory_hops
 
 

@@ -44,6 +44,10 @@ class WaveletTransform:
     Args:
         spec: the bank's numbers.
         dtype: float32 (half the time, relative error 1e-6) or float64.
+
+    Attributes:
+        delay_samples: how far the results lie behind the newest sample.
+        memory_samples: a sample reaches no result later than this many samples after itself.
     """
 
     def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32) -> None:
@@ -53,6 +57,8 @@ class WaveletTransform:
         self.delay_samples = max(len(group.taps) // 2 for group in groups)
         self._samples = np.zeros(2 * self.delay_samples + spec.hop_samples, dtype=dtype)
         self._groups = [_GroupTransform(group, self.bands, self.delay_samples, spec, self._samples) for group in groups]
+        # Both halves of the longest wavelet, then the lag at which its coefficients are compared.
+        self.memory_samples = 2 * self.delay_samples + max(group.past_samples for group in self._groups)
 
     def push_hop(self, samples: Float) -> HopEnergies:
         """Transform the next `spec.hop_samples` samples, shape (hop_samples,)."""
@@ -90,6 +96,7 @@ class _GroupTransform:
         own = bands[group.first_band : group.first_band + self._n_bands]
         self._lags = [_lag(own, lag, spec.sample_rate_hz) for lag in LAGS_PER_INVERSE_SIGMA]
         self._n_past = max(self._lags)
+        self.past_samples = self._n_past * group.decimation
         complex_dtype = np.result_type(samples.dtype, np.complex64)
         self._coefficients = np.zeros((self._n_past + n_rows, self._n_bands), dtype=complex_dtype)
 

@@ -20,7 +20,7 @@ SETTLE_S = 3.0
 
 
 def run_table(material: Material, duration_s: float) -> Table:
-    """Start, CPU and memory of `run`: on a recording played at its own pace, and on a microphone where one can be had."""
+    """Start, CPU and memory of `run`: on a paced recording, and on a microphone where one can be had."""
     table = Table("source", title=f"A live stream of 16 kHz for {duration_s:.0f} s, all processes")
     for heading in ("first window", "% of a core", "RSS MiB", "PSS MiB"):
         table.add_column(heading, justify="right")

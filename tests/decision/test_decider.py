@@ -192,7 +192,7 @@ def test_gap_may_say_where_it_ends():
     assert decider.gap(50, "suspend", end_sample=190)[0].t == 0.19
 
 
-@pytest.mark.parametrize(("lost_samples", "end_sample"), [(0, None), (-5, None), (10, 199)])
+@pytest.mark.parametrize(("lost_samples", "end_sample"), [(-1, None), (-5, None), (10, 199)])
 def test_gap_that_cannot_be_is_refused(lost_samples, end_sample):
     decider = make_decider()
     feed(decider, BARK, BARK)

@@ -16,5 +16,5 @@ def data() -> bytes:
 @pytest.fixture
 def tiny_data(monkeypatch: pytest.MonkeyPatch) -> bytes:
     """The file of a model so small that all of its bits can be tried; real features are longer."""
-    monkeypatch.setattr(reader, "_n_features", lambda _: 3)
+    monkeypatch.setattr(reader, "count_features", lambda _: 3)
     return model_bytes(make_model(n_features=3))

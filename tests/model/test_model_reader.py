@@ -210,7 +210,7 @@ def test_D9_the_first_format_is_read_for_ever(monkeypatch: pytest.MonkeyPatch) -
     from streamgmm.model import reader
 
     monkeypatch.setattr(reader, "FEATURE_VERSION", 1)
-    monkeypatch.setattr(reader, "_n_features", lambda _: 3)
+    monkeypatch.setattr(reader, "count_features", lambda _: 3)
     model = load_model(Path(__file__).parent / "golden" / "format_1.sgm")
     assert model.labels == ("dog", "glass", "background")
     assert model.sha256 == "d2a5e92d8c129120e3d2ba3b75d3ce799874565b42f25aafcf40c54e741ae53e"

@@ -1,0 +1,97 @@
+"""The stream of vectors: the same bits for any blocks, finite for any sound, honest about NaN."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamgmm.features.extractor import FeatureStream, extract
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.features.transform import WaveletTransform
+from streamgmm.features.window import n_features
+
+SPEC = FeatureSpec(sample_rate_hz=8000, window_s=0.5, n_bands=8)
+SAMPLES = (0.1 * np.random.default_rng(1).normal(size=20_000)).astype(np.float32)
+
+
+def signature(frames):
+    return [
+        (f.end_sample, f.level_dbfs, f.frame_levels_db.tobytes(), None if f.vector is None else f.vector.tobytes())
+        for f in frames
+    ]
+
+
+@settings(max_examples=20, deadline=None)
+@given(cuts=st.lists(st.integers(0, SAMPLES.size), max_size=12))
+def test_streams_are_bit_identical_for_any_block_sizes(cuts) -> None:
+    whole, cut = FeatureStream(SPEC), FeatureStream(SPEC)
+    frames, n_pushed = [], 0
+    for block in np.split(SAMPLES, sorted(cuts)):
+        frames += cut.push(block)
+        n_pushed += block.size
+        assert cut.end_sample + cut.n_pending_samples == n_pushed
+    assert signature(frames + cut.flush()) == signature(whole.push(SAMPLES) + whole.flush())
+    assert cut.end_sample == SAMPLES.size
+
+
+@pytest.mark.parametrize("hop_s", [0.016, 0.12])
+def test_A17_exactly_the_hops_that_hold_a_nan_have_no_vector(hop_s) -> None:
+    spec = FeatureSpec(sample_rate_hz=8000, window_s=0.5, hop_s=hop_s)
+    spoilt, zeroed = SAMPLES.copy(), SAMPLES.copy()
+    position = 3 * spec.hop_samples - 1
+    spoilt[position], zeroed[position] = np.nan, 0.0
+    frames, clean = FeatureStream(spec).push(spoilt), FeatureStream(spec).push(zeroed)
+    last_felt = (position + WaveletTransform(spec).memory_samples) // spec.hop_samples
+    last = last_felt + spec.window_samples // spec.hop_samples - 1
+    assert [i for i, frame in enumerate(frames) if frame.vector is None] == list(range(2, min(last + 1, len(frames))))
+    assert last + 1 < len(frames)
+    assert signature(frames[last + 1 :]) == signature(clean[last + 1 :])
+
+
+def test_A17_a_loss_of_audio_ends_the_refusal() -> None:
+    stream = FeatureStream(SPEC)
+    stream.push(np.full(SPEC.hop_samples, np.inf, dtype=np.float32))
+    stream.forget()
+    assert stream.push(SAMPLES[: SPEC.hop_samples])[0].vector is not None
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.zeros(9000, dtype=np.float32),
+        np.full(9000, 0.5, dtype=np.float32),
+        np.sign(np.sin(np.arange(9000) * 0.3)).astype(np.float32),
+        np.full(9000, 1e-40, dtype=np.float32),
+    ],
+    ids=["silence", "dc", "square", "denormals"],
+)
+def test_A18_A19_vectors_are_finite(samples) -> None:
+    assert np.isfinite(extract(samples, SPEC).vectors).all()
+
+
+@pytest.mark.parametrize("gain", [0.1, 10.0])
+def test_vectors_do_not_depend_on_the_gain(gain) -> None:
+    vectors = extract(SAMPLES, SPEC).vectors
+    np.testing.assert_allclose(extract(SAMPLES * np.float32(gain), SPEC).vectors, vectors, atol=1e-3)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    sample_rate_hz=st.integers(8000, 48000),
+    hop_s=st.floats(0.016, 0.3),
+    window_s=st.floats(0.3, 2.0),
+    n_bands=st.integers(8, 64),
+)
+def test_n_features_is_the_length_of_a_vector(sample_rate_hz, hop_s, window_s, n_bands) -> None:
+    spec = FeatureSpec(sample_rate_hz=sample_rate_hz, hop_s=hop_s, window_s=window_s, n_bands=n_bands)
+    (frame,) = FeatureStream(spec).push(np.ones(spec.hop_samples, dtype=np.float32))
+    assert frame.vector.shape == (n_features(spec),)
+
+
+def test_reset_starts_anew() -> None:
+    stream = FeatureStream(SPEC)
+    first = stream.push(SAMPLES)
+    stream.reset()
+    assert signature(stream.push(SAMPLES)) == signature(first)

@@ -1,0 +1,174 @@
+"""The same samples give the same records to the last bit, however they are cut; nothing is lost on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamgmm import units
+from streamgmm.config import Config, DecisionSection, OutputSection
+from streamgmm.demo.scene import make_scene
+from streamgmm.features.extractor import extract
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.model.classifier import Classifier, Projection
+from streamgmm.model.mixture import Mixture
+from streamgmm.model.model import Model
+from streamgmm.pipeline import Analyser, Pipeline, decide_clip
+from streamgmm.records import End, Gap, Record, Stamper, Start, Window, encode_json
+
+SPEC = FeatureSpec(sample_rate_hz=8000)
+LABELS = ("ding", "dong", "hum")
+DURATION_S = 12.0
+
+
+@pytest.fixture(scope="module")
+def samples() -> np.ndarray:
+    scene = make_scene(60.0, 5, SPEC.sample_rate_hz)
+    return scene.samples[: int(DURATION_S * SPEC.sample_rate_hz) + 777]
+
+
+@pytest.fixture(scope="module")
+def model(samples: np.ndarray) -> Model:
+    """Mixtures around windows of the very scene, so that labels come and go."""
+    vectors = extract(samples, SPEC).vectors
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((vectors.shape[1], 4)) / 20
+    projection = Projection(vectors.mean(axis=0), vectors.std(axis=0) + 1e-3, matrix)
+    projected = projection.apply(vectors)
+    anchors = projected[[10, 45, 80]]
+    mixtures = tuple(Mixture(np.ones(1), anchor[None], np.full((1, 4), 0.5), "diag") for anchor in anchors)
+    background = Mixture(np.ones(1), projected.mean(axis=0)[None], projected.var(axis=0)[None] * 9 + 1, "diag")
+    return Model(
+        name="bells",
+        spec=SPEC,
+        classifier=Classifier(LABELS, projection, mixtures, background, 1.0, np.full(3, -np.inf)),
+    )
+
+
+CONFIG = Config(
+    decision=DecisionSection(min_llr=-1e6, min_duration_s=0.0, smoothing_s=0.1),
+    output=OutputSection(windows=True, updates=True),
+)
+
+
+def lines(records: list[Record]) -> bytes:
+    stamper = Stamper("test")
+    return b"".join(encode_json(stamper.stamp(record)) for record in records)
+
+
+def whole(model: Model, samples: np.ndarray) -> list[Record]:
+    pipeline = Pipeline(model, CONFIG, "run")
+    return pipeline.push(samples) + pipeline.flush()
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_records_are_bit_identical_for_any_block_sizes(model: Model, samples: np.ndarray, data: st.DataObject) -> None:
+    largest = data.draw(st.sampled_from([300, 5000, 40000]))
+    pipeline, records, start = Pipeline(model, CONFIG, "run"), [], 0
+    while start < len(samples):
+        n = data.draw(st.integers(1 if largest > 300 else 100, largest))
+        records += pipeline.push(samples[start : start + n])
+        start += n
+    assert lines(records + pipeline.flush()) == lines(whole(model, samples))
+
+
+def test_one_sample_at_a_time_is_no_exception(model: Model, samples: np.ndarray) -> None:
+    pipeline = Pipeline(model, CONFIG, "run")
+    records = [record for i in range(5000) for record in pipeline.push(samples[i : i + 1])]
+    assert lines(records + pipeline.flush()) == lines(whole(model, samples[:5000]))
+
+
+def test_the_scene_makes_events_of_every_kind(model: Model, samples: np.ndarray) -> None:
+    records = whole(model, samples)
+    assert {record.label for record in records if isinstance(record, Start)} == set(LABELS)
+    starts = [record.id for record in records if isinstance(record, Start)]
+    ends = [record for record in records if isinstance(record, End)]
+    assert sorted(starts) == sorted(end.id for end in ends)
+    for end in ends:
+        assert 0.0 <= end.start_t <= end.end_t <= len(samples) / SPEC.sample_rate_hz
+        assert end.duration_s == pytest.approx(end.end_t - end.start_t, abs=2e-6)
+
+
+def test_a_second_run_and_a_reset_give_the_same(model: Model, samples: np.ndarray) -> None:
+    pipeline = Pipeline(model, CONFIG, "run")
+    first = pipeline.push(samples) + pipeline.flush()
+    pipeline.reset()
+    again = pipeline.push(samples) + pipeline.flush()
+    # Ids go on, so that no two events of a run share one.
+    assert [type(record) for record in first] == [type(record) for record in again]
+    assert [record.t for record in first] == [record.t for record in again]
+
+
+def test_every_sample_is_analysed_or_pending(model: Model, samples: np.ndarray) -> None:
+    analyser = Analyser(model)
+    for n in (1, 999, 1024, 1025, 5000):
+        analyser.push(samples[:n])
+    pushed = 1 + 999 + 1024 + 1025 + 5000
+    assert analyser.analysed_samples + analyser.pending_samples == pushed
+    analyser.flush()
+    assert analyser.analysed_samples == pushed
+    assert analyser.pending_samples == 0
+
+
+def test_a_window_record_comes_with_every_hop(model: Model, samples: np.ndarray) -> None:
+    windows = [record for record in whole(model, samples) if isinstance(record, Window)]
+    assert len(windows) == -(-len(samples) // SPEC.hop_samples)
+    assert windows[-1].t == units.samples_to_seconds(len(samples), SPEC.sample_rate_hz)
+
+
+def test_a_gap_moves_time_on_by_what_was_lost(model: Model, samples: np.ndarray) -> None:
+    pipeline = Pipeline(model, CONFIG, "run")
+    pipeline.push(samples[:10000])
+    records = pipeline.gap(4000, "device_lost")
+    gap = next(record for record in records if isinstance(record, Gap))
+    assert gap.lost_samples == 4000
+    assert gap.t == 14000 / SPEC.sample_rate_hz
+    assert pipeline.analyser.analysed_samples == 10000
+    after = [record for record in pipeline.push(samples[:2048]) if isinstance(record, Window)]
+    assert after[0].t == (14000 + SPEC.hop_samples) / SPEC.sample_rate_hz
+
+
+def test_what_was_heard_before_a_gap_is_forgotten(model: Model, samples: np.ndarray) -> None:
+    after_gap, fresh = Analyser(model), Analyser(model)
+    after_gap.push(samples[:8192])
+    after_gap.flush()
+    after_gap.skip(100)
+    for one, other in zip(after_gap.push(samples[:6000]), fresh.push(samples[:6000]), strict=True):
+        np.testing.assert_array_equal(one.log_likelihoods, other.log_likelihoods)
+
+
+def test_a_gap_of_unknown_length_is_a_gap(model: Model, samples: np.ndarray) -> None:
+    pipeline = Pipeline(model, CONFIG, "run")
+    pipeline.push(samples[:9000])
+    assert any(isinstance(record, Gap) for record in pipeline.gap(0, "input_overflow"))
+
+
+def test_A17_a_window_with_nan_is_unknown_and_the_stream_goes_on(model: Model, samples: np.ndarray) -> None:
+    broken = samples.copy()
+    broken[20000] = np.nan
+    broken[30000] = 1e30
+    windows = [record for record in whole(model, broken) if isinstance(record, Window)]
+    refused = [window for window in windows if window.reject == "nonfinite"]
+    assert refused
+    assert {window.label for window in refused} == {"unknown"}
+    assert refused[0].t <= 20000 / SPEC.sample_rate_hz + 2 * SPEC.hop_s
+    assert windows[-1].reject != "nonfinite"
+    assert b"NaN" not in lines(whole(model, broken))
+
+
+def test_digital_silence_is_silence(model: Model) -> None:
+    windows = [record for record in whole(model, np.zeros(20000, np.float32)) if isinstance(record, Window)]
+    assert {window.label for window in windows} == {"silence"}
+
+
+def test_a_clip_is_decided_by_the_frames_of_the_stream(model: Model, samples: np.ndarray) -> None:
+    blocks = [samples[start : start + 700] for start in range(0, len(samples), 700)]
+    assert decide_clip(blocks, model, CONFIG) == decide_clip([samples], model, CONFIG)
+    decision = decide_clip([samples], model, CONFIG)
+    frames = Analyser(model).push(samples)
+    posteriors = [model.classifier.posterior(f.log_likelihoods) for f in frames if f.level_dbfs >= -75.0]
+    # The flushed last hop is one vote of a hundred.
+    np.testing.assert_allclose(list(decision.scores.values()), np.mean(posteriors, axis=0), atol=0.02)
