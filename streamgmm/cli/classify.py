@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from streamgmm.model.model import Model
 
 _DESCRIPTION = """\
-Say what is heard in recordings: the same records as `run` would give for the same
-samples, as fast as the machine can, or with --clip one answer for each file.
+Say what is heard in recordings: the same records as `run` would give for the
+same samples, as fast as the machine can, or with --clip one answer a file.
 """
 
 Advance = Callable[[int], object]

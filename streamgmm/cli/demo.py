@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from streamgmm.model.model import Model
 
 _DESCRIPTION = """\
-Hear it work without a microphone: make recordings of ten sounds, learn them, then
-listen to a scene of a minute in which they occur, and compare with what was there.
+Hear it work without a microphone: make recordings of ten sounds, learn them,
+listen to a scene of a minute in which they occur, and compare with the truth.
 Everything but the air between is real: the trainer, the daemon, its records.
 """
 
