@@ -54,6 +54,14 @@ def check_label(text: str) -> str:
     return label
 
 
+def nearest_label(text: str, *, otherwise: str) -> str:
+    """`text` with `_` for every character that no label may hold, cut to length; `otherwise` if that is none."""
+    normal = unicodedata.normalize("NFC", text)
+    allowed = "".join(c if _is_allowed(c) else "_" for c in normal)
+    label = allowed.lstrip(" -")[:MAX_LABEL_CHARACTERS].rstrip(" ")
+    return otherwise if _problem(label) else label
+
+
 def check_labels(labels: Iterable[str]) -> tuple[str, ...]:
     """All labels of one model in normal form, in the order given.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from streamgmm import units
+from streamgmm import labels, units
 from streamgmm.audio.channels import Channel
 from streamgmm.audio.reading import open_recording
 from streamgmm.audio.resample import Resampler
@@ -38,7 +38,7 @@ class RecordingFile:
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
-        self.name = f"file:{Path(path).name}"
+        self.name = f"file:{labels.escaped(str(path))}"
         self.is_live = pace > 0
         self._path = path
         self._channel: Channel = channel

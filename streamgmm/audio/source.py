@@ -30,7 +30,7 @@ class Source(Protocol):
     """A stream of mono blocks at one rate.
 
     Attributes:
-        name: what records call it, e.g. `mic` or `file:door.wav`.
+        name: what records call it: its URI as configured, e.g. `mic` or `file:sounds/door.wav`.
         is_live: True if the sound goes on whether or not anybody reads: a full ring then loses its
             oldest samples. Otherwise the writer waits for room and nothing is ever lost.
     """

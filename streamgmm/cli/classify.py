@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamgmm.cli.options import add_config_options
+from streamgmm.cli.options import add_config_options, as_overrides
 from streamgmm.errors import StreamgmmError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.run import load_chosen_model
     from streamgmm.config_loading import load_config
 
-    loaded = load_config(args.config, [*_shorthands(args), *args.overrides])
+    shorthands = {"model.path": args.model, "output.format": args.format, "output.windows": args.windows or None}
+    loaded = load_config(args.config, [*as_overrides(shorthands), *args.overrides])
     model = load_chosen_model(loaded)
     origin = _parse_time(args.start_time)
     failures: list[StreamgmmError] = []
@@ -71,15 +72,6 @@ def _run(args: argparse.Namespace) -> int:
     if failures:
         print(f"streamgmm: {len(failures)} of {len(args.files)} files skipped", file=sys.stderr)
     return failures[0].exit_code if failures else 0
-
-
-def _shorthands(args: argparse.Namespace) -> list[str]:
-    """The options that stand for settings, as the settings they stand for."""
-    import msgspec
-
-    settings = {"model.path": args.model, "output.format": args.format}
-    chosen = [f"{key}={msgspec.json.encode(value).decode()}" for key, value in settings.items() if value is not None]
-    return [*chosen, "output.windows=true"] if args.windows else chosen
 
 
 def _parse_time(text: str | None) -> datetime | None:

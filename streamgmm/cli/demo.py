@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamgmm.errors import UsageError
+from streamgmm.errors import StreamgmmError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,24 +35,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "demo", help="hear it work within a minute, without a microphone", description=_DESCRIPTION
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="other sounds and another scene (default: 0)")
-    parser.add_argument(
-        "--picture", metavar="FILE", type=Path, default=Path(PICTURE_NAME), help=f"default: {PICTURE_NAME}"
-    )
+    parser.add_argument("--picture", metavar="FILE", type=Path, help=f"default: {PICTURE_NAME}")
     parser.add_argument("--keep", metavar="DIR", type=Path, help="keep recordings, model and scene here")
     parser.set_defaults(handler=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    from rich.console import Console
+    from streamgmm.cli.console import stdout_console
+    from streamgmm.cli.output_file import check_writable
 
     if args.seed < 0:
         raise UsageError(f"--seed is {args.seed}, must be 0 or more")
-    console = Console(highlight=False)
+    check_writable(args.picture)
+    console = stdout_console()
     with tempfile.TemporaryDirectory(prefix="streamgmm-demo-") as temporary:
         folder = args.keep or Path(temporary)
         model = _train(folder, args.seed, console)
         scene, matches, times_real_time = _listen(folder, model, args.seed, console)
-    _show(scene, matches, times_real_time, args.picture, console)
+    _show(scene, matches, times_real_time, args.picture or Path(PICTURE_NAME), console)
     return 0
 
 
@@ -103,17 +103,16 @@ def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Sc
 
 
 def _show(scene: Scene, matches: Matches, times_real_time: float, picture: Path, console: Console) -> None:
+    from streamgmm.demo.picture import draw_scene
     from streamgmm.demo.terminal import result_table, timeline_text
+    from streamgmm.labels import escaped
 
     console.print(result_table(matches, times_real_time))
     console.print(timeline_text(scene.samples, RATE_HZ, matches, n_columns=console.width, encoding=console.encoding))
     try:
-        from streamgmm.demo.picture import draw_scene
-
         draw_scene(picture, scene.samples, RATE_HZ, matches)
-    except ImportError:
-        console.print("for a picture as PNG install matplotlib: pip install 'streamgmm[plot]'", markup=False)
-    except OSError as error:
-        console.print(f"no picture: {picture}: {error.strerror}", markup=False)
+    except StreamgmmError as error:
+        # The rest of the demo was seen: without matplotlib, or in a folder of somebody else, that is enough.
+        console.print(f"no picture: {error}", soft_wrap=True)
     else:
-        console.print(f"picture: {picture}", markup=False)
+        console.print(f"picture: {escaped(str(picture))}", soft_wrap=True)

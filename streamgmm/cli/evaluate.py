@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamgmm.cli.options import add_config_options
-from streamgmm.errors import CannotCreateError, UsageError
+from streamgmm.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +20,8 @@ Cross-validate: train on all folds but one, and answer the clips of that one as
 the live stream would, in turn. Folds are those of the manifest, or else sources
 are dealt out into five. With --model, score that model on all clips instead.
 """
+
+MAX_SEEDS = 1000
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,36 +39,47 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from streamgmm.cli.console import RichTrack, make_progress, stderr_console
+    from streamgmm.cli.console import RichTrack, make_progress, read_shown, stderr_console, stdout_console
+    from streamgmm.cli.output_file import check_writable, write_json
+    from streamgmm.cli.run import load_chosen_model
     from streamgmm.config_loading import load_config
-    from streamgmm.training.dataset import read_dataset
     from streamgmm.training.evaluation import cross_validate, score_model
 
-    if args.seeds < 1:
-        raise UsageError(f"--seeds is {args.seeds}, must be at least 1")
-    if args.model and (args.by or args.seeds > 1):
-        raise UsageError("--by and --seeds are for cross-validation, which --model replaces")
-    overrides = [*([f"model.path={args.model}"] if args.model else []), *args.overrides]
-    loaded = load_config(args.config, overrides)
+    _check_options(args)
+    loaded = load_config(args.config, [*_shorthands(args), *args.overrides])
     config = loaded.config
+    model = load_chosen_model(loaded) if args.model is not None else None
+    check_writable(args.json)
     console = stderr_console()
     with make_progress(console) as progress:
         track = RichTrack(progress)
-        dataset = read_dataset(args.data, min_clips=config.training.min_clips, channel=config.source.channel)
-        if args.model:
-            from streamgmm.cli.run import load_chosen_model
-
-            evaluation = score_model(dataset, load_chosen_model(loaded), config, track=track)
+        # A model that exists can be tried on a single clip.
+        min_clips = config.training.min_clips if model is None else 1
+        dataset = read_shown(args.data, progress, min_clips=min_clips, channel=config.source.channel)
+        if model is not None:
+            evaluation = score_model(dataset, model, config, track=track)
         else:
             evaluation = cross_validate(dataset, config, division=args.by or "auto", n_seeds=args.seeds, track=track)
     for warning in dataset.warnings:
-        console.print(f"warning: {warning}", markup=False)
-    print_evaluation(evaluation, Console(highlight=False))
+        console.print(f"warning: {warning}", soft_wrap=True)
     if args.json:
-        _write_json(evaluation, args.json)
+        write_json(evaluation, args.json)
+    print_evaluation(evaluation, stdout_console())
     return 0
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    if not 1 <= args.seeds <= MAX_SEEDS:
+        raise UsageError(f"--seeds is {args.seeds}, must be 1 to {MAX_SEEDS}")
+    if args.model is not None and (args.by or args.seeds > 1):
+        raise UsageError("--by and --seeds are for cross-validation, which --model replaces")
+
+
+def _shorthands(args: argparse.Namespace) -> list[str]:
+    """The option that stands for a setting, as the setting that it stands for."""
+    import msgspec
+
+    return [] if args.model is None else [f"model.path={msgspec.json.encode(args.model).decode()}"]
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
@@ -83,7 +96,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     console.print(table)
     console.print(_confusion_table(evaluation))
     for name, count in evaluation.skipped.items():
-        console.print(f"left out: {count} {name}", markup=False)
+        console.print(f"left out: {count} {name}")
     folds = sorted({result.fold for result in evaluation.folds})
     spread = f" (deviation {evaluation.accuracy_sd:.1%} over {len(folds)} folds)" if len(folds) > 1 else ""
     console.print(
@@ -106,14 +119,3 @@ def _confusion_table(evaluation: Evaluation) -> Table:
         counts = evaluation.confusion[number - 1] if number <= len(evaluation.labels) else []
         table.add_row(Text(f"{number} {answer}"), *(str(count) if count else "." for count in counts))
     return table
-
-
-def _write_json(evaluation: Evaluation, path: Path) -> None:
-    import msgspec
-
-    from streamgmm.files import replace_whole
-
-    try:
-        replace_whole(path, msgspec.json.format(msgspec.json.encode(evaluation), indent=2) + b"\n")
-    except OSError as error:
-        raise CannotCreateError(f"cannot be written: {error.strerror}", where=str(path)) from error

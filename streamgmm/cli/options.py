@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Iterator, Mapping
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -16,3 +18,16 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change one setting, e.g. decision.hangover_s=1",
     )
+
+
+def as_overrides(settings: Mapping[str, str | bool | list[str] | None]) -> Iterator[str]:
+    """The options that stand for settings, as `load_config` takes them; None: the option was not given."""
+    for key, value in settings.items():
+        if value is not None:
+            yield f"{key}={_yaml(value)}"
+
+
+def _yaml(value: str | bool | list[str]) -> str:
+    # JSON is YAML, except for characters that YAML allows only as escapes: a file name may hold any.
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
-import sys
+import threading
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from streamgmm.cli.options import add_config_options
+from streamgmm.cli.options import add_config_options, as_overrides
 
 if TYPE_CHECKING:
     from streamgmm.config_loading import LoadedConfig
@@ -49,11 +50,15 @@ def _run(args: argparse.Namespace) -> int:
 
     loaded = load_config(args.config, [*_shorthands(args), *args.overrides])
     daemon = _make_daemon(loaded, args.require_device)
+    _limit_log()
+    _end_on_bugs(daemon)
     received = _stop_on_signals(daemon)
     try:
         daemon.run()
     except PipeClosedError:
-        raise BrokenPipeError from None
+        # A reader that was told to stop together with this program is no failure.
+        if not received:
+            raise BrokenPipeError from None
     if signal.SIGINT in received:
         raise KeyboardInterrupt
     return 0
@@ -61,22 +66,21 @@ def _run(args: argparse.Namespace) -> int:
 
 def _shorthands(args: argparse.Namespace) -> list[str]:
     """The options that stand for settings, as the settings they stand for."""
-    import msgspec
-
     settings = {
         "model.path": args.model,
         "source.uri": args.source,
         "output.sinks": args.sink,
         "output.format": args.format,
+        "output.windows": args.windows or None,
     }
-    chosen = [f"{key}={msgspec.json.encode(value).decode()}" for key, value in settings.items() if value is not None]
-    if args.pace is not None:
-        chosen.append(f"source.pace={args.pace}")
-    return [*chosen, "output.windows=true"] if args.windows else chosen
+    # A number is read as it was typed, by the rules of the settings.
+    pace = [] if args.pace is None else [f"source.pace={args.pace}"]
+    return [*as_overrides(settings), *pace]
 
 
 def _make_daemon(loaded: LoadedConfig, is_device_required: bool) -> Daemon:
     import secrets
+    from contextlib import closing
     from functools import partial
 
     from streamgmm.audio.choosing import make_source
@@ -86,14 +90,15 @@ def _make_daemon(loaded: LoadedConfig, is_device_required: bool) -> Daemon:
 
     config = loaded.config
     model = load_chosen_model(loaded)
-    source = make_source(config.source)
+    with closing(make_source(config.source)) as source:
+        is_live, name = source.is_live, source.name
     # A recording is the same recording tomorrow; a microphone never hears the same twice.
-    run_id = secrets.token_hex(6) if source.is_live else file_run_id(model, source.name)
+    run_id = secrets.token_hex(6) if is_live else file_run_id(model, name)
     return Daemon(
         model,
         config,
         partial(make_source, config.source),
-        Hub(make_sinks(config.output, is_live=source.is_live)),
+        Hub(make_sinks(config.output, is_live=is_live)),
         run_id=run_id,
         is_device_required=is_device_required,
     )
@@ -134,6 +139,24 @@ def _refuse_other_features(loaded: LoadedConfig, model: Model) -> None:
         raise ConfigError(problems)
 
 
+def _limit_log() -> None:
+    from streamgmm.service.log_limit import LogLimit
+
+    # Where lines are written, for a logger's own filter does not see those of the loggers below it.
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogLimit())
+
+
+def _end_on_bugs(daemon: Daemon) -> None:
+    """A thread that dies of a bug, whichever it is, ends the run with that bug."""
+
+    def end(unhandled: threading.ExceptHookArgs) -> None:
+        name = unhandled.thread.name if unhandled.thread else "?"
+        daemon.fail(unhandled.exc_value or unhandled.exc_type(f"in thread {name}"))
+
+    threading.excepthook = end
+
+
 def _stop_on_signals(daemon: Daemon) -> list[int]:
     """Stop gracefully on the first SIGTERM or SIGINT, at once on the second; returns the list of those received."""
     received: list[int] = []
@@ -141,8 +164,8 @@ def _stop_on_signals(daemon: Daemon) -> list[int]:
     def handle(number: int, frame: FrameType | None) -> None:
         received.append(number)
         if len(received) > 1:
-            sys.stderr.flush()
-            os._exit(128 + number)
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
         daemon.stop(signal.Signals(number).name)
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamgmm.cli.options import add_config_options
+from streamgmm.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from streamgmm.training.trainer import Training
@@ -26,9 +28,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("data", metavar="DATA", type=Path, help="recordings to learn from")
     parser.add_argument("-o", "--output", metavar="MODEL", type=Path, required=True, help="file to write, e.g. my.sgm")
     parser.add_argument("--name", help="what the model is called (default: as the file)")
-    parser.add_argument("--covariance", choices=["diag", "full", "tied", "spherical"], help="shape of the Gaussians")
+    parser.add_argument(
+        "--covariance",
+        metavar="SHAPE",
+        choices=["diag", "full", "tied", "spherical"],
+        help="of the Gaussians: diag, full, tied or spherical",
+    )
     parser.add_argument("--components", metavar="N|bic", help="Gaussians per class, or let BIC choose")
-    parser.add_argument("--rate", metavar="HZ", help="sample rate of the model (default: that of most recordings)")
+    parser.add_argument("--rate", metavar="HZ", help="sample rate of the model (default: of most data)")
     parser.add_argument("--seed", metavar="N", help="same seed and data, same file, byte for byte")
     parser.add_argument("--strict", action="store_true", help="refuse what would be left out or only warned of")
     parser.add_argument("--report", metavar="FILE", type=Path, help="write what was learnt and left out, as JSON")
@@ -37,39 +44,52 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(args: argparse.Namespace) -> int:
-    from streamgmm.cli.console import RichTrack, make_progress, stderr_console
+    from streamgmm.cli.console import RichTrack, make_progress, read_shown, stderr_console
+    from streamgmm.cli.output_file import check_writable, write_json
     from streamgmm.config_loading import load_config
+    from streamgmm.labels import escaped
     from streamgmm.model.file import check_target, save_model
-    from streamgmm.training.dataset import read_dataset
-    from streamgmm.training.report import dataset_report
     from streamgmm.training.trainer import train
 
     config = load_config(args.config, [*_shorthands(args), *args.overrides]).config
+    name = _model_name(args)
     check_target(args.output)
+    check_writable(args.report)
     console = stderr_console()
     with make_progress(console) as progress:
-        reading = progress.add_task("reading", total=None)
-        dataset = read_dataset(
-            args.data,
-            min_clips=config.training.min_clips,
-            channel=config.source.channel,
-            is_strict=args.strict,
-            on_progress=lambda n_seen: progress.update(reading, completed=n_seen),
-        )
-        progress.update(reading, total=progress.tasks[0].completed)
-        name = args.name or args.output.stem
+        options = {"min_clips": config.training.min_clips, "channel": config.source.channel, "is_strict": args.strict}
+        dataset = read_shown(args.data, progress, **options)
         training = train(dataset, config, name=name, is_strict=args.strict, track=RichTrack(progress))
-    save_model(training.model, args.output)
-    console.print(dataset_report(training.dataset))
-    for note in training.notes:
-        console.print(f"note: {note}", markup=False)
-    console.print(classes_learnt(training))
+    model = save_model(training.model, args.output)
+    if args.report:
+        write_json(_report(training, model.sha256), args.report)
+    _print_summary(training, console)
     accuracy = training.validation.accuracy
     held_out = "" if accuracy is None else f", {accuracy:.1%} of held-out clips right"
-    console.print(f"wrote {args.output}: {args.output.stat().st_size / 1024:.0f} KiB{held_out}", markup=False)
-    if args.report:
-        _write_report(training, args.report)
+    size_kib = args.output.stat().st_size / 1024
+    console.print(f"wrote {escaped(str(args.output))}: {size_kib:.0f} KiB{held_out}", soft_wrap=True)
     return 0
+
+
+def _model_name(args: argparse.Namespace) -> str:
+    """The name of the model, refused or made fit to be one before any work is done for it."""
+    from streamgmm.labels import check_label, nearest_label
+
+    if args.name is None:
+        return nearest_label(args.output.stem, otherwise="model")
+    try:
+        return check_label(args.name)
+    except DataError as error:
+        raise UsageError(f"--name: {error.what}", hint=error.hint) from error
+
+
+def _print_summary(training: Training, console: Console) -> None:
+    from streamgmm.training.report import dataset_report
+
+    console.print(dataset_report(training.dataset))
+    for note in training.notes:
+        console.print(f"note: {note}", soft_wrap=True)
+    console.print(classes_learnt(training))
 
 
 def _shorthands(args: argparse.Namespace) -> list[str]:
@@ -105,18 +125,15 @@ def classes_learnt(training: Training) -> Table:
     return table
 
 
-def _write_report(training: Training, path: Path) -> None:
-    import msgspec
-
-    from streamgmm.files import replace_whole
+def _report(training: Training, sha256: str) -> dict[str, Any]:
+    """What `--report` writes."""
     from streamgmm.training.report import count_skipped
 
-    report = {
+    return {
         "model": training.model.name,
-        "sha256": training.model.sha256,
+        "sha256": sha256,
         "card": training.model.card,
-        "notes": training.notes,
+        "notes": [*training.dataset.notes, *training.notes],
         "warnings": training.dataset.warnings,
         "skipped_files": count_skipped(training.dataset.skipped),
     }
-    replace_whole(path, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")

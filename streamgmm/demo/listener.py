@@ -35,5 +35,11 @@ class PrintingSink:
         if isinstance(record, Start):
             self._console.print(Text(f"{record.start_t:7.2f} s  {record.label:<16} {record.score:4.0%}"))
 
+    def drain(self) -> None:
+        """Nothing waits."""
+
+    def hurry(self) -> None:
+        """Nothing waits."""
+
     def close(self, timeout_s: float) -> None:
         """Nothing to deliver."""

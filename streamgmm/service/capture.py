@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal
 
 from streamgmm import units
 from streamgmm.audio.ring import Ring
 from streamgmm.audio.source import Block, Source
-from streamgmm.errors import StreamgmmError
+from streamgmm.errors import DeviceError, StreamgmmError, SystemResourceError
 
 logger = logging.getLogger("streamgmm.capture")
 
@@ -19,22 +19,17 @@ LONGEST_DELAY_S = 10.0
 """Waits between attempts double from the first to the longest, and never end: a microphone may come back any day."""
 
 HOPELESS_REASONS = frozenset({"no_library", "no_channel", "ambiguous"})
-"""Why a device cannot be had that no waiting will change."""
+"""Why a microphone cannot be had that no waiting will change (`CaptureError.reason`)."""
 
 State = Literal["ok", "degraded", "recovering"]
 OnState = Callable[[State, str], None]
 
 
-def delays_s() -> Iterator[float]:
-    """Seconds to wait before each further attempt."""
-    delay_s = FIRST_DELAY_S
-    while True:
-        yield delay_s
-        delay_s = min(2 * delay_s, LONGEST_DELAY_S)
-
-
 class Capture:
     """Reads a source into a ring until it ends or is stopped; a live source is opened again when it fails.
+
+    States: `degraded` until the first sound of a source that is missing, `recovering` while one is that
+    was heard before, else `ok`.
 
     Args:
         make_source: a fresh source, not yet opened.
@@ -44,9 +39,7 @@ class Capture:
         is_device_required: whether a live source that is missing at the start is an error instead of
             something to wait for.
         clock: seconds, monotonic.
-
-    Attributes:
-        failure: why capture ended before its time; None otherwise.
+        wait: waits for the event, at most for so many seconds; True if it is set.
     """
 
     def __init__(
@@ -58,33 +51,35 @@ class Capture:
         on_state: OnState,
         is_device_required: bool,
         clock: Callable[[], float],
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
-        self.failure: StreamgmmError | None = None
         self._make_source = make_source
         self._ring = ring
         self._sample_rate_hz = sample_rate_hz
         self._on_state = on_state
         self._is_device_required = is_device_required
         self._clock = clock
+        self._wait = wait
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._source: Source | None = None
+        self._delay_s = FIRST_DELAY_S
+        self._failed_for: str | None = None
         self._last_block_s: float | None = None
         self._is_resuming = True
 
     def run(self) -> None:
-        """Capture until the end; to be called once, in a thread of its own."""
+        """Capture until the end; to be called once, in a thread of its own.
+
+        Raises:
+            StreamgmmError: the source failed, and no waiting will heal it.
+        """
         try:
-            for delay_s in delays_s():
-                error = self._run_source()
-                if error is None or self._stopping.is_set():
+            while (error := self._run_source()) is not None:
+                self._tell_failure(error)
+                if self._wait(self._stopping, self._delay_s):
                     break
-                logger.warning("capture.failed reason=%s retry_s=%g", error, delay_s)
-                self._on_state("recovering" if self._last_block_s is not None else "degraded", str(error))
-                if self._stopping.wait(delay_s):
-                    break
-        except StreamgmmError as error:
-            self.failure = error
+                self._delay_s = min(2.0 * self._delay_s, LONGEST_DELAY_S)
         finally:
             self._ring.end()
 
@@ -97,7 +92,7 @@ class Capture:
             source.close()
 
     def _run_source(self) -> StreamgmmError | None:
-        """Read one source to its end; returns what it failed of if that may heal.
+        """Read one source to its end; returns what it failed of if that may heal, None at the end.
 
         Raises:
             StreamgmmError: it failed and will not heal.
@@ -109,37 +104,60 @@ class Capture:
             self._source = source
         try:
             source.open(self._sample_rate_hz)
-            while (block := source.read()) is not None and self._deliver(block, source.name):
+            while (block := source.read()) is not None and self._deliver(block, source):
                 pass
         except StreamgmmError as error:
-            if not source.is_live or self._is_fatal(error):
+            if self._stopping.is_set():
+                return None
+            if not source.is_live or not self._may_heal(error):
                 raise
-            self._announce_loss()
             return error
         finally:
             source.close()
         return None
 
-    def _is_fatal(self, error: StreamgmmError) -> bool:
+    def _may_heal(self, error: StreamgmmError) -> bool:
+        if self._last_block_s is not None:
+            return isinstance(error, DeviceError | SystemResourceError)
+        # Only a `CaptureError` has a reason; its module is not imported for it, as it needs sound libraries.
         is_hopeless = getattr(error, "reason", None) in HOPELESS_REASONS
-        return self._last_block_s is None and (self._is_device_required or is_hopeless)
+        return isinstance(error, DeviceError) and not is_hopeless and not self._is_device_required
 
-    def _deliver(self, block: Block, name: str) -> bool:
+    def _deliver(self, block: Block, source: Source) -> bool:
         if self._is_resuming:
-            self._on_state("ok", f"audio flows from {name}")
-            self._announce_loss(len(block.samples))
-        self._is_resuming = False
+            self._resume(source, len(block.samples))
         self._last_block_s = self._clock()
         if block.gap_reason is not None:
             self._ring.write_gap(block.lost_samples, block.gap_reason)
         return self._ring.write(block.samples)
 
-    def _announce_loss(self, n_new_samples: int = 0) -> None:
-        """Tell the reader what a broken source has cost since its last block."""
+    def _resume(self, source: Source, n_samples: int) -> None:
+        """The first block of a source, of `n_samples`: count what was lost before it, and say that all is well."""
+        self._is_resuming = False
+        self._failed_for = None
+        self._delay_s = FIRST_DELAY_S
+        if lost_samples := self._take_lost_samples(n_samples):
+            self._ring.write_gap(lost_samples, "device_lost")
+        logger.info("capture.state state=ok source=%s", source.name)
+        self._on_state("ok", f"audio flows from {source.name}")
+
+    def _tell_failure(self, error: StreamgmmError) -> None:
+        """Count what was lost so far, so that readers see time go on; say why, unless that was said before."""
         self._is_resuming = True
+        has_heard = self._last_block_s is not None
+        if has_heard:
+            self._ring.write_gap(self._take_lost_samples(), "device_lost")
+        if str(error) != self._failed_for:
+            self._failed_for = str(error)
+            state: State = "recovering" if has_heard else "degraded"
+            logger.warning("capture.state state=%s reason=%s", state, error)
+            self._on_state(state, str(error))
+
+    def _take_lost_samples(self, n_new_samples: int = 0) -> int:
+        """What the source should have delivered since its last block, or since this was asked, but for the new ones."""
         if self._last_block_s is None:
-            return
+            return 0
         now_s = self._clock()
         lost_samples = units.seconds_to_samples(now_s - self._last_block_s, self._sample_rate_hz) - n_new_samples
         self._last_block_s = now_s
-        self._ring.write_gap(max(0, lost_samples), "device_lost")
+        return max(0, lost_samples)

@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 
 from streamgmm import units
 from streamgmm.audio.ring import Ring, Stretch
 from streamgmm.audio.source import Source
 from streamgmm.config import Config
+from streamgmm.errors import StreamgmmError
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, Heartbeat, Record, Stamper, Status
 from streamgmm.service.capture import Capture, State
 from streamgmm.service.greeting import make_hello
 from streamgmm.sinks.hub import Hub
+from streamgmm.sinks.sink import start_thread
 
 logger = logging.getLogger("streamgmm.daemon")
 
+FINISH_S = 0.4
+"""How long a stop waits for what was captured to be analysed; the rest stays in flight, and is told."""
+
 DRAIN_S = 1.0
-"""How long readers may take to collect the last records; a stop takes two seconds at most."""
+"""How long a stop waits for readers to collect the last records. Both together keep a stop within two seconds."""
 
 
 def utc_now() -> datetime:
-    """Wall-clock time; used once, to date the first sample."""
+    """Wall-clock time; used to date the first sample, never to measure."""
     return datetime.now(UTC)
 
 
 class Daemon:
-    """Listens until the source ends or `stop` is called.
+    """Listens until the source ends, `stop` is called, or something fails.
 
     Args:
         model: what to recognise.
@@ -56,18 +63,19 @@ class Daemon:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        source = make_source()
+        with closing(make_source()) as source:
+            self._is_live, name = source.is_live, source.name
         rate_hz = model.spec.sample_rate_hz
         self._model = model
-        self._config = config
+        self._heartbeat_s = config.output.heartbeat_s
+        self._next_heartbeat_s = self._heartbeat_s
         self._hub = hub
         self._run_id = run_id
         self._now = now
-        self._is_live = source.is_live
         self._pipeline = Pipeline(model, config, run_id)
         self._ring = Ring(
             max(units.seconds_to_samples(config.source.ring_s, rate_hz), 2 * model.spec.hop_samples),
-            is_lossy=source.is_live,
+            is_lossy=self._is_live,
         )
         self._capture = Capture(
             make_source,
@@ -77,117 +85,142 @@ class Daemon:
             is_device_required=is_device_required,
             clock=clock,
         )
-        self._stamper = Stamper(source.name, now() if source.is_live else None)
+        self._stamper = Stamper(name, now() if self._is_live else None)
         self._publishing = threading.Lock()
-        self._next_heartbeat_s = config.output.heartbeat_s
-        self._reason = "end of input"
-        self._worker_failure: BaseException | None = None
-        self._finished = threading.Event()
+        self._has_said_bye = False
+        self._reason: str | None = None
+        self._failures: list[BaseException] = []
+        # Not an event: its lock could be held by the very code that a signal handler interrupts.
+        self._endings: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def run(self) -> None:
         """Open the sinks, listen, and close them again.
 
         Raises:
-            StreamgmmError: a sink or the source cannot be had, or the last sink failed.
+            StreamgmmError: a sink or the source cannot be had, the source failed for good, or the last sink did.
+            BaseException: what a thread failed of that should not have failed.
         """
-        self._hub.open()
+        threads: list[threading.Thread] = []
+        self._hub.open(self.fail)
         try:
             self._publish(make_hello(self._model, self._run_id))
-            threads = [
-                threading.Thread(target=self._capture.run, name="capture", daemon=True),
-                threading.Thread(target=self._work, name="worker", daemon=True),
-            ]
-            for thread in threads:
-                thread.start()
-            self._finished.wait()
-            self._capture.stop()
-            for thread in threads:
-                thread.join()
-            self._publish(self._bye())
+            threads.append(start_thread(self._work, "worker"))
+            threads.append(start_thread(lambda: self._attempt(self._capture.run), "capture"))
+            self._endings.get()
         finally:
-            self._hub.close(DRAIN_S)
-        self._raise_failures()
+            self._wind_up(threads)
+        if self._failures:
+            raise self._failures[0]
 
     def stop(self, reason: str) -> None:
         """Stop capturing, analyse what was captured, and end the run; from any thread or a signal handler."""
-        self._reason = reason
+        self._reason = self._reason or reason
+        self._endings.put(None)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run because of `error`, which `run` then raises; from any thread."""
+        self._note(error)
+        self._endings.put(None)
+
+    def _wind_up(self, threads: list[threading.Thread]) -> None:
+        """End everything, in bounded time whatever hangs; all of it has ended before if the source has."""
         self._capture.stop()
+        self._hub.hurry()
+        deadline_s = time.monotonic() + FINISH_S
+        for thread in threads:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+        self._ring.close()
+        deadline_s = time.monotonic() + DRAIN_S
+        for thread in threads:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+        self._hub.close(max(0.0, deadline_s - time.monotonic()))
 
     def _work(self) -> None:
-        """The worker thread: from the ring through the pipeline to the sinks."""
+        """The worker thread: from the ring through the pipeline to the sinks, to the last word."""
+        self._attempt(self._analyse)
+        self._ring.close()
+        self._attempt(self._say_bye)
+        self._endings.put(None)
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        # Whatever it is, `run` raises it: a thread that dies in silence would leave a daemon that hears nothing.
         try:
-            while (stretch := self._ring.read(self._model.spec.hop_samples)) is not None:
-                self._follow(stretch)
-                if self._hub.failed.is_set():
-                    break
-            self._publish(*self._pipeline.flush())
+            act()
         except BaseException as error:
-            self._worker_failure = error
-        finally:
-            self._ring.close()
-            self._finished.set()
+            self._note(error)
+
+    def _note(self, error: BaseException) -> None:
+        self._reason = self._reason or (str(error) if isinstance(error, StreamgmmError) else "internal error")
+        self._failures.append(error)
+
+    def _analyse(self) -> None:
+        while (stretch := self._ring.read(self._model.spec.hop_samples)) is not None:
+            self._follow(stretch)
+            self._beat()
+        self._publish(*self._pipeline.flush())
 
     def _follow(self, stretch: Stretch) -> None:
-        if stretch.gap_reason is not None:
+        if stretch.gap_reason is None:
+            self._publish(*self._pipeline.push(stretch.samples))
+        else:
             self._publish(*self._pipeline.gap(stretch.lost_samples, stretch.gap_reason))
-            return
-        self._publish(*self._pipeline.push(stretch.samples))
-        self._beat()
 
     def _publish(self, *records: Record) -> None:
         with self._publishing:
-            for record in records:
+            # The capture thread may still have something to say when the last record is out.
+            for record in () if self._has_said_bye else records:
                 self._hub.publish(self._stamper.stamp(record))
+                self._has_said_bye = isinstance(record, Bye)
 
     def _on_state(self, state: State, detail: str) -> None:
-        """Tell the stream what the capture thread found; the first audio also dates the stream."""
-        captured_samples = self._ring.counts.captured_samples
-        if state == "ok" and self._is_live and captured_samples == 0:
+        """Tell the stream what the capture thread found; a recording has no states."""
+        if not self._is_live:
+            return
+        counts = self._ring.counts
+        if counts.captured_samples == 0:
+            # The clock of the stream stands at 0 until the first sample: 0 is now.
             self._stamper.origin = self._now()
-        logger.info("capture.state state=%s detail=%s", state, detail)
-        t = units.samples_to_seconds(captured_samples, self._model.spec.sample_rate_hz)
-        self._publish(Status(t=t, state=state, detail=detail))
+        captured_s = self._to_seconds(counts.captured_samples + counts.source_lost_samples)
+        self._publish(Status(t=captured_s, state=state, detail=detail))
 
     def _beat(self) -> None:
-        if not self._config.output.heartbeat_s:
+        t = self._analysed_s()
+        if not self._heartbeat_s or t < self._next_heartbeat_s:
             return
-        t = self._stream_s()
-        if t >= self._next_heartbeat_s:
-            self._next_heartbeat_s += self._config.output.heartbeat_s
-            counts = self._ring.counts
-            beat = Heartbeat(
-                t=t,
-                captured_samples=counts.captured_samples,
-                analysed_samples=self._pipeline.analyser.analysed_samples,
-                lost_samples=counts.lost_samples,
-            )
-            self._publish(beat)
+        # The next one that is still to come: a long gap is no reason for many of them at once.
+        self._next_heartbeat_s = (t // self._heartbeat_s + 1.0) * self._heartbeat_s
+        counts = self._ring.counts
+        beat = Heartbeat(
+            t=t,
+            captured_samples=counts.captured_samples,
+            analysed_samples=self._pipeline.analyser.analysed_samples,
+            lost_samples=counts.lost_samples,
+        )
+        self._publish(beat)
 
-    def _stream_s(self) -> float:
-        return units.samples_to_seconds(self._pipeline.analyser.end_sample, self._model.spec.sample_rate_hz)
+    def _to_seconds(self, n_samples: int) -> float:
+        return units.samples_to_seconds(n_samples, self._model.spec.sample_rate_hz)
 
-    def _bye(self) -> Bye:
+    def _analysed_s(self) -> float:
+        return self._to_seconds(self._pipeline.analyser.end_sample)
+
+    def _say_bye(self) -> None:
+        """The last record; then wait for readers that may be waited for."""
         counts = self._ring.counts
         analysed_samples = self._pipeline.analyser.analysed_samples
         bye = Bye(
-            t=self._stream_s(),
-            reason=self._reason,
+            t=self._analysed_s(),
+            reason=self._reason or "end of input",
             captured_samples=counts.captured_samples,
             analysed_samples=analysed_samples,
             lost_samples=counts.lost_samples,
-            in_flight_samples=counts.captured_samples - analysed_samples - counts.lost_samples,
+            # Still in the ring, or in a hop that a failure left unfinished.
+            in_flight_samples=counts.captured_samples - counts.lost_samples - analysed_samples,
         )
         logger.info(
             "process.stopped reason=%s captured=%d analysed=%d lost=%d source_lost=%d in_flight=%d",
             *(bye.reason, bye.captured_samples, bye.analysed_samples, bye.lost_samples),
             *(counts.source_lost_samples, bye.in_flight_samples),
         )
-        return bye
-
-    def _raise_failures(self) -> None:
-        if self._worker_failure is not None:
-            raise self._worker_failure
-        if self._hub.failure is not None:
-            raise self._hub.failure
-        if self._capture.failure is not None:
-            raise self._capture.failure
+        self._publish(bye)
+        self._hub.drain()

@@ -13,7 +13,7 @@ from streamgmm.config import OutputSection
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Record, encode_json
 from streamgmm.sinks.listeners import Listener, TcpListener
-from streamgmm.sinks.sink import Message, Sink
+from streamgmm.sinks.sink import Message, OnFailure, Sink
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.stdout import StdoutSink
 
@@ -25,31 +25,31 @@ VALID_URIS = "stdout:, unix://PATH and tcp://HOST:PORT"
 class Hub:
     """Publishes each record to every sink that is well.
 
-    A sink that fails is dropped and logged; the others go on. When none is left, `failed` is set.
+    A sink that fails is dropped and logged; the others go on.
 
     Args:
         sinks: where the records go; at least one.
 
     Attributes:
-        failed: set when there is no sink left to publish to.
-        failure: the error of the last sink, once `failed` is set.
         failed_sinks: the error of each failed sink by its name.
     """
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
-        self.failed = threading.Event()
-        self.failure: StreamgmmError | None = None
         self.failed_sinks: dict[str, StreamgmmError] = {}
         self._sinks: tuple[Sink, ...] = tuple(sinks)
         self._opened: list[Sink] = []
         self._lock = threading.Lock()
 
-    def open(self) -> None:
+    def open(self, on_failure: OnFailure) -> None:
         """Open all sinks, or none.
+
+        Args:
+            on_failure: is told the error of the last sink, from that sink's thread, when none is left.
 
         Raises:
             StreamgmmError: one of them cannot be had.
         """
+        self._on_failure = on_failure
         try:
             for sink in self._sinks:
                 sink.open(partial(self._drop, sink))
@@ -63,6 +63,16 @@ class Hub:
         message = Message(record, encode_json(record))
         for sink in self._sinks:
             sink.publish(message)
+
+    def drain(self) -> None:
+        """Wait for the readers that may be waited for (see `Sink.drain`)."""
+        for sink in self._sinks:
+            sink.drain()
+
+    def hurry(self) -> None:
+        """Wait for no reader any more (see `Sink.hurry`)."""
+        for sink in self._sinks:
+            sink.hurry()
 
     def close(self, timeout_s: float) -> None:
         """Let all sinks deliver what waits, for at most `timeout_s` seconds together, and close them."""
@@ -78,9 +88,7 @@ class Hub:
             is_last = not self._sinks
         logger.error("sink.failed sink=%s reason=%s", sink.name, error)
         if is_last:
-            # In this order: whoever waits for the event finds the error.
-            self.failure = error
-            self.failed.set()
+            self._on_failure(error)
 
 
 def make_sinks(section: OutputSection, *, is_live: bool = True) -> list[Sink]:

@@ -47,6 +47,12 @@ class Sink(Protocol):
     def publish(self, message: Message) -> None:
         """Hand over a record, without waiting for any reader (but see `StdoutSink`); no effect after `close`."""
 
+    def drain(self) -> None:
+        """Wait until the reader has everything, if the sink waits for its reader at all (see `StdoutSink`)."""
+
+    def hurry(self) -> None:
+        """Wait for no reader any more: `publish` and `drain` return at once, and a slow reader loses records."""
+
     def close(self, timeout_s: float) -> None:
         """Deliver what waits, for at most `timeout_s` seconds, and let go; safe before `open` and again."""
 

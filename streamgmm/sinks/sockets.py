@@ -110,6 +110,12 @@ class SocketSink:
                 client.offer(message)
             self._wake_up.ring()
 
+    def drain(self) -> None:
+        """Nothing to do: it never waits for a reader."""
+
+    def hurry(self) -> None:
+        """Nothing to do: it never waits for a reader."""
+
     def close(self, timeout_s: float) -> None:
         """Send what waits, for at most `timeout_s` seconds, then close every connection."""
         with self._lock:

@@ -27,7 +27,8 @@ class StdoutSink:
         text_format: what a line looks like.
         max_records: records kept for a slow reader.
         is_live: True if the sound goes on whether or not anybody reads: a slow reader then loses its
-            oldest records. Otherwise `publish` waits for room and nothing is ever lost.
+            oldest records. Otherwise `publish` waits for room, `drain` for the end, and nothing is lost
+            before `hurry`.
         fd: the descriptor to write to; it stays open.
     """
 
@@ -43,11 +44,12 @@ class StdoutSink:
     ) -> None:
         self._is_json = text_format == "jsonl"
         self._format = make_formatter(text_format)
-        self._is_live = is_live
+        self._is_patient = not is_live
         self._fd = fd
         self._queue = RecordQueue(max_records, announce=self._format)
         self._changed = threading.Condition()
         self._is_closing = False
+        self._is_writing = False
         self._thread: threading.Thread | None = None
 
     def open(self, on_failure: OnFailure) -> None:
@@ -68,10 +70,21 @@ class StdoutSink:
         if line is None:
             return
         with self._changed:
-            self._changed.wait_for(lambda: self._is_live or self._is_closing or not self._queue.is_full)
+            self._changed.wait_for(lambda: not self._is_patient or self._is_closing or not self._queue.is_full)
             if not self._is_closing:
                 self._queue.push(message.record, line)
                 self._changed.notify_all()
+
+    def drain(self) -> None:
+        """Wait until the reader has taken every line; returns at once if the source is live, or after `hurry`."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_patient or self._is_closing or self._is_idle())
+
+    def hurry(self) -> None:
+        """From now on lose the oldest records of a slow reader instead of waiting for it."""
+        with self._changed:
+            self._is_patient = False
+            self._changed.notify_all()
 
     def close(self, timeout_s: float) -> None:
         """Write what waits, for at most `timeout_s` seconds."""
@@ -95,13 +108,19 @@ class StdoutSink:
 
     def _next_line(self) -> bytes | None:
         with self._changed:
+            self._is_writing = False
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._is_closing or self._queue.is_waiting)
             if not self._queue.is_waiting:
                 return None
+            self._is_writing = True
             line = self._queue.pop()
             self._changed.notify_all()
             # A hole that the format cannot show is nothing to write, and not the end.
             return line or b""
+
+    def _is_idle(self) -> bool:
+        return not self._queue.is_waiting and not self._is_writing
 
     def _stop_taking(self) -> None:
         with self._changed:

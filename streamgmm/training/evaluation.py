@@ -19,16 +19,19 @@ from streamgmm.pipeline import decide_clip
 from streamgmm.training.calibration import calibrated
 from streamgmm.training.clips import Clip
 from streamgmm.training.dataset import Dataset
-from streamgmm.training.extraction import ClipVectors, ExtractionTask, extract_clips
+from streamgmm.training.extraction import ClipVectors, extract_clips
 from streamgmm.training.folds import NEVER_HELD_OUT, grouped_stratified_folds
-from streamgmm.training.listing import Skipped
 from streamgmm.training.loading import by_recording, load_clips
+from streamgmm.training.report import count_skipped
 from streamgmm.training.trainer import fit_calibrated, make_task
-from streamgmm.training.workers import Track, map_in_order, untracked
+from streamgmm.training.workers import Item, Track, map_in_order, untracked
 
 Division = Literal["fold", "source", "auto"]
 
 N_FOLDS = 5
+
+NO_FOLD = ""
+"""Fold of clips that are never held out; no fold of a manifest is called so."""
 
 
 class Answer(NamedTuple):
@@ -112,32 +115,38 @@ def cross_validate(
     Raises:
         DataError: the data set cannot be divided so, or a class has too few clips.
     """
+    divide(dataset.clips, division, config.training.seed)  # what cannot be divided need not be measured first
     results: list[FoldResult] = []
     answers: list[Answer] = []
-    skipped: list[Skipped] = []
-    n_clips = 0
+    usable = dataset
     for seed in range(config.training.seed, config.training.seed + n_seeds):
         seeded = msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, seed=seed))
-        task = make_task(dataset, seeded)
-        extraction = extract_clips(dataset.clips, task, track)
-        skipped, n_clips = extraction.skipped, len(extraction.clips)
-        extraction.usable(dataset, config.training.min_clips)
-        folds = divide([clip.clip for clip in extraction.clips], division, seed)
-        for fold in sorted(set(folds) - {str(NEVER_HELD_OUT)}):
-            model = _train_without(fold, folds, extraction.clips, dataset.labels, task, track)
-            held_out = [c.clip for c, own in zip(extraction.clips, folds, strict=True) if own == fold]
-            found = list(track(answer_clips(held_out, model, seeded), f"testing fold {fold}", len(held_out)))
+        prefix = f"seed {seed}: " if n_seeds > 1 else ""
+        extraction = extract_clips(dataset.clips, make_task(dataset, seeded), _prefixed(track, prefix))
+        usable = extraction.usable(dataset, config.training.min_clips)
+        folds = divide(usable.clips, division, seed)
+        names = sorted(set(folds) - {NO_FOLD})
+        for fold in track(names, f"{prefix}folds", len(names)):
+            found = _test_fold(fold, folds, extraction.clips, dataset, seeded)
             results.append(_fold_result(fold, seed, found))
             answers += found
     return _summarise(
         answers,
         results,
-        dataset.labels,
-        skipped,
-        n_clips=n_clips,
+        usable,
+        n_clips=len(usable.clips),
         n_seeds=n_seeds,
-        division=_resolve(dataset, division),
+        division="fold" if _follows_folds(dataset.clips, division) else "source",
     )
+
+
+def _prefixed(track: Track, prefix: str) -> Track:
+    """`track` with a word before its descriptions."""
+
+    def prefixed(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
+        return track(items, prefix + description, total)
+
+    return prefixed
 
 
 def score_model(dataset: Dataset, model: Model, config: Config, *, track: Track = untracked) -> Evaluation:
@@ -152,7 +161,7 @@ def score_model(dataset: Dataset, model: Model, config: Config, *, track: Track 
         raise DataError(f"has labels that the model does not know: {names}", where=str(dataset.path))
     answers = list(track(answer_clips(dataset.clips, model, config), "testing", len(dataset.clips)))
     result = _fold_result("all", config.training.seed, answers)
-    return _summarise(answers, [result], dataset.labels, [], n_clips=len(answers), n_seeds=1, division="none")
+    return _summarise(answers, [result], dataset, n_clips=len(answers), n_seeds=1, division="none")
 
 
 def answer_clips(clips: Sequence[Clip], model: Model, config: Config) -> Iterator[Answer]:
@@ -168,44 +177,49 @@ def _answer_recording(clips: list[Clip], model: Model, config: Config) -> list[A
 
 
 def divide(clips: Sequence[Clip], division: Division, seed: int) -> list[str]:
-    """Fold of each clip.
+    """Fold of each clip; `NO_FOLD` for one that is never held out.
 
     Raises:
         DataError: folds are asked for and a clip has none, or a label has a single source.
+    """
+    if _follows_folds(clips, division):
+        folds = [clip.fold or NO_FOLD for clip in clips]
+        if len(set(folds)) < 2:
+            raise DataError("all recordings are in one fold", hint="use --by source")
+        return folds
+    labels, sources = [clip.label for clip in clips], [clip.source_id for clip in clips]
+    numbers = grouped_stratified_folds(labels, sources, N_FOLDS, seed)
+    return [NO_FOLD if number == NEVER_HELD_OUT else str(number) for number in numbers]
+
+
+def _follows_folds(clips: Sequence[Clip], division: Division) -> bool:
+    """Whether the folds of the data set are to be followed.
+
+    Raises:
+        DataError: they are asked for and are not there.
     """
     has_folds = all(clip.fold is not None for clip in clips)
     if division == "fold" and not has_folds:
         raise DataError(
             "not every recording has a fold", hint="add a column `fold` to the manifest, or use --by source"
         )
-    if division != "source" and has_folds:
-        folds = [str(clip.fold) for clip in clips]
-        if len(set(folds)) < 2:
-            raise DataError("all recordings are in one fold", hint="use --by source")
-        return folds
-    labels, sources = [clip.label for clip in clips], [clip.source_id for clip in clips]
-    return [str(fold) for fold in grouped_stratified_folds(labels, sources, N_FOLDS, seed)]
+    return has_folds and division != "source"
 
 
-def _resolve(dataset: Dataset, division: Division) -> str:
-    has_folds = all(clip.fold is not None for clip in dataset.clips)
-    return "fold" if division != "source" and has_folds else "source"
-
-
-def _train_without(
-    fold: str,
-    folds: Sequence[str],
-    clips: Sequence[ClipVectors],
-    labels: Sequence[str],
-    task: ExtractionTask,
-    track: Track,
-) -> Model:
+def _test_fold(
+    fold: str, folds: Sequence[str], clips: Sequence[ClipVectors], dataset: Dataset, config: Config
+) -> list[Answer]:
+    """Train on the clips of all other folds, and answer those of this one."""
     rest = [clip for clip, own in zip(clips, folds, strict=True) if own != fold]
-    missing = set(labels) - {clip.clip.label for clip in rest}
+    missing = set(dataset.labels) - {clip.clip.label for clip in rest}
     if missing:
-        raise DataError(f"class '{min(missing)}' is in fold {fold} only, so it cannot be tested on it")
-    fit, validation = fit_calibrated(rest, labels, task, track)
-    return Model(name=f"without {fold}"[:64], spec=task.spec, classifier=calibrated(fit, validation))
+        what = f"class '{min(missing)}' is in fold '{fold}' only, so nothing is left to train it on"
+        raise DataError(what, where=str(dataset.path), hint="spread it over the folds, or use --by source")
+    task = make_task(dataset, config)
+    fit, validation = fit_calibrated(rest, dataset.labels, task)
+    model = Model(name="held out", spec=task.spec, classifier=calibrated(fit, validation))
+    held_out = [clip.clip for clip, own in zip(clips, folds, strict=True) if own == fold]
+    return list(answer_clips(held_out, model, config))
 
 
 def _fold_result(fold: str, seed: int, answers: Sequence[Answer]) -> FoldResult:
@@ -216,13 +230,13 @@ def _fold_result(fold: str, seed: int, answers: Sequence[Answer]) -> FoldResult:
 def _summarise(
     answers: Sequence[Answer],
     folds: list[FoldResult],
-    labels: list[str],
-    skipped: Iterable[Skipped],
+    dataset: Dataset,
     *,
     n_clips: int,
     n_seeds: int,
     division: str,
 ) -> Evaluation:
+    labels = dataset.labels
     given = {answer.decision.label for answer in answers}
     columns = [*labels, *sorted(given - set(labels))]
     confusion = np.zeros((len(labels), len(columns)), dtype=int)
@@ -230,9 +244,6 @@ def _summarise(
         confusion[labels.index(answer.clip.label), columns.index(answer.decision.label)] += 1
     per_class = {label: _label_result(confusion, i) for i, label in enumerate(labels)}
     by_fold = [np.mean([r.accuracy for r in folds if r.fold == name]) for name in sorted({r.fold for r in folds})]
-    reasons: dict[str, int] = {}
-    for item in skipped:
-        reasons[item.reason] = reasons.get(item.reason, 0) + 1
     return Evaluation(
         accuracy=float(np.mean(by_fold)),
         accuracy_sd=float(np.std(by_fold, ddof=1)) if len(by_fold) > 1 else 0.0,
@@ -245,7 +256,7 @@ def _summarise(
         n_clips=n_clips,
         n_seeds=n_seeds,
         division=division,
-        skipped=reasons,
+        skipped=count_skipped(dataset.skipped),
     )
 
 

@@ -109,8 +109,13 @@ def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVec
     noisy = [noise_copy(samples, task.spec.sample_rate_hz, rng) for _ in range(task.training.n_noise_copies)]
     # Where the clip pauses, its noisy copy is noise alone: nothing to learn the class from.
     copies += [extract(copy, task.spec).vectors[is_active] for copy in noisy]
-    vectors = recorded.vectors[is_active].astype(np.float32)
-    return ClipVectors(clip, vectors, np.concatenate([vectors[:0], *copies]).astype(np.float32))
+    vectors = _finite(recorded.vectors[is_active])
+    return ClipVectors(clip, vectors, np.concatenate([vectors[:0], *map(_finite, copies)]))
+
+
+def _finite(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """The vectors without those of windows that hold a sample that is no sound (see `FeatureFrame`)."""
+    return vectors[np.isfinite(vectors).all(axis=1)].astype(np.float32)
 
 
 def active_windows(levels_dbfs: npt.NDArray[np.float64], label: str, silence_gate_dbfs: float) -> npt.NDArray[np.bool_]:

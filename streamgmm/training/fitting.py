@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -55,8 +56,8 @@ def fit_classifier(clips: Sequence[ClipVectors], labels: Sequence[str], training
     vectors = np.concatenate([part for clip in clips for part in (clip.vectors, clip.copies)]).astype(np.float64)
     counts = [len(clip.vectors) + len(clip.copies) for clip in clips]
     class_indices = np.repeat([labels.index(clip.clip.label) for clip in clips], counts)
-    projection = fit_projection(vectors, class_indices, shrinkage=training.lda_shrinkage, n_extra=N_EXTRA)
     _check_spread(vectors, class_indices, labels)
+    projection = fit_projection(vectors, class_indices, shrinkage=training.lda_shrinkage, n_extra=N_EXTRA)
     projected = projection.apply(vectors)
     notes: list[str] = []
     mixtures = [_fit_label(projected[class_indices == i], label, i, training, notes) for i, label in enumerate(labels)]
@@ -118,6 +119,17 @@ def fit_mixture(projected: Array, n_components: int, training: TrainingSection, 
     return _mixture(_expectation_maximisation(projected, n_components, training, seed))
 
 
+@contextmanager
+def unconverged_allowed() -> Iterator[None]:
+    """Silences what scikit-learn says of fits that ended early: the last per mille of likelihood is worth nothing.
+
+    Not to be entered by threads that fit at the same time: the filters of warnings belong to the process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
 def _expectation_maximisation(
     projected: Array, n_components: int, training: TrainingSection, seed: int
 ) -> GaussianMixture:
@@ -128,10 +140,7 @@ def _expectation_maximisation(
         random_state=seed % 2**32,
         max_iter=MAX_ITERATIONS,
     )
-    with warnings.catch_warnings():
-        # The last per mille of likelihood is not worth the iterations that the warning asks for.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return mixture.fit(projected)
+    return mixture.fit(projected)
 
 
 def _mixture(fitted: GaussianMixture) -> Mixture:

@@ -6,18 +6,20 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from streamgmm.config import Config
-from streamgmm.errors import ConfigError, DataError
+from streamgmm.errors import ConfigError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import Validation, calibrated, validate
 from streamgmm.training.dataset import Dataset, common_rate_hz
 from streamgmm.training.extraction import ClipVectors, ExtractionTask, extract_clips
-from streamgmm.training.fitting import Fit, fit_classifier
+from streamgmm.training.fitting import Fit, fit_classifier, unconverged_allowed
+from streamgmm.training.listing import Problems, Skipped
 from streamgmm.training.workers import Track, map_in_threads, untracked
 
 LIBRARIES = ("numpy", "PyWavelets", "scikit-learn", "scipy", "soxr", "soundfile")
@@ -75,17 +77,18 @@ def train(
         dataset: what to learn.
         config: features, training and source sections are used.
         name: of the model.
-        is_strict: whether a recording that cannot be used is an error.
+        is_strict: whether a recording that was left out, or anything that was warned of, is an error.
         track: shows how far the work is.
 
     Raises:
         DataError: a class has not enough usable sound.
     """
     task = make_task(dataset, config)
+    if is_strict:
+        _refuse_any(dataset.skipped, dataset.warnings, dataset.path)
     extraction = extract_clips(dataset.clips, task, track)
-    if is_strict and extraction.skipped:
-        first = extraction.skipped[0]
-        raise DataError(f"cannot be used: {first.reason}", where=str(first.path), hint="drop --strict to leave it out")
+    if is_strict:
+        _refuse_any(extraction.skipped, [], dataset.path)
     dataset = extraction.usable(dataset, config.training.min_clips)
     fit, validation = fit_calibrated(extraction.clips, dataset.labels, task, track)
     card = _card(dataset, task, extraction.clips, validation)
@@ -94,6 +97,17 @@ def train(
     return Training(model, validation, extraction.clips, dataset, notes)
 
 
+def _refuse_any(skipped: Sequence[Skipped], warnings: Sequence[str], where: Path) -> None:
+    """Raise what a training that is not strict would have told afterwards."""
+    problems = Problems()
+    for path, reason in skipped:
+        problems.add(f"{path}: would be left out: {reason}")
+    for warning in warnings:
+        problems.add(warning)
+    problems.raise_if_any(where=where)
+
+
+@unconverged_allowed()
 def fit_calibrated(
     clips: Sequence[ClipVectors], labels: Sequence[str], task: ExtractionTask, track: Track = untracked
 ) -> tuple[Fit, Validation]:
@@ -107,17 +121,22 @@ def _card(
     dataset: Dataset, task: ExtractionTask, clips: Sequence[ClipVectors], validation: Validation
 ) -> dict[str, Any]:
     """What is worth knowing about the training later; holds no date, so that it can be repeated exactly."""
-    hashes = sorted(f"{clip.clip.content_sha256} {clip.clip.label}" for clip in clips)
+    hashes = sorted(
+        f"{clip.clip.content_sha256} {clip.clip.onset_s} {clip.clip.offset_s} {clip.clip.label}" for clip in clips
+    )
     n_clips = Counter(clip.clip.label for clip in clips)
     n_windows = Counter[str]()
     for clip in clips:
         n_windows[clip.clip.label] += len(clip.vectors)
+    training = msgspec.to_builtins(task.training)
+    # On how many cores it was made says nothing of the model.
+    del training["n_jobs"]
     return {
         "data_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
         "n_clips": {label: n_clips[label] for label in dataset.labels},
         "n_windows": {label: n_windows[label] for label in dataset.labels},
         "held_out_accuracy": validation.accuracy,
         "held_out_recalls": validation.recalls,
-        "settings": {"features": msgspec.to_builtins(task.spec), "training": msgspec.to_builtins(task.training)},
+        "settings": {"features": msgspec.to_builtins(task.spec), "training": training},
         "versions": {library: version(library) for library in LIBRARIES},
     }

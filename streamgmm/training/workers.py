@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
-from typing import Any, Protocol, TypeVar
+from multiprocessing.connection import Connection
+from threading import Thread
+from typing import Protocol, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from streamgmm.errors import SystemResourceError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+MAX_ITEMS_PER_MESSAGE = 4
+"""Items handed to a process at once: more would make the last one to finish late."""
 
 
 class Track(Protocol):
@@ -33,6 +44,9 @@ def map_in_order(work: Callable[[Item], Result], items: Sequence[Item], n_jobs: 
         work: a function at the top level of a module, or a partial of one.
         items: what to work on.
         n_jobs: processes; 0 for one per core, 1 to stay in this process.
+
+    Raises:
+        SystemResourceError: a process was killed.
     """
     n_processes = min(n_jobs or os.cpu_count() or 1, len(items))
     if n_processes <= 1:
@@ -40,25 +54,63 @@ def map_in_order(work: Callable[[Item], Result], items: Sequence[Item], n_jobs: 
             yield from map(work, items)
         return
     # Spawned, not forked: a fork would copy the locks of threads that do not exist in the child.
-    pool = ProcessPoolExecutor(n_processes, mp_context=get_context("spawn"), initializer=_one_thread)
+    context = get_context("spawn")
+    lifeline, end = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(n_processes, context, _begin_process, (lifeline,))
     try:
-        yield from pool.map(work, items, chunksize=max(1, min(16, len(items) // (4 * n_processes))))
+        n_at_once = max(1, min(MAX_ITEMS_PER_MESSAGE, len(items) // n_processes))
+        with _interrupts_held():
+            results = pool.map(partial(_on_one_thread, work), items, chunksize=n_at_once)
+        yield from results
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        hint = "is the memory full? use fewer with training.n_jobs"
+        raise SystemResourceError("a worker process was killed", hint=hint) from error
     finally:
+        end.close()
+        lifeline.close()
         pool.shutdown(cancel_futures=True)
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """Results of `work` on each item in order, on as many threads as cores: for numpy's large products.
 
-    Each runs on one BLAS thread, so that results do not depend on the number of cores.
+    Each item has one BLAS and one OpenMP thread, so that results do not depend on the number of cores.
     """
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        yield from pool.map(work, items)
+        yield from pool.map(partial(_on_one_openmp_thread, work), items)
 
 
-_limits: list[Any] = []
+def _on_one_thread(work: Callable[[Item], Result], item: Item) -> Result:
+    # Here and not when the process begins: only libraries that are loaded can be limited.
+    with threadpool_limits(1):
+        return work(item)
 
 
-def _one_thread() -> None:
-    """One thread per process: the processes use the cores already, and sums keep their order."""
-    _limits.append(threadpool_limits(1))
+def _on_one_openmp_thread(work: Callable[[Item], Result], item: Item) -> Result:
+    # OpenMP counts its threads anew for each thread that calls it, BLAS for the whole process.
+    with threadpool_limits(1, user_api="openmp"):
+        return work(item)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Processes started within never see Ctrl-C: this one does, afterwards, and ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _begin_process(lifeline: Connection) -> None:
+    Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+
+
+def _end_with(lifeline: Connection) -> None:
+    """End this process when the other end is closed: its results are not wanted any more, or its parent is dead."""
+    lifeline.poll(None)
+    os._exit(1)

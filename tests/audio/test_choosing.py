@@ -21,7 +21,7 @@ def test_microphone(monkeypatch, uri, device):
     assert made == [((device,), {"channel": 1})]
 
 
-@pytest.mark.parametrize(("uri", "name"), [("file:/a/door.wav", "file:door.wav"), ("file:a:b.wav", "file:a:b.wav")])
+@pytest.mark.parametrize(("uri", "name"), [("file:/a/door.wav", "file:/a/door.wav"), ("file:a:b.wav", "file:a:b.wav")])
 @pytest.mark.parametrize("pace", [0.0, 2.0])
 def test_file(uri, name, pace):
     source = make_source(SourceSection(uri=uri, pace=pace))

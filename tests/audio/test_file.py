@@ -1,6 +1,7 @@
 """A recording as a source: same samples, and on time when paced."""
 
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -44,7 +45,11 @@ def test_same_samples_as_in_the_file(recording):
     source = RecordingFile(recording)
     source.open(16000)
     assert read_all(source).tobytes() == SAMPLES.tobytes()
-    assert (source.name, source.is_live) == ("file:door.wav", False)
+    assert (source.name, source.is_live) == (f"file:{recording}", False)
+
+
+def test_E26_a_path_that_is_not_utf8_has_a_printable_name():
+    assert RecordingFile(os.fsdecode(b"a\xff\n.wav")).name == "file:a\\udcff\\n.wav"
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 22050, 44100])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
-from sink_rig import HELLO, TIMEOUT_S, Client, LogLines, message, status
+from sink_rig import HELLO, TIMEOUT_S, Client, Failures, LogLines, message, status
 
 from streamgmm.config import OutputSection
 from streamgmm.errors import CannotCreateError, ConfigError, OutputError, StreamgmmError
@@ -23,6 +23,7 @@ class FakeSink:
         self.name = name
         self.open_error = open_error
         self.messages: list[Message] = []
+        self.calls: list[str] = []
         self.is_open = False
         self.timeout_s = -1.0
         self.fail: OnFailure
@@ -36,14 +37,20 @@ class FakeSink:
     def publish(self, message: Message) -> None:
         self.messages.append(message)
 
+    def drain(self) -> None:
+        self.calls.append("drain")
+
+    def hurry(self) -> None:
+        self.calls.append("hurry")
+
     def close(self, timeout_s: float) -> None:
         self.is_open = False
         self.timeout_s = timeout_s
 
 
-def open_hub(*sinks: FakeSink) -> Hub:
+def open_hub(*sinks: FakeSink, on_failure: OnFailure = pytest.fail) -> Hub:
     hub = Hub(sinks)
-    hub.open()
+    hub.open(on_failure)
     return hub
 
 
@@ -70,7 +77,7 @@ def test_if_one_sink_cannot_be_opened_none_is() -> None:
     good, bad, never = FakeSink("1"), FakeSink("2", CannotCreateError("taken")), FakeSink("3")
     hub = Hub([good, bad, never])
     with pytest.raises(CannotCreateError, match="taken"):
-        hub.open()
+        hub.open(pytest.fail)
     assert not good.is_open
     assert never.timeout_s == -1.0
 
@@ -84,20 +91,26 @@ def test_failed_sink_is_dropped_and_the_others_go_on(log: LogLines) -> None:
     hub.publish(status(1))
     assert (seqs(bad.messages), seqs(good.messages)) == ([0], [0, 1])
     assert hub.failed_sinks == {"bad:": error}
-    assert not hub.failed.is_set()
-    assert hub.failure is None
     assert log.wait_for("sink.failed") == "sink.failed sink=bad: reason=disk full"
 
 
-def test_when_the_last_sink_fails_the_hub_has_failed() -> None:
+def test_when_the_last_sink_fails_the_hub_has_failed(failures: Failures) -> None:
     sinks = FakeSink("1"), FakeSink("2")
-    hub = open_hub(*sinks)
+    hub = open_hub(*sinks, on_failure=failures)
     errors = OutputError("first"), OutputError("second")
     for sink, error in zip(sinks, errors, strict=True):
         sink.fail(error)
-    assert hub.failed.is_set()
-    assert hub.failure is errors[1]
+    assert failures.wait() is errors[1]
+    assert failures.is_empty
     hub.publish(status(0))
+
+
+def test_waiting_and_hurrying_reach_every_sink() -> None:
+    sinks = FakeSink("1"), FakeSink("2")
+    hub = open_hub(*sinks)
+    hub.drain()
+    hub.hurry()
+    assert [sink.calls for sink in sinks] == 2 * [["drain", "hurry"]]
 
 
 def test_close_shares_its_time_among_all_sinks() -> None:
@@ -107,30 +120,29 @@ def test_close_shares_its_time_among_all_sinks() -> None:
     assert 5.0 >= sinks[0].timeout_s >= sinks[1].timeout_s >= 0.0
 
 
-def test_E18_daemon_learns_at_once_that_nobody_reads() -> None:
+def test_E18_daemon_learns_at_once_that_nobody_reads(failures: Failures) -> None:
     read_fd, write_fd = os.pipe()
     os.close(read_fd)
     hub = Hub([StdoutSink(fd=write_fd)])
-    hub.open()
+    hub.open(failures)
     hub.publish(status(0))
-    assert hub.failed.wait(TIMEOUT_S)
-    assert isinstance(hub.failure, PipeClosedError)
+    assert isinstance(failures.wait(), PipeClosedError)
     hub.close(TIMEOUT_S)
     os.close(write_fd)
 
 
-def test_E18_subscribers_stay_when_stdout_goes(log: LogLines) -> None:
+def test_E18_subscribers_stay_when_stdout_goes(log: LogLines, failures: Failures) -> None:
     read_fd, write_fd = os.pipe()
     os.close(read_fd)
     subscribers = SocketSink(TcpListener("tcp://127.0.0.1:0"))
     hub = Hub([StdoutSink(fd=write_fd), subscribers])
-    hub.open()
+    hub.open(failures)
     hub.publish(HELLO)
     log.wait_for("sink.failed", "stdout:")
     hub.publish(status(1))
     with Client(subscribers.address) as client:
         assert [record.seq for record in client.read(2)] == [0, 1]
-    assert not hub.failed.is_set()
+    assert failures.is_empty
     hub.close(TIMEOUT_S)
     os.close(write_fd)
 

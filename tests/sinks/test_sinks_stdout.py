@@ -144,7 +144,34 @@ def test_source_that_can_wait_loses_nothing(pipe: Pipe, failures: Failures) -> N
     sink.close(TIMEOUT_S)
 
 
-@pytest.mark.parametrize("end_it", ["close", "break the pipe"])
+@pytest.mark.parametrize("is_hurried", [False, True])
+def test_drain_waits_for_the_reader_until_it_is_told_to_hurry(pipe: Pipe, failures: Failures, is_hurried: bool) -> None:
+    n_bytes = pipe.fill()
+    sink = StdoutSink(fd=pipe.write_fd, is_live=False)
+    sink.open(failures)
+    sink.publish(message(status(0)))
+    drainer = threading.Thread(target=sink.drain, daemon=True)
+    drainer.start()
+    drainer.join(0.02)
+    assert drainer.is_alive()
+    if is_hurried:
+        sink.hurry()
+    else:
+        while n_bytes > 0:
+            n_bytes -= len(os.read(pipe.read_fd, n_bytes))
+    drainer.join(TIMEOUT_S)
+    assert not drainer.is_alive()
+
+
+def test_drain_of_a_live_source_does_not_wait(pipe: Pipe, failures: Failures) -> None:
+    pipe.fill()
+    sink = StdoutSink(fd=pipe.write_fd)
+    sink.open(failures)
+    sink.publish(message(status(0)))
+    sink.drain()
+
+
+@pytest.mark.parametrize("end_it", ["close", "hurry", "break the pipe"])
 def test_source_that_waits_is_let_go(pipe: Pipe, failures: Failures, end_it: str) -> None:
     pipe.fill()
     sink = StdoutSink(fd=pipe.write_fd, max_records=1, is_live=False)
@@ -163,6 +190,8 @@ def test_source_that_waits_is_let_go(pipe: Pipe, failures: Failures, end_it: str
     assert is_at_last.wait(TIMEOUT_S)
     if end_it == "close":
         sink.close(0.0)
+    elif end_it == "hurry":
+        sink.hurry()
     else:
         pipe.close(pipe.read_fd)
     publisher.join(TIMEOUT_S)

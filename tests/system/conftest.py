@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from streamgmm.audio.microphone import list_devices
 from tests.pulse_rig import PulseServer, missing_parts
 from tests.required import require_or_skip
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty place for the user's settings."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config_home"))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,44 @@
+"""Files of the user's choice: refused before the work if they cannot be written, and results as JSON in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamgmm.errors import CannotCreateError
+from streamgmm.files import check_replaceable, replace_whole
+
+
+def check_writable(path: Path | None) -> None:
+    """Refuse a place where no file can be written, before long work is done for it; None is fine.
+
+    Raises:
+        CannotCreateError: its folder is missing or may not be written, or it is not a regular file.
+    """
+    if path is None:
+        return
+    try:
+        if path.is_dir():
+            raise CannotCreateError("is a folder", where=str(path), hint="name a file")
+        check_replaceable(path)
+    except (OSError, ValueError) as error:
+        raise _cannot_create(path, error) from error
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write `value`, anything that msgspec encodes, as indented JSON; the file is there whole or not at all.
+
+    Raises:
+        CannotCreateError: it cannot be written.
+    """
+    try:
+        replace_whole(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    except (OSError, ValueError) as error:
+        raise _cannot_create(path, error) from error
+
+
+def _cannot_create(path: Path, error: OSError | ValueError) -> CannotCreateError:
+    reason = (isinstance(error, OSError) and error.strerror) or str(error)
+    return CannotCreateError(f"cannot be written: {reason}", where=str(path), hint="does the folder exist?")

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from streamgmm.demo.sounds import SOUNDS
+from streamgmm.model.file import load_model
+from tests.cli.cli_rig import run_cli, spawn_cli
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_the_demo_learns_listens_and_shows_within_a_minute(tmp_path):
+    pytest.importorskip("matplotlib")
+    picture, kept = tmp_path / "scene.png", tmp_path / "kept"
+    started_s = time.monotonic()
+    process = spawn_cli("demo", "--picture", picture, "--keep", kept, cwd=tmp_path)
+    out, err = process.communicate(timeout=110)
+    assert (process.returncode, err) == (0, "")
+    assert time.monotonic() - started_s < 60
+    assert picture.read_bytes().startswith(PNG)
+    rows = {row[0]: row[1:] for row in (line.replace("│", " ").split() for line in out.splitlines()) if len(row) > 5}
+    assert set(SOUNDS) <= set(rows)
+    n_true, n_found, n_missed, n_false = map(int, rows["all"][:4])
+    assert n_found + n_missed == n_true
+    assert n_missed <= n_true // 5
+    assert n_false <= n_true // 5
+    assert f"picture: {picture}\n" in out
+    assert "\x1b" not in out
+    assert set(load_model(kept / "demo.sgm").labels) == {*SOUNDS, "background"}
+    assert (kept / "scene.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--seed", "-1"], 64, "--seed is -1, must be 0 or more"),
+        (["--picture", "no/such/scene.png"], 73, "cannot be written: No such file or directory"),
+        (["--picture", "."], 73, "is a folder"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_the_work(capsys, tmp_path, monkeypatch, arguments, code, says):
+    monkeypatch.setattr("streamgmm.demo.recordings.write_training_set", lambda *_: pytest.fail("begun"))
+    monkeypatch.chdir(tmp_path)
+    ended, out, err = run_cli(capsys, "demo", *arguments)
+    assert (ended, out, err.count("\n")) == (code, "", 1)
+    assert says in err
+
+
+def test_a_place_where_nothing_can_be_kept_is_refused(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err = run_cli(capsys, "demo", "--keep", Path(tmp_path / "file"))
+    assert code == 73
+    assert "Traceback" not in err

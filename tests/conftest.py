@@ -1,0 +1,41 @@
+"""What tests of several rooms share: a model of a few generated sounds, and a scene in which they occur."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from streamgmm.config import Config, TrainingSection
+from streamgmm.demo.recordings import write_training_set, write_wav
+from streamgmm.demo.scene import make_scene
+from streamgmm.demo.sounds import SOUNDS
+from streamgmm.model.file import save_model
+from streamgmm.training.dataset import read_dataset
+from streamgmm.training.trainer import train
+
+DEMO_LABELS = ("doorbell", "knocking", "siren", "smoke_alarm")
+DEMO_RATE_HZ = 16000
+DEMO_CLIPS = 6
+SCENE_S = 60.0
+
+
+@pytest.fixture(scope="session")
+def demo_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of `DEMO_LABELS` and background, trained once."""
+    folder = tmp_path_factory.mktemp("demo_model")
+    write_training_set(folder / "recordings", DEMO_CLIPS, 0, DEMO_RATE_HZ)
+    for label in set(SOUNDS) - set(DEMO_LABELS):
+        shutil.rmtree(folder / "recordings" / label)
+    config = Config(training=TrainingSection(n_speed_copies=0, n_noise_copies=0, n_jobs=1))
+    save_model(train(read_dataset(folder / "recordings"), config, name="demo").model, folder / "demo.sgm")
+    return folder / "demo.sgm"
+
+
+@pytest.fixture(scope="session")
+def demo_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A minute of 16-bit mono audio at the model's rate, in which every label occurs."""
+    path = tmp_path_factory.mktemp("demo_scene") / "scene.wav"
+    write_wav(path, make_scene(SCENE_S, 0, DEMO_RATE_HZ).samples, DEMO_RATE_HZ)
+    return path

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from streamgmm.audio.microphone import CaptureError
+from streamgmm.audio.ring import Ring, Stretch
+from streamgmm.audio.source import Block
+from streamgmm.errors import DataError, DeviceError, InputMissingError, SystemResourceError
+from streamgmm.service.capture import Capture
+from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, FakeTime, noise, supply
+
+MISSING = CaptureError("not_found", "no input device")
+
+
+class Rig:
+    """A capture over fake sources, to be run within the test."""
+
+    def __init__(self, *sources: FakeSource, is_device_required: bool = False, is_lossy: bool = True) -> None:
+        self.time = FakeTime()
+        self.states: list[tuple[str, str]] = []
+        self.ring = Ring(10 * RATE_HZ, is_lossy=is_lossy)
+        self.capture = Capture(
+            supply(*sources),
+            self.ring,
+            RATE_HZ,
+            on_state=lambda state, detail: self.states.append((state, detail)),
+            is_device_required=is_device_required,
+            clock=self.time.clock,
+            wait=self.time.wait,
+        )
+
+    def stop_after(self, n_waits: int) -> None:
+        self.time.on_wait = lambda: self.capture.stop() if len(self.time.waits_s) == n_waits else None
+
+    def stretches(self) -> list[Stretch]:
+        return list(iter(lambda: self.ring.read(RATE_HZ), None))
+
+    def gaps(self) -> list[tuple[int, str | None]]:
+        return [(stretch.lost_samples, stretch.gap_reason) for stretch in self.stretches() if stretch.gap_reason]
+
+
+def passes(time: FakeTime, duration_s: float) -> Callable[[], None]:
+    def step() -> None:
+        time.now_s += duration_s
+
+    return step
+
+
+def test_a_source_that_ends_is_read_once() -> None:
+    source = FakeSource(100, 200)
+    rig = Rig(source)
+    rig.capture.run()
+    assert rig.time.waits_s == []
+    assert rig.states == [("ok", "audio flows from mic")]
+    assert rig.ring.counts.captured_samples == 300
+    assert source.is_closed.is_set()
+    assert sum(len(stretch.samples) for stretch in rig.stretches()) == 300
+
+
+def test_A1_a_missing_device_is_tried_for_ever_with_waits_that_double_to_ten_seconds() -> None:
+    rig = Rig(FakeSource(MISSING))
+    rig.stop_after(50)
+    rig.capture.run()
+    assert rig.time.waits_s == [0.5, 1.0, 2.0, 4.0, 8.0] + 45 * [10.0]
+    assert rig.states == [("degraded", "no input device")]
+    assert rig.ring.counts == (0, 0, 0, 0, 0)
+
+
+def test_A1_a_device_that_comes_later_is_heard() -> None:
+    rig = Rig(FakeSource(MISSING), FakeSource(CaptureError("refused", "busy")), FakeSource(100))
+    rig.capture.run()
+    states = [("degraded", "no input device"), ("degraded", "busy"), ("ok", "audio flows from mic")]
+    assert rig.states == states
+    assert rig.gaps() == []
+
+
+def test_A2_what_a_lost_device_costs_is_told_while_it_lasts_and_counted_exactly() -> None:
+    lost = DeviceError("lost")
+    rig = Rig(FakeSource(100, lost), *(FakeSource(MISSING) for _ in range(3)), FakeSource(800))
+    rig.capture.run()
+    assert [state for state, _ in rig.states] == ["ok", "recovering", "recovering", "ok"]
+    assert rig.time.waits_s == [0.5, 1.0, 2.0, 4.0]
+    # At the failure (at once), at each further one, and the rest when it is back, less what its first block holds.
+    samples = [0, 0.5 * RATE_HZ, 1.0 * RATE_HZ, 2.0 * RATE_HZ, 4.0 * RATE_HZ - 800]
+    assert rig.ring.counts.source_lost_samples == sum(samples)
+    assert rig.gaps() == [(sum(samples), "device_lost")]
+    assert rig.ring.counts.captured_samples == 900
+
+
+def test_A4_the_time_until_a_stall_is_noticed_is_lost_too() -> None:
+    source = FakeSource()
+    rig = Rig(source, FakeSource(80))
+    source._script += [100, passes(rig.time, 3.0), CaptureError("stalled", "no answer for 3 s")]
+    rig.capture.run()
+    assert rig.ring.counts.source_lost_samples == 3.5 * RATE_HZ - 80
+
+
+def test_waits_begin_anew_once_sound_was_heard() -> None:
+    rig = Rig(*itertools.chain(*((FakeSource(MISSING), FakeSource(10, MISSING)) for _ in range(3))), FakeSource(10))
+    rig.capture.run()
+    assert rig.time.waits_s == [0.5, 0.5, 1.0, 0.5, 1.0, 0.5]
+
+
+def test_A3_a_device_that_fails_at_every_start_is_tried_at_most_twice_a_second() -> None:
+    rig = Rig(*(FakeSource(1, MISSING) for _ in range(20)), FakeSource(1))
+    rig.capture.run()
+    assert set(rig.time.waits_s) == {0.5}
+
+
+def test_A10_a_gap_within_the_source_is_passed_on() -> None:
+    rig = Rig(FakeSource(100, Block(noise(50), 7, "input_overflow")))
+    rig.capture.run()
+    first, gap, second = rig.stretches()
+    assert (len(first.samples), len(second.samples)) == (100, 50)
+    assert (gap.lost_samples, gap.gap_reason) == (7, "input_overflow")
+
+
+@pytest.mark.parametrize("reason", ["no_library", "no_channel", "ambiguous"])
+def test_what_no_waiting_will_change_ends_the_capture(reason: str) -> None:
+    error = CaptureError(reason, "never")
+    rig = Rig(FakeSource(error))
+    with pytest.raises(CaptureError) as caught:
+        rig.capture.run()
+    assert caught.value is error
+    assert rig.time.waits_s == rig.states == rig.stretches() == []
+
+
+def test_a_name_that_is_ambiguous_for_a_while_is_waited_for_once_it_was_heard() -> None:
+    rig = Rig(FakeSource(10, MISSING), FakeSource(CaptureError("ambiguous", "two of them")), FakeSource(10))
+    rig.capture.run()
+    assert [state for state, _ in rig.states] == ["ok", "recovering", "recovering", "ok"]
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_A1_A5_a_required_device_that_gives_no_sound_at_the_start_is_an_error(opens: bool) -> None:
+    script = [lambda: None, CaptureError("no_first_block", "no answer for 5 s")] if opens else [MISSING]
+    rig = Rig(FakeSource(*script), is_device_required=True)
+    with pytest.raises(DeviceError) as caught:
+        rig.capture.run()
+    assert caught.value.exit_code == 69
+
+
+def test_A1_a_required_device_that_is_lost_later_is_waited_for() -> None:
+    rig = Rig(FakeSource(10, MISSING), FakeSource(10), is_device_required=True)
+    rig.capture.run()
+    assert rig.ring.counts.captured_samples == 20
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+@pytest.mark.parametrize("error", [InputMissingError("no such file"), DataError("no audio"), ValueError("a bug")])
+def test_a_recording_that_cannot_be_read_is_not_tried_again(is_live: bool, error: Exception) -> None:
+    for script in ([error], [100, error]):
+        rig = Rig(FakeSource(*script, is_live=is_live))
+        with pytest.raises(type(error)):
+            rig.capture.run()
+        assert sum(len(stretch.samples) for stretch in rig.stretches()) == sum(script[:-1])
+        assert rig.time.waits_s == []
+
+
+def test_F17_an_exhausted_system_ends_a_start_but_not_a_run() -> None:
+    error = SystemResourceError("cannot start a process")
+    with pytest.raises(SystemResourceError):
+        Rig(FakeSource(error)).capture.run()
+    rig = Rig(FakeSource(10, MISSING), FakeSource(error), FakeSource(10))
+    rig.capture.run()
+    assert rig.ring.counts.captured_samples == 20
+
+
+def test_stop_wakes_a_source_that_hangs() -> None:
+    source = FakeSource(100, "hang")
+    rig = Rig(source)
+    thread = threading.Thread(target=rig.capture.run, daemon=True)
+    thread.start()
+    assert source.hanging.wait(TIMEOUT_S)
+    rig.capture.stop()
+    thread.join(TIMEOUT_S)
+    assert not thread.is_alive()
+
+
+def test_stop_before_the_start_opens_nothing() -> None:
+    source = FakeSource(ValueError("opened"))
+    rig = Rig(source)
+    rig.capture.stop()
+    rig.capture.run()
+    assert rig.stretches() == []
+
+
+def test_an_error_that_comes_of_stopping_is_none() -> None:
+    class Failing(FakeSource):
+        def read(self) -> Block | None:
+            rig.capture.stop()
+            raise InputMissingError("closed meanwhile")
+
+    rig = Rig(Failing(is_live=False))
+    rig.capture.run()
+    assert rig.states == []
+
+
+def test_A22_a_source_that_can_wait_loses_nothing_to_a_slow_reader() -> None:
+    n_blocks = 40
+    rig = Rig(FakeSource(*n_blocks * [RATE_HZ], is_live=False), is_lossy=False)
+    thread = threading.Thread(target=rig.capture.run, daemon=True)
+    thread.start()
+    heard = np.concatenate([stretch.samples for stretch in rig.stretches()])
+    thread.join(TIMEOUT_S)
+    assert len(heard) == n_blocks * RATE_HZ
+    assert heard[RATE_HZ - 1] == noise(RATE_HZ, RATE_HZ)[-1]
+    assert rig.ring.counts.lost_samples == 0

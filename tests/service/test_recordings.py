@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamgmm.audio.file import RecordingFile
+from streamgmm.audio.reading import RecordingError
+from streamgmm.config import Config, OutputSection, SourceSection
+from streamgmm.pipeline import decide_clip
+from streamgmm.records import Bye, Hello, encode_json
+from streamgmm.service.daemon import Daemon
+from streamgmm.service.recordings import classify_recording, decide_recording, file_run_id
+from streamgmm.sinks.hub import Hub
+from tests.model.model_rig import make_model
+from tests.service.service_rig import KeepingSink, check_conservation, noise
+
+CONFIG = Config(output=OutputSection(windows=True, updates=True))
+N_SAMPLES = 30_001
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    soundfile.write(tmp_path / "dog.wav", np.stack([noise(N_SAMPLES), -noise(N_SAMPLES)], axis=1), 8000)
+    return tmp_path / "dog.wav"
+
+
+def open_files() -> list[Path]:
+    return [descriptor.resolve() for descriptor in Path("/proc/self/fd").iterdir()]
+
+
+def config_of(channel: int | str) -> Config:
+    return Config(output=CONFIG.output, source=SourceSection(channel=channel))
+
+
+@pytest.mark.parametrize("channel", [0, 1, "mean"])
+def test_the_records_are_those_of_a_daemon(recording: Path, channel: int | str) -> None:
+    model, config, sink = make_model(), config_of(channel), KeepingSink()
+    run_id = file_run_id(model, f"file:{recording}")
+    Daemon(model, config, partial(RecordingFile, recording, channel=channel), Hub([sink]), run_id=run_id).run()
+    lines = [encode_json(record) for record in classify_recording(recording, model, config)]
+    assert lines == [encode_json(record) for record in sink.records]
+    assert len(lines) > N_SAMPLES // model.spec.hop_samples
+    check_conservation(sink.records[-1], N_SAMPLES)
+
+
+def test_a_recording_whose_hour_is_known_is_dated(recording: Path) -> None:
+    origin = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    records = list(classify_recording(recording, make_model(), CONFIG, origin=origin))
+    assert records[0].time == "2026-01-31T12:00:00.000Z"
+    assert isinstance(records[-1], Bye)
+    assert records[-1].time == "2026-01-31T12:00:03.750Z"
+
+
+def test_B14_a_missing_recording_says_nothing_but_that(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="no such file"):
+        next(classify_recording(tmp_path / "none.wav", make_model(), CONFIG))
+
+
+def test_who_stops_reading_closes_the_file(recording: Path) -> None:
+    records = classify_recording(recording, make_model(), CONFIG)
+    assert isinstance(next(records), Hello)
+    assert recording in open_files()
+    records.close()
+    assert recording not in open_files()
+
+
+def test_one_answer_for_a_clip_comes_of_the_same_samples(recording: Path) -> None:
+    model, config = make_model(), config_of(0)
+    samples = soundfile.read(recording, dtype="float32")[0][:, 0]
+    assert decide_recording(recording, model, config) == decide_clip([samples], model, config)
+
+
+def test_the_same_name_and_model_give_the_same_id() -> None:
+    model = make_model()
+    assert file_run_id(model, "file:a") == file_run_id(model, "file:a") != file_run_id(model, "file:b")
+    assert len(file_run_id(model, "file:a")) == 12

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamgmm.errors import DataError
+from streamgmm.features.extractor import extract
+from streamgmm.training.dataset import read_dataset
+from streamgmm.training.extraction import active_windows, extract_clips
+from streamgmm.training.loading import load_clip
+from streamgmm.training.trainer import make_task
+from tests.training.training_rig import RATE_HZ, config_with, write_sounds
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return read_dataset(write_sounds(tmp_path_factory.mktemp("sounds"), n_clips=3))
+
+
+def measure(dataset, clips=None, **training):
+    return extract_clips(clips or dataset.clips, make_task(dataset, config_with(**training)))
+
+
+def assert_equal(first, second):
+    assert first.clip == second.clip
+    assert np.array_equal(first.vectors, second.vectors)
+    assert np.array_equal(first.copies, second.copies)
+
+
+def test_vectors_are_those_of_a_stream_of_the_clip(dataset):
+    measured = measure(dataset, n_speed_copies=0, n_noise_copies=0).clips[0]
+    spec = make_task(dataset, config_with()).spec
+    recorded = extract(load_clip(dataset.clips[0], RATE_HZ), spec)
+    is_active = recorded.levels_dbfs >= max(-75.0, recorded.levels_dbfs.max() - 45.0)
+    assert np.array_equal(measured.vectors, recorded.vectors[is_active].astype(np.float32))
+    assert measured.copies.shape == (0, measured.vectors.shape[1])
+    assert measured.vectors.dtype == measured.copies.dtype == np.float32
+
+
+def test_clips_stay_in_the_order_of_the_data_set(dataset):
+    extraction = measure(dataset)
+    assert [vectors.clip for vectors in extraction.clips] == dataset.clips
+    assert extraction.skipped == []
+
+
+def test_equal_seed_and_content_give_equal_vectors_whatever_the_order_and_the_processes(dataset):
+    alone = {vectors.clip: vectors for vectors in measure(dataset).clips}
+    for other in (measure(dataset, n_jobs=2), measure(dataset, clips=dataset.clips[::-1])):
+        for vectors in other.clips:
+            assert_equal(vectors, alone[vectors.clip])
+
+
+def test_another_seed_gives_other_copies_of_the_same_recording(dataset):
+    for first, other in zip(measure(dataset).clips, measure(dataset, seed=1).clips, strict=True):
+        assert np.array_equal(first.vectors, other.vectors)
+        assert not np.array_equal(first.copies[: len(other.copies)], other.copies[: len(first.copies)])
+
+
+def test_a_file_of_another_name_and_format_gives_the_same_vectors(dataset, tmp_path):
+    samples, rate_hz = soundfile.read(dataset.clips[0].path, dtype="float32")
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    soundfile.write(tmp_path / "a" / "renamed.flac", samples, rate_hz, subtype="PCM_16")
+    soundfile.write(tmp_path / "b" / "other.wav", samples[::-1], rate_hz)
+    renamed = read_dataset(tmp_path, min_clips=1).clips[0]
+    first, copy = measure(dataset, clips=[dataset.clips[0]]).clips[0], measure(dataset, clips=[renamed]).clips[0]
+    assert np.array_equal(first.vectors, copy.vectors)
+    assert np.array_equal(first.copies, copy.copies)
+
+
+def test_the_number_of_copies_is_as_asked_for(dataset):
+    clip = dataset.clips[:1]
+    n_recorded = len(measure(dataset, clips=clip).clips[0].vectors)
+    noisy = measure(dataset, clips=clip, n_speed_copies=0, n_noise_copies=3).clips[0]
+    assert len(noisy.copies) == 3 * n_recorded
+    faster = measure(dataset, clips=clip, n_speed_copies=4, n_noise_copies=0).clips[0]
+    assert 3 * n_recorded < len(faster.copies) < 5 * n_recorded
+
+
+def test_B14_a_recording_that_vanished_is_left_out(dataset, tmp_path):
+    root = write_sounds(tmp_path / "data", n_clips=3)
+    fresh = read_dataset(root)
+    fresh.clips[1].path.unlink()
+    extraction = measure(fresh)
+    assert [(skipped.path, skipped.reason) for skipped in extraction.skipped] == [(fresh.clips[1].path, "vanished")]
+    assert len(extraction.clips) == 8
+    usable = extraction.usable(fresh, 2)
+    assert (len(usable.clips), usable.skipped) == (8, extraction.skipped)
+    with pytest.raises(DataError, match=r"class 'bird_song' has 2 usable.*\n.*1 vanished"):
+        extraction.usable(fresh, 3)
+
+
+def test_B19_a_silent_clip_teaches_nothing(tmp_path):
+    root = write_sounds(tmp_path / "data", n_clips=3)
+    faint = 1e-5 * np.random.default_rng(0).standard_normal(RATE_HZ)
+    soundfile.write(root / "footsteps" / "silent.wav", faint, RATE_HZ, subtype="FLOAT")
+    extraction = measure(read_dataset(root))
+    assert [(skipped.path.name, skipped.reason) for skipped in extraction.skipped] == [("silent.wav", "silent")]
+
+
+def test_windows_with_a_sample_that_is_no_sound_are_left_out(tmp_path):
+    root = write_sounds(tmp_path / "data", n_clips=2)
+    samples = 0.1 * np.random.default_rng(0).standard_normal(4 * RATE_HZ)
+    samples[3 * RATE_HZ] = 1e5
+    soundfile.write(root / "footsteps" / "broken.wav", samples, RATE_HZ, subtype="FLOAT")
+    for vectors in measure(read_dataset(root)).clips:
+        assert len(vectors.vectors)
+        assert np.isfinite(vectors.vectors).all()
+        assert np.isfinite(vectors.copies).all()
+
+
+@pytest.mark.parametrize(
+    ("label", "levels_dbfs", "expected"),
+    [
+        ("dog", [-20, -64, -66, -80], [True, True, False, False]),
+        ("dog", [-60, -74, -76], [True, True, False]),
+        ("background", [-20, -64, -66, -80], [True, True, True, False]),
+        ("dog", [-76, -90], [False, False]),
+        ("dog", [], []),
+    ],
+)
+def test_pauses_are_no_part_of_a_class(label, levels_dbfs, expected):
+    assert active_windows(np.array(levels_dbfs, dtype=float), label, -75.0).tolist() == expected

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+import sklearn.cluster  # noqa: F401, has libraries with threads of their own
+from threadpoolctl import threadpool_info
+
+from streamgmm.errors import SystemResourceError
+from streamgmm.training.workers import map_in_order, map_in_threads, untracked
+
+# Two processes that say who they are and then work for ever.
+ENDLESS = """
+import os, signal, sys
+sys.path.insert(0, {folder!r})
+from streamgmm.training.workers import map_in_order
+from test_workers import work_for_ever
+
+if __name__ == "__main__":
+    try:
+        list(map_in_order(work_for_ever, [1, 2], 2))
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+linux_only = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for processes of others by pidfd")
+
+
+def square(number: int) -> int:
+    if number == 13:
+        raise ValueError("thirteen")
+    return number * number
+
+
+def n_threads(_: int) -> set[int]:
+    return {library["num_threads"] for library in threadpool_info()}
+
+
+def die(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def first_then_for_ever(number: int) -> int:
+    if number:
+        signal.pause()
+    return number
+
+
+def work_for_ever(_: int) -> None:
+    os.write(1, f"{os.getpid()}\n".encode())  # one system call: the lines of two processes do not mix
+    signal.pause()
+
+
+@pytest.mark.parametrize("n_jobs", [0, 1, 2, 5])
+def test_results_come_in_the_order_of_the_items(n_jobs):
+    assert list(map_in_order(square, range(12), n_jobs)) == [n * n for n in range(12)]
+
+
+def test_no_items_are_no_work():
+    assert list(map_in_order(square, [], 0)) == []
+    assert list(map_in_threads(square, [])) == []
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_error_in_a_process_reaches_the_caller(n_jobs):
+    with pytest.raises(ValueError, match="thirteen"):
+        list(map_in_order(square, [1, 13, 2], n_jobs))
+
+
+def test_threads_keep_the_order_and_pass_errors_on():
+    assert list(map_in_threads(square, range(12))) == [n * n for n in range(12)]
+    with pytest.raises(ValueError, match="thirteen"):
+        list(map_in_threads(square, [1, 13, 2]))
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_work_in_processes_has_one_thread_each(n_jobs):
+    assert list(map_in_order(n_threads, [0, 1], n_jobs)) == [{1}, {1}]
+
+
+def test_work_in_threads_has_one_thread_each():
+    assert list(map_in_threads(n_threads, range(4))) == [{1}] * 4
+
+
+def test_the_caller_has_its_threads_back_afterwards():
+    before = threadpool_info()
+    list(map_in_threads(square, range(4)))
+    list(map_in_order(square, range(4), 1))
+    assert threadpool_info() == before
+
+
+def test_untracked_passes_the_items_on():
+    items = iter([1, 2])
+    assert untracked(items, "work", 2) is items
+
+
+def test_a_killed_process_is_no_bug():
+    with pytest.raises(SystemResourceError, match="a worker process was killed"):
+        list(map_in_order(die, [1, 2, 3], 2))
+
+
+def test_processes_end_when_the_results_are_not_wanted_any_more():
+    results = map_in_order(first_then_for_ever, [0, 1, 2], 2)
+    assert next(results) == 0
+    results.close()  # would wait for ever
+
+
+@linux_only
+@pytest.mark.parametrize("is_interrupted", [True, False], ids=["ctrl_c", "kill"])
+def test_B25_no_process_outlives_a_training_that_is_killed_and_none_prints_a_traceback(tmp_path, is_interrupted):
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS.format(folder=os.path.dirname(__file__)))  # noqa: PTH120
+    process = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    workers = [os.pidfd_open(int(process.stdout.readline())) for _ in range(2)]
+    try:
+        if is_interrupted:
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        else:
+            process.kill()
+        process.wait(30)
+        for worker in workers:
+            assert select.select([worker], [], [], 30)[0], "a process waits for a parent that is gone"
+    finally:
+        for worker in workers:
+            os.close(worker)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert "Traceback" not in process.stderr.read()
+    process.stdout.close()
+    process.stderr.close()
