@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import tempfile
 import time
 from pathlib import Path
@@ -47,6 +48,9 @@ def _run(args: argparse.Namespace) -> int:
     if args.seed < 0:
         raise UsageError(f"--seed is {args.seed}, must be 0 or more")
     check_writable(args.picture)
+    if not args.verbose:
+        # What the daemon logs for machines is no part of the show.
+        logging.getLogger("streamgmm").setLevel(logging.WARNING)
     console = stdout_console()
     with tempfile.TemporaryDirectory(prefix="streamgmm-demo-") as temporary:
         folder = args.keep or Path(temporary)

@@ -101,7 +101,8 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     spread = f" (deviation {evaluation.accuracy_sd:.1%} over {len(folds)} folds)" if len(folds) > 1 else ""
     console.print(
         f"accuracy {evaluation.accuracy:.1%}{spread}, balanced {evaluation.balanced_accuracy:.1%}, "
-        f"{evaluation.n_clips} clips, {evaluation.n_seeds} seed{'s' if evaluation.n_seeds > 1 else ''}"
+        f"{evaluation.n_clips} clips, {evaluation.n_seeds} seed{'s' if evaluation.n_seeds > 1 else ''}",
+        soft_wrap=True,
     )
 
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from streamgmm.config import Config
-from streamgmm.decision.clip import ClipDecision
 from streamgmm.errors import DataError
 from streamgmm.labels import SILENCE, UNKNOWN
 from streamgmm.model.model import Model
-from streamgmm.pipeline import decide_clip
+from streamgmm.training.answering import Answer, answer_clips
 from streamgmm.training.calibration import calibrated
 from streamgmm.training.clips import Clip
 from streamgmm.training.dataset import Dataset
 from streamgmm.training.extraction import ClipVectors, extract_clips
 from streamgmm.training.folds import NEVER_HELD_OUT, grouped_stratified_folds
-from streamgmm.training.loading import by_recording, load_clips
 from streamgmm.training.report import count_skipped
 from streamgmm.training.trainer import fit_calibrated, make_task
-from streamgmm.training.workers import Item, Track, map_in_order, untracked
+from streamgmm.training.workers import Item, Track, untracked
 
 Division = Literal["fold", "source", "auto"]
 
@@ -32,18 +29,6 @@ N_FOLDS = 5
 
 NO_FOLD = ""
 """Fold of clips that are never held out; no fold of a manifest is called so."""
-
-
-class Answer(NamedTuple):
-    """What was said of one clip that the model had not seen.
-
-    Attributes:
-        clip: with the true label.
-        decision: the answer of the stream.
-    """
-
-    clip: Clip
-    decision: ClipDecision
 
 
 class FoldResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,18 +147,6 @@ def score_model(dataset: Dataset, model: Model, config: Config, *, track: Track 
     answers = list(track(answer_clips(dataset.clips, model, config), "testing", len(dataset.clips)))
     result = _fold_result("all", config.training.seed, answers)
     return _summarise(answers, [result], dataset, n_clips=len(answers), n_seeds=1, division="none")
-
-
-def answer_clips(clips: Sequence[Clip], model: Model, config: Config) -> Iterator[Answer]:
-    """The answer to each clip, through the same objects as a live stream, on all cores."""
-    work = partial(_answer_recording, model=model, config=config)
-    for answers in map_in_order(work, by_recording(clips), config.training.n_jobs):
-        yield from answers
-
-
-def _answer_recording(clips: list[Clip], model: Model, config: Config) -> list[Answer]:
-    loaded = load_clips(clips, model.spec.sample_rate_hz, config.source.channel)
-    return [Answer(clip, decide_clip([samples], model, config)) for clip, samples in zip(clips, loaded, strict=True)]
 
 
 def divide(clips: Sequence[Clip], division: Division, seed: int) -> list[str]:

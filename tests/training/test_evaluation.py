@@ -10,8 +10,9 @@ from streamgmm.config import Config
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.errors import DataError
 from streamgmm.training import evaluation
+from streamgmm.training.answering import Answer
 from streamgmm.training.dataset import read_dataset
-from streamgmm.training.evaluation import Answer, Evaluation, cross_validate, divide, score_model
+from streamgmm.training.evaluation import Evaluation, cross_validate, divide, score_model
 from streamgmm.training.listing import Skipped
 from streamgmm.training.trainer import fit_calibrated, train
 from tests.training.training_rig import SOUND_LABELS, config_with, make_clip, make_dataset, write_sounds
@@ -105,13 +106,6 @@ def test_a_model_answers_the_recordings_that_it_was_trained_on(sounds, model):
     assert result.accuracy == 1.0
     assert [fold.fold for fold in result.folds] == ["all"]
     assert result.confusion == np.diag([4, 4, 4]).tolist()
-
-
-def test_the_answers_do_not_depend_on_the_number_of_processes(sounds, model):
-    clips = sounds.clips[::5]
-    alone = list(evaluation.answer_clips(clips, model, config_with()))
-    assert list(evaluation.answer_clips(clips, model, config_with(n_jobs=2))) == alone
-    assert [answer.clip for answer in alone] == clips
 
 
 @pytest.fixture

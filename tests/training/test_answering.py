@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from streamgmm.config import Config
+from streamgmm.errors import DataError
+from streamgmm.service.recordings import decide_recording
+from streamgmm.training.answering import answer_clips
+from streamgmm.training.dataset import read_dataset
+from streamgmm.training.trainer import train
+from tests.training.training_rig import config_with, write_sounds
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    return read_dataset(write_sounds(tmp_path_factory.mktemp("sounds"), n_clips=2))
+
+
+@pytest.fixture(scope="module")
+def model(sounds):
+    return train(sounds, config_with(n_speed_copies=0), name="yard").model
+
+
+def test_the_answers_do_not_depend_on_the_number_of_processes(sounds, model):
+    alone = list(answer_clips(sounds.clips, model, config_with()))
+    assert list(answer_clips(sounds.clips, model, config_with(n_jobs=2))) == alone
+    assert [answer.clip for answer in alone] == sounds.clips
+
+
+def test_the_answers_are_those_of_classify(sounds, model):
+    for clip, decision in answer_clips(sounds.clips, model, config_with()):
+        assert decide_recording(clip.path, model, Config()) == decision
+
+
+def test_a_recording_that_vanished_is_an_error_in_one_line(model, tmp_path):
+    clips = read_dataset(write_sounds(tmp_path / "data", n_clips=2)).clips
+    clips[0].path.unlink()
+    with pytest.raises(DataError, match="no such file"):
+        list(answer_clips(clips, model, config_with()))
+
+
+def test_a_process_that_answers_needs_no_scikit_learn():
+    program = "import sys, streamgmm.training.answering; print(*[n for n in sys.modules if n in ('sklearn', 'scipy')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
