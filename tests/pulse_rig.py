@@ -97,9 +97,12 @@ class PulseServer:
         result = subprocess.run(["pactl", *arguments], env=self.env, check=True, capture_output=True, timeout=10)
         return result.stdout.decode().strip()
 
-    def play(self, wav: Path) -> subprocess.Popen[bytes]:
-        """Somebody speaks: start playing a file; wait for the process to know the end."""
-        player = subprocess.Popen(["paplay", "--latency-msec=200", str(wav)], env=self.env)
+    def play(self, wav: Path, *, latency_ms: int = 200) -> subprocess.Popen[bytes]:
+        """Somebody speaks: start playing a file; wait for the process to know the end.
+
+        A player that is held up for longer than `latency_ms` leaves a hole of silence in what it plays.
+        """
+        player = subprocess.Popen(["paplay", f"--latency-msec={latency_ms}", str(wav)], env=self.env)
         self._players.append(player)
         return player
 

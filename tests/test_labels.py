@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamgmm.errors import DataError
-from streamgmm.labels import RESERVED, check_label, check_labels, is_reserved
+from streamgmm.labels import RESERVED, check_label, check_labels, is_reserved, nearest_label
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,28 @@ def test_B21_the_order_of_labels_is_kept() -> None:
 def test_reserved_labels() -> None:
     assert all(map(is_reserved, ["background", "unknown", "silence"]))
     assert not is_reserved("dog")
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("yard", "yard"),
+        ("my!model", "my_model"),
+        (" -yard ", "yard"),
+        ("a\x1b[31m\n", "a__31m_"),
+        ("e\u0301", "\u00e9"),
+        ("x" * 63 + " y", "x" * 63),
+        ("\udcff", "_"),
+        ("Unknown", "other"),
+        ("", "other"),
+        ("--", "other"),
+    ],
+)
+def test_the_nearest_label_of_any_text(text: str, label: str) -> None:
+    assert nearest_label(text, otherwise="other") == label
+
+
+@given(st.text())
+def test_the_nearest_label_is_a_label(text: str) -> None:
+    label = nearest_label(text, otherwise="other")
+    assert check_label(label) == label

@@ -66,7 +66,7 @@ def test_what_is_played_gives_the_events_that_classify_finds_in_the_file(
     expected = events_of(run("-m", demo_model, played, command="classify").records)
     with running("-m", demo_model, "-s", "mic", env=pulse.env) as daemon:
         records = read_until(daemon, "status", state="ok")
-        assert pulse.play(played).wait() == 0
+        assert pulse.play(played, latency_ms=2000).wait() == 0
         records += read_until(daemon, "end", label=expected[-1]["label"])
         records += stop(daemon)
     heard = events_of(records)

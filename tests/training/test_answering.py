@@ -11,7 +11,7 @@ from streamgmm.service.recordings import decide_recording
 from streamgmm.training.answering import answer_clips
 from streamgmm.training.dataset import read_dataset
 from streamgmm.training.trainer import train
-from tests.training.training_rig import config_with, write_sounds
+from tests.training.training_rig import quick_config, write_sounds
 
 
 @pytest.fixture(scope="module")
@@ -21,17 +21,17 @@ def sounds(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(sounds):
-    return train(sounds, config_with(n_speed_copies=0), name="yard").model
+    return train(sounds, quick_config(), name="yard").model
 
 
 def test_the_answers_do_not_depend_on_the_number_of_processes(sounds, model):
-    alone = list(answer_clips(sounds.clips, model, config_with()))
-    assert list(answer_clips(sounds.clips, model, config_with(n_jobs=2))) == alone
+    alone = list(answer_clips(sounds.clips, model, quick_config()))
+    assert list(answer_clips(sounds.clips, model, quick_config(n_jobs=2))) == alone
     assert [answer.clip for answer in alone] == sounds.clips
 
 
 def test_the_answers_are_those_of_classify(sounds, model):
-    for clip, decision in answer_clips(sounds.clips, model, config_with()):
+    for clip, decision in answer_clips(sounds.clips, model, quick_config()):
         assert decide_recording(clip.path, model, Config()) == decision
 
 
@@ -39,7 +39,7 @@ def test_a_recording_that_vanished_is_an_error_in_one_line(model, tmp_path):
     clips = read_dataset(write_sounds(tmp_path / "data", n_clips=2)).clips
     clips[0].path.unlink()
     with pytest.raises(DataError, match="no such file"):
-        list(answer_clips(clips, model, config_with()))
+        list(answer_clips(clips, model, quick_config()))
 
 
 def test_a_process_that_answers_needs_no_scikit_learn():

@@ -15,7 +15,7 @@ from streamgmm.training.dataset import read_dataset
 from streamgmm.training.evaluation import Evaluation, cross_validate, divide, score_model
 from streamgmm.training.listing import Skipped
 from streamgmm.training.trainer import fit_calibrated, train
-from tests.training.training_rig import SOUND_LABELS, config_with, make_clip, make_dataset, write_sounds
+from tests.training.training_rig import SOUND_LABELS, make_clip, make_dataset, quick_config, write_sounds
 
 KEYS = {
     *("accuracy", "accuracy_sd", "balanced_accuracy", "folds", "per_class", "confusion", "labels", "answers"),
@@ -30,7 +30,7 @@ def sounds(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(sounds):
-    return train(sounds, config_with(), name="yard").model
+    return train(sounds, quick_config(), name="yard").model
 
 
 def with_folds(dataset, folds: Sequence[str]):
@@ -102,7 +102,7 @@ def test_labels_that_the_model_does_not_know_are_refused_by_name(model):
 
 
 def test_a_model_answers_the_recordings_that_it_was_trained_on(sounds, model):
-    result = score_model(sounds, model, config_with())
+    result = score_model(sounds, model, quick_config())
     assert result.accuracy == 1.0
     assert [fold.fold for fold in result.folds] == ["all"]
     assert result.confusion == np.diag([4, 4, 4]).tolist()
@@ -128,7 +128,7 @@ def spied(monkeypatch):
 
 def test_no_source_of_the_test_fold_takes_part_in_training(sounds, spied):
     clips = [msgspec.structs.replace(clip, source_id=f"{clip.path.stem}") for clip in sounds.clips]
-    result = cross_validate(msgspec.structs.replace(sounds, clips=clips), config_with(n_speed_copies=0))
+    result = cross_validate(msgspec.structs.replace(sounds, clips=clips), quick_config())
     assert result.division == "source"
     assert len(spied["trained"]) == len(spied["tested"]) == len(result.folds) == 4
     for trained, tested in zip(spied["trained"], spied["tested"], strict=True):
@@ -140,13 +140,13 @@ def test_no_source_of_the_test_fold_takes_part_in_training(sounds, spied):
 
 def test_folds_of_the_data_set_are_followed_unless_sources_are_asked_for(sounds, spied):
     dataset = with_folds(sounds, ["-1", "2024/01"])
-    result = cross_validate(dataset, config_with(n_speed_copies=0))
+    result = cross_validate(dataset, quick_config())
     assert result.division == "fold"
     assert [fold.fold for fold in result.folds] == ["-1", "2024/01"]
     assert [{clip.fold for clip in tested} for tested in spied["tested"]] == [{"-1"}, {"2024/01"}]
     assert [{clip.fold for clip in trained} for trained in spied["trained"]] == [{"2024/01"}, {"-1"}]
     spied["tested"].clear()
-    assert cross_validate(dataset, config_with(n_speed_copies=0), division="source").division == "source"
+    assert cross_validate(dataset, quick_config(), division="source").division == "source"
     assert any(len({clip.fold for clip in tested}) > 1 for tested in spied["tested"])
 
 
@@ -158,7 +158,7 @@ def test_accuracy_is_the_mean_over_folds_and_its_deviation_that_of_a_sample(soun
         return (Answer(c, ClipDecision("unknown" if c.path in wrong else c.label, 1.0, {}, 1)) for c in clips)
 
     monkeypatch.setattr(evaluation, "answer_clips", answer)
-    result = cross_validate(dataset, config_with(n_speed_copies=0))
+    result = cross_validate(dataset, quick_config())
     shares = [0.0, 3 / 4, 1.0]
     assert [fold.accuracy for fold in result.folds] == shares
     assert result.accuracy == pytest.approx(np.mean(shares))
@@ -173,7 +173,7 @@ def test_seeds_repeat_everything_with_the_next_seed_and_say_so(sounds, spied):
         return items
 
     dataset = with_folds(sounds, ["a", "b"])
-    result = cross_validate(dataset, config_with(seed=7, n_speed_copies=0), n_seeds=2, track=track)
+    result = cross_validate(dataset, quick_config(seed=7), n_seeds=2, track=track)
     assert [(fold.seed, fold.fold) for fold in result.folds] == [(7, "a"), (7, "b"), (8, "a"), (8, "b")]
     assert (result.n_clips, result.n_seeds) == (12, 2)
     assert sum(map(sum, result.confusion)) == 24
@@ -181,14 +181,12 @@ def test_seeds_repeat_everything_with_the_next_seed_and_say_so(sounds, spied):
 
 
 def test_a_real_cross_validation_finds_sounds_it_was_not_taught(sounds):
-    result = cross_validate(with_folds(sounds, ["a", "b"]), config_with())
+    result = cross_validate(with_folds(sounds, ["a", "b"]), quick_config())
     assert result.accuracy >= 0.75
-    again = cross_validate(with_folds(sounds, ["a", "b"]), config_with(n_jobs=2))
-    assert again == result
 
 
 def test_the_report_has_the_keys_that_its_readers_know(sounds, spied):
-    result = cross_validate(with_folds(sounds, ["a", "b"]), config_with(n_speed_copies=0))
+    result = cross_validate(with_folds(sounds, ["a", "b"]), quick_config())
     report = msgspec.json.decode(msgspec.json.encode(result))
     assert set(report) == KEYS
     assert report["folds"][0] == {"fold": "a", "seed": 0, "accuracy": 1.0, "n_clips": 6}
@@ -199,7 +197,7 @@ def test_the_report_has_the_keys_that_its_readers_know(sounds, spied):
 def test_what_was_left_out_is_counted_by_reason(sounds, spied):
     skipped = [Skipped(sounds.path / "x.txt", "not_audio"), Skipped(sounds.path / "y.txt", "not_audio")]
     dataset = msgspec.structs.replace(with_folds(sounds, ["a", "b"]), skipped=skipped)
-    assert cross_validate(dataset, config_with(n_speed_copies=0)).skipped == {"not_audio": 2}
+    assert cross_validate(dataset, quick_config()).skipped == {"not_audio": 2}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +212,7 @@ def test_what_cannot_be_divided_is_refused_before_anything_is_measured(monkeypat
     monkeypatch.setattr(evaluation, "extract_clips", lambda *_: pytest.fail("measured"))
     dataset = with_folds(make_dataset([make_clip(label, n) for label in ("cat", "dog") for n in range(3)]), folds)
     with pytest.raises(DataError, match=problem):
-        cross_validate(dataset, config_with(), division=division)
+        cross_validate(dataset, quick_config(), division=division)
 
 
 def test_a_class_of_one_source_cannot_be_tested():
@@ -222,13 +220,13 @@ def test_a_class_of_one_source_cannot_be_tested():
         [make_clip("cat", 0, source_id="a"), make_clip("cat", 1, source_id="a"), *[make_clip("dog", n) for n in (0, 1)]]
     )
     with pytest.raises(DataError, match="'cat' has a single source"):
-        cross_validate(dataset, config_with())
+        cross_validate(dataset, quick_config())
 
 
 def test_a_class_in_one_fold_only_is_refused_by_name(sounds):
     clips = [msgspec.structs.replace(c, fold="1" if c.label == "footsteps" else c.path.stem) for c in sounds.clips]
     with pytest.raises(DataError, match="class 'footsteps' is in fold '1' only"):
-        cross_validate(msgspec.structs.replace(sounds, clips=clips), config_with(n_speed_copies=0))
+        cross_validate(msgspec.structs.replace(sounds, clips=clips), quick_config())
 
 
 def test_a_background_of_one_source_is_in_no_fold():
