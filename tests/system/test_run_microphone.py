@@ -69,6 +69,8 @@ def test_what_is_played_gives_the_events_that_classify_finds_in_the_file(
         assert pulse.play(played, latency_ms=2000).wait() == 0
         records += read_until(daemon, "end", label=expected[-1]["label"])
         records += stop(daemon)
+    # Nothing was lost on the way: no gap.
+    assert {record["type"] for record in records} == {"hello", "status", "start", "end", "bye"}
     heard = events_of(records)
     # The same events in the same order; and, as the hops of the daemon began at any moment before the
     # file did, onsets and offsets that differ by one constant shift, each and each duration to one hop.
@@ -80,7 +82,6 @@ def test_what_is_played_gives_the_events_that_classify_finds_in_the_file(
         assert max(shifts_s) - min(shifts_s) <= HOP_S
     for after, before in zip(heard, expected, strict=True):
         assert after["duration_s"] == pytest.approx(before["duration_s"], abs=HOP_S)
-    assert {record["type"] for record in records} == {"hello", "status", "start", "end", "bye"}
     assert records[-1]["lost_samples"] == 0
     assert records[-1]["captured_samples"] == records[-1]["analysed_samples"] > 16.5 * RATE_HZ
 
