@@ -8,6 +8,7 @@ and the width that the mel scale asks for (Teolis, Computational Signal Processi
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -122,8 +123,9 @@ def analysis_filter(band: Band, sample_rate_hz: int) -> npt.NDArray[np.complex12
     return np.asarray(psi * (2.0 / abs(np.vdot(psi, tone))), dtype=np.complex128)
 
 
-def group_bands(spec: FeatureSpec) -> list[BandGroup]:
-    """Taps of the whole bank, grouped by decimation, lowest bands first."""
+@lru_cache(maxsize=8)
+def group_bands(spec: FeatureSpec) -> tuple[BandGroup, ...]:
+    """Taps of the whole bank, grouped by decimation, lowest bands first; designed once for each `spec`."""
     bands = design_bands(spec)
     groups = []
     for decimation in sorted({band.decimation for band in bands}, reverse=True):
@@ -133,5 +135,6 @@ def group_bands(spec: FeatureSpec) -> list[BandGroup]:
         for column, psi in enumerate(filters):
             margin = (len(taps) - len(psi)) // 2
             taps[margin : margin + len(psi), column] = psi.conj()
+        taps.setflags(write=False)
         groups.append(BandGroup(decimation, taps, members[0]))
-    return groups
+    return tuple(groups)

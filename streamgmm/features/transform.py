@@ -110,7 +110,7 @@ class _GroupTransform:
         np.matmul(self._rows, self._taps, out=self._coefficients[past:].view(self._rows.dtype))
         now = self._coefficients[past:]
         squares = now.real**2 + now.imag**2
-        energies = squares.reshape(-1, self._rows_per_fine, self._n_bands).mean(axis=1)
+        energies = squares.reshape(-1, self._rows_per_fine, self._n_bands).sum(axis=1) / self._rows_per_fine
         return HopEnergies(energies, self._coherences(now), squares.sum(axis=0))
 
     def _coherences(self, now: npt.NDArray[np.complexfloating]) -> npt.NDArray[np.complexfloating]:
