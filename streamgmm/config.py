@@ -14,7 +14,6 @@ from msgspec import Meta
 PcmFormat = Literal["s16le", "s32le", "f32le"]
 Covariance = Literal["diag", "full", "tied", "spherical"]
 TextFormat = Literal["jsonl", "text", "label", "dcase", "audacity"]
-Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,7 +22,7 @@ R = TypeVar("R", bound="Record")
 
 GapReason = Literal["input_overflow", "ring_overwrite", "device_lost", "suspend"]
 EndReason = Literal["offset", "gap", "flush", "max_duration"]
-RejectReason = Literal["silence", "background", "unknown", "nonfinite", "threshold"]
+RejectReason = Literal["silence", "background", "unknown", "nonfinite"]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower):

@@ -7,6 +7,7 @@ to have it can never be green without it.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -18,3 +19,14 @@ def require_or_skip(part: str, reason: str) -> NoReturn:
     if part in required:
         pytest.fail(f"{part} is required, but {reason}", pytrace=False)
     pytest.skip(f"no {part}: {reason}")
+
+
+def corpus(name: str) -> Path:
+    """Folder of the real recordings called `name`, below the one that STREAMGMM_DATA names."""
+    root = os.environ.get("STREAMGMM_DATA")
+    if not root:
+        require_or_skip("corpora", "STREAMGMM_DATA is not set")
+    path = Path(root) / name
+    if not path.exists():
+        require_or_skip("corpora", f"there is no {path}")
+    return path

@@ -23,7 +23,7 @@ from streamgmm.training.projection import fit_projection
 Array = npt.NDArray[np.float64]
 
 N_EXTRA = 4
-"""Principal components kept beside the discriminants; more of them only blur the mixtures."""
+"""Principal components kept beside the discriminants; of 0, 4 and 15 none was better beyond chance on ESC-10."""
 
 MIN_VECTORS_PER_COMPONENT = 10
 MAX_ITERATIONS = 100

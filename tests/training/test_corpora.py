@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import pytest
@@ -11,18 +10,8 @@ import pytest
 from streamgmm.training.dataset import read_dataset
 from streamgmm.training.evaluation import cross_validate, score_model
 from streamgmm.training.trainer import train
-from tests.required import require_or_skip
+from tests.required import corpus
 from tests.training.training_rig import config_with
-
-
-def corpus(name: str) -> Path:
-    root = os.environ.get("STREAMGMM_DATA")
-    if not root:
-        require_or_skip("corpora", "STREAMGMM_DATA is not set")
-    path = Path(root) / name
-    if not path.exists():
-        require_or_skip("corpora", f"there is no {path}")
-    return path
 
 
 def subset(folder: Path, target: Path, is_wanted) -> Path:

@@ -1,25 +1,13 @@
 """Real recordings, in the folder that STREAMGMM_DATA names."""
 
-import os
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from streamgmm.training.dataset import common_rate_hz, read_dataset
 from streamgmm.training.folds import grouped_stratified_folds
-from tests.required import require_or_skip
-
-
-def corpus(name):
-    root = os.environ.get("STREAMGMM_DATA")
-    if not root:
-        require_or_skip("corpora", "STREAMGMM_DATA is not set")
-    path = Path(root) / name
-    if not path.exists():
-        require_or_skip("corpora", f"there is no {path}")
-    return path
+from tests.required import corpus
 
 
 @pytest.fixture(scope="module")
