@@ -56,8 +56,8 @@ class Door:
                 return
             except OSError as error:
                 # Any other error is that of a client that has gone again (accept(2)).
-                if error.errno in (errno.EMFILE, errno.ENFILE):
-                    self._refuse_with_spare_fd()
+                if error.errno in (errno.EMFILE, errno.ENFILE) and (connection := self._accept_with_spare_fd()):
+                    yield connection
 
     def refuse(self, connection: socket.socket) -> None:
         """Say in one `error` record why, and close; its envelope is that of no stream (seq 0, t 0)."""
@@ -73,12 +73,22 @@ class Door:
         self._drop_spare_fd()
         self._listener.close()
 
-    def _refuse_with_spare_fd(self) -> None:
+    def _accept_with_spare_fd(self) -> socket.socket | None:
+        """The next client if there is a descriptor left after it, else None: then it was refused, or there is none."""
         # A client that cannot be accepted stays in the backlog and would wake the thread without end.
         self._drop_spare_fd()
-        with suppress(OSError):
-            self.refuse(self._server.accept()[0])
+        try:
+            connection = self._server.accept()[0]
+        except OSError:
+            self._take_spare_fd()
+            return None
         self._take_spare_fd()
+        # The system looks for a descriptor before it looks for a client: by now there may be one again.
+        if self._spare_fd is not None:
+            return connection
+        self.refuse(connection)
+        self._take_spare_fd()
+        return None
 
     def _take_spare_fd(self) -> None:
         with suppress(OSError):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -51,3 +52,31 @@ def test_E10_client_that_has_gone_is_refused_without_a_word(door: Door) -> None:
     far.close()
     door.refuse(near)
     assert near.fileno() == -1
+
+
+class OnceOutOfDescriptors(socket.socket):
+    """A listening socket for which the process has no descriptor left, at the first attempt only."""
+
+    is_relieved = False
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if not self.is_relieved:
+            self.is_relieved = True
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+class BrieflyFullListener(TcpListener):
+    def open(self) -> socket.socket:
+        server = super().open()
+        return OnceOutOfDescriptors(server.family, server.type, fileno=server.detach())
+
+
+def test_E7_client_that_comes_when_descriptors_are_free_again_is_let_in() -> None:
+    listener = BrieflyFullListener("tcp://127.0.0.1:0")
+    door = Door(listener)
+    with Client(listener.address):
+        (connection,) = door.accept_some()
+        connection.close()
+    assert door.n_rejected == 0
+    door.close()
