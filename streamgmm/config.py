@@ -13,6 +13,7 @@ from msgspec import Meta
 
 PcmFormat = Literal["s16le", "s32le", "f32le"]
 Covariance = Literal["diag", "full", "tied", "spherical"]
+FramesChoice = Literal["auto", "always", "never"]
 TextFormat = Literal["jsonl", "text", "label", "dcase", "audacity"]
 
 
@@ -232,6 +233,13 @@ class TrainingSection(Section, frozen=True, kw_only=True):
         Meta(description="Gaussians per label, or chosen by the Bayesian information criterion"),
     ] = 3
     max_components: Annotated[int, Meta(ge=1, le=256, description="most that bic may choose")] = 8
+    frames: Annotated[
+        FramesChoice,
+        Meta(description="frames of 16 ms beside the windows, for words and voices; auto: if held-out clips gain"),
+    ] = "auto"
+    n_frame_components: Annotated[
+        int, Meta(ge=1, le=256, description="Gaussians per label over frames, always diagonal")
+    ] = 32
     variance_floor: Annotated[
         float, Meta(ge=1e-6, le=10.0, description="added to every variance, in units of the projected data's")
     ] = 0.05

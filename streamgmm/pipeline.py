@@ -16,6 +16,7 @@ from streamgmm.decision.clip import ClipDecider, ClipDecision
 from streamgmm.decision.decider import Decider
 from streamgmm.decision.frame import Frame
 from streamgmm.features.extractor import FeatureFrame, FeatureStream
+from streamgmm.model.frames import FrameEvidence
 from streamgmm.model.model import Model
 from streamgmm.records import GapReason, Record
 
@@ -35,7 +36,10 @@ class Analyser:
 
     def __init__(self, model: Model) -> None:
         self._classifier = model.classifier
-        self._features = FeatureStream(model.spec)
+        frames = self._classifier.frames
+        self._features = FeatureStream(model.spec, has_frames=frames is not None)
+        n_window_hops = model.spec.window_samples // model.spec.hop_samples
+        self._evidence = FrameEvidence(frames, n_window_hops) if frames else None
         self._refused = np.full(len(model.labels), np.nan)
         self._in_no_domain = np.zeros(len(model.labels), dtype=bool)
         self._lost_samples = 0
@@ -67,20 +71,35 @@ class Analyser:
         """Go on after a loss: what was heard before it tells nothing about what comes (call `flush` first)."""
         self._lost_samples += lost_samples
         self._features.forget()
+        self._forget_evidence()
 
     def reset(self) -> None:
         """Begin a new stream at sample 0."""
         self._lost_samples = 0
         self._features.reset()
+        self._forget_evidence()
+
+    def _forget_evidence(self) -> None:
+        if self._evidence:
+            self._evidence.reset()
 
     def _score(self, frame: FeatureFrame) -> Frame:
         log_likelihoods, llrs, is_in_domain = self._refused, self._refused, self._in_no_domain
+        evidence = self._evidence.push(frame.frame_vectors) if self._evidence else None
         if frame.vector is not None:
-            scores = self._classifier.score(frame.vector)
+            scores = self._classifier.score(frame.vector, evidence)
             log_likelihoods, is_in_domain = scores.log_likelihoods, scores.is_in_domain
             llrs = log_likelihoods - scores.background_log_likelihood
         end_sample = frame.end_sample + self._lost_samples
-        return Frame(end_sample, frame.level_dbfs, log_likelihoods, llrs, is_in_domain, frame.frame_levels_db)
+        return Frame(
+            end_sample=end_sample,
+            level_dbfs=frame.level_dbfs,
+            log_likelihoods=log_likelihoods,
+            llrs=llrs,
+            is_in_domain=is_in_domain,
+            levels_db=frame.frame_levels_db,
+            window_share=frame.window_share,
+        )
 
 
 class Pipeline:

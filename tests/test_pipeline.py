@@ -12,9 +12,10 @@ from streamgmm.config import Config, DecisionSection, OutputSection
 from streamgmm.demo.scene import make_scene
 from streamgmm.features.extractor import extract
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.model.classifier import Classifier, Projection
+from streamgmm.model.classifier import Classifier
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
+from streamgmm.model.projection import Projection
 from streamgmm.pipeline import Analyser, Pipeline, decide_clip
 from streamgmm.records import End, Gap, Record, Stamper, Start, Window, encode_json
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from streamgmm.decision.frame import Frame, Reals
 from streamgmm.labels import SILENCE, UNKNOWN
+
+Shares = TypeVar("Shares", float, Reals)
+"""Of one window, or an array of those of several."""
 
 
 class ClipDecision(NamedTuple):
@@ -27,11 +30,22 @@ class ClipDecision(NamedTuple):
     n_windows: int
 
 
+def vote_weight(window_share: Shares) -> Shares:
+    """How much a window counts in the vote on a clip, when only a share of it has been heard.
+
+    The first windows of a clip hold only its beginning: the first syllable of a word is not yet the word. The
+    square was better than equal votes and than the share itself on spoken words, and makes no difference on
+    long clips.
+    """
+    return window_share * window_share
+
+
 class ClipDecider:
     """Collects the frames of a clip.
 
-    The posterior of a clip is the mean of its windows': a vote in which a sure window counts more. The
-    clip is `unknown` when the best label's mixture does not know more than half of the windows.
+    The posterior of a clip is the mean of its windows', each weighing as `vote_weight` says: a vote in which a
+    sure window counts more. The clip is `unknown` when the best label's mixture does not know more than half of
+    the votes.
 
     Args:
         labels: names of the model's labels.
@@ -52,7 +66,8 @@ class ClipDecider:
     def reset(self) -> None:
         """Begin a new clip."""
         self._posterior_sums = np.zeros(len(self._labels))
-        self._n_in_domain = np.zeros(len(self._labels), dtype=np.int64)
+        self._in_domain_sums = np.zeros(len(self._labels))
+        self._weight_sum = 0.0
         self._n_windows = 0
         self._n_refused = 0
 
@@ -65,18 +80,20 @@ class ClipDecider:
             return
         logits = self._likelihood_scale * frame.log_likelihoods + self._log_priors
         odds = np.exp(logits - logits.max())
-        self._posterior_sums += odds / odds.sum()
-        self._n_in_domain += frame.is_in_domain
+        weight = vote_weight(frame.window_share)
+        self._posterior_sums += weight * odds / odds.sum()
+        self._in_domain_sums += weight * frame.is_in_domain
+        self._weight_sum += weight
         self._n_windows += 1
 
     def decide(self) -> ClipDecision:
         """The answer from all windows so far."""
-        posteriors = self._posterior_sums / max(1, self._n_windows)
+        posteriors = self._posterior_sums / (self._weight_sum or 1.0)
         scores = dict(zip(self._labels, posteriors.tolist(), strict=True))
         if not self._n_windows:
             return ClipDecision(UNKNOWN if self._n_refused else SILENCE, 0.0, scores, 0)
         best = int(posteriors.argmax())
-        is_known = 2 * self._n_in_domain[best] >= self._n_windows
+        is_known = 2.0 * self._in_domain_sums[best] >= self._weight_sum
         return ClipDecision(
             self._labels[best] if is_known else UNKNOWN, float(posteriors[best]), scores, self._n_windows
         )

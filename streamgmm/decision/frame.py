@@ -23,6 +23,7 @@ class Frame(NamedTuple):
         levels_db: shape (n,), levels since the previous hop, oldest first, equally long, the last
             ending at `end_sample` (dB re full scale); may be empty. The first frame after a start or a
             gap may hand in those of its whole window.
+        window_share: how much of a whole window has been heard, above 0 to 1; less than 1 after a start or a gap.
     """
 
     end_sample: int
@@ -31,3 +32,4 @@ class Frame(NamedTuple):
     llrs: Reals
     is_in_domain: Flags
     levels_db: Reals
+    window_share: float = 1.0

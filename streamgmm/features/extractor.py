@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgmm import units
+from streamgmm.features.frames import FrameVectors, n_frame_features
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.transform import WaveletTransform
 from streamgmm.features.window import WindowStatistics, n_features
@@ -30,12 +31,17 @@ class FeatureFrame(NamedTuple):
             not finite.
         level_dbfs: level of the hop.
         frame_levels_db: shape (hop_frames,), levels of its frames, dBFS; fewer for the last, incomplete hop.
+        window_share: how much of a whole window has been heard, 0 to 1; less than 1 after a start or a loss.
+        frame_vectors: float64, shape (n, n_frame_features), of the frames that became complete with this hop
+            and are no pauses; none if `vector` is None, or if the stream does not make them.
     """
 
     end_sample: int
     vector: Reals | None
     level_dbfs: float
     frame_levels_db: Reals
+    window_share: float
+    frame_vectors: Reals
 
 
 class RunningLevel:
@@ -67,10 +73,19 @@ class FeatureStream:
     Args:
         spec: what to measure.
         dtype: of the wavelet transform; float64 costs twice the time.
+        has_frames: whether to make frame vectors too.
+
+    Attributes:
+        end_sample: samples in finished hops.
+        n_pending_samples: samples that wait for their hop to be complete.
+        no_frames: shape (0, n_frame_features), what a hop without frame vectors has.
     """
 
-    def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32) -> None:
+    def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32, *, has_frames: bool = False) -> None:
         self.spec = spec
+        self._frames = FrameVectors(spec) if has_frames else None
+        self.no_frames = np.zeros((0, n_frame_features(spec)))
+        self._n_window_hops = spec.window_samples // spec.hop_samples
         self._transform = WaveletTransform(spec, dtype)
         self._window = WindowStatistics(spec, dtype)
         self._level = RunningLevel(LEVEL_TIME_CONSTANT_S, spec.hop_samples / spec.sample_rate_hz)
@@ -90,6 +105,9 @@ class FeatureStream:
         self._transform.reset()
         self._window.reset()
         self._level.reset()
+        if self._frames:
+            self._frames.reset()
+        self._n_hops = 0
         self._n_refused_hops = 0
 
     def push(self, samples: npt.NDArray[np.floating]) -> list[FeatureFrame]:
@@ -109,7 +127,10 @@ class FeatureStream:
         if not self.n_pending_samples:
             return []
         self._hop[self.n_pending_samples :] = 0.0
-        return [self._finish_hop(self.n_pending_samples)]
+        last = self._finish_hop(self.n_pending_samples)
+        if self._frames and last.vector is not None:
+            last = last._replace(frame_vectors=np.concatenate([last.frame_vectors, self._frames.flush()]))
+        return [last]
 
     def _finish_hop(self, n_samples: int) -> FeatureFrame:
         self.n_pending_samples = 0
@@ -119,11 +140,20 @@ class FeatureStream:
         hop = self._transform.push_hop(self._hop)
         level = self._level.update(float(hop.energies.sum(axis=1, dtype=np.float64).mean()))
         vector = self._window.push(hop, level)
+        frame_vectors = self._frames.push(hop.energies, level) if self._frames else self.no_frames
+        self._n_hops += 1
         # Of a hop completed with silence, only the frames that are whole have a level.
         whole = squares[: n_samples // self.spec.frame_samples]
         frame_levels_db = 10.0 * np.log10(np.maximum(whole, 10.0 ** (units.SILENCE_DBFS / 10.0)))
         level_dbfs = units.power_to_dbfs(float(squares.sum()) * self.spec.frame_samples / n_samples)
-        return FeatureFrame(self.end_sample, None if self._n_refused_hops else vector, level_dbfs, frame_levels_db)
+        return FeatureFrame(
+            end_sample=self.end_sample,
+            vector=None if self._n_refused_hops else vector,
+            level_dbfs=level_dbfs,
+            frame_levels_db=frame_levels_db,
+            window_share=min(1.0, self._n_hops / self._n_window_hops),
+            frame_vectors=self.no_frames if self._n_refused_hops else frame_vectors,
+        )
 
     def _refuse_non_finite(self) -> None:
         """Keep what is no sound out of the sums, and remember how long the windows lack a sample."""
@@ -142,26 +172,42 @@ class Features(NamedTuple):
         vectors: float64, shape (n_hops, n_features).
         levels_dbfs: float64, shape (n_hops,).
         end_s: float64, shape (n_hops,), when each window ends.
+        window_shares: float64, shape (n_hops,), how much of a whole window had been heard.
+        frame_vectors: float64, shape (n_frames, n_frame_features), of the frames that are no pauses.
+        n_frames: int, shape (n_hops,), how many of them each hop completed.
     """
 
     vectors: Reals
     levels_dbfs: Reals
     end_s: Reals
+    window_shares: Reals
+    frame_vectors: Reals
+    n_frames: npt.NDArray[np.intp]
 
 
-def extract(samples: npt.NDArray[np.floating], spec: FeatureSpec, dtype: npt.DTypeLike = np.float32) -> Features:
+def extract(
+    samples: npt.NDArray[np.floating],
+    spec: FeatureSpec,
+    dtype: npt.DTypeLike = np.float32,
+    *,
+    has_frames: bool = False,
+) -> Features:
     """Vectors of a whole recording, exactly those that a stream of it gives.
 
     Args:
         samples: shape (n,), mono, at `spec.sample_rate_hz`, full scale 1.0, finite.
         spec: what to measure.
         dtype: of the wavelet transform.
+        has_frames: whether to make frame vectors too.
     """
-    stream = FeatureStream(spec, dtype)
+    stream = FeatureStream(spec, dtype, has_frames=has_frames)
     frames = stream.push(samples) + stream.flush()
     vectors = [np.full(n_features(spec), np.nan) if frame.vector is None else frame.vector for frame in frames]
     return Features(
         np.array(vectors).reshape(len(frames), n_features(spec)),
         np.array([frame.level_dbfs for frame in frames]),
         np.array([frame.end_sample / spec.sample_rate_hz for frame in frames]),
+        np.array([frame.window_share for frame in frames]),
+        np.concatenate([stream.no_frames, *(frame.frame_vectors for frame in frames)]),
+        np.array([len(frame.frame_vectors) for frame in frames], dtype=np.intp),
     )

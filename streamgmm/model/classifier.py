@@ -12,10 +12,9 @@ import numpy.typing as npt
 
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.labels import BACKGROUND, check_labels
+from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.mixture import Floats, Mixture, MixtureBank, checked_numbers
-
-MIN_SCALE = 1e-9
-"""A feature that varies less carries nothing and would only blow up rounding errors."""
+from streamgmm.model.projection import Projection
 
 
 class Scores(NamedTuple):
@@ -51,54 +50,6 @@ class BatchScores(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Projection:
-    """Standardises the features and projects them: (x - mean) / scale @ matrix.
-
-    Attributes:
-        mean: (f,) of the training data.
-        scale: (f,) positive, usually the standard deviation.
-        matrix: (f, d), usually of a linear discriminant analysis.
-
-    Raises:
-        DataError: shapes do not fit, or a number is unusable.
-    """
-
-    mean: Floats
-    scale: Floats
-    matrix: Floats
-
-    def __post_init__(self) -> None:
-        shape = np.shape(self.matrix)
-        if len(shape) != 2 or 0 in shape:
-            raise DataError(f"matrix has shape {shape}, wanted (features, dimensions)")
-        object.__setattr__(self, "matrix", checked_numbers(self.matrix, "matrix", shape))
-        for name in ("mean", "scale"):
-            object.__setattr__(self, name, checked_numbers(getattr(self, name), name, shape[:1]))
-        if (self.scale < MIN_SCALE).any():
-            raise DataError(f"scale holds {self.scale.min():g}, below {MIN_SCALE:g}")
-
-    @property
-    def n_features(self) -> int:
-        """Length of the vectors that go in, f."""
-        return len(self.matrix)
-
-    @property
-    def n_dimensions(self) -> int:
-        """Length of the vectors that come out, d."""
-        return int(self.matrix.shape[1])
-
-    @cached_property
-    def _scaled_matrix(self) -> Floats:
-        scaled: Floats = self.matrix / self.scale[:, np.newaxis]
-        return scaled
-
-    def apply(self, vectors: Floats) -> Floats:
-        """Projects vectors (..., f) to (..., d)."""
-        projected: Floats = (vectors - self.mean) @ self._scaled_matrix
-        return projected
-
-
-@dataclass(frozen=True, eq=False)
 class Classifier:
     """One mixture per label behind a projection, and the background that all of them must beat.
 
@@ -112,6 +63,7 @@ class Classifier:
             plain likelihoods are far too sure, and a factor below 1, fitted on held-out data, calibrates them.
         floors: (n_labels,) log-likelihood below which a vector is not of the label's domain; -inf for none.
         priors: (n_labels,) relative, positive; ones if left out.
+        frames: what the frames of a window add to it; None if windows decide alone.
         log_priors: (n_labels,) log of `priors`, in nats.
 
     Raises:
@@ -125,6 +77,7 @@ class Classifier:
     likelihood_scale: float
     floors: Floats
     priors: Floats = field(default_factory=lambda: np.ones(0))
+    frames: FrameMixtures | None = None
     log_priors: Floats = field(init=False)
 
     def __post_init__(self) -> None:
@@ -148,6 +101,8 @@ class Classifier:
             raise DataError("the label 'background' and the background need to be one mixture")
         if self.background.n_dimensions != self.projection.n_dimensions:
             raise DataError("mixtures and projection differ in dimension")
+        if self.frames and len(self.frames.mixtures) != len(self.all_mixtures):
+            raise DataError(f"{len(self.frames.mixtures)} mixtures of frames, wanted {len(self.all_mixtures)}")
         _ = self._bank
 
     @property
@@ -172,17 +127,35 @@ class Classifier:
         """Log-likelihoods of one vector (f,) under `all_mixtures`, (n_mixtures,) in nats."""
         return self._bank.log_likelihoods(self.projection.apply(vector))
 
-    def score(self, vector: Floats) -> Scores:
-        """Scores one vector (f,), float64 and finite; the same vector always gives the same bits."""
-        scores = self.score_mixtures(vector)
+    def score(self, vector: Floats, frame_evidence: Floats | None = None) -> Scores:
+        """Scores one window; the same numbers always give the same bits.
+
+        Args:
+            vector: (f,), float64 and finite.
+            frame_evidence: (n_mixtures,) mean log-likelihoods of the window's frames (see `FrameEvidence`).
+        """
+        scores = self._combined(self.score_mixtures(vector), frame_evidence)
         log_likelihoods = scores[: len(self.labels)]
         return Scores(log_likelihoods, float(scores[self._background_index]), log_likelihoods >= self.floors)
 
-    def score_many(self, vectors: Floats) -> BatchScores:
-        """Scores vectors (n, f) together, equal to `score` up to rounding; for training."""
+    def score_many(self, vectors: Floats, frame_evidence: Floats | None = None) -> BatchScores:
+        """Scores n windows together, equal to `score` up to rounding; for training.
+
+        Args:
+            vectors: (n, f).
+            frame_evidence: (n, n_mixtures).
+        """
         projected = self.projection.apply(vectors)
-        log_likelihoods = np.stack([mixture.log_likelihood(projected) for mixture in self.mixtures], axis=1)
-        return BatchScores(log_likelihoods, self.background.log_likelihood(projected), log_likelihoods >= self.floors)
+        own = np.stack([mixture.log_likelihood(projected) for mixture in self.all_mixtures], axis=1)
+        scores = self._combined(own, frame_evidence)
+        log_likelihoods = scores[:, : len(self.labels)]
+        return BatchScores(log_likelihoods, scores[:, self._background_index], log_likelihoods >= self.floors)
+
+    def _combined(self, scores: Floats, frame_evidence: Floats | None) -> Floats:
+        if self.frames is None or frame_evidence is None:
+            return scores
+        combined: Floats = scores + self.frames.weight * frame_evidence
+        return combined
 
     def posterior(self, log_likelihoods: Floats, log_priors: Floats | None = None) -> Floats:
         """Posterior over the labels: softmax of likelihood_scale * log-likelihoods + log priors.

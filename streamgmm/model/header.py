@@ -93,7 +93,25 @@ class Tensor(NamedTuple):
         return {"data_offsets": [self.begin, self.end], "dtype": self.dtype, "shape": list(self.shape)}
 
 
-class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FrameFileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sizes and settings of the mixtures over frame vectors.
+
+    Attributes:
+        covariance_type: of all of them.
+        weight: of frames beside windows.
+        n_features: what goes into their projection.
+        n_dimensions: what comes out.
+        n_components: of each mixture, in the order of those of windows.
+    """
+
+    covariance_type: Covariance
+    weight: float
+    n_features: Annotated[int, Meta(ge=1, le=65536)]
+    n_dimensions: Annotated[int, Meta(ge=1, le=MAX_DIMENSIONS)]
+    n_components: Annotated[list[Annotated[int, Meta(ge=1, le=65536)]], Meta(max_length=MAX_LABELS + 1)]
+
+
+class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The sizes and settings from which every array of the file follows.
 
     Attributes:
@@ -107,6 +125,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         n_components: of each mixture; the background is the last, unless it is one of the labels.
         decision_bytes: length of the JSON of the decisions of single labels.
         card_bytes: length of the JSON of the card.
+        frames: the mixtures over frame vectors; None if there are none.
     """
 
     name: str
@@ -119,6 +138,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     n_components: Annotated[list[Annotated[int, Meta(ge=1, le=65536)]], Meta(max_length=MAX_LABELS + 1)]
     decision_bytes: Annotated[int, Meta(ge=2, le=MAX_CARD_BYTES)]
     card_bytes: Annotated[int, Meta(ge=2, le=MAX_CARD_BYTES)]
+    frames: FrameFileSpec | None = None
 
     @property
     def n_mixtures(self) -> int:
@@ -127,20 +147,11 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Dtype and shape of every array, in the order of the file; floats first keep them aligned."""
-        total, d, f = sum(self.n_components), self.n_dimensions, self.n_features
-        stacked = covariance_shape(self.covariance_type, total, d)
-        covariances = (self.n_mixtures, *stacked) if self.covariance_type == "tied" else stacked
         return {
-            "weights": ("F64", (total,)),
-            "means": ("F64", (total, d)),
-            "covariances": ("F64", covariances),
+            **_mixture_shapes("", self, self.n_mixtures),
             "floors": ("F64", (len(self.labels),)),
             "priors": ("F64", (len(self.labels),)),
-            "projection.mean": ("F64", (f,)),
-            "projection.scale": ("F64", (f,)),
-            "projection.matrix": ("F64", (f, d)),
-            "self_test.vector": ("F64", (f,)),
-            "self_test.log_likelihoods": ("F64", (self.n_mixtures,)),
+            **(_mixture_shapes("frames.", self.frames, self.n_mixtures) if self.frames else {}),
             "decision": ("U8", (self.decision_bytes,)),
             "card": ("U8", (self.card_bytes,)),
         }
@@ -154,6 +165,25 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             placed[name] = Tensor(dtype, shape, begin, end)
             begin = end
         return placed
+
+
+def _mixture_shapes(
+    prefix: str, spec: FileSpec | FrameFileSpec, n_mixtures: int
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Dtype and shape of the arrays of all mixtures over one kind of vectors, with their projection and self-test."""
+    total, d, f = sum(spec.n_components), spec.n_dimensions, spec.n_features
+    stacked = covariance_shape(spec.covariance_type, total, d)
+    shapes: dict[str, tuple[int, ...]] = {
+        "weights": (total,),
+        "means": (total, d),
+        "covariances": (n_mixtures, *stacked) if spec.covariance_type == "tied" else stacked,
+        "projection.mean": (f,),
+        "projection.scale": (f,),
+        "projection.matrix": (f, d),
+        "self_test.vector": (f,),
+        "self_test.log_likelihoods": (n_mixtures,),
+    }
+    return {prefix + name: ("F64", shape) for name, shape in shapes.items()}
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,15 +13,18 @@ import numpy.typing as npt
 
 from streamgmm.config import LabelSection
 from streamgmm.errors import DataError
+from streamgmm.features.frames import n_frame_features
 from streamgmm.features.spec import FEATURE_VERSION, FeatureSpec
-from streamgmm.features.window import n_features as count_features
+from streamgmm.features.window import n_features
 from streamgmm.labels import BACKGROUND, check_label, check_labels, escaped
-from streamgmm.model.classifier import Classifier, Projection
+from streamgmm.model.classifier import Classifier
+from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.header import (
     DIGEST_OFFSET,
     LENGTH_BYTES,
     MAX_MODEL_BYTES,
     FileSpec,
+    FrameFileSpec,
     Header,
     ModelError,
     Reason,
@@ -32,6 +35,7 @@ from streamgmm.model.header import (
 )
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
+from streamgmm.model.projection import Projection
 
 SELF_TEST_TOLERANCE = 1e-9
 """Relative difference of scores that still is the same computation."""
@@ -67,7 +71,7 @@ def _parsed(data: bytes) -> Model:
     with _refusal("labels"):
         check_label(spec.name)
         check_labels(spec.labels)
-    features = _feature_spec(spec.features, spec.n_features)
+    features = _feature_spec(spec)
     offset = header.data_offset
     # Numbers that overflow are found by the self-test; numpy need not warn about them before.
     with _refusal("values", offset), np.errstate(all="ignore"):
@@ -114,8 +118,10 @@ def _foreign_error(data: bytes) -> ModelError | None:
 def _check_layout(data: bytes, header: Header) -> None:
     """Compares the arrays and the length of the file to what the spec calls for, before any is read."""
     spec = header.spec
-    if len(spec.n_components) != spec.n_mixtures:
-        raise ModelError("layout", f"{len(spec.n_components)} mixtures, wanted {spec.n_mixtures}", offset=LENGTH_BYTES)
+    for kind in (spec, spec.frames):
+        if kind and len(kind.n_components) != spec.n_mixtures:
+            what = f"{len(kind.n_components)} mixtures, wanted {spec.n_mixtures}"
+            raise ModelError("layout", what, offset=LENGTH_BYTES)
     tensors = spec.tensors()
     wanted = {name: tensor.entry() for name, tensor in tensors.items()}
     # As JSON text, because in Python `True == 1 == 1.0`.
@@ -138,10 +144,11 @@ def _read_arrays(data: bytes, header: Header) -> Arrays:
     }
 
 
-def _feature_spec(settings: dict[str, Any], n_features: int) -> FeatureSpec:
-    """The features that the model needs, if this build computes them and gives `n_features` of them."""
+def _feature_spec(file_spec: FileSpec) -> FeatureSpec:
+    """The features that the model needs, if this build computes them and as many of them."""
     import pywt
 
+    settings = file_spec.features
     version = settings.get("version")
     if version != FEATURE_VERSION:
         what = f"needs features of version {escaped(str(version))}, this build computes {FEATURE_VERSION}"
@@ -155,10 +162,16 @@ def _feature_spec(settings: dict[str, Any], n_features: int) -> FeatureSpec:
             raise ModelError(
                 "features", f"PyWavelets has no wavelet '{wavelet}'", offset=LENGTH_BYTES, hint="upgrade PyWavelets"
             )
-    if count_features(spec) != n_features:
-        what = f"was trained on {n_features} features, this build computes {count_features(spec)}"
-        raise ModelError("features", what, offset=LENGTH_BYTES, hint="train the model again")
+    _check_length(file_spec.n_features, n_features(spec))
+    if file_spec.frames:
+        _check_length(file_spec.frames.n_features, n_frame_features(spec))
     return spec
+
+
+def _check_length(n_trained: int, n_computed: int) -> None:
+    if n_trained != n_computed:
+        what = f"was trained on {n_trained} features, this build computes {n_computed}"
+        raise ModelError("features", what, offset=LENGTH_BYTES, hint="train the model again")
 
 
 def _decision(data: npt.NDArray[Any], offset: int) -> dict[str, LabelSection]:
@@ -169,31 +182,45 @@ def _decision(data: npt.NDArray[Any], offset: int) -> dict[str, LabelSection]:
 
 
 def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
-    ends = np.cumsum(spec.n_components)[:-1]
-    is_tied = spec.covariance_type == "tied"
-    covariances = list(arrays["covariances"]) if is_tied else np.split(arrays["covariances"], ends)
-    parts = zip(np.split(arrays["weights"], ends), np.split(arrays["means"], ends), covariances, strict=True)
-    mixtures = tuple(Mixture(*part, spec.covariance_type) for part in parts)
+    mixtures = _mixtures("", spec, arrays)
     background_index = spec.labels.index(BACKGROUND) if BACKGROUND in spec.labels else -1
     return Classifier(
         labels=tuple(spec.labels),
-        projection=Projection(*(arrays[f"projection.{part}"] for part in ("mean", "scale", "matrix"))),
+        projection=_projection("", arrays),
         mixtures=mixtures[: len(spec.labels)],
         background=mixtures[background_index],
         likelihood_scale=spec.likelihood_scale,
         floors=arrays["floors"],
         priors=arrays["priors"],
+        frames=_frame_mixtures(spec.frames, arrays) if spec.frames else None,
     )
 
 
+def _frame_mixtures(spec: FrameFileSpec, arrays: Arrays) -> FrameMixtures:
+    return FrameMixtures(_projection("frames.", arrays), _mixtures("frames.", spec, arrays), spec.weight)
+
+
+def _projection(prefix: str, arrays: Arrays) -> Projection:
+    return Projection(*(arrays[f"{prefix}projection.{part}"] for part in ("mean", "scale", "matrix")))
+
+
+def _mixtures(prefix: str, spec: FileSpec | FrameFileSpec, arrays: Arrays) -> tuple[Mixture, ...]:
+    weights, means, covariances = (arrays[prefix + part] for part in ("weights", "means", "covariances"))
+    ends = np.cumsum(spec.n_components)[:-1]
+    own = list(covariances) if spec.covariance_type == "tied" else np.split(covariances, ends)
+    parts = zip(np.split(weights, ends), np.split(means, ends), own, strict=True)
+    return tuple(Mixture(*part, spec.covariance_type) for part in parts)
+
+
 def _self_test(classifier: Classifier, arrays: Arrays, offset: int) -> None:
-    stored = arrays["self_test.log_likelihoods"]
-    with np.errstate(all="ignore"):
-        scores = classifier.score_mixtures(arrays["self_test.vector"])
-        differences = np.abs(scores - stored)
-    if not (differences <= SELF_TEST_TOLERANCE * np.maximum(1.0, np.abs(stored))).all():
-        hint = "numpy or its linear algebra library is at fault, or the model was altered"
-        raise ModelError("self_test", "scores differ from those at training", offset=offset, hint=hint)
+    scorers = {"": classifier.score_mixtures, **({"frames.": classifier.frames.score} if classifier.frames else {})}
+    for prefix, score in scorers.items():
+        stored = arrays[f"{prefix}self_test.log_likelihoods"]
+        with np.errstate(all="ignore"):
+            differences = np.abs(score(arrays[f"{prefix}self_test.vector"]) - stored)
+        if not (differences <= SELF_TEST_TOLERANCE * np.maximum(1.0, np.abs(stored))).all():
+            hint = "numpy or its linear algebra library is at fault, or the model was altered"
+            raise ModelError("self_test", "scores differ from those at training", offset=offset, hint=hint)
 
 
 @contextmanager

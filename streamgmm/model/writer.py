@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streamgmm.model.classifier import Classifier, Projection
+from streamgmm.model.classifier import Classifier
+from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.header import (
     DIGEST_BYTES,
     DIGEST_OFFSET,
     LENGTH_BYTES,
     FileSpec,
+    FrameFileSpec,
     Metadata,
     canonical_json,
     content_sha256,
 )
-from streamgmm.model.mixture import Floats
+from streamgmm.model.mixture import Floats, Mixture
 from streamgmm.model.model import Model
+from streamgmm.model.projection import Projection
 from streamgmm.model.reader import parse_model
 
 ALIGNMENT_BYTES = 8
@@ -65,27 +69,46 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
         n_components=[mixture.n_components for mixture in classifier.all_mixtures],
         decision_bytes=decision_bytes,
         card_bytes=card_bytes,
+        frames=_frame_spec(classifier.frames) if classifier.frames else None,
+    )
+
+
+def _frame_spec(frames: FrameMixtures) -> FrameFileSpec:
+    return FrameFileSpec(
+        covariance_type=frames.mixtures[0].covariance_type,
+        weight=float(frames.weight),
+        n_features=frames.projection.n_features,
+        n_dimensions=frames.projection.n_dimensions,
+        n_components=[mixture.n_components for mixture in frames.mixtures],
     )
 
 
 def _arrays(classifier: Classifier) -> dict[str, npt.NDArray[Any]]:
     """The arrays of the file by name, without the JSON texts."""
-    mixtures, projection = classifier.all_mixtures, classifier.projection
-    is_tied = classifier.background.covariance_type == "tied"
+    arrays = _mixture_arrays("", classifier.all_mixtures, classifier.projection, classifier.score_mixtures)
+    arrays |= {"floors": classifier.floors, "priors": classifier.priors}
+    if frames := classifier.frames:
+        arrays |= _mixture_arrays("frames.", frames.mixtures, frames.projection, frames.score)
+    return {name: array.astype("<f8") for name, array in arrays.items()}
+
+
+def _mixture_arrays(
+    prefix: str, mixtures: Sequence[Mixture], projection: Projection, score: Callable[[Floats], Floats]
+) -> dict[str, Floats]:
+    """All mixtures over one kind of vectors, and a vector with the scores that it must get."""
+    is_tied = mixtures[0].covariance_type == "tied"
     vector = _self_test_vector(projection)
     arrays = {
         "weights": np.concatenate([mixture.weights for mixture in mixtures]),
         "means": np.concatenate([mixture.means for mixture in mixtures]),
         "covariances": (np.stack if is_tied else np.concatenate)([mixture.covariances for mixture in mixtures]),
-        "floors": classifier.floors,
-        "priors": classifier.priors,
         "projection.mean": projection.mean,
         "projection.scale": projection.scale,
         "projection.matrix": projection.matrix,
         "self_test.vector": vector,
-        "self_test.log_likelihoods": classifier.score_mixtures(vector),
+        "self_test.log_likelihoods": score(vector),
     }
-    return {name: array.astype("<f8") for name, array in arrays.items()}
+    return {prefix + name: array for name, array in arrays.items()}
 
 
 def _self_test_vector(projection: Projection) -> Floats:

@@ -14,7 +14,7 @@ from streamgmm.audio.channels import Channel
 from streamgmm.audio.reading import RecordingError
 from streamgmm.audio.source import Samples
 from streamgmm.config import TrainingSection
-from streamgmm.features.extractor import extract
+from streamgmm.features.extractor import Features, extract
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
 from streamgmm.training.augmentation import noise_copy, speed_copies
@@ -28,6 +28,20 @@ ACTIVE_RANGE_DB = 45.0
 """Windows this far below the loudest of their clip are pauses, and are not learnt as the class."""
 
 
+class ClipFrames(NamedTuple):
+    """The frames of a clip.
+
+    Attributes:
+        vectors: float32, shape (n_frames, n_frame_features), of the clip as recorded.
+        copies: float32, shape (m_frames, n_frame_features), of its altered copies.
+        spans: int, shape (n, 2), first and one past the last of the frames in each active window.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    copies: npt.NDArray[np.float32]
+    spans: npt.NDArray[np.intp]
+
+
 class ClipVectors(NamedTuple):
     """What a clip has to teach.
 
@@ -35,11 +49,15 @@ class ClipVectors(NamedTuple):
         clip: whose vectors these are.
         vectors: float32, shape (n, n_features), of the active windows of the clip as recorded.
         copies: float32, shape (m, n_features), of those of its altered copies.
+        window_shares: float64, shape (n,), how much of a whole window each had heard; None: all of it.
+        frames: its frames; None if they were not measured.
     """
 
     clip: Clip
     vectors: npt.NDArray[np.float32]
     copies: npt.NDArray[np.float32]
+    window_shares: npt.NDArray[np.float64] | None = None
+    frames: ClipFrames | None = None
 
 
 class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,17 +118,36 @@ def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVec
     rng = np.random.default_rng(
         [task.training.seed, int(clip.content_sha256[:16], 16), round((clip.onset_s or 0) * 1e6)]
     )
-    recorded = extract(samples, task.spec)
+    has_frames = task.training.frames != "never"
+    measure = partial(extract, spec=task.spec, has_frames=has_frames)
+    recorded = measure(samples)
     is_active = active_windows(recorded.levels_dbfs, clip.label, task.silence_gate_dbfs)
-    copies = []
-    for faster in speed_copies(samples, task.training.n_speed_copies, rng):
-        copy = extract(faster, task.spec)
-        copies.append(copy.vectors[active_windows(copy.levels_dbfs, clip.label, task.silence_gate_dbfs)])
-    noisy = [noise_copy(samples, task.spec.sample_rate_hz, rng) for _ in range(task.training.n_noise_copies)]
-    # Where the clip pauses, its noisy copy is noise alone: nothing to learn the class from.
-    copies += [extract(copy, task.spec).vectors[is_active] for copy in noisy]
-    vectors = _finite(recorded.vectors[is_active])
-    return ClipVectors(clip, vectors, np.concatenate([vectors[:0], *map(_finite, copies)]))
+    copies = [measure(faster) for faster in speed_copies(samples, task.training.n_speed_copies, rng)]
+    are_active = [active_windows(copy.levels_dbfs, clip.label, task.silence_gate_dbfs) for copy in copies]
+    for _ in range(task.training.n_noise_copies):
+        copies.append(measure(noise_copy(samples, task.spec.sample_rate_hz, rng)))
+        # Where the clip pauses, its noisy copy is noise alone: nothing to learn the class from.
+        are_active.append(is_active)
+    is_used = is_active & np.isfinite(recorded.vectors).all(axis=1)
+    vectors = recorded.vectors[is_used].astype(np.float32)
+    windows = [copy.vectors[active] for copy, active in zip(copies, are_active, strict=True)]
+    return ClipVectors(
+        clip=clip,
+        vectors=vectors,
+        copies=np.concatenate([vectors[:0], *map(_finite, windows)]),
+        window_shares=recorded.window_shares[is_used],
+        frames=_clip_frames(recorded, is_used, copies, task.spec) if has_frames else None,
+    )
+
+
+def _clip_frames(
+    recorded: Features, is_used: npt.NDArray[np.bool_], copies: Sequence[Features], spec: FeatureSpec
+) -> ClipFrames:
+    ends = np.cumsum(recorded.n_frames)
+    starts = np.concatenate([np.zeros(spec.window_samples // spec.hop_samples, dtype=np.intp), ends])[: len(ends)]
+    vectors = recorded.frame_vectors.astype(np.float32)
+    altered = [copy.frame_vectors.astype(np.float32) for copy in copies]
+    return ClipFrames(vectors, np.concatenate([vectors[:0], *altered]), np.stack([starts, ends], axis=1)[is_used])
 
 
 def _finite(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

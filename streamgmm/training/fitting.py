@@ -18,6 +18,7 @@ from streamgmm.labels import BACKGROUND
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.mixture import Mixture
 from streamgmm.training.extraction import ClipVectors
+from streamgmm.training.fitting_frames import fit_frames
 from streamgmm.training.projection import fit_projection
 
 Array = npt.NDArray[np.float64]
@@ -42,13 +43,16 @@ class Fit(NamedTuple):
     notes: list[str]
 
 
-def fit_classifier(clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection) -> Fit:
+def fit_classifier(
+    clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection, *, has_frames: bool = False
+) -> Fit:
     """Fit projection and mixtures to all vectors of `clips`.
 
     Args:
         clips: at least one for each label.
         labels: sorted names.
         training: shape and number of the components, regularisation, seed.
+        has_frames: whether to fit mixtures to their frames too, if there are enough of each label.
 
     Raises:
         DataError: a class has too few or only equal vectors.
@@ -70,6 +74,7 @@ def fit_classifier(clips: Sequence[ClipVectors], labels: Sequence[str], training
         background=background,
         likelihood_scale=DEFAULT_LIKELIHOOD_SCALE,
         floors=np.full(n_labels, -np.inf),
+        frames=fit_frames(clips, labels, training) if has_frames else None,
     )
     return Fit(classifier, notes)
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 
-from streamgmm.model.classifier import Projection
+from streamgmm.model.projection import Projection
 
 Array = npt.NDArray[np.float64]
 

@@ -93,8 +93,7 @@ def train(
     fit, validation = fit_calibrated(extraction.clips, dataset.labels, task, track)
     card = _card(dataset, task, extraction.clips, validation)
     model = Model(name=name, spec=task.spec, classifier=calibrated(fit, validation), card=card)
-    notes = [*fit.notes, *([validation.note] if validation.note else [])]
-    return Training(model, validation, extraction.clips, dataset, notes)
+    return Training(model, validation, extraction.clips, dataset, [*fit.notes, *validation.notes])
 
 
 def _refuse_any(skipped: Sequence[Skipped], warnings: Sequence[str], where: Path) -> None:
@@ -113,7 +112,11 @@ def fit_calibrated(
 ) -> tuple[Fit, Validation]:
     """Fit on all clips, with the scale and floors that held-out clips suggest."""
     validation = validate(clips, labels, task.training, track)
-    (fit,) = track(map_in_threads(lambda _: fit_classifier(clips, labels, task.training), [None]), "fitting", 1)
+
+    def fit_all(_: None) -> Fit:
+        return fit_classifier(clips, labels, task.training, has_frames=validation.frame_weight > 0.0)
+
+    (fit,) = track(map_in_threads(fit_all, [None]), "fitting", 1)
     return fit, validation
 
 

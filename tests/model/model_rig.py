@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,17 @@ import pytest
 from streamgmm.config import LabelSection
 from streamgmm.features import extractor
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.model.classifier import Classifier, Projection
+from streamgmm.model.classifier import Classifier
+from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.header import DIGEST_BYTES, DIGEST_OFFSET, LENGTH_BYTES, ModelError, content_sha256
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
+from streamgmm.model.projection import Projection
 from streamgmm.model.reader import parse_model
 
 SPEC = FeatureSpec(sample_rate_hz=8000, window_s=0.5, n_bands=8)
 N_FEATURES = extractor.n_features(SPEC)
+N_FRAME_FEATURES = extractor.n_frame_features(SPEC)
 
 
 def make_mixture(rng: np.random.Generator, n_components: int, n_dimensions: int, covariance_type="diag") -> Mixture:
@@ -42,19 +46,27 @@ def make_classifier(
     n_dimensions=2,
     n_features=N_FEATURES,
     covariance_type="diag",
+    n_frame_features=0,
     seed=0,
 ) -> Classifier:
+    """A classifier of random numbers; with mixtures of frames if `n_frame_features` is not 0."""
     rng = np.random.default_rng(seed)
     mixtures = [make_mixture(rng, n_components + i % 2, n_dimensions, covariance_type) for i in range(len(labels))]
     background = make_mixture(rng, n_components, n_dimensions, covariance_type)
     if "background" in labels:
         background = mixtures[labels.index("background")]
-    projection = Projection(
-        rng.normal(size=n_features),
-        rng.uniform(0.5, 2.0, n_features),
-        rng.normal(size=(n_features, n_dimensions)) / n_features**0.5,
-    )
-    return Classifier(tuple(labels), projection, tuple(mixtures), background, 0.25, np.full(len(labels), -40.0))
+    projection = make_projection(rng, n_features, n_dimensions)
+    classifier = Classifier(tuple(labels), projection, tuple(mixtures), background, 0.25, np.full(len(labels), -40.0))
+    if not n_frame_features:
+        return classifier
+    mixtures = [make_mixture(rng, n_components + 1, n_dimensions, covariance_type) for _ in classifier.all_mixtures]
+    frames = FrameMixtures(make_projection(rng, n_frame_features, n_dimensions), tuple(mixtures), 2.5)
+    return replace(classifier, frames=frames)
+
+
+def make_projection(rng: np.random.Generator, n_features: int, n_dimensions: int) -> Projection:
+    matrix = rng.normal(size=(n_features, n_dimensions)) / n_features**0.5
+    return Projection(rng.normal(size=n_features), rng.uniform(0.5, 2.0, n_features), matrix)
 
 
 def make_model(**settings) -> Model:

@@ -7,7 +7,7 @@ import pytest
 from model_rig import N_FEATURES, make_classifier
 
 from streamgmm.errors import ConfigError, DataError
-from streamgmm.model.classifier import Projection
+from streamgmm.model.projection import Projection
 
 RNG = np.random.default_rng(10)
 VECTORS = RNG.normal(size=(20, N_FEATURES))

@@ -62,8 +62,8 @@ def clips_of_two_kinds(label: str) -> list[ClipVectors]:
     """A class that sounds in two ways, which differ in all features."""
     clips = [vectors_of(make_clip(label, n), 0.0, n_vectors=60) for n in range(6)]
     return [
-        ClipVectors(clip, vectors + 4 * (-1) ** n, copies + 4 * (-1) ** n)
-        for n, (clip, vectors, copies) in enumerate(clips)
+        ClipVectors(clip.clip, clip.vectors + 4 * (-1) ** n, clip.copies + 4 * (-1) ** n)
+        for n, clip in enumerate(clips)
     ]
 
 

@@ -30,7 +30,7 @@ def test_a_model_knows_the_sounds_that_it_was_taught(dataset, training):
     assert training.model.labels == SOUND_LABELS
     assert training.model.name == "yard"
     assert training.model.spec.sample_rate_hz == RATE_HZ
-    assert training.notes == []
+    assert [note.split(":")[0] for note in training.notes] in (["frames take part"], ["frames do not take part"])
     for clip in dataset.clips:
         assert decide_clip([load_clip(clip, RATE_HZ)], training.model, Config()).label == clip.label
 

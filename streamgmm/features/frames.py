@@ -1,0 +1,133 @@
+"""Frame vectors: what the spectrum is at one moment and how it moves, for words and voices.
+
+A window of a second says what a sound is like altogether; what follows what within it is told by frames of
+some 16 ms: cepstra of the same bank (Davis and Mermelstein, IEEE ASSP, 1980), less their running mean, and
+their slopes, twice over (Furui, IEEE ASSP, 1986).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm.features.spec import FRAME_FINE, FeatureSpec
+from streamgmm.features.window import FLOOR, MIN_LEVEL
+
+Reals = npt.NDArray[np.float64]
+
+MAX_CEPSTRA = 16
+"""Cepstra kept: the coarse half of the spectrum of 32 bands."""
+
+SLOPE_REACH = 3
+"""Frames either way over which a slope is fitted (50 ms)."""
+
+DELAY_FRAMES = 2 * SLOPE_REACH
+"""A frame is told this many frames later, when the slopes of its slopes are known."""
+
+MEAN_TIME_CONSTANT_S = 4.0
+"""Memory of the running mean: it takes away microphone, room and part of the speaker, not the word."""
+
+MEAN_PRIOR_S = 1.0
+"""The running mean starts from a flat spectrum that weighs as much as this long a sound."""
+
+ACTIVE_RANGE_DB = 30.0
+"""Frames this far below the running level are pauses, and no frame vector is made of them."""
+
+
+class FrameVectors:
+    """Turns the energies of hops into the vectors of their frames, `DELAY_FRAMES` later.
+
+    Args:
+        spec: numbers of the bank.
+    """
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        self.spec = spec
+        frame_s = spec.frame_samples / spec.sample_rate_hz
+        self._keep = math.exp(-frame_s / MEAN_TIME_CONSTANT_S)
+        self._prior_weight = MEAN_PRIOR_S / frame_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        n_cepstra = count_cepstra(self.spec)
+        self._sum = np.zeros(n_cepstra)
+        self._weight = self._prior_weight
+        # The frames that slopes still reach; None before the first.
+        self._cepstra: Reals | None = None
+        self._centred = np.zeros((DELAY_FRAMES, n_cepstra))
+        self._is_active = np.zeros(DELAY_FRAMES, dtype=bool)
+
+    def push(self, energies: npt.NDArray[np.floating], level: float) -> Reals:
+        """Add the frames of a hop.
+
+        Args:
+            energies: shape (n_fine, n_bands), n_fine a multiple of the frame's points.
+            level: running mean of the broadband energy.
+
+        Returns:
+            float64, shape (n, n_frame_features(spec)), of the active frames among those that became complete.
+        """
+        relative = energies.reshape(-1, FRAME_FINE, energies.shape[1]).sum(axis=1, dtype=np.float64)
+        relative /= FRAME_FINE * max(level, MIN_LEVEL)
+        cepstra = np.log(relative + FLOOR / relative.shape[1]) @ _cosines(relative.shape[1])
+        is_active = relative.sum(axis=1) > 10.0 ** (-ACTIVE_RANGE_DB / 10.0)
+        return self._complete(cepstra, np.array([self._centre(cepstrum) for cepstrum in cepstra]), is_active)
+
+    def flush(self) -> Reals:
+        """The last frames of a recording, as if its last one went on."""
+        if self._cepstra is None:
+            return np.zeros((0, n_frame_features(self.spec)))
+        last = np.repeat(self._cepstra[-1:], DELAY_FRAMES, axis=0)
+        return self._complete(last, last, np.zeros(DELAY_FRAMES, dtype=bool))
+
+    def _centre(self, cepstrum: Reals) -> Reals:
+        self._sum = self._keep * self._sum + cepstrum
+        self._weight = self._keep * self._weight + 1.0
+        return np.asarray(cepstrum - self._sum / self._weight)
+
+    def _complete(self, cepstra: Reals, centred: Reals, is_active: npt.NDArray[np.bool_]) -> Reals:
+        """The vectors of the oldest `len(cepstra)` frames, now that what follows them is known."""
+        # Before the first frame, as if it had always been.
+        past = np.repeat(cepstra[:1], 2 * DELAY_FRAMES, axis=0) if self._cepstra is None else self._cepstra
+        known = np.concatenate([past, cepstra])
+        slopes = _slopes(known)
+        statics = np.concatenate([self._centred, centred])
+        is_wanted = np.concatenate([self._is_active, is_active])
+        self._cepstra = known[-2 * DELAY_FRAMES :]
+        self._centred, self._is_active = statics[-DELAY_FRAMES:], is_wanted[-DELAY_FRAMES:]
+        n = len(cepstra)
+        vectors = np.hstack([statics[:n], slopes[SLOPE_REACH:-SLOPE_REACH], _slopes(slopes)])
+        active: Reals = vectors[is_wanted[:n]]
+        return active
+
+
+def count_cepstra(spec: FeatureSpec) -> int:
+    """Cepstra of a frame."""
+    return min(MAX_CEPSTRA, spec.n_bands)
+
+
+def n_frame_features(spec: FeatureSpec) -> int:
+    """Length of a frame vector: cepstra, their slopes, and the slopes of these."""
+    return 3 * count_cepstra(spec)
+
+
+def _slopes(rows: Reals) -> Reals:
+    """Slope of the least-squares line through each row and its neighbours; shape (n - 2 * SLOPE_REACH, n_columns)."""
+    n = len(rows) - 2 * SLOPE_REACH
+    total = np.zeros((n, rows.shape[1]))
+    for k in range(1, SLOPE_REACH + 1):
+        total += k * (rows[SLOPE_REACH + k : SLOPE_REACH + k + n] - rows[SLOPE_REACH - k : SLOPE_REACH - k + n])
+    return total / (2 * sum(k * k for k in range(1, SLOPE_REACH + 1)))
+
+
+@lru_cache(maxsize=8)
+def _cosines(n_bands: int) -> Reals:
+    """The orthonormal cosine transform (DCT-II), cut to the cepstra kept; shape (n_bands, n_cepstra)."""
+    orders = np.arange(min(MAX_CEPSTRA, n_bands))
+    cosines = np.cos(np.pi * (np.arange(n_bands)[:, np.newaxis] + 0.5) * orders / n_bands) * math.sqrt(2.0 / n_bands)
+    cosines[:, 0] = math.sqrt(1.0 / n_bands)
+    return np.asarray(cosines)

@@ -1,0 +1,62 @@
+"""The linear map between features and mixtures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from streamgmm.errors import DataError
+from streamgmm.model.mixture import Floats, checked_numbers
+
+MIN_SCALE = 1e-9
+"""A feature that varies less carries nothing and would only blow up rounding errors."""
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Standardises the features and projects them: (x - mean) / scale @ matrix.
+
+    Attributes:
+        mean: (f,) of the training data.
+        scale: (f,) positive, usually the standard deviation.
+        matrix: (f, d), usually of a linear discriminant analysis.
+
+    Raises:
+        DataError: shapes do not fit, or a number is unusable.
+    """
+
+    mean: Floats
+    scale: Floats
+    matrix: Floats
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.matrix)
+        if len(shape) != 2 or 0 in shape:
+            raise DataError(f"matrix has shape {shape}, wanted (features, dimensions)")
+        object.__setattr__(self, "matrix", checked_numbers(self.matrix, "matrix", shape))
+        for name in ("mean", "scale"):
+            object.__setattr__(self, name, checked_numbers(getattr(self, name), name, shape[:1]))
+        if (self.scale < MIN_SCALE).any():
+            raise DataError(f"scale holds {self.scale.min():g}, below {MIN_SCALE:g}")
+
+    @property
+    def n_features(self) -> int:
+        """Length of the vectors that go in, f."""
+        return len(self.matrix)
+
+    @property
+    def n_dimensions(self) -> int:
+        """Length of the vectors that come out, d."""
+        return int(self.matrix.shape[1])
+
+    @cached_property
+    def _scaled_matrix(self) -> Floats:
+        scaled: Floats = self.matrix / self.scale[:, np.newaxis]
+        return scaled
+
+    def apply(self, vectors: Floats) -> Floats:
+        """Projects vectors (..., f) to (..., d)."""
+        projected: Floats = (vectors - self.mean) @ self._scaled_matrix
+        return projected
