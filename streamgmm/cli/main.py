@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from streamgmm import __version__
 from streamgmm.cli.parser import Parser
-from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError, UsageError
+from streamgmm.errors import ConfigError, OutputError, StreamgmmError, SystemResourceError, UsageError
 from streamgmm.wording import did_you_mean
 
 
@@ -46,6 +46,8 @@ else from /etc/streamgmm/config.yaml, else they are those of `config show`.
 """
 
 EXIT_BUG = 70
+_NEEDS_NO_STDOUT = {"train", "run"}
+"""`train` reports on stderr, and the sinks of `run` speak for themselves."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
@@ -80,6 +82,8 @@ def _run(argv: Sequence[str]) -> int:
     try:
         args = _parse(argv)
         _set_up_logging(args.verbose)
+        if sys.stdout is None and args.command not in _NEEDS_NO_STDOUT:
+            raise ConfigError(["stdout is closed, so the result would be lost; redirect it"])
         code: int = args.handler(args)
     except SystemExit as stop:  # how argparse ends --help and --version
         code = stop.code if isinstance(stop.code, int) else 0

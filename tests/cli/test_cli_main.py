@@ -145,6 +145,17 @@ def test_E19_a_full_disk_is_one_line_and_74(unbuffered: str) -> None:
 
 
 @posix_only
+@pytest.mark.parametrize(
+    "command", ["config show", "model show m.sgm", "classify a.wav", "evaluate x", "devices", "demo"]
+)
+def test_E21_a_result_that_nobody_could_read_is_refused(command: str) -> None:
+    program = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "streamgmm", *command.split()]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (78, 1)
+    assert done.stderr.startswith("streamgmm: error: stdout is closed")
+
+
+@posix_only
 def test_F2_ctrl_c_ends_by_the_signal_without_a_traceback() -> None:
     process = spawn_main(fake("import signal\nprint('up', flush=True)\nsignal.pause()"), "config", "show")
     assert process.stdout.readline() == "up\n"
