@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ Listen until stopped, and tell what is heard.
 sources  mic, mic:NAME, mic:INDEX, file:PATH, pcm:- (raw samples on stdin)
 sinks    stdout:, unix://PATH, tcp://127.0.0.1:PORT; several at once
 """
+
+REPEAT_S = 0.5
+"""A signal so soon after another (s) is the same one: `timeout` sends each to the process and to its group."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -158,15 +162,19 @@ def _end_on_bugs(daemon: Daemon) -> None:
 
 
 def _stop_on_signals(daemon: Daemon) -> list[int]:
-    """Stop gracefully on the first SIGTERM or SIGINT, at once on the second; returns the list of those received."""
+    """Stop gracefully on the first SIGTERM or SIGINT, at once on the second; returns the list that the first goes to."""
     received: list[int] = []
+    first_s = 0.0
 
     def handle(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) > 1:
+        nonlocal first_s
+        if not received:
+            first_s = time.monotonic()
+            received.append(number)
+            daemon.stop(signal.Signals(number).name)
+        elif time.monotonic() - first_s > REPEAT_S:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        daemon.stop(signal.Signals(number).name)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)

@@ -265,10 +265,24 @@ def test_F1_sigterm_ends_every_state_gracefully_within_two_seconds(busy: Daemon,
 def test_F1_the_second_sigterm_ends_it_at_once(demo_model: Path, demo_scene: Path) -> None:
     with running("-m", demo_model, "-s", f"file:{demo_scene}", "--windows", pipesize=PIPE_BYTES) as daemon:
         daemon.wait_for_log("process.stopped")
+        wait_until(lambda: ends_when_told(daemon), "the second signal was not taken")
+        assert daemon.wait() == -signal.SIGTERM
+
+
+def ends_when_told(daemon: Daemon) -> bool:
+    daemon.signal(signal.SIGTERM)
+    return daemon.process.poll() is not None
+
+
+def test_F1_the_two_signals_that_timeout_sends_are_one(demo_model: Path, demo_scene: Path) -> None:
+    with running("-m", demo_model, "-s", f"file:{demo_scene}", "--windows", pipesize=PIPE_BYTES) as daemon:
+        daemon.wait_for_log("process.stopped")  # and now it waits for us to read the rest
         daemon.signal(signal.SIGTERM)
         wait_until(lambda: not signal_is_pending(daemon.process.pid), "the first signal was not taken")
         daemon.signal(signal.SIGTERM)
-        assert daemon.wait() == -signal.SIGTERM
+        records = parse(daemon.process.stdout.read())
+        assert daemon.wait() == 0
+    assert records[-1]["type"] == "bye"
 
 
 def signal_is_pending(pid: int) -> bool:
