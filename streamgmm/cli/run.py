@@ -162,7 +162,7 @@ def _end_on_bugs(daemon: Daemon) -> None:
 
 
 def _stop_on_signals(daemon: Daemon) -> list[int]:
-    """Stop gracefully on the first SIGTERM or SIGINT, at once on the second; returns the list that the first goes to."""
+    """Stop gracefully on the first SIGTERM or SIGINT, at once on the second; returns what will hold the first."""
     received: list[int] = []
     first_s = 0.0
 

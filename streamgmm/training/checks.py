@@ -12,9 +12,15 @@ from streamgmm.training.listing import Problems, Skipped
 
 
 def check_classes(
-    clips: Iterable[Clip], labels: Sequence[str], skipped: Sequence[Skipped], *, where: Path, min_clips: int
+    clips: Iterable[Clip],
+    labels: Sequence[str],
+    skipped: Sequence[Skipped],
+    warnings: Iterable[str],
+    *,
+    where: Path,
+    min_clips: int,
 ) -> None:
-    """Refuse a data set of which no detector can be made.
+    """Refuse a data set of which no detector can be made, and tell what was noticed on the way: it may be why.
 
     Raises:
         DatasetError: there is no class, a single one without `background`, or one with too few clips.
@@ -31,10 +37,15 @@ def check_classes(
     for label in labels:
         n_needed = 1 if label == BACKGROUND else min_clips
         if n_clips[label] < n_needed:
-            problems.add(f"class {label!r} has {n_clips[label]} usable clips that differ, but needs {n_needed}")
+            n_usable = f"{n_clips[label]} usable clips that differ, but needs {n_needed}"
+            problems.add(f"class {label!r} has {n_usable}; add recordings, or leave the class out")
     reasons = Counter(reason for _, reason in skipped)
     counts = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
-    problems.raise_if_any(where=where, hint=f"left out: {counts}" if counts else "")
+    noticed = Problems()
+    for warning in warnings:
+        noticed.add(f"warning: {warning}")
+    left_out = [f"left out: {counts}"] if counts else []
+    problems.raise_if_any(where=where, hint="\n".join([*left_out, *noticed.lines()]))
 
 
 def repeats(clips: Iterable[Clip]) -> Problems:

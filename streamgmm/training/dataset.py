@@ -80,7 +80,7 @@ def read_dataset(
     examiner = Examiner(findings, channel=channel, use_gaps=use_gaps, is_strict=is_strict)
     clips = list(examiner.clips(listing.entries, on_progress))
     labels = sorted({*listing.labels, *(clip.label for clip in clips)})
-    check_classes(clips, labels, findings.skipped, where=path, min_clips=min_clips)
+    check_classes(clips, labels, findings.skipped, findings.warnings, where=path, min_clips=min_clips)
     repeated = repeats(clips)
     if is_strict:
         repeated.raise_if_any(where=path)
@@ -105,7 +105,7 @@ def keep_usable(dataset: Dataset, usable: Sequence[Clip], skipped: Sequence[Skip
         DatasetError: too little is left.
     """
     all_skipped = sorted([*dataset.skipped, *skipped])
-    check_classes(usable, dataset.labels, all_skipped, where=dataset.path, min_clips=min_clips)
+    check_classes(usable, dataset.labels, all_skipped, dataset.warnings, where=dataset.path, min_clips=min_clips)
     return msgspec.structs.replace(dataset, clips=list(usable), skipped=all_skipped)
 
 

@@ -204,8 +204,8 @@ def test_B15_every_empty_class_is_named(tmp_path):
     with pytest.raises(DataError) as caught:
         read_dataset(tmp_path)
     assert [line.split(": ", 1)[1] for line in str(caught.value).splitlines()] == [
-        "class 'cat' has 0 usable clips that differ, but needs 2",
-        "class 'owl' has 0 usable clips that differ, but needs 2",
+        "class 'cat' has 0 usable clips that differ, but needs 2; add recordings, or leave the class out",
+        "class 'owl' has 0 usable clips that differ, but needs 2; add recordings, or leave the class out",
     ]
 
 
