@@ -254,8 +254,10 @@ def _open_regular(path: Path, follow_symlinks: bool, max_file_bytes: int) -> int
 def _check_status(status: os.stat_result, max_file_bytes: int, where: str) -> None:
     if stat.S_ISLNK(status.st_mode):
         raise RecordingError("is a symbolic link", reason="symlink", where=where, hint="name the file itself")
+    if stat.S_ISDIR(status.st_mode):
+        raise RecordingError("is a folder", reason="not_regular", where=where, hint="name the recordings in it")
     if not stat.S_ISREG(status.st_mode):
-        raise RecordingError("is not a regular file", reason="not_regular", where=where)
+        raise RecordingError("is a pipe, a socket or a device, not a file", reason="not_regular", where=where)
     if status.st_size == 0:
         raise RecordingError("is empty", reason="empty", where=where)
     if status.st_size > max_file_bytes:

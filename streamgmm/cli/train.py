@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from streamgmm.training.trainer import Training
 
 _DESCRIPTION = """\
-Learn sounds from recordings. DATA is a folder per class, a manifest.csv with
-path,label[,fold,source_id], or long recordings with label files (DCASE or
-Audacity). Recordings named `background` teach what is none of the classes.
+Learn from a folder per class, a manifest.csv (path,label[,fold,source_id]), or
+recordings with labels (DCASE, Audacity). `background` is what to ignore.
 """
 
 

@@ -242,6 +242,7 @@ def test_B11_fifo_does_not_hang(tmp_path):
 
 def test_B11_directory_device_and_socket(tmp_path):
     assert refusal(tmp_path).reason == "not_regular"
+    assert str(refusal(tmp_path)) == f"{tmp_path}: is a folder (name the recordings in it)"
     assert refusal("/dev/zero").reason == "not_regular"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s.wav"))

@@ -14,7 +14,7 @@ from tests.cli.cli_rig import run_cli
 GOLDEN = Path(__file__).parent / "golden"
 ACTIONS = {"config": ["show", "check"], "model": ["show", "verify"]}
 TOPICS = ["", *COMMANDS, *(f"{command} {action}" for command, actions in ACTIONS.items() for action in actions)]
-SCREEN_LINES = 30
+SCREEN_LINES = 24
 
 
 @pytest.mark.parametrize("topic", TOPICS)
