@@ -55,8 +55,8 @@ def _run(args: argparse.Namespace) -> int:
     model = load_chosen_model(loaded)
     origin = _parse_time(args.start_time)
     failures: list[StreamgmmError] = []
-    console = stderr_console()
-    with make_progress(console) as progress:
+    # On a terminal the answers themselves tell how far it is, and would stand in the line of a bar.
+    with make_progress(stderr_console(), is_wanted=not sys.stdout.isatty()) as progress:
         for path in progress.track(args.files, description="classifying"):
             try:
                 if args.clip:

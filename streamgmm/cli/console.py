@@ -28,8 +28,8 @@ def stderr_console() -> Console:
     return Console(stderr=True, **_LITERAL)  # type: ignore[arg-type]
 
 
-def make_progress(console: Console) -> Progress:
-    """A bar with counts, time so far and time left; shows nothing where stderr is no terminal."""
+def make_progress(console: Console, *, is_wanted: bool = True) -> Progress:
+    """A bar with counts, time so far and time left; shows nothing where stderr is no terminal, or it is not wanted."""
     return Progress(
         TextColumn("{task.description:>16}"),
         BarColumn(),
@@ -38,7 +38,7 @@ def make_progress(console: Console) -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not (is_wanted and console.is_terminal),
     )
 
 

@@ -103,7 +103,7 @@ def run(*arguments: object, command: str = "run", **settings: Any) -> Ended:
     stdin = subprocess.DEVNULL if given is None else subprocess.PIPE
     process = spawn_cli(command, *arguments, text=False, **{"stdin": stdin, **settings})
     out, err = process.communicate(given, timeout=TIMEOUT_S)
-    return Ended(process.returncode, out or b"", err.decode())
+    return Ended(process.returncode, out or b"", (err or b"").decode())
 
 
 def parse(lines: bytes) -> list[Json]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
 import json
 import os
@@ -423,6 +424,26 @@ def test_classify_several_files_and_go_on_after_a_bad_one(demo_model: Path, shor
     assert strict.records[0]["scores"][strict.records[0]["label"]] == strict.records[0]["score"]
     dcase = run("-m", demo_model, short_scene, short_scene, "-f", "dcase", command="classify")
     assert {line.split("\t")[0] for line in dcase.out.decode().splitlines()} == {str(short_scene)}
+
+
+@pytest.mark.parametrize("is_piped", [False, True])
+def test_classify_draws_no_bar_between_its_answers(
+    demo_model: Path, short_scene: Path, tmp_path: Path, is_piped: bool
+) -> None:
+    with (tmp_path / "out").open("wb") as file, terminal() as (screen, tty):
+        streams = {"stdout": file if is_piped else tty, "stderr": tty}
+        arguments = ["-m", demo_model, short_scene, "--clip", "-f", "label"]
+        assert run(*arguments, command="classify", env={**os.environ, "TERM": "xterm"}, **streams).code == 0
+        assert (b"classifying" in os.read(screen, PIPE_BYTES)) == is_piped
+
+
+@contextlib.contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """What stands on a terminal, and where to write to it."""
+    screen, tty = os.openpty()
+    yield screen, tty
+    os.close(screen)
+    os.close(tty)
 
 
 def test_classify_dates_what_is_dated(demo_model: Path, short_scene: Path) -> None:
