@@ -116,9 +116,9 @@ def test_C6_duplicate_keys_name_both_places() -> None:
 
 def test_C7_aliases_and_anchors_are_refused_before_they_multiply() -> None:
     levels = "\n".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]" for i in range(1, 30))
-    started = time.perf_counter()
+    started = time.process_time()
     lines = problems_of(f"l0: &l0 lol\n{levels}\n")
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
     assert lines[0] == "1:5: the anchor &l0 is refused, write values out"
     assert lines[2] == "2:10: an alias is refused, write the value out"
 
@@ -130,9 +130,9 @@ def test_C7_merge_keys_are_refused_unless_quoted() -> None:
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? ", "[{a: "])
 def test_C8_nesting_is_refused_at_depth_32_and_at_once(opening: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     lines = problems_of(opening * 5000)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
     assert lines[-1].endswith("nested deeper than 32 levels")
 
 
