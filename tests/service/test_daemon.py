@@ -87,9 +87,17 @@ def test_A22_a_lossless_source_waits_for_a_slow_worker() -> None:
 
 
 def test_A12_a_live_source_overwrites_what_a_slow_worker_left_and_says_how_much() -> None:
-    has_ended = threading.Event()
-    sink = KeepingSink(lambda record: isinstance(record, Window) and has_ended.wait(TIMEOUT_S))
-    make_daemon(microphone := FakeSource(*(64 * [1000]), has_ended.set), sink=sink).run()
+    is_stuck, has_ended = threading.Event(), threading.Event()
+
+    def stick(record: Record) -> None:
+        if isinstance(record, Window):
+            is_stuck.set()
+            has_ended.wait(TIMEOUT_S)
+
+    # The first second fits into the ring; the rest comes while the worker stands still.
+    script = [*(8 * [1000]), lambda: is_stuck.wait(TIMEOUT_S), *(56 * [1000]), has_ended.set]
+    sink = KeepingSink(stick)
+    make_daemon(microphone := FakeSource(*script), sink=sink).run()
     bye = check_conservation(sink.records[-1], microphone.n_delivered)
     assert bye.lost_samples > 64_000 - 3 * RATE_HZ
     assert [gap.reason for gap in sink.of(Gap)] == ["ring_overwrite"]
