@@ -22,6 +22,7 @@ are dealt out into five. With --model, score that model on all clips instead.
 """
 
 MAX_SEEDS = 1000
+_SEEN = "the model was trained on these very recordings, so the scores say nothing of others; leave --model away"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,6 +44,7 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.output_file import check_writable, write_json
     from streamgmm.cli.run import load_chosen_model
     from streamgmm.config_loading import load_config
+    from streamgmm.training.clips import data_sha256
     from streamgmm.training.evaluation import cross_validate, score_model
 
     _check_options(args)
@@ -60,7 +62,8 @@ def _run(args: argparse.Namespace) -> int:
             evaluation = score_model(dataset, model, config, track=track)
         else:
             evaluation = cross_validate(dataset, config, division=args.by or "auto", n_seeds=args.seeds, track=track)
-    for warning in dataset.warnings:
+    is_seen = model is not None and model.card.get("data_sha256") == data_sha256(dataset.clips)
+    for warning in [*dataset.warnings, *([_SEEN] if is_seen else [])]:
         console.print(f"warning: {warning}", soft_wrap=True)
     if args.json:
         write_json(evaluation, args.json)

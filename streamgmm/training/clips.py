@@ -90,6 +90,12 @@ def clip_of(entry: Entry, content: Content, stretch: Stretch, source_id: str) ->
     )
 
 
+def data_sha256(clips: Iterable[Clip]) -> str:
+    """Hash of what `clips` hold and are called, whatever their order and the names of their files."""
+    hashes = sorted(f"{clip.content_sha256} {clip.onset_s} {clip.offset_s} {clip.label}" for clip in clips)
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
 def examine(path: Path, channel: Channel = "mean") -> Content:
     """Read the recording at `path` to see that it is usable, and what it holds.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from streamgmm.errors import ConfigError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import Validation, calibrated, validate
+from streamgmm.training.clips import data_sha256
 from streamgmm.training.dataset import Dataset, common_rate_hz
 from streamgmm.training.extraction import ClipVectors, ExtractionTask, extract_clips
 from streamgmm.training.fitting import Fit, fit_classifier, unconverged_allowed
@@ -124,9 +124,6 @@ def _card(
     dataset: Dataset, task: ExtractionTask, clips: Sequence[ClipVectors], validation: Validation
 ) -> dict[str, Any]:
     """What is worth knowing about the training later; holds no date, so that it can be repeated exactly."""
-    hashes = sorted(
-        f"{clip.clip.content_sha256} {clip.clip.onset_s} {clip.clip.offset_s} {clip.clip.label}" for clip in clips
-    )
     n_clips = Counter(clip.clip.label for clip in clips)
     n_windows = Counter[str]()
     for clip in clips:
@@ -135,7 +132,7 @@ def _card(
     # On how many cores it was made says nothing of the model.
     del training["n_jobs"]
     return {
-        "data_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
+        "data_sha256": data_sha256(clip.clip for clip in clips),
         "n_clips": {label: n_clips[label] for label in dataset.labels},
         "n_windows": {label: n_windows[label] for label in dataset.labels},
         "held_out_accuracy": validation.accuracy,

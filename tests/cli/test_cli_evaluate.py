@@ -67,16 +67,17 @@ def test_by_source_and_with_seeds(capsys, sounds, tmp_path):
     assert [fold["seed"] for fold in result["folds"]] == [0] * 4 + [1] * 4
 
 
-def test_a_model_that_exists_is_scored_on_all_clips(capsys, sounds, model):
+def test_a_model_that_exists_is_scored_on_all_clips_and_told_if_it_knows_them(capsys, sounds, model):
     code, out, err = run_cli(capsys, "evaluate", sounds, "--model", model, *QUICK)
-    assert (code, err) == (0, "")
+    assert code == 0
     assert "accuracy 100.0%, balanced 100.0%, 12 clips, 1 seed\n" in out
+    assert err.startswith("warning: the model was trained on these very recordings")
 
 
 def test_a_model_can_be_scored_on_a_single_clip_of_a_label(capsys, model, tmp_path):
     few = write_sounds(tmp_path / "few", labels=SOUND_LABELS[:2], n_clips=1)
-    code, out, _ = run_cli(capsys, "evaluate", few, "--model", model, *QUICK)
-    assert code == 0
+    code, out, err = run_cli(capsys, "evaluate", few, "--model", model, *QUICK)
+    assert (code, err) == (0, "")
     assert "2 clips, 1 seed" in out
 
 
