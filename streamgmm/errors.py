@@ -5,7 +5,9 @@ Every one carries one line that says what was wrong, where, and what to do.
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Sequence
+from typing import Any
 
 
 class StreamgmmError(Exception):
@@ -24,6 +26,11 @@ class StreamgmmError(Exception):
         self.where = where
         self.hint = hint
         super().__init__(what)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By itself an exception is made anew from its positional arguments, and one that wants others could
+        # not come back from a worker process.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what

@@ -6,7 +6,7 @@ however the samples are cut into blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -164,7 +164,19 @@ def decide_clip(blocks: Iterable[Samples], model: Model, config: Config) -> Clip
         model: what to recognise.
         config: the priors and the silence gate are used.
     """
+    return decide_frames(clip_frames(blocks, model), model, config)
+
+
+def clip_frames(blocks: Iterable[Samples], model: Model) -> Iterator[Frame]:
+    """The frames of a whole clip, to be kept by whom wants several answers; arguments as for `decide_clip`."""
     analyser = Analyser(model)
+    for block in blocks:
+        yield from analyser.push(block)
+    yield from analyser.flush()
+
+
+def decide_frames(frames: Iterable[Frame], model: Model, config: Config) -> ClipDecision:
+    """One answer for the frames of a whole clip; arguments as for `decide_clip`."""
     classifier = model.classifier.with_priors(config.model.priors)
     decider = ClipDecider(
         model.labels,
@@ -172,9 +184,6 @@ def decide_clip(blocks: Iterable[Samples], model: Model, config: Config) -> Clip
         log_priors=classifier.log_priors,
         likelihood_scale=classifier.likelihood_scale,
     )
-    for block in blocks:
-        for frame in analyser.push(block):
-            decider.add(frame)
-    for frame in analyser.flush():
+    for frame in frames:
         decider.add(frame)
     return decider.decide()

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from streamgmm import errors
+from streamgmm.audio.reading import RecordingMissingError
 
 
 def test_a_message_says_where_what_and_what_to_do() -> None:
@@ -40,3 +43,16 @@ def test_a_config_error_shows_every_problem() -> None:
 )
 def test_exit_codes_are_those_of_sysexits(kind: type[errors.StreamgmmError], code: int) -> None:
     assert kind.exit_code == code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.DataError("is empty", where="a.wav", hint="record again"),
+        errors.ConfigError(["1:2: a", "3:4: b"], where="f.yaml"),
+        RecordingMissingError("no such file", reason="vanished", where="a.wav"),
+    ],
+)
+def test_an_error_comes_back_whole_from_another_process(error: errors.StreamgmmError) -> None:
+    back = pickle.loads(pickle.dumps(error))
+    assert (type(back), str(back), vars(back)) == (type(error), str(error), vars(error))

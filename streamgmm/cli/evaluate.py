@@ -6,14 +6,17 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamgmm.cli.conditions import add_condition_options, conditions_of
 from streamgmm.cli.options import add_config_options
 from streamgmm.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
-    from streamgmm.training.evaluation import Evaluation
+    from streamgmm.config import Config
+    from streamgmm.model.model import Model
+    from streamgmm.training.conditions import Conditions
+    from streamgmm.training.trial import Trial
 
 _DESCRIPTION = """\
 Cross-validate: train on all folds but one, and answer the clips of that one as
@@ -23,52 +26,81 @@ are dealt out into five. With --model, score that model on all clips instead.
 
 MAX_SEEDS = 1000
 _SEEN = "the model was trained on these very recordings, so the scores say nothing of others; leave --model away"
+PAGE_NAME = "evaluation.html"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `evaluate`."""
     parser = subparsers.add_parser(
-        "evaluate", help="measure a model on recordings it has not seen", description=_DESCRIPTION
+        "evaluate",
+        usage="%(prog)s [OPTION ...] DATA",
+        help="measure a model on recordings it has not seen",
+        description=_DESCRIPTION,
     )
     parser.add_argument("data", metavar="DATA", type=Path, help="recordings, as for `streamgmm train`")
     parser.add_argument("-m", "--model", metavar="MODEL", help="score this model instead of cross-validating")
     parser.add_argument("--by", choices=["fold", "source"], help="what is never divided between training and test")
     parser.add_argument("--seeds", metavar="N", type=int, default=1, help="repeat with N seeds (default: 1)")
+    add_condition_options(parser)
+    parser.add_argument("--open-set", action="store_true", help="leave out each class in turn: is it told apart?")
+    parser.add_argument("--report", metavar="DIR", type=Path, help="write pictures and figures as a page in DIR")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
     add_config_options(parser)
     parser.set_defaults(handler=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    from streamgmm.cli.console import RichTrack, make_progress, read_shown, stderr_console, stdout_console
-    from streamgmm.cli.output_file import check_writable, write_json
+    from streamgmm.cli.console import stderr_console, stdout_console
+    from streamgmm.cli.output_file import check_writable, write_file, write_json
     from streamgmm.cli.run import load_chosen_model
+    from streamgmm.cli.scores import print_evaluation
     from streamgmm.config_loading import load_config
+    from streamgmm.labels import escaped
+    from streamgmm.training.scores import summarise
+
+    _check_options(args)
+    conditions = conditions_of(args)
+    loaded = load_config(args.config, [*_shorthands(args), *args.overrides])
+    model = load_chosen_model(loaded) if args.model is not None else None
+    check_writable(args.json)
+    page = _prepare_page(args.report)
+    console = stderr_console()
+    trial = _try(args, loaded.config, model, conditions, console)
+    evaluation = summarise(trial)
+    if args.json:
+        write_json(evaluation, args.json)
+    print_evaluation(evaluation, stdout_console())
+    if page:
+        from streamgmm.report.page import evaluation_page
+
+        write_file(evaluation_page(trial, loaded.config).encode(), page)
+        console.print(f"page: {escaped(str(page))}", soft_wrap=True)
+    return 0
+
+
+def _try(
+    args: argparse.Namespace, config: Config, model: Model | None, conditions: Conditions, console: Console
+) -> Trial:
+    """Read the recordings and have them answered, showing how far that is; then say what may flatter."""
+    from streamgmm.cli.console import RichTrack, make_progress, read_shown
+    from streamgmm.labels import escaped
     from streamgmm.training.clips import data_sha256
     from streamgmm.training.evaluation import cross_validate, score_model
 
-    _check_options(args)
-    loaded = load_config(args.config, [*_shorthands(args), *args.overrides])
-    config = loaded.config
-    model = load_chosen_model(loaded) if args.model is not None else None
-    check_writable(args.json)
-    console = stderr_console()
     with make_progress(console) as progress:
         track = RichTrack(progress)
         # A model that exists can be tried on a single clip.
         min_clips = config.training.min_clips if model is None else 1
         dataset = read_shown(args.data, progress, min_clips=min_clips, channel=config.source.channel)
         if model is not None:
-            evaluation = score_model(dataset, model, config, track=track)
+            trial = score_model(dataset, model, config, conditions=conditions, track=track)
         else:
-            evaluation = cross_validate(dataset, config, division=args.by or "auto", n_seeds=args.seeds, track=track)
+            options = {"division": args.by or "auto", "n_seeds": args.seeds, "is_open_set": args.open_set}
+            trial = cross_validate(dataset, config, **options, conditions=conditions, track=track)
     is_seen = model is not None and model.card.get("data_sha256") == data_sha256(dataset.clips)
     for warning in [*dataset.warnings, *([_SEEN] if is_seen else [])]:
-        console.print(f"warning: {warning}", soft_wrap=True)
-    if args.json:
-        write_json(evaluation, args.json)
-    print_evaluation(evaluation, stdout_console())
-    return 0
+        console.print(f"warning: {escaped(warning)}", soft_wrap=True)
+    return trial
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -76,6 +108,21 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UsageError(f"--seeds is {args.seeds}, must be 1 to {MAX_SEEDS}")
     if args.model is not None and (args.by or args.seeds > 1):
         raise UsageError("--by and --seeds are for cross-validation, which --model replaces")
+    if args.model is not None and args.open_set:
+        raise UsageError("--open-set trains without each class, which --model leaves no room for")
+
+
+def _prepare_page(folder: Path | None) -> Path | None:
+    """Where the page of `--report` will be, refused before the work if it cannot be made."""
+    from streamgmm.cli.output_file import check_writable, make_folder
+    from streamgmm.report.figure import check_matplotlib
+
+    if folder is None:
+        return None
+    check_matplotlib()
+    make_folder(folder)
+    check_writable(folder / PAGE_NAME)
+    return folder / PAGE_NAME
 
 
 def _shorthands(args: argparse.Namespace) -> list[str]:
@@ -83,43 +130,3 @@ def _shorthands(args: argparse.Namespace) -> list[str]:
     import msgspec
 
     return [] if args.model is None else [f"model.path={msgspec.json.encode(args.model).decode()}"]
-
-
-def print_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """Print the scores: in total, per label, and what was taken for what."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("label", title="Per label")
-    for heading in ("clips", "recall", "precision", "F1"):
-        table.add_column(heading, justify="right")
-    for label, result in evaluation.per_class.items():
-        numbers = (f"{share:.1%}" for share in (result.recall, result.precision, result.f1))
-        table.add_row(Text(label), str(result.n_clips), *numbers)
-    console.print(table)
-    console.print(_confusion_table(evaluation))
-    for name, count in evaluation.skipped.items():
-        console.print(f"left out: {count} {name}")
-    folds = sorted({result.fold for result in evaluation.folds})
-    spread = f" (deviation {evaluation.accuracy_sd:.1%} over {len(folds)} folds)" if len(folds) > 1 else ""
-    console.print(
-        f"accuracy {evaluation.accuracy:.1%}{spread}, balanced {evaluation.balanced_accuracy:.1%}, "
-        f"{evaluation.n_clips} clips, {evaluation.n_seeds} seed{'s' if evaluation.n_seeds > 1 else ''}",
-        soft_wrap=True,
-    )
-
-
-def _confusion_table(evaluation: Evaluation) -> Table:
-    """Rows are true labels, columns answers, by number: so that ten labels fit a terminal."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("true \\ answered", title="Confusion", box=box.SIMPLE, padding=(0, 0, 0, 1))
-    for number in range(1, len(evaluation.answers) + 1):
-        table.add_column(str(number), justify="right")
-    for number, answer in enumerate(evaluation.answers, start=1):
-        # What is answered and never true, such as `unknown`, has a number, but nothing in its row.
-        counts = evaluation.confusion[number - 1] if number <= len(evaluation.labels) else []
-        table.add_row(Text(f"{number} {answer}"), *(str(count) if count else "." for count in counts))
-    return table

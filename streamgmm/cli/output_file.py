@@ -27,14 +27,39 @@ def check_writable(path: Path | None) -> None:
         raise _cannot_create(path, error) from error
 
 
+def make_folder(path: Path | None) -> None:
+    """Make a folder for results unless it is there, before long work is done for it; None is fine.
+
+    Raises:
+        CannotCreateError: the folder above it is missing or may not be written, or it is not a folder.
+    """
+    if path is None:
+        return
+    try:
+        path.mkdir(exist_ok=True)
+    except FileExistsError as error:
+        raise CannotCreateError("is not a folder", where=str(path), hint="name a folder") from error
+    except (OSError, ValueError) as error:
+        raise _cannot_create(path, error) from error
+
+
 def write_json(value: Any, path: Path) -> None:
     """Write `value`, anything that msgspec encodes, as indented JSON; the file is there whole or not at all.
 
     Raises:
         CannotCreateError: it cannot be written.
     """
+    write_file(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n", path)
+
+
+def write_file(content: bytes, path: Path) -> None:
+    """Write `content`; the file is there whole or not at all.
+
+    Raises:
+        CannotCreateError: it cannot be written.
+    """
     try:
-        replace_whole(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+        replace_whole(path, content)
     except (OSError, ValueError) as error:
         raise _cannot_create(path, error) from error
 

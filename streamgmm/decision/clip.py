@@ -13,6 +13,9 @@ from streamgmm.labels import SILENCE, UNKNOWN
 Shares = TypeVar("Shares", float, Reals)
 """Of one window, or an array of those of several."""
 
+MIN_KNOWNNESS = 0.5
+"""Below it a clip is `unknown`."""
+
 
 class ClipDecision(NamedTuple):
     """What a clip is.
@@ -22,12 +25,15 @@ class ClipDecision(NamedTuple):
         score: mean posterior of the best label, 0 for `silence`.
         scores: mean posterior of each label over the windows that were not silent.
         n_windows: how many windows decided.
+        knownness: how sure it is that the clip is of any label at all, 0 to 1; below `MIN_KNOWNNESS` it is
+            `unknown`.
     """
 
     label: str
     score: float
     scores: dict[str, float]
     n_windows: int
+    knownness: float = 0.0
 
 
 def vote_weight(window_share: Shares) -> Shares:
@@ -93,7 +99,10 @@ class ClipDecider:
         if not self._n_windows:
             return ClipDecision(UNKNOWN if self._n_refused else SILENCE, 0.0, scores, 0)
         best = int(posteriors.argmax())
-        is_known = 2.0 * self._in_domain_sums[best] >= self._weight_sum
-        return ClipDecision(
-            self._labels[best] if is_known else UNKNOWN, float(posteriors[best]), scores, self._n_windows
-        )
+        knownness = self._knownness(best)
+        label = self._labels[best] if knownness >= MIN_KNOWNNESS else UNKNOWN
+        return ClipDecision(label, float(posteriors[best]), scores, self._n_windows, knownness)
+
+    def _knownness(self, best: int) -> float:
+        """Share of the votes of windows that the best label's mixture knows."""
+        return float(self._in_domain_sums[best] / self._weight_sum)

@@ -10,8 +10,9 @@ import numpy as np
 from streamgmm.audio.source import Samples
 from streamgmm.demo.matching import FoundEvent, Matches
 from streamgmm.demo.scene import SceneEvent
-from streamgmm.demo.spectrogram import LOWEST_HZ, band_levels_db
-from streamgmm.errors import OutputError, UsageError
+from streamgmm.errors import OutputError
+from streamgmm.report.figure import new_figure
+from streamgmm.report.spectrogram import LOWEST_HZ, band_levels_db
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,12 +61,7 @@ def draw_scene(path_png: Path, samples: Samples, sample_rate_hz: int, matches: M
 
 
 def _new_figure() -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("a picture needs matplotlib", hint='pip install "streamgmm[plot]"') from error
-    # A figure of its own, not pyplot's: no global state, no window, whatever backend is set.
-    figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), dpi=DOTS_PER_INCH)
+    figure = new_figure(WIDTH_INCHES, HEIGHT_INCHES, dpi=DOTS_PER_INCH)
     figure.subplots_adjust(left=0.1, right=0.98, top=0.875, bottom=0.075, hspace=0.05)
     return figure
 

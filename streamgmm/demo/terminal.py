@@ -11,7 +11,7 @@ from rich.text import Text
 
 from streamgmm.audio.source import Samples
 from streamgmm.demo.matching import LabelResult, Matches
-from streamgmm.demo.spectrogram import band_edges_hz, band_levels_db
+from streamgmm.report.spectrogram import band_edges_hz, band_levels_db
 
 WIDEST_COLUMNS = 100
 NARROWEST_COLUMNS = 50

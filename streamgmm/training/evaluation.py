@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from streamgmm.config import Config
 from streamgmm.errors import DataError
-from streamgmm.labels import SILENCE, UNKNOWN
+from streamgmm.labels import SILENCE, UNKNOWN, is_reserved
 from streamgmm.model.model import Model
 from streamgmm.training.answering import Answer, answer_clips
 from streamgmm.training.calibration import calibrated
 from streamgmm.training.clips import Clip
+from streamgmm.training.conditions import UNCHANGED, Conditions, check_noise
 from streamgmm.training.dataset import Dataset
 from streamgmm.training.extraction import ClipVectors, extract_clips
 from streamgmm.training.folds import NEVER_HELD_OUT, grouped_stratified_folds
-from streamgmm.training.report import count_skipped
 from streamgmm.training.trainer import fit_calibrated, make_task
+from streamgmm.training.trial import FoldAnswers, LeftOut, Trial
 from streamgmm.training.workers import Item, Track, untracked
 
 Division = Literal["fold", "source", "auto"]
@@ -31,59 +30,16 @@ NO_FOLD = ""
 """Fold of clips that are never held out; no fold of a manifest is called so."""
 
 
-class FoldResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One fold of one seed: its name, share of clips recognised, and number of clips."""
-
-    fold: str
-    seed: int
-    accuracy: float
-    n_clips: int
-
-
-class LabelResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One label over all folds and seeds: what was found of it, and how much of what was called so was it."""
-
-    recall: float
-    precision: float
-    f1: float
-    n_clips: int
-
-
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of an evaluation; its fields are the keys of the JSON report.
-
-    Attributes:
-        accuracy: share of clips recognised, mean over folds and seeds.
-        accuracy_sd: standard deviation of the accuracy over folds, of the mean over seeds (n - 1).
-        balanced_accuracy: mean recall over labels.
-        folds: each fold of each seed.
-        per_class: by label.
-        confusion: rows are true labels, columns answers; clips of all seeds together.
-        labels: of the rows.
-        answers: of the columns: the labels, and `silence` and `unknown` if they were answered.
-        n_clips: clips in the data set that could be used.
-        n_seeds: repetitions with other seeds.
-        division: what no two folds share: `fold` of the data set, `source`, or nothing for a given model.
-        skipped: recordings left out, by reason.
-    """
-
-    accuracy: float
-    accuracy_sd: float
-    balanced_accuracy: float
-    folds: list[FoldResult]
-    per_class: dict[str, LabelResult]
-    confusion: list[list[int]]
-    labels: list[str]
-    answers: list[str]
-    n_clips: int
-    n_seeds: int
-    division: str
-    skipped: dict[str, int]
-
-
 def cross_validate(
-    dataset: Dataset, config: Config, *, division: Division = "auto", n_seeds: int = 1, track: Track = untracked
-) -> Evaluation:
+    dataset: Dataset,
+    config: Config,
+    *,
+    division: Division = "auto",
+    n_seeds: int = 1,
+    conditions: Conditions = UNCHANGED,
+    is_open_set: bool = False,
+    track: Track = untracked,
+) -> Trial:
     """Train on all folds but one, and answer the clips of that one as the stream would; each fold in turn.
 
     Nothing of the held-out fold takes part in training: not in the projection, the calibration, the
@@ -91,34 +47,43 @@ def cross_validate(
 
     Args:
         dataset: the clips.
-        config: features, training and source sections are used; the first seed is that of training.
+        config: features, training, source and decision sections are used; the first seed is that of training.
         division: `fold` follows the data set's folds, `source` deals sources out into five folds, `auto`
             takes the data set's folds if it has them.
         n_seeds: repetitions, each with the next seed.
+        conditions: what is done to the clips that are answered; training is as ever.
+        is_open_set: whether each fold is also answered without having learnt each class in turn.
         track: shows how far the work is.
 
     Raises:
-        DataError: the data set cannot be divided so, or a class has too few clips.
+        DataError: the data set cannot be divided so, a class has too few clips, or the noise is unusable.
     """
-    divide(dataset.clips, division, config.training.seed)  # what cannot be divided need not be measured first
-    results: list[FoldResult] = []
-    answers: list[Answer] = []
+    # What cannot be tried need not be measured first.
+    folds = divide(dataset.clips, division, config.training.seed)
+    check_noise(conditions.noise, [c for c, fold in zip(dataset.clips, folds, strict=True) if fold != NO_FOLD])
+    classes = _classes_to_leave_out(dataset) if is_open_set else []
+    tried: list[FoldAnswers] = []
+    left_out: list[LeftOut] = []
     usable = dataset
     for seed in range(config.training.seed, config.training.seed + n_seeds):
         seeded = msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, seed=seed))
-        prefix = f"seed {seed}: " if n_seeds > 1 else ""
-        extraction = extract_clips(dataset.clips, make_task(dataset, seeded), _prefixed(track, prefix))
+        prefixed = _prefixed(track, f"seed {seed}: " if n_seeds > 1 else "")
+        extraction = extract_clips(dataset.clips, make_task(dataset, seeded), prefixed)
         usable = extraction.usable(dataset, config.training.min_clips)
         folds = divide(usable.clips, division, seed)
-        names = sorted(set(folds) - {NO_FOLD})
-        for fold in track(names, f"{prefix}folds", len(names)):
-            found = _test_fold(fold, folds, extraction.clips, dataset, seeded)
-            results.append(_fold_result(fold, seed, found))
-            answers += found
-    return _summarise(
-        answers,
-        results,
-        usable,
+        steps = [(fold, label) for fold in sorted(set(folds) - {NO_FOLD}) for label in (None, *classes)]
+        for fold, label in prefixed(steps, "folds", len(steps)):
+            split = _split(fold, folds, extraction.clips, dataset)
+            if label is None:
+                tried.append(FoldAnswers(fold, seed, _answer(split, dataset, seeded, conditions)))
+            else:
+                left_out.append(_leave_out(label, split, dataset, seeded, conditions))
+    return Trial(
+        dataset=usable,
+        spec=make_task(dataset, config).spec,
+        conditions=conditions,
+        folds=tried,
+        left_out=left_out,
         n_clips=len(usable.clips),
         n_seeds=n_seeds,
         division="fold" if _follows_folds(dataset.clips, division) else "source",
@@ -134,19 +99,35 @@ def _prefixed(track: Track, prefix: str) -> Track:
     return prefixed
 
 
-def score_model(dataset: Dataset, model: Model, config: Config, *, track: Track = untracked) -> Evaluation:
+def score_model(
+    dataset: Dataset,
+    model: Model,
+    config: Config,
+    *,
+    conditions: Conditions = UNCHANGED,
+    track: Track = untracked,
+) -> Trial:
     """Answer all clips of `dataset` with an existing model.
 
     Raises:
-        DataError: the data set has a label that the model does not know.
+        DataError: the data set has a label that the model does not know, or the noise is unusable.
     """
     missing = sorted(set(dataset.labels) - set(model.labels) - {UNKNOWN, SILENCE})
     if missing:
         names = ", ".join(f"'{label}'" for label in missing)
         raise DataError(f"has labels that the model does not know: {names}", where=str(dataset.path))
-    answers = list(track(answer_clips(dataset.clips, model, config), "testing", len(dataset.clips)))
-    result = _fold_result("all", config.training.seed, answers)
-    return _summarise(answers, [result], dataset, n_clips=len(answers), n_seeds=1, division="none")
+    check_noise(conditions.noise, dataset.clips)
+    answers = list(track(answer_clips(dataset.clips, model, config, conditions), "testing", len(dataset.clips)))
+    return Trial(
+        dataset=dataset,
+        spec=model.spec,
+        conditions=conditions,
+        folds=[FoldAnswers("all", config.training.seed, answers)],
+        left_out=[],
+        n_clips=len(answers),
+        n_seeds=1,
+        division="none",
+    )
 
 
 def divide(clips: Sequence[Clip], division: Division, seed: int) -> list[str]:
@@ -179,66 +160,42 @@ def _follows_folds(clips: Sequence[Clip], division: Division) -> bool:
     return has_folds and division != "source"
 
 
-def _test_fold(
-    fold: str, folds: Sequence[str], clips: Sequence[ClipVectors], dataset: Dataset, config: Config
-) -> list[Answer]:
-    """Train on the clips of all other folds, and answer those of this one."""
+class _Split(NamedTuple):
+    """What a fold is trained on, and its own clips."""
+
+    rest: list[ClipVectors]
+    held_out: list[Clip]
+
+
+def _split(fold: str, folds: Sequence[str], clips: Sequence[ClipVectors], dataset: Dataset) -> _Split:
     rest = [clip for clip, own in zip(clips, folds, strict=True) if own != fold]
     missing = set(dataset.labels) - {clip.clip.label for clip in rest}
     if missing:
         what = f"class '{min(missing)}' is in fold '{fold}' only, so nothing is left to train it on"
         raise DataError(what, where=str(dataset.path), hint="spread it over the folds, or use --by source")
+    return _Split(rest, [clip.clip for clip, own in zip(clips, folds, strict=True) if own == fold])
+
+
+def _answer(split: _Split, dataset: Dataset, config: Config, conditions: Conditions) -> list[Answer]:
+    """Train on what is left of `split`, and answer what was held out."""
     task = make_task(dataset, config)
-    fit, validation = fit_calibrated(rest, dataset.labels, task)
+    labels = sorted({clip.clip.label for clip in split.rest})
+    fit, validation = fit_calibrated(split.rest, labels, task)
     model = Model(name="held out", spec=task.spec, classifier=calibrated(fit, validation))
-    held_out = [clip.clip for clip, own in zip(clips, folds, strict=True) if own == fold]
-    return list(answer_clips(held_out, model, config))
+    return list(answer_clips(split.held_out, model, config, conditions))
 
 
-def _fold_result(fold: str, seed: int, answers: Sequence[Answer]) -> FoldResult:
-    n_right = sum(answer.decision.label == answer.clip.label for answer in answers)
-    return FoldResult(fold=fold, seed=seed, accuracy=n_right / max(1, len(answers)), n_clips=len(answers))
+def _classes_to_leave_out(dataset: Dataset) -> list[str]:
+    """All classes but the reserved ones: a background is what is always there."""
+    classes = [label for label in dataset.labels if not is_reserved(label)]
+    if len(dataset.labels) < 3:
+        raise DataError("has too few classes to leave one out", where=str(dataset.path), hint="three are needed")
+    return classes
 
 
-def _summarise(
-    answers: Sequence[Answer],
-    folds: list[FoldResult],
-    dataset: Dataset,
-    *,
-    n_clips: int,
-    n_seeds: int,
-    division: str,
-) -> Evaluation:
-    labels = dataset.labels
-    given = {answer.decision.label for answer in answers}
-    columns = [*labels, *sorted(given - set(labels))]
-    confusion = np.zeros((len(labels), len(columns)), dtype=int)
-    for answer in answers:
-        confusion[labels.index(answer.clip.label), columns.index(answer.decision.label)] += 1
-    per_class = {label: _label_result(confusion, i) for i, label in enumerate(labels)}
-    by_fold = [np.mean([r.accuracy for r in folds if r.fold == name]) for name in sorted({r.fold for r in folds})]
-    return Evaluation(
-        accuracy=float(np.mean(by_fold)),
-        accuracy_sd=float(np.std(by_fold, ddof=1)) if len(by_fold) > 1 else 0.0,
-        balanced_accuracy=float(np.mean([result.recall for result in per_class.values()])),
-        folds=folds,
-        per_class=per_class,
-        confusion=confusion.tolist(),
-        labels=labels,
-        answers=columns,
-        n_clips=n_clips,
-        n_seeds=n_seeds,
-        division=division,
-        skipped=count_skipped(dataset.skipped),
-    )
-
-
-def _label_result(confusion: npt.NDArray[Any], index: int) -> LabelResult:
-    n_right = int(confusion[index, index])
-    n_true, n_answered = int(confusion[index].sum()), int(confusion[:, index].sum())
-    return LabelResult(
-        recall=n_right / max(1, n_true),
-        precision=n_right / max(1, n_answered),
-        f1=2 * n_right / max(1, n_true + n_answered),
-        n_clips=n_true,
-    )
+def _leave_out(label: str, split: _Split, dataset: Dataset, config: Config, conditions: Conditions) -> LeftOut:
+    """Answer the clips of one fold with a model that was never taught one of the classes."""
+    taught = split._replace(rest=[clip for clip in split.rest if clip.clip.label != label])
+    answers = _answer(taught, dataset, config, conditions)
+    known = [one for one in answers if one.clip.label != label and not is_reserved(one.clip.label)]
+    return LeftOut(label, config.training.seed, known, [one for one in answers if one.clip.label == label])

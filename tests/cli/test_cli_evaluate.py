@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from streamgmm.demo.recordings import write_wav
 from tests.cli.cli_rig import run_cli, spawn_cli
 from tests.training.training_rig import SOUND_LABELS, write_sounds
 
@@ -44,7 +47,8 @@ def test_by_fold_a_process_prints_the_tables_and_writes_the_json(sounds, tmp_pat
         scores = result["per_class"][label]
         shown = [f"{scores[name]:.1%}" for name in ("recall", "precision", "f1")]
         assert [label, "4", *shown] in rows
-    assert f"accuracy {result['accuracy']:.1%} (deviation {result['accuracy_sd']:.1%} over 2 folds)" in out
+    shown = [f"{result[key]:.1%}" for key in ("accuracy", "accuracy_se", "accuracy_sd")]
+    assert "accuracy {} ± {} (deviation {} over 2 folds)".format(*shown) in out
     assert ["1", SOUND_LABELS[0], *[str(n or ".") for n in result["confusion"][0]]] in rows
 
 
@@ -103,6 +107,12 @@ def test_labels_that_the_model_does_not_know_are_refused(capsys, model, tmp_path
         (["--model", "m.sgm", "--seeds", "2"], 64, "--by and --seeds are for cross-validation"),
         (["--model", "none: [.sgm"], 66, "none: [.sgm: no such file"),
         (["--model", ""], 64, "no model is given"),
+        (["--model", "m.sgm", "--open-set"], 64, "--open-set trains without each class"),
+        (["--noise", "white"], 64, "--noise white is no noise (write white:10"),
+        (["--gain", "loud"], 64, "invalid float value"),
+        (["--seconds", "-1"], 64, "--seconds is -1, must be above 0"),
+        (["--report", "no/such"], 73, "no/such: cannot be written: No such file or directory"),
+        (["--report", "/dev/null"], 73, "/dev/null: is not a folder"),
         (["--json", "no/such/e.json"], 73, "no/such/e.json: cannot be written: No such file or directory"),
     ],
 )
@@ -128,3 +138,55 @@ def test_what_was_left_out_is_told(capsys, tmp_path):
     (root / "footsteps" / "text.wav").write_text("no sound")
     _, out, _ = run_cli(capsys, "evaluate", root, *QUICK)
     assert "left out: 1 not_audio" in out
+
+
+def test_in_noise_quiet_and_short_with_a_page(capsys, sounds, model, tmp_path):
+    options = ("--noise", "white:10", "--gain", "-20", "--seconds", "1", "--report", tmp_path / "page")
+    code, out, err = run_cli(
+        capsys, "evaluate", sounds, "--model", model, *options, "--json", tmp_path / "e.json", *QUICK
+    )
+    assert (code, err) == (0, f"page: {tmp_path / 'page' / 'evaluation.html'}\n")
+    assert "test clips: white noise at 10 dB SNR, first 1 active seconds, gain -20 dB\n" in out
+    result = json.loads((tmp_path / "e.json").read_text())
+    assert result["conditions"] == {"noise": "white", "snr_db": 10.0, "first_active_s": 1.0, "gain_db": -20.0}
+    shown = f"calibration error {result['ece']:.1%}, {result['ece_uncalibrated']:.1%} before calibration"
+    assert f"log loss {result['log_loss']:.3f}, {shown}\n" in out
+    assert f"{result['accuracy']:.1%}" in (tmp_path / "page" / "evaluation.html").read_text()
+
+
+def test_each_class_left_out_in_turn(capsys, sounds, tmp_path):
+    code, out, _ = run_cli(capsys, "evaluate", sounds, "--open-set", "--json", tmp_path / "e.json", *QUICK)
+    result = json.loads((tmp_path / "e.json").read_text())
+    assert code == 0
+    assert f"a class left out: AUROC {result['auroc_unknown']:.3f} ± {result['auroc_unknown_se']:.3f}, " in out
+    assert f"{result['accepted_unknown_at_90']:.1%} accepted where 90% of the known are\n" in out
+
+
+def test_noise_shorter_than_a_clip_and_no_noise_at_all_are_refused_in_one_line(capsys, sounds, tmp_path):
+    write_wav(tmp_path / "short.wav", np.ones(8000, np.float32), 8000)
+    for name, code, says in (("short.wav", 65, "is shorter than"), ("none.wav", 66, "no such file")):
+        ended, out, err = run_cli(capsys, "evaluate", sounds, "--noise", f"{tmp_path / name}:10", *QUICK)
+        assert (ended, out, err.count("\n")) == (code, "", 1)
+        assert says in err
+
+
+def test_a_page_without_matplotlib_is_refused_before_the_work(capsys, sounds, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr("streamgmm.training.dataset.read_dataset", lambda *_, **__: pytest.fail("read"))
+    code, _, err = run_cli(capsys, "evaluate", sounds, "--report", tmp_path / "page")
+    assert (code, err.count("\n")) == (64, 1)
+    assert 'a picture needs matplotlib (pip install "streamgmm[plot]")' in err
+
+
+def test_the_same_sound_in_two_folds_is_warned_of_by_name(capsys, tmp_path):
+    root = write_sounds(tmp_path / "data", labels=SOUND_LABELS[:2], n_clips=2)
+    (root / SOUND_LABELS[0] / "copy.wav").write_bytes((root / SOUND_LABELS[0] / "0.wav").read_bytes())
+    paths = sorted(path.relative_to(root) for path in root.rglob("*.wav"))
+    rows = [f"{path},{path.parent},{'1' if path.stem in ('copy', '1') else '0'}" for path in paths]
+    (root / "manifest.csv").write_text("\n".join(["path,label,fold", *rows, ""]))
+    code, _, err = run_cli(capsys, "evaluate", root, *QUICK)
+    assert code == 0
+    warned = [line for line in err.splitlines() if "hold the same sound, in folds" in line]
+    assert len(warned) == 1
+    assert "copy.wav" in warned[0]
+    assert "0.wav" in warned[0]

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from streamgmm.cli.output_file import check_writable, write_json
+from streamgmm.cli.output_file import check_writable, make_folder, write_json
 from streamgmm.errors import CannotCreateError
 
 
@@ -50,3 +50,18 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         write_json([1], path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_for_results_is_made_once_and_kept(tmp_path):
+    make_folder(None)
+    make_folder(tmp_path / "page")
+    (tmp_path / "page" / "old.html").write_text("old")
+    make_folder(tmp_path / "page")
+    assert (tmp_path / "page" / "old.html").read_text() == "old"
+
+
+@pytest.mark.parametrize(("name", "says"), [("file", "is not a folder"), ("no/such", "No such file or directory")])
+def test_where_no_folder_can_be_is_refused(tmp_path, name, says):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotCreateError, match=says):
+        make_folder(tmp_path / name)

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streamgmm.decision.clip import ClipDecider
+from streamgmm.decision.clip import MIN_KNOWNNESS, ClipDecider
 from streamgmm.decision.frame import Frame
 
 NOTHING = np.zeros(0)
@@ -66,3 +68,13 @@ def test_reset_begins_a_new_clip() -> None:
     voting.add(frame([9.0, 0.0]))
     voting.reset()
     assert voting.decide().label == "silence"
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30))
+def test_what_makes_a_clip_unknown_is_its_knownness(flags: list[bool]) -> None:
+    voting = decider()
+    for is_in_domain in flags:
+        voting.add(frame([5.0, 0.0], is_in_domain=is_in_domain))
+    decision = voting.decide()
+    assert decision.knownness == pytest.approx(sum(flags) / len(flags))
+    assert (decision.label == "unknown") == (decision.knownness < MIN_KNOWNNESS)

@@ -7,19 +7,27 @@ import numpy as np
 import pytest
 
 from streamgmm.config import Config
-from streamgmm.decision.clip import ClipDecision
 from streamgmm.errors import DataError
 from streamgmm.training import evaluation
-from streamgmm.training.answering import Answer
 from streamgmm.training.dataset import read_dataset
-from streamgmm.training.evaluation import Evaluation, cross_validate, divide, score_model
+from streamgmm.training.evaluation import cross_validate, divide, score_model
 from streamgmm.training.listing import Skipped
+from streamgmm.training.scores import Evaluation, summarise
 from streamgmm.training.trainer import fit_calibrated, train
-from tests.training.training_rig import SOUND_LABELS, make_clip, make_dataset, quick_config, write_sounds
+from tests.training.training_rig import (
+    SOUND_LABELS,
+    answered_as,
+    make_clip,
+    make_dataset,
+    quick_config,
+    with_folds,
+    write_sounds,
+)
 
 KEYS = {
     *("accuracy", "accuracy_sd", "balanced_accuracy", "folds", "per_class", "confusion", "labels", "answers"),
-    *("n_clips", "n_seeds", "division", "skipped"),
+    *("n_clips", "n_seeds", "division", "skipped", "accuracy_se", "log_loss", "log_loss_se", "conditions"),
+    *("ece", "ece_uncalibrated", "auroc_unknown", "auroc_unknown_se", "accepted_unknown_at_90"),
 }
 
 
@@ -33,19 +41,13 @@ def model(sounds):
     return train(sounds, quick_config(), name="yard").model
 
 
-def with_folds(dataset, folds: Sequence[str]):
-    """`dataset` with the folds given, dealt out clip by clip."""
-    clips = [msgspec.structs.replace(clip, fold=folds[i % len(folds)]) for i, clip in enumerate(dataset.clips)]
-    return msgspec.structs.replace(dataset, clips=clips)
-
-
 def answered(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Sequence[str]]):
     """A data set of made clips, and an evaluation that gives them these answers, by true label."""
     clips = [make_clip(label, n) for label, given in answers.items() for n in range(len(given))]
     given = dict(zip(clips, [a for v in answers.values() for a in v], strict=True))
 
-    def answer(some, model, config):
-        return (Answer(clip, ClipDecision(given[clip], 1.0, {}, 1)) for clip in some)
+    def answer(some, model, config, conditions):
+        return (answered_as(clip, given[clip]) for clip in some)
 
     monkeypatch.setattr(evaluation, "answer_clips", answer)
     return make_dataset(clips)
@@ -59,7 +61,7 @@ ANSWERS = {
 
 
 def test_scores_against_plain_loops(monkeypatch, model):
-    result = score_model(answered(monkeypatch, ANSWERS), model, Config())
+    result = summarise(score_model(answered(monkeypatch, ANSWERS), model, Config()))
     pairs = [(label, answer) for label, given in ANSWERS.items() for answer in given]
     assert result.accuracy == pytest.approx(sum(a == b for a, b in pairs) / len(pairs))
     assert result.labels == list(SOUND_LABELS)
@@ -82,14 +84,14 @@ def test_scores_against_plain_loops(monkeypatch, model):
 
 def test_a_label_that_is_never_answered_has_no_precision_and_is_no_trouble(monkeypatch, model):
     dataset = answered(monkeypatch, {"bird_song": ["footsteps"] * 2, "footsteps": ["footsteps"] * 2})
-    scores = score_model(dataset, model, Config()).per_class["bird_song"]
+    scores = summarise(score_model(dataset, model, Config())).per_class["bird_song"]
     assert (scores.recall, scores.precision, scores.f1) == (0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("reserved", ["unknown", "silence"])
 def test_the_reserved_labels_may_be_in_the_data_though_the_model_was_not_taught_them(monkeypatch, model, reserved):
     dataset = answered(monkeypatch, {"bird_song": ["bird_song", reserved], reserved: [reserved, "footsteps"]})
-    result = score_model(dataset, model, Config())
+    result = summarise(score_model(dataset, model, Config()))
     assert result.per_class[reserved].recall == 0.5
     assert result.accuracy == 0.5
     assert result.answers == ["bird_song", reserved, "footsteps"]
@@ -102,7 +104,7 @@ def test_labels_that_the_model_does_not_know_are_refused_by_name(model):
 
 
 def test_a_model_answers_the_recordings_that_it_was_trained_on(sounds, model):
-    result = score_model(sounds, model, quick_config())
+    result = summarise(score_model(sounds, model, quick_config()))
     assert result.accuracy == 1.0
     assert [fold.fold for fold in result.folds] == ["all"]
     assert result.confusion == np.diag([4, 4, 4]).tolist()
@@ -117,9 +119,9 @@ def spied(monkeypatch):
         seen["trained"].append([clip.clip for clip in clips])
         return fit_calibrated(clips, *arguments)
 
-    def answer(clips, model, config):
+    def answer(clips, model, config, conditions):
         seen["tested"].append(list(clips))
-        return (Answer(clip, ClipDecision(clip.label, 1.0, {}, 1)) for clip in clips)
+        return (answered_as(clip, clip.label) for clip in clips)
 
     monkeypatch.setattr(evaluation, "fit_calibrated", fit)
     monkeypatch.setattr(evaluation, "answer_clips", answer)
@@ -128,7 +130,7 @@ def spied(monkeypatch):
 
 def test_no_source_of_the_test_fold_takes_part_in_training(sounds, spied):
     clips = [msgspec.structs.replace(clip, source_id=f"{clip.path.stem}") for clip in sounds.clips]
-    result = cross_validate(msgspec.structs.replace(sounds, clips=clips), quick_config())
+    result = summarise(cross_validate(msgspec.structs.replace(sounds, clips=clips), quick_config()))
     assert result.division == "source"
     assert len(spied["trained"]) == len(spied["tested"]) == len(result.folds) == 4
     for trained, tested in zip(spied["trained"], spied["tested"], strict=True):
@@ -140,7 +142,7 @@ def test_no_source_of_the_test_fold_takes_part_in_training(sounds, spied):
 
 def test_folds_of_the_data_set_are_followed_unless_sources_are_asked_for(sounds, spied):
     dataset = with_folds(sounds, ["-1", "2024/01"])
-    result = cross_validate(dataset, quick_config())
+    result = summarise(cross_validate(dataset, quick_config()))
     assert result.division == "fold"
     assert [fold.fold for fold in result.folds] == ["-1", "2024/01"]
     assert [{clip.fold for clip in tested} for tested in spied["tested"]] == [{"-1"}, {"2024/01"}]
@@ -154,11 +156,11 @@ def test_accuracy_is_the_mean_over_folds_and_its_deviation_that_of_a_sample(soun
     dataset = with_folds(sounds, ["1", "2", "3"])
     wrong = {clip.path for clip in dataset.clips if clip.fold == "1"} | {dataset.clips[1].path}
 
-    def answer(clips, model, config):
-        return (Answer(c, ClipDecision("unknown" if c.path in wrong else c.label, 1.0, {}, 1)) for c in clips)
+    def answer(clips, model, config, conditions):
+        return (answered_as(clip, "unknown" if clip.path in wrong else clip.label) for clip in clips)
 
     monkeypatch.setattr(evaluation, "answer_clips", answer)
-    result = cross_validate(dataset, quick_config())
+    result = summarise(cross_validate(dataset, quick_config()))
     shares = [0.0, 3 / 4, 1.0]
     assert [fold.accuracy for fold in result.folds] == shares
     assert result.accuracy == pytest.approx(np.mean(shares))
@@ -173,7 +175,7 @@ def test_seeds_repeat_everything_with_the_next_seed_and_say_so(sounds, spied):
         return items
 
     dataset = with_folds(sounds, ["a", "b"])
-    result = cross_validate(dataset, quick_config(seed=7), n_seeds=2, track=track)
+    result = summarise(cross_validate(dataset, quick_config(seed=7), n_seeds=2, track=track))
     assert [(fold.seed, fold.fold) for fold in result.folds] == [(7, "a"), (7, "b"), (8, "a"), (8, "b")]
     assert (result.n_clips, result.n_seeds) == (12, 2)
     assert sum(map(sum, result.confusion)) == 24
@@ -181,12 +183,12 @@ def test_seeds_repeat_everything_with_the_next_seed_and_say_so(sounds, spied):
 
 
 def test_a_real_cross_validation_finds_sounds_it_was_not_taught(sounds):
-    result = cross_validate(with_folds(sounds, ["a", "b"]), quick_config())
+    result = summarise(cross_validate(with_folds(sounds, ["a", "b"]), quick_config()))
     assert result.accuracy >= 0.75
 
 
 def test_the_report_has_the_keys_that_its_readers_know(sounds, spied):
-    result = cross_validate(with_folds(sounds, ["a", "b"]), quick_config())
+    result = summarise(cross_validate(with_folds(sounds, ["a", "b"]), quick_config()))
     report = msgspec.json.decode(msgspec.json.encode(result))
     assert set(report) == KEYS
     assert report["folds"][0] == {"fold": "a", "seed": 0, "accuracy": 1.0, "n_clips": 6}
@@ -197,7 +199,7 @@ def test_the_report_has_the_keys_that_its_readers_know(sounds, spied):
 def test_what_was_left_out_is_counted_by_reason(sounds, spied):
     skipped = [Skipped(sounds.path / "x.txt", "not_audio"), Skipped(sounds.path / "y.txt", "not_audio")]
     dataset = msgspec.structs.replace(with_folds(sounds, ["a", "b"]), skipped=skipped)
-    assert cross_validate(dataset, quick_config()).skipped == {"not_audio": 2}
+    assert summarise(cross_validate(dataset, quick_config())).skipped == {"not_audio": 2}
 
 
 @pytest.mark.parametrize(

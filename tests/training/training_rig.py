@@ -11,7 +11,9 @@ import msgspec
 import numpy as np
 
 from streamgmm.config import Config
+from streamgmm.decision.clip import ClipDecision
 from streamgmm.demo.recordings import render_clip, write_wav
+from streamgmm.training.answering import Answer
 from streamgmm.training.clips import Clip
 from streamgmm.training.dataset import Dataset
 from streamgmm.training.extraction import ClipVectors
@@ -78,3 +80,15 @@ def make_clips(centres: Mapping[str, float], n_clips: int = 6, **settings: Any) 
         for label, centre in centres.items()
         for number in range(n_clips)
     ]
+
+
+def with_folds(dataset: Dataset, folds: Sequence[str | None]) -> Dataset:
+    """`dataset` with the folds given, dealt out clip by clip."""
+    clips = [msgspec.structs.replace(clip, fold=folds[i % len(folds)]) for i, clip in enumerate(dataset.clips)]
+    return msgspec.structs.replace(dataset, clips=clips)
+
+
+def answered_as(clip: Clip, label: str) -> Answer:
+    """An answer that was as sure before calibration, and thinks nothing of other labels."""
+    decision = ClipDecision(label, 1.0, {}, 1)
+    return Answer(clip, decision, decision)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamgmm.demo.spectrogram import LOWEST_HZ, band_edges_hz, band_levels_db
+from streamgmm.report.spectrogram import LOWEST_HZ, band_edges_hz, band_levels_db
 
 RATE_HZ = 16000
 

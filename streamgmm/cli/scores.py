@@ -1,0 +1,71 @@
+"""The scores of an evaluation on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from streamgmm.training.conditions import conditions_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from streamgmm.training.scores import Evaluation
+
+
+def print_evaluation(evaluation: Evaluation, console: Console) -> None:
+    """Print the scores: per label, what was taken for what, and in total."""
+    table = Table("label", title="Per label")
+    for heading in ("clips", "recall", "precision", "F1"):
+        table.add_column(heading, justify="right")
+    for label, result in evaluation.per_class.items():
+        numbers = (f"{share:.1%}" for share in (result.recall, result.precision, result.f1))
+        table.add_row(Text(label), str(result.n_clips), *numbers)
+    console.print(table)
+    console.print(_confusion_table(evaluation))
+    for name, count in evaluation.skipped.items():
+        console.print(f"left out: {count} {name}")
+    for line in _summary(evaluation):
+        console.print(line, soft_wrap=True)
+
+
+def _summary(evaluation: Evaluation) -> Iterator[str]:
+    if conditions := conditions_text(evaluation.conditions):
+        yield f"test clips: {conditions}"
+    if evaluation.auroc_unknown is not None and evaluation.accepted_unknown_at_90 is not None:
+        yield (
+            f"a class left out: AUROC {evaluation.auroc_unknown:.3f}{_error(evaluation.auroc_unknown_se, '.3f')}, "
+            f"{evaluation.accepted_unknown_at_90:.1%} accepted where 90% of the known are"
+        )
+    if evaluation.log_loss is not None:
+        yield (
+            f"log loss {evaluation.log_loss:.3f}{_error(evaluation.log_loss_se, '.3f')}, calibration error "
+            f"{evaluation.ece:.1%}, {evaluation.ece_uncalibrated:.1%} before calibration"
+        )
+    n_folds = len({result.fold for result in evaluation.folds})
+    spread = f" (deviation {evaluation.accuracy_sd:.1%} over {n_folds} folds)" if n_folds > 1 else ""
+    yield (
+        f"accuracy {evaluation.accuracy:.1%}{_error(evaluation.accuracy_se, '.1%')}{spread}, "
+        f"balanced {evaluation.balanced_accuracy:.1%}, "
+        f"{evaluation.n_clips} clips, {evaluation.n_seeds} seed{'s' if evaluation.n_seeds > 1 else ''}"
+    )
+
+
+def _error(standard_error: float | None, form: str) -> str:
+    return "" if standard_error is None else f" ± {standard_error:{form}}"
+
+
+def _confusion_table(evaluation: Evaluation) -> Table:
+    """Rows are true labels, columns answers, by number: so that ten labels fit a terminal."""
+    table = Table("true \\ answered", title="Confusion", box=box.SIMPLE, padding=(0, 0, 0, 1))
+    for number in range(1, len(evaluation.answers) + 1):
+        table.add_column(str(number), justify="right")
+    for number, answer in enumerate(evaluation.answers, start=1):
+        # What is answered and never true, such as `unknown`, has a number, but nothing in its row.
+        counts = evaluation.confusion[number - 1] if number <= len(evaluation.labels) else []
+        table.add_row(Text(f"{number} {answer}"), *(str(count) if count else "." for count in counts))
+    return table

@@ -1,0 +1,1 @@
+"""Pictures, and an evaluation as a page to read in a browser."""

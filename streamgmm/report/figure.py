@@ -1,0 +1,86 @@
+"""Figures without a window and without global state, and how they get into a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from streamgmm.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK = "#123456"
+"""Stands for the colour of text, whatever that is on the page; nothing else may have it."""
+
+GOOD, BAD = "#3f83e8", "#e0702f"
+"""Readable on white and on black, and told apart by the colour-blind."""
+
+_SETTINGS: dict[Any, Any] = {
+    # Text stays text: small, sharp, searchable, and in the fonts of the page.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "streamgmm",
+    # A label with dollar signs is no formula.
+    "text.parse_math": False,
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+}
+
+
+def check_matplotlib() -> None:
+    """Refuse to draw before long work is done for it.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise UsageError("a picture needs matplotlib", hint='pip install "streamgmm[plot]"') from error
+
+
+def new_figure(width_inches: float, height_inches: float, **settings: Any) -> Figure:
+    """An empty figure, not of pyplot: no global state, no window, whatever backend is set.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    check_matplotlib()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_inches, height_inches), **settings)
+
+
+def inline_svg(name: str, draw: Callable[[], Figure]) -> str:
+    """What `draw` draws, as an `<svg>` element that takes its text colour from the page around it.
+
+    Args:
+        name: of the picture; its ids begin with it, so that several can share a page.
+        draw: makes the figure.
+    """
+    from matplotlib import rc_context
+
+    file = io.StringIO()
+    with rc_context(_SETTINGS):
+        draw().savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    text = file.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    return text.replace(INK, "currentColor")
+
+
+def inline_png(levels: npt.NDArray[Any], lowest: float, highest: float) -> str:
+    """An array (rows from the bottom up) in false colours, as the `src` of an `<img>`."""
+    from matplotlib.image import imsave
+
+    file = io.BytesIO()
+    imsave(file, levels, format="png", cmap="magma", vmin=lowest, vmax=highest, origin="lower")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

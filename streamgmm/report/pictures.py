@@ -1,0 +1,118 @@
+"""The pictures of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streamgmm.decision.clip import MIN_KNOWNNESS
+from streamgmm.labels import SILENCE, UNKNOWN
+from streamgmm.report.figure import BAD, GOOD, INK, new_figure
+from streamgmm.training.answering import Answer
+from streamgmm.training.metrics import Bin
+from streamgmm.training.scores import Evaluation, is_right, knownness
+from streamgmm.training.trial import LeftOut
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH_INCHES, HEIGHT_INCHES = 5.0, 3.9
+INCHES_PER_LABEL = 0.42
+MAX_NUMBERED_LABELS = 40
+"""With more labels the cells are too small for the numbers in them."""
+
+THRESHOLDS = np.linspace(0.0, 1.0, 201)
+
+
+def draw_confusion(evaluation: Evaluation) -> Figure:
+    """Rows are true labels, columns answers; the fuller a cell, the larger its share of its row."""
+    n_rows, n_columns = len(evaluation.labels), len(evaluation.answers)
+    size = (2.2 + INCHES_PER_LABEL * n_columns, 1.6 + INCHES_PER_LABEL * n_rows)
+    figure = new_figure(*size, layout="constrained")
+    axes = figure.subplots()
+    for row, counts in enumerate(evaluation.confusion):
+        for column, count in enumerate(counts):
+            _draw_cell(axes, row, column, count, sum(counts), is_numbered=n_columns <= MAX_NUMBERED_LABELS)
+    axes.set(xlim=(-0.5, n_columns - 0.5), ylim=(n_rows - 0.5, -0.5), aspect="equal", xlabel="answered", ylabel="true")
+    axes.set_xticks(range(n_columns), evaluation.answers, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(n_rows), evaluation.labels)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _draw_cell(axes: Axes, row: int, column: int, count: int, n_true: int, *, is_numbered: bool) -> None:
+    from matplotlib.patches import Rectangle
+
+    corner = (column - 0.46, row - 0.46)
+    axes.add_patch(Rectangle(corner, 0.92, 0.92, facecolor=INK, alpha=0.05, linewidth=0))
+    if not count:
+        return
+    colour = GOOD if row == column else BAD
+    axes.add_patch(Rectangle(corner, 0.92, 0.92, facecolor=colour, alpha=0.2 + 0.7 * count / n_true, linewidth=0))
+    if is_numbered:
+        axes.text(column, row, str(count), ha="center", va="center", fontsize=10)
+
+
+def draw_reliability(before: Sequence[Bin], after: Sequence[Bin]) -> Figure:
+    """How often the best label is right against its posterior; the area of a dot is its number of clips."""
+    figure, axes = _unit_square("posterior of the best label", "share of clips that are right")
+    axes.plot([0, 1], [0, 1], color=INK, alpha=0.4, linewidth=1, linestyle="--")
+    n_clips = sum(one.n_clips for one in after)
+    for bins, colour, name in ((before, BAD, "before calibration"), (after, GOOD, "after")):
+        confidences, shares = [one.confidence for one in bins], [one.share_right for one in bins]
+        axes.plot(confidences, shares, color=colour, linewidth=1, alpha=0.55)
+        areas = [20 + 600 * one.n_clips / n_clips for one in bins]
+        axes.scatter(confidences, shares, s=areas, color=colour, alpha=0.6, linewidth=0)
+        axes.plot([], [], color=colour, marker="o", markersize=6, label=name)
+    _draw_legend(axes)
+    return figure
+
+
+def draw_thresholds(answers: Sequence[Answer]) -> Figure:
+    """What a threshold on the score of a clip lets through, and how much of that is right."""
+    scores = np.array([answer.decision.score for answer in answers])
+    is_named = np.array([answer.decision.label not in (UNKNOWN, SILENCE) for answer in answers])
+    right = np.array([is_right(answer) for answer in answers])
+    is_accepted = (scores >= THRESHOLDS[:, np.newaxis]) & is_named
+    n_accepted = is_accepted.sum(axis=1)
+    # Of nothing accepted, no share is right: the line ends there.
+    shares_right = np.where(n_accepted, (is_accepted & right).sum(axis=1) / np.maximum(n_accepted, 1), np.nan)
+    figure, axes = _unit_square("threshold on the score", "share of clips")
+    axes.plot(THRESHOLDS, n_accepted / len(answers), color=BAD, linewidth=1.8, label="accepted, of all")
+    axes.plot(THRESHOLDS, shares_right, color=GOOD, linewidth=1.8, label="right, of the accepted")
+    _draw_legend(axes)
+    return figure
+
+
+def draw_known(left_out: Sequence[LeftOut]) -> Figure:
+    """What a threshold on knownness lets through of taught classes and of those left out."""
+    known = knownness(answer for one in left_out for answer in one.known)
+    unknown = knownness(answer for one in left_out for answer in one.unknown)
+    figure, axes = _unit_square("threshold on knownness", "share of clips accepted")
+    axes.axvline(MIN_KNOWNNESS, color=INK, alpha=0.4, linewidth=1, linestyle="--")
+    for values, colour, name in ((known, GOOD, "of a taught class"), (unknown, BAD, "of the class left out")):
+        axes.plot(THRESHOLDS, np.mean(values >= THRESHOLDS[:, np.newaxis], axis=1), color=colour, lw=1.8, label=name)
+    _draw_legend(axes)
+    return figure
+
+
+def _draw_legend(axes: Axes) -> None:
+    """Above the axes, where no line can be."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, borderaxespad=0.2)
+
+
+def _unit_square(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    """Axes from 0 to 1 either way, in percent upwards."""
+    from matplotlib.ticker import PercentFormatter
+
+    figure = new_figure(WIDTH_INCHES, HEIGHT_INCHES, layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.03), xlabel=xlabel, ylabel=ylabel)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.grid(color=INK, alpha=0.12, linewidth=0.7)
+    axes.set_axisbelow(True)
+    return figure, axes

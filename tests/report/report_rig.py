@@ -1,0 +1,48 @@
+"""A trial of recordings that exist, some of them answered wrong, with names that are markup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from streamgmm.decision.clip import ClipDecision
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.training.answering import Answer
+from streamgmm.training.clips import Clip
+from streamgmm.training.conditions import UNCHANGED, Conditions
+from streamgmm.training.dataset import read_dataset
+from streamgmm.training.listing import Skipped
+from streamgmm.training.trial import FoldAnswers, LeftOut, Trial
+from tests.training.training_rig import RATE_HZ, SOUND_LABELS, write_sounds
+
+HOSTILE = '<script>alert("1&amp;")</script>'
+
+
+def make_trial(root: Path, *, conditions: Conditions = UNCHANGED, is_open_set: bool = False) -> Trial:
+    """Two folds of six clips; every third answer is wrong, the later the surer, and one clip is refused."""
+    dataset = read_dataset(write_sounds(root / f"{HOSTILE.replace('/', '|')} 'sounds'"))
+    answers = [_answer(clip, number) for number, clip in enumerate(dataset.clips)]
+    skipped = [Skipped(Path(f"{HOSTILE}\n.wav"), "not_audio")]
+    return Trial(
+        dataset=msgspec.structs.replace(dataset, skipped=skipped, warnings=[HOSTILE]),
+        spec=FeatureSpec(sample_rate_hz=RATE_HZ),
+        conditions=conditions,
+        folds=[FoldAnswers("a", 0, answers[::2]), FoldAnswers(HOSTILE, 0, answers[1::2])],
+        left_out=[LeftOut(SOUND_LABELS[0], 0, answers[4:], answers[:4])] if is_open_set else [],
+        n_clips=len(answers),
+        n_seeds=1,
+        division="fold",
+    )
+
+
+def _answer(clip: Clip, number: int) -> Answer:
+    truth = SOUND_LABELS.index(clip.label)
+    given = (truth + 1) % len(SOUND_LABELS) if number % 3 == 0 else truth
+    score = 0.5 + 0.04 * number
+    posteriors = np.full(len(SOUND_LABELS), (1 - score) / 2)
+    posteriors[given] = score
+    label = "unknown" if number == 4 else SOUND_LABELS[given]
+    decision = ClipDecision(label, score, dict(zip(SOUND_LABELS, posteriors.tolist(), strict=True)), 9, number / 12)
+    return Answer(clip, decision, decision)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import base64
+import io
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from streamgmm.errors import UsageError
+from streamgmm.report.figure import INK, check_matplotlib, inline_png, inline_svg, new_figure
+
+image = pytest.importorskip("matplotlib.image")
+
+
+def draw():
+    figure = new_figure(2.0, 1.0)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1])
+    axes.set_title("<b>$x_1$ & co</b>")
+    return figure
+
+
+def test_text_stays_text_is_escaped_and_no_formula():
+    root = ElementTree.fromstring(inline_svg("one", draw))
+    texts = ["".join(element.itertext()).strip() for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "<b>$x_1$ & co</b>" in texts
+
+
+def test_ids_begin_with_the_name_and_what_refers_to_them_too():
+    svg = inline_svg("one", draw)
+    root = ElementTree.fromstring(svg)
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    assert ids
+    assert all(name.startswith("one-") for name in ids)
+    assert len(set(ids)) == len(ids)
+    links = [value[1:] for element in root.iter() for key, value in element.items() if key.endswith("href")]
+    clips = [value[5:-1] for element in root.iter() for key, value in element.items() if key == "clip-path"]
+    assert links
+    assert clips
+    assert {*links, *clips} <= set(ids)
+
+
+def test_ink_is_that_of_the_page_and_the_same_picture_has_the_same_bytes():
+    svg = inline_svg("one", draw)
+    assert "currentColor" in svg
+    assert INK not in svg
+    assert inline_svg("one", draw) == svg
+
+
+def test_a_png_has_the_lowest_row_at_the_bottom():
+    source = inline_png(np.array([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]), 0.0, 1.0)
+    head, _, data = source.partition(",")
+    assert head == "data:image/png;base64"
+    pixels = image.imread(io.BytesIO(base64.b64decode(data)), format="png")
+    assert pixels.shape[:2] == (2, 3)
+    assert pixels[1, :, :3].mean() > 0.7
+    assert pixels[0, :, :3].mean() < 0.1
+
+
+def test_without_matplotlib_the_user_is_told_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(UsageError, match=r'needs matplotlib \(pip install "streamgmm\[plot\]"\)'):
+        check_matplotlib()
