@@ -135,24 +135,25 @@ class Pipeline:
 
     def push(self, samples: Samples) -> list[Record]:
         """The records of the hops that `samples`, shape (n,), at the model's rate, full scale 1.0, complete."""
-        return self._decide(self.analyser.push(samples))
+        return self.decide(self.analyser.push(samples))
 
     def gap(self, lost_samples: int, reason: GapReason) -> list[Record]:
         """The records of a loss of audio just after the samples pushed so far."""
-        records = self._decide(self.analyser.flush())
+        records = self.decide(self.analyser.flush())
         self.analyser.skip(lost_samples)
         return records + self._decider.gap(lost_samples, reason, self.analyser.end_sample)
 
     def flush(self) -> list[Record]:
         """The last records of the stream: a begun hop is completed with silence, open events end."""
-        return self._decide(self.analyser.flush()) + self._decider.flush()
+        return self.decide(self.analyser.flush()) + self._decider.flush()
 
     def reset(self) -> None:
         """Begin a new stream at t = 0."""
         self.analyser.reset()
         self._decider.reset()
 
-    def _decide(self, frames: list[Frame]) -> list[Record]:
+    def decide(self, frames: Iterable[Frame]) -> list[Record]:
+        """The records of frames that `analyser` gave: other settings decide on them without new features."""
         return [record for frame in frames for record in self._decider.update(frame)]
 
 

@@ -6,9 +6,10 @@ to have it can never be green without it.
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -19,6 +20,14 @@ def require_or_skip(part: str, reason: str) -> NoReturn:
     if part in required:
         pytest.fail(f"{part} is required, but {reason}", pytrace=False)
     pytest.skip(f"no {part}: {reason}")
+
+
+def oracle(name: str) -> Any:
+    """The module called `name` of a library that only serves to compare results with (extra `oracles`)."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        require_or_skip("oracles", f"{name} is not installed: pip install 'streamgmm[oracles]'")
 
 
 def corpus(name: str) -> Path:

@@ -88,11 +88,12 @@ def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Sc
     from streamgmm.audio.file import RecordingFile
     from streamgmm.config import Config
     from streamgmm.demo.listener import PrintingSink
-    from streamgmm.demo.matching import events_of, match_events
+    from streamgmm.demo.matching import match_events
     from streamgmm.demo.recordings import write_wav
     from streamgmm.demo.scene import make_scene
     from streamgmm.service.daemon import Daemon
     from streamgmm.sinks.hub import Hub
+    from streamgmm.training.found_events import events_of
 
     scene = make_scene(SCENE_S, seed, RATE_HZ)
     path = folder / "scene.wav"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamgmm.cli.conditions import add_condition_options, conditions_of
-from streamgmm.cli.options import add_config_options
+from streamgmm.cli.evaluate_events import add_event_options, check_event_options, run_events
+from streamgmm.cli.options import add_config_options, add_fold_option
 from streamgmm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from streamgmm.training.trial import Trial
 
 _DESCRIPTION = """\
-Cross-validate: train on all folds but one, and answer the clips of that one as
-the live stream would, in turn. Folds are those of the manifest, or else sources
-are dealt out into five. With --model, score that model on all clips instead.
+Train on all folds of DATA but one, and answer the clips of that one as the live
+stream would, each in turn; without folds, sources are dealt out into five. With
+--model, score that model instead: its clips, or with --events its stream.
 """
 
 MAX_SEEDS = 1000
@@ -33,16 +34,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command `evaluate`."""
     parser = subparsers.add_parser(
         "evaluate",
-        usage="%(prog)s [OPTION ...] DATA",
+        usage="%(prog)s [OPTION ...] DATA",  # written out, the options would fill a third of the screen
         help="measure a model on recordings it has not seen",
         description=_DESCRIPTION,
     )
-    parser.add_argument("data", metavar="DATA", type=Path, help="recordings, as for `streamgmm train`")
+    parser.add_argument("data", metavar="DATA", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("-m", "--model", metavar="MODEL", help="score this model instead of cross-validating")
     parser.add_argument("--by", choices=["fold", "source"], help="what is never divided between training and test")
     parser.add_argument("--seeds", metavar="N", type=int, default=1, help="repeat with N seeds (default: 1)")
+    add_fold_option(parser)
     add_condition_options(parser)
     parser.add_argument("--open-set", action="store_true", help="leave out each class in turn: is it told apart?")
+    add_event_options(parser)
     parser.add_argument("--report", metavar="DIR", type=Path, help="write pictures and figures as a page in DIR")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
     add_config_options(parser)
@@ -63,6 +66,8 @@ def _run(args: argparse.Namespace) -> int:
     loaded = load_config(args.config, [*_shorthands(args), *args.overrides])
     model = load_chosen_model(loaded) if args.model is not None else None
     check_writable(args.json)
+    if args.events and model is not None:
+        return run_events(args, model, loaded.config)
     page = _prepare_page(args.report)
     console = stderr_console()
     trial = _try(args, loaded.config, model, conditions, console)
@@ -91,7 +96,7 @@ def _try(
         track = RichTrack(progress)
         # A model that exists can be tried on a single clip.
         min_clips = config.training.min_clips if model is None else 1
-        dataset = read_shown(args.data, progress, min_clips=min_clips, channel=config.source.channel)
+        dataset = read_shown(args.data, progress, min_clips=min_clips, channel=config.source.channel, folds=args.folds)
         if model is not None:
             trial = score_model(dataset, model, config, conditions=conditions, track=track)
         else:
@@ -110,6 +115,7 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UsageError("--by and --seeds are for cross-validation, which --model replaces")
     if args.model is not None and args.open_set:
         raise UsageError("--open-set trains without each class, which --model leaves no room for")
+    check_event_options(args)
 
 
 def _prepare_page(folder: Path | None) -> Path | None:

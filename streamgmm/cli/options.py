@@ -20,6 +20,18 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_fold_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--fold NAME` (`args.folds`), for `read_dataset`."""
+    parser.add_argument(
+        "--fold",
+        action="append",
+        default=[],
+        dest="folds",
+        metavar="NAME",
+        help="only recordings of this fold; may be repeated",
+    )
+
+
 def as_overrides(settings: Mapping[str, str | bool | list[str] | None]) -> Iterator[str]:
     """The options that stand for settings, as `load_config` takes them; None: the option was not given."""
     for key, value in settings.items():

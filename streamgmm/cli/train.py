@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamgmm.cli.options import add_config_options
+from streamgmm.cli.options import add_config_options, add_fold_option
 from streamgmm.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,12 @@ recordings with labels (DCASE, Audacity). `background` is what to ignore.
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `train`."""
-    parser = subparsers.add_parser("train", help="make a model from a folder of recordings", description=_DESCRIPTION)
+    parser = subparsers.add_parser(
+        "train",
+        help="make a model from a folder of recordings",
+        description=_DESCRIPTION,
+        usage="%(prog)s -o MODEL [OPTION ...] DATA",
+    )
     parser.add_argument("data", metavar="DATA", type=Path, help="recordings to learn from")
     parser.add_argument("-o", "--output", metavar="MODEL", type=Path, required=True, help="file to write, e.g. my.sgm")
     parser.add_argument("--name", help="what the model is called (default: as the file)")
@@ -36,6 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--components", metavar="N|bic", help="Gaussians per class, or let BIC choose")
     parser.add_argument("--rate", metavar="HZ", help="sample rate of the model (default: of most data)")
     parser.add_argument("--seed", metavar="N", help="same seed and data, same file, byte for byte")
+    add_fold_option(parser)
     parser.add_argument("--strict", action="store_true", help="refuse what would be left out or only warned of")
     parser.add_argument("--report", metavar="FILE", type=Path, help="write what was learnt and left out, as JSON")
     add_config_options(parser)
@@ -57,7 +63,7 @@ def _run(args: argparse.Namespace) -> int:
     console = stderr_console()
     with make_progress(console) as progress:
         options = {"min_clips": config.training.min_clips, "channel": config.source.channel, "is_strict": args.strict}
-        dataset = read_shown(args.data, progress, **options)
+        dataset = read_shown(args.data, progress, folds=args.folds, **options)
         training = train(dataset, config, name=name, is_strict=args.strict, track=RichTrack(progress))
     model = save_model(training.model, args.output)
     if args.report:

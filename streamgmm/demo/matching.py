@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -11,16 +11,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from streamgmm.demo.scene import SceneEvent
-from streamgmm.records import End, Record, Start
-
-
-class FoundEvent(NamedTuple):
-    """What the detector says: a label from `onset_s` to `offset_s`, told at `reported_s` (all stream seconds)."""
-
-    label: str
-    onset_s: float
-    offset_s: float
-    reported_s: float
+from streamgmm.training.found_events import FoundEvent, is_same_sound
 
 
 class Pair(NamedTuple):
@@ -102,7 +93,7 @@ def match_events(truth: Sequence[SceneEvent], found: Sequence[FoundEvent], colla
     worths = np.zeros((len(truth), len(found)))
     for i, true_event in enumerate(truth):
         for j, found_event in enumerate(found):
-            if _can_match(true_event, found_event, collar_s):
+            if is_same_sound(true_event, found_event, collar_s):
                 worths[i, j] = worth_of_a_pair + _intersection_over_union(true_event, found_event)
     rows, columns = linear_sum_assignment(worths, maximize=True)
     finders = {int(i): int(j) for i, j in zip(rows, columns, strict=True) if worths[i, j] > 0.0}
@@ -111,29 +102,6 @@ def match_events(truth: Sequence[SceneEvent], found: Sequence[FoundEvent], colla
         pairs=sorted((Pair(truth[i], found[j]) for i, j in finders.items()), key=lambda pair: pair.truth.onset_s),
         missed=sorted((e for i, e in enumerate(truth) if i not in finders), key=lambda event: event.onset_s),
         false=sorted((e for j, e in enumerate(found) if j not in taken), key=lambda event: event.onset_s),
-    )
-
-
-def events_of(records: Iterable[Record]) -> list[FoundEvent]:
-    """The events of a stream of records: each end, with the time at which its start was told.
-
-    An event whose end never came is left out: a stream that was flushed has none.
-    """
-    reported_s: dict[str, float] = {}
-    found = []
-    for record in records:
-        if isinstance(record, Start):
-            reported_s[record.id] = record.t
-        elif isinstance(record, End) and record.id in reported_s:
-            found.append(FoundEvent(record.label, record.start_t, record.end_t, reported_s.pop(record.id)))
-    return found
-
-
-def _can_match(true_event: SceneEvent, found_event: FoundEvent, collar_s: float) -> bool:
-    return (
-        true_event.label == found_event.label
-        and found_event.onset_s < true_event.offset_s + collar_s
-        and found_event.offset_s > true_event.onset_s - collar_s
     )
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streamgmm.audio.source import Samples
-from streamgmm.demo.matching import FoundEvent, Matches
+from streamgmm.demo.matching import Matches
 from streamgmm.demo.scene import SceneEvent
 from streamgmm.errors import OutputError
 from streamgmm.report.figure import new_figure
 from streamgmm.report.spectrogram import LOWEST_HZ, band_levels_db
+from streamgmm.training.found_events import FoundEvent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

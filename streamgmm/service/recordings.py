@@ -44,7 +44,7 @@ def classify_recording(path: Path, model: Model, config: Config, *, origin: date
         pipeline = Pipeline(model, config, run_id)
         yield stamp(make_hello(model, run_id))
         n_samples = 0
-        for samples in _blocks(source):
+        for samples in blocks_of(source):
             n_samples += len(samples)
             yield from map(stamp, pipeline.push(samples))
         yield from map(stamp, pipeline.flush())
@@ -69,10 +69,10 @@ def decide_recording(path: Path, model: Model, config: Config) -> ClipDecision:
     """
     with closing(RecordingFile(path, channel=config.source.channel)) as source:
         source.open(model.spec.sample_rate_hz)
-        return decide_clip(_blocks(source), model, config)
+        return decide_clip(blocks_of(source), model, config)
 
 
-def _blocks(source: Source) -> Iterator[Samples]:
+def blocks_of(source: Source) -> Iterator[Samples]:
     """The samples of an open source, block by block; never all at once."""
     while (block := source.read()) is not None:
         yield block.samples

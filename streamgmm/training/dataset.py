@@ -8,7 +8,7 @@ usable (`clips`); the samples of clips are loaded when they are needed (`loading
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,10 +18,10 @@ from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
 from streamgmm.labels import BACKGROUND
 from streamgmm.training.checks import check_classes, repeats
 from streamgmm.training.clips import Clip, Examiner, Progress
-from streamgmm.training.listing import Findings, Kind, Listing, Skipped
+from streamgmm.training.listing import Findings, Kind, Listing, Skipped, distinct_labels
 from streamgmm.training.manifest import read_manifest
 from streamgmm.training.scan import read_folders
-from streamgmm.training.strong_labels import read_event_list
+from streamgmm.training.strong_labels import labels_of, read_event_list
 
 MANIFEST_NAME = "manifest.csv"
 EVENT_LIST_NAME = "events.tsv"
@@ -57,17 +57,18 @@ def read_dataset(
     channel: Channel = "mean",
     use_gaps: bool = True,
     is_strict: bool = False,
+    folds: Collection[str] = (),
     on_progress: Progress = lambda n_examined: None,
 ) -> Dataset:
     """Read the data set at `path`.
 
     Args:
-        path: a folder per class, a manifest or the folder that holds `manifest.csv`, an event list or the
-            folder that holds `events.tsv`, or a folder of recordings with label tracks beside them.
+        path: see `list_recordings`.
         min_clips: fewer clips of a label are refused; `background` may have a single one.
         channel: which channel of a recording counts.
         use_gaps: whether what lies outside all labelled stretches of a recording becomes `background`.
         is_strict: whether damaged recordings are left out, and the same sound found twice is an error.
+        folds: only recordings of these folds; empty: all of them.
         on_progress: is called after each recording with the number of them so far.
 
     Raises:
@@ -76,7 +77,7 @@ def read_dataset(
         DataError: its labels, its lines or its number of clips are wrong.
     """
     findings = Findings()
-    listing = _listing(path, findings)
+    listing = list_recordings(path, findings, folds)
     examiner = Examiner(findings, channel=channel, use_gaps=use_gaps, is_strict=is_strict)
     clips = list(examiner.clips(listing.entries, on_progress))
     labels = sorted({*listing.labels, *(clip.label for clip in clips)})
@@ -115,6 +116,38 @@ def common_rate_hz(dataset: Dataset) -> int:
     return min(n_recordings, key=lambda rate_hz: (-n_recordings[rate_hz], rate_hz))
 
 
+def list_recordings(path: Path, findings: Findings, folds: Collection[str] = ()) -> Listing:
+    """What the data set at `path` says of its recordings; none of them is opened.
+
+    Args:
+        path: a folder per class, a manifest or the folder that holds `manifest.csv`, an event list or the
+            folder that holds `events.tsv`, or a folder of recordings with label tracks beside them. Where a
+            folder holds both, the manifest says which recordings there are and the folds that they are in,
+            and the event list what is heard in them.
+        findings: is told of what is left out.
+        folds: only recordings of these folds; empty: all of them.
+
+    Raises:
+        InputMissingError: there is nothing at `path`.
+        PermissionDeniedError: it may not be read.
+        DataError: its labels or its lines are wrong, or it has no such fold.
+    """
+    listing = _listing(path, findings)
+    return _of_folds(listing, folds, where=path) if folds else listing
+
+
+def _of_folds(listing: Listing, folds: Collection[str], *, where: Path) -> Listing:
+    entries = list(listing.entries)
+    names = sorted({entry.fold for entry in entries if entry.fold is not None})
+    if not names:
+        raise DataError("has no folds", where=str(where), hint="name them in a column `fold` of a manifest.csv")
+    missing = sorted(set(folds) - set(names))
+    if missing:
+        raise DataError(f"has no fold {missing[0]!r}", where=str(where), hint=f"there are {', '.join(names)}")
+    chosen = [entry for entry in entries if entry.fold in folds]
+    return Listing(listing.kind, sorted(labels_of(chosen)), chosen)
+
+
 def _listing(path: Path, findings: Findings) -> Listing:
     try:
         is_folder = path.is_dir()
@@ -128,9 +161,22 @@ def _listing(path: Path, findings: Findings) -> Listing:
         raise InputMissingError("no such file or folder", where=str(path))
     if is_folder and not files:
         return read_folders(path, findings)
-    if len(files) > 1:
-        findings.warn(f"{files[1]} is not read, as {MANIFEST_NAME} lies beside it; name it to use it")
-    return _read_file(files[0] if files else path, findings)
+    first, *others = [_read_file(file, findings) for file in files or [path]]
+    return _joined(first, others[0], findings, where=path) if others else first
+
+
+def _joined(manifest: Listing, events: Listing, findings: Findings, *, where: Path) -> Listing:
+    """The recordings of `manifest`; those that `events` speaks of have its stretches instead of one label."""
+    stretches = {entry.path: entry.stretches for entry in events.entries}
+    entries = [
+        entry._replace(stretches=stretches[entry.path], has_gaps=True) if entry.path in stretches else entry
+        for entry in manifest.entries
+    ]
+    unlisted = sorted(set(stretches) - {entry.path for entry in entries})
+    if unlisted:
+        findings.warn(f"{unlisted[0]} and {len(unlisted) - 1} more are in {EVENT_LIST_NAME} but not in {MANIFEST_NAME}")
+        findings.skipped.extend(Skipped(recording, "not_in_manifest") for recording in unlisted)
+    return Listing("strong", distinct_labels(labels_of(entries), where=where), entries)
 
 
 def _read_file(path: Path, findings: Findings) -> Listing:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamgmm.demo.matching import FoundEvent, Matches, events_of, match_events
+from streamgmm.demo.matching import Matches, match_events
 from streamgmm.demo.scene import SceneEvent
-from streamgmm.records import End, Start, Status
+from streamgmm.training.found_events import FoundEvent
 
 COLLAR_S = 0.25
 
@@ -122,23 +122,3 @@ def test_results_per_label_and_in_total():
     assert matches.for_label("cat") == ("cat", 0, 0, 0, 1, None)
     assert matches.in_total() == ("all", 3, 2, 1, 1, 0.75)
     assert Matches([], [], []).in_total() == ("all", 0, 0, 0, 0, None)
-
-
-def start(identity: str, t: float) -> Start:
-    return Start(t=t, id=identity, label="bell", score=0.9, llr=3.0, threshold=0.6, start_t=t - 0.5)
-
-
-def end(identity: str, t: float) -> End:
-    return End(
-        t=t, id=identity, label="bell", start_t=1.5, end_t=t - 0.25, duration_s=1.0, max_score=1.0, mean_score=1.0,
-        reason="offset",
-    )  # fmt: skip
-
-
-def test_records_become_events_with_the_time_of_their_start_record():
-    records = [Status(t=0.0, state="ok", detail=""), start("x", 2.0), start("y", 2.5), end("x", 3.0)]
-    assert events_of(records) == [FoundEvent("bell", 1.5, 2.75, 2.0)]
-
-
-def test_an_end_whose_start_was_not_seen_is_no_event():
-    assert events_of([end("x", 3.0)]) == []

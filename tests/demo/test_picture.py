@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamgmm.demo.matching import FoundEvent, Matches, match_events
+from streamgmm.demo.matching import Matches, match_events
 from streamgmm.demo.picture import COLOURS, MISTAKE, draw_scene
 from streamgmm.demo.scene import SceneEvent
 from streamgmm.errors import OutputError, UsageError
+from streamgmm.training.found_events import FoundEvent
 
 image = pytest.importorskip("matplotlib.image")
 colors = pytest.importorskip("matplotlib.colors")

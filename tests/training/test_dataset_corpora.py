@@ -40,9 +40,10 @@ def test_fsdd_has_a_fold_per_speaker():
 
 
 def test_ami_has_speech_and_the_rooms_between():
-    dataset = read_dataset(corpus("ami_vad") / "events.tsv")
+    dataset = read_dataset(corpus("ami_vad"))
     assert dataset.labels == ["background", "speech"]
     assert sum(clip.label == "speech" for clip in dataset.clips) == 54
     assert sum(clip.is_gap for clip in dataset.clips) == sum(clip.label == "background" for clip in dataset.clips) > 20
     assert all(clip.offset_s is not None and clip.duration_s > 0 for clip in dataset.clips)
+    assert {clip.fold for clip in dataset.clips} == {"1", "2", "3"}
     assert dataset.warnings == []

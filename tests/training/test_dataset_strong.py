@@ -60,12 +60,54 @@ def test_a_folder_stands_for_the_event_list_in_it(root):
     assert len(read_dataset(root).clips) == 6
 
 
-def test_a_manifest_beside_an_event_list_is_preferred(root):
+MANIFEST = "path,label,fold,source_id\na.wav,mixed,1,kitchen\nb.wav,mixed,2,hall\n"
+
+
+def test_of_an_event_list_beside_a_manifest_come_the_events_and_of_the_manifest_the_folds(root):
     write(root, DCASE)
-    (root / "manifest.csv").write_text("path,label\na.wav,dog\nb.wav,background\n")
+    write(root, MANIFEST, "manifest.csv")
+    dataset = read_dataset(root)
+    assert (dataset.kind, dataset.labels, dataset.warnings) == ("strong", ["background", "door", "speech"], [])
+    assert spans(dataset) == [("speech", 1.0, 2.0), ("door", 4.5, 5.0), ("background", 2.2, 4.3)]
+    origins = {(clip.path.name, clip.fold, clip.source_id) for clip in dataset.clips}
+    assert origins == {("a.wav", "1", "kitchen"), ("b.wav", "2", "hall")}
+
+
+def test_a_recording_of_the_manifest_without_events_keeps_its_label(root):
+    write(root, "".join(line for line in DCASE.splitlines(keepends=True) if "b.wav" not in line))
+    write(root, MANIFEST.replace("b.wav,mixed", "b.wav,background"), "manifest.csv")
+    assert spans(read_dataset(root, min_clips=1), "b.wav") == [("background", None, None)]
+
+
+def test_events_of_recordings_that_the_manifest_lacks_are_left_out_and_told_of(root):
+    write(root, DCASE)
+    write(root, "path,label\na.wav,mixed\n", "manifest.csv")
     dataset = read_dataset(root, min_clips=1)
-    assert dataset.kind == "manifest"
-    assert "events.tsv is not read" in dataset.warnings[0]
+    assert {clip.path.name for clip in dataset.clips} == {"a.wav"}
+    assert dataset.skipped == [(root / "b.wav", "not_in_manifest")]
+    assert dataset.warnings == [f"{root / 'b.wav'} and 0 more are in events.tsv but not in manifest.csv"]
+
+
+def test_a_fold_can_be_chosen(root):
+    write(root, DCASE)
+    write(root, MANIFEST, "manifest.csv")
+    assert {clip.path.name for clip in read_dataset(root, folds=["2"], min_clips=1).clips} == {"b.wav"}
+    assert len(read_dataset(root, folds=["1", "2"]).clips) == 6
+
+
+def test_labels_of_other_folds_are_not_missed(root):
+    write(root, DCASE.replace("b.wav\t0.0\t1.5\tspeech", "b.wav\t0.0\t1.5\towl"))
+    write(root, MANIFEST, "manifest.csv")
+    assert read_dataset(root, folds=["1"], min_clips=1).labels == ["background", "door", "speech"]
+
+
+def test_a_fold_that_is_not_there_is_refused(root):
+    write(root, DCASE)
+    with pytest.raises(DataError, match="has no folds"):
+        read_dataset(root, folds=["1"])
+    write(root, MANIFEST, "manifest.csv")
+    with pytest.raises(DataError, match=r"has no fold '3' \(there are 1, 2\)"):
+        read_dataset(root, folds=["2", "3"])
 
 
 def test_an_event_list_that_is_not_read_is_told_of_when_the_manifest_beside_it_is_refused(root):
