@@ -11,10 +11,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from streamgmm.config import Config, TrainingSection
-from streamgmm.demo.recordings import write_training_set
+from streamgmm.demo.backgrounds import room
+from streamgmm.demo.recordings import write_training_set, write_wav
 from streamgmm.model.file import save_model
 from streamgmm.training.dataset import read_dataset
 from streamgmm.training.trainer import train
@@ -33,6 +35,8 @@ def blocks(kind: str) -> list[str]:
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     write_training_set(folder / "recordings", 5, 0, 16000)
+    (folder / "room").mkdir()
+    write_wav(folder / "room" / "evening.wav", 0.01 * room(np.random.default_rng(1), 30 * 16000, 16000), 16000)
     config = Config(training=TrainingSection(n_speed_copies=0, n_noise_copies=0))
     save_model(train(read_dataset(folder / "recordings"), config, name="my").model, folder / "my.sgm")
     return folder

@@ -206,6 +206,11 @@ class RecordingReader:
             self._check_length()
         return to_mono(frames, self._channel)
 
+    @property
+    def claimed_s(self) -> float:
+        """Length that the header promises (s); what can be decoded may be less."""
+        return float(self._file.frames / self.sample_rate_hz)
+
     def close(self) -> None:
         """Close the file; may be called more than once."""
         self._resources.close()

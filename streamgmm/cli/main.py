@@ -32,6 +32,7 @@ COMMANDS = {
     "demo": Command("streamgmm.cli.demo", "hear it work within a minute, without a microphone"),
     "train": Command("streamgmm.cli.train", "make a model from a folder of recordings"),
     "evaluate": Command("streamgmm.cli.evaluate", "measure a model on recordings it has not seen"),
+    "tune": Command("streamgmm.cli.tune", "keep false alarms within a budget on your background"),
     "classify": Command("streamgmm.cli.classify", "say what is heard in recordings"),
     "run": Command("streamgmm.cli.run", "listen day and night, and tell other programs"),
     "devices": Command("streamgmm.cli.devices", "list the microphones, or watch the level of one"),

@@ -6,18 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from streamgmm import units
 from streamgmm.config import DecisionSection, LabelSection
 from streamgmm.decision.change_point import LevelHistory
 from streamgmm.decision.events import Change, Closed, Continued, Crossed, Dipped, Opened, Segmenter
 from streamgmm.decision.frame import Frame, Reals
-from streamgmm.decision.rejection import Verdict, decide, event_scores, screen
+from streamgmm.decision.judge import Judge
+from streamgmm.decision.rejection import Verdict
 from streamgmm.decision.rules import make_rules
-from streamgmm.decision.smoothing import make_smoother
 from streamgmm.errors import DataError
-from streamgmm.labels import is_reserved
 from streamgmm.records import End, Gap, GapReason, Record, RejectReason, Start, Update, Window
 
 
@@ -39,10 +36,7 @@ class _Dates:
 
 
 class Decider:
-    """The decisions of one stream.
-
-    Silence resets the smoother, so that the next sound starts fresh instead of from what was heard
-    before it; a frame with numbers that are not finite leaves it untouched. Both feed the automata zeros.
+    """The decisions of one stream: a judge of hops, an automaton per label, and the dates of its events.
 
     Args:
         labels: names of the model's labels; a reserved one may win, but never makes an event.
@@ -82,20 +76,22 @@ class Decider:
         updates: bool = False,
     ) -> None:
         self._labels = tuple(labels)
-        self._section = section
         self._sample_rate_hz = sample_rate_hz
-        self._log_priors = np.asarray(log_priors, dtype=np.float64)
-        self._likelihood_scale = likelihood_scale
         self._run_id = run_id
         self._has_windows = windows
         self._has_updates = updates
-        self._is_reserved = np.array([is_reserved(label) for label in labels])
-        self._nothing = np.zeros(len(labels))
         self._rules = make_rules(labels, section, label_overrides, sample_rate_hz)
-        self._smoother = make_smoother(section, hop_samples / sample_rate_hz, len(labels))
+        self._judge = Judge(
+            labels,
+            section,
+            hop_s=hop_samples / sample_rate_hz,
+            log_priors=log_priors,
+            likelihood_scale=likelihood_scale,
+        )
         self._segmenter = Segmenter(self._rules, hop_samples)
-        # Smoothing delays a crossing beyond the window that first held the sound: half a window more.
-        n_levels = max(2, window_samples * 3 // (2 * level_samples))
+        # A sound that the smoothed posterior crosses the threshold for only now may have begun a window earlier
+        # than the one that holds it now: on scenes of everyday sounds, a shorter memory dated every fourth onset late.
+        n_levels = max(2, 2 * window_samples // level_samples)
         self._history = LevelHistory(n_levels, level_samples, section.silence_gate_dbfs)
         self._n_events = 0
         self.n_rejects: Counter[RejectReason] = Counter()
@@ -112,9 +108,11 @@ class Decider:
         """
         if frame.end_sample <= self._end_sample:
             raise DataError(f"a frame that ends at sample {frame.end_sample} after one at {self._end_sample}")
-        if frame.log_likelihoods.shape != self._log_priors.shape:
+        if frame.log_likelihoods.shape != (len(self._labels),):
             raise DataError(f"a frame of shape {frame.log_likelihoods.shape} for {len(self._labels)} labels")
-        verdict, posteriors, scores = self._judge(frame)
+        verdict, posteriors, scores = self._judge.update(frame)
+        if verdict.reject is not None:
+            self.n_rejects[verdict.reject] += 1
         self._end_sample = frame.end_sample
         # Before the automata, because a change is dated by the levels up to its own hop.
         self._history.append(frame.levels_db, frame.end_sample)
@@ -139,7 +137,7 @@ class Decider:
             raise DataError(f"a gap of {lost_samples} samples that ends at {end_sample}")
         self._end_sample = end_sample
         # The levels need no reset: those after the loss do not adjoin the ones before it.
-        self._smoother.reset()
+        self._judge.reset()
         for event in self._events.values():
             event.has_gap = True
         ends = [self._end(change) for change in self._segmenter.gap(end_sample) if isinstance(change, Closed)]
@@ -153,26 +151,11 @@ class Decider:
     def reset(self) -> None:
         """Begin a new stream at sample 0; only ids go on, and counts."""
         self._end_sample = 0
-        self._smoother.reset()
+        self._judge.reset()
         self._segmenter.reset()
         self._history.clear()
         self._events = {}
         self._dates = [_Dates() for _ in self._labels]
-
-    def _judge(self, frame: Frame) -> tuple[Verdict, Reals, Reals]:
-        """The answer, the smoothed posteriors and the scores for the automata, both (n_labels,)."""
-        verdict = screen(frame, self._section.silence_gate_dbfs)
-        posteriors = scores = self._nothing
-        if verdict is None:
-            evidence = self._likelihood_scale * frame.log_likelihoods + self._log_priors
-            posteriors = self._smoother.update(evidence)
-            verdict = decide(self._labels, posteriors, frame, self._section.min_llr)
-            scores = event_scores(posteriors, frame, self._section.min_llr, self._is_reserved)
-        elif verdict.reject == "silence":
-            self._smoother.reset()
-        if verdict.reject is not None:
-            self.n_rejects[verdict.reject] += 1
-        return verdict, posteriors, scores
 
     def _follow(self, change: Change, frame: Frame) -> list[Record]:
         match change:

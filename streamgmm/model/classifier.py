@@ -145,9 +145,7 @@ class Classifier:
             vectors: (n, f).
             frame_evidence: (n, n_mixtures).
         """
-        projected = self.projection.apply(vectors)
-        own = np.stack([mixture.log_likelihood(projected) for mixture in self.all_mixtures], axis=1)
-        scores = self._combined(own, frame_evidence)
+        scores = self._combined(self._bank.log_likelihoods_of_many(self.projection.apply(vectors)), frame_evidence)
         log_likelihoods = scores[:, : len(self.labels)]
         return BatchScores(log_likelihoods, scores[:, self._background_index], log_likelihoods >= self.floors)
 

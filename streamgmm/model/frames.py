@@ -54,8 +54,7 @@ class FrameMixtures:
 
     def score_many(self, vectors: Floats) -> Floats:
         """Those of vectors (n, f) together, (n, n_mixtures), equal to `score` up to rounding; for training."""
-        projected = self.projection.apply(vectors)
-        return np.stack([mixture.log_likelihood(projected) for mixture in self.mixtures], axis=1)
+        return self._bank.log_likelihoods_of_many(self.projection.apply(vectors))
 
 
 class FrameEvidence:

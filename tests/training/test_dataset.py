@@ -83,6 +83,16 @@ def test_B2_a_truncated_recording_is_used_with_a_warning(tmp_path):
     assert "dog/1.wav" in dataset.warnings[0]
 
 
+def test_B2_what_was_warned_of_is_told_when_the_data_set_is_refused(tmp_path):
+    write_classes(tmp_path, "dog")
+    truncate(tmp_path / "dog" / "1.wav")
+    with pytest.raises(DataError, match="one class only, 'dog'") as caught:
+        read_dataset(tmp_path)
+    last_line = str(caught.value).splitlines()[-1]
+    assert "warning: " in last_line
+    assert "1.wav" in last_line
+
+
 def test_B2_strict_leaves_a_truncated_recording_out(tmp_path):
     write_classes(tmp_path, "dog", "cat", n_clips=3)
     truncate(tmp_path / "dog" / "1.wav")

@@ -110,14 +110,6 @@ def test_a_fold_that_is_not_there_is_refused(root):
         read_dataset(root, folds=["2", "3"])
 
 
-def test_an_event_list_that_is_not_read_is_told_of_when_the_manifest_beside_it_is_refused(root):
-    write(root, DCASE)
-    (root / "manifest.csv").write_text("path,label\na.wav,dog\nb.wav,dog\n")
-    with pytest.raises(DataError, match="one class only, 'dog'") as caught:
-        read_dataset(root)
-    assert "events.tsv is not read" in str(caught.value).splitlines()[-1]
-
-
 def test_a_recording_without_events_is_background(root):
     text = "a.wav\t1.0\t2.0\tspeech\na.wav\t4.0\t5.0\tspeech\nb.wav\t\t\t\n"
     dataset = read_dataset(write(root, text))

@@ -1,0 +1,107 @@
+"""What a tuning came to, in words and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from streamgmm.labels import escaped
+from streamgmm.training.alarm_rates import hours_to_prove
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from streamgmm.training.tuning_result import LabelTuning, Tuning
+
+
+HIGHEST_SHOWN = 0.99995
+"""Thresholds above it are as good as 1."""
+
+
+def print_tuning(tuning: Tuning, console: Console) -> None:
+    """Print a row per label, what other budgets would cost, and what can and cannot be concluded."""
+    console.print(_labels_table(tuning))
+    console.print(_budgets_table(tuning))
+    for line in conclusions(tuning):
+        console.print(line, soft_wrap=True)
+
+
+def conclusions(tuning: Tuning) -> Iterator[str]:
+    """What the numbers say, one line each."""
+    yield (
+        f"{tuning.n_alarms} false alarms in {tuning.hours:.2f} hours of background, {tuning.n_alarms_before} before; "
+        f"{tuning.expected_per_hour:.2g} per hour are to be expected of {tuning.budget_per_hour:g} allowed"
+    )
+    yield _proof(tuning)
+    if tuning.held_out is not None:
+        held_out = tuning.held_out
+        yield (
+            f"each recording judged by thresholds tuned on the others: {held_out.n_alarms} false alarms, "
+            f"at most {held_out.upper_per_hour:.3g} per hour ({tuning.confidence:.0%} sure)"
+        )
+    lost = [escaped(label) for label, result in tuning.labels.items() if result.recall == 0.0 and result.recall_before]
+    if lost:
+        yield f"warning: not one event is found any more of {', '.join(lost)}; give more background, or allow more"
+    if tuning.recall is None:
+        yield "what this costs in recall is not known: name labelled sounds with --events"
+    yield "a sound of these labels that occurs in the background counted as false: nobody can tell it apart"
+
+
+def _proof(tuning: Tuning) -> str:
+    limit = f"at most {tuning.upper_per_hour:.3g} per hour ({tuning.confidence:.0%} sure)"
+    if tuning.is_proven:
+        return f"these hours prove {limit}"
+    hours = hours_to_prove(tuning.budget_per_hour)
+    return (
+        f"warning: these hours prove no more than {limit}; thresholds are extrapolated beyond them. "
+        f"It takes {hours:.3g} hours without alarm to prove {tuning.budget_per_hour:g} per hour"
+    )
+
+
+def _labels_table(tuning: Tuning) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("label", title="Decisions, before > after", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("threshold", "min s", "alarms", "exp. /h", "recall", "latency s"):
+        table.add_column(heading, justify="right")
+    for label, result in tuning.labels.items():
+        table.add_row(Text(escaped(label)), *_cells(result))
+    recall = _change(tuning.recall_before, tuning.recall, ".0%")
+    alarms = f"{tuning.n_alarms_before} > {tuning.n_alarms}"
+    table.add_row("all", "", "", alarms, f"{tuning.expected_per_hour:.2g}", recall, "", style="bold")
+    return table
+
+
+def _cells(result: LabelTuning) -> Iterator[str]:
+    yield _threshold(result) if result.is_changed else "as set"
+    yield "-" if result.min_duration_s is None else f"{result.min_duration_s:g}"
+    yield f"{result.n_alarms_before} > {result.n_alarms}"
+    yield f"{result.expected_per_hour:.2g}"
+    yield _change(result.recall_before, result.recall, ".0%")
+    yield _change(result.latency_before_s, result.latency_s, ".1f")
+
+
+def _threshold(result: LabelTuning) -> str:
+    return ">0.9999" if result.onset_threshold > HIGHEST_SHOWN else f"{result.onset_threshold:.4f}"
+
+
+def _change(before: float | None, after: float | None, form: str) -> str:
+    if before is None and after is None:
+        return "-"
+    return " > ".join("-" if value is None else format(value, form) for value in (before, after))
+
+
+def _budgets_table(tuning: Tuning) -> Table:
+    """Recall by budget, as a bar: the curve for a terminal."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table("allowed /h", "expected /h", title="What other budgets cost", box=box.SIMPLE)
+    table.add_column("recall, mean over labels")
+    for step in tuning.sweep:
+        bar = "not known" if step.recall is None else f"{'█' * round(30 * step.recall)} {step.recall:.0%}"
+        table.add_row(f"{step.budget_per_hour:g}", f"{step.expected_per_hour:.2g}", bar)
+    return table

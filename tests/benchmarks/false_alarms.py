@@ -1,0 +1,175 @@
+"""Does a tuning hold on other background? Models of ESC-10, backgrounds of the ambience collection.
+
+    STREAMGMM_DATA=DIR python -m tests.benchmarks.false_alarms
+
+A model learns seven sounds from folds 1 to 4; rain, sea waves and fire, which the ambiences hold, are its
+background. Again and again some ambiences are drawn, the model is tuned on them, and its alarms are counted on
+the others. Fold 5, which nothing was learnt from, says what it costs: thresholds are chosen by half of its
+clips, and recall is that of the other half. How the tail is fitted was chosen on these ambiences too, so the rates
+of alarms flatter a little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import csv
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from streamgmm.config import Config, TrainingSection
+from streamgmm.model.model import Model
+from streamgmm.training.alarm_rates import upper_rate_per_hour
+from streamgmm.training.dataset import read_dataset
+from streamgmm.training.hearing import Heard
+from streamgmm.training.listening import background_recordings, hear_all, recordings_with_events
+from streamgmm.training.listing import Findings
+from streamgmm.training.operating_points import Curve, Levels, Material, make_levels, measure_curves
+from streamgmm.training.trainer import train
+from streamgmm.training.tuning import BudgetError, tune
+from tests.required import corpus
+
+AMBIENT = frozenset({"rain", "sea_waves", "fire_crackling"})
+HELD_OUT_FOLD = "5"
+N_TUNED_ON = 6
+BUDGETS_PER_HOUR = (0.5, 5.0)
+
+
+class Outcome(NamedTuple):
+    """What one tuning came to: alarms on the recordings that it was not tuned on, recall, and the hours of these."""
+
+    n_alarms: int
+    recall: float
+    hours: float
+
+
+def write_manifest(folder: Path, rows: Iterable[dict[str, str]], root: Path) -> Path:
+    folder.mkdir()
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "source_id"])
+        for row in rows:
+            label = "background" if row["label"] in AMBIENT else row["label"]
+            writer.writerow([root / row["path"], label, row["source_id"]])
+    return folder
+
+
+def make_model(folder: Path, config: Config, n_sources: int) -> tuple[Model, Path]:
+    """A model of folds 1 to 4, at most so many sources of a label, and the data set of fold 5."""
+    root = corpus("esc10")
+    with (root / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    sources: dict[str, set[str]] = {}
+    learnt = []
+    for row in rows:
+        own = sources.setdefault(row["label"], set())
+        if row["fold"] != HELD_OUT_FOLD and (row["source_id"] in own or len(own) < n_sources):
+            own.add(row["source_id"])
+            learnt.append(row)
+    events = [row for row in rows if row["fold"] == HELD_OUT_FOLD and row["label"] not in AMBIENT]
+    dataset = read_dataset(write_manifest(folder / "learnt", learnt, root))
+    return train(dataset, config, name="esc10").model, write_manifest(folder / "events", events, root)
+
+
+def listen(model: Model, config: Config, events: Path) -> Material:
+    """All recordings, heard once."""
+    paths = background_recordings([corpus("ambience")], Findings())
+    backgrounds = [one for one in hear_all(paths, model, config, lambda seconds: None) if isinstance(one, Heard)]
+    pairs = recordings_with_events(read_dataset(events, min_clips=1), model)
+    heard = hear_all([path for path, _ in pairs], model, config, lambda seconds: None)
+    found = [(one, truths) for one, (_, truths) in zip(heard, pairs, strict=True) if isinstance(one, Heard)]
+    return Material(backgrounds, found)
+
+
+def halves(material: Material) -> tuple[Material, Material]:
+    """The events dealt out clip by clip, each label's by turns."""
+    ordered = sorted(material.events, key=lambda pair: (pair[1][0].label, str(pair[0].path)))
+    return material._replace(events=ordered[::2]), material._replace(events=ordered[1::2])
+
+
+def judge(curves: Sequence[Sequence[Curve]], levels: Levels, tuned: Model, i_rest: Sequence[int]) -> tuple[int, float]:
+    """Alarms on recordings, and recall, of the decisions of `tuned`, read off curves of other material."""
+    n_alarms, recalls = 0, []
+    for own in curves:
+        section = tuned.decision.get(own[0].label)
+        i_level = levels.i_first if section is None else levels.thresholds.index(section.onset_threshold)
+        wanted = None if section is None else section.min_duration_s
+        curve = next(curve for curve in own if curve.min_duration_s == wanted)
+        n_alarms += int(curve.n_alarms[list(i_rest), i_level].sum())
+        if curve.recalls is not None:
+            recalls.append(float(curve.recalls[i_level]))
+    return n_alarms, float(np.mean(recalls))
+
+
+def try_splits(
+    material: Material, model: Model, config: Config, budget_per_hour: float, n_splits: int
+) -> list[Outcome]:
+    """Tune on `N_TUNED_ON` recordings at random, judge on the rest; a budget that cannot be met is left out."""
+    rng = np.random.default_rng(0)
+    levels = make_levels(config)
+    choosing, testing = halves(material)
+    curves = measure_curves(testing, model, config, levels)
+    hours = np.array([heard.end_sample for heard in material.backgrounds]) / model.spec.sample_rate_hz / 3600.0
+    outcomes = []
+    for _ in range(n_splits):
+        order = rng.permutation(len(hours)).tolist()
+        used = choosing._replace(backgrounds=[material.backgrounds[i] for i in order[:N_TUNED_ON]])
+        try:
+            tuned = tune(used, model, config, budget_per_hour=budget_per_hour).model
+        except BudgetError:
+            continue
+        n_alarms, recall = judge(curves, levels, tuned, order[N_TUNED_ON:])
+        outcomes.append(Outcome(n_alarms, recall, float(hours[order[N_TUNED_ON:]].sum())))
+    return outcomes
+
+
+def report(material: Material, model: Model, config: Config, n_splits: int) -> Table:
+    n_recordings = len(material.backgrounds)
+    total_hours = sum(heard.end_sample for heard in material.backgrounds) / model.spec.sample_rate_hz / 3600.0
+    table = Table("tuned to /h", title=f"Tuned on {N_TUNED_ON} of {n_recordings} ambiences, alarms on the others")
+    for heading in ("tunings", "refused", "with no alarm", "alarms", "hours", "alarms /h", "recall"):
+        table.add_column(heading, justify="right")
+    levels = make_levels(config)
+    curves = measure_curves(halves(material)[1], model, config, levels)
+    untuned = Outcome(*judge(curves, levels, model, range(n_recordings)), total_hours)
+    table.add_row("not tuned", *cells([untuned], 0))
+    for budget_per_hour in BUDGETS_PER_HOUR:
+        outcomes = try_splits(material, model, config, budget_per_hour, n_splits)
+        table.add_row(f"{budget_per_hour:g}", *cells(outcomes, n_splits - len(outcomes)))
+    limit = upper_rate_per_hour(0, total_hours)
+    table.caption = f"always the same {total_hours:.2f} hours: none in all of them would prove {limit:.0f} per hour"
+    return table
+
+
+def cells(outcomes: Sequence[Outcome], n_refused: int) -> list[str]:
+    if not outcomes:
+        return ["0", str(n_refused)]
+    n_alarms, hours = sum(o.n_alarms for o in outcomes), sum(o.hours for o in outcomes)
+    counts = [len(outcomes), n_refused, sum(not o.n_alarms for o in outcomes), n_alarms]
+    recall = np.mean([o.recall for o in outcomes])
+    return [*map(str, counts), f"{hours:.2f}", f"{n_alarms / hours:.2f}", f"{recall:.0%}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.false_alarms", description=__doc__)
+    parser.add_argument("--brief", action="store_true", help="few clips and splits: enough to see that nothing rots")
+    args = parser.parse_args()
+    n_copies = 0 if args.brief else TrainingSection().n_speed_copies
+    config = Config(training=TrainingSection(n_speed_copies=n_copies))
+    with tempfile.TemporaryDirectory() as folder:
+        model, events = make_model(Path(folder), config, n_sources=4 if args.brief else 1000)
+        material = listen(model, config, events)
+        Console(width=110).print(report(material, model, config, n_splits=4 if args.brief else 40))
+
+
+if __name__ == "__main__":
+    main()
