@@ -13,6 +13,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from streamgmm.features.sums import mean_over_rows, sum_over_columns, sum_over_rows
+
 Array = npt.NDArray[np.floating]
 
 N_GROUPS = 6
@@ -56,14 +58,9 @@ def paired(groups: Array) -> Array:
     return np.concatenate([groups[:, :1], groups[:, 1::2] + groups[:, 2::2]], axis=1)
 
 
-def _mean(rows: Array) -> Array:
-    # ndarray.mean costs as much again for arrays this small.
-    return np.asarray(np.add.reduce(rows, axis=0) / len(rows))
-
-
 def spectral_shape(log_energies: Array) -> Array:
     """Mean log energy of each band relative to the mean of all; shape (n_bands,)."""
-    means = _mean(log_energies)
+    means = mean_over_rows(log_energies)
     return np.asarray(means - means.mean())
 
 
@@ -95,7 +92,7 @@ def haar_details(log_envelopes: Array, scales: Sequence[int]) -> dict[int, Array
 
 def modulation_energies(details: Mapping[int, Array]) -> Array:
     """Log mean magnitude of the details of each scale and envelope; shape (n_scales * n_envelopes,)."""
-    return np.log(np.concatenate([_mean(np.abs(detail)) for detail in details.values()]) + MIN_DETAIL)
+    return np.log(np.concatenate([mean_over_rows(np.abs(detail)) for detail in details.values()]) + MIN_DETAIL)
 
 
 def attack_asymmetry(details: Mapping[int, Array], scales: Sequence[int]) -> Array:
@@ -108,19 +105,19 @@ def attack_asymmetry(details: Mapping[int, Array], scales: Sequence[int]) -> Arr
     for scale in scales:
         detail = details[scale]
         cubes = detail * detail * detail
-        blocks.append(-cubes.sum(axis=0) / (np.abs(cubes).sum(axis=0) + MIN_DETAIL**3))
+        blocks.append(-sum_over_rows(cubes) / (sum_over_rows(np.abs(cubes)) + MIN_DETAIL**3))
     return np.concatenate(blocks)
 
 
 def rising_energy(rises: Array) -> Array:
     """Log mean of the rises of each envelope, shape (n, n_envelopes); shape (n_envelopes,)."""
-    return np.asarray(np.log(_mean(rises) + MIN_DETAIL))
+    return np.asarray(np.log(mean_over_rows(rises) + MIN_DETAIL))
 
 
 def kurtosis(energies: Array) -> Array:
     """Log of E[e^2] / E[e]^2 of each band's energy: how peaked its envelope is; shape (n_bands,)."""
-    mean_squares = np.einsum("nb,nb->b", energies, energies) / len(energies)
-    return np.asarray(np.log(mean_squares / np.square(_mean(energies))))
+    mean_squares = mean_over_rows(np.square(energies))
+    return np.asarray(np.log(mean_squares / np.square(mean_over_rows(energies))))
 
 
 def tonality(coherences: npt.NDArray[np.complexfloating], powers: Array) -> Array:
@@ -144,7 +141,7 @@ def spectral_entropy(energies: Array, log_energies: Array, broadband: Array) -> 
         log_energies: their logarithms.
         broadband: their sums over the bands, shape (n_fine,).
     """
-    entropies = np.log(broadband) - np.einsum("nb,nb->n", energies, log_energies) / broadband
+    entropies = np.log(broadband) - sum_over_columns(energies * log_energies) / broadband
     return np.array([entropies.mean(), entropies.std()])
 
 
@@ -154,9 +151,9 @@ def onset_synchrony(rises: Array) -> Array:
     The deviation over time of the mean rise relative to that of single bands, and the log of the
     largest mean rise relative to the average one.
     """
-    together = rises.mean(axis=1)
-    means = _mean(rises)
-    variances = np.einsum("nb,nb->b", rises, rises) / len(rises) - means * means
+    together = sum_over_columns(rises) / rises.shape[1]
+    means = mean_over_rows(rises)
+    variances = mean_over_rows(np.square(rises)) - means * means
     alone = np.sqrt(np.maximum(variances, 0.0)).mean()
     peak = together.max() / (together.mean() + MIN_DETAIL)
     return np.array([together.std() / (alone + MIN_DETAIL), np.log(peak + 1.0)])

@@ -15,6 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from streamgmm.features.bank import Band, BandGroup, design_bands, group_bands
 from streamgmm.features.spec import FeatureSpec
+from streamgmm.features.sums import sum_over_rows
 
 LAGS_PER_INVERSE_SIGMA = (0.45, 0.9)
 """Lags, in units of 1 / sigma_hz, at which a band's coefficients are compared with themselves:
@@ -111,12 +112,12 @@ class _GroupTransform:
         now = self._coefficients[past:]
         squares = now.real**2 + now.imag**2
         energies = squares.reshape(-1, self._rows_per_fine, self._n_bands).sum(axis=1) / self._rows_per_fine
-        return HopEnergies(energies, self._coherences(now), squares.sum(axis=0))
+        return HopEnergies(energies, self._coherences(now), sum_over_rows(squares))
 
     def _coherences(self, now: npt.NDArray[np.complexfloating]) -> npt.NDArray[np.complexfloating]:
         past, n_all = self._n_past, len(self._coefficients)
         conjugates = self._coefficients.conj()
-        return np.array([(now * conjugates[past - lag : n_all - lag]).sum(axis=0) for lag in self._lags])
+        return np.array([sum_over_rows(now * conjugates[past - lag : n_all - lag]) for lag in self._lags])
 
 
 def _lag(bands: list[Band], per_inverse_sigma: float, sample_rate_hz: int) -> int:
