@@ -6,6 +6,7 @@ so no number depends on the gain.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -142,7 +143,7 @@ def spectral_entropy(energies: Array, log_energies: Array, broadband: Array) -> 
         broadband: their sums over the bands, shape (n_fine,).
     """
     entropies = np.log(broadband) - sum_over_columns(energies * log_energies) / broadband
-    return np.array([entropies.mean(), entropies.std()])
+    return np.array(_mean_and_deviation(entropies))
 
 
 def onset_synchrony(rises: Array) -> Array:
@@ -154,9 +155,17 @@ def onset_synchrony(rises: Array) -> Array:
     together = sum_over_columns(rises) / rises.shape[1]
     means = mean_over_rows(rises)
     variances = mean_over_rows(np.square(rises)) - means * means
-    alone = np.sqrt(np.maximum(variances, 0.0)).mean()
-    peak = together.max() / (together.mean() + MIN_DETAIL)
-    return np.array([together.std() / (alone + MIN_DETAIL), np.log(peak + 1.0)])
+    alone, _ = _mean_and_deviation(np.sqrt(np.maximum(variances, 0.0)))
+    mean, deviation = _mean_and_deviation(together)
+    peak = together.max() / (mean + MIN_DETAIL)
+    return np.array([deviation / (alone + MIN_DETAIL), np.log(peak + 1.0)])
+
+
+def _mean_and_deviation(values: Array) -> tuple[float, float]:
+    """Of a short row of numbers, shape (n,): with numpy's own functions, most of the time goes into calling them."""
+    mean = float(values.sum()) / len(values)
+    deviations = values - mean
+    return mean, math.sqrt(float(deviations @ deviations) / len(values))
 
 
 def envelope_periodicity(log_envelopes: Array, fine_s: float) -> Array:
@@ -171,12 +180,14 @@ def envelope_periodicity(log_envelopes: Array, fine_s: float) -> Array:
         autocorrelation comes from a zero-padded Fourier transform (Wiener-Khinchin), unbiased.
     """
     n = len(log_envelopes)
-    centred = np.ascontiguousarray((log_envelopes - log_envelopes.mean(axis=0)).T)
-    spectrum = np.fft.rfft(centred, 2 * _fast_length(n))
+    centred = np.ascontiguousarray((log_envelopes - mean_over_rows(log_envelopes)).T)
+    edges = _lag_edges(fine_s)
+    # Padded so that no lag that is looked at wraps around.
+    spectrum = np.fft.rfft(centred, _fast_length(n + min(n, edges[-1])))
     autocorrelation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2)[:, :n]
     normal = autocorrelation / (np.arange(n, 0, -1) * (autocorrelation[:, :1] / n + MIN_DETAIL))
     maxima = np.zeros((N_LAG_RANGES, len(normal)))
-    for i, (first, last) in enumerate(pairwise(_lag_edges(fine_s))):
+    for i, (first, last) in enumerate(pairwise(edges)):
         # A lag of more than four fifths of the window rests on too few pairs.
         stretch = normal[:, first : min(max(last, first + 1), int(0.8 * n))]
         if stretch.size:
@@ -192,5 +203,5 @@ def _lag_edges(fine_s: float) -> list[int]:
 
 
 def _fast_length(n: int) -> int:
-    """Smallest power of two that holds n points."""
-    return 1 << (n - 1).bit_length()
+    """Smallest product of 1, 3 or 5 and a power of two that holds n points: lengths of fast Fourier transforms."""
+    return min(factor << max(0, (-(-n // factor) - 1).bit_length()) for factor in (1, 3, 5))

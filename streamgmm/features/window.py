@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from streamgmm.features import statistics as st
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.features.transform import HopEnergies
+from streamgmm.features.transform import LAGS_PER_INVERSE_SIGMA, HopEnergies
 
 FLOOR = 1e-6
 """Energies are floored 60 dB below the running level, so that digital silence and faint noise look alike."""
@@ -41,8 +41,10 @@ class WindowStatistics:
     def reset(self) -> None:
         """Forget the window: the next vectors come from partial ones."""
         self._energies = np.zeros((self._n_hops * self._hop_fine, self.spec.n_bands), dtype=self._dtype)
-        self._coherences: list[npt.NDArray[np.complexfloating]] = []
-        self._powers: list[st.Array] = []
+        complex_dtype = np.result_type(self._dtype, np.complex64)
+        self._coherences = np.zeros((self._n_hops, len(LAGS_PER_INVERSE_SIGMA), self.spec.n_bands), dtype=complex_dtype)
+        self._powers = np.zeros((self._n_hops, self.spec.n_bands), dtype=self._dtype)
+        self._n_heard_hops = 0
 
     def push(self, hop: HopEnergies, level: float) -> npt.NDArray[np.float64]:
         """Add a hop and measure the window that ends with it.
@@ -56,9 +58,11 @@ class WindowStatistics:
         """
         self._energies[: -self._hop_fine] = self._energies[self._hop_fine :]
         self._energies[-self._hop_fine :] = hop.energies
-        self._coherences = [*self._coherences, hop.coherences][-self._n_hops :]
-        self._powers = [*self._powers, hop.powers][-self._n_hops :]
-        energies = self._energies[-len(self._powers) * self._hop_fine :]
+        for kept, new in ((self._coherences, hop.coherences), (self._powers, hop.powers)):
+            kept[:-1] = kept[1:]
+            kept[-1] = new
+        self._n_heard_hops = min(self._n_heard_hops + 1, self._n_hops)
+        energies = self._energies[-self._n_heard_hops * self._hop_fine :]
         return self._measure(energies / max(level, MIN_LEVEL))
 
     def _measure(self, energies: st.Array) -> npt.NDArray[np.float64]:
@@ -76,7 +80,7 @@ class WindowStatistics:
                 st.attack_asymmetry(group_details, ASYMMETRY_SCALES),
                 st.rising_energy(slow_rises),
                 st.kurtosis(energies),
-                st.tonality(np.sum(self._coherences, axis=0), np.sum(self._powers, axis=0) + MIN_LEVEL),
+                st.tonality(np.add.reduce(self._coherences), np.add.reduce(self._powers) + MIN_LEVEL),
                 st.spectral_entropy(energies, log_energies, groups[:, 0]),
                 st.onset_synchrony(quick_rises),
                 st.envelope_periodicity(np.log(st.paired(groups)), self._fine_s),

@@ -48,13 +48,15 @@ class FrameMixtures:
     def _bank(self) -> MixtureBank:
         return MixtureBank(self.mixtures)
 
-    def score(self, vector: Floats) -> Floats:
-        """Log-likelihoods of one frame vector (f,) under `mixtures`, (n_mixtures,) in nats."""
-        return self._bank.log_likelihoods(self.projection.apply(vector))
+    def score(self, vectors: Floats) -> Floats:
+        """Log-likelihoods of frame vectors (n, f) under `mixtures`, (n, n_mixtures) in nats."""
+        log_likelihoods: Floats = self._bank.log_likelihoods_of_many(self.projection.apply(vectors))
+        return log_likelihoods
 
-    def score_many(self, vectors: Floats) -> Floats:
-        """Those of vectors (n, f) together, (n, n_mixtures), equal to `score` up to rounding; for training."""
-        return self._bank.log_likelihoods_of_many(self.projection.apply(vectors))
+    def score_one(self, vector: Floats) -> Floats:
+        """Log-likelihoods of one frame vector (f,), (n_mixtures,) in nats."""
+        log_likelihoods: Floats = self.score(vector[np.newaxis])[0]
+        return log_likelihoods
 
 
 class FrameEvidence:
@@ -84,10 +86,7 @@ class FrameEvidence:
         Returns:
             (n_mixtures,) in nats; 0, which favours none, if the window holds no frame.
         """
-        total = np.zeros(len(self._mixtures.mixtures))
-        for vector in frame_vectors:
-            total += self._mixtures.score(vector)
-        self._sums.append(total)
+        self._sums.append(self._mixtures.score(frame_vectors).sum(axis=0))
         self._n_frames.append(len(frame_vectors))
         # Added up anew each time, oldest first: nothing is ever taken away, so nothing drifts.
         evidence: Floats = np.sum(self._sums, axis=0) / max(1, sum(self._n_frames))

@@ -188,7 +188,7 @@ class MixtureBank:
         return log_likelihoods
 
     def log_likelihoods_of_many(self, vectors: Floats) -> Floats:
-        """Those of vectors (n, d) together, (n, n_mixtures), equal to the one by one up to rounding; for training."""
+        """Those of vectors (n, d) together, (n, n_mixtures), equal to those one by one up to rounding."""
         if self._factors.ndim > 2:
             return np.array([self.log_likelihoods(vector) for vector in vectors]).reshape(len(vectors), -1)
         # |x f - m|^2 multiplied out, so that two matrix products do the work of all components.

@@ -213,7 +213,7 @@ def _mixtures(prefix: str, spec: FileSpec | FrameFileSpec, arrays: Arrays) -> tu
 
 
 def _self_test(classifier: Classifier, arrays: Arrays, offset: int) -> None:
-    scorers = {"": classifier.score_mixtures, **({"frames.": classifier.frames.score} if classifier.frames else {})}
+    scorers = {"": classifier.score_mixtures, **({"frames.": classifier.frames.score_one} if classifier.frames else {})}
     for prefix, score in scorers.items():
         stored = arrays[f"{prefix}self_test.log_likelihoods"]
         with np.errstate(all="ignore"):

@@ -88,7 +88,7 @@ def _arrays(classifier: Classifier) -> dict[str, npt.NDArray[Any]]:
     arrays = _mixture_arrays("", classifier.all_mixtures, classifier.projection, classifier.score_mixtures)
     arrays |= {"floors": classifier.floors, "priors": classifier.priors}
     if frames := classifier.frames:
-        arrays |= _mixture_arrays("frames.", frames.mixtures, frames.projection, frames.score)
+        arrays |= _mixture_arrays("frames.", frames.mixtures, frames.projection, frames.score_one)
     return {name: array.astype("<f8") for name, array in arrays.items()}
 
 

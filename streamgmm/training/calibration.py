@@ -29,9 +29,12 @@ WEIGHT_RANGE = (1e-3, 1e3)
 DOMAIN_QUANTILE = 0.01
 """Share of a label's own held-out windows that may fall below its floor."""
 
-MIN_STANDARD_ERRORS = 1.0
+MIN_STANDARD_ERRORS = 2.0
 """Frames have to lower the log loss by this many standard errors: of two models that fare alike, take the simpler
 (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3)."""
+
+MIN_SHARE_GAINED = 0.1
+"""And by this share of itself, since a stream with frames costs a third more."""
 
 
 class HeldOutClip(NamedTuple):
@@ -173,7 +176,7 @@ def _score(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
 def _frame_evidence(clip_frames: ClipFrames, classifier: Classifier) -> Array:
     """Mean log-likelihoods of the frames of each window, (n_windows, n_labels), as `FrameEvidence` has them."""
     assert classifier.frames is not None
-    scores = classifier.frames.score_many(clip_frames.vectors.astype(np.float64))[:, : classifier.n_labels]
+    scores = classifier.frames.score(clip_frames.vectors.astype(np.float64))[:, : classifier.n_labels]
     sums = np.concatenate([np.zeros((1, scores.shape[1])), np.cumsum(scores, axis=0)])
     first, end = clip_frames.spans.T
     evidence: Array = (sums[end] - sums[first]) / np.maximum(1, end - first)[:, np.newaxis]
@@ -232,7 +235,7 @@ def _choose(held_out: HeldOut, frames: FramesChoice) -> tuple[float, float, tupl
     alone, beside = held_out.log_losses(scale), held_out.log_losses(scale_beside, frame_weight)
     gains = alone - beside
     standard_error = gains.std() / np.sqrt(len(gains))
-    is_better = bool(gains.mean() > MIN_STANDARD_ERRORS * standard_error)
+    is_better = bool(gains.mean() > max(MIN_STANDARD_ERRORS * standard_error, MIN_SHARE_GAINED * alone.mean()))
     note = (
         f"frames {'take part' if is_better or frames == 'always' else 'do not take part'}: held-out log loss "
         f"{beside.mean():.3f} with them, {alone.mean():.3f} without (difference {gains.mean():.3f}, "

@@ -31,8 +31,8 @@ def test_a_frame_scores_as_scikit_learn_says() -> None:
     frames = FrameMixtures(plain, tuple(mixtures), 1.0)
     vectors = RNG.normal(size=(10, 4))
     expected = np.stack([f.score_samples(vectors) for f in fitted], axis=1)
-    np.testing.assert_allclose([frames.score(vector) for vector in vectors], expected, atol=1e-9)
-    np.testing.assert_allclose(frames.score_many(vectors), expected, atol=1e-9)
+    np.testing.assert_allclose(frames.score(vectors), expected, atol=1e-9)
+    np.testing.assert_allclose([frames.score_one(vector) for vector in vectors], expected, atol=1e-9)
 
 
 def test_evidence_is_the_mean_over_the_frames_of_the_last_hops(classifier) -> None:
@@ -41,7 +41,7 @@ def test_evidence_is_the_mean_over_the_frames_of_the_last_hops(classifier) -> No
     for i, hop in enumerate(hops):
         found = evidence.push(hop)
         window = np.concatenate(hops[max(0, i - 2) : i + 1])
-        expected = np.mean([classifier.frames.score(vector) for vector in window], axis=0)
+        expected = np.mean([classifier.frames.score_one(vector) for vector in window], axis=0)
         np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
