@@ -11,8 +11,10 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import NamedTuple
 
 from streamgmm import __version__
@@ -64,17 +66,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         expects to see a signal (Ctrl-C, a closed pipe), the process ends by that signal instead.
     """
     try:
-        return _run(sys.argv[1:] if argv is None else argv)
+        with _told_to_end():
+            return _run(sys.argv[1:] if argv is None else argv)
     except StreamgmmError as error:
         return _report(error)
     except KeyboardInterrupt:
         return _die_by(signal.SIGINT)
+    except _Terminated:
+        return _die_by(signal.SIGTERM)
     except BrokenPipeError:
         return _stdout_closed()
     except OSError as error:
         return _report_os(error)
     except Exception:
         return _report_bug()
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception like that of Ctrl-C: what was begun is cleared away on the way out."""
+
+
+@contextlib.contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Raises `_Terminated` on the first SIGTERM; a second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(argv: Sequence[str]) -> int:

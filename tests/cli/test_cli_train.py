@@ -361,9 +361,6 @@ def test_B25_a_training_that_is_stopped_leaves_the_old_model_alone(sounds, tmp_p
     assert process.stdout.readline() == "up\n"
     process.send_signal(number)
     code, out, err = end_of(process)
-    assert (code, out) == (-number, ""), err
-    assert "Traceback" not in err
+    assert (code, out, err) == (-number, "", "")
     assert path.read_bytes() == b"the old one"
-    if number == signal.SIGINT:
-        assert err == ""
-        assert list(path.parent.iterdir()) == [path]
+    assert list(path.parent.iterdir()) == [path]
