@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from streamgmm.demo.scene import make_scene
 from streamgmm.features.extractor import extract
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.classifier import Classifier
+from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.projection import Projection
@@ -30,10 +33,11 @@ def samples() -> np.ndarray:
     return scene.samples[: int(DURATION_S * SPEC.sample_rate_hz) + 777]
 
 
-@pytest.fixture(scope="module")
-def model(samples: np.ndarray) -> Model:
+@pytest.fixture(scope="module", params=[False, True], ids=["windows", "frames"])
+def model(samples: np.ndarray, request: pytest.FixtureRequest) -> Model:
     """Mixtures around windows of the very scene, so that labels come and go."""
-    vectors = extract(samples, SPEC).vectors
+    features = extract(samples, SPEC, has_frames=True)
+    vectors = features.vectors
     rng = np.random.default_rng(0)
     matrix = rng.standard_normal((vectors.shape[1], 4)) / 20
     projection = Projection(vectors.mean(axis=0), vectors.std(axis=0) + 1e-3, matrix)
@@ -41,11 +45,18 @@ def model(samples: np.ndarray) -> Model:
     anchors = projected[[10, 45, 80]]
     mixtures = tuple(Mixture(np.ones(1), anchor[None], np.full((1, 4), 0.5), "diag") for anchor in anchors)
     background = Mixture(np.ones(1), projected.mean(axis=0)[None], projected.var(axis=0)[None] * 9 + 1, "diag")
-    return Model(
-        name="bells",
-        spec=SPEC,
-        classifier=Classifier(LABELS, projection, mixtures, background, 1.0, np.full(3, -np.inf)),
-    )
+    classifier = Classifier(LABELS, projection, mixtures, background, 1.0, np.full(3, -np.inf))
+    if request.param:
+        classifier = replace(classifier, frames=mixtures_of_frames(features.frame_vectors))
+    return Model(name="bells", spec=SPEC, classifier=classifier)
+
+
+def mixtures_of_frames(frames: np.ndarray) -> FrameMixtures:
+    """A component for each label and the background, around single frames."""
+    projection = Projection(frames.mean(axis=0), frames.std(axis=0), np.eye(frames.shape[1]))
+    anchors = projection.apply(frames[[100, 300, 500, 700]])
+    mixtures = tuple(Mixture(np.ones(1), anchor[None], np.full(anchor[None].shape, 4.0), "diag") for anchor in anchors)
+    return FrameMixtures(projection, mixtures, 0.02)
 
 
 CONFIG = Config(

@@ -31,6 +31,13 @@ def test_a_clip_is_the_mean_of_its_windows() -> None:
     assert decision.n_windows == 2
 
 
+def test_a_window_that_has_heard_little_counts_little() -> None:
+    voting = decider()
+    voting.add(frame([0.0, np.log(3.0)])._replace(window_share=0.5))
+    voting.add(frame([np.log(9.0), 0.0]))
+    assert voting.decide().scores == pytest.approx({"a": (0.25 * 0.25 + 0.9) / 1.25, "b": (0.25 * 0.75 + 0.1) / 1.25})
+
+
 def test_priors_and_scale_count() -> None:
     voting = decider(log_priors=(0.0, np.log(4.0)), scale=0.5)
     voting.add(frame([2 * np.log(2.0), 0.0]))

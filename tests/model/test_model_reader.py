@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import pywt
 from model_rig import (
+    N_FRAME_FEATURES,
     array_of,
     assemble,
     content_of,
@@ -28,7 +29,7 @@ from streamgmm.model.writer import model_bytes
 
 
 def test_what_was_written_is_read(data: bytes) -> None:
-    model, original = parse_model(data, "yard.sgm"), make_model()
+    model, original = parse_model(data, "yard.sgm"), make_model(n_frame_features=N_FRAME_FEATURES)
     assert (model.name, model.spec, model.labels) == (original.name, original.spec, original.labels)
     assert (model.decision, model.card, model.tool_version) == (original.decision, original.card, original.tool_version)
     vector = np.linspace(-1.0, 1.0, original.classifier.projection.n_features)
@@ -36,6 +37,10 @@ def test_what_was_written_is_read(data: bytes) -> None:
     assert read.log_likelihoods.tobytes() == expected.log_likelihoods.tobytes()
     assert read.background_log_likelihood == expected.background_log_likelihood
     assert header_of(data)["__metadata__"]["content_sha256"] == model.sha256
+    frames, expected_frames = model.classifier.frames, original.classifier.frames
+    assert frames.weight == expected_frames.weight
+    frame = np.linspace(-1.0, 1.0, N_FRAME_FEATURES)
+    assert frames.score_one(frame).tobytes() == expected_frames.score_one(frame).tobytes()
 
 
 def test_D4_header_lengths_beyond_the_cap_are_refused_before_reading(data: bytes) -> None:

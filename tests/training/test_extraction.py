@@ -38,6 +38,26 @@ def test_vectors_are_those_of_a_stream_of_the_clip(dataset):
     assert measured.vectors.dtype == measured.copies.dtype == np.float32
 
 
+def test_frames_are_those_of_a_stream_and_each_window_knows_its_own(dataset):
+    measured = measure(dataset, n_speed_copies=1, n_noise_copies=1).clips[0]
+    spec = make_task(dataset, config_with()).spec
+    recorded = extract(load_clip(dataset.clips[0], RATE_HZ), spec, has_frames=True)
+    assert np.array_equal(measured.frames.vectors, recorded.frame_vectors.astype(np.float32))
+    assert measured.frames.copies.shape[1] == measured.frames.vectors.shape[1]
+    is_active = recorded.levels_dbfs >= max(-75.0, recorded.levels_dbfs.max() - 45.0)
+    n_window_hops = spec.window_samples // spec.hop_samples
+    spans = []
+    for hop in np.flatnonzero(is_active):
+        end = recorded.n_frames[: hop + 1].sum()
+        spans.append((end - recorded.n_frames[max(0, hop + 1 - n_window_hops) : hop + 1].sum(), end))
+    assert measured.frames.spans.tolist() == [list(map(int, span)) for span in spans]
+    assert np.array_equal(measured.window_shares, recorded.window_shares[is_active])
+
+
+def test_frames_that_are_not_wanted_are_not_measured(dataset):
+    assert measure(dataset, frames="never").clips[0].frames is None
+
+
 def test_clips_stay_in_the_order_of_the_data_set(dataset):
     extraction = measure(dataset)
     assert [vectors.clip for vectors in extraction.clips] == dataset.clips
