@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from streamgmm.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from streamgmm.model.frames import FrameMixtures
     from streamgmm.model.model import Model
 
 _SHOW = "Print what a model hears, how, and the card of its training; nothing is scored."
@@ -86,8 +87,17 @@ def summarise(model: Model) -> dict[str, Any]:
             for label, mixture, prior, floor in details
         },
         "background": {"n_components": classifier.background.n_components},
+        "frames": _frames_summary(classifier.frames),
         "card": model.card,
     }
+
+
+def _frames_summary(frames: FrameMixtures | None) -> dict[str, float]:
+    """Empty if windows decide alone."""
+    if frames is None:
+        return {}
+    n_components = sum(mixture.n_components for mixture in frames.mixtures)
+    return {"weight": frames.weight, "n_features": frames.projection.n_features, "n_components": n_components}
 
 
 def _set_only(section: Any) -> dict[str, float]:

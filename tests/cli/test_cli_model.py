@@ -7,7 +7,7 @@ import pytest
 
 from streamgmm.model.file import save_model
 from tests.cli.cli_rig import run_cli
-from tests.model.model_rig import make_model
+from tests.model.model_rig import N_FRAME_FEATURES, make_model
 
 
 @pytest.fixture
@@ -34,6 +34,13 @@ def test_show_json_is_one_object(capsys: pytest.CaptureFixture[str], model_path:
     assert shown["labels"]["dog"]["decision"] == {"onset_threshold": 0.7}
     assert shown["card"]["f1"] == 0.91
     assert shown["spec"]["n_bands"] == 8
+    assert shown["frames"] == {}
+
+
+def test_show_tells_of_frames_where_they_take_part(capsys: pytest.CaptureFixture[str], model_path: Path) -> None:
+    save_model(make_model(n_frame_features=N_FRAME_FEATURES), model_path)
+    shown = json.loads(run_cli(capsys, "model", "show", "--json", model_path).out)
+    assert shown["frames"] == {"weight": 2.5, "n_features": N_FRAME_FEATURES, "n_components": 9}
 
 
 def test_verify_accepts_a_whole_model_and_its_own_hash(capsys: pytest.CaptureFixture[str], model_path: Path) -> None:
