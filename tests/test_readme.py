@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from streamgmm.config import Config, TrainingSection
+from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.backgrounds import room
 from streamgmm.demo.recordings import write_training_set, write_wav
 from streamgmm.model.file import save_model
-from streamgmm.training.dataset import read_dataset
 from streamgmm.training.trainer import train
 from tests.pulse_rig import PulseServer, missing_parts
 from tests.required import require_or_skip

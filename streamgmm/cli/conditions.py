@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from streamgmm.errors import UsageError
 
 if TYPE_CHECKING:
-    from streamgmm.training.conditions import Conditions, Noise
+    from streamgmm.evaluation.conditions import Conditions, Noise
 
 MAX_DB = 120.0
 MAX_SECONDS = 3600.0
@@ -29,7 +29,7 @@ def conditions_of(args: argparse.Namespace) -> Conditions:
     Raises:
         UsageError: a number makes no sense.
     """
-    from streamgmm.training.conditions import Conditions
+    from streamgmm.evaluation.conditions import Conditions
 
     # Written so that NaN is refused too.
     if not abs(args.gain) <= MAX_DB:
@@ -40,7 +40,7 @@ def conditions_of(args: argparse.Namespace) -> Conditions:
 
 
 def _parse_noise(text: str | None) -> Noise | None:
-    from streamgmm.training.conditions import Noise
+    from streamgmm.evaluation.conditions import Noise
 
     if text is None:
         return None

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from streamgmm.training.dataset import Dataset
+    from streamgmm.dataset.dataset import Dataset
 
 Item = TypeVar("Item")
 
@@ -68,7 +68,7 @@ def read_shown(path: Path, progress: Progress, **options: Any) -> Dataset:
     Raises:
         StreamgmmError: see `read_dataset`.
     """
-    from streamgmm.training.dataset import read_dataset
+    from streamgmm.dataset.dataset import read_dataset
 
     # How many there are is known only at the end: the bar runs to and fro until then.
     bar = progress.add_task("reading", total=None)

@@ -63,10 +63,10 @@ def _run(args: argparse.Namespace) -> int:
 def _train(folder: Path, seed: int, console: Console) -> Model:
     from streamgmm.cli.console import RichTrack, make_progress, stderr_console
     from streamgmm.config import Config
+    from streamgmm.dataset.dataset import read_dataset
     from streamgmm.demo.recordings import write_training_set
     from streamgmm.demo.sounds import SOUNDS
     from streamgmm.model.file import save_model
-    from streamgmm.training.dataset import read_dataset
     from streamgmm.training.trainer import train
 
     console.print(f"making {N_CLIPS} recordings each of {', '.join(sorted(SOUNDS))}")
@@ -91,9 +91,9 @@ def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Sc
     from streamgmm.demo.matching import match_events
     from streamgmm.demo.recordings import write_wav
     from streamgmm.demo.scene import make_scene
+    from streamgmm.evaluation.found_events import events_of
     from streamgmm.service.daemon import Daemon
     from streamgmm.sinks.hub import Hub
-    from streamgmm.training.found_events import events_of
 
     scene = make_scene(SCENE_S, seed, RATE_HZ)
     path = folder / "scene.wav"

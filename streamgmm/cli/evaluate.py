@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from streamgmm.config import Config
+    from streamgmm.evaluation.conditions import Conditions
+    from streamgmm.evaluation.trial import Trial
     from streamgmm.model.model import Model
-    from streamgmm.training.conditions import Conditions
-    from streamgmm.training.trial import Trial
 
 _DESCRIPTION = """\
 Train on all folds of DATA but one, and answer the clips of that one as the live
@@ -58,8 +58,8 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.run import load_chosen_model
     from streamgmm.cli.scores import print_evaluation
     from streamgmm.config_loading import load_config
+    from streamgmm.evaluation.scores import summarise
     from streamgmm.labels import escaped
-    from streamgmm.training.scores import summarise
 
     _check_options(args)
     conditions = conditions_of(args)
@@ -88,9 +88,9 @@ def _try(
 ) -> Trial:
     """Read the recordings and have them answered, showing how far that is; then say what may flatter."""
     from streamgmm.cli.console import RichTrack, make_progress, read_shown
+    from streamgmm.dataset.clips import data_sha256
+    from streamgmm.evaluation.evaluation import cross_validate, score_model
     from streamgmm.labels import escaped
-    from streamgmm.training.clips import data_sha256
-    from streamgmm.training.evaluation import cross_validate, score_model
 
     with make_progress(console) as progress:
         track = RichTrack(progress)

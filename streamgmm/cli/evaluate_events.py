@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from streamgmm.config import Config
+    from streamgmm.evaluation.event_evaluation import EventEvaluation, EventScores, Spread
+    from streamgmm.evaluation.event_scoring import Criteria
     from streamgmm.model.model import Model
-    from streamgmm.training.event_evaluation import EventEvaluation, EventScores, Spread
-    from streamgmm.training.event_scoring import Criteria
 
 MIN_SEGMENT_S = 0.001
 MAX_TIME_S = 3600.0
@@ -47,10 +47,10 @@ def run_events(args: argparse.Namespace, model: Model, config: Config) -> int:
     """Hear all scenes, print the scores, and write them as JSON if asked to."""
     from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
     from streamgmm.cli.output_file import write_json
+    from streamgmm.dataset.listing import Findings
+    from streamgmm.evaluation.event_evaluation import evaluate_events
+    from streamgmm.evaluation.scenes import read_scenes
     from streamgmm.labels import escaped
-    from streamgmm.training.event_evaluation import evaluate_events
-    from streamgmm.training.listing import Findings
-    from streamgmm.training.scenes import read_scenes
 
     findings = Findings()
     console = stderr_console()
@@ -68,7 +68,7 @@ def run_events(args: argparse.Namespace, model: Model, config: Config) -> int:
 
 
 def _criteria(args: argparse.Namespace) -> Criteria:
-    from streamgmm.training.event_scoring import Criteria
+    from streamgmm.evaluation.event_scoring import Criteria
 
     times_s: dict[str, float | None] = {}
     if args.collar is not None:

@@ -9,12 +9,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from streamgmm.training.conditions import conditions_text
+from streamgmm.evaluation.conditions import conditions_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from streamgmm.training.scores import Evaluation
+    from streamgmm.evaluation.scores import Evaluation
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:

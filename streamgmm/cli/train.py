@@ -89,7 +89,7 @@ def _model_name(args: argparse.Namespace) -> str:
 
 
 def _print_summary(training: Training, console: Console) -> None:
-    from streamgmm.training.report import dataset_report
+    from streamgmm.dataset.report import dataset_report
 
     console.print(dataset_report(training.dataset))
     for note in training.notes:
@@ -132,7 +132,7 @@ def classes_learnt(training: Training) -> Table:
 
 def _report(training: Training, sha256: str) -> dict[str, Any]:
     """What `--report` writes."""
-    from streamgmm.training.report import count_skipped
+    from streamgmm.dataset.report import count_skipped
 
     return {
         "model": training.model.name,

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from streamgmm.config import Config
+    from streamgmm.dataset.listing import Findings
     from streamgmm.model.model import Model
-    from streamgmm.training.hearing import Heard
-    from streamgmm.training.listing import Findings
-    from streamgmm.training.operating_points import Material
+    from streamgmm.tuning.hearing import Heard
+    from streamgmm.tuning.operating_points import Material
 
 _DESCRIPTION = """\
 Set thresholds of MODEL so that all labels together raise at most X false alarms
@@ -58,12 +58,12 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.run import load_chosen_model
     from streamgmm.cli.tuning_tables import print_tuning
     from streamgmm.config_loading import load_config
+    from streamgmm.dataset.listing import Findings
     from streamgmm.labels import escaped
     from streamgmm.model.file import save_model
-    from streamgmm.training.listing import Findings
-    from streamgmm.training.operating_points import make_levels
-    from streamgmm.training.tuning import tune
-    from streamgmm.training.tuning_picture import draw_tuning
+    from streamgmm.tuning.operating_points import make_levels
+    from streamgmm.tuning.picture import draw_tuning
+    from streamgmm.tuning.tuning import tune
 
     target = args.output or Path(args.model)
     _check_options(args, target)
@@ -91,7 +91,7 @@ def _check_options(args: argparse.Namespace, target: Path) -> None:
     """Refuse what makes no sense or cannot be written, before hours are listened to."""
     from streamgmm.cli.output_file import check_writable
     from streamgmm.model.file import check_target
-    from streamgmm.training.tuning_picture import check_drawable
+    from streamgmm.tuning.picture import check_drawable
 
     if math.isnan(args.budget) or not 0.0 < args.budget <= MAX_RATE_PER_HOUR:
         hint = "no number of hours proves that there will be none" if args.budget == 0.0 else ""
@@ -108,8 +108,8 @@ def _check_options(args: argparse.Namespace, target: Path) -> None:
 def _listen(args: argparse.Namespace, model: Model, config: Config, progress: Progress, findings: Findings) -> Material:
     """Hear the background, and the events if there are any; what could not be heard is among the findings."""
     from streamgmm.cli.console import read_shown
-    from streamgmm.training.listening import background_recordings, recordings_with_events
-    from streamgmm.training.operating_points import Material
+    from streamgmm.tuning.listening import background_recordings, recordings_with_events
+    from streamgmm.tuning.operating_points import Material
 
     pairs = []
     paths = background_recordings(args.background, findings)
@@ -133,8 +133,8 @@ def _hear(
     findings: Findings,
 ) -> list[Heard]:
     """Hear recordings behind a bar of minutes; those that cannot be heard are among the findings."""
-    from streamgmm.training.hearing import Heard
-    from streamgmm.training.listening import claimed_s, hear_all
+    from streamgmm.tuning.hearing import Heard
+    from streamgmm.tuning.listening import claimed_s, hear_all
 
     if not paths:
         return []
@@ -146,7 +146,7 @@ def _hear(
 
 def _tell(findings: Findings) -> None:
     from streamgmm.cli.console import stderr_console
-    from streamgmm.training.report import skipped_table
+    from streamgmm.dataset.report import skipped_table
 
     console = stderr_console()
     for warning in findings.warnings:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from streamgmm.labels import escaped
-from streamgmm.training.alarm_rates import hours_to_prove
+from streamgmm.tuning.alarm_rates import hours_to_prove
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from streamgmm.training.tuning_result import LabelTuning, Tuning
+    from streamgmm.tuning.result import LabelTuning, Tuning
 
 
 HIGHEST_SHOWN = 0.99995

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from streamgmm.demo.scene import SceneEvent
-from streamgmm.training.found_events import FoundEvent, is_same_sound
+from streamgmm.evaluation.found_events import FoundEvent, is_same_sound
 
 
 class Pair(NamedTuple):

@@ -11,9 +11,9 @@ from streamgmm.audio.source import Samples
 from streamgmm.demo.matching import Matches
 from streamgmm.demo.scene import SceneEvent
 from streamgmm.errors import OutputError
+from streamgmm.evaluation.found_events import FoundEvent
 from streamgmm.report.figure import new_figure
 from streamgmm.report.spectrogram import LOWEST_HZ, band_levels_db
-from streamgmm.training.found_events import FoundEvent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,11 +9,11 @@ import numpy as np
 
 from streamgmm.audio.reading import RecordingError
 from streamgmm.config import Config
+from streamgmm.evaluation.answering import Answer, heard_clips
+from streamgmm.evaluation.scores import is_right
+from streamgmm.evaluation.trial import Trial
 from streamgmm.report.figure import inline_png
 from streamgmm.report.spectrogram import band_levels_db
-from streamgmm.training.answering import Answer, heard_clips
-from streamgmm.training.scores import is_right
-from streamgmm.training.trial import Trial
 
 N_WORST = 9
 N_BANDS, N_COLUMNS = 96, 320

@@ -12,15 +12,15 @@ from typing import NamedTuple
 from streamgmm import __version__
 from streamgmm.config import Config
 from streamgmm.config_text import plain_yaml
+from streamgmm.dataset.report import EXPLANATIONS, N_EXAMPLES
+from streamgmm.evaluation.conditions import conditions_text
+from streamgmm.evaluation.scores import Evaluation, posteriors_of, summarise
+from streamgmm.evaluation.trial import Trial
 from streamgmm.report.figure import inline_svg
 from streamgmm.report.markup import bullets, folded, section, share_bar, table, text
 from streamgmm.report.mistakes import Mistake, picture_mistakes
 from streamgmm.report.pictures import draw_confusion, draw_known, draw_reliability, draw_thresholds
-from streamgmm.training.conditions import conditions_text
-from streamgmm.training.report import EXPLANATIONS, N_EXAMPLES
-from streamgmm.training.scores import Evaluation, posteriors_of, summarise
 from streamgmm.training.trainer import LIBRARIES
-from streamgmm.training.trial import Trial
 
 
 def evaluation_page(trial: Trial, config: Config) -> str:

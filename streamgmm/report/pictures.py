@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streamgmm.decision.clip import MIN_KNOWNNESS
+from streamgmm.evaluation.answering import Answer
+from streamgmm.evaluation.metrics import Bin
+from streamgmm.evaluation.scores import Evaluation, is_right, knownness
+from streamgmm.evaluation.trial import LeftOut
 from streamgmm.labels import SILENCE, UNKNOWN
 from streamgmm.report.figure import BAD, GOOD, INK, new_figure
-from streamgmm.training.answering import Answer
-from streamgmm.training.metrics import Bin
-from streamgmm.training.scores import Evaluation, is_right, knownness
-from streamgmm.training.trial import LeftOut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

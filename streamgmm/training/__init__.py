@@ -1,1 +1,1 @@
-"""From recordings to a model, and how good it is (only here: scikit-learn and scipy)."""
+"""From clips to a model: augmentation, fitting, calibration (from here on: scikit-learn and scipy)."""

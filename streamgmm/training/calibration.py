@@ -12,13 +12,13 @@ import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 
 from streamgmm.config import FramesChoice, TrainingSection
+from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.decision.clip import vote_weight
 from streamgmm.errors import DataError
 from streamgmm.model.classifier import Classifier
 from streamgmm.training.extraction import ClipFrames, ClipVectors
 from streamgmm.training.fitting import DEFAULT_LIKELIHOOD_SCALE, Fit, fit_classifier
 from streamgmm.training.fitting_frames import DEFAULT_WEIGHT
-from streamgmm.training.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.training.workers import Track, map_in_threads, untracked
 
 Array = npt.NDArray[np.float64]

@@ -14,14 +14,14 @@ from streamgmm.audio.channels import Channel
 from streamgmm.audio.reading import RecordingError
 from streamgmm.audio.source import Samples
 from streamgmm.config import TrainingSection
+from streamgmm.dataset.clips import Clip
+from streamgmm.dataset.dataset import Dataset, keep_usable
+from streamgmm.dataset.listing import Skipped
+from streamgmm.dataset.loading import by_recording, load_clips
 from streamgmm.features.extractor import Features, extract
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
 from streamgmm.training.augmentation import noise_copy, speed_copies
-from streamgmm.training.clips import Clip
-from streamgmm.training.dataset import Dataset, keep_usable
-from streamgmm.training.listing import Skipped
-from streamgmm.training.loading import by_recording, load_clips
 from streamgmm.training.workers import Track, map_in_order, untracked
 
 ACTIVE_RANGE_DB = 45.0

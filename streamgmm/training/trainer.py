@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streamgmm.config import Config
+from streamgmm.dataset.clips import data_sha256
+from streamgmm.dataset.dataset import Dataset, common_rate_hz
+from streamgmm.dataset.listing import Problems, Skipped
 from streamgmm.errors import ConfigError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import Validation, calibrated, validate
-from streamgmm.training.clips import data_sha256
-from streamgmm.training.dataset import Dataset, common_rate_hz
 from streamgmm.training.extraction import ClipVectors, ExtractionTask, extract_clips
 from streamgmm.training.fitting import Fit, fit_classifier, unconverged_allowed
-from streamgmm.training.listing import Problems, Skipped
 from streamgmm.training.workers import Track, map_in_threads, untracked
 
 LIBRARIES = ("numpy", "PyWavelets", "scikit-learn", "scipy", "soxr", "soundfile")

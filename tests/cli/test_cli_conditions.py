@@ -7,7 +7,7 @@ import pytest
 
 from streamgmm.cli.conditions import add_condition_options, conditions_of
 from streamgmm.errors import UsageError
-from streamgmm.training.conditions import UNCHANGED, Conditions, Noise
+from streamgmm.evaluation.conditions import UNCHANGED, Conditions, Noise
 
 
 def parsed(*arguments: str) -> Conditions:

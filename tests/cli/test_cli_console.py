@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from streamgmm.cli.console import RichTrack, make_progress, read_shown, stderr_console, stdout_console
-from tests.training.dataset_rig import write_classes
+from tests.dataset.dataset_rig import write_classes
 
 
 @pytest.mark.parametrize("make_console", [stdout_console, stderr_console])

@@ -119,7 +119,7 @@ def test_labels_that_the_model_does_not_know_are_refused(capsys, model, tmp_path
 def test_what_makes_no_sense_is_refused_before_any_recording_is_read(
     capsys, sounds, tmp_path, monkeypatch, arguments, code, says
 ):
-    monkeypatch.setattr("streamgmm.training.dataset.read_dataset", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr("streamgmm.dataset.dataset.read_dataset", lambda *_, **__: pytest.fail("read"))
     monkeypatch.chdir(tmp_path)
     ended, out, err = run_cli(capsys, "evaluate", sounds, *arguments)
     assert (ended, out, err.count("\n")) == (code, "", 1)
@@ -173,7 +173,7 @@ def test_noise_shorter_than_a_clip_and_no_noise_at_all_are_refused_in_one_line(c
 
 def test_a_page_without_matplotlib_is_refused_before_the_work(capsys, sounds, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.setattr("streamgmm.training.dataset.read_dataset", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr("streamgmm.dataset.dataset.read_dataset", lambda *_, **__: pytest.fail("read"))
     code, _, err = run_cli(capsys, "evaluate", sounds, "--report", tmp_path / "page")
     assert (code, err.count("\n")) == (64, 1)
     assert 'a picture needs matplotlib (pip install "streamgmm[plot]")' in err

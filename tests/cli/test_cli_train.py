@@ -215,7 +215,7 @@ def spoil(path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_B13_an_unreadable_data_set_is_77_and_an_unreadable_file_left_out(capsys, data, tmp_path, monkeypatch):
     deny(monkeypatch, "streamgmm.audio.reading.os.open", data / "footsteps" / "0.wav")
     assert "denied" in refused(capsys, data, "-o", tmp_path / "m.sgm")  # one clip is left
-    deny(monkeypatch, "streamgmm.training.scan.os.scandir", data)
+    deny(monkeypatch, "streamgmm.dataset.scan.os.scandir", data)
     refused(capsys, data, "-o", tmp_path / "m.sgm", code=77)
 
 
@@ -315,7 +315,7 @@ def test_B22_hostile_labels_are_refused_and_shown_escaped(capsys, data, tmp_path
 def test_what_makes_no_sense_is_refused_before_any_recording_is_read(
     capsys, sounds, tmp_path, monkeypatch, arguments, code, says
 ):
-    monkeypatch.setattr("streamgmm.training.dataset.read_dataset", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr("streamgmm.dataset.dataset.read_dataset", lambda *_, **__: pytest.fail("read"))
     monkeypatch.chdir(tmp_path)
     Path("broken.yaml").write_text("training: [1\nseed: }")
     output = [] if "-o" in arguments else ["-o", "m.sgm"]

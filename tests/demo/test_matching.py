@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streamgmm.demo.matching import Matches, match_events
 from streamgmm.demo.scene import SceneEvent
-from streamgmm.training.found_events import FoundEvent
+from streamgmm.evaluation.found_events import FoundEvent
 
 COLLAR_S = 0.25
 

@@ -10,7 +10,7 @@ from streamgmm.demo.matching import Matches, match_events
 from streamgmm.demo.picture import COLOURS, MISTAKE, draw_scene
 from streamgmm.demo.scene import SceneEvent
 from streamgmm.errors import OutputError, UsageError
-from streamgmm.training.found_events import FoundEvent
+from streamgmm.evaluation.found_events import FoundEvent
 
 image = pytest.importorskip("matplotlib.image")
 colors = pytest.importorskip("matplotlib.colors")

@@ -9,7 +9,7 @@ from rich.console import Console
 from streamgmm.demo.matching import Matches, match_events
 from streamgmm.demo.scene import SceneEvent
 from streamgmm.demo.terminal import ASCII, BLOCKS, glyphs_for, result_table, timeline_text
-from streamgmm.training.found_events import FoundEvent
+from streamgmm.evaluation.found_events import FoundEvent
 
 RATE_HZ = 8000
 DURATION_S = 60

@@ -7,14 +7,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from streamgmm.dataset.clips import Clip
+from streamgmm.dataset.dataset import read_dataset
+from streamgmm.dataset.listing import Skipped
 from streamgmm.decision.clip import ClipDecision
+from streamgmm.evaluation.answering import Answer
+from streamgmm.evaluation.conditions import UNCHANGED, Conditions
+from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.training.answering import Answer
-from streamgmm.training.clips import Clip
-from streamgmm.training.conditions import UNCHANGED, Conditions
-from streamgmm.training.dataset import read_dataset
-from streamgmm.training.listing import Skipped
-from streamgmm.training.trial import FoldAnswers, LeftOut, Trial
 from tests.training.training_rig import RATE_HZ, SOUND_LABELS, write_sounds
 
 HOSTILE = '<script>alert("1&amp;")</script>'

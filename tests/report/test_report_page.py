@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 import pytest
 
 from streamgmm.config import Config
+from streamgmm.evaluation.conditions import Conditions, Noise
+from streamgmm.evaluation.scores import summarise
 from streamgmm.report.markup import share_bar, table, text
 from streamgmm.report.page import evaluation_page
-from streamgmm.training.conditions import Conditions, Noise
-from streamgmm.training.scores import summarise
 from tests.report.report_rig import HOSTILE, make_trial
 
 pytest.importorskip("matplotlib")

@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from streamgmm.evaluation.metrics import Bin
+from streamgmm.evaluation.scores import summarise
 from streamgmm.report.pictures import (
     THRESHOLDS,
     draw_confusion,
@@ -10,8 +12,6 @@ from streamgmm.report.pictures import (
     draw_reliability,
     draw_thresholds,
 )
-from streamgmm.training.metrics import Bin
-from streamgmm.training.scores import summarise
 from tests.report.report_rig import make_trial
 
 pytest.importorskip("matplotlib")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamgmm.dataset.dataset import read_dataset
+from streamgmm.dataset.loading import load_clip
 from streamgmm.errors import DataError
 from streamgmm.features.extractor import extract
-from streamgmm.training.dataset import read_dataset
 from streamgmm.training.extraction import active_windows, extract_clips
-from streamgmm.training.loading import load_clip
 from streamgmm.training.trainer import make_task
 from tests.training.training_rig import RATE_HZ, config_with, write_sounds
 

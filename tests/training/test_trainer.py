@@ -6,13 +6,13 @@ import pytest
 import soundfile
 
 from streamgmm.config import Config
+from streamgmm.dataset.dataset import read_dataset
+from streamgmm.dataset.loading import load_clip
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.model.file import model_bytes
 from streamgmm.pipeline import decide_clip
-from streamgmm.training.dataset import read_dataset
-from streamgmm.training.loading import load_clip
 from streamgmm.training.trainer import make_task, train
-from tests.training.dataset_rig import write_classes
+from tests.dataset.dataset_rig import write_classes
 from tests.training.training_rig import RATE_HZ, SOUND_LABELS, quick_config, write_sounds
 
 

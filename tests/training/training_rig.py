@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 
 from streamgmm.config import Config
+from streamgmm.dataset.clips import Clip
+from streamgmm.dataset.dataset import Dataset
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.demo.recordings import render_clip, write_wav
-from streamgmm.training.answering import Answer
-from streamgmm.training.clips import Clip
-from streamgmm.training.dataset import Dataset
+from streamgmm.evaluation.answering import Answer
 from streamgmm.training.extraction import ClipVectors
 
 RATE_HZ = 8000

@@ -1,0 +1,69 @@
+"""What makes a data set useless, or its scores too good to be true."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from streamgmm.dataset.clips import Clip
+from streamgmm.dataset.listing import Problems, Skipped
+from streamgmm.labels import BACKGROUND, is_reserved
+
+
+def check_classes(
+    clips: Iterable[Clip],
+    labels: Sequence[str],
+    skipped: Sequence[Skipped],
+    warnings: Iterable[str],
+    *,
+    where: Path,
+    min_clips: int,
+) -> None:
+    """Refuse a data set of which no detector can be made, and tell what was noticed on the way: it may be why.
+
+    Raises:
+        DatasetError: there is no class, a single one without `background`, or one with too few clips.
+    """
+    # Fifty copies of one recording teach no more than one.
+    different = {(clip.label, clip.content_sha256, clip.onset_s) for clip in clips}
+    n_clips = Counter(label for label, _, _ in different)
+    problems = Problems()
+    classes = [label for label in labels if not is_reserved(label)]
+    if not classes:
+        problems.add("there is no class; a data set is a folder per class, a manifest.csv, or labelled recordings")
+    elif len(classes) == 1 and BACKGROUND not in labels:
+        problems.add(f"there is one class only, {classes[0]!r}; add another, or recordings of the background")
+    for label in labels:
+        n_needed = 1 if label == BACKGROUND else min_clips
+        if n_clips[label] < n_needed:
+            n_usable = f"{n_clips[label]} usable clips that differ, but needs {n_needed}"
+            problems.add(f"class {label!r} has {n_usable}; add recordings, or leave the class out")
+    reasons = Counter(reason for _, reason in skipped)
+    counts = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
+    noticed = Problems()
+    for warning in warnings:
+        noticed.add(f"warning: {warning}")
+    left_out = [f"left out: {counts}"] if counts else []
+    problems.raise_if_any(where=where, hint="\n".join([*left_out, *noticed.lines()]))
+
+
+def repeats(clips: Iterable[Clip]) -> Problems:
+    """Which clips hold the same sound, and which sources lie in two folds: both flatter every score."""
+    problems = Problems()
+    clip_by_content: dict[tuple[str, float | None], Clip] = {}
+    clip_by_source: dict[str, Clip] = {}
+    for clip in clips:
+        same = clip_by_content.setdefault((clip.content_sha256, clip.onset_s), clip)
+        # Two labels on one stretch of one recording are two events at once.
+        if same is not clip and (clip.onset_s is None or same.path != clip.path):
+            problems.add(f"{same.path} and {clip.path} hold the same sound{_differences(same, clip)}")
+        kin = clip_by_source.setdefault(clip.source_id, clip)
+        if kin.fold != clip.fold:
+            problems.add(f"{kin.path} and {clip.path} are of one source but in folds {kin.fold} and {clip.fold}")
+    return problems
+
+
+def _differences(first: Clip, second: Clip) -> str:
+    labels = f", labelled {first.label!r} and {second.label!r}" if first.label != second.label else ""
+    return labels + (f", in folds {first.fold} and {second.fold}" if first.fold != second.fold else "")

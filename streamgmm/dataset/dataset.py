@@ -1,0 +1,205 @@
+"""Data sets for training: which clips there are, what each is called, and what must stay together.
+
+Three ways of writing one down are read: a folder per class (`scan`), a table (`manifest`), and long
+recordings with labelled stretches (`strong_labels`). Every recording is read once to see that it is
+usable (`clips`); the samples of clips are loaded when they are needed (`loading`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from streamgmm.audio.channels import Channel
+from streamgmm.dataset.checks import check_classes, repeats
+from streamgmm.dataset.clips import Clip, Examiner, Progress
+from streamgmm.dataset.listing import Findings, Kind, Listing, Skipped, distinct_labels
+from streamgmm.dataset.manifest import read_manifest
+from streamgmm.dataset.scan import read_folders
+from streamgmm.dataset.strong_labels import labels_of, read_event_list
+from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
+from streamgmm.labels import BACKGROUND
+
+MANIFEST_NAME = "manifest.csv"
+EVENT_LIST_NAME = "events.tsv"
+EVENT_LIST_SUFFIXES = (".tsv", ".txt")
+
+
+class Dataset(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be trained on.
+
+    Attributes:
+        path: where it was read from.
+        clips: the labelled clips, those of one recording one after the other.
+        labels: their labels, sorted.
+        skipped: files and folders that were left out.
+        warnings: what the user may want to mend.
+        notes: what the user should know, though nothing is wrong.
+        kind: how the data set is written down.
+    """
+
+    path: Path
+    clips: list[Clip]
+    labels: list[str]
+    skipped: list[Skipped]
+    warnings: list[str]
+    notes: list[str]
+    kind: Kind
+
+
+def read_dataset(
+    path: Path,
+    *,
+    min_clips: int = 2,
+    channel: Channel = "mean",
+    use_gaps: bool = True,
+    is_strict: bool = False,
+    folds: Collection[str] = (),
+    on_progress: Progress = lambda n_examined: None,
+) -> Dataset:
+    """Read the data set at `path`.
+
+    Args:
+        path: see `list_recordings`.
+        min_clips: fewer clips of a label are refused; `background` may have a single one.
+        channel: which channel of a recording counts.
+        use_gaps: whether what lies outside all labelled stretches of a recording becomes `background`.
+        is_strict: whether damaged recordings are left out, and the same sound found twice is an error.
+        folds: only recordings of these folds; empty: all of them.
+        on_progress: is called after each recording with the number of them so far.
+
+    Raises:
+        InputMissingError: there is nothing at `path`.
+        PermissionDeniedError: it may not be read.
+        DataError: its labels, its lines or its number of clips are wrong.
+    """
+    findings = Findings()
+    listing = list_recordings(path, findings, folds)
+    examiner = Examiner(findings, channel=channel, use_gaps=use_gaps, is_strict=is_strict)
+    clips = list(examiner.clips(listing.entries, on_progress))
+    labels = sorted({*listing.labels, *(clip.label for clip in clips)})
+    check_classes(clips, labels, findings.skipped, findings.warnings, where=path, min_clips=min_clips)
+    repeated = repeats(clips)
+    if is_strict:
+        repeated.raise_if_any(where=path)
+    for problem in repeated.lines():
+        findings.warn(problem)
+    findings.notes.extend(_notes(clips))
+    return Dataset(
+        path=path,
+        clips=clips,
+        labels=labels,
+        skipped=sorted(findings.skipped),
+        warnings=findings.warnings,
+        notes=findings.notes,
+        kind=listing.kind,
+    )
+
+
+def keep_usable(dataset: Dataset, usable: Sequence[Clip], skipped: Sequence[Skipped], *, min_clips: int) -> Dataset:
+    """`dataset` with its `usable` clips alone; the others turned out not to be when they were measured.
+
+    Raises:
+        DatasetError: too little is left.
+    """
+    all_skipped = sorted([*dataset.skipped, *skipped])
+    check_classes(usable, dataset.labels, all_skipped, dataset.warnings, where=dataset.path, min_clips=min_clips)
+    return msgspec.structs.replace(dataset, clips=list(usable), skipped=all_skipped)
+
+
+def common_rate_hz(dataset: Dataset) -> int:
+    """The sample rate of most recordings (Hz); of equally frequent ones the lowest."""
+    n_recordings = _recordings_by_rate(dataset.clips)
+    return min(n_recordings, key=lambda rate_hz: (-n_recordings[rate_hz], rate_hz))
+
+
+def list_recordings(path: Path, findings: Findings, folds: Collection[str] = ()) -> Listing:
+    """What the data set at `path` says of its recordings; none of them is opened.
+
+    Args:
+        path: a folder per class, a manifest or the folder that holds `manifest.csv`, an event list or the
+            folder that holds `events.tsv`, or a folder of recordings with label tracks beside them. Where a
+            folder holds both, the manifest says which recordings there are and the folds that they are in,
+            and the event list what is heard in them.
+        findings: is told of what is left out.
+        folds: only recordings of these folds; empty: all of them.
+
+    Raises:
+        InputMissingError: there is nothing at `path`.
+        PermissionDeniedError: it may not be read.
+        DataError: its labels or its lines are wrong, or it has no such fold.
+    """
+    listing = _listing(path, findings)
+    return _of_folds(listing, folds, where=path) if folds else listing
+
+
+def _of_folds(listing: Listing, folds: Collection[str], *, where: Path) -> Listing:
+    entries = list(listing.entries)
+    names = sorted({entry.fold for entry in entries if entry.fold is not None})
+    if not names:
+        raise DataError("has no folds", where=str(where), hint="name them in a column `fold` of a manifest.csv")
+    missing = sorted(set(folds) - set(names))
+    if missing:
+        raise DataError(f"has no fold {missing[0]!r}", where=str(where), hint=f"there are {', '.join(names)}")
+    chosen = [entry for entry in entries if entry.fold in folds]
+    return Listing(listing.kind, sorted(labels_of(chosen)), chosen)
+
+
+def _listing(path: Path, findings: Findings) -> Listing:
+    try:
+        is_folder = path.is_dir()
+        is_present = is_folder or path.exists()
+        files = [path / name for name in (MANIFEST_NAME, EVENT_LIST_NAME) if is_folder and (path / name).exists()]
+    except PermissionError as error:
+        raise PermissionDeniedError("may not be read", where=str(path), hint="check who may") from error
+    except OSError as error:
+        raise InputMissingError(f"cannot be opened: {error.strerror}", where=str(path)) from error
+    if not is_present:
+        raise InputMissingError("no such file or folder", where=str(path))
+    if is_folder and not files:
+        return read_folders(path, findings)
+    first, *others = [_read_file(file, findings) for file in files or [path]]
+    return _joined(first, others[0], findings, where=path) if others else first
+
+
+def _joined(manifest: Listing, events: Listing, findings: Findings, *, where: Path) -> Listing:
+    """The recordings of `manifest`; those that `events` speaks of have its stretches instead of one label."""
+    stretches = {entry.path: entry.stretches for entry in events.entries}
+    entries = [
+        entry._replace(stretches=stretches[entry.path], has_gaps=True) if entry.path in stretches else entry
+        for entry in manifest.entries
+    ]
+    unlisted = sorted(set(stretches) - {entry.path for entry in entries})
+    if unlisted:
+        findings.warn(f"{unlisted[0]} and {len(unlisted) - 1} more are in {EVENT_LIST_NAME} but not in {MANIFEST_NAME}")
+        findings.skipped.extend(Skipped(recording, "not_in_manifest") for recording in unlisted)
+    return Listing("strong", distinct_labels(labels_of(entries), where=where), entries)
+
+
+def _read_file(path: Path, findings: Findings) -> Listing:
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return read_manifest(path)
+    if suffix in EVENT_LIST_SUFFIXES:
+        return read_event_list(path, findings)
+    raise DataError("is no data set", where=str(path), hint="name a folder, a .csv manifest or a .tsv event list")
+
+
+def _recordings_by_rate(clips: Iterable[Clip]) -> Counter[int]:
+    return Counter({clip.path: clip.sample_rate_hz for clip in clips}.values())
+
+
+def _notes(clips: Sequence[Clip]) -> Iterator[str]:
+    n_recordings = _recordings_by_rate(clips)
+    if len(n_recordings) > 1:
+        counts = ", ".join(f"{n} at {rate_hz} Hz" for rate_hz, n in sorted(n_recordings.items()))
+        yield f"recordings differ in sample rate and are resampled to one: {counts}"
+    gaps_s = [clip.duration_s for clip in clips if clip.is_gap]
+    if gaps_s:
+        yield (
+            f"{len(gaps_s)} stretches outside all labels, {sum(gaps_s):.0f} s together, are used as {BACKGROUND!r}: "
+            "label everything that is to be told from it"
+        )

@@ -1,0 +1,78 @@
+"""The samples of clips, each recording decoded once however many clips it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from streamgmm import units
+from streamgmm.audio.channels import Channel
+from streamgmm.audio.reading import RecordingError, read_recording
+from streamgmm.audio.resample import resample
+from streamgmm.audio.source import Samples
+from streamgmm.dataset.clips import Clip
+from streamgmm.dataset.listing import Findings
+
+
+def load_clips(clips: Sequence[Clip], sample_rate_hz: int, channel: Channel = "mean") -> list[Samples]:
+    """The samples of `clips`, all of one recording, which is decoded and resampled once.
+
+    The whole recording is resampled before it is cut, so a clip is the same sound whichever clips it is
+    loaded with, and its ends are those of the room, not of a filter that starts up.
+
+    Args:
+        clips: clips with the same path.
+        sample_rate_hz: the rate that is wanted (Hz).
+        channel: one channel (from 0), or the mean of all of them.
+
+    Raises:
+        RecordingError: the recording cannot be read.
+    """
+    recording = read_recording(clips[0].path, channel=channel)
+    samples = resample(recording.samples, recording.sample_rate_hz, sample_rate_hz)
+    return [_cut(samples, clip, sample_rate_hz) for clip in clips]
+
+
+def load_clip(clip: Clip, sample_rate_hz: int, channel: Channel = "mean") -> Samples:
+    """The samples of one clip: float32, shape (n,), at `sample_rate_hz`; see `load_clips`.
+
+    Raises:
+        RecordingError: the recording cannot be read.
+    """
+    return load_clips([clip], sample_rate_hz, channel)[0]
+
+
+def by_recording(clips: Iterable[Clip]) -> list[list[Clip]]:
+    """Group `clips` by recording, in order of first appearance: the units of work of a training."""
+    groups: dict[Path, list[Clip]] = {}
+    for clip in clips:
+        groups.setdefault(clip.path, []).append(clip)
+    return list(groups.values())
+
+
+def iter_audio(
+    clips: Iterable[Clip], sample_rate_hz: int, channel: Channel = "mean", *, findings: Findings
+) -> Iterator[tuple[Clip, Samples]]:
+    """Each clip with its samples, recording by recording; one recording is in memory at a time.
+
+    Args:
+        clips: what to load.
+        sample_rate_hz: the rate that is wanted (Hz).
+        channel: one channel (from 0), or the mean of all of them.
+        findings: is told of recordings that have become unusable since they were examined; they are left out.
+    """
+    for group in by_recording(clips):
+        try:
+            samples = load_clips(group, sample_rate_hz, channel)
+        except RecordingError as error:
+            findings.skip(group[0].path, error.reason)
+        else:
+            yield from zip(group, samples, strict=True)
+
+
+def _cut(samples: Samples, clip: Clip, sample_rate_hz: int) -> Samples:
+    if clip.onset_s is None or clip.offset_s is None:
+        return samples
+    start, stop = (units.seconds_to_samples(time_s, sample_rate_hz) for time_s in (clip.onset_s, clip.offset_s))
+    # A copy: a short clip must not keep an hour of samples alive.
+    return samples[start:stop].copy()

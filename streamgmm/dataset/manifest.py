@@ -1,0 +1,109 @@
+"""Data sets as a table: a CSV file with the columns `path` and `label`, and perhaps `fold` and `source_id`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from streamgmm.dataset.listing import Entry, Listing, Problems, Stretch, distinct_labels
+from streamgmm.dataset.textfile import has_control_characters, read_text
+from streamgmm.errors import DataError
+from streamgmm.labels import check_label
+
+REQUIRED_COLUMNS = ("path", "label")
+COLUMNS = (*REQUIRED_COLUMNS, "fold", "source_id")
+
+MAX_FIELD_CHARACTERS = 4096
+"""Longest value in a manifest, the longest path that Linux opens."""
+
+
+class Row(NamedTuple):
+    """One line of a manifest.
+
+    Attributes:
+        line: its number in the file, from 1.
+        values: its fields by column, without surrounding blanks; "" where a column is absent.
+    """
+
+    line: int
+    values: dict[str, str]
+
+
+def read_manifest(path: Path) -> Listing:
+    """The data set that the manifest at `path` lists.
+
+    The file is CSV (RFC 4180) in UTF-8, with or without a byte order mark. Its first line names the
+    columns, in any order; columns with other names are ignored. Paths are relative to the manifest, or
+    absolute. `fold` is the published fold of a recording and `source_id` its origin (a speaker, a day, a
+    microphone), which must never be divided between training and test.
+
+    Raises:
+        DatasetError: lines are wrong; every one is named.
+        InputMissingError: there is no such file.
+        PermissionDeniedError: it may not be read.
+    """
+    problems = Problems()
+    rows = list(_rows(read_text(path), problems))
+    entries = [_entry(path.parent, row, problems) for row in rows]
+    _check_folds(rows, problems)
+    problems.raise_if_any(where=path)
+    labels = distinct_labels({row.values["label"] for row in rows}, where=path)
+    return Listing("manifest", labels, entries)
+
+
+def _rows(text: str, problems: Problems) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        columns = [name.strip().lower() for name in next(reader, [])]
+        if _are_columns_usable(columns, problems):
+            for fields in reader:
+                if not any(field.strip() for field in fields):
+                    continue
+                if len(fields) != len(columns):
+                    problems.add(f"line {reader.line_num}: {len(fields)} fields, but {len(columns)} columns")
+                    continue
+                values = {name: field.strip() for name, field in zip(columns, fields, strict=True) if name in COLUMNS}
+                yield Row(reader.line_num, {name: values.get(name, "") for name in COLUMNS})
+    except csv.Error as error:
+        problems.add(f"line {reader.line_num}: not CSV: {error}")
+
+
+def _are_columns_usable(columns: list[str], problems: Problems) -> bool:
+    missing = [name for name in REQUIRED_COLUMNS if name not in columns]
+    repeated = [name for name in COLUMNS if columns.count(name) > 1]
+    if missing:
+        problems.add(f"line 1: no column {' and '.join(missing)}; it must name the columns, separated by commas")
+    if repeated:
+        problems.add(f"line 1: the column {' and '.join(repeated)} appears twice")
+    return not (missing or repeated)
+
+
+def _entry(folder: Path, row: Row, problems: Problems) -> Entry:
+    line, values = row
+    for name in ("path", "fold", "source_id"):
+        if len(values[name]) > MAX_FIELD_CHARACTERS or has_control_characters(values[name]):
+            problems.add(f"line {line}: {name} is too long or holds control characters")
+    if not values["path"]:
+        problems.add(f"line {line}: path is empty")
+    label = values["label"]
+    try:
+        label = check_label(label)
+    except DataError as error:
+        problems.add(f"line {line}: {error.what}")
+    return Entry(
+        path=folder / values["path"],
+        name=values["path"],
+        stretches=[Stretch(label)],
+        source_id=values["source_id"] or None,
+        fold=values["fold"] or None,
+    )
+
+
+def _check_folds(rows: list[Row], problems: Problems) -> None:
+    """A fold on some lines only is a slip: such a table would be half published, half drawn by lot."""
+    without = [row.line for row in rows if not row.values["fold"]]
+    if without and len(without) < len(rows):
+        problems.add(f"line {without[0]}: fold is empty, but other lines have one")

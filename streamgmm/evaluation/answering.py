@@ -1,0 +1,66 @@
+"""What a model says of clips; without scikit-learn, so that the processes that answer begin quickly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from streamgmm.audio.source import Samples
+from streamgmm.config import Config
+from streamgmm.dataset.clips import Clip
+from streamgmm.dataset.loading import by_recording, load_clips
+from streamgmm.decision.clip import ClipDecision
+from streamgmm.evaluation.conditions import UNCHANGED, Conditions, apply_conditions
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.model.model import Model
+from streamgmm.pipeline import clip_frames, decide_frames
+from streamgmm.training.workers import map_in_order
+
+
+class Answer(NamedTuple):
+    """What was said of one clip that the model had not seen.
+
+    Attributes:
+        clip: with the true label.
+        decision: the answer of the stream.
+        uncalibrated: what the answer would have been with a likelihood scale of 1.
+    """
+
+    clip: Clip
+    decision: ClipDecision
+    uncalibrated: ClipDecision
+
+
+def answer_clips(
+    clips: Sequence[Clip], model: Model, config: Config, conditions: Conditions = UNCHANGED
+) -> Iterator[Answer]:
+    """The answer to each clip under `conditions`, through the same objects as a live stream, on all cores."""
+    work = partial(_answer_recording, model=model, config=config, conditions=conditions)
+    for answers in map_in_order(work, by_recording(clips), config.training.n_jobs):
+        yield from answers
+
+
+def heard_clips(clips: Sequence[Clip], spec: FeatureSpec, config: Config, conditions: Conditions) -> list[Samples]:
+    """The samples of `clips`, all of one recording, as a model hears them: float32, shape (n,) each.
+
+    Raises:
+        DataError: the recording, or that of the noise, cannot be used.
+    """
+    loaded = load_clips(clips, spec.sample_rate_hz, config.source.channel)
+    return [
+        apply_conditions(samples, clip, conditions, spec, config.decision.silence_gate_dbfs)
+        for clip, samples in zip(clips, loaded, strict=True)
+    ]
+
+
+def _answer_recording(clips: list[Clip], model: Model, config: Config, conditions: Conditions) -> list[Answer]:
+    heard = heard_clips(clips, model.spec, config, conditions)
+    return [_answer(clip, samples, model, config) for clip, samples in zip(clips, heard, strict=True)]
+
+
+def _answer(clip: Clip, samples: Samples, model: Model, config: Config) -> Answer:
+    frames = list(clip_frames([samples], model))
+    uncalibrated = replace(model, classifier=replace(model.classifier, likelihood_scale=1.0))
+    return Answer(clip, decide_frames(frames, model, config), decide_frames(frames, uncalibrated, config))

@@ -1,0 +1,201 @@
+"""How good a model, or a way of training one, is on recordings that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from streamgmm.config import Config
+from streamgmm.dataset.clips import Clip
+from streamgmm.dataset.dataset import Dataset
+from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
+from streamgmm.errors import DataError
+from streamgmm.evaluation.answering import Answer, answer_clips
+from streamgmm.evaluation.conditions import UNCHANGED, Conditions, check_noise
+from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
+from streamgmm.labels import SILENCE, UNKNOWN, is_reserved
+from streamgmm.model.model import Model
+from streamgmm.training.calibration import calibrated
+from streamgmm.training.extraction import ClipVectors, extract_clips
+from streamgmm.training.trainer import fit_calibrated, make_task
+from streamgmm.training.workers import Item, Track, untracked
+
+Division = Literal["fold", "source", "auto"]
+
+N_FOLDS = 5
+
+NO_FOLD = ""
+"""Fold of clips that are never held out; no fold of a manifest is called so."""
+
+
+def cross_validate(
+    dataset: Dataset,
+    config: Config,
+    *,
+    division: Division = "auto",
+    n_seeds: int = 1,
+    conditions: Conditions = UNCHANGED,
+    is_open_set: bool = False,
+    track: Track = untracked,
+) -> Trial:
+    """Train on all folds but one, and answer the clips of that one as the stream would; each fold in turn.
+
+    Nothing of the held-out fold takes part in training: not in the projection, the calibration, the
+    floors or the augmentation.
+
+    Args:
+        dataset: the clips.
+        config: features, training, source and decision sections are used; the first seed is that of training.
+        division: `fold` follows the data set's folds, `source` deals sources out into five folds, `auto`
+            takes the data set's folds if it has them.
+        n_seeds: repetitions, each with the next seed.
+        conditions: what is done to the clips that are answered; training is as ever.
+        is_open_set: whether each fold is also answered without having learnt each class in turn.
+        track: shows how far the work is.
+
+    Raises:
+        DataError: the data set cannot be divided so, a class has too few clips, or the noise is unusable.
+    """
+    # What cannot be tried need not be measured first.
+    folds = divide(dataset.clips, division, config.training.seed)
+    check_noise(conditions.noise, [c for c, fold in zip(dataset.clips, folds, strict=True) if fold != NO_FOLD])
+    classes = _classes_to_leave_out(dataset) if is_open_set else []
+    tried: list[FoldAnswers] = []
+    left_out: list[LeftOut] = []
+    usable = dataset
+    for seed in range(config.training.seed, config.training.seed + n_seeds):
+        seeded = msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, seed=seed))
+        prefixed = _prefixed(track, f"seed {seed}: " if n_seeds > 1 else "")
+        extraction = extract_clips(dataset.clips, make_task(dataset, seeded), prefixed)
+        usable = extraction.usable(dataset, config.training.min_clips)
+        folds = divide(usable.clips, division, seed)
+        steps = [(fold, label) for fold in sorted(set(folds) - {NO_FOLD}) for label in (None, *classes)]
+        for fold, label in prefixed(steps, "folds", len(steps)):
+            split = _split(fold, folds, extraction.clips, dataset)
+            if label is None:
+                tried.append(FoldAnswers(fold, seed, _answer(split, dataset, seeded, conditions)))
+            else:
+                left_out.append(_leave_out(label, split, dataset, seeded, conditions))
+    return Trial(
+        dataset=usable,
+        spec=make_task(dataset, config).spec,
+        conditions=conditions,
+        folds=tried,
+        left_out=left_out,
+        n_clips=len(usable.clips),
+        n_seeds=n_seeds,
+        division="fold" if _follows_folds(dataset.clips, division) else "source",
+    )
+
+
+def _prefixed(track: Track, prefix: str) -> Track:
+    """`track` with a word before its descriptions."""
+
+    def prefixed(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
+        return track(items, prefix + description, total)
+
+    return prefixed
+
+
+def score_model(
+    dataset: Dataset,
+    model: Model,
+    config: Config,
+    *,
+    conditions: Conditions = UNCHANGED,
+    track: Track = untracked,
+) -> Trial:
+    """Answer all clips of `dataset` with an existing model.
+
+    Raises:
+        DataError: the data set has a label that the model does not know, or the noise is unusable.
+    """
+    missing = sorted(set(dataset.labels) - set(model.labels) - {UNKNOWN, SILENCE})
+    if missing:
+        names = ", ".join(f"'{label}'" for label in missing)
+        raise DataError(f"has labels that the model does not know: {names}", where=str(dataset.path))
+    check_noise(conditions.noise, dataset.clips)
+    answers = list(track(answer_clips(dataset.clips, model, config, conditions), "testing", len(dataset.clips)))
+    return Trial(
+        dataset=dataset,
+        spec=model.spec,
+        conditions=conditions,
+        folds=[FoldAnswers("all", config.training.seed, answers)],
+        left_out=[],
+        n_clips=len(answers),
+        n_seeds=1,
+        division="none",
+    )
+
+
+def divide(clips: Sequence[Clip], division: Division, seed: int) -> list[str]:
+    """Fold of each clip; `NO_FOLD` for one that is never held out.
+
+    Raises:
+        DataError: folds are asked for and a clip has none, or a label has a single source.
+    """
+    if _follows_folds(clips, division):
+        folds = [clip.fold or NO_FOLD for clip in clips]
+        if len(set(folds)) < 2:
+            raise DataError("all recordings are in one fold", hint="use --by source")
+        return folds
+    labels, sources = [clip.label for clip in clips], [clip.source_id for clip in clips]
+    numbers = grouped_stratified_folds(labels, sources, N_FOLDS, seed)
+    return [NO_FOLD if number == NEVER_HELD_OUT else str(number) for number in numbers]
+
+
+def _follows_folds(clips: Sequence[Clip], division: Division) -> bool:
+    """Whether the folds of the data set are to be followed.
+
+    Raises:
+        DataError: they are asked for and are not there.
+    """
+    has_folds = all(clip.fold is not None for clip in clips)
+    if division == "fold" and not has_folds:
+        raise DataError(
+            "not every recording has a fold", hint="add a column `fold` to the manifest, or use --by source"
+        )
+    return has_folds and division != "source"
+
+
+class _Split(NamedTuple):
+    """What a fold is trained on, and its own clips."""
+
+    rest: list[ClipVectors]
+    held_out: list[Clip]
+
+
+def _split(fold: str, folds: Sequence[str], clips: Sequence[ClipVectors], dataset: Dataset) -> _Split:
+    rest = [clip for clip, own in zip(clips, folds, strict=True) if own != fold]
+    missing = set(dataset.labels) - {clip.clip.label for clip in rest}
+    if missing:
+        what = f"class '{min(missing)}' is in fold '{fold}' only, so nothing is left to train it on"
+        raise DataError(what, where=str(dataset.path), hint="spread it over the folds, or use --by source")
+    return _Split(rest, [clip.clip for clip, own in zip(clips, folds, strict=True) if own == fold])
+
+
+def _answer(split: _Split, dataset: Dataset, config: Config, conditions: Conditions) -> list[Answer]:
+    """Train on what is left of `split`, and answer what was held out."""
+    task = make_task(dataset, config)
+    labels = sorted({clip.clip.label for clip in split.rest})
+    fit, validation = fit_calibrated(split.rest, labels, task)
+    model = Model(name="held out", spec=task.spec, classifier=calibrated(fit, validation))
+    return list(answer_clips(split.held_out, model, config, conditions))
+
+
+def _classes_to_leave_out(dataset: Dataset) -> list[str]:
+    """All classes but the reserved ones: a background is what is always there."""
+    classes = [label for label in dataset.labels if not is_reserved(label)]
+    if len(dataset.labels) < 3:
+        raise DataError("has too few classes to leave one out", where=str(dataset.path), hint="three are needed")
+    return classes
+
+
+def _leave_out(label: str, split: _Split, dataset: Dataset, config: Config, conditions: Conditions) -> LeftOut:
+    """Answer the clips of one fold with a model that was never taught one of the classes."""
+    taught = split._replace(rest=[clip for clip in split.rest if clip.clip.label != label])
+    answers = _answer(taught, dataset, config, conditions)
+    known = [one for one in answers if one.clip.label != label and not is_reserved(one.clip.label)]
+    return LeftOut(label, config.training.seed, known, [one for one in answers if one.clip.label == label])

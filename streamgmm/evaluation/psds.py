@@ -1,0 +1,86 @@
+"""The polyphonic sound detection score: how good events are over all thresholds, in one number.
+
+Bilen, Ferroni, Tuveri, Azcarreta and Krstulovic, "A Framework for the Robust Evaluation of Sound
+Event Detection", ICASSP 2020. Taken with the paper's plain settings: no penalty for cross triggers
+(alpha_CT = 0) nor for uneven classes (alpha_ST = 0), and at most 100 false positives an hour.
+Overlaps decide, not onsets, so neither a split event nor a joined one is a fault in itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm.evaluation.found_events import TimedLabel
+
+MIN_SHARE_OF_FOUND = 0.5
+"""A found event is false unless this share of it lies in true events of its label (rho_DTC)."""
+
+MIN_SHARE_OF_TRUE = 0.5
+"""A true event is found if this share of it lies in found events that are not false (rho_GTC)."""
+
+MAX_FALSE_PER_HOUR = 100.0
+"""Thresholds with more false positives an hour do not count (e_max)."""
+
+Reals = npt.NDArray[np.float64]
+
+
+class Tally(NamedTuple):
+    """What one threshold gives for one label: true events that were found, and found events that are false."""
+
+    n_found: int
+    n_false: int
+
+
+def tally(truth: Sequence[TimedLabel], found: Sequence[TimedLabel]) -> Tally:
+    """Compare the true and the found events of one label in one recording; those of a list do not overlap."""
+    found = [event for event in found if event.offset_s > event.onset_s]
+    shared_s = _overlaps_s(found, truth)
+    shares_of_found = (shared_s / _durations_s(found)[:, np.newaxis]).sum(axis=1)
+    is_accepted = shares_of_found >= MIN_SHARE_OF_FOUND
+    shares_of_true = (shared_s[is_accepted] / _durations_s(truth)).sum(axis=0)
+    return Tally(int((shares_of_true >= MIN_SHARE_OF_TRUE).sum()), int((~is_accepted).sum()))
+
+
+def psds(recalls: Reals, false_per_hour: Reals, max_false_per_hour: float = MAX_FALSE_PER_HOUR) -> float:
+    """The score, from 0 to 1.
+
+    It is the area below the curve of recall over false positives, of each label, in which a threshold
+    that another one beats in both does not count; the mean over labels.
+
+    Args:
+        recalls: shape (n_thresholds, n_labels), share of the true events that were found.
+        false_per_hour: shape (n_thresholds, n_labels).
+        max_false_per_hour: the end of the curve.
+    """
+    areas = [_area(*curve, max_false_per_hour) for curve in zip(recalls.T, false_per_hour.T, strict=True)]
+    return float(np.mean(areas)) / max_false_per_hour
+
+
+def _area(recalls: Reals, false_per_hour: Reals, end: float) -> float:
+    """The area below the staircase that begins at (0, 0), up to `end`."""
+    order = np.argsort(false_per_hour, kind="stable")
+    is_within = false_per_hour[order] <= end
+    heights = np.maximum.accumulate(recalls[order][is_within])
+    widths = np.diff(false_per_hour[order][is_within], append=end)
+    return float(heights @ widths)
+
+
+def _overlaps_s(found: Sequence[TimedLabel], truth: Sequence[TimedLabel]) -> Reals:
+    """How long each found event overlaps each true one, shape (n_found, n_true)."""
+    (found_onsets_s, found_offsets_s), (onsets_s, offsets_s) = _times_s(found), _times_s(truth)
+    first_s = np.maximum(found_onsets_s[:, np.newaxis], onsets_s)
+    last_s = np.minimum(found_offsets_s[:, np.newaxis], offsets_s)
+    return np.asarray(np.maximum(last_s - first_s, 0.0))
+
+
+def _durations_s(events: Sequence[TimedLabel]) -> Reals:
+    onsets_s, offsets_s = _times_s(events)
+    return np.asarray(offsets_s - onsets_s)
+
+
+def _times_s(events: Sequence[TimedLabel]) -> tuple[Reals, Reals]:
+    return np.array([event.onset_s for event in events]), np.array([event.offset_s for event in events])

@@ -1,0 +1,233 @@
+"""The scores of an evaluation, counted from its answers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm.dataset.report import count_skipped
+from streamgmm.evaluation import metrics
+from streamgmm.evaluation.answering import Answer
+from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
+
+
+class FoldResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One fold of one seed: its name, share of clips recognised, and number of clips."""
+
+    fold: str
+    seed: int
+    accuracy: float
+    n_clips: int
+
+
+class LabelResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One label over all folds and seeds: what was found of it, and how much of what was called so was it."""
+
+    recall: float
+    precision: float
+    f1: float
+    n_clips: int
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of an evaluation; its fields are the keys of the JSON report.
+
+    Standard errors are those of a mean over folds, each of them the mean over seeds: other seeds divide
+    the same clips, and make the mean no surer than its folds are.
+
+    Attributes:
+        accuracy: share of clips recognised, mean over folds and seeds.
+        accuracy_sd: standard deviation of the accuracy over folds, of the mean over seeds (n - 1).
+        accuracy_se: standard error of the accuracy; null for a single fold.
+        balanced_accuracy: mean recall over labels.
+        log_loss: of the calibrated posteriors (nat), mean over folds and seeds; null if no clip has a
+            label that the model was taught. A clip of which nothing is heard counts as evenly spread.
+        log_loss_se: its standard error.
+        ece: expected calibration error of the posterior of the best label, 15 bins of equal width.
+        ece_uncalibrated: the same with a likelihood scale of 1.
+        auroc_unknown: how often a clip of a taught class is known better than one of a class that was left
+            out, mean over the classes left out in turn; null if that was not tried.
+        auroc_unknown_se: its standard error over classes.
+        accepted_unknown_at_90: share of clips of the class left out that pass where 90 % of the others do.
+        conditions: what was done to the test clips.
+        folds: each fold of each seed.
+        per_class: by label.
+        confusion: rows are true labels, columns answers; clips of all seeds together.
+        labels: of the rows.
+        answers: of the columns: the labels, and `silence` and `unknown` if they were answered.
+        n_clips: clips in the data set that could be used.
+        n_seeds: repetitions with other seeds.
+        division: what no two folds share: `fold` of the data set, `source`, or nothing for a given model.
+        skipped: recordings left out, by reason.
+    """
+
+    accuracy: float
+    accuracy_sd: float
+    accuracy_se: float | None
+    balanced_accuracy: float
+    log_loss: float | None
+    log_loss_se: float | None
+    ece: float | None
+    ece_uncalibrated: float | None
+    auroc_unknown: float | None
+    auroc_unknown_se: float | None
+    accepted_unknown_at_90: float | None
+    conditions: dict[str, str | float | None]
+    folds: list[FoldResult]
+    per_class: dict[str, LabelResult]
+    confusion: list[list[int]]
+    labels: list[str]
+    answers: list[str]
+    n_clips: int
+    n_seeds: int
+    division: str
+    skipped: dict[str, int]
+
+
+class Posteriors(NamedTuple):
+    """What was thought of clips whose label the model was taught, whatever was answered in the end.
+
+    Attributes:
+        values: float64, shape (n, n_labels), rows sum to 1.
+        true_indices: n columns.
+    """
+
+    values: npt.NDArray[np.float64]
+    true_indices: list[int]
+
+    @property
+    def bins(self) -> list[metrics.Bin]:
+        """How often the best label is right, by its posterior."""
+        is_right = self.values.argmax(axis=1) == np.array(self.true_indices)
+        return metrics.reliability(self.values.max(axis=1), is_right)
+
+
+def summarise(trial: Trial) -> Evaluation:
+    """Count the answers of `trial`."""
+    answers = list(trial.answers)
+    labels = trial.dataset.labels
+    columns, confusion = count_answers(answers, labels)
+    per_class = {label: _label_result(confusion, i) for i, label in enumerate(labels)}
+    folds = [_fold_result(fold) for fold in trial.folds]
+    accuracies = _means((fold.fold, fold.accuracy) for fold in folds)
+    losses = _means((fold.fold, loss) for fold in trial.folds if (loss := _log_loss(fold)) is not None)
+    return Evaluation(
+        accuracy=float(np.mean(accuracies)),
+        accuracy_sd=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
+        accuracy_se=metrics.standard_error(accuracies),
+        balanced_accuracy=float(np.mean([result.recall for result in per_class.values()])),
+        log_loss=float(np.mean(losses)) if losses else None,
+        log_loss_se=metrics.standard_error(losses),
+        ece=_calibration_error(answers),
+        ece_uncalibrated=_calibration_error(answers, is_calibrated=False),
+        **_open_set_scores(trial.left_out),
+        conditions=trial.conditions.described(),
+        folds=folds,
+        per_class=per_class,
+        confusion=confusion.tolist(),
+        labels=labels,
+        answers=columns,
+        n_clips=trial.n_clips,
+        n_seeds=trial.n_seeds,
+        division=trial.division,
+        skipped=count_skipped(trial.dataset.skipped),
+    )
+
+
+def posteriors_of(answers: Iterable[Answer], *, is_calibrated: bool = True) -> Posteriors | None:
+    """The posteriors of all clips whose label was taught; None if there are none.
+
+    A clip of which nothing was heard has no posterior, and counts as evenly spread.
+    """
+    rows: list[npt.NDArray[np.float64]] = []
+    true_indices: list[int] = []
+    for answer in answers:
+        scores = (answer.decision if is_calibrated else answer.uncalibrated).scores
+        if answer.clip.label in scores:
+            rows.append(
+                np.array(list(scores.values())) if any(scores.values()) else np.full(len(scores), 1 / len(scores))
+            )
+            true_indices.append(list(scores).index(answer.clip.label))
+    return Posteriors(np.stack(rows), true_indices) if rows else None
+
+
+def knownness(answers: Iterable[Answer]) -> npt.NDArray[np.float64]:
+    """What decides between a label and `unknown`, shape (n_answers,)."""
+    return np.array([answer.decision.knownness for answer in answers])
+
+
+def is_right(answer: Answer) -> bool:
+    """Whether the clip was recognised."""
+    return answer.decision.label == answer.clip.label
+
+
+def count_answers(answers: Iterable[Answer], labels: Sequence[str]) -> tuple[list[str], npt.NDArray[Any]]:
+    """The names of the columns, and how often each label (row) was taken for each of them (column)."""
+    pairs = [(answer.clip.label, answer.decision.label) for answer in answers]
+    columns = [*labels, *sorted({given for _, given in pairs} - set(labels))]
+    confusion = np.zeros((len(labels), len(columns)), dtype=int)
+    for label, given in pairs:
+        confusion[labels.index(label), columns.index(given)] += 1
+    return columns, confusion
+
+
+def _fold_result(fold: FoldAnswers) -> FoldResult:
+    n_right = sum(map(is_right, fold.answers))
+    n_clips = len(fold.answers)
+    return FoldResult(fold=fold.fold, seed=fold.seed, accuracy=n_right / max(1, n_clips), n_clips=n_clips)
+
+
+def _label_result(confusion: npt.NDArray[Any], index: int) -> LabelResult:
+    n_right = int(confusion[index, index])
+    n_true, n_answered = int(confusion[index].sum()), int(confusion[:, index].sum())
+    return LabelResult(
+        recall=n_right / max(1, n_true),
+        precision=n_right / max(1, n_answered),
+        f1=2 * n_right / max(1, n_true + n_answered),
+        n_clips=n_true,
+    )
+
+
+def _log_loss(fold: FoldAnswers) -> float | None:
+    posteriors = posteriors_of(fold.answers)
+    return None if posteriors is None else metrics.log_loss(*posteriors)
+
+
+def _calibration_error(answers: Iterable[Answer], *, is_calibrated: bool = True) -> float | None:
+    posteriors = posteriors_of(answers, is_calibrated=is_calibrated)
+    return None if posteriors is None else metrics.calibration_error(posteriors.bins)
+
+
+def _open_set_scores(left_out: Sequence[LeftOut]) -> dict[str, float | None]:
+    """Means over classes, each of them the mean over seeds; the folds of a seed count together."""
+    pooled = _pool(left_out)
+    areas = _means((label, metrics.auroc(*pair)) for (label, _), pair in pooled.items())
+    passed = _means((label, metrics.accepted_unknown(*pair)) for (label, _), pair in pooled.items())
+    return {
+        "auroc_unknown": float(np.mean(areas)) if areas else None,
+        "auroc_unknown_se": metrics.standard_error(areas),
+        "accepted_unknown_at_90": float(np.mean(passed)) if passed else None,
+    }
+
+
+def _pool(left_out: Iterable[LeftOut]) -> dict[tuple[str, int], tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """Knownness of the known and of the unknown clips of all folds, by label and seed."""
+    known: dict[tuple[str, int], list[Answer]] = defaultdict(list)
+    unknown: dict[tuple[str, int], list[Answer]] = defaultdict(list)
+    for one in left_out:
+        known[one.label, one.seed] += one.known
+        unknown[one.label, one.seed] += one.unknown
+    return {key: (knownness(known[key]), knownness(unknown[key])) for key in known if known[key] and unknown[key]}
+
+
+def _means(values: Iterable[tuple[str, float]]) -> list[float]:
+    """The mean of the values of each name, in order of the names: over the seeds of folds or classes."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for name, value in values:
+        groups[name].append(value)
+    return [float(np.mean(groups[name])) for name in sorted(groups)]

@@ -1,0 +1,126 @@
+"""Many recordings heard on all cores, and what is known of those with true events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from threading import Thread
+
+from streamgmm.audio.reading import RecordingError, open_recording
+from streamgmm.config import Config
+from streamgmm.dataset.clips import Clip
+from streamgmm.dataset.dataset import Dataset
+from streamgmm.dataset.listing import Findings, Skipped
+from streamgmm.dataset.loading import by_recording
+from streamgmm.dataset.scan import recordings_below
+from streamgmm.errors import DataError
+from streamgmm.labels import SILENCE, UNKNOWN, escaped, is_reserved
+from streamgmm.model.model import Model
+from streamgmm.training.workers import map_in_order
+from streamgmm.tuning.hearing import Advance, Heard, hear
+from streamgmm.tuning.operating_points import Truth, lowest_score
+
+
+def background_recordings(places: Sequence[Path], findings: Findings) -> list[Path]:
+    """The recordings named by `places`: files as they are, of folders all that lie below; each once.
+
+    Raises:
+        RecordingError: a file that was named cannot be opened.
+        DataError: a folder holds none.
+    """
+    paths: dict[Path, None] = {}
+    for place in places:
+        if place.is_dir():
+            found = list(recordings_below(place, findings))
+        else:
+            open_recording(place, follow_symlinks=True).close()
+            found = [place]
+        if not found:
+            raise DataError("holds no recordings", where=str(place), hint="name a folder with recordings, or a file")
+        paths.update(dict.fromkeys(found))
+    return list(paths)
+
+
+def claimed_s(paths: Sequence[Path]) -> float:
+    """Length of all recordings together as their headers promise (s); what cannot be opened counts nothing."""
+    return sum(map(_claimed_s, paths))
+
+
+def _claimed_s(path: Path) -> float:
+    try:
+        with open_recording(path, follow_symlinks=True) as reader:
+            return reader.claimed_s
+    except RecordingError:
+        return 0.0
+
+
+def hear_all(paths: Sequence[Path], model: Model, config: Config, advance: Advance) -> list[Heard | Skipped]:
+    """Each recording heard, in order, or why it could not be; on as many cores as the settings say.
+
+    Args:
+        paths: the recordings, of any length.
+        model: what hears them.
+        config: see `hear`; `training.n_jobs` processes.
+        advance: is told how many more seconds were heard, from a thread of its own.
+    """
+    with _relayed(advance, is_needed=len(paths) > 1 and config.training.n_jobs != 1) as relay:
+        work = partial(_hear_one, model=model, config=config, min_score=lowest_score(config), advance=relay)
+        return list(map_in_order(work, paths, config.training.n_jobs))
+
+
+def truths_of(clips: Sequence[Clip]) -> list[Truth]:
+    """The true events that the clips of one recording are."""
+    return [
+        Truth(clip.label, clip.onset_s or 0.0, clip.duration_s if clip.offset_s is None else clip.offset_s)
+        for clip in clips
+        if not is_reserved(clip.label)
+    ]
+
+
+def recordings_with_events(dataset: Dataset, model: Model) -> list[tuple[Path, list[Truth]]]:
+    """The recordings of a data set in which there are events, and these.
+
+    Raises:
+        DataError: the data set has a label that the model does not know, or no event.
+    """
+    missing = sorted(set(dataset.labels) - set(model.labels) - {UNKNOWN, SILENCE})
+    if missing:
+        names = ", ".join(f"'{escaped(label)}'" for label in missing)
+        raise DataError(f"has labels that the model does not know: {names}", where=str(dataset.path))
+    pairs = [(clips[0].path, truths_of(clips)) for clips in by_recording(dataset.clips)]
+    pairs = [(path, truths) for path, truths in pairs if truths]
+    if not pairs:
+        raise DataError("holds no event of any label", where=str(dataset.path))
+    return pairs
+
+
+def _hear_one(path: Path, *, model: Model, config: Config, min_score: float, advance: Advance) -> Heard | Skipped:
+    try:
+        return hear(path, model, config, min_score, advance)
+    except RecordingError as error:
+        return Skipped(path, error.reason)
+
+
+@contextmanager
+def _relayed(advance: Advance, *, is_needed: bool) -> Iterator[Advance]:
+    """An `advance` that other processes may call; if there are none, `advance` itself."""
+    if not is_needed:
+        yield advance
+        return
+    with get_context("spawn").Manager() as manager:
+        queue = manager.Queue()
+        thread = Thread(target=_drain, args=(iter(queue.get, None), advance), daemon=True)
+        thread.start()
+        try:
+            yield queue.put
+        finally:
+            queue.put(None)
+            thread.join()
+
+
+def _drain(reports: Iterator[float], advance: Advance) -> None:
+    for seconds in reports:
+        advance(seconds)

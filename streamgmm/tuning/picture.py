@@ -1,0 +1,98 @@
+"""The picture of a tuning: what a budget of false alarms costs, in all and for each label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streamgmm.errors import OutputError, UsageError
+from streamgmm.tuning.alarm_rates import expected_rates
+from streamgmm.tuning.operating_points import Curve, Levels, total_alarms
+from streamgmm.tuning.result import Tuning
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 14, 6, 100
+LOWEST_RATE_PER_HOUR = 1e-3
+
+
+def draw_tuning(path_png: Path, tuning: Tuning, curves: Sequence[Sequence[Curve]], levels: Levels) -> None:
+    """Draw recall against false alarms, and the alarms of each label against its threshold.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+    figure = _new_figure()
+    if tuning.recall is None:
+        alarms = figure.subplots()
+    else:
+        recall, alarms = figure.subplots(1, 2)
+        _draw_recall(recall, tuning, tuning.recall)
+    _draw_alarms(alarms, tuning, curves, levels)
+    try:
+        figure.savefig(path_png, format="png", facecolor="white")
+    except OSError as error:
+        raise OutputError(
+            error.strerror or str(error), where=str(path_png), hint="does the folder exist, and may you write to it?"
+        ) from error
+
+
+def check_drawable() -> None:
+    """Refuse to draw before long work is done for it.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    _new_figure()
+
+
+def _new_figure() -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError("a picture needs matplotlib", hint='pip install "streamgmm[plot]"') from error
+    return Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), dpi=DOTS_PER_INCH, layout="constrained")
+
+
+def _draw_recall(axes: Axes, tuning: Tuning, reached: float) -> None:
+    rates = [step.expected_per_hour for step in tuning.sweep]
+    axes.semilogx(rates, [step.recall or 0.0 for step in tuning.sweep], "o-", color="#4477aa", label="other budgets")
+    axes.plot(tuning.expected_per_hour, reached, "D", color="#d7191c", markersize=10, label="this tuning")
+    axes.set(xlabel="false alarms per hour to be expected", ylabel="recall, mean over labels", ylim=(0.0, 1.02))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+
+
+def _draw_alarms(axes: Axes, tuning: Tuning, curves: Sequence[Sequence[Curve]], levels: Levels) -> None:
+    """Each label at the minimum duration of the settings: counted as steps, to be expected as a line."""
+    plain = [own[0] for own in curves]
+    n_alarms = np.array([total_alarms(curve) for curve in plain])
+    rates = expected_rates(levels.logits, n_alarms, tuning.hours)
+    for curve, counts, row in zip(plain, n_alarms, rates, strict=True):
+        label = tuning.labels[curve.label]
+        (line,) = axes.semilogy(
+            levels.logits, row.clip(LOWEST_RATE_PER_HOUR / 10.0), label=_shown(curve.label), alpha=0.8
+        )
+        is_met = counts > 0
+        axes.plot(levels.logits[is_met], counts[is_met] / tuning.hours, ".", color=line.get_color())
+        i_level = levels.thresholds.index(label.onset_threshold)
+        height = max(label.expected_per_hour, LOWEST_RATE_PER_HOUR)
+        axes.plot(levels.logits[i_level], height, "D", color=line.get_color(), markeredgecolor="black")
+    axes.axhline(tuning.budget_per_hour, color="#d7191c", linestyle="--", label="budget of all labels")
+    ticks = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
+    axes.set_xticks(np.log(np.array(ticks) / (1.0 - np.array(ticks))), [f"{tick:g}" for tick in ticks])
+    axes.set(xlabel="onset threshold", ylabel="false alarms per hour", ylim=(LOWEST_RATE_PER_HOUR, None))
+    axes.set_title("dots: counted; lines: to be expected; diamonds: chosen", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+
+
+def _shown(label: str) -> str:
+    # Matplotlib leaves out of a legend what begins with an underscore.
+    return label.replace("_", " ")

@@ -1,0 +1,263 @@
+"""Decisions of a model that keep false alarms within a budget on the user's own background."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm import units
+from streamgmm.config import Config, LabelSection
+from streamgmm.errors import DataError
+from streamgmm.labels import escaped
+from streamgmm.model.model import Model
+from streamgmm.training.workers import Track, untracked
+from streamgmm.tuning.alarm_rates import CONFIDENCE, Reals, expected_rates, max_proven_alarms, upper_rate_per_hour
+from streamgmm.tuning.budget import Point, spend
+from streamgmm.tuning.hearing import Heard
+from streamgmm.tuning.operating_points import (
+    Curve,
+    Levels,
+    Material,
+    make_levels,
+    measure_curves,
+    section_at,
+    total_alarms,
+)
+from streamgmm.tuning.result import HeldOut, LabelTuning, Sweep, Tuning
+
+N_HELD_OUT_PARTS = 10
+"""Recordings are held out one by one, or, if there are more, in this many parts."""
+
+N_BLAMED = 3
+"""Labels that are named if the budget cannot be met."""
+
+WORTH_PER_LEVEL = 1e-3
+"""What a threshold lower by one unit of logit is worth, in recall: of two that find the same, the lower one."""
+
+WORTH_PER_DURATION = 1e-2
+"""What it is worth to keep the minimum duration of the settings, in recall: a longer one makes every report later."""
+
+SWEEP = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+"""Budgets of the curve that shows what others would cost, as multiples of the one asked for."""
+
+
+class Tuned(NamedTuple):
+    """The model with its decisions, how it came to them, and the curves that they were chosen from."""
+
+    model: Model
+    tuning: Tuning
+    curves: list[list[Curve]]
+    levels: Levels
+
+
+class BudgetError(DataError):
+    """No decision that was tried keeps the alarms within the budget."""
+
+
+def tune(
+    material: Material, model: Model, config: Config, *, budget_per_hour: float, track: Track = untracked
+) -> Tuned:
+    """The model with decisions that keep its alarms on the background within a budget.
+
+    With hours enough to prove the budget, as many alarms are left as still prove it; else none, and
+    thresholds lie as far above the alarms as their tail says that the budget needs.
+
+    Args:
+        material: what was heard, some of it on the background.
+        model: what to tune; decisions that it has are replaced.
+        config: the rest of the decisions; runs are expected to have the same.
+        budget_per_hour: most false alarms per hour of all labels together, positive.
+        track: shows how far the work is.
+
+    Raises:
+        ConfigError: the settings decide on single labels.
+        BudgetError: the budget cannot be met.
+    """
+    levels = make_levels(config)
+    check_background(material.backgrounds)
+    curves = measure_curves(material, model, config, levels, track)
+    hours = np.array([_hours(heard.end_sample, model) for heard in material.backgrounds])
+    is_used = np.ones(len(hours), dtype=bool)
+    points = _choose(curves, levels, is_used, hours, budget_per_hour)
+    if points is None:
+        labels = [own[0].label for own in curves]
+        raise _cannot(_offers(curves, levels, is_used, hours), labels, float(hours.sum()), budget_per_hour)
+    tuning = _summarise(curves, levels, points, hours, material, budget_per_hour)
+    decision: dict[str, LabelSection] = {}
+    for own, point in zip(curves, points, strict=True):
+        section = section_at(own[point.i_curve], point.i_level, levels)
+        if section is not None:
+            decision[own[0].label] = section
+    card = {**model.card, "tuning": _card(tuning, config)}
+    return Tuned(replace(model, decision=decision, card=card, sha256=""), tuning, curves, levels)
+
+
+def check_background(backgrounds: Sequence[Heard]) -> None:
+    """Refuse a background that nothing can be learnt from.
+
+    Raises:
+        DataError: it is empty, or silent throughout.
+    """
+    if not any(heard.end_sample > heard.silent_samples for heard in backgrounds):
+        raise DataError("the background is silent throughout", hint="record where it will listen, at its usual level")
+
+
+def _hours(n_samples: int, model: Model) -> float:
+    return units.samples_to_seconds(n_samples, model.spec.sample_rate_hz) / 3600.0
+
+
+def _choose(
+    curves: Sequence[Sequence[Curve]],
+    levels: Levels,
+    is_used: npt.NDArray[np.bool_],
+    hours: Reals,
+    budget_per_hour: float,
+) -> list[Point] | None:
+    """A point for each label by the recordings that are used; None if the budget cannot be met."""
+    max_alarms = max_proven_alarms(budget_per_hour, float(hours[is_used].sum()))
+    # If not even their absence proves the budget, none is the best there is.
+    return spend(_offers(curves, levels, is_used, hours), budget_per_hour, max_alarms or 0)
+
+
+def _offers(
+    curves: Sequence[Sequence[Curve]], levels: Levels, is_used: npt.NDArray[np.bool_], hours: Reals
+) -> list[list[Point]]:
+    """All points of each label by the recordings that are used."""
+    offers: list[list[Point]] = [[] for _ in curves]
+    for i_curve, of_one_duration in enumerate(zip(*curves, strict=True)):
+        n_alarms = np.array([curve.n_alarms[is_used].sum(axis=0) for curve in of_one_duration])
+        rates = expected_rates(levels.logits, n_alarms, float(hours[is_used].sum()))
+        for offer, curve, row, counts in zip(offers, of_one_duration, rates, n_alarms, strict=True):
+            worths = _worths(curve, levels)
+            offer += [
+                Point(float(row[i]), worths[i], int(counts[i]), i_curve, i)
+                for i in range(levels.i_first, len(levels.thresholds))
+            ]
+    return offers
+
+
+def _worths(curve: Curve, levels: Levels) -> list[float]:
+    """What each level is worth: events found, else how little it departs from the settings."""
+    departure = levels.logits - levels.logits[levels.i_first]
+    recalls = 0.0 if curve.recalls is None else curve.recalls
+    worths: list[float] = (
+        recalls - WORTH_PER_LEVEL * departure - (WORTH_PER_DURATION if curve.min_duration_s is not None else 0.0)
+    ).tolist()
+    return worths
+
+
+def _cannot(
+    offers: Sequence[Sequence[Point]], labels: Sequence[str], hours: float, budget_per_hour: float
+) -> BudgetError:
+    """Which labels are to blame: those of which most alarms are to be expected even at the strictest."""
+    rates = [min(point.rate_per_hour for point in points) for points in offers]
+    worst = sorted(zip(rates, labels, strict=True), reverse=True)[:N_BLAMED]
+    blamed = ", ".join(f"'{escaped(label)}' {rate:.2g}" for rate, label in worst if rate)
+    what = (
+        f"no threshold keeps to {budget_per_hour:g} false alarms per hour: by {hours:.2f} hours of background, "
+        f"even the strictest leaves {sum(rates):.2g} ({blamed})"
+    )
+    return BudgetError(what, hint="leave out recordings that hold these sounds, give more hours, or allow more")
+
+
+def _held_out(
+    curves: Sequence[Sequence[Curve]], levels: Levels, hours: Reals, budget_per_hour: float
+) -> HeldOut | None:
+    """Each recording judged by what the others suggest; a budget that they cannot meet leaves the strictest."""
+    if len(hours) < 2:
+        return None
+    parts = np.arange(len(hours)) % N_HELD_OUT_PARTS
+    n_alarms = 0
+    for part in np.unique(parts):
+        is_held_out = parts == part
+        points = _choose(curves, levels, ~is_held_out, hours, budget_per_hour)
+        for i_label, own in enumerate(curves):
+            i_curve, i_level = (0, -1) if points is None else (points[i_label].i_curve, points[i_label].i_level)
+            n_alarms += int(own[i_curve].n_alarms[is_held_out, i_level].sum())
+    total_hours = float(hours.sum())
+    return HeldOut(n_alarms=n_alarms, hours=total_hours, upper_per_hour=upper_rate_per_hour(n_alarms, total_hours))
+
+
+def _summarise(
+    curves: Sequence[Sequence[Curve]],
+    levels: Levels,
+    points: Sequence[Point],
+    hours: Reals,
+    material: Material,
+    budget_per_hour: float,
+) -> Tuning:
+    labels = {own[0].label: _label_tuning(own, point, levels) for own, point in zip(curves, points, strict=True)}
+    n_alarms, total_hours = sum(label.n_alarms for label in labels.values()), float(hours.sum())
+    upper_per_hour = upper_rate_per_hour(n_alarms, total_hours)
+    return Tuning(
+        budget_per_hour=budget_per_hour,
+        hours=total_hours,
+        n_recordings=len(hours),
+        n_alarms_before=sum(label.n_alarms_before for label in labels.values()),
+        n_alarms=n_alarms,
+        upper_per_hour=upper_per_hour,
+        confidence=CONFIDENCE,
+        is_proven=upper_per_hour <= budget_per_hour,
+        expected_per_hour=sum(point.rate_per_hour for point in points),
+        recall_before=_mean([label.recall_before for label in labels.values()]),
+        recall=_mean([label.recall for label in labels.values()]),
+        n_events=sum(len(truths) for _, truths in material.events),
+        held_out=_held_out(curves, levels, hours, budget_per_hour),
+        labels=labels,
+        sweep=_sweep(curves, levels, hours, budget_per_hour),
+    )
+
+
+def _label_tuning(own: Sequence[Curve], point: Point, levels: Levels) -> LabelTuning:
+    before, after = own[0], own[point.i_curve]
+    return LabelTuning(
+        onset_threshold=levels.thresholds[point.i_level],
+        min_duration_s=after.min_duration_s,
+        is_changed=section_at(after, point.i_level, levels) is not None,
+        n_alarms_before=int(total_alarms(before)[levels.i_first]),
+        n_alarms=point.n_alarms,
+        expected_per_hour=point.rate_per_hour,
+        recall_before=_number(before.recalls, levels.i_first),
+        recall=_number(after.recalls, point.i_level),
+        latency_before_s=_number(before.latencies_s, levels.i_first),
+        latency_s=_number(after.latencies_s, point.i_level),
+    )
+
+
+def _number(values: Reals | None, index: int) -> float | None:
+    """The value at `index`; None if it is not known."""
+    return None if values is None or math.isnan(values[index]) else float(values[index])
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _sweep(curves: Sequence[Sequence[Curve]], levels: Levels, hours: Reals, budget_per_hour: float) -> list[Sweep]:
+    sweep = []
+    for factor in SWEEP:
+        points = _choose(curves, levels, np.ones(len(hours), dtype=bool), hours, factor * budget_per_hour)
+        if points is None:
+            continue
+        recalls = [_number(own[p.i_curve].recalls, p.i_level) for own, p in zip(curves, points, strict=True)]
+        expected_per_hour = sum(point.rate_per_hour for point in points)
+        sweep.append(
+            Sweep(budget_per_hour=factor * budget_per_hour, expected_per_hour=expected_per_hour, recall=_mean(recalls))
+        )
+    return sweep
+
+
+def _card(tuning: Tuning, config: Config) -> dict[str, Any]:
+    """What the model tells of its tuning; no names of files, and no date, so that it can be repeated exactly."""
+    kept = ("budget_per_hour", "hours", "n_recordings", "n_alarms_before", "n_alarms", "upper_per_hour", "confidence")
+    scores = ("expected_per_hour", "recall", "n_events")
+    section = msgspec.to_builtins(config.decision)
+    del section["labels"]
+    return {**{name: getattr(tuning, name) for name in (*kept, *scores)}, "decision": section}

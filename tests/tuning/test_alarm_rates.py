@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import poisson
+
+from streamgmm.tuning.alarm_rates import (
+    CONFIDENCE,
+    N_TAIL_ALARMS,
+    expected_rates,
+    hours_to_prove,
+    max_proven_alarms,
+    upper_rate_per_hour,
+)
+
+LEVELS = np.arange(0.0, 12.0, 0.25)
+
+
+@given(n_alarms=st.integers(0, 500), hours=st.floats(0.01, 1e4))
+def test_at_the_upper_limit_so_few_alarms_are_as_rare_as_the_confidence_says(n_alarms, hours):
+    limit = upper_rate_per_hour(n_alarms, hours)
+    assert poisson.cdf(n_alarms, limit * hours) == pytest.approx(1.0 - CONFIDENCE, rel=1e-6)
+
+
+def test_no_alarm_in_h_hours_leaves_three_by_h():
+    assert upper_rate_per_hour(0, 10.0) == pytest.approx(-math.log(0.05) / 10.0)
+    assert hours_to_prove(0.5) == pytest.approx(5.991, abs=1e-3)
+    assert hours_to_prove(0.0) == math.inf
+
+
+@given(rate=st.floats(0.01, 100.0), hours=st.floats(0.01, 1000.0))
+def test_most_alarms_that_prove_a_rate_prove_it_and_one_more_does_not(rate, hours):
+    n_alarms = max_proven_alarms(rate, hours)
+    if n_alarms is None:
+        assert upper_rate_per_hour(0, hours) > rate
+    else:
+        assert upper_rate_per_hour(n_alarms, hours) <= rate * (1 + 1e-9)
+        assert upper_rate_per_hour(n_alarms + 1, hours) > rate
+
+
+def counted(peaks):
+    """Alarms at each level of a label whose alarms reach `peaks`."""
+    return (np.asarray(peaks)[:, np.newaxis] >= LEVELS).sum(axis=0)
+
+
+@given(st.lists(st.lists(st.floats(0.0, 11.0), max_size=40), min_size=1, max_size=4))
+def test_rates_are_never_below_what_was_counted_and_never_rise(peaks_of_labels):
+    n_alarms = np.array([counted(np.array(peaks)) if peaks else np.zeros(len(LEVELS)) for peaks in peaks_of_labels])
+    rates = expected_rates(LEVELS, n_alarms.astype(np.int64), 2.0)
+    assert (rates >= n_alarms / 2.0).all()
+    assert (np.diff(rates, axis=1) <= 1e-12).all()
+    assert (rates[~n_alarms.any(axis=1)] == 0.0).all()
+
+
+def test_the_tail_of_exponential_peaks_is_extrapolated_as_they_are_distributed():
+    # Of so many hours that the true tail can be counted, ten minutes are shown.
+    rng = np.random.default_rng(1)
+    scale, per_hour = 0.7, 600
+    ratios = []
+    for _ in range(50):
+        rates = expected_rates(LEVELS, np.array([counted(rng.exponential(scale, per_hour // 6))]), 1.0 / 6.0)
+        level = scale * math.log(per_hour / 1.0)
+        ratios.append(np.exp(np.interp(level, LEVELS, np.log(rates[0]))))
+    # One per hour is true; few peaks make the prediction cautious, not bold.
+    assert 1.0 < np.median(ratios) < 4.0
+
+
+def test_a_label_with_few_alarms_borrows_the_slope_of_the_others():
+    many, few = counted(np.linspace(0.1, 3.0, 15)), counted([0.1])
+    alone = expected_rates(LEVELS, np.array([few]), 1.0)[0]
+    beside = expected_rates(LEVELS, np.array([few, many]), 1.0)[0]
+    assert (beside[4:] > alone[4:]).all()
+
+
+def test_a_low_threshold_that_joins_alarms_to_one_does_not_hide_them():
+    n_alarms = counted(np.linspace(1.0, 2.0, 2 * N_TAIL_ALARMS))
+    joined = n_alarms.copy()
+    joined[:3] = 1
+    both = expected_rates(LEVELS, np.array([n_alarms]), 1.0), expected_rates(LEVELS, np.array([joined]), 1.0)
+    assert both[0].tolist() == both[1].tolist()
