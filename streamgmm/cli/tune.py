@@ -61,8 +61,8 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.dataset.listing import Findings
     from streamgmm.labels import escaped
     from streamgmm.model.file import save_model
+    from streamgmm.report.tuning_picture import draw_tuning
     from streamgmm.tuning.operating_points import make_levels
-    from streamgmm.tuning.picture import draw_tuning
     from streamgmm.tuning.tuning import tune
 
     target = args.output or Path(args.model)
@@ -91,7 +91,7 @@ def _check_options(args: argparse.Namespace, target: Path) -> None:
     """Refuse what makes no sense or cannot be written, before hours are listened to."""
     from streamgmm.cli.output_file import check_writable
     from streamgmm.model.file import check_target
-    from streamgmm.tuning.picture import check_drawable
+    from streamgmm.report.figure import check_matplotlib
 
     if math.isnan(args.budget) or not 0.0 < args.budget <= MAX_RATE_PER_HOUR:
         hint = "no number of hours proves that there will be none" if args.budget == 0.0 else ""
@@ -102,7 +102,7 @@ def _check_options(args: argparse.Namespace, target: Path) -> None:
     check_writable(args.json)
     check_writable(args.picture)
     if args.picture:
-        check_drawable()
+        check_matplotlib()
 
 
 def _listen(args: argparse.Namespace, model: Model, config: Config, progress: Progress, findings: Findings) -> Material:

@@ -90,6 +90,11 @@ def clip_of(entry: Entry, content: Content, stretch: Stretch, source_id: str) ->
     )
 
 
+def rng_of(clip: Clip, seed: int) -> np.random.Generator:
+    """Random numbers for `clip`: the same for the same sound and seed, whatever its file is called."""
+    return np.random.default_rng([seed, int(clip.content_sha256[:16], 16), round((clip.onset_s or 0) * 1e6)])
+
+
 def data_sha256(clips: Iterable[Clip]) -> str:
     """Hash of what `clips` hold and are called, whatever their order and the names of their files."""
     hashes = sorted(f"{clip.content_sha256} {clip.onset_s} {clip.offset_s} {clip.label}" for clip in clips)

@@ -10,9 +10,8 @@ import numpy as np
 from streamgmm.audio.source import Samples
 from streamgmm.demo.matching import Matches
 from streamgmm.demo.scene import SceneEvent
-from streamgmm.errors import OutputError
 from streamgmm.evaluation.found_events import FoundEvent
-from streamgmm.report.figure import new_figure
+from streamgmm.report.figure import new_figure, save_png
 from streamgmm.report.spectrogram import LOWEST_HZ, band_levels_db
 
 if TYPE_CHECKING:
@@ -53,12 +52,7 @@ def draw_scene(path_png: Path, samples: Samples, sample_rate_hz: int, matches: M
     lanes.set_xlabel("seconds")
     _draw_title(figure, matches)
     _draw_legend(figure)
-    try:
-        figure.savefig(path_png, format="png", facecolor="white")
-    except OSError as error:
-        raise OutputError(
-            error.strerror or str(error), where=str(path_png), hint="does the folder exist, and may you write to it?"
-        ) from error
+    save_png(figure, path_png)
 
 
 def _new_figure() -> Figure:

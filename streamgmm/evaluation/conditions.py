@@ -14,7 +14,7 @@ from streamgmm import units
 from streamgmm.audio.reading import read_recording
 from streamgmm.audio.resample import resample
 from streamgmm.audio.source import Samples
-from streamgmm.dataset.clips import Clip
+from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.errors import DataError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import escaped
@@ -129,7 +129,7 @@ def apply_conditions(
     is_active = active_samples(samples, clip.label, spec.hop_samples, silence_gate_dbfs)
     heard = samples
     if conditions.noise is not None:
-        noise = _draw_noise(conditions.noise, len(samples), spec.sample_rate_hz, _noise_rng(clip))
+        noise = _draw_noise(conditions.noise, len(samples), spec.sample_rate_hz, rng_of(clip, NOISE_SEED))
         heard = mix(heard, noise, is_active, conditions.noise.snr_db)
     if conditions.first_active_s is not None:
         n_wanted = units.seconds_to_samples(conditions.first_active_s, spec.sample_rate_hz)
@@ -171,10 +171,6 @@ def keep_first(samples: Samples, is_active: npt.NDArray[np.bool_], n_wanted: int
 def with_gain(samples: Samples, gain_db: float) -> Samples:
     """`samples` at another level."""
     return samples if gain_db == 0.0 else np.asarray(samples * units.db_to_amplitude(gain_db), dtype=np.float32)
-
-
-def _noise_rng(clip: Clip) -> np.random.Generator:
-    return np.random.default_rng([NOISE_SEED, int(clip.content_sha256[:16], 16), round((clip.onset_s or 0) * 1e6)])
 
 
 def _draw_noise(

@@ -6,11 +6,12 @@ import base64
 import io
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from streamgmm.errors import UsageError
+from streamgmm.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,6 +58,20 @@ def new_figure(width_inches: float, height_inches: float, **settings: Any) -> Fi
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_inches, height_inches), **settings)
+
+
+def save_png(figure: Figure, path_png: Path) -> None:
+    """Write a figure as PNG, on white.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        figure.savefig(path_png, format="png", facecolor="white")
+    except OSError as error:
+        raise OutputError(
+            error.strerror or str(error), where=str(path_png), hint="does the folder exist, and may you write to it?"
+        ) from error
 
 
 def inline_svg(name: str, draw: Callable[[], Figure]) -> str:

@@ -14,7 +14,7 @@ from streamgmm.audio.channels import Channel
 from streamgmm.audio.reading import RecordingError
 from streamgmm.audio.source import Samples
 from streamgmm.config import TrainingSection
-from streamgmm.dataset.clips import Clip
+from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.dataset.dataset import Dataset, keep_usable
 from streamgmm.dataset.listing import Skipped
 from streamgmm.dataset.loading import by_recording, load_clips
@@ -115,9 +115,7 @@ def _extract_recording(clips: list[Clip], task: ExtractionTask) -> Extraction:
 
 
 def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVectors:
-    rng = np.random.default_rng(
-        [task.training.seed, int(clip.content_sha256[:16], 16), round((clip.onset_s or 0) * 1e6)]
-    )
+    rng = rng_of(clip, task.training.seed)
     has_frames = task.training.frames != "never"
     measure = partial(extract, spec=task.spec, has_frames=has_frames)
     recorded = measure(samples)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamgmm.errors import OutputError, UsageError
+from streamgmm.report.figure import new_figure, save_png
 from streamgmm.tuning.alarm_rates import expected_rates
 from streamgmm.tuning.operating_points import Curve, Levels, total_alarms
 from streamgmm.tuning.result import Tuning
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 14, 6, 100
 LOWEST_RATE_PER_HOUR = 1e-3
@@ -28,36 +27,14 @@ def draw_tuning(path_png: Path, tuning: Tuning, curves: Sequence[Sequence[Curve]
         UsageError: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
-    figure = _new_figure()
+    figure = new_figure(WIDTH_INCHES, HEIGHT_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
     if tuning.recall is None:
         alarms = figure.subplots()
     else:
         recall, alarms = figure.subplots(1, 2)
         _draw_recall(recall, tuning, tuning.recall)
     _draw_alarms(alarms, tuning, curves, levels)
-    try:
-        figure.savefig(path_png, format="png", facecolor="white")
-    except OSError as error:
-        raise OutputError(
-            error.strerror or str(error), where=str(path_png), hint="does the folder exist, and may you write to it?"
-        ) from error
-
-
-def check_drawable() -> None:
-    """Refuse to draw before long work is done for it.
-
-    Raises:
-        UsageError: matplotlib is not installed.
-    """
-    _new_figure()
-
-
-def _new_figure() -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("a picture needs matplotlib", hint='pip install "streamgmm[plot]"') from error
-    return Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), dpi=DOTS_PER_INCH, layout="constrained")
+    save_png(figure, path_png)
 
 
 def _draw_recall(axes: Axes, tuning: Tuning, reached: float) -> None:
