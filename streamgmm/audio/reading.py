@@ -33,7 +33,9 @@ MAX_DURATION_S = 3600.0
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 384000
 """Sample rates that are believed: by a lower one, resampling would make gigabytes of a small file."""
 
-_BLOCK_SAMPLES = 1024
+BLOCK_S = 0.1
+"""Read at once: a call costs as much as decoding some 20 ms, and a recording played live shall not wait for more."""
+
 _HEAD_BYTES = 4096
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 # What libsndfile answers to content that it does not know, or that only looked like MP3.
@@ -177,6 +179,7 @@ class RecordingReader:
             self.sample_rate_hz = int(self._file.samplerate)
             self.n_channels = int(self._file.channels)
             self._check()
+            self._n_block = units.seconds_to_samples(BLOCK_S, self.sample_rate_hz)
             self._resources = resources.pop_all()
 
     def __enter__(self) -> RecordingReader:
@@ -190,14 +193,14 @@ class RecordingReader:
             yield samples
 
     def read(self) -> Samples:
-        """The next 1024 samples, fewer before the end, none at the end: float32, shape (n,).
+        """The next `BLOCK_S` seconds, fewer before the end, none at the end: float32, shape (n,).
 
         Raises:
             RecordingError: nothing at all could be decoded.
         """
         frames = np.zeros((0, self.n_channels), np.float32)
         try:
-            frames = self._file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)
+            frames = self._file.read(self._n_block, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             # What came before the damage is sound, and the decoder cannot go on: this is the end.
             self._warn(f"damaged after {self._n_read} samples: {_reason_text(error)}")

@@ -184,7 +184,7 @@ def test_B6_nonfinite_sample_is_refused(save, bad, subtype):
     samples[3000] = bad
     error = refusal(save(encoded(samples, subtype=subtype)))
     assert error.reason == "nonfinite"
-    assert "2048 to 3071" in str(error)
+    assert "1600 to 3199" in str(error)
 
 
 @pytest.mark.parametrize("subtype", ["ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"])
@@ -356,7 +356,7 @@ def test_reading_by_blocks_equals_reading_whole(save, file_format, subtype):
     whole, _ = soundfile.read(path, dtype="float32")
     with open_recording(path) as reader:
         blocks = list(reader)
-    assert {block.size for block in blocks[:-1]} == {1024}
+    assert {block.size for block in blocks[:-1]} == {reader.sample_rate_hz // 10}
     np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)
 
 

@@ -46,7 +46,7 @@ def log_loss(clips: list[HeldOutClip], scale: float, frame_weight: float = 0.0) 
     """Of the windows, votes counting; clips weigh alike."""
     losses = []
     for clip in clips:
-        of_windows = [-np.log(row[clip.label_index]) for row in window_posteriors(clip, scale, frame_weight)]
+        of_windows = [-np.log(row[clip.label_index] + 1e-12) for row in window_posteriors(clip, scale, frame_weight)]
         losses.append(np.average(of_windows, weights=clip.votes))
     return float(np.mean(losses))
 
