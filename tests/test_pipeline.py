@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streamgmm import units
 from streamgmm.config import Config, DecisionSection, OutputSection
+from streamgmm.decision.clip import vote_weight
 from streamgmm.demo.scene import make_scene
 from streamgmm.features.extractor import extract
 from streamgmm.features.spec import FeatureSpec
@@ -181,6 +182,8 @@ def test_a_clip_is_decided_by_the_frames_of_the_stream(model: Model, samples: np
     assert decide_clip(blocks, model, CONFIG) == decide_clip([samples], model, CONFIG)
     decision = decide_clip([samples], model, CONFIG)
     frames = Analyser(model).push(samples)
-    posteriors = [model.classifier.posterior(f.log_likelihoods) for f in frames if f.level_dbfs >= -75.0]
+    voters = [frame for frame in frames if frame.level_dbfs >= -75.0]
+    posteriors = [model.classifier.posterior(frame.log_likelihoods) for frame in voters]
+    expected = np.average(posteriors, axis=0, weights=[vote_weight(frame.window_share) for frame in voters])
     # The flushed last hop is one vote of a hundred.
-    np.testing.assert_allclose(list(decision.scores.values()), np.mean(posteriors, axis=0), atol=0.02)
+    np.testing.assert_allclose(list(decision.scores.values()), expected, atol=0.02)

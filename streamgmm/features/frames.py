@@ -8,11 +8,11 @@ their slopes, twice over (Furui, IEEE ASSP, 1986).
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from streamgmm.features.cosines import cosine_transform
 from streamgmm.features.spec import FRAME_FINE, FeatureSpec
 from streamgmm.features.window import FLOOR, MIN_LEVEL
 
@@ -73,7 +73,9 @@ class FrameVectors:
         """
         relative = energies.reshape(-1, FRAME_FINE, energies.shape[1]).sum(axis=1, dtype=np.float64)
         relative /= FRAME_FINE * max(level, MIN_LEVEL)
-        cepstra = np.log(relative + FLOOR / relative.shape[1]) @ _cosines(relative.shape[1])
+        cepstra = np.log(relative + FLOOR / relative.shape[1]) @ cosine_transform(
+            relative.shape[1], count_cepstra(self.spec)
+        )
         is_active = relative.sum(axis=1) > 10.0 ** (-ACTIVE_RANGE_DB / 10.0)
         return self._complete(cepstra, np.array([self._centre(cepstrum) for cepstrum in cepstra]), is_active)
 
@@ -122,12 +124,3 @@ def _slopes(rows: Reals) -> Reals:
     for k in range(1, SLOPE_REACH + 1):
         total += k * (rows[SLOPE_REACH + k : SLOPE_REACH + k + n] - rows[SLOPE_REACH - k : SLOPE_REACH - k + n])
     return total / (2 * sum(k * k for k in range(1, SLOPE_REACH + 1)))
-
-
-@lru_cache(maxsize=8)
-def _cosines(n_bands: int) -> Reals:
-    """The orthonormal cosine transform (DCT-II), cut to the cepstra kept; shape (n_bands, n_cepstra)."""
-    orders = np.arange(min(MAX_CEPSTRA, n_bands))
-    cosines = np.cos(np.pi * (np.arange(n_bands)[:, np.newaxis] + 0.5) * orders / n_bands) * math.sqrt(2.0 / n_bands)
-    cosines[:, 0] = math.sqrt(1.0 / n_bands)
-    return np.asarray(cosines)

@@ -69,16 +69,17 @@ def haar_details(log_envelopes: Array, scales: Sequence[int]) -> dict[int, Array
     """Undecimated Haar details of each column at dyadic scales.
 
     Args:
-        log_envelopes: shape (n_fine, n_envelopes), n_fine >= 2.
+        log_envelopes: shape (n_fine, n_envelopes).
         scales: from 1, ascending; scale j compares neighbouring runs of 2**(j-1) points.
 
     Returns:
         For each scale j an array of shape (n_fine - 2**j + 1, n_envelopes): PyWavelets' `haar` detail
         coefficients at every shift (Mallat, IEEE PAMI, 1989), over 2**(j/2) so that scales compare; a rise is
-        negative. A scale longer than a partial window repeats the longest one that fits.
+        negative. A scale longer than a partial window repeats the longest one that fits; that of a single point is 0.
     """
     longest = len(log_envelopes).bit_length() - 1
     details: dict[int, Array] = {}
+    detail = np.zeros_like(log_envelopes)
     sums, half = log_envelopes, 1  # sums of runs of `half` points, doubled from scale to scale
     for scale in range(1, max(scales) + 1):
         if scale <= longest:
@@ -94,6 +95,49 @@ def haar_details(log_envelopes: Array, scales: Sequence[int]) -> dict[int, Array
 def modulation_energies(details: Mapping[int, Array]) -> Array:
     """Log mean magnitude of the details of each scale and envelope; shape (n_scales * n_envelopes,)."""
     return np.log(np.concatenate([mean_over_rows(np.abs(detail)) for detail in details.values()]) + MIN_DETAIL)
+
+
+def second_modulations(details: Mapping[int, Array], scales: Sequence[int]) -> Array:
+    """How the strength of quick modulations is itself modulated, slowly.
+
+    The log magnitudes of the details are transformed once more: the second order of a scattering transform
+    (Anden and Mallat, IEEE Trans. Signal Processing, 2014), with Haar wavelets both times.
+
+    Args:
+        details: of quick scales, shape (n_points, n_envelopes) each; their ends are lined up.
+        scales: of the second transform.
+
+    Returns:
+        shape (len(details) * len(scales) * n_envelopes,).
+    """
+    n_points = min(map(len, details.values()))
+    strengths = np.concatenate([np.abs(detail[-n_points:]) for detail in details.values()], axis=1)
+    return modulation_energies(haar_details(np.log(strengths + MIN_DETAIL), scales))
+
+
+def group_correlations(details: Mapping[int, Array]) -> Array:
+    """Whether groups of bands rise and fall together: correlation of the details of each pair of them.
+
+    Args:
+        details: by scale, shape (n_points, n_groups) each.
+
+    Returns:
+        shape (n_scales * n_groups * (n_groups - 1) / 2,), -1 to 1.
+    """
+    blocks = []
+    for detail in details.values():
+        centred = detail - mean_over_rows(detail)
+        covariances = centred.T @ centred / len(centred)
+        deviations = np.sqrt(np.diagonal(covariances)) + MIN_DETAIL
+        blocks.append((covariances / np.outer(deviations, deviations))[_pairs(len(deviations))])
+    return np.concatenate(blocks)
+
+
+@lru_cache(maxsize=8)
+def _pairs(n: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns of the pairs of n things."""
+    rows, columns = np.triu_indices(n, 1)
+    return rows, columns
 
 
 def attack_asymmetry(details: Mapping[int, Array], scales: Sequence[int]) -> Array:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgmm.features import statistics as st
+from streamgmm.features.active_shape import N_VALUES, active_shape
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.transform import LAGS_PER_INVERSE_SIGMA, HopEnergies
 
@@ -17,6 +18,11 @@ MIN_LEVEL = 1e-20
 
 ASYMMETRY_SCALES = (4, 6)
 BAND_SCALES = (3, 5)
+RISE_SCALES = (1, 3, 5, 7)
+SYNCHRONY_SCALE = 3
+CORRELATION_SCALES = (2, 4, 6)
+QUICK_SCALES = (2, 3, 4)
+SLOW_SCALES = (5, 6, 7)
 
 
 class WindowStatistics:
@@ -69,21 +75,24 @@ class WindowStatistics:
         energies = energies + FLOOR / self.spec.n_bands
         log_energies = np.log(energies)
         groups = st.group_energies(energies)
-        band_details = st.haar_details(log_energies, BAND_SCALES)
+        band_details = st.haar_details(log_energies, RISE_SCALES)
+        rises = {scale: np.maximum(-detail, 0.0) for scale, detail in band_details.items()}
         group_details = st.haar_details(np.log(groups), st.GROUP_SCALES)
-        quick_rises, slow_rises = (np.maximum(-detail, 0.0) for detail in band_details.values())
         return np.concatenate(
             [
                 st.spectral_shape(log_energies),
                 st.modulation_energies(group_details),
-                st.modulation_energies(band_details),
+                st.modulation_energies({scale: band_details[scale] for scale in BAND_SCALES}),
+                st.second_modulations({scale: group_details[scale] for scale in QUICK_SCALES}, SLOW_SCALES),
+                st.group_correlations({scale: group_details[scale][:, 1:] for scale in CORRELATION_SCALES}),
                 st.attack_asymmetry(group_details, ASYMMETRY_SCALES),
-                st.rising_energy(slow_rises),
+                *map(st.rising_energy, rises.values()),
                 st.kurtosis(energies),
                 st.tonality(np.add.reduce(self._coherences), np.add.reduce(self._powers) + MIN_LEVEL),
                 st.spectral_entropy(energies, log_energies, groups[:, 0]),
-                st.onset_synchrony(quick_rises),
+                st.onset_synchrony(rises[SYNCHRONY_SCALE]),
                 st.envelope_periodicity(np.log(st.paired(groups)), self._fine_s),
+                active_shape(energies),
             ],
             dtype=np.float64,
         )
@@ -96,9 +105,13 @@ def n_features(spec: FeatureSpec) -> int:
         n_bands  # spectral shape
         + len(st.GROUP_SCALES) * n_groups
         + len(BAND_SCALES) * n_bands
+        + len(QUICK_SCALES) * len(SLOW_SCALES) * n_groups
+        + len(CORRELATION_SCALES) * (st.N_GROUPS * (st.N_GROUPS - 1) // 2)
         + len(ASYMMETRY_SCALES) * n_groups
-        + 3 * n_bands  # rising energy, kurtosis, tonality
+        + len(RISE_SCALES) * n_bands
+        + 2 * n_bands  # kurtosis, tonality
         + 2  # spectral entropy
         + 2  # onset synchrony
         + st.N_LAG_RANGES * (1 + st.N_GROUPS // 2)
+        + N_VALUES
     )

@@ -88,6 +88,34 @@ def test_modulation_energies() -> None:
     np.testing.assert_allclose(st.modulation_energies(details), expected, **CLOSE)
 
 
+def test_a_single_point_has_no_detail() -> None:
+    details = st.haar_details(LOGS[:1], (2, 5))
+    assert [detail.tolist() for detail in details.values()] == [[[0.0] * N_BANDS]] * 2
+
+
+@pytest.mark.parametrize("n_fine", [32, 150])
+def test_second_modulations_are_haar_details_of_the_strength_of_haar_details(n_fine) -> None:
+    logs = LOGS[:n_fine, :3]
+    first = st.haar_details(logs, (2, 3, 4))
+    shortest = n_fine - 2**4 + 1
+    expected = []
+    for slow in (5, 6, 7):
+        for quick in (2, 3, 4):
+            for column in logs.T:
+                strengths = [math.log(abs(d) + st.MIN_DETAIL) for d in oracles.haar_detail(column, quick)][-shortest:]
+                longest = min(slow, int(math.log2(shortest)))
+                details = oracles.haar_detail(strengths, longest)
+                expected.append(math.log(oracles.mean(map(abs, details)) + st.MIN_DETAIL))
+    np.testing.assert_allclose(st.second_modulations(first, (5, 6, 7)), expected, **CLOSE)
+
+
+def test_group_correlations_are_those_of_pearson() -> None:
+    details = {2: RNG.normal(size=(40, 4)), 4: RNG.normal(size=(20, 4))}
+    expected = [np.corrcoef(detail.T)[i, j] for detail in details.values() for i in range(4) for j in range(i + 1, 4)]
+    np.testing.assert_allclose(st.group_correlations(details), expected, atol=0.01)
+    assert np.isfinite(st.group_correlations({2: np.zeros((3, 4))})).all()
+
+
 def test_attack_asymmetry() -> None:
     details = {4: RNG.normal(size=(9, 3)), 6: RNG.normal(size=(5, 3)), 7: RNG.normal(size=(5, 3))}
     expected = [
