@@ -7,6 +7,7 @@ however the samples are cut into blocks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,23 @@ from streamgmm.decision.decider import Decider
 from streamgmm.decision.frame import Frame
 from streamgmm.features.extractor import FeatureFrame, FeatureStream
 from streamgmm.model.frames import FrameEvidence
+from streamgmm.model.mixture import Floats
 from streamgmm.model.model import Model
 from streamgmm.records import GapReason, Record
 
 Samples = npt.NDArray[np.floating]
+
+
+class Observation(NamedTuple):
+    """What the classifier is shown of one hop.
+
+    Attributes:
+        features: of the hop and of the window that ends with it.
+        frame_evidence: float64, shape (n_mixtures,), nat, what the window's frames say; None if the model has none.
+    """
+
+    features: FeatureFrame
+    frame_evidence: Floats | None
 
 
 class Analyser:
@@ -61,11 +75,19 @@ class Analyser:
 
     def push(self, samples: Samples) -> list[Frame]:
         """The frames of the hops that `samples`, shape (n,), full scale 1.0, complete."""
-        return [self._score(frame) for frame in self._features.push(samples)]
+        return [self.score(observation) for observation in self.observe(samples)]
 
     def flush(self) -> list[Frame]:
         """The frame of a begun hop, completed with silence."""
-        return [self._score(frame) for frame in self._features.flush()]
+        return [self.score(observation) for observation in self.observe_rest()]
+
+    def observe(self, samples: Samples) -> list[Observation]:
+        """The first half of `push`, for those who want to see what the classifier is shown."""
+        return [self._observe(features) for features in self._features.push(samples)]
+
+    def observe_rest(self) -> list[Observation]:
+        """The first half of `flush`."""
+        return [self._observe(features) for features in self._features.flush()]
 
     def skip(self, lost_samples: int) -> None:
         """Go on after a loss: what was heard before it tells nothing about what comes (call `flush` first)."""
@@ -83,11 +105,15 @@ class Analyser:
         if self._evidence:
             self._evidence.reset()
 
-    def _score(self, frame: FeatureFrame) -> Frame:
+    def _observe(self, features: FeatureFrame) -> Observation:
+        return Observation(features, self._evidence.push(features.frame_vectors) if self._evidence else None)
+
+    def score(self, observation: Observation) -> Frame:
+        """The second half of `push` and `flush`: the frame of what was observed since the last loss or reset."""
         log_likelihoods, llrs, is_in_domain = self._refused, self._refused, self._in_no_domain
-        evidence = self._evidence.push(frame.frame_vectors) if self._evidence else None
+        frame = observation.features
         if frame.vector is not None:
-            scores = self._classifier.score(frame.vector, evidence)
+            scores = self._classifier.score(frame.vector, observation.frame_evidence)
             log_likelihoods, is_in_domain = scores.log_likelihoods, scores.is_in_domain
             llrs = log_likelihoods - scores.background_log_likelihood
         end_sample = frame.end_sample + self._lost_samples
@@ -110,6 +136,10 @@ class Pipeline:
         config: priors, decision and output sections are used.
         run_id: beginning of the ids of events.
 
+    Attributes:
+        analyser: the first half, from samples to frames.
+        decider: the second half, from frames to records.
+
     Raises:
         ConfigError: the settings name a label that the model does not have.
     """
@@ -118,7 +148,7 @@ class Pipeline:
         self.analyser = Analyser(model)
         spec = model.spec
         classifier = model.classifier.with_priors(config.model.priors)
-        self._decider = Decider(
+        self.decider = Decider(
             model.labels,
             config.decision,
             hop_samples=spec.hop_samples,
@@ -141,20 +171,20 @@ class Pipeline:
         """The records of a loss of audio just after the samples pushed so far."""
         records = self.decide(self.analyser.flush())
         self.analyser.skip(lost_samples)
-        return records + self._decider.gap(lost_samples, reason, self.analyser.end_sample)
+        return records + self.decider.gap(lost_samples, reason, self.analyser.end_sample)
 
     def flush(self) -> list[Record]:
         """The last records of the stream: a begun hop is completed with silence, open events end."""
-        return self.decide(self.analyser.flush()) + self._decider.flush()
+        return self.decide(self.analyser.flush()) + self.decider.flush()
 
     def reset(self) -> None:
         """Begin a new stream at t = 0."""
         self.analyser.reset()
-        self._decider.reset()
+        self.decider.reset()
 
     def decide(self, frames: Iterable[Frame]) -> list[Record]:
         """The records of frames that `analyser` gave: other settings decide on them without new features."""
-        return [record for frame in frames for record in self._decider.update(frame)]
+        return [record for frame in frames for record in self.decider.update(frame)]
 
 
 def decide_clip(blocks: Iterable[Samples], model: Model, config: Config) -> ClipDecision:

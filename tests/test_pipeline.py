@@ -115,6 +115,17 @@ def test_a_second_run_and_a_reset_give_the_same(model: Model, samples: np.ndarra
     assert [record.t for record in first] == [record.t for record in again]
 
 
+def test_the_halves_of_a_push_are_the_push(model: Model, samples: np.ndarray) -> None:
+    whole, halves = Pipeline(model, CONFIG), Pipeline(model, CONFIG)
+    records = []
+    for block in np.array_split(samples, 7):
+        observations = halves.analyser.observe(block)
+        assert all((seen.frame_evidence is None) == (model.classifier.frames is None) for seen in observations)
+        records += halves.decide([halves.analyser.score(seen) for seen in observations])
+    records += halves.decide(map(halves.analyser.score, halves.analyser.observe_rest()))
+    assert lines(records) == lines(whole.push(samples) + whole.decide(whole.analyser.flush()))
+
+
 def test_every_sample_is_analysed_or_pending(model: Model, samples: np.ndarray) -> None:
     analyser = Analyser(model)
     for n in (1, 999, 1024, 1025, 5000):

@@ -36,6 +36,7 @@ COMMANDS = {
     "evaluate": Command("streamgmm.cli.evaluate", "measure a model on recordings it has not seen"),
     "tune": Command("streamgmm.cli.tune", "keep false alarms within a budget on your background"),
     "classify": Command("streamgmm.cli.classify", "say what is heard in recordings"),
+    "explain": Command("streamgmm.cli.explain", "tell why the model said what it said at a moment"),
     "run": Command("streamgmm.cli.run", "listen day and night, and tell other programs"),
     "devices": Command("streamgmm.cli.devices", "list the microphones, or watch the level of one"),
     "config": Command("streamgmm.cli.config", "show or check the settings"),

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from streamgmm import units
 from streamgmm.config import DecisionSection, LabelSection
 from streamgmm.decision.change_point import LevelHistory
-from streamgmm.decision.events import Change, Closed, Continued, Crossed, Dipped, Opened, Segmenter
+from streamgmm.decision.events import Change, Closed, Continued, Crossed, Dipped, Opened, Segmenter, State
 from streamgmm.decision.frame import Frame, Reals
-from streamgmm.decision.judge import Judge
+from streamgmm.decision.judge import Judge, Judgement
 from streamgmm.decision.rejection import Verdict
 from streamgmm.decision.rules import make_rules
 from streamgmm.errors import DataError
@@ -53,6 +53,8 @@ class Decider:
         updates: whether to make a record for every hop of an open event.
 
     Attributes:
+        judgement: what the last frame was worth; None before the first.
+        rules: of each label, when its events start and end.
         n_rejects: how many frames each gate has refused.
 
     Raises:
@@ -80,7 +82,7 @@ class Decider:
         self._run_id = run_id
         self._has_windows = windows
         self._has_updates = updates
-        self._rules = make_rules(labels, section, label_overrides, sample_rate_hz)
+        self.rules = make_rules(labels, section, label_overrides, sample_rate_hz)
         self._judge = Judge(
             labels,
             section,
@@ -88,13 +90,14 @@ class Decider:
             log_priors=log_priors,
             likelihood_scale=likelihood_scale,
         )
-        self._segmenter = Segmenter(self._rules, hop_samples)
+        self._segmenter = Segmenter(self.rules, hop_samples)
         # A sound that the smoothed posterior crosses the threshold for only now may have begun a window earlier
         # than the one that holds it now: on scenes of everyday sounds, a shorter memory dated every fourth onset late.
         n_levels = max(2, 2 * window_samples // level_samples)
         self._history = LevelHistory(n_levels, level_samples, section.silence_gate_dbfs)
         self._n_events = 0
         self.n_rejects: Counter[RejectReason] = Counter()
+        self.judgement: Judgement | None
         self._end_sample: int
         self._events: dict[int, _Event]
         self._dates: list[_Dates]
@@ -110,7 +113,8 @@ class Decider:
             raise DataError(f"a frame that ends at sample {frame.end_sample} after one at {self._end_sample}")
         if frame.log_likelihoods.shape != (len(self._labels),):
             raise DataError(f"a frame of shape {frame.log_likelihoods.shape} for {len(self._labels)} labels")
-        verdict, posteriors, scores = self._judge.update(frame)
+        self.judgement = self._judge.update(frame)
+        verdict, posteriors, scores = self.judgement
         if verdict.reject is not None:
             self.n_rejects[verdict.reject] += 1
         self._end_sample = frame.end_sample
@@ -148,9 +152,15 @@ class Decider:
         changes = self._segmenter.close_all("flush")
         return [self._end(change) for change in changes if isinstance(change, Closed)]
 
+    @property
+    def states(self) -> tuple[State, ...]:
+        """Where each label is between two events."""
+        return self._segmenter.states
+
     def reset(self) -> None:
         """Begin a new stream at sample 0; only ids go on, and counts."""
         self._end_sample = 0
+        self.judgement = None
         self._judge.reset()
         self._segmenter.reset()
         self._history.clear()
@@ -205,7 +215,7 @@ class Decider:
             label=self._labels[change.i_label],
             score=units.round_score(change.score),
             llr=units.round_score(llr),
-            threshold=self._rules[change.i_label].onset_threshold,
+            threshold=self.rules[change.i_label].onset_threshold,
             start_t=self._seconds(event.onset_sample),
         )
 
@@ -224,7 +234,7 @@ class Decider:
         event = self._events.pop(change.i_label)
         offset_sample = self._offset(change)
         dates = self._dates[change.i_label]
-        dates.earliest_onset_sample = offset_sample + self._rules[change.i_label].refractory_samples
+        dates.earliest_onset_sample = offset_sample + self.rules[change.i_label].refractory_samples
         return End(
             t=self._seconds(self._end_sample),
             id=event.id,

@@ -233,6 +233,11 @@ class Segmenter:
             self._is_active[i_label] = automaton.state is not State.IDLE
         return changes
 
+    @property
+    def states(self) -> tuple[State, ...]:
+        """Where the automaton of each label is."""
+        return tuple(automaton.state for automaton in self._automata)
+
     def gap(self, end_sample: int) -> list[Change]:
         """Audio is missing up to `end_sample`: end what no hangover bridges, drop candidates."""
         return [change for automaton in self._automata for change in automaton.resume(end_sample)]

@@ -15,6 +15,9 @@ from streamgmm.decision.frame import Flags, Frame, Reals
 from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN
 from streamgmm.records import RejectReason
 
+GATES: tuple[RejectReason, ...] = ("silence", "nonfinite", "background", "unknown")
+"""All gates in the order in which they are asked: the first two by `screen`, the others by `decide`."""
+
 
 class Verdict(NamedTuple):
     """The answer for one hop.

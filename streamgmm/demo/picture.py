@@ -11,7 +11,7 @@ from streamgmm.audio.source import Samples
 from streamgmm.demo.matching import Matches
 from streamgmm.demo.scene import SceneEvent
 from streamgmm.evaluation.found_events import FoundEvent
-from streamgmm.report.figure import new_figure, save_png
+from streamgmm.report.figure import new_figure, save_figure
 from streamgmm.report.spectrogram import LOWEST_HZ, band_levels_db
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ FOUND_LANE = (0.44, 0.42)
 """Top and height of the two bars of a label, in lanes."""
 
 
-def draw_scene(path_png: Path, samples: Samples, sample_rate_hz: int, matches: Matches) -> None:
+def draw_scene(path: Path, samples: Samples, sample_rate_hz: int, matches: Matches) -> None:
     """Draw a scene and what was found in it, 1600 x 900 pixels.
 
     Raises:
@@ -52,7 +52,7 @@ def draw_scene(path_png: Path, samples: Samples, sample_rate_hz: int, matches: M
     lanes.set_xlabel("seconds")
     _draw_title(figure, matches)
     _draw_legend(figure)
-    save_png(figure, path_png)
+    save_figure(figure, path)
 
 
 def _new_figure() -> Figure:

@@ -80,6 +80,18 @@ def design_bands(spec: FeatureSpec) -> list[Band]:
     return [Band(float(c), float(s), _decimation(float(s), spec)) for c, s in zip(centres_hz, sigmas_hz, strict=True)]
 
 
+def band_limits_hz(spec: FeatureSpec) -> npt.NDArray[np.float64]:
+    """Where one band gives way to the next: halfway between their centres on the mel scale.
+
+    Returns:
+        float64, shape (n_bands + 1,), rising; the outer limits are as far from the outer centres, within 0 and Nyquist.
+    """
+    mels = np.array([hz_to_mel(band.centre_hz) for band in design_bands(spec)])
+    half_step = (mels[1] - mels[0]) / 2
+    limits_hz = mel_to_hz(np.append(mels - half_step, mels[-1] + half_step))
+    return np.clip(limits_hz, 0.0, spec.sample_rate_hz / 2)
+
+
 def _decimation(sigma_hz: float, spec: FeatureSpec) -> int:
     widest = spec.sample_rate_hz / (RATE_PER_SIGMA * sigma_hz)
     return int(min(spec.fine_samples, 2 ** max(0, int(math.log2(max(1.0, widest))))))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import combinations, pairwise
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +27,53 @@ SYNCHRONY_SCALE = 3
 CORRELATION_SCALES = (2, 4, 6)
 QUICK_SCALES = (2, 3, 4)
 SLOW_SCALES = (5, 6, 7)
+
+
+Place = tuple[int, ...]
+"""Bands, by their index in the bank."""
+
+
+class Block(NamedTuple):
+    """A run of numbers of the vector that one call of a function measures.
+
+    Attributes:
+        kind: what is measured, by the name of the function.
+        places: for each of the numbers the bands that it looks at, ascending; all of them for the whole spectrum.
+    """
+
+    kind: str
+    places: tuple[Place, ...]
+
+
+@lru_cache(maxsize=8)
+def window_layout(spec: FeatureSpec) -> tuple[Block, ...]:
+    """What the vector consists of, in the order in which `WindowStatistics` measures it: every number is told here."""
+    everything = (tuple(range(spec.n_bands)),)
+    bands = tuple((band,) for band in range(spec.n_bands))
+    groups = tuple(tuple(range(first, end)) for first, end in pairwise([*st.group_edges(spec.n_bands), spec.n_bands]))
+    pairs = tuple(low + high for low, high in zip(groups[::2], groups[1::2], strict=True))
+    return (
+        Block("spectral shape", bands),
+        Block("modulation energies", len(st.GROUP_SCALES) * (everything + groups)),
+        Block("modulation energies", len(BAND_SCALES) * bands),
+        Block("second modulations", len(QUICK_SCALES) * len(SLOW_SCALES) * (everything + groups)),
+        Block(
+            "group correlations", len(CORRELATION_SCALES) * tuple(low + high for low, high in combinations(groups, 2))
+        ),
+        Block("attack asymmetry", len(ASYMMETRY_SCALES) * (everything + groups)),
+        Block("rising energy", len(RISE_SCALES) * bands),
+        Block("kurtosis", bands),
+        Block("tonality", bands),
+        Block("spectral entropy", 2 * everything),
+        Block("onset synchrony", 2 * everything),
+        Block("envelope periodicity", st.N_LAG_RANGES * (everything + pairs)),
+        Block("active shape", N_VALUES * everything),
+    )
+
+
+def n_features(spec: FeatureSpec) -> int:
+    """Length of a vector."""
+    return sum(len(block.places) for block in window_layout(spec))
 
 
 class WindowStatistics:
@@ -79,7 +130,7 @@ class WindowStatistics:
         rises = {scale: np.maximum(-detail, 0.0) for scale, detail in band_details.items()}
         group_details = st.haar_details(np.log(groups), st.GROUP_SCALES)
         return np.concatenate(
-            [
+            [  # in the order of `window_layout`
                 st.spectral_shape(log_energies),
                 st.modulation_energies(group_details),
                 st.modulation_energies({scale: band_details[scale] for scale in BAND_SCALES}),
@@ -96,22 +147,3 @@ class WindowStatistics:
             ],
             dtype=np.float64,
         )
-
-
-def n_features(spec: FeatureSpec) -> int:
-    """Length of a vector: the sum of the blocks in the order in which they are measured."""
-    n_bands, n_groups = spec.n_bands, 1 + st.N_GROUPS
-    return (
-        n_bands  # spectral shape
-        + len(st.GROUP_SCALES) * n_groups
-        + len(BAND_SCALES) * n_bands
-        + len(QUICK_SCALES) * len(SLOW_SCALES) * n_groups
-        + len(CORRELATION_SCALES) * (st.N_GROUPS * (st.N_GROUPS - 1) // 2)
-        + len(ASYMMETRY_SCALES) * n_groups
-        + len(RISE_SCALES) * n_bands
-        + 2 * n_bands  # kurtosis, tonality
-        + 2  # spectral entropy
-        + 2  # onset synchrony
-        + st.N_LAG_RANGES * (1 + st.N_GROUPS // 2)
-        + N_VALUES
-    )

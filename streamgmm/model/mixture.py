@@ -139,6 +139,20 @@ class Mixture:
         posteriors: Floats = np.exp(weighted - _log_sum_exp(weighted)[:, np.newaxis])
         return posteriors
 
+    def gradient(self, vectors: Floats) -> Floats:
+        """Gradient of the log-density at each of the vectors (n, d), (n, d) in nats per unit.
+
+        Each component pulls towards its mean by its precision, as far as it is responsible: eq. 9.16 of Bishop 2006
+        for the vector instead of the mean.
+        """
+        total = np.zeros_like(vectors)
+        shares = self.responsibilities(vectors).T
+        for share, mean, factor in zip(shares, self.means, self.precisions_cholesky, strict=True):
+            deviations = mean - vectors
+            pulls = deviations * np.square(factor) if factor.ndim == 1 else deviations @ factor @ factor.T
+            total += share[:, np.newaxis] * pulls
+        return total
+
     def _weighted_log_densities(self, vectors: Floats) -> Floats:
         """Log of weight times density of each component at the vectors (n, d), (n, k)."""
         distances = np.empty((len(vectors), self.n_components))
@@ -190,7 +204,9 @@ class MixtureBank:
     def log_likelihoods_of_many(self, vectors: Floats) -> Floats:
         """Those of vectors (n, d) together, (n, n_mixtures), equal to those one by one up to rounding."""
         if self._factors.ndim > 2:
-            return np.array([self.log_likelihoods(vector) for vector in vectors]).reshape(len(vectors), -1)
+            return np.array([self.log_likelihoods(vector) for vector in vectors]).reshape(
+                len(vectors), len(self._starts)
+            )
         # |x f - m|^2 multiplied out, so that two matrix products do the work of all components.
         distances = np.square(vectors) @ np.square(self._factors).T
         distances -= 2.0 * (vectors @ (self._factors * self._whitened_means).T)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from streamgmm.errors import OutputError, UsageError
+from streamgmm.files import replace_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,17 +62,28 @@ def new_figure(width_inches: float, height_inches: float, **settings: Any) -> Fi
     return Figure(figsize=(width_inches, height_inches), **settings)
 
 
-def save_png(figure: Figure, path_png: Path) -> None:
-    """Write a figure as PNG, on white.
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure on white, as SVG if the name ends in `.svg`, else as PNG; the file is there whole or not at all.
 
     Raises:
         OutputError: the file cannot be written.
     """
+    from matplotlib import rc_context
+
+    file = io.BytesIO()
+    # The same picture gives the same bytes: neither the date nor random ids.
+    options: dict[str, Any] = {"format": "png"}
+    if path.suffix.lower() == ".svg":
+        options = {"format": "svg", "metadata": {"Date": None}}
+    with rc_context({"svg.hashsalt": "streamgmm"}), warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes; nobody can do anything about it here.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(file, facecolor="white", **options)
     try:
-        figure.savefig(path_png, format="png", facecolor="white")
+        replace_whole(path, file.getvalue())
     except OSError as error:
         raise OutputError(
-            error.strerror or str(error), where=str(path_png), hint="does the folder exist, and may you write to it?"
+            error.strerror or str(error), where=str(path), hint="does the folder exist, and may you write to it?"
         ) from error
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamgmm.report.figure import new_figure, save_png
+from streamgmm.report.figure import new_figure, save_figure
 from streamgmm.tuning.alarm_rates import expected_rates
 from streamgmm.tuning.operating_points import Curve, Levels, total_alarms
 from streamgmm.tuning.result import Tuning
@@ -20,7 +20,7 @@ WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 14, 6, 100
 LOWEST_RATE_PER_HOUR = 1e-3
 
 
-def draw_tuning(path_png: Path, tuning: Tuning, curves: Sequence[Sequence[Curve]], levels: Levels) -> None:
+def draw_tuning(path: Path, tuning: Tuning, curves: Sequence[Sequence[Curve]], levels: Levels) -> None:
     """Draw recall against false alarms, and the alarms of each label against its threshold.
 
     Raises:
@@ -34,7 +34,7 @@ def draw_tuning(path_png: Path, tuning: Tuning, curves: Sequence[Sequence[Curve]
         recall, alarms = figure.subplots(1, 2)
         _draw_recall(recall, tuning, tuning.recall)
     _draw_alarms(alarms, tuning, curves, levels)
-    save_png(figure, path_png)
+    save_figure(figure, path)
 
 
 def _draw_recall(axes: Axes, tuning: Tuning, reached: float) -> None:

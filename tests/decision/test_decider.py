@@ -292,3 +292,16 @@ def test_what_is_wanted_does_not_change_the_events(section, stream):
     all_records = run_with_gaps(make_decider(section, windows=True, updates=True), stream)
     few_records = run_with_gaps(make_decider(section), stream)
     assert [record for record in all_records if not isinstance(record, Window | Update)] == few_records
+
+
+def test_the_last_judgement_and_the_states_can_be_seen():
+    decider = make_decider()
+    assert decider.judgement is None
+    feed(decider, BARK)
+    assert decider.judgement.verdict.label == "bark"
+    assert [state.value for state in decider.states] == ["open", "idle", "idle"]
+    feed(decider, NOTHING, first=1)
+    assert decider.judgement.scores.max() < 0.4
+    assert [state.value for state in decider.states] == ["idle", "idle", "idle"]
+    decider.reset()
+    assert decider.judgement is None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamgmm.decision.frame import Frame
-from streamgmm.decision.rejection import Verdict, decide, event_scores, screen
+from streamgmm.decision.rejection import GATES, Verdict, decide, event_scores, screen
 
 LABELS = ("bark", "door", "background")
 GATE_DBFS = -75.0
@@ -91,3 +91,23 @@ def test_automata_get_zero_for_what_a_gate_refuses():
 def test_ratio_that_is_just_enough_is_enough_for_the_automata_too():
     frame = make_frame(llrs=(2.0, 1.9, 2.0))
     assert event_scores(np.array([0.5, 0.3, 0.2]), frame, 2.0, np.zeros(3, dtype=bool)).tolist() == [0.5, 0.0, 0.2]
+
+
+def test_gates_are_asked_in_the_order_told():
+    """A frame that no gate lets through, then cured of what each complained of."""
+    frame = make_frame(
+        level_dbfs=-90.0, log_likelihoods=(np.nan, 0.0, 0.0), llrs=(-1.0, 0.0, 0.0), is_in_domain=(0, 1, 1)
+    )
+    cures = [
+        {"level_dbfs": -30.0},
+        {"log_likelihoods": np.zeros(3)},
+        {"llrs": np.ones(3)},
+        {"is_in_domain": np.ones(3)},
+    ]
+    told = []
+    for cure in cures:
+        verdict = screen(frame, GATE_DBFS) or verdict_of((0.8, 0.1, 0.1), frame)
+        told.append(verdict.reject)
+        frame = frame._replace(**cure)
+    assert tuple(told) == GATES
+    assert verdict_of((0.8, 0.1, 0.1), frame).reject is None

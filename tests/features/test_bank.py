@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -129,3 +130,16 @@ def test_wavelets_are_those_of_pywavelets_at_the_same_points(rate_hz: int) -> No
         wavelet.upper_bound = (length // 2) * band.centre_hz / rate_hz
         wavelet.lower_bound = -wavelet.upper_bound
         np.testing.assert_allclose(bank.morlet(band, rate_hz), wavelet.wavefun(length=length)[0], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("sample_rate_hz", RATES_HZ)
+def test_bands_meet_halfway_on_the_mel_scale(sample_rate_hz) -> None:
+    centres_hz = [band.centre_hz for band in bands_of(sample_rate_hz)]
+    limits_hz = bank.band_limits_hz(FeatureSpec(sample_rate_hz=sample_rate_hz))
+    assert len(limits_hz) == len(centres_hz) + 1
+    assert (limits_hz[0] >= 0.0, limits_hz[-1] <= sample_rate_hz / 2) == (True, True)
+    for low_hz, centre_hz, high_hz in zip(limits_hz[:-1], centres_hz, limits_hz[1:], strict=True):
+        assert low_hz < centre_hz < high_hz
+    mels = [bank.hz_to_mel(centre_hz) for centre_hz in centres_hz]
+    halfway = [(low + high) / 2 for low, high in pairwise(mels)]
+    assert [bank.hz_to_mel(limit_hz) for limit_hz in limits_hz[1:-1]] == pytest.approx(halfway)

@@ -141,3 +141,29 @@ def test_D7_a_bank_needs_mixtures_of_one_kind() -> None:
         MixtureBank([make_mixture(rng, 2, 3), make_mixture(rng, 2, 3, "full")])
     with pytest.raises(DataError):
         MixtureBank([])
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("n_components", [1, 3])
+def test_the_gradient_is_that_of_finite_differences(covariance_type: str, n_components: int) -> None:
+    rng = np.random.default_rng(5)
+    mixture = make_mixture(rng, n_components, 4, covariance_type)
+    vectors = 2.0 * rng.normal(size=(20, 4))
+    step = 1e-5
+    expected = np.empty((20, 4))
+    for axis, shift in enumerate(step * np.eye(4)):
+        above, below = mixture.log_likelihood(vectors + shift), mixture.log_likelihood(vectors - shift)
+        expected[:, axis] = (above - below) / (2.0 * step)
+    np.testing.assert_allclose(mixture.gradient(vectors), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_gradient_vanishes_at_the_only_mean() -> None:
+    mixture = make_mixture(np.random.default_rng(6), 1, 3)
+    assert not mixture.gradient(mixture.means).any()
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_of_no_vectors_there_are_no_scores(covariance_type: str) -> None:
+    """As of a hop of pauses, which has no frames."""
+    bank = MixtureBank([make_mixture(np.random.default_rng(7), 2, 3, covariance_type) for _ in range(4)])
+    assert bank.log_likelihoods_of_many(np.zeros((0, 3))).shape == (0, 4)

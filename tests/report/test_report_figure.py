@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from streamgmm.errors import UsageError
-from streamgmm.report.figure import INK, check_matplotlib, inline_png, inline_svg, new_figure
+from streamgmm.errors import OutputError, UsageError
+from streamgmm.report.figure import INK, check_matplotlib, inline_png, inline_svg, new_figure, save_figure
 
 image = pytest.importorskip("matplotlib.image")
 
@@ -63,3 +63,26 @@ def test_without_matplotlib_the_user_is_told_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UsageError, match=r'needs matplotlib \(pip install "streamgmm\[plot\]"\)'):
         check_matplotlib()
+
+
+@pytest.mark.parametrize(("name", "begin"), [("a.png", b"\x89PNG"), ("a.SVG", b"<?xml"), ("a", b"\x89PNG")])
+def test_the_name_says_what_is_written_and_the_same_figure_has_the_same_bytes(tmp_path, name, begin):
+    contents = []
+    for _ in range(2):
+        save_figure(draw(), tmp_path / name)
+        contents.append((tmp_path / name).read_bytes())
+    assert contents[0].startswith(begin)
+    assert contents[0] == contents[1]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_figure_that_cannot_be_written_is_told(tmp_path):
+    with pytest.raises(OutputError):
+        save_figure(draw(), tmp_path / "none" / "a.svg")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_name_in_a_script_that_the_font_lacks_is_no_complaint(tmp_path):
+    figure = new_figure(2.0, 1.0)
+    figure.text(0.5, 0.5, "\N{CJK UNIFIED IDEOGRAPH-5F00}")
+    save_figure(figure, tmp_path / "a.png")

@@ -1,0 +1,69 @@
+"""How much of a log-likelihood ratio each number of the window vector accounts for: integrated gradients.
+
+Sundararajan, Taly and Yan, Axiomatic Attribution for Deep Networks, ICML 2017: the gradient of the score, averaged
+along the straight line from a baseline to the vector, times the way along each axis. The parts add up to the
+difference of the scores at both ends ("completeness"), and a number that is as in the baseline, or that the score does
+not depend on, has no part. The baseline is the mean of the training data: a window like all and like none.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.integrate import quad_vec
+
+from streamgmm.model.classifier import Classifier
+from streamgmm.model.mixture import Floats
+
+N_PIECES = (4, 64, 1024)
+"""The line is cut into so many pieces first, then into more if a component was so narrow that it lay between nodes."""
+
+MAX_PIECES = 20_000
+TOLERANCE = 1e-9
+"""Of the mean gradient, relative and absolute (nat per unit of the projected data)."""
+
+MAX_REST = 1e-6
+"""What the parts may lack of the difference, relative to it or in nats: completeness is its own test."""
+
+
+class Attribution(NamedTuple):
+    """The log-likelihood ratio of two mixtures at a vector, in parts.
+
+    Attributes:
+        baseline: the ratio at the mean of the training data (nat).
+        parts: float64, shape (n_features,), what each number of the vector adds to it (nat).
+    """
+
+    baseline: float
+    parts: Floats
+
+
+def attribute(classifier: Classifier, vector: Floats, i_label: int, i_against: int) -> Attribution:
+    """Divide what the window vector alone says for one mixture and against another.
+
+    Args:
+        classifier: its projection and mixtures are used; what frames add is not looked at.
+        vector: shape (n_features,), finite.
+        i_label: index among `classifier.all_mixtures`.
+        i_against: the same, of the other one.
+    """
+    projection = classifier.projection
+    label, against = classifier.all_mixtures[i_label], classifier.all_mixtures[i_against]
+    # The projection is linear and takes the mean to 0: the line from 0 to `end` is the image of that to the vector.
+    end = projection.apply(vector)
+
+    def slope(share: float) -> Floats:
+        point = share * end[np.newaxis]
+        gradient: Floats = (label.gradient(point) - against.gradient(point))[0]
+        return gradient
+
+    scores = classifier.score_mixtures(vector), classifier.score_mixtures(projection.mean)
+    ratio, baseline = (float(values[i_label] - values[i_against]) for values in scores)
+    for n_pieces in N_PIECES:
+        nodes = np.linspace(0.0, 1.0, n_pieces + 1)[1:-1]
+        mean_slope, _ = quad_vec(slope, 0.0, 1.0, epsabs=TOLERANCE, epsrel=TOLERANCE, points=nodes, limit=MAX_PIECES)
+        parts = (vector - projection.mean) / projection.scale * (projection.matrix @ mean_slope)
+        if abs(ratio - baseline - float(parts.sum())) <= MAX_REST * max(1.0, abs(ratio - baseline)):
+            break
+    return Attribution(baseline, parts)

@@ -1,0 +1,207 @@
+"""From a moment of a recording to the reasons of what the model said there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from streamgmm import units
+from streamgmm.audio.source import Samples
+from streamgmm.config import Config
+from streamgmm.decision.frame import Reals
+from streamgmm.decision.rejection import GATES
+from streamgmm.errors import UsageError
+from streamgmm.explanation.attribution import attribute
+from streamgmm.explanation.listening import Moment, Surroundings, listen
+from streamgmm.explanation.result import Comparison, Explanation, Gate, LabelStand, Part
+from streamgmm.features.bank import band_limits_hz
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.features.window import Place, window_layout
+from streamgmm.labels import BACKGROUND
+from streamgmm.model.classifier import Classifier
+from streamgmm.model.model import Model
+from streamgmm.records import RejectReason
+from streamgmm.wording import did_you_mean
+
+UNSCORED: tuple[RejectReason, ...] = ("silence", "nonfinite")
+"""Gates before the scores: where they refuse, there is nothing to explain but their own numbers."""
+
+
+class Explained(NamedTuple):
+    """An explanation, and what a picture of it needs.
+
+    Attributes:
+        explanation: the reasons.
+        surroundings: the recording around the moment.
+    """
+
+    explanation: Explanation
+    surroundings: Surroundings
+
+
+def explain(
+    blocks: Iterable[Samples], model: Model, config: Config, at_s: float, against: str | None = None
+) -> Explained:
+    """Why a run of `model` would have said what it says at one moment of a recording.
+
+    Args:
+        blocks: float, shape (n,) each, at the model's rate, full scale 1.0; the recording from its beginning.
+        model: what hears it.
+        config: priors and decision are used.
+        at_s: the moment (s).
+        against: the label to compare the best one with, or `background`; None for the one that fits this window
+            best among the others.
+
+    Raises:
+        UsageError: the recording ends before the moment; the model has no label `against`, or it is the best itself.
+        DataError: the recording holds no samples.
+        ConfigError: the settings name a label that the model does not have.
+    """
+    check_against(against, model)
+    classifier = model.classifier.with_priors(config.model.priors)
+    surroundings = listen(blocks, model, config, at_s)
+    moment = surroundings.moment
+    verdict, posteriors, _ = moment.judgement
+    is_scored = verdict.reject not in UNSCORED
+    # Stable, so that the first of equals is the best here as it is for the judge.
+    order = np.argsort(-posteriors, kind="stable").tolist()
+    best = order[0] if is_scored else None
+    posteriors_now = classifier.posterior(moment.frame.log_likelihoods)  # as if there were no smoother
+    other = None if best is None else _opponent(classifier, posteriors_now, best, against)
+    rate_hz = model.spec.sample_rate_hz
+    heard_samples = round(moment.frame.window_share * model.spec.window_samples)
+    explanation = Explanation(
+        t=units.samples_to_seconds(moment.frame.end_sample, rate_hz),
+        start_t=units.samples_to_seconds(max(0, moment.frame.end_sample - heard_samples), rate_hz),
+        window_share=moment.frame.window_share,
+        level_dbfs=moment.frame.level_dbfs,
+        label=verdict.label,
+        best=None if best is None else model.labels[best],
+        reject=verdict.reject,
+        gates=_gates(moment, classifier, config, best),
+        labels=_stands(surroundings, model.labels, posteriors_now, order, is_scored=is_scored),
+        comparison=None if best is None or other is None else compare(moment, classifier, model.spec, best, other),
+    )
+    return Explained(explanation, surroundings)
+
+
+def check_against(against: str | None, model: Model) -> None:
+    """Refuse a label that the model cannot compare with.
+
+    Raises:
+        UsageError: there is no such label.
+    """
+    if against is None or against == BACKGROUND or against in model.labels:
+        return
+    hint = did_you_mean(against, model.labels) or f"it has {', '.join(model.labels)}"
+    raise UsageError(f"cannot compare with '{against}': the model has no such label", hint=hint)
+
+
+def _opponent(classifier: Classifier, posteriors: Reals, best: int, against: str | None) -> int | None:
+    """Index of the mixture to compare the best label with; None if there is no other."""
+    n_mixtures = len(classifier.all_mixtures)
+    if against is None:
+        # By this window alone, because its likelihoods are what is divided; the background for want of a label.
+        ranking = [*np.argsort(-posteriors, kind="stable").tolist(), *range(len(posteriors), n_mixtures)]
+        return next((i for i in ranking if i != best), None)
+    index = classifier.labels.index(against) if against in classifier.labels else n_mixtures - 1
+    if index == best:
+        raise UsageError(f"cannot compare with '{against}': it is the best label itself", hint="name another one")
+    return index
+
+
+def _gates(moment: Moment, classifier: Classifier, config: Config, best: int | None) -> list[Gate]:
+    """What each gate looked at; which of them refused is the judge's own word."""
+    frame, reject = moment.frame, moment.judgement.verdict.reject
+    llr = None if best is None else float(frame.llrs[best])
+    log_likelihood = None if best is None else float(frame.log_likelihoods[best])
+    floor = None if best is None or np.isneginf(classifier.floors[best]) else float(classifier.floors[best])
+    numbers: dict[RejectReason, tuple[float | None, float | None, str]] = {
+        "silence": (frame.level_dbfs, config.decision.silence_gate_dbfs, "dBFS"),
+        "nonfinite": (None, None, ""),
+        "background": (llr, config.decision.min_llr, "nat"),
+        "unknown": (log_likelihood, floor, "nat"),
+    }
+    n_passed = len(GATES) if reject is None else GATES.index(reject)
+    outcomes = [*n_passed * [True], False, *len(GATES) * [None]]
+    return [
+        Gate(refusal=name, value=numbers[name][0], limit=numbers[name][1], unit=numbers[name][2], is_passed=outcome)
+        for name, outcome in zip(GATES, outcomes, strict=False)
+    ]
+
+
+def _stands(
+    surroundings: Surroundings, labels: tuple[str, ...], posteriors_now: Reals, order: list[int], *, is_scored: bool
+) -> dict[str, LabelStand]:
+    moment = surroundings.moment
+
+    def numbers(values: Reals) -> list[float | None]:
+        return [value if is_scored else None for value in values.tolist()]
+
+    posteriors, smoothed = numbers(posteriors_now), numbers(moment.judgement.posteriors)
+    log_likelihoods, llrs = numbers(moment.frame.log_likelihoods), numbers(moment.frame.llrs)
+    return {
+        labels[i]: LabelStand(
+            posterior=posteriors[i],
+            smoothed_posterior=smoothed[i],
+            log_likelihood=log_likelihoods[i],
+            llr=llrs[i],
+            onset_threshold=surroundings.rules[i].onset_threshold,
+            offset_threshold=surroundings.rules[i].offset_threshold,
+            state=moment.states[i].value,
+            event_start_t=moment.event_starts.get(labels[i]),
+        )
+        for i in order
+    }
+
+
+def compare(moment: Moment, classifier: Classifier, spec: FeatureSpec, best: int, other: int) -> Comparison:
+    """Divide the log-likelihood ratio of two mixtures at a moment that was scored.
+
+    Args:
+        moment: has a vector.
+        classifier: with the priors of the run.
+        spec: of the features.
+        best: index of a label.
+        other: index among `classifier.all_mixtures`.
+    """
+    vector, evidence = moment.observation.features.vector, moment.observation.frame_evidence
+    if vector is None:
+        raise ValueError("a window without a vector has no scores to compare")
+    # Of the background, which need not be a label, the ratio to itself is 0.
+    llrs = np.append(moment.frame.llrs, 0.0)
+    log_priors = np.append(classifier.log_priors, 0.0)
+    llr = float(llrs[best] - llrs[other])
+    log_prior_ratio = float(log_priors[best] - log_priors[other])
+    frames = None
+    if classifier.frames is not None and evidence is not None:
+        frames = classifier.frames.weight * float(evidence[best] - evidence[other])
+    attribution = attribute(classifier, vector, best, other)
+    return Comparison(
+        label=classifier.labels[best],
+        against=(*classifier.labels, BACKGROUND)[other],
+        llr=llr,
+        log_prior_ratio=log_prior_ratio,
+        log_odds=classifier.likelihood_scale * llr + log_prior_ratio,
+        likelihood_scale=classifier.likelihood_scale,
+        baseline=attribution.baseline,
+        frames=frames,
+        rest=llr - (frames or 0.0) - attribution.baseline - float(attribution.parts.sum()),
+        parts=gather(attribution.parts, spec),
+    )
+
+
+def gather(values: Reals, spec: FeatureSpec) -> list[Part]:
+    """Sum what is of one kind and place, in the order of the vector; `values` has shape (n_features,)."""
+    sums: defaultdict[tuple[str, Place], float] = defaultdict(float)
+    keys = ((block.kind, place) for block in window_layout(spec) for place in block.places)
+    for key, value in zip(keys, values.tolist(), strict=True):
+        sums[key] += value
+    limits_hz = band_limits_hz(spec).tolist()
+    return [
+        Part(kind=kind, bands=place, low_hz=limits_hz[place[0]], high_hz=limits_hz[place[-1] + 1], nats=nats)
+        for (kind, place), nats in sums.items()
+    ]

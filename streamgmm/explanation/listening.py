@@ -1,0 +1,124 @@
+"""A recording heard as `run` hears it, up to a moment and a little further, and what was said around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from streamgmm import units
+from streamgmm.audio.source import Samples
+from streamgmm.config import Config
+from streamgmm.decision.events import LabelRule, State
+from streamgmm.decision.frame import Frame
+from streamgmm.decision.judge import Judgement
+from streamgmm.errors import DataError, UsageError
+from streamgmm.model.model import Model
+from streamgmm.pipeline import Observation, Pipeline
+from streamgmm.records import End, Start
+
+BEFORE_S, AFTER_S = 2.5, 2.5
+"""Kept before the window and after its end, to see the moment in its surroundings."""
+
+
+class Moment(NamedTuple):
+    """Everything about one hop.
+
+    Attributes:
+        observation: what the classifier was shown.
+        frame: what it said.
+        judgement: what that was worth.
+        states: of the automaton of each label, after the hop.
+        event_starts: of each label with an open event, when it began (s).
+    """
+
+    observation: Observation
+    frame: Frame
+    judgement: Judgement
+    states: tuple[State, ...]
+    event_starts: Mapping[str, float]
+
+
+class Surroundings(NamedTuple):
+    """A stretch of a recording.
+
+    Attributes:
+        moment: the one that was asked for.
+        moments: those around it, and itself, in order.
+        samples: float32, shape (n,), at the model's rate, around it.
+        first_sample: position of the first of them.
+        rules: one per label.
+    """
+
+    moment: Moment
+    moments: list[Moment]
+    samples: Samples
+    first_sample: int
+    rules: list[LabelRule]
+
+
+def listen(blocks: Iterable[Samples], model: Model, config: Config, at_s: float) -> Surroundings:
+    """Hear a recording from its beginning, as smoothing and events have a memory; little of it is kept.
+
+    Args:
+        blocks: float, shape (n,) each, at the model's rate, full scale 1.0.
+        model: what hears it.
+        config: priors and decision are used.
+        at_s: the moment; the hop that it lies in, or at whose end it lies, is explained.
+
+    Raises:
+        UsageError: the recording ends before it.
+        DataError: the recording holds no samples.
+        ConfigError: the settings name a label that the model does not have.
+    """
+    rate_hz = model.spec.sample_rate_hz
+    at_sample = units.seconds_to_samples(at_s, rate_hz)
+    first = max(0, at_sample - model.spec.window_samples - units.seconds_to_samples(BEFORE_S, rate_hz))
+    end = at_sample + units.seconds_to_samples(AFTER_S, rate_hz)
+    pipeline = Pipeline(model, config)
+    kept: list[Samples] = []
+    moments: list[Moment] = []
+    for moment in _moments(pipeline, _keeping(blocks, first, end, kept)):
+        if moment.frame.end_sample > first:
+            moments.append(moment)
+        if moment.frame.end_sample >= end:
+            break
+    wanted = next((one for one in moments if one.frame.end_sample >= at_sample), None)
+    if wanted is None:
+        raise _beyond_the_end(at_s, pipeline.analyser.end_sample / rate_hz)
+    return Surroundings(wanted, moments, np.concatenate(kept), first, pipeline.decider.rules)
+
+
+def _beyond_the_end(at_s: float, duration_s: float) -> UsageError | DataError:
+    if duration_s == 0.0:
+        return DataError("the recording holds no samples")
+    return UsageError(f"{at_s:g} s is beyond the end", hint=f"the recording lasts {duration_s:.3f} s")
+
+
+def _keeping(blocks: Iterable[Samples], first: int, end: int, kept: list[Samples]) -> Iterator[Samples]:
+    """The same blocks; what of them lies between the positions `first` and `end` is added to `kept`."""
+    position = 0
+    for block in blocks:
+        kept.append(block[max(0, first - position) : max(0, end - position)])
+        position += len(block)
+        yield block
+
+
+def _moments(pipeline: Pipeline, blocks: Iterable[Samples]) -> Iterator[Moment]:
+    event_starts: dict[str, float] = {}
+    for observation in _observations(pipeline, blocks):
+        frame = pipeline.analyser.score(observation)
+        for record in pipeline.decide([frame]):
+            if isinstance(record, Start):
+                event_starts[record.label] = record.start_t
+            elif isinstance(record, End):
+                event_starts.pop(record.label)
+        if (judgement := pipeline.decider.judgement) is not None:  # as it is after every frame
+            yield Moment(observation, frame, judgement, pipeline.decider.states, dict(event_starts))
+
+
+def _observations(pipeline: Pipeline, blocks: Iterable[Samples]) -> Iterator[Observation]:
+    for block in blocks:
+        yield from pipeline.analyser.observe(block)
+    yield from pipeline.analyser.observe_rest()

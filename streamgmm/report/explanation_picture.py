@@ -1,0 +1,265 @@
+"""The picture of an explanation: the sound and the posteriors around the moment, and what spoke for the best label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm.decision.events import State
+from streamgmm.explanation.explaining import Explained
+from streamgmm.explanation.listening import Surroundings
+from streamgmm.explanation.result import Comparison, Explanation, by_kind_and_band
+from streamgmm.features.bank import band_limits_hz, hz_to_mel
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.labels import escaped, is_reserved
+from streamgmm.model.model import Model
+from streamgmm.report.figure import BAD, GOOD, new_figure, save_figure
+from streamgmm.report.spectrogram import band_edges_hz, band_levels_db
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 16, 9, 100
+N_ROWS, N_COLUMNS = 160, 1000
+RANGE_DB = 65.0
+TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
+INK, PALE_INK, SHADE = "#2b2b33", "#9a9aa8", "#ececf2"
+
+OTHER_COLOURS = ("#117733", "#aa4499", "#999933")
+"""Of labels beside the best one and the one that it is compared with."""
+
+EVENT_LANE = (1.05, 0.05)
+"""Bottom and height of the bars of open events, above the posteriors."""
+
+LEFT, MIDDLE, RIGHT = 0.06, 0.6, 0.975
+
+
+def draw_explanation(path: Path, explained: Explained, model: Model, title: str) -> None:
+    """Draw what was explained, 1600 x 900 pixels, as SVG if the name ends in `.svg`, else as PNG.
+
+    Args:
+        path: where to write it.
+        explained: of a run of `model`.
+        model: whose features and labels they are.
+        title: name of the recording.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+    save_figure(make_figure(explained, model, title), path)
+
+
+def make_figure(explained: Explained, model: Model, title: str) -> Figure:
+    """The figure of `draw_explanation`: sound and posteriors, and where labels are compared, bands and kinds."""
+    explanation, surroundings = explained
+    comparison = explanation.comparison
+    figure = new_figure(WIDTH_INCHES, HEIGHT_INCHES, dpi=DOTS_PER_INCH)
+    # Left, bottom, width and height, in shares of the figure.
+    width = 0.9 if comparison is None else 0.515
+    spectrogram = figure.add_axes((LEFT, 0.5, width, 0.365))
+    posteriors = figure.add_axes((LEFT, 0.075, width, 0.355), sharex=spectrogram)
+    _draw_spectrogram(spectrogram, surroundings, model.spec)
+    _draw_posteriors(posteriors, explanation, surroundings, model)
+    _mark_window(spectrogram, posteriors, explanation)
+    if comparison is not None:
+        bands = figure.add_axes((MIDDLE, 0.5, RIGHT - MIDDLE, 0.365), sharey=spectrogram)
+        _draw_bands(bands, comparison, model.spec)
+        _draw_kinds(figure.add_axes((MIDDLE + 0.115, 0.075, RIGHT - MIDDLE - 0.115, 0.355)), comparison, model.spec)
+    _draw_titles(figure, explanation, title)
+    return figure
+
+
+def _mels(frequencies_hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """On the mel scale the bands of the model are equally wide, and their bars equally thick."""
+    return np.array([hz_to_mel(frequency_hz) for frequency_hz in np.ravel(frequencies_hz).tolist()])
+
+
+def _draw_spectrogram(axes: Axes, surroundings: Surroundings, spec: FeatureSpec) -> None:
+    rate_hz = spec.sample_rate_hz
+    # What is no number is no sound to the features either.
+    samples = np.nan_to_num(surroundings.samples, nan=0.0, posinf=0.0, neginf=0.0)
+    levels_db = band_levels_db(samples, rate_hz, N_ROWS, N_COLUMNS)
+    loudest_db = float(np.percentile(levels_db, 99.9))
+    begin_s = surroundings.first_sample / rate_hz
+    times_s = np.linspace(begin_s, begin_s + len(samples) / rate_hz, N_COLUMNS + 1)
+    axes.pcolormesh(
+        times_s,
+        _mels(band_edges_hz(N_ROWS, rate_hz)),
+        levels_db,
+        cmap="magma",
+        vmin=loudest_db - RANGE_DB,
+        vmax=loudest_db,
+        rasterized=True,
+    )
+    axes.set_facecolor("black")  # as below the lowest row nothing is drawn
+    axes.set(xlim=(times_s[0], times_s[-1]), ylim=(0.0, hz_to_mel(rate_hz / 2)))
+    ticks_hz = [tick_hz for tick_hz in TICKS_HZ if tick_hz <= rate_hz / 2]
+    names = [f"{tick_hz} Hz" if tick_hz < 1000 else f"{tick_hz // 1000} kHz" for tick_hz in ticks_hz]
+    axes.set_yticks(_mels(ticks_hz), names)
+    _tidy(axes)
+    axes.tick_params(labelbottom=False)
+
+
+def _draw_posteriors(axes: Axes, explanation: Explanation, surroundings: Surroundings, model: Model) -> None:
+    """Smoothed posteriors of the most important labels hop by hop, and where their events are open."""
+    moments = surroundings.moments
+    posteriors = np.array([moment.judgement.posteriors for moment in moments])
+    # A hop ends with the end of its window, so that is where its value stands.
+    ends_s = [moment.frame.end_sample / model.spec.sample_rate_hz for moment in moments]
+    hop_s = model.spec.hop_samples / model.spec.sample_rate_hz
+    shown = _shown_labels(explanation, model.labels, posteriors.max(axis=0))
+    for label, colour in shown.items():
+        i_label = model.labels.index(label)
+        values = posteriors[:, i_label]
+        is_accepted = [is_reserved(label) or moment.judgement.scores[i_label] > 0.0 for moment in moments]
+        axes.plot(ends_s, values, lw=1.8, color=colour, label=_shown(label))
+        fills = [colour if accepted else "white" for accepted in is_accepted]
+        axes.scatter(ends_s, values, s=16, color=fills, edgecolor=colour, linewidth=1.1, zorder=3)
+        spans = [
+            (end_s - hop_s, hop_s)
+            for end_s, moment in zip(ends_s, moments, strict=True)
+            if moment.states[i_label] in (State.OPEN, State.HANGOVER)
+        ]
+        axes.broken_barh(spans, EVENT_LANE, color=colour, linewidth=0)
+    axes.plot([], [], "o", ms=4.5, color="white", mec=INK, mew=1.1, label="refused by a gate")
+    _draw_thresholds(axes, explanation, shown)
+    axes.set(ylim=(0.0, EVENT_LANE[0] + EVENT_LANE[1] + 0.01), xlabel="seconds", ylabel="smoothed posterior")
+    lane_centre = EVENT_LANE[0] + EVENT_LANE[1] / 2
+    axes.set_yticks([0.0, 0.2, 0.4, 0.6, 0.8, 1.0, lane_centre], ["0", "0.2", "0.4", "0.6", "0.8", "1", "events"])
+    axes.grid(color="#d8d8e0", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 1.0),
+        ncols=len(shown) + 1,
+        frameon=False,
+        fontsize=9,
+        handlelength=1.2,
+        columnspacing=1.2,
+        borderaxespad=0.2,
+    )
+    _tidy(axes)
+
+
+def _shown_labels(explanation: Explanation, labels: Sequence[str], peaks: npt.NDArray[np.float64]) -> dict[str, str]:
+    """The compared labels and those that come highest around the moment, each with its colour."""
+    comparison = explanation.comparison
+    compared = {} if comparison is None else {comparison.label: GOOD, comparison.against: BAD}
+    others = [labels[i] for i in np.argsort(-peaks, kind="stable") if labels[i] not in compared]
+    # The background is compared with even where it is no label, and then has no posterior.
+    known = {label: colour for label, colour in compared.items() if label in labels}
+    return known | dict(zip(others, OTHER_COLOURS, strict=False))
+
+
+def _draw_thresholds(axes: Axes, explanation: Explanation, shown: Mapping[str, str]) -> None:
+    """One pair of lines for all labels, or where they differ one for each, in its colour."""
+    pairs = {
+        label: (explanation.labels[label].onset_threshold, explanation.labels[label].offset_threshold)
+        for label in shown
+        if not is_reserved(label)
+    }
+    is_common = len(set(pairs.values())) == 1
+    for label, (onset, offset) in list(pairs.items())[: 1 if is_common else None]:
+        colour = PALE_INK if is_common else shown[label]
+        for name, threshold, style in (("onset", onset, "--"), ("offset", offset, ":")):
+            axes.axhline(threshold, color=colour, lw=1.3, ls=style, zorder=1)
+            axes.annotate(
+                name,
+                (1.0, threshold),
+                (4, 0),
+                xycoords=axes.get_yaxis_transform(),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=colour,
+            )
+
+
+def _mark_window(spectrogram: Axes, posteriors: Axes, explanation: Explanation) -> None:
+    span = (explanation.start_t, explanation.t)
+    spectrogram.axvspan(*span, facecolor="none", edgecolor="white", linewidth=1.8)
+    posteriors.axvspan(*span, color=SHADE, linewidth=0, zorder=0)
+    posteriors.axvline(explanation.t, color=INK, linewidth=1.2)
+
+
+def _draw_bands(axes: Axes, comparison: Comparison, spec: FeatureSpec) -> None:
+    """A bar for each band of the model, at its place beside the spectrogram."""
+    _, nats = by_kind_and_band(comparison.parts, spec.n_bands)
+    *per_band, together = nats.sum(axis=0).tolist()
+    edges = _mels(band_limits_hz(spec))
+    _draw_bars(axes, edges[:-1] + np.diff(edges) / 2, per_band, 0.82 * np.diff(edges))
+    axes.tick_params(labelleft=False)
+    axes.set_title(f"by band (nat); all bands together {together:+.2f}", fontsize=11, color=INK, loc="left")
+
+
+def _draw_kinds(axes: Axes, comparison: Comparison, spec: FeatureSpec) -> None:
+    """A bar for each kind of features, the weightiest on top, and below them what is of no kind."""
+    kinds, nats = by_kind_and_band(comparison.parts, spec.n_bands)
+    rows = sorted(zip(kinds, nats.sum(axis=1).tolist(), strict=True), key=lambda row: -abs(row[1]))
+    rows += list(_of_no_kind(comparison))
+    places = np.arange(len(rows))[::-1]
+    values = [value for _, value in rows]
+    _draw_bars(axes, places.astype(float), values, np.full(len(rows), 0.72))
+    reach = max(map(abs, values)) or 1.0
+    for place, value in zip(places, values, strict=True):
+        axes.text(
+            value + np.copysign(0.02 * reach, value),
+            place,
+            f"{value:+.2f}",
+            va="center",
+            ha="left" if value >= 0.0 else "right",
+            fontsize=9,
+            color=INK,
+        )
+    # Room for the numbers at the ends of the bars.
+    axes.set_xlim(min(0.0, *values) - 0.22 * reach, max(0.0, *values) + 0.22 * reach)
+    axes.set_yticks(places, [name for name, _ in rows])
+    axes.set_title("by kind of features (nat)", fontsize=11, color=INK, loc="left")
+
+
+def _of_no_kind(comparison: Comparison) -> Iterator[tuple[str, float]]:
+    if comparison.frames is not None:
+        yield "frames", comparison.frames
+    yield "at training mean", comparison.baseline + comparison.rest
+
+
+def _draw_bars(
+    axes: Axes, places: npt.NDArray[np.floating], values: Sequence[float], heights: npt.NDArray[np.floating]
+) -> None:
+    colours = [GOOD if value >= 0.0 else BAD for value in values]
+    axes.barh(places, values, heights, color=colours, linewidth=0)
+    axes.axvline(0.0, color=INK, linewidth=0.9)
+    axes.grid(axis="x", color="#d8d8e0", linewidth=0.6)
+    axes.set_axisbelow(True)
+    _tidy(axes)
+
+
+def _tidy(axes: Axes) -> None:
+    axes.tick_params(colors=INK, length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _draw_titles(figure: Figure, explanation: Explanation, title: str) -> None:
+    answer = f"{_shown(explanation.label)} at {explanation.t:.2f} s"
+    if explanation.best is not None and explanation.best != explanation.label:
+        answer += f" (best label: {_shown(explanation.best)})"
+    figure.text(LEFT, 0.955, answer, fontsize=20, weight="bold", color=INK, va="center", parse_math=False)
+    window = f"window {explanation.start_t:.2f} to {explanation.t:.2f} s  ·  {explanation.level_dbfs:.1f} dBFS"
+    figure.text(LEFT, 0.912, f"{escaped(title)}  ·  {window}", fontsize=12, color=INK, va="center", parse_math=False)
+    if (comparison := explanation.comparison) is not None:
+        versus = f"{_shown(comparison.label)} rather than {_shown(comparison.against)}: {comparison.llr:+.2f} nat"
+        figure.text(MIDDLE, 0.955, versus, fontsize=14, weight="bold", color=INK, va="center", parse_math=False)
+        blue, orange = f"blue: for {_shown(comparison.label)}", f"orange: for {_shown(comparison.against)}"
+        figure.text(MIDDLE, 0.912, blue, fontsize=12, color=GOOD, va="center", parse_math=False)
+        figure.text(RIGHT, 0.912, orange, fontsize=12, color=BAD, ha="right", va="center", parse_math=False)
+
+
+def _shown(label: str) -> str:
+    # Matplotlib leaves out of a legend what begins with an underscore.
+    return label.replace("_", " ")

@@ -1,0 +1,47 @@
+"""Models of random numbers, and noise that comes and goes for them to hear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from streamgmm.config import Config, DecisionSection, OutputSection
+from streamgmm.model.model import Model
+from tests.model.model_rig import N_FRAME_FEATURES, SPEC, make_model
+
+CONFIG = Config(
+    decision=DecisionSection(min_llr=-1e6, min_duration_s=0.0),
+    output=OutputSection(windows=True),
+)
+"""Asks nothing of the background, and tells every hop."""
+
+FLOOR = -3.0
+DURATION_S = 6.0
+SILENT_S = (4.0, 4.5)
+
+
+def random_model(labels=("dog", "glass", "owl"), *, has_frames=False, **settings) -> Model:
+    """So sure of itself that events come and go, and so strict that some windows are unknown."""
+    model = make_model(labels=labels, n_frame_features=N_FRAME_FEATURES if has_frames else 0, **settings)
+    classifier = replace(
+        model.classifier, likelihood_scale=3.0, floors=np.full(len(labels), -15.0 if has_frames else FLOOR)
+    )
+    return replace(model, classifier=classifier)
+
+
+def noise() -> np.ndarray:
+    """Noise in bursts at the rate of `SPEC`, with digital silence at `SILENT_S`."""
+    rng = np.random.default_rng(3)
+    rate_hz = SPEC.sample_rate_hz
+    bursts = np.repeat(rng.gamma(0.5, size=round(4 * DURATION_S)), rate_hz // 4)
+    samples = (0.1 * bursts * rng.normal(size=len(bursts))).astype(np.float32)
+    begin, end = (round(bound_s * rate_hz) for bound_s in SILENT_S)
+    samples[begin:end] = 0.0
+    return samples
+
+
+def in_blocks(samples: np.ndarray, n_block=1234) -> Iterator[np.ndarray]:
+    for begin in range(0, len(samples), n_block):
+        yield samples[begin : begin + n_block]
