@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -151,23 +151,23 @@ def _parts_table(comparison: Comparison, spec: FeatureSpec) -> Table:
     columns = np.column_stack([np.add.reduceat(nats[:, :-1], edges, axis=1), nats[:, -1]])
     table = Table(title="In nat, by kind and by band (Hz)", title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.show_edge = False  # for 80 columns
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for heading in (*_group_names(spec), "all", "sum"):
         table.add_column(heading, justify="right")
     for kind, row in zip(kinds, columns, strict=True):
-        table.add_row(kind, *_nats([*row, row.sum()]))
+        table.add_row(kind, *_nats(row, digits=1), *_nats([row.sum()]))
     blank = [""] * columns.shape[1]
     if comparison.frames is not None:
         table.add_row("frames", *blank, *_nats([comparison.frames]))
     table.add_row("at training mean", *blank, *_nats([comparison.baseline + comparison.rest]))
     sums = columns.sum(axis=0)
-    table.add_row("sum", *_nats([*sums, comparison.llr]), style="bold")
+    table.add_row("sum", *_nats(sums, digits=1), *_nats([comparison.llr]), style="bold")
     return table
 
 
-def _nats(values: Sequence[float]) -> Iterator[str]:
+def _nats(values: Iterable[float], digits: int = 2) -> Iterator[str]:
     """Nothing where nothing was measured, which is when a part is exactly 0."""
-    return (f"{value:+.2f}" if value else "" for value in values)
+    return (f"{value:+.{digits}f}" if value else "" for value in values)
 
 
 def _group_names(spec: FeatureSpec) -> Iterator[str]:

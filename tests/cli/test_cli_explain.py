@@ -83,10 +83,10 @@ def test_cells_of_a_row_and_of_a_column_add_up(has_frames):
     *cells, total = (float(value) for value in parts["sum"])
     baseline = float(parts["at training mean"][-1])
     frames = float(parts["frames"][-1]) if has_frames else 0.0
-    assert sum(cells) + baseline + frames == pytest.approx(total, abs=0.06)
+    assert sum(cells) + baseline + frames == pytest.approx(total, abs=0.05 * len(cells) + 0.02)  # cells are rounded
     for name in ("kurtosis", "attack asymmetry"):
         *cells, total = (float(value) for value in parts[name])
-        assert sum(cells) == pytest.approx(total, abs=0.05)
+        assert sum(cells) == pytest.approx(total, abs=0.05 * len(cells) + 0.01)
 
 
 def test_time_in_minutes_is_the_same_moment(capsys, demo_model, demo_scene):
