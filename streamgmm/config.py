@@ -246,6 +246,16 @@ class TrainingSection(Section, frozen=True, kw_only=True):
     lda_shrinkage: Annotated[
         float, Meta(ge=0.0, le=1.0, description="how far the within-class covariance is drawn to a sphere")
     ] = 0.3
+    n_principal: Annotated[
+        int, Meta(ge=0, le=128, description="principal components that the mixtures see beside the discriminants")
+    ] = 15
+    refinement: Annotated[
+        bool, Meta(description="move diag mixtures, once fitted, to where they tell the labels apart")
+    ] = True
+    search: Annotated[
+        bool, Meta(description="try other values of the settings above on held-out clips; those you changed stay")
+    ] = True
+    copies: Annotated[bool, Meta(description="learn from altered copies of the clips too")] = True
     n_speed_copies: Annotated[int, Meta(ge=0, le=16, description="copies of each clip played faster or slower")] = 2
     n_noise_copies: Annotated[int, Meta(ge=0, le=16, description="copies of each clip with noise mixed in")] = 1
     min_clips: Annotated[int, Meta(ge=1, le=1000, description="fewer recordings of a label are refused")] = 2

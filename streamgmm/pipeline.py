@@ -214,6 +214,8 @@ def decide_frames(frames: Iterable[Frame], model: Model, config: Config) -> Clip
         silence_gate_dbfs=config.decision.silence_gate_dbfs,
         log_priors=classifier.log_priors,
         likelihood_scale=classifier.likelihood_scale,
+        sharpness=classifier.clips.sharpness,
+        min_knownness=classifier.clips.min_knownness,
     )
     for frame in frames:
         decider.add(frame)

@@ -62,7 +62,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _train(folder: Path, seed: int, console: Console) -> Model:
     from streamgmm.cli.console import RichTrack, make_progress, stderr_console
-    from streamgmm.config import Config
+    from streamgmm.config import Config, TrainingSection
     from streamgmm.dataset.dataset import read_dataset
     from streamgmm.demo.recordings import write_training_set
     from streamgmm.demo.sounds import SOUNDS
@@ -74,7 +74,9 @@ def _train(folder: Path, seed: int, console: Console) -> Model:
     started_s = time.monotonic()
     with make_progress(stderr_console()) as progress:
         dataset = read_dataset(folder / "recordings")
-        training = train(dataset, Config(), name="demo", track=RichTrack(progress))
+        # Without the search for better settings: it is made for sounds whose kind is not known.
+        config = Config(training=TrainingSection(search=False))
+        training = train(dataset, config, name="demo", track=RichTrack(progress))
     model = save_model(training.model, folder / "demo.sgm")
     elapsed_s = time.monotonic() - started_s
     console.print(f"learnt them in {elapsed_s:.0f} s; {training.validation.accuracy:.0%} of held-out clips right")

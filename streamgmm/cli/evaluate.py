@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from streamgmm.cli.conditions import add_condition_options, conditions_of
 from streamgmm.cli.evaluate_events import add_event_options, check_event_options, run_events
-from streamgmm.cli.options import add_config_options, add_fold_option
+from streamgmm.cli.options import add_config_options, add_fold_option, add_quick_option
 from streamgmm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from streamgmm.model.model import Model
 
 _DESCRIPTION = """\
-Train on all folds of DATA but one, and answer the clips of that one as the live
-stream would, each in turn; without folds, sources are dealt out into five. With
---model, score that model instead: its clips, or with --events its stream.
+Answer the clips of each fold of DATA (or fifth of its sources) as the stream
+would, trained on the others. --model: score its answers, or events, instead.
 """
 
 MAX_SEEDS = 1000
@@ -42,6 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("-m", "--model", metavar="MODEL", help="score this model instead of cross-validating")
     parser.add_argument("--by", choices=["fold", "source"], help="what is never divided between training and test")
     parser.add_argument("--seeds", metavar="N", type=int, default=1, help="repeat with N seeds (default: 1)")
+    add_quick_option(parser)
     add_fold_option(parser)
     add_condition_options(parser)
     parser.add_argument("--open-set", action="store_true", help="leave out each class in turn: is it told apart?")
@@ -111,8 +111,8 @@ def _try(
 def _check_options(args: argparse.Namespace) -> None:
     if not 1 <= args.seeds <= MAX_SEEDS:
         raise UsageError(f"--seeds is {args.seeds}, must be 1 to {MAX_SEEDS}")
-    if args.model is not None and (args.by or args.seeds > 1):
-        raise UsageError("--by and --seeds are for cross-validation, which --model replaces")
+    if args.model is not None and (args.by or args.seeds > 1 or args.quick):
+        raise UsageError("--by, --seeds and --quick are for cross-validation, which --model replaces")
     if args.model is not None and args.open_set:
         raise UsageError("--open-set trains without each class, which --model leaves no room for")
     check_event_options(args)
@@ -132,7 +132,8 @@ def _prepare_page(folder: Path | None) -> Path | None:
 
 
 def _shorthands(args: argparse.Namespace) -> list[str]:
-    """The option that stands for a setting, as the setting that it stands for."""
+    """The options that stand for settings, as the settings they stand for."""
     import msgspec
 
-    return [] if args.model is None else [f"model.path={msgspec.json.encode(args.model).decode()}"]
+    model = [] if args.model is None else [f"model.path={msgspec.json.encode(args.model).decode()}"]
+    return [*model, *(["training.search=false"] if args.quick else [])]

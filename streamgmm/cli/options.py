@@ -20,6 +20,11 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_quick_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--quick` (`args.quick`), short for `training.search: false`."""
+    parser.add_argument("--quick", action="store_true", help="do not search for better settings than the defaults")
+
+
 def add_fold_option(parser: argparse.ArgumentParser) -> None:
     """Add `--fold NAME` (`args.folds`), for `read_dataset`."""
     parser.add_argument(

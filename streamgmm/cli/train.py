@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamgmm.cli.options import add_config_options, add_fold_option
+from streamgmm.cli.options import add_config_options, add_fold_option, add_quick_option
 from streamgmm.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--components", metavar="N|bic", help="Gaussians per class, or let BIC choose")
     parser.add_argument("--rate", metavar="HZ", help="sample rate of the model (default: of most data)")
     parser.add_argument("--seed", metavar="N", help="same seed and data, same file, byte for byte")
+    add_quick_option(parser)
     add_fold_option(parser)
     parser.add_argument("--strict", action="store_true", help="refuse what would be left out or only warned of")
     parser.add_argument("--report", metavar="FILE", type=Path, help="write what was learnt and left out, as JSON")
@@ -104,6 +105,7 @@ def _shorthands(args: argparse.Namespace) -> list[str]:
         "training.n_components": args.components,
         "features.sample_rate_hz": args.rate,
         "training.seed": args.seed,
+        "training.search": "false" if args.quick else None,
     }
     return [f"{key}={value}" for key, value in settings.items() if value is not None]
 

@@ -14,6 +14,7 @@ from streamgmm.dataset.loading import by_recording, load_clips
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, apply_conditions
 from streamgmm.features.spec import FeatureSpec
+from streamgmm.model.classifier import PLAIN_VOTES
 from streamgmm.model.model import Model
 from streamgmm.pipeline import clip_frames, decide_frames
 from streamgmm.training.workers import map_in_order
@@ -25,7 +26,7 @@ class Answer(NamedTuple):
     Attributes:
         clip: with the true label.
         decision: the answer of the stream.
-        uncalibrated: what the answer would have been with a likelihood scale of 1.
+        uncalibrated: what the answer would have been with a likelihood scale and a sharpness of 1.
     """
 
     clip: Clip
@@ -62,5 +63,6 @@ def _answer_recording(clips: list[Clip], model: Model, config: Config, condition
 
 def _answer(clip: Clip, samples: Samples, model: Model, config: Config) -> Answer:
     frames = list(clip_frames([samples], model))
-    uncalibrated = replace(model, classifier=replace(model.classifier, likelihood_scale=1.0))
+    plain = replace(model.classifier, likelihood_scale=1.0, clips=PLAIN_VOTES)
+    uncalibrated = replace(model, classifier=plain)
     return Answer(clip, decide_frames(frames, model, config), decide_frames(frames, uncalibrated, config))

@@ -181,7 +181,7 @@ def _answer(split: _Split, dataset: Dataset, config: Config, conditions: Conditi
     task = make_task(dataset, config)
     labels = sorted({clip.clip.label for clip in split.rest})
     fit, validation = fit_calibrated(split.rest, labels, task)
-    model = Model(name="held out", spec=task.spec, classifier=calibrated(fit, validation))
+    model = Model(name="held out", spec=task.spec, classifier=calibrated(fit, validation.calibration))
     return list(answer_clips(split.held_out, model, config, conditions))
 
 

@@ -49,6 +49,24 @@ class BatchScores(NamedTuple):
     is_in_domain: npt.NDArray[np.bool_]
 
 
+class ClipCalibration(NamedTuple):
+    """From the votes of windows to the posterior of a clip (see `decision.clip`).
+
+    Attributes:
+        sharpness: exponent on the mean posterior of the windows.
+        min_knownness: posterior that the best label needs; below it a clip is `unknown`.
+    """
+
+    sharpness: float = 1.0
+    min_knownness: float = 0.0
+
+
+PLAIN_VOTES = ClipCalibration()
+"""Votes as they are, and every clip known."""
+
+MAX_SHARPNESS = 1e3
+
+
 @dataclass(frozen=True, eq=False)
 class Classifier:
     """One mixture per label behind a projection, and the background that all of them must beat.
@@ -64,6 +82,7 @@ class Classifier:
         floors: (n_labels,) log-likelihood below which a vector is not of the label's domain; -inf for none.
         priors: (n_labels,) relative, positive; ones if left out.
         frames: what the frames of a window add to it; None if windows decide alone.
+        clips: how the votes of windows become the posterior of a clip.
         log_priors: (n_labels,) log of `priors`, in nats.
 
     Raises:
@@ -78,6 +97,7 @@ class Classifier:
     floors: Floats
     priors: Floats = field(default_factory=lambda: np.ones(0))
     frames: FrameMixtures | None = None
+    clips: ClipCalibration = PLAIN_VOTES
     log_priors: Floats = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,6 +106,7 @@ class Classifier:
         self._check_mixtures()
         if not 0.0 < self.likelihood_scale <= 1e6:
             raise DataError(f"likelihood_scale is {self.likelihood_scale:g}, wanted above 0 and at most 1e6")
+        _check_clips(self.clips)
         object.__setattr__(self, "floors", _checked_floors(self.floors, self.n_labels))
         given = self.priors if np.size(self.priors) else np.ones(self.n_labels)
         priors = checked_numbers(given, "priors", (self.n_labels,))
@@ -178,6 +199,13 @@ class Classifier:
         if unknown:
             raise ConfigError([f"model.priors: the model has no label '{name}'" for name in unknown])
         return replace(self, priors=np.array([priors.get(label, 1.0) for label in self.labels]))
+
+
+def _check_clips(clips: ClipCalibration) -> None:
+    if not 0.0 < clips.sharpness <= MAX_SHARPNESS:
+        raise DataError(f"the sharpness of clips is {clips.sharpness:g}, wanted above 0 and at most {MAX_SHARPNESS:g}")
+    if not 0.0 <= clips.min_knownness <= 1.0:
+        raise DataError(f"min_knownness is {clips.min_knownness:g}, wanted 0 to 1")
 
 
 def _checked_floors(floors: npt.ArrayLike, n_labels: int) -> Floats:

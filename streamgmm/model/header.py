@@ -126,6 +126,8 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         decision_bytes: length of the JSON of the decisions of single labels.
         card_bytes: length of the JSON of the card.
         frames: the mixtures over frame vectors; None if there are none.
+        sharpness: exponent on the votes of a clip's windows.
+        min_knownness: posterior below which a clip is `unknown`.
     """
 
     name: str
@@ -139,6 +141,8 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     decision_bytes: Annotated[int, Meta(ge=2, le=MAX_CARD_BYTES)]
     card_bytes: Annotated[int, Meta(ge=2, le=MAX_CARD_BYTES)]
     frames: FrameFileSpec | None = None
+    sharpness: float = 1.0
+    min_knownness: float = 0.0
 
     @property
     def n_mixtures(self) -> int:

@@ -17,7 +17,7 @@ from streamgmm.features.frames import n_frame_features
 from streamgmm.features.spec import FEATURE_VERSION, FeatureSpec
 from streamgmm.features.window import n_features
 from streamgmm.labels import BACKGROUND, check_label, check_labels, escaped
-from streamgmm.model.classifier import Classifier
+from streamgmm.model.classifier import Classifier, ClipCalibration
 from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.header import (
     DIGEST_OFFSET,
@@ -193,6 +193,7 @@ def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
         floors=arrays["floors"],
         priors=arrays["priors"],
         frames=_frame_mixtures(spec.frames, arrays) if spec.frames else None,
+        clips=ClipCalibration(spec.sharpness, spec.min_knownness),
     )
 
 

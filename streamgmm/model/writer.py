@@ -70,6 +70,8 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
         decision_bytes=decision_bytes,
         card_bytes=card_bytes,
         frames=_frame_spec(classifier.frames) if classifier.frames else None,
+        sharpness=float(classifier.clips.sharpness),
+        min_knownness=float(classifier.clips.min_knownness),
     )
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamgmm.decision.clip import MIN_KNOWNNESS
 from streamgmm.evaluation.answering import Answer
 from streamgmm.evaluation.metrics import Bin
 from streamgmm.evaluation.scores import Evaluation, is_right, knownness
@@ -93,7 +92,6 @@ def draw_known(left_out: Sequence[LeftOut]) -> Figure:
     known = knownness(answer for one in left_out for answer in one.known)
     unknown = knownness(answer for one in left_out for answer in one.unknown)
     figure, axes = _unit_square("threshold on knownness", "share of clips accepted")
-    axes.axvline(MIN_KNOWNNESS, color=INK, alpha=0.4, linewidth=1, linestyle="--")
     for values, colour, name in ((known, GOOD, "of a taught class"), (unknown, BAD, "of the class left out")):
         axes.plot(THRESHOLDS, np.mean(values >= THRESHOLDS[:, np.newaxis], axis=1), color=colour, lw=1.8, label=name)
     _draw_legend(axes)

@@ -19,16 +19,18 @@ from streamgmm.model.classifier import Classifier
 from streamgmm.model.mixture import Mixture
 from streamgmm.training.extraction import ClipVectors
 from streamgmm.training.fitting_frames import fit_frames
-from streamgmm.training.projection import fit_projection
+from streamgmm.training.projection import Moments, fit_projection, measure_moments
+from streamgmm.training.refinement import refine
 
 Array = npt.NDArray[np.float64]
 
-N_EXTRA = 4
-"""Principal components kept beside the discriminants; of 0, 4 and 15 none was better beyond chance on ESC-10."""
+MAX_WINDOWS = 300_000
+"""Windows that a fit looks at, drawn evenly from the labels: more of them change nothing but time and memory."""
 
 MIN_VECTORS_PER_COMPONENT = 10
-MAX_ITERATIONS = 100
-N_BACKGROUND_COMPONENTS = 8
+MAX_ITERATIONS = 30
+"""Of expectation maximisation; what comes later moves the mixtures less than refinement does."""
+
 MIN_SPREAD = 1e-4
 """A class whose features deviate less than this, relative to all sounds, repeats one sound."""
 
@@ -43,47 +45,92 @@ class Fit(NamedTuple):
     notes: list[str]
 
 
+class Lesson(NamedTuple):
+    """The windows that are learnt.
+
+    Attributes:
+        vectors: float32, shape (n, n_features).
+        class_indices: shape (n,), labels of the vectors.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    class_indices: npt.NDArray[np.intp]
+
+
+def make_lesson(clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection) -> Lesson:
+    """The windows of `clips`, and of their copies if the settings say so; at most `MAX_WINDOWS`."""
+    parts = [(clip.vectors, clip.copies if training.copies else clip.copies[:0]) for clip in clips]
+    vectors = np.concatenate([part for both in parts for part in both])
+    counts = [len(own) + len(altered) for own, altered in parts]
+    class_indices = np.repeat([labels.index(clip.clip.label) for clip in clips], counts)
+    if len(vectors) <= MAX_WINDOWS:
+        return Lesson(vectors, class_indices)
+    rng = np.random.default_rng(training.seed)
+    members = [rng.permutation(np.flatnonzero(class_indices == i)) for i in range(len(labels))]
+    kept = np.sort(np.concatenate([own[: MAX_WINDOWS // len(labels)] for own in members]))
+    return Lesson(vectors[kept], class_indices[kept])
+
+
 def fit_classifier(
-    clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection, *, has_frames: bool = False
+    clips: Sequence[ClipVectors],
+    labels: Sequence[str],
+    training: TrainingSection,
+    *,
+    has_frames: bool = False,
+    moments: Moments | None = None,
 ) -> Fit:
     """Fit projection and mixtures to all vectors of `clips`.
 
     Args:
         clips: at least one for each label.
         labels: sorted names.
-        training: shape and number of the components, regularisation, seed.
+        training: shape and number of the components, regularisation, refinement, seed.
         has_frames: whether to fit mixtures to their frames too, if there are enough of each label.
+        moments: of the very windows, if they are known.
 
     Raises:
         DataError: a class has too few or only equal vectors.
     """
-    vectors = np.concatenate([part for clip in clips for part in (clip.vectors, clip.copies)]).astype(np.float64)
-    counts = [len(clip.vectors) + len(clip.copies) for clip in clips]
-    class_indices = np.repeat([labels.index(clip.clip.label) for clip in clips], counts)
-    _check_spread(vectors, class_indices, labels)
-    projection = fit_projection(vectors, class_indices, shrinkage=training.lda_shrinkage, n_extra=N_EXTRA)
-    projected = projection.apply(vectors)
+    lesson = make_lesson(clips, labels, training)
+    moments = moments or measure_moments(*lesson)
+    _check_spread(moments, labels)
+    projection = fit_projection(moments, shrinkage=training.lda_shrinkage, n_extra=training.n_principal)
+    # In single precision first: the double of every vector would fill the memory.
+    scaled = (projection.matrix / projection.scale[:, np.newaxis]).astype(np.float32)
+    projected = ((lesson.vectors - projection.mean.astype(np.float32)) @ scaled).astype(np.float64)
     notes: list[str] = []
-    mixtures = [_fit_label(projected[class_indices == i], label, i, training, notes) for i, label in enumerate(labels)]
-    background = mixtures[labels.index(BACKGROUND)] if BACKGROUND in labels else _fit_pooled(projected, training)
-    n_labels = len(labels)
+    mixtures = _fit_mixtures(projected, lesson.class_indices, labels, training, notes)
     classifier = Classifier(
         labels=tuple(labels),
         projection=projection,
         mixtures=tuple(mixtures),
-        background=background,
+        background=mixtures[labels.index(BACKGROUND)] if BACKGROUND in labels else _altogether(mixtures),
         likelihood_scale=DEFAULT_LIKELIHOOD_SCALE,
-        floors=np.full(n_labels, -np.inf),
+        floors=np.full(len(labels), -np.inf),
         frames=fit_frames(clips, labels, training) if has_frames else None,
     )
     return Fit(classifier, notes)
 
 
-def _check_spread(vectors: Array, class_indices: npt.NDArray[np.intp], labels: Sequence[str]) -> None:
-    spreads = np.maximum(vectors.std(axis=0), 1e-12)
-    for i, label in enumerate(labels):
-        members = vectors[class_indices == i]
-        if np.median(members.std(axis=0) / spreads) < MIN_SPREAD:
+def _fit_mixtures(
+    projected: Array,
+    class_indices: npt.NDArray[np.intp],
+    labels: Sequence[str],
+    training: TrainingSection,
+    notes: list[str],
+) -> list[Mixture]:
+    mixtures = [_fit_label(projected[class_indices == i], label, i, training, notes) for i, label in enumerate(labels)]
+    # A single label has nothing to be told from.
+    if not training.refinement or training.covariance != "diag" or len(labels) == 1:
+        return mixtures
+    return refine(mixtures, projected, class_indices, seed=training.seed)
+
+
+def _check_spread(moments: Moments, labels: Sequence[str]) -> None:
+    # Of features that vary at all: of one that never does, no class says anything.
+    varies = moments.total.diagonal() > 0.5
+    for label, deviations in zip(labels, moments.class_deviations, strict=True):
+        if not varies.any() or np.median(deviations[varies]) < MIN_SPREAD:
             raise DataError(
                 "all windows of this class are the same sound", where=f"class '{label}'", hint="add other recordings"
             )
@@ -106,10 +153,18 @@ def _fit_by_bic(projected: Array, training: TrainingSection, seed: int) -> Mixtu
     return _mixture(min(fits, key=lambda fit: float(fit.bic(projected))))
 
 
-def _fit_pooled(projected: Array, training: TrainingSection) -> Mixture:
-    """What sounds are like altogether: the reference where no recordings of the background are given."""
-    n_components = max(1, min(N_BACKGROUND_COMPONENTS, len(projected) // MIN_VECTORS_PER_COMPONENT))
-    return fit_mixture(projected, n_components, training, training.seed)
+def _altogether(mixtures: Sequence[Mixture]) -> Mixture:
+    """What sounds are like altogether, all labels alike: the reference where no background was recorded."""
+    if mixtures[0].covariance_type == "tied":
+        covariances = np.mean([mixture.covariances for mixture in mixtures], axis=0)
+    else:
+        covariances = np.concatenate([mixture.covariances for mixture in mixtures])
+    return Mixture(
+        np.concatenate([mixture.weights for mixture in mixtures]) / len(mixtures),
+        np.concatenate([mixture.means for mixture in mixtures]),
+        covariances,
+        mixtures[0].covariance_type,
+    )
 
 
 def fit_mixture(projected: Array, n_components: int, training: TrainingSection, seed: int) -> Mixture:

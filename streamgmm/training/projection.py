@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
@@ -13,9 +15,44 @@ Array = npt.NDArray[np.float64]
 MIN_DEVIATION = 1e-6
 
 
-def fit_projection(
-    vectors: Array, class_indices: npt.NDArray[np.intp], *, shrinkage: float, n_extra: int
-) -> Projection:
+class Moments(NamedTuple):
+    """What a projection follows from; covariances and class means are those of standardised features.
+
+    Attributes:
+        mean: (f,) of all vectors.
+        scale: (f,) their deviations.
+        class_means: (n_classes, f).
+        class_deviations: (n_classes, f).
+        within: (f, f) mean of the covariances of the classes, each weighing alike.
+        total: (f, f) covariance of all vectors.
+    """
+
+    mean: Array
+    scale: Array
+    class_means: Array
+    class_deviations: Array
+    within: Array
+    total: Array
+
+
+def measure_moments(vectors: npt.NDArray[np.floating], class_indices: npt.NDArray[np.intp]) -> Moments:
+    """The moments of vectors (n, f), each class having at least one; computed in float64."""
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    scale = np.maximum(vectors.std(axis=0, dtype=np.float64), MIN_DEVIATION)
+    means, covariances, shares = [], [], []
+    for index in range(int(class_indices.max()) + 1):
+        # One class at a time, so that no second copy of everything is made.
+        standard = (vectors[class_indices == index] - mean) / scale
+        means.append(standard.mean(axis=0))
+        centred = standard - means[-1]
+        covariances.append(centred.T @ centred / len(centred))
+        shares.append(len(standard) / len(vectors))
+    total = sum(share * (c + np.outer(m, m)) for share, c, m in zip(shares, covariances, means, strict=True))
+    deviations = np.sqrt([np.diagonal(covariance) for covariance in covariances])
+    return Moments(mean, scale, np.array(means), deviations, np.mean(covariances, axis=0), np.asarray(total))
+
+
+def fit_projection(moments: Moments, *, shrinkage: float, n_extra: int) -> Projection:
     """Standardise, then discriminate, then add what varies most besides.
 
     Linear discriminant analysis (Fisher, 1936; Rao, 1948) with equal weight for every class, and the
@@ -24,44 +61,38 @@ def fit_projection(
     unit variance.
 
     Args:
-        vectors: shape (n, n_features).
-        class_indices: shape (n,), from 0.
+        moments: of the vectors.
         shrinkage: 0 is plain, 1 ignores the covariance.
         n_extra: number of principal components added.
 
     Returns:
         A projection to n_classes - 1 + n_extra dimensions, or fewer if there are not as many features.
     """
-    mean, scale = vectors.mean(axis=0), np.maximum(vectors.std(axis=0), MIN_DEVIATION)
-    standard = (vectors - mean) / scale
-    discriminants = _discriminants(standard, class_indices, shrinkage)
-    matrix = np.hstack([discriminants, _principal_rest(standard, discriminants, n_extra)])
-    return Projection(mean, scale, matrix / np.maximum((standard @ matrix).std(axis=0), MIN_DEVIATION))
+    discriminants = _discriminants(moments, shrinkage)
+    matrix = np.hstack([discriminants, _principal_rest(moments.total, discriminants, n_extra)])
+    variances = np.einsum("fd,fd->d", matrix, moments.total @ matrix)
+    return Projection(moments.mean, moments.scale, matrix / np.maximum(np.sqrt(variances), MIN_DEVIATION))
 
 
-def _discriminants(standard: Array, class_indices: npt.NDArray[np.intp], shrinkage: float) -> Array:
-    n_classes = int(class_indices.max()) + 1
-    members = [standard[class_indices == i] for i in range(n_classes)]
-    means = np.array([vectors.mean(axis=0) for vectors in members])
-    within = np.mean([np.cov(vectors, rowvar=False, bias=True) for vectors in members], axis=0)
+def _discriminants(moments: Moments, shrinkage: float) -> Array:
+    within = moments.within
     sphere = np.trace(within) / len(within) * np.eye(len(within))
     within = (1.0 - shrinkage) * within + (shrinkage + MIN_DEVIATION) * sphere
-    n_directions = min(n_classes - 1, len(within))
+    n_directions = min(len(moments.class_means) - 1, len(within))
     if not n_directions:
         return np.zeros((len(within), 0))
-    between = np.cov(means, rowvar=False, bias=True)
+    between = np.cov(moments.class_means, rowvar=False, bias=True)
     _, directions = eigh(between, within, subset_by_index=[len(within) - n_directions, len(within) - 1])
     return _with_fixed_signs(directions[:, ::-1])
 
 
-def _principal_rest(standard: Array, taken: Array, n_extra: int) -> Array:
-    n_extra = min(n_extra, standard.shape[1] - taken.shape[1])
-    basis, _ = np.linalg.qr(taken)
-    rest = standard - (standard @ basis) @ basis.T
-    covariance = np.cov(rest, rowvar=False, bias=True)
+def _principal_rest(total: Array, taken: Array, n_extra: int) -> Array:
+    n_extra = min(n_extra, len(total) - taken.shape[1])
     if not n_extra:
-        return np.zeros((len(covariance), 0))
-    _, directions = eigh(covariance, subset_by_index=[len(covariance) - n_extra, len(covariance) - 1])
+        return np.zeros((len(total), 0))
+    basis, _ = np.linalg.qr(taken)
+    rest = np.eye(len(total)) - basis @ basis.T
+    _, directions = eigh(rest @ total @ rest, subset_by_index=[len(total) - n_extra, len(total) - 1])
     return _with_fixed_signs(directions[:, ::-1])
 
 

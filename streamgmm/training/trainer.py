@@ -17,9 +17,10 @@ from streamgmm.dataset.listing import Problems, Skipped
 from streamgmm.errors import ConfigError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.model import Model
-from streamgmm.training.calibration import Validation, calibrated, validate
+from streamgmm.training.calibration import calibrated
 from streamgmm.training.extraction import ClipVectors, ExtractionTask, extract_clips
 from streamgmm.training.fitting import Fit, fit_classifier, unconverged_allowed
+from streamgmm.training.validation import Validation, validate
 from streamgmm.training.workers import Track, map_in_threads, untracked
 
 LIBRARIES = ("numpy", "PyWavelets", "scikit-learn", "scipy", "soxr", "soundfile")
@@ -92,7 +93,7 @@ def train(
     dataset = extraction.usable(dataset, config.training.min_clips)
     fit, validation = fit_calibrated(extraction.clips, dataset.labels, task, track)
     card = _card(dataset, task, extraction.clips, validation)
-    model = Model(name=name, spec=task.spec, classifier=calibrated(fit, validation), card=card)
+    model = Model(name=name, spec=task.spec, classifier=calibrated(fit, validation.calibration), card=card)
     return Training(model, validation, extraction.clips, dataset, [*fit.notes, *validation.notes])
 
 
@@ -110,11 +111,12 @@ def _refuse_any(skipped: Sequence[Skipped], warnings: Sequence[str], where: Path
 def fit_calibrated(
     clips: Sequence[ClipVectors], labels: Sequence[str], task: ExtractionTask, track: Track = untracked
 ) -> tuple[Fit, Validation]:
-    """Fit on all clips, with the scale and floors that held-out clips suggest."""
+    """Fit on all clips, in the way and with the calibration that held-out clips suggest."""
     validation = validate(clips, labels, task.training, track)
 
     def fit_all(_: None) -> Fit:
-        return fit_classifier(clips, labels, task.training, has_frames=validation.frame_weight > 0.0)
+        has_frames = validation.calibration.frame_weight > 0.0
+        return fit_classifier(clips, labels, validation.training, has_frames=has_frames)
 
     (fit,) = track(map_in_threads(fit_all, [None]), "fitting", 1)
     return fit, validation
@@ -128,7 +130,7 @@ def _card(
     n_windows = Counter[str]()
     for clip in clips:
         n_windows[clip.clip.label] += len(clip.vectors)
-    training = msgspec.to_builtins(task.training)
+    training = msgspec.to_builtins(validation.training)
     # On how many cores it was made says nothing of the model.
     del training["n_jobs"]
     return {

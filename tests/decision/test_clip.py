@@ -1,23 +1,29 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamgmm.decision.clip import MIN_KNOWNNESS, ClipDecider
+from streamgmm.decision.clip import ClipDecider, sharpened
 from streamgmm.decision.frame import Frame
 
 NOTHING = np.zeros(0)
 
 
-def frame(log_likelihoods: list[float], *, level_dbfs: float = -20.0, is_in_domain: bool = True) -> Frame:
+def frame(log_likelihoods: list[float], *, level_dbfs: float = -20.0) -> Frame:
     scores = np.array(log_likelihoods, dtype=np.float64)
-    return Frame(1, level_dbfs, scores, scores, np.full(len(scores), is_in_domain), NOTHING)
+    return Frame(1, level_dbfs, scores, scores, np.ones(len(scores), dtype=bool), NOTHING)
 
 
-def decider(log_priors: tuple[float, float] = (0.0, 0.0), scale: float = 1.0) -> ClipDecider:
-    return ClipDecider(("a", "b"), silence_gate_dbfs=-75.0, log_priors=np.array(log_priors), likelihood_scale=scale)
+def decider(
+    log_priors: tuple[float, float] = (0.0, 0.0), scale: float = 1.0, labels: Sequence[str] = ("a", "b"), **calibration
+) -> ClipDecider:
+    return ClipDecider(
+        labels, silence_gate_dbfs=-75.0, log_priors=np.array(log_priors), likelihood_scale=scale, **calibration
+    )
 
 
 def test_a_clip_is_the_mean_of_its_windows() -> None:
@@ -60,14 +66,34 @@ def test_A17_a_clip_of_nothing_finite_is_unknown() -> None:
     assert voting.decide().label == "unknown"
 
 
-@pytest.mark.parametrize(("n_in", "n_out", "label"), [(2, 2, "a"), (2, 3, "unknown"), (3, 2, "a")])
-def test_a_clip_that_is_mostly_out_of_domain_is_unknown(n_in: int, n_out: int, label: str) -> None:
-    voting = decider()
-    for _ in range(n_in):
-        voting.add(frame([5.0, 0.0]))
-    for _ in range(n_out):
-        voting.add(frame([5.0, 0.0], is_in_domain=False))
-    assert voting.decide().label == label
+@given(st.floats(0.01, 0.99), st.floats(0.1, 10.0))
+def test_sharpness_is_an_exponent_on_the_votes(share: float, sharpness: float) -> None:
+    voting = decider(sharpness=sharpness)
+    voting.add(frame([np.log(share), np.log(1.0 - share)]))
+    expected = share**sharpness / (share**sharpness + (1.0 - share) ** sharpness)
+    assert voting.decide().scores["a"] == pytest.approx(expected)
+
+
+def test_sharpening_leaves_zeros_and_ones_alone() -> None:
+    rows = np.array([[0.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    assert sharpened(rows, 3.0).tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize(("least", "label"), [(0.7, "a"), (0.76, "unknown")])
+def test_a_clip_whose_best_label_is_not_likely_enough_is_unknown(least: float, label: str) -> None:
+    voting = decider(min_knownness=least)
+    voting.add(frame([np.log(3.0), 0.0]))
+    decision = voting.decide()
+    assert (decision.label, decision.score, decision.knownness) == (label, pytest.approx(0.75), pytest.approx(0.75))
+
+
+def test_a_background_is_itself_however_little_is_known() -> None:
+    voting = decider(labels=("a", "background"), min_knownness=0.5)
+    voting.add(frame([0.0, np.log(3.0)]))
+    assert (voting.decide().label, voting.decide().knownness) == ("background", pytest.approx(0.25))
+    voting.reset()
+    voting.add(frame([np.log(3.0), 0.0]))
+    assert voting.decide().label == "a"
 
 
 def test_reset_begins_a_new_clip() -> None:
@@ -75,13 +101,3 @@ def test_reset_begins_a_new_clip() -> None:
     voting.add(frame([9.0, 0.0]))
     voting.reset()
     assert voting.decide().label == "silence"
-
-
-@given(st.lists(st.booleans(), min_size=1, max_size=30))
-def test_what_makes_a_clip_unknown_is_its_knownness(flags: list[bool]) -> None:
-    voting = decider()
-    for is_in_domain in flags:
-        voting.add(frame([5.0, 0.0], is_in_domain=is_in_domain))
-    decision = voting.decide()
-    assert decision.knownness == pytest.approx(sum(flags) / len(flags))
-    assert (decision.label == "unknown") == (decision.knownness < MIN_KNOWNNESS)

@@ -5,8 +5,9 @@ import pytest
 from sklearn.mixture import GaussianMixture
 
 from streamgmm.errors import DataError
+from streamgmm.training import fitting
 from streamgmm.training.extraction import ClipVectors
-from streamgmm.training.fitting import fit_classifier, fit_mixture
+from streamgmm.training.fitting import fit_classifier, fit_mixture, make_lesson
 from tests.training.training_rig import config_with, make_clip, make_clips, vectors_of
 
 CENTRES = {"cat": 0.0, "bird": 6.0, "horse": -6.0}
@@ -29,7 +30,7 @@ def two_clusters(n: int = 200, distance: float = 8.0, n_dimensions: int = 3) -> 
 def test_a_mixture_is_that_of_scikit_learn(covariance):
     vectors = two_clusters()
     mixture = fit_mixture(vectors, 2, training(covariance=covariance, variance_floor=0.01), seed=3)
-    theirs = GaussianMixture(2, covariance_type=covariance, reg_covar=0.01, random_state=3).fit(vectors)
+    theirs = GaussianMixture(2, covariance_type=covariance, reg_covar=0.01, random_state=3, max_iter=30).fit(vectors)
     assert mixture.log_likelihood(vectors) == pytest.approx(theirs.score_samples(vectors), abs=1e-9)
     assert sorted(mixture.means.mean(axis=1)) == pytest.approx([0.0, 8.0], abs=0.3)
 
@@ -118,10 +119,35 @@ def test_the_background_is_that_of_its_recordings_or_else_all_sounds_together():
     assert with_own.background is with_own.mixtures[0]
     clips = make_clips(CENTRES)
     pooled = fit_classifier(clips, LABELS, training()).classifier
-    assert pooled.background.n_components == 8
     vectors = np.concatenate([clip.vectors for clip in clips]).astype(float)
     scores = pooled.score_many(vectors)
-    assert np.median(scores.log_likelihoods.max(axis=1) - scores.background_log_likelihoods) > 0
+    expected = np.log(np.mean(np.exp(scores.log_likelihoods), axis=1))
+    np.testing.assert_allclose(scores.background_log_likelihoods, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("covariance", SHAPES)
+def test_a_background_can_be_made_of_mixtures_of_any_shape(covariance):
+    classifier = fit_classifier(make_clips(CENTRES), LABELS, training(covariance=covariance)).classifier
+    assert classifier.background.n_components == sum(mixture.n_components for mixture in classifier.mixtures)
+    assert classifier.background.weights.sum() == pytest.approx(1.0)
+
+
+def test_more_windows_than_a_fit_looks_at_are_drawn_evenly_from_the_labels(monkeypatch):
+    clips = [*make_clips({"cat": 0.0}, n_clips=40), *make_clips({"bird": 6.0}, n_clips=4)]
+    monkeypatch.setattr(fitting, "MAX_WINDOWS", 400)
+    lesson = make_lesson(clips, ["bird", "cat"], training())
+    assert np.bincount(lesson.class_indices).tolist() == [120, 200]
+    every = {row.tobytes() for clip in clips for row in (*clip.vectors, *clip.copies)}
+    assert {row.tobytes() for row in lesson.vectors} <= every
+    assert np.array_equal(lesson.vectors, make_lesson(clips, ["bird", "cat"], training()).vectors)
+
+
+def test_a_mixture_that_is_not_diagonal_is_not_refined():
+    clips = make_clips(CENTRES)
+    fits = [
+        fit_classifier(clips, LABELS, training(covariance="full", refinement=flag)).classifier for flag in (False, True)
+    ]
+    assert np.array_equal(fits[0].mixtures[0].means, fits[1].mixtures[0].means)
 
 
 def test_copies_are_learnt_from_too():
@@ -129,3 +155,4 @@ def test_copies_are_learnt_from_too():
     without = [ClipVectors(clip.clip, clip.vectors, clip.copies[:0]) for clip in clips]
     means = [fit_classifier(c, LABELS, training()).classifier.projection.mean for c in (clips, without)]
     assert not np.array_equal(*means)
+    assert np.array_equal(fit_classifier(clips, LABELS, training(copies=False)).classifier.projection.mean, means[1])

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from streamgmm.training.projection import fit_projection
+from streamgmm.training.projection import fit_projection as fit_from_moments
+from streamgmm.training.projection import measure_moments
+
+
+def fit_projection(vectors, indices, **options):
+    return fit_from_moments(measure_moments(vectors, indices), **options)
 
 
 def made_classes(n_classes: int, n_features: int, n_per_class: int = 80, seed: int = 0):

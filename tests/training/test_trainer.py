@@ -37,8 +37,8 @@ def test_a_model_knows_the_sounds_that_it_was_taught(dataset, training):
 
 def test_the_model_carries_what_validation_found(training):
     classifier = training.model.classifier
-    assert classifier.likelihood_scale == training.validation.likelihood_scale
-    assert np.array_equal(classifier.floors, training.validation.floors)
+    assert classifier.likelihood_scale == training.validation.calibration.likelihood_scale
+    assert np.array_equal(classifier.floors, training.validation.calibration.floors)
 
 
 def test_the_card_says_what_it_was_made_of(dataset, training):

@@ -1,0 +1,112 @@
+"""How clips fared that a classifier had not seen: scored once, then weighed under any calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm.decision.clip import sharpened, vote_weight
+from streamgmm.model.classifier import Classifier
+from streamgmm.training.extraction import ClipFrames, ClipVectors
+
+Array = npt.NDArray[np.float64]
+
+MIN_POSTERIOR = 1e-12
+"""What a posterior counts for at least in a log loss: rounding must not make it infinite."""
+
+
+class HeldOutClip(NamedTuple):
+    """How the windows of one clip fared that the classifier had not seen.
+
+    Attributes:
+        label_index: of the clip.
+        log_likelihoods: (n_windows, n_labels) in nats, of the windows alone.
+        votes: (n_windows,) how much each counts.
+        frame_evidence: (n_windows, n_labels) in nats, mean log-likelihood of its frames; None if not measured.
+    """
+
+    label_index: int
+    log_likelihoods: Array
+    votes: Array
+    frame_evidence: Array | None = None
+
+
+def score_clip(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
+    """The word of `classifier` on each window of a clip, and on its frames if both have them."""
+    shares = np.ones(len(clip.vectors)) if clip.window_shares is None else clip.window_shares
+    return HeldOutClip(
+        label_index=classifier.labels.index(clip.clip.label),
+        log_likelihoods=classifier.score_many(clip.vectors.astype(np.float64)).log_likelihoods,
+        votes=vote_weight(shares),
+        frame_evidence=_frame_evidence(clip.frames, classifier) if clip.frames and classifier.frames else None,
+    )
+
+
+def _frame_evidence(clip_frames: ClipFrames, classifier: Classifier) -> Array:
+    """Mean log-likelihoods of the frames of each window, (n_windows, n_labels), as `FrameEvidence` has them."""
+    assert classifier.frames is not None
+    scores = classifier.frames.score(clip_frames.vectors.astype(np.float64))[:, : classifier.n_labels]
+    sums = np.concatenate([np.zeros((1, scores.shape[1])), np.cumsum(scores, axis=0)])
+    first, end = clip_frames.spans.T
+    evidence: Array = (sums[end] - sums[first]) / np.maximum(1, end - first)[:, np.newaxis]
+    return evidence
+
+
+class HeldOut:
+    """All held-out clips, their windows end to end.
+
+    Args:
+        clips: at least one, each with at least one window.
+    """
+
+    def __init__(self, clips: Sequence[HeldOutClip]) -> None:
+        self.label_indices = np.array([clip.label_index for clip in clips])
+        self._n_windows = [len(clip.votes) for clip in clips]
+        self._starts = np.cumsum([0, *self._n_windows[:-1]])
+        self._log_likelihoods = np.concatenate([clip.log_likelihoods for clip in clips])
+        votes = np.concatenate([clip.votes for clip in clips])
+        self._votes = votes / np.repeat(np.add.reduceat(votes, self._starts), self._n_windows)
+        evidence = [clip.frame_evidence for clip in clips if clip.frame_evidence is not None]
+        self._frame_evidence = np.concatenate(evidence) if len(evidence) == len(clips) else None
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the frames of all clips were measured."""
+        return self._frame_evidence is not None
+
+    @cached_property
+    def window_label_indices(self) -> npt.NDArray[np.intp]:
+        """The label of the clip of each window."""
+        return np.repeat(self.label_indices, self._n_windows)
+
+    def scores(self, frame_weight: float) -> Array:
+        """Log-likelihoods of all windows, (n_windows, n_labels), with those of frames added."""
+        if self._frame_evidence is None or not frame_weight:
+            return self._log_likelihoods
+        combined: Array = self._log_likelihoods + frame_weight * self._frame_evidence
+        return combined
+
+    def posteriors(self, scale: float, frame_weight: float = 0.0, sharpness: float = 1.0) -> Array:
+        """Posteriors of the clips, (n_clips, n_labels), as `ClipDecider` has them."""
+        return sharpened(self._vote(self._window_posteriors(scale, frame_weight)), sharpness)
+
+    def log_losses(self, scale: float, frame_weight: float = 0.0) -> Array:
+        """Mean log loss of the windows of each clip, (n_clips,) in nats: events are decided window by window."""
+        posteriors = self._window_posteriors(scale, frame_weight)
+        of_true_label = posteriors[np.arange(len(posteriors)), self.window_label_indices]
+        return self._vote(-np.log(of_true_label[:, np.newaxis] + MIN_POSTERIOR))[:, 0]
+
+    def _window_posteriors(self, scale: float, frame_weight: float) -> Array:
+        logits = scale * self.scores(frame_weight)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        posteriors: Array = odds / odds.sum(axis=1, keepdims=True)
+        return posteriors
+
+    def _vote(self, of_windows: Array) -> Array:
+        """Weighted means over the windows of each clip of values (n_windows, m); (n_clips, m)."""
+        means: Array = np.add.reduceat(self._votes[:, np.newaxis] * of_windows, self._starts, axis=0)
+        return means
