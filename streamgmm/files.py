@@ -97,6 +97,16 @@ def replace_whole(target: Path, content: bytes) -> None:
     _sync_directory(target.parent)
 
 
+def move_whole(source: Path, target: Path) -> None:
+    """Give `source` the name `target`, in the same directory, in the place of what was called so.
+
+    Raises:
+        OSError: it could not be renamed; both are as they were.
+    """
+    source.replace(target)
+    _sync_directory(target.parent)
+
+
 def _sync_directory(directory: Path) -> None:
     """Make the rename last through a loss of power; Windows cannot open directories and does it itself."""
     if os.name == "nt":

@@ -18,7 +18,8 @@ from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.backgrounds import room
 from streamgmm.demo.recordings import write_training_set, write_wav
-from streamgmm.model.file import save_model
+from streamgmm.training.memory import remember
+from streamgmm.training.memory_file import save_with_memory
 from streamgmm.training.trainer import train
 from tests.pulse_rig import PulseServer, missing_parts
 from tests.required import require_or_skip
@@ -37,9 +38,23 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_training_set(folder / "recordings", 5, 0, 16000)
     (folder / "room").mkdir()
     write_wav(folder / "room" / "evening.wav", 0.01 * room(np.random.default_rng(1), 30 * 16000, 16000), 16000)
+    (folder / "kitchen").mkdir()
+    for number in range(4):
+        kettle = whistle(np.random.default_rng(number), 16000)
+        write_wav(folder / "kitchen" / f"kettle_{number}.wav", kettle, 16000)
     config = Config(training=TrainingSection(n_speed_copies=0, n_noise_copies=0))
-    save_model(train(read_dataset(folder / "recordings"), config, name="my").model, folder / "my.sgm")
+    training = train(read_dataset(folder / "recordings"), config, name="my")
+    has_frames = training.model.classifier.frames is not None
+    save_with_memory(training.model, remember(training.clips, training.task, has_frames=has_frames), folder / "my.sgm")
     return folder
+
+
+def whistle(rng: np.random.Generator, rate_hz: int) -> np.ndarray:
+    """Two seconds of a kettle, a little different each time."""
+    times_s = np.arange(2 * rate_hz) / rate_hz
+    pitch_hz = rng.uniform(1800.0, 2400.0) + 300.0 * times_s
+    tones = np.sin(2.0 * np.pi * np.cumsum(pitch_hz) / rate_hz)
+    return 0.1 * tones + 0.03 * rng.standard_normal(times_s.size)
 
 
 def shell(script: str, folder: Path, **env: str) -> subprocess.Popen[str]:

@@ -35,6 +35,8 @@ COMMANDS = {
     "train": Command("streamgmm.cli.train", "make a model from a folder of recordings"),
     "evaluate": Command("streamgmm.cli.evaluate", "measure a model on recordings it has not seen"),
     "tune": Command("streamgmm.cli.tune", "keep false alarms within a budget on your background"),
+    "enrol": Command("streamgmm.cli.enrol", "teach a model another class within seconds"),
+    "forget": Command("streamgmm.cli.forget", "take a class out of a model"),
     "classify": Command("streamgmm.cli.classify", "say what is heard in recordings"),
     "explain": Command("streamgmm.cli.explain", "tell why the model said what it said at a moment"),
     "run": Command("streamgmm.cli.run", "listen day and night, and tell other programs"),
@@ -43,10 +45,9 @@ COMMANDS = {
     "model": Command("streamgmm.cli.model", "show or verify a model file"),
 }
 
-_DESCRIPTION = "Hears sounds that you taught it, day and night, and tells other programs."
-_EPILOG = """\
-Settings come from --config FILE, else from ~/.config/streamgmm/config.yaml,
-else from /etc/streamgmm/config.yaml, else they are those of `config show`.
+_DESCRIPTION = """\
+Hears sounds that you taught it, day and night, and tells other programs.
+Settings: --config FILE, else streamgmm/config.yaml in ~/.config, else in /etc.
 """
 
 EXIT_BUG = 70
@@ -137,7 +138,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _make_parser(chosen: str | None) -> Parser:
     """The parser of everything, with the arguments of the chosen command alone."""
-    parser = Parser(prog="streamgmm", description=_DESCRIPTION, epilog=_EPILOG)
+    parser = Parser(prog="streamgmm", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"streamgmm {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command", required=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamgmm.errors import DataError, UsageError
@@ -41,7 +42,8 @@ def _show(args: argparse.Namespace) -> int:
 
     from streamgmm.model.file import load_model
 
-    summary = summarise(load_model(args.file))
+    model = load_model(args.file)
+    summary = {**summarise(model), "memory": memory_state(model, Path(args.file))}
     if args.json:
         print(msgspec.json.encode(summary).decode())
     else:
@@ -90,6 +92,15 @@ def summarise(model: Model) -> dict[str, Any]:
         "frames": _frames_summary(classifier.frames),
         "card": model.card,
     }
+
+
+def memory_state(model: Model, path: Path) -> str:
+    """Whether what `enrol` and `forget` need is beside the model at `path`."""
+    from streamgmm.training.memory_file import CARD_KEY, has_memory, memory_path
+
+    if CARD_KEY not in model.card:
+        return "none"
+    return memory_path(path).name if has_memory(model, path) else "missing"
 
 
 def _frames_summary(frames: FrameMixtures | None) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,14 @@ def add_fold_option(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="only recordings of this fold; may be repeated",
     )
+
+
+def add_change_options(parser: argparse.ArgumentParser) -> None:
+    """Add what commands share that change the classes of a model (`args.model`, `.output`, `.dry_run`, `.force`)."""
+    parser.add_argument("-m", "--model", metavar="MODEL", type=Path, required=True, help="made by `streamgmm train`")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there (default: MODEL itself)")
+    parser.add_argument("--dry-run", action="store_true", help="tell what would change, and write nothing")
+    parser.add_argument("--force", action="store_true", help="write even if the other classes lose by it")
 
 
 def as_overrides(settings: Mapping[str, str | bool | list[str] | None]) -> Iterator[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from streamgmm.model.model import Model
     from streamgmm.training.trainer import Training
 
 _DESCRIPTION = """\
@@ -45,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_fold_option(parser)
     parser.add_argument("--strict", action="store_true", help="refuse what would be left out or only warned of")
     parser.add_argument("--report", metavar="FILE", type=Path, help="write what was learnt and left out, as JSON")
+    parser.add_argument("--no-memory", action="store_true", help="keep nothing for `enrol` and `forget`")
     add_config_options(parser)
     parser.set_defaults(handler=_run)
 
@@ -54,27 +56,49 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.output_file import check_writable, write_json
     from streamgmm.config_loading import load_config
     from streamgmm.labels import escaped
-    from streamgmm.model.file import check_target, save_model
+    from streamgmm.training.memory_file import check_memory_target
     from streamgmm.training.trainer import train
 
     config = load_config(args.config, [*_shorthands(args), *args.overrides]).config
     name = _model_name(args)
-    check_target(args.output)
+    check_memory_target(args.output)
     check_writable(args.report)
     console = stderr_console()
     with make_progress(console) as progress:
         options = {"min_clips": config.training.min_clips, "channel": config.source.channel, "is_strict": args.strict}
         dataset = read_shown(args.data, progress, folds=args.folds, **options)
         training = train(dataset, config, name=name, is_strict=args.strict, track=RichTrack(progress))
-    model = save_model(training.model, args.output)
+    model, memory_line = _save(training, args.output, has_memory=not args.no_memory)
     if args.report:
-        write_json(_report(training, model.sha256), args.report)
+        write_json(_report(training, model), args.report)
     _print_summary(training, console)
     accuracy = training.validation.accuracy
     held_out = "" if accuracy is None else f", {accuracy:.1%} of held-out clips right"
     size_kib = args.output.stat().st_size / 1024
     console.print(f"wrote {escaped(str(args.output))}: {size_kib:.0f} KiB{held_out}", soft_wrap=True)
+    if memory_line:
+        console.print(memory_line, soft_wrap=True)
     return 0
+
+
+def _save(training: Training, output: Path, *, has_memory: bool) -> tuple[Model, str]:
+    """Write the model, and beside it what `enrol` and `forget` need; also says what became of that."""
+    from streamgmm.labels import escaped
+    from streamgmm.training.memory import remember
+    from streamgmm.training.memory_file import memory_path, save_with_memory, save_without_memory
+    from streamgmm.training.memory_format import MemoryFileError
+
+    if not has_memory:
+        return save_without_memory(training.model, output), ""
+    has_frames = training.model.classifier.frames is not None
+    memory = remember(training.clips, training.task, has_frames=has_frames)
+    try:
+        model = save_with_memory(training.model, memory, output)
+    except MemoryFileError as error:
+        # Hours of training are worth more than what could be added to them.
+        return save_without_memory(training.model, output), f"warning: `enrol` and `forget` will not do: {error.what}"
+    path = memory_path(output)
+    return model, f"wrote {escaped(str(path))}: {path.stat().st_size / 2**20:.1f} MiB, for `enrol` and `forget`"
 
 
 def _model_name(args: argparse.Namespace) -> str:
@@ -132,14 +156,14 @@ def classes_learnt(training: Training) -> Table:
     return table
 
 
-def _report(training: Training, sha256: str) -> dict[str, Any]:
+def _report(training: Training, model: Model) -> dict[str, Any]:
     """What `--report` writes."""
     from streamgmm.dataset.report import count_skipped
 
     return {
-        "model": training.model.name,
-        "sha256": sha256,
-        "card": training.model.card,
+        "model": model.name,
+        "sha256": model.sha256,
+        "card": model.card,
         "notes": [*training.dataset.notes, *training.notes],
         "warnings": training.dataset.warnings,
         "skipped_files": count_skipped(training.dataset.skipped),

@@ -60,8 +60,8 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.config_loading import load_config
     from streamgmm.dataset.listing import Findings
     from streamgmm.labels import escaped
-    from streamgmm.model.file import save_model
     from streamgmm.report.tuning_picture import draw_tuning
+    from streamgmm.training.memory_file import save_with_same_memory
     from streamgmm.tuning.operating_points import make_levels
     from streamgmm.tuning.tuning import tune
 
@@ -82,7 +82,7 @@ def _run(args: argparse.Namespace) -> int:
         draw_tuning(args.picture, tuned.tuning, tuned.curves, tuned.levels)
     print_tuning(tuned.tuning, stdout_console())
     if not args.dry_run:
-        save_model(tuned.model, target)
+        save_with_same_memory(tuned.model, Path(args.model), target)
         stderr_console().print(f"wrote {escaped(str(target))}", soft_wrap=True)
     return 0
 

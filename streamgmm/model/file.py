@@ -20,7 +20,16 @@ from streamgmm.model.model import Model
 from streamgmm.model.reader import parse_model
 from streamgmm.model.writer import model_bytes
 
-__all__ = ["SUFFIX", "ModelError", "check_target", "load_model", "model_bytes", "parse_model", "save_model"]
+__all__ = [
+    "SUFFIX",
+    "ModelError",
+    "check_target",
+    "load_model",
+    "model_bytes",
+    "parse_model",
+    "save_error",
+    "save_model",
+]
 
 SUFFIX = ".sgm"
 
@@ -67,7 +76,7 @@ def save_model(model: Model, path: Path | str) -> Model:
     try:
         replace_whole(target, data)
     except (OSError, ValueError) as error:
-        raise _save_error(error, target) from None
+        raise save_error(error, target) from None
     return replace(model, sha256=content_sha256(data))
 
 
@@ -85,15 +94,16 @@ def check_target(path: Path | str) -> None:
     try:
         check_replaceable(target)
     except (OSError, ValueError) as error:
-        raise _save_error(error, target) from None
+        raise save_error(error, target) from None
 
 
-def _save_error(error: OSError | ValueError, target: Path) -> StreamgmmError:
-    what = f"cannot write the model: {_reason(error)}"
+def save_error(error: OSError | ValueError, target: Path, thing: str = "the model") -> StreamgmmError:
+    """What to raise where `thing` cannot be written to `target`."""
+    what = f"cannot write {thing}: {_reason(error)}"
     if isinstance(error, PermissionError):
         return PermissionDeniedError(what, where=str(target))
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        return OutputError(what, where=str(target), hint="a model that was there before is untouched")
+        return OutputError(what, where=str(target), hint=f"{thing} that was there before is untouched")
     return CannotCreateError(what, where=str(target))
 
 

@@ -34,6 +34,7 @@ class Training(NamedTuple):
         validation: how clips fared that were held out.
         clips: what each usable clip taught.
         dataset: what it was trained on; recordings that hold no sound are among its skipped ones.
+        task: how the clips were measured.
         notes: what the trainer decided by itself.
     """
 
@@ -41,6 +42,7 @@ class Training(NamedTuple):
     validation: Validation
     clips: list[ClipVectors]
     dataset: Dataset
+    task: ExtractionTask
     notes: list[str]
 
 
@@ -92,9 +94,10 @@ def train(
         _refuse_any(extraction.skipped, [], dataset.path)
     dataset = extraction.usable(dataset, config.training.min_clips)
     fit, validation = fit_calibrated(extraction.clips, dataset.labels, task, track)
-    card = _card(dataset, task, extraction.clips, validation)
+    task = msgspec.structs.replace(task, training=validation.training)
+    card = make_card(dataset.labels, task, extraction.clips, validation)
     model = Model(name=name, spec=task.spec, classifier=calibrated(fit, validation.calibration), card=card)
-    return Training(model, validation, extraction.clips, dataset, [*fit.notes, *validation.notes])
+    return Training(model, validation, extraction.clips, dataset, task, [*fit.notes, *validation.notes])
 
 
 def _refuse_any(skipped: Sequence[Skipped], warnings: Sequence[str], where: Path) -> None:
@@ -122,8 +125,8 @@ def fit_calibrated(
     return fit, validation
 
 
-def _card(
-    dataset: Dataset, task: ExtractionTask, clips: Sequence[ClipVectors], validation: Validation
+def make_card(
+    labels: Sequence[str], task: ExtractionTask, clips: Sequence[ClipVectors], validation: Validation
 ) -> dict[str, Any]:
     """What is worth knowing about the training later; holds no date, so that it can be repeated exactly."""
     n_clips = Counter(clip.clip.label for clip in clips)
@@ -135,8 +138,8 @@ def _card(
     del training["n_jobs"]
     return {
         "data_sha256": data_sha256(clip.clip for clip in clips),
-        "n_clips": {label: n_clips[label] for label in dataset.labels},
-        "n_windows": {label: n_windows[label] for label in dataset.labels},
+        "n_clips": {label: n_clips[label] for label in labels},
+        "n_windows": {label: n_windows[label] for label in labels},
         "held_out_accuracy": validation.accuracy,
         "held_out_recalls": validation.recalls,
         "settings": {"features": msgspec.to_builtins(task.spec), "training": training},

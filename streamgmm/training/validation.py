@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from streamgmm.config import TrainingSection
@@ -27,7 +28,7 @@ class Validation(NamedTuple):
     """What held-out clips say.
 
     Attributes:
-        training: the settings to fit with.
+        training: the settings to fit with, found and to be searched for no more.
         calibration: of the classifier.
         recalls: share of each label's held-out clips that were recognised; empty without validation.
         accuracy: share of all held-out clips; None without validation.
@@ -61,7 +62,7 @@ def validate(
     if set(folds) == {NEVER_HELD_OUT}:
         frame_weight = DEFAULT_WEIGHT if frames == "always" else 0.0
         calibration = Calibration(DEFAULT_LIKELIHOOD_SCALE, np.full(len(labels), -np.inf), frame_weight)
-        return Validation(training, calibration, {}, None, notes)
+        return Validation(msgspec.structs.replace(training, search=False), calibration, {}, None, notes)
     trials = _Trials(clips, labels, folds, track)
     tested = trials.hold_out([training], "validating", has_frames=frames != "never")[0]
     held_out = HeldOut(tested)
@@ -73,6 +74,7 @@ def validate(
 
         training, held_out, choice = choose_settings(training, held_out, hold_out)
         notes += choice
+    training = msgspec.structs.replace(training, search=False)
     calibration, decision = calibrate(held_out, labels, frames)
     recalls, accuracy = _count_right(held_out, labels, calibration)
     return Validation(training, calibration, recalls, accuracy, notes + decision)

@@ -1,0 +1,112 @@
+"""What `enrol` and `forget` share: the model with its memory, the scores before and after, and the new files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from streamgmm.cli.console import stderr_console, stdout_console
+from streamgmm.dataset.report import skipped_table
+from streamgmm.errors import DataError
+from streamgmm.labels import escaped
+from streamgmm.model.file import load_model
+from streamgmm.training.memory_file import check_memory_target, load_memory, memory_path, save_with_memory
+
+if TYPE_CHECKING:
+    from streamgmm.dataset.listing import Findings
+    from streamgmm.model.model import Model
+    from streamgmm.training.comparison import Comparison
+    from streamgmm.training.enrolment import Change
+    from streamgmm.training.memory import Memory
+
+
+def load_for_change(args: argparse.Namespace) -> tuple[Model, Memory]:
+    """The model that is to be changed and its memory, once it is clear that the result could be written.
+
+    Raises:
+        StreamgmmError: see `load_model`, `load_memory` and `check_memory_target`.
+    """
+    model = load_model(args.model)
+    if not args.dry_run:
+        check_memory_target(args.output or args.model)
+    return model, load_memory(model, args.model)
+
+
+def tell_findings(findings: Findings) -> None:
+    """Print on stderr which recordings were left out, and what else was noticed."""
+    console = stderr_console()
+    for warning in findings.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True)
+    if findings.skipped:
+        console.print(skipped_table(findings.skipped))
+
+
+def settle(change: Change, model: Model, args: argparse.Namespace, remarks: Sequence[str] = ()) -> int:
+    """Print what `change` does to the scores, and write it unless that is not wanted.
+
+    Args:
+        change: made of `model`.
+        model: as it was read from `args.model`.
+        args: with the options of `add_change_options`.
+        remarks: printed below the scores.
+
+    Raises:
+        DataError: the classes that stay lose, or the model has changed meanwhile; nothing was written.
+        StreamgmmError: see `save_with_memory`.
+    """
+    console, errors = stdout_console(), stderr_console()
+    console.print(scores_table(change.comparison))
+    for line in [*_summary(change.comparison), *remarks, *(f"note: {note}" for note in change.notes)]:
+        console.print(line, soft_wrap=True)
+    losses = change.comparison.losses()
+    loss = f"{' and '.join(losses)} would fare worse than chance explains"
+    target: Path = args.output or args.model
+    if args.dry_run:
+        verdict = f"it would be refused without --force: {loss}" if losses else "it would be"
+        errors.print(f"nothing was written: {verdict}", soft_wrap=True)
+        return 0
+    if losses and not args.force:
+        raise DataError(loss, where=str(target), hint="--force writes all the same")
+    if load_model(args.model).sha256 != model.sha256:
+        raise DataError("the model has changed meanwhile", where=str(args.model), hint="do it again")
+    saved = save_with_memory(change.model, change.memory, target)
+    paths = f"{escaped(str(target))} and {escaped(memory_path(target).name)}"
+    errors.print(f"wrote {paths}: {len(saved.labels)} classes", soft_wrap=True)
+    return 0
+
+
+def scores_table(comparison: Comparison) -> Table:
+    """A row per class: its clips, and the share of those held out that was recognised, before and after."""
+    before, after, _ = comparison
+    table = Table("class", title="Held-out clips right")
+    for heading in ("clips before", "after", "right before", "after"):
+        table.add_column(heading, justify="right")
+    for label in sorted({*before.n_clips, *after.n_clips}):
+        clips = [str(scores.n_clips.get(label, "-")) for scores in (before, after)]
+        right = [_percent(scores.held_out_recalls.get(label)) for scores in (before, after)]
+        table.add_row(Text(label), *clips, *right)
+    table.add_section()
+    totals = [str(sum(scores.n_clips.values())) for scores in (before, after)]
+    table.add_row("all", *totals, *(_percent(scores.held_out_accuracy, digits=1) for scores in (before, after)))
+    return table
+
+
+def _summary(comparison: Comparison) -> list[str]:
+    """How the classes that were there and stay fare together."""
+    from streamgmm.training.comparison import standard_error
+
+    labels = comparison.compared
+    if not labels:
+        return ["nothing to compare: there are no held-out scores of the classes that stay"]
+    before, after = (scores.accuracy_on(labels) for scores in (comparison.before, comparison.after))
+    error = standard_error(before, sum(comparison.before.n_clips[label] for label in labels))
+    return [f"the {len(labels)} classes that stay: {before:.1%} before, {after:.1%} after, standard error {error:.1%}"]
+
+
+def _percent(share: float | None, digits: int = 0) -> str:
+    return "-" if share is None else f"{share:.{digits}%}"

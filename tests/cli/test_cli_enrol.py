@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from streamgmm.model.file import load_model
+from streamgmm.training.memory_file import memory_path
+from tests.cli.cli_rig import run_cli, spawn_cli
+from tests.training.training_rig import SOUND_LABELS, write_sounds
+
+QUICK = ("training.n_jobs=1", "training.n_speed_copies=0", "training.n_noise_copies=0", "training.frames=never")
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory) -> Path:
+    """Four clips each of three classes, and of a fourth in a folder of its own."""
+    folder = tmp_path_factory.mktemp("sounds")
+    write_sounds(folder / "known")
+    write_sounds(folder / "new", ["doorbell"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(sounds) -> Path:
+    path = sounds / "my.sgm"
+    options = [word for setting in QUICK for word in ("--set", setting)]
+    process = spawn_cli("train", sounds / "known", "-o", path, *options)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (0, "")
+    assert f"wrote {memory_path(path)}: " in err
+    return path
+
+
+@pytest.fixture
+def model(trained, tmp_path) -> Path:
+    shutil.copy(memory_path(trained), memory_path(tmp_path / "my.sgm"))
+    return shutil.copy(trained, tmp_path / "my.sgm")
+
+
+def contents(path: Path) -> tuple[bytes, bytes]:
+    return path.read_bytes(), memory_path(path).read_bytes()
+
+
+def refused(capsys, *arguments, code: int = 65) -> str:
+    """The one line that a command refuses with."""
+    ended, out, err = run_cli(capsys, *arguments)
+    assert (ended, out, err.count("\n")) == (code, "", 1), err
+    assert err.startswith("streamgmm: error: ")
+    return err
+
+
+def test_a_process_enrols_a_class_in_place_and_classify_hears_it(model, sounds):
+    process = spawn_cli("enrol", "doorbell", sounds / "new" / "doorbell", "--model", model)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, f"wrote {model} and my.sgm-memory: 4 classes\n")
+    assert "the 3 classes that stay: 100.0% before, 100.0% after, standard error" in out
+    assert "the new clips sound most like, to the model as it was: " in out
+    (row,) = [line.replace("│", " ").split() for line in out.splitlines() if "doorbell" in line]
+    assert row == ["doorbell", "-", "4", "-", "100%"]
+    clips = sorted((sounds / "new" / "doorbell").iterdir())
+    said, _ = spawn_cli("classify", *clips, "-m", model, "--clip", "--format", "text").communicate(timeout=60)
+    assert said.count("\tdoorbell\t") == 4
+
+
+def test_a_class_is_enrolled_into_another_file_extended_and_forgotten(capsys, model, sounds, tmp_path):
+    before, more = contents(model), tmp_path / "more.sgm"
+    clips = [sounds / "new" / "doorbell" / f"{number}.wav" for number in range(4)]
+    assert run_cli(capsys, "enrol", "doorbell", *clips[:3], "-m", model, "-o", more).code == 0
+    assert contents(model) == before
+    assert "doorbell" in load_model(more).labels
+    assert run_cli(capsys, "enrol", "doorbell", clips[3], "-m", more, "--force").code == 0
+    assert load_model(more).card["n_clips"]["doorbell"] == 4
+    code, out, err = run_cli(capsys, "forget", "doorbell", "-m", more)
+    assert (code, err) == (0, f"wrote {more} and more.sgm-memory: 3 classes\n")
+    assert load_model(more).labels == SOUND_LABELS
+    assert "the 3 classes that stay: " in out
+
+
+def test_a_dry_run_tells_the_same_and_writes_nothing(capsys, model, sounds, tmp_path):
+    before = contents(model)
+    arguments = ("enrol", "doorbell", sounds / "new", "-m", model)
+    dry = run_cli(capsys, *arguments, "--dry-run")
+    assert (dry.code, dry.err, contents(model)) == (0, "nothing was written: it would be\n", before)
+    assert dry.out == run_cli(capsys, *arguments).out
+    assert contents(model) != before
+
+
+def test_a_loss_is_refused_unless_it_is_forced(capsys, model, sounds, monkeypatch):
+    before = contents(model)
+    monkeypatch.setattr("streamgmm.training.comparison.Comparison.losses", lambda self: ["class 'footsteps'"])
+    arguments = ("enrol", "doorbell", sounds / "new", "-m", model)
+    code, out, err = run_cli(capsys, *arguments)
+    assert (code, contents(model)) == (65, before)
+    assert "class 'footsteps' would fare worse than chance explains (--force writes all the same)" in err
+    assert "footsteps" in out
+    code, _, err = run_cli(capsys, *arguments, "--dry-run")
+    assert (code, contents(model)) == (0, before)
+    assert "it would be refused without --force: class 'footsteps' would fare worse" in err
+    assert run_cli(capsys, *arguments, "--force").code == 0
+    assert "doorbell" in load_model(model).labels
+
+
+def test_known_clips_are_warned_of_and_skipped(capsys, model, sounds):
+    paths = (sounds / "new", sounds / "known" / "footsteps" / "0.wav")
+    code, _, err = run_cli(capsys, "enrol", "doorbell", *paths, "-m", model)
+    assert (code, load_model(model).card["n_clips"]["doorbell"]) == (0, 4)
+    assert "warning: " in err
+    assert "is known as 'footsteps' already" in err
+
+
+def test_model_show_tells_whether_there_is_a_memory(capsys, model):
+    assert "my.sgm-memory" in run_cli(capsys, "model", "show", model).out
+    memory_path(model).unlink()
+    rows = [line.split() for line in run_cli(capsys, "model", "show", model).out.splitlines()]
+    assert ["memory", "missing"] in rows
+
+
+def test_tune_elsewhere_takes_the_memory_along(capsys, model, sounds, tmp_path):
+    options = ("--max-false-alarms-per-hour", "3000", "-o", tmp_path / "calm.sgm", "--set", "training.n_jobs=1")
+    assert run_cli(capsys, "tune", model, "--background", sounds / "new", *options).code == 0
+    assert run_cli(capsys, "forget", "footsteps", "-m", tmp_path / "calm.sgm", "--dry-run").code == 0
+
+
+def test_a_training_without_a_memory_leaves_none(capsys, sounds, tmp_path):
+    options = [word for setting in QUICK for word in ("--set", setting)]
+    run_cli(capsys, "train", sounds / "known", "-o", tmp_path / "m.sgm", "--no-memory", *options)
+    assert not memory_path(tmp_path / "m.sgm").exists()
+    assert "made without a memory (train the model again)" in refused(
+        capsys, "forget", "siren", "-m", tmp_path / "m.sgm"
+    )
+
+
+def test_a_training_that_is_too_large_to_be_kept_still_gives_its_model(capsys, sounds, tmp_path, monkeypatch):
+    monkeypatch.setattr("streamgmm.training.memory_format.MAX_MEMORY_BYTES", 1000)
+    options = [word for setting in QUICK for word in ("--set", setting)]
+    code, _, err = run_cli(capsys, "train", sounds / "known", "-o", tmp_path / "m.sgm", *options)
+    assert (code, memory_path(tmp_path / "m.sgm").exists()) == (0, False)
+    assert load_model(tmp_path / "m.sgm").labels == SOUND_LABELS
+    assert "`enrol` and `forget` will not do: the memory would take" in err
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["enrol", "unknown", "new"], 64, "'unknown' is an answer and no class"),
+        (["enrol", "a/b", "new"], 65, "label 'a/b' holds SOLIDUS"),
+        (["enrol", "Footsteps", "new"], 65, "differ only by case"),
+        (["enrol", "doorbell", "none.wav"], 66, "none.wav: no such file or folder"),
+        (["enrol", "doorbell", "new/doorbell/0.wav"], 65, "1 usable clips that are new, but needs 3"),
+        (["enrol", "doorbell"], 64, "required: CLIP"),
+        (["enrol", "doorbell", "new", "-o", "x.wav"], 64, "not the name of a model file"),
+        (["enrol", "doorbell", "new", "-o", "no/such/x.sgm"], 73, "No such file or directory"),
+        (["forget", "footstep"], 64, "the model has no class 'footstep' (did you mean footsteps?)"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(capsys, model, sounds, monkeypatch, arguments, code, says):
+    monkeypatch.chdir(sounds)
+    before = contents(model)
+    assert says in refused(capsys, *arguments, "-m", model, code=code)
+    assert contents(model) == before
+
+
+def test_files_that_are_missing_damaged_or_read_only_are_one_line(capsys, model, sounds):
+    arguments = ("enrol", "doorbell", sounds / "new", "-m", model)
+    model.chmod(0o444)
+    assert "the model is read-only" in refused(capsys, *arguments, code=77)
+    model.chmod(0o644)
+    content = memory_path(model).read_bytes()
+    memory_path(model).write_bytes(content[:-1])
+    assert "not the memory of this model, or is damaged (train the model again)" in refused(capsys, *arguments)
+    memory_path(model).unlink()
+    assert "there is no memory of the model" in refused(capsys, *arguments, code=66)
+    model.unlink()
+    assert "no such file" in refused(capsys, *arguments, code=66)
+
+
+def test_a_model_that_changed_meanwhile_is_not_overwritten(capsys, model, sounds, monkeypatch, tmp_path):
+    assert run_cli(capsys, "forget", "footsteps", "-m", model, "-o", tmp_path / "other.sgm", "--force").code == 0
+
+    def replace_meanwhile(*_):
+        shutil.copy(tmp_path / "other.sgm", model)
+        return "replaced"
+
+    monkeypatch.setattr("streamgmm.cli.enrol._likeness", replace_meanwhile)
+    code, _, err = run_cli(capsys, "enrol", "doorbell", sounds / "new", "-m", model)
+    assert (code, "has changed meanwhile" in err) == (65, True)
+    assert model.read_bytes() == (tmp_path / "other.sgm").read_bytes()
