@@ -101,7 +101,7 @@ class DecisionSection(Section, frozen=True, kw_only=True):
     ] = 2.0
     onset_threshold: Annotated[
         float, Meta(gt=0.0, le=1.0, description="an event starts at this smoothed posterior")
-    ] = 0.6
+    ] = 0.7
     offset_threshold: Annotated[
         float, Meta(ge=0.0, le=1.0, description="and ends below this one; lower, so that it does not flicker")
     ] = 0.4
@@ -113,7 +113,7 @@ class DecisionSection(Section, frozen=True, kw_only=True):
             description="shorter events are not reported, so that a click is no alarm",
             extra={"unit": "s"},
         ),
-    ] = 0.1
+    ] = 0.24
     hangover_s: Annotated[
         float,
         Meta(
@@ -122,7 +122,7 @@ class DecisionSection(Section, frozen=True, kw_only=True):
             description="an event survives gaps this short, so that two barks are one event",
             extra={"unit": "s"},
         ),
-    ] = 0.3
+    ] = 0.5
     refractory_s: Annotated[
         float,
         Meta(

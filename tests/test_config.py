@@ -44,8 +44,8 @@ def test_sections_are_frozen() -> None:
 
 
 def test_an_event_cannot_end_above_where_it_starts() -> None:
-    with pytest.raises(ValueError, match=r"offset_threshold \(0.7\) must not exceed onset_threshold \(0.6\)"):
-        DecisionSection(offset_threshold=0.7)
+    with pytest.raises(ValueError, match=r"offset_threshold \(0.8\) must not exceed onset_threshold \(0.7\)"):
+        DecisionSection(offset_threshold=0.8)
     with pytest.raises(ValueError, match="offset_threshold of dog"):
         DecisionSection(labels={"dog": LabelSection(onset_threshold=0.3)})
 

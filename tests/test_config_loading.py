@@ -37,7 +37,7 @@ def test_nothing_given_is_all_defaults() -> None:
 
 
 def test_what_was_given_is_told_apart_from_defaults(tmp_path: Path) -> None:
-    loaded = load(tmp_path, "decision:\n  onset_threshold: 0.6\n", "model.priors.dog=2", "output.sinks=[]")
+    loaded = load(tmp_path, "decision:\n  onset_threshold: 0.7\n", "model.priors.dog=2", "output.sinks=[]")
     assert loaded.explicit_keys == {"decision.onset_threshold", "model.priors.dog", "output.sinks"}
     assert loaded.config.decision == Config().decision
     assert loaded.path == tmp_path / "c.yaml"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from streamgmm.cli.conditions import add_condition_options, conditions_of
 from streamgmm.cli.evaluate_events import add_event_options, check_event_options, run_events
-from streamgmm.cli.options import add_config_options, add_fold_option, add_quick_option
+from streamgmm.cli.options import add_background_option, add_config_options, add_fold_option, add_quick_option
 from streamgmm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from streamgmm.model.model import Model
 
 _DESCRIPTION = """\
-Answer the clips of each fold of DATA (or fifth of its sources) as the stream
-would, trained on the others. --model: score its answers, or events, instead.
+Answer held-out clips of DATA as the stream would; or score --model on DATA.
 """
 
 MAX_SEEDS = 1000
@@ -41,6 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("-m", "--model", metavar="MODEL", help="score this model instead of cross-validating")
     parser.add_argument("--by", choices=["fold", "source"], help="what is never divided between training and test")
     parser.add_argument("--seeds", metavar="N", type=int, default=1, help="repeat with N seeds (default: 1)")
+    add_background_option(parser)
     add_quick_option(parser)
     add_fold_option(parser)
     add_condition_options(parser)
@@ -96,7 +96,8 @@ def _try(
         track = RichTrack(progress)
         # A model that exists can be tried on a single clip.
         min_clips = config.training.min_clips if model is None else 1
-        dataset = read_shown(args.data, progress, min_clips=min_clips, channel=config.source.channel, folds=args.folds)
+        reading = {"min_clips": min_clips, "channel": config.source.channel, "folds": args.folds}
+        dataset = read_shown(args.data, progress, backgrounds=args.backgrounds, **reading)
         if model is not None:
             trial = score_model(dataset, model, config, conditions=conditions, track=track)
         else:
@@ -111,8 +112,8 @@ def _try(
 def _check_options(args: argparse.Namespace) -> None:
     if not 1 <= args.seeds <= MAX_SEEDS:
         raise UsageError(f"--seeds is {args.seeds}, must be 1 to {MAX_SEEDS}")
-    if args.model is not None and (args.by or args.seeds > 1 or args.quick):
-        raise UsageError("--by, --seeds and --quick are for cross-validation, which --model replaces")
+    if args.model is not None and (args.by or args.seeds > 1 or args.quick or args.backgrounds):
+        raise UsageError("--by, --seeds, --background and --quick are for training, which --model replaces")
     if args.model is not None and args.open_set:
         raise UsageError("--open-set trains without each class, which --model leaves no room for")
     check_event_options(args)

@@ -26,6 +26,19 @@ def add_quick_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="do not search for better settings than the defaults")
 
 
+def add_background_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--background PLACE` (`args.backgrounds`), for `read_dataset`."""
+    parser.add_argument(
+        "--background",
+        action="append",
+        default=[],
+        dest="backgrounds",
+        metavar="PLACE",
+        type=Path,
+        help="more to ignore: a recording, or a folder; may be repeated",
+    )
+
+
 def add_fold_option(parser: argparse.ArgumentParser) -> None:
     """Add `--fold NAME` (`args.folds`), for `read_dataset`."""
     parser.add_argument(

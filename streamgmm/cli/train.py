@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamgmm.cli.options import add_config_options, add_fold_option, add_quick_option
+from streamgmm.cli.options import add_background_option, add_config_options, add_fold_option, add_quick_option
 from streamgmm.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from streamgmm.training.trainer import Training
 
 _DESCRIPTION = """\
-Learn from a folder per class, a manifest.csv (path,label[,fold,source_id]), or
-recordings with labels (DCASE, Audacity). `background` is what to ignore.
+Learn from a folder per class, or a manifest.csv (path,label[,fold,source_id]),
+or recordings with labels (DCASE, Audacity). `background` is what to ignore.
 """
 
 
@@ -30,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description=_DESCRIPTION,
         usage="%(prog)s -o MODEL [OPTION ...] DATA",
     )
-    parser.add_argument("data", metavar="DATA", type=Path, help="recordings to learn from")
+    parser.add_argument("data", metavar="DATA", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("-o", "--output", metavar="MODEL", type=Path, required=True, help="file to write, e.g. my.sgm")
     parser.add_argument("--name", help="what the model is called (default: as the file)")
     parser.add_argument(
@@ -42,6 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--components", metavar="N|bic", help="Gaussians per class, or let BIC choose")
     parser.add_argument("--rate", metavar="HZ", help="sample rate of the model (default: of most data)")
     parser.add_argument("--seed", metavar="N", help="same seed and data, same file, byte for byte")
+    add_background_option(parser)
     add_quick_option(parser)
     add_fold_option(parser)
     parser.add_argument("--strict", action="store_true", help="refuse what would be left out or only warned of")
@@ -66,7 +67,7 @@ def _run(args: argparse.Namespace) -> int:
     console = stderr_console()
     with make_progress(console) as progress:
         options = {"min_clips": config.training.min_clips, "channel": config.source.channel, "is_strict": args.strict}
-        dataset = read_shown(args.data, progress, folds=args.folds, **options)
+        dataset = read_shown(args.data, progress, folds=args.folds, backgrounds=args.backgrounds, **options)
         training = train(dataset, config, name=name, is_strict=args.strict, track=RichTrack(progress))
     model, memory_line = _save(training, args.output, has_memory=not args.no_memory)
     if args.report:

@@ -108,7 +108,8 @@ def _check_options(args: argparse.Namespace, target: Path) -> None:
 def _listen(args: argparse.Namespace, model: Model, config: Config, progress: Progress, findings: Findings) -> Material:
     """Hear the background, and the events if there are any; what could not be heard is among the findings."""
     from streamgmm.cli.console import read_shown
-    from streamgmm.tuning.listening import background_recordings, recordings_with_events
+    from streamgmm.dataset.backgrounds import background_recordings
+    from streamgmm.tuning.listening import recordings_with_events
     from streamgmm.tuning.operating_points import Material
 
     pairs = []

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 from streamgmm.audio.channels import Channel
+from streamgmm.dataset.backgrounds import background_entries
 from streamgmm.dataset.checks import check_classes, repeats
 from streamgmm.dataset.clips import Clip, Examiner, Progress
 from streamgmm.dataset.listing import Findings, Kind, Listing, Skipped, distinct_labels
@@ -58,6 +60,7 @@ def read_dataset(
     use_gaps: bool = True,
     is_strict: bool = False,
     folds: Collection[str] = (),
+    backgrounds: Sequence[Path] = (),
     on_progress: Progress = lambda n_examined: None,
 ) -> Dataset:
     """Read the data set at `path`.
@@ -69,6 +72,7 @@ def read_dataset(
         use_gaps: whether what lies outside all labelled stretches of a recording becomes `background`.
         is_strict: whether damaged recordings are left out, and the same sound found twice is an error.
         folds: only recordings of these folds; empty: all of them.
+        backgrounds: recordings, or folders of them, that are added as `background`, whatever the folds.
         on_progress: is called after each recording with the number of them so far.
 
     Raises:
@@ -79,7 +83,8 @@ def read_dataset(
     findings = Findings()
     listing = list_recordings(path, findings, folds)
     examiner = Examiner(findings, channel=channel, use_gaps=use_gaps, is_strict=is_strict)
-    clips = list(examiner.clips(listing.entries, on_progress))
+    entries = chain(listing.entries, background_entries(backgrounds, findings))
+    clips = list(examiner.clips(entries, on_progress))
     labels = sorted({*listing.labels, *(clip.label for clip in clips)})
     check_classes(clips, labels, findings.skipped, findings.warnings, where=path, min_clips=min_clips)
     repeated = repeats(clips)

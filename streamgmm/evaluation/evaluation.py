@@ -15,10 +15,10 @@ from streamgmm.errors import DataError
 from streamgmm.evaluation.answering import Answer, answer_clips
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, check_noise
 from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
-from streamgmm.labels import SILENCE, UNKNOWN, is_reserved
+from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN, is_reserved
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
-from streamgmm.training.extraction import ClipVectors, extract_clips
+from streamgmm.training.extraction import ClipVectors, extract_clips, with_backgrounds
 from streamgmm.training.trainer import fit_calibrated, make_task
 from streamgmm.training.workers import Item, Track, untracked
 
@@ -68,7 +68,11 @@ def cross_validate(
     for seed in range(config.training.seed, config.training.seed + n_seeds):
         seeded = msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, seed=seed))
         prefixed = _prefixed(track, f"seed {seed}: " if n_seeds > 1 else "")
-        extraction = extract_clips(dataset.clips, make_task(dataset, seeded), prefixed)
+        # Copies are heard over a background that no fold is tested on, or over none.
+        folds = divide(dataset.clips, division, seed)
+        taught = [clip for clip, fold in zip(dataset.clips, folds, strict=True) if fold == NO_FOLD]
+        task = with_backgrounds(make_task(dataset, seeded), taught)
+        extraction = extract_clips(dataset.clips, task, prefixed)
         usable = extraction.usable(dataset, config.training.min_clips)
         folds = divide(usable.clips, division, seed)
         steps = [(fold, label) for fold in sorted(set(folds) - {NO_FOLD}) for label in (None, *classes)]
@@ -138,7 +142,7 @@ def divide(clips: Sequence[Clip], division: Division, seed: int) -> list[str]:
     """
     if _follows_folds(clips, division):
         folds = [clip.fold or NO_FOLD for clip in clips]
-        if len(set(folds)) < 2:
+        if len(set(folds) - {NO_FOLD}) < 2:
             raise DataError("all recordings are in one fold", hint="use --by source")
         return folds
     labels, sources = [clip.label for clip in clips], [clip.source_id for clip in clips]
@@ -152,7 +156,9 @@ def _follows_folds(clips: Sequence[Clip], division: Division) -> bool:
     Raises:
         DataError: they are asked for and are not there.
     """
-    has_folds = all(clip.fold is not None for clip in clips)
+    # A background without a fold is trained on and never held out.
+    folds = {clip.fold for clip in clips if clip.label != BACKGROUND or clip.fold is not None}
+    has_folds = bool(folds) and None not in folds
     if division == "fold" and not has_folds:
         raise DataError(
             "not every recording has a fold", hint="add a column `fold` to the manifest, or use --by source"

@@ -40,9 +40,28 @@ def speed_copies(samples: Samples, n_copies: int, rng: np.random.Generator) -> l
 def noise_copy(samples: Samples, sample_rate_hz: int, rng: np.random.Generator) -> Samples:
     """A copy in stationary noise of random colour and level, relative to the level of its sounding part."""
     noise = coloured_noise(len(samples), sample_rate_hz, rng.uniform(*COLOUR_RANGE), rng)
+    return _mixed(samples, noise, rng.uniform(*SNR_RANGE_DB))
+
+
+def background_copy(samples: Samples, background: Samples, rng: np.random.Generator) -> Samples:
+    """A copy as it sounds over a background, repeated if it is shorter, at a random level relative to the sound.
+
+    Args:
+        samples: shape (n,), n >= 1.
+        background: shape (m,), m >= 1; of one that is silent nothing is added.
+        rng: draws the stretch of the background and its level.
+    """
+    stretch = np.resize(np.roll(background, -int(rng.integers(len(background)))), len(samples))
+    root_mean_square = float(np.sqrt(np.mean(np.square(stretch, dtype=np.float64))))
+    noise = stretch / max(root_mean_square, DIGITAL_SILENCE)
+    return _mixed(samples, noise.astype(np.float64), rng.uniform(*SNR_RANGE_DB))
+
+
+def _mixed(samples: Samples, noise: npt.NDArray[np.float64], snr_db: float) -> Samples:
+    """`samples` with noise of mean square 1, brought to a level relative to that of their sounding part."""
     sounding = samples[np.abs(samples) > DIGITAL_SILENCE]
     power = float(np.mean(np.square(sounding, dtype=np.float64))) if len(sounding) else 0.0
-    factor = np.sqrt(power) * 10.0 ** (-rng.uniform(*SNR_RANGE_DB) / 20.0)
+    factor = np.sqrt(power) * 10.0 ** (-snr_db / 20.0)
     return np.asarray(samples + factor * noise, dtype=np.float32)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import msgspec
@@ -21,11 +21,17 @@ from streamgmm.dataset.loading import by_recording, load_clips
 from streamgmm.features.extractor import Features, extract
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
-from streamgmm.training.augmentation import noise_copy, speed_copies
+from streamgmm.training.augmentation import background_copy, noise_copy, speed_copies
 from streamgmm.training.workers import Track, map_in_order, untracked
 
 ACTIVE_RANGE_DB = 45.0
 """Windows this far below the loudest of their clip are pauses, and are not learnt as the class."""
+
+
+MAX_BACKGROUND_S = 30.0
+"""What is kept of a recording that copies are heard over."""
+
+MAX_BACKGROUNDS = 64
 
 
 class ClipFrames(NamedTuple):
@@ -68,12 +74,14 @@ class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
         training: how many copies, and the seed.
         channel: which channel, or the mean.
         silence_gate_dbfs: windows below it are silent.
+        backgrounds: clips of which as many copies over a background are made as in noise; empty for none.
     """
 
     spec: FeatureSpec
     training: TrainingSection
     channel: Channel
     silence_gate_dbfs: float
+    backgrounds: tuple[Clip, ...] = ()
 
 
 class Extraction(NamedTuple):
@@ -102,6 +110,13 @@ def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: Track = un
     return extraction
 
 
+def with_backgrounds(task: ExtractionTask, clips: Sequence[Clip]) -> ExtractionTask:
+    """`task` with copies over the backgrounds among `clips`, an even choice if they are many."""
+    backgrounds = [clip for clip in clips if clip.label == BACKGROUND]
+    chosen = np.unique(np.linspace(0, len(backgrounds) - 1, MAX_BACKGROUNDS).round().astype(int)) if backgrounds else ()
+    return msgspec.structs.replace(task, backgrounds=tuple(backgrounds[i] for i in chosen))
+
+
 def _extract_recording(clips: list[Clip], task: ExtractionTask) -> Extraction:
     path = clips[0].path
     try:
@@ -126,6 +141,11 @@ def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVec
         copies.append(measure(noise_copy(samples, task.spec.sample_rate_hz, rng)))
         # Where the clip pauses, its noisy copy is noise alone: nothing to learn the class from.
         are_active.append(is_active)
+    if task.backgrounds and clip.label != BACKGROUND:
+        for _ in range(task.training.n_noise_copies):
+            background = _background(task.backgrounds[rng.integers(len(task.backgrounds))], task)
+            copies.append(measure(background_copy(samples, background, rng)))
+            are_active.append(is_active)
     is_used = is_active & np.isfinite(recorded.vectors).all(axis=1)
     vectors = recorded.vectors[is_used].astype(np.float32)
     windows = [copy.vectors[active] for copy, active in zip(copies, are_active, strict=True)]
@@ -136,6 +156,17 @@ def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVec
         window_shares=recorded.window_shares[is_used],
         frames=_clip_frames(recorded, is_used, copies, task.spec) if has_frames else None,
     )
+
+
+def _background(clip: Clip, task: ExtractionTask) -> Samples:
+    return _loaded_background(clip, task.spec.sample_rate_hz, task.channel)
+
+
+@lru_cache(maxsize=64)
+def _loaded_background(clip: Clip, sample_rate_hz: int, channel: Channel) -> Samples:
+    # Kept, as every clip is heard over one of them.
+    (samples,) = load_clips([clip], sample_rate_hz, channel)
+    return samples[: int(MAX_BACKGROUND_S * sample_rate_hz)]
 
 
 def _clip_frames(

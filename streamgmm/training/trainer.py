@@ -18,7 +18,7 @@ from streamgmm.errors import ConfigError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
-from streamgmm.training.extraction import ClipVectors, ExtractionTask, extract_clips
+from streamgmm.training.extraction import ClipVectors, ExtractionTask, extract_clips, with_backgrounds
 from streamgmm.training.fitting import Fit, fit_classifier, unconverged_allowed
 from streamgmm.training.validation import Validation, validate
 from streamgmm.training.workers import Track, map_in_threads, untracked
@@ -89,7 +89,7 @@ def train(
     task = make_task(dataset, config)
     if is_strict:
         _refuse_any(dataset.skipped, dataset.warnings, dataset.path)
-    extraction = extract_clips(dataset.clips, task, track)
+    extraction = extract_clips(dataset.clips, with_backgrounds(task, dataset.clips), track)
     if is_strict:
         _refuse_any(extraction.skipped, [], dataset.path)
     dataset = extraction.usable(dataset, config.training.min_clips)

@@ -13,35 +13,14 @@ from streamgmm.audio.reading import RecordingError, open_recording
 from streamgmm.config import Config
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset
-from streamgmm.dataset.listing import Findings, Skipped
+from streamgmm.dataset.listing import Skipped
 from streamgmm.dataset.loading import by_recording
-from streamgmm.dataset.scan import recordings_below
 from streamgmm.errors import DataError
 from streamgmm.labels import SILENCE, UNKNOWN, escaped, is_reserved
 from streamgmm.model.model import Model
 from streamgmm.training.workers import map_in_order
 from streamgmm.tuning.hearing import Advance, Heard, hear
 from streamgmm.tuning.operating_points import Truth, lowest_score
-
-
-def background_recordings(places: Sequence[Path], findings: Findings) -> list[Path]:
-    """The recordings named by `places`: files as they are, of folders all that lie below; each once.
-
-    Raises:
-        RecordingError: a file that was named cannot be opened.
-        DataError: a folder holds none.
-    """
-    paths: dict[Path, None] = {}
-    for place in places:
-        if place.is_dir():
-            found = list(recordings_below(place, findings))
-        else:
-            open_recording(place, follow_symlinks=True).close()
-            found = [place]
-        if not found:
-            raise DataError("holds no recordings", where=str(place), hint="name a folder with recordings, or a file")
-        paths.update(dict.fromkeys(found))
-    return list(paths)
 
 
 def claimed_s(paths: Sequence[Path]) -> float:

@@ -27,13 +27,14 @@ from rich.console import Console
 from rich.table import Table
 
 from streamgmm.config import Config, TrainingSection
+from streamgmm.dataset.backgrounds import background_recordings
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
 from streamgmm.model.model import Model
 from streamgmm.training.trainer import train
 from streamgmm.tuning.alarm_rates import upper_rate_per_hour
 from streamgmm.tuning.hearing import Heard
-from streamgmm.tuning.listening import background_recordings, hear_all, recordings_with_events
+from streamgmm.tuning.listening import hear_all, recordings_with_events
 from streamgmm.tuning.operating_points import Curve, Levels, Material, make_levels, measure_curves
 from streamgmm.tuning.tuning import BudgetError, tune
 from tests.required import corpus

@@ -13,7 +13,7 @@ HOP, WINDOW, LEVEL = 100, 1000, 20
 LABELS = ("bark", "door", "background")
 QUIET, LOUD = -60.0, -20.0
 # The sounds of no event are those that the trained background wins.
-PLAIN = DecisionSection(smoothing="none", min_duration_s=0.0, hangover_s=0.0)
+PLAIN = DecisionSection(smoothing="none", onset_threshold=0.6, min_duration_s=0.0, hangover_s=0.0)
 NOTHING, BARK, DOOR = (0.0, 0.0, 5.0), (5.0, 0.0, 0.0), (0.0, 5.0, 0.0)
 
 

@@ -122,13 +122,15 @@ def test_silence_lets_the_next_sound_start_fresh(smoothing):
 
 
 def test_two_labels_may_be_open_at_once_and_have_ids_of_their_own():
-    section = DecisionSection(smoothing="none", onset_threshold=0.4, offset_threshold=0.3)
+    section = DecisionSection(smoothing="none", onset_threshold=0.4, offset_threshold=0.3, min_duration_s=0.0)
     records = feed(make_decider(section), (5.0, 5.0, 0.0))
     assert [(record.id, record.label) for record in records] == [("run-1", "bark"), ("run-2", "door")]
 
 
 def test_label_has_its_own_threshold():
-    section = DecisionSection(smoothing="none", labels={"bark": LabelSection(onset_threshold=0.999)})
+    section = DecisionSection(
+        smoothing="none", min_duration_s=0.0, labels={"bark": LabelSection(onset_threshold=0.999)}
+    )
     assert [record.label for record in feed(make_decider(section), BARK, DOOR)] == ["door"]
     overrides = {"door": LabelSection(onset_threshold=0.9)}
     (start,) = feed(make_decider(label_overrides=overrides), DOOR)

@@ -112,10 +112,10 @@ def test_gates_up_to_the_one_that_refuses() -> None:
 
 
 def test_thresholds_are_those_of_each_label() -> None:
-    config = Config(decision=DecisionSection(labels={"owl": LabelSection(onset_threshold=0.9)}))
+    config = Config(decision=DecisionSection(onset_threshold=0.8, labels={"owl": LabelSection(onset_threshold=0.9)}))
     stands = explained(random_model(), config).labels
     # That of `dog` is the model's own word.
-    assert {label: stand.onset_threshold for label, stand in stands.items()} == {"dog": 0.7, "glass": 0.6, "owl": 0.9}
+    assert {label: stand.onset_threshold for label, stand in stands.items()} == {"dog": 0.7, "glass": 0.8, "owl": 0.9}
 
 
 def test_in_silence_nothing_is_scored() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from streamgmm.training import augmentation
-from streamgmm.training.augmentation import coloured_noise, noise_copy, speed_copies
+from streamgmm.training.augmentation import SNR_RANGE_DB, background_copy, coloured_noise, noise_copy, speed_copies
 
 RATE_HZ = 8000
 
@@ -98,3 +98,23 @@ def test_the_recording_itself_is_left_alone():
     samples.setflags(write=False)
     speed_copies(samples, 2, np.random.default_rng(0))
     noise_copy(samples, RATE_HZ, np.random.default_rng(0))
+
+
+def test_a_background_copy_is_the_sound_and_the_background_at_a_level_of_the_range():
+    rng = np.random.default_rng(0)
+    sound, background = noise(4000, seed=1) * 0.1, noise(1500, seed=2)
+    for seed in range(5):
+        copy = background_copy(sound, background, np.random.default_rng(seed))
+        added = copy.astype(float) - sound
+        snr_db = 10 * np.log10(np.mean(sound.astype(float) ** 2) / np.mean(added**2))
+        assert SNR_RANGE_DB[0] - 0.01 <= snr_db <= SNR_RANGE_DB[1] + 0.01
+        # It is the background from some place on, repeated.
+        correlations = [
+            np.corrcoef(added[:1500], np.roll(background, -shift))[0, 1] for shift in range(len(background))
+        ]
+        assert max(correlations) == pytest.approx(1.0, abs=1e-4)
+    assert np.array_equal(background_copy(sound, np.zeros(10, dtype=np.float32), rng), sound)
+
+
+def noise(n_samples: int, seed: int):
+    return np.random.default_rng(seed).normal(size=n_samples).astype(np.float32)

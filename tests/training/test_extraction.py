@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -8,9 +9,9 @@ from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.loading import load_clip
 from streamgmm.errors import DataError
 from streamgmm.features.extractor import extract
-from streamgmm.training.extraction import active_windows, extract_clips
+from streamgmm.training.extraction import active_windows, extract_clips, with_backgrounds
 from streamgmm.training.trainer import make_task
-from tests.training.training_rig import RATE_HZ, config_with, write_sounds
+from tests.training.training_rig import RATE_HZ, config_with, make_clip, write_sounds
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +143,25 @@ def test_windows_with_a_sample_that_is_no_sound_are_left_out(tmp_path):
 )
 def test_pauses_are_no_part_of_a_class(label, levels_dbfs, expected):
     assert active_windows(np.array(levels_dbfs, dtype=float), label, -75.0).tolist() == expected
+
+
+def test_clips_are_also_heard_over_the_backgrounds_that_are_given(tmp_path):
+    dataset = read_dataset(write_sounds(tmp_path / "data", ("footsteps", "bird_song"), n_clips=2))
+    room = write_sounds(tmp_path / "room", ("phone_ring", "siren"), n_clips=2)
+    background = msgspec.structs.replace(read_dataset(room).clips[0], label="background")
+    task = make_task(dataset, config_with(n_speed_copies=0))
+    alone = extract_clips([*dataset.clips, background], task).clips
+    over = extract_clips([*dataset.clips, background], with_backgrounds(task, [*dataset.clips, background])).clips
+    for before, after in zip(alone, over, strict=True):
+        assert np.array_equal(before.vectors, after.vectors)
+        is_background = before.clip.label == "background"
+        assert len(after.copies) == (1 if is_background else 2) * len(before.copies)
+
+
+def test_an_even_choice_is_made_of_many_backgrounds(dataset):
+    task = make_task(dataset, config_with())
+    clips = [make_clip("background", number) for number in range(200)]
+    chosen = with_backgrounds(task, [make_clip("cat", 0), *clips]).backgrounds
+    assert len(chosen) == 64
+    assert (chosen[0], chosen[-1]) == (clips[0], clips[-1])
+    assert with_backgrounds(task, [make_clip("cat", 0)]).backgrounds == ()

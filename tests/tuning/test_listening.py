@@ -9,13 +9,13 @@ import pytest
 
 from streamgmm.audio.reading import RecordingError
 from streamgmm.config import Config, TrainingSection
+from streamgmm.dataset.backgrounds import background_recordings
 from streamgmm.dataset.listing import Findings, Skipped
 from streamgmm.demo.recordings import write_wav
 from streamgmm.errors import DataError
 from streamgmm.model.file import load_model
 from streamgmm.tuning.hearing import Heard
 from streamgmm.tuning.listening import (
-    background_recordings,
     claimed_s,
     hear_all,
     recordings_with_events,
