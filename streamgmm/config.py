@@ -58,7 +58,9 @@ class SourceSection(Section, frozen=True, kw_only=True):
 class ModelSection(Section, frozen=True, kw_only=True):
     """Which model decides."""
 
-    path: Annotated[str, Meta(description="model file made by `streamgmm train`; empty: none")] = ""
+    path: Annotated[
+        str, Meta(description="model file made by `streamgmm train`; empty: the one in the box, of ten sounds")
+    ] = ""
     priors: Annotated[
         dict[str, Annotated[float, Meta(gt=0.0, le=1e6)]],
         Meta(
@@ -261,6 +263,10 @@ class TrainingSection(Section, frozen=True, kw_only=True):
     min_clips: Annotated[int, Meta(ge=1, le=1000, description="fewer recordings of a label are refused")] = 2
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="same seed and data, same model, byte for byte")] = 0
     n_jobs: Annotated[int, Meta(ge=0, le=256, description="worker processes; 0: one per core")] = 0
+    credit: Annotated[
+        str,
+        Meta(description="whose recordings they are, their licence and limits; shown by `model show`"),
+    ] = ""
 
 
 class Config(Section, frozen=True, kw_only=True):

@@ -31,5 +31,11 @@ def test_run_on_a_file_loads_numpy_and_wavelets_and_nothing_heavy(demo_model: Pa
     assert "sounddevice" not in loaded
 
 
+def test_the_model_in_the_box_loads_nothing_heavy_either(demo_scene: Path) -> None:
+    loaded = loaded_by("run", "--source", f"file:{demo_scene}")
+    assert "streamgmm" in loaded
+    assert not loaded & HEAVY
+
+
 def test_the_check_would_notice(demo_model: Path, demo_scene: Path) -> None:
     assert "rich" in loaded_by("classify", "--model", demo_model, demo_scene)

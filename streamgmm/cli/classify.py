@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command `classify`."""
     parser = subparsers.add_parser("classify", help="say what is heard in recordings", description=_DESCRIPTION)
     parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="recordings of any format and rate")
-    parser.add_argument("-m", "--model", metavar="MODEL", help="model made by `streamgmm train`")
+    parser.add_argument("-m", "--model", metavar="MODEL", help="made by `train` (default: shipped, of ten sounds)")
     parser.add_argument(
         "-f",
         "--format",
@@ -47,12 +47,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _run(args: argparse.Namespace) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from streamgmm.cli.console import make_progress, stderr_console
-    from streamgmm.cli.run import load_chosen_model
+    from streamgmm.cli.run import load_chosen_or_shipped_model
     from streamgmm.config_loading import load_config
 
     shorthands = {"model.path": args.model, "output.format": args.format, "output.windows": args.windows or None}
     loaded = load_config(args.config, [*as_overrides(shorthands), *args.overrides])
-    model = load_chosen_model(loaded)
+    model = load_chosen_or_shipped_model(loaded)
     origin = _parse_time(args.start_time)
     failures: list[StreamgmmError] = []
     # On a terminal the answers themselves tell how far it is, and would stand in the line of a bar.

@@ -36,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--at", metavar="TIME", type=parse_time_s, required=True, help="end of the window: seconds, or m:ss, or h:mm:ss"
     )
-    parser.add_argument("-m", "--model", metavar="MODEL", help="model made by `streamgmm train`")
+    parser.add_argument("-m", "--model", metavar="MODEL", help="made by `train` (default: shipped, of ten sounds)")
     parser.add_argument("--against", metavar="LABEL", help="compare with it (default: the next best of the window)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
     parser.add_argument("--picture", metavar="FILE", type=Path, help="draw it, as PNG or as SVG by the name's end")
@@ -65,7 +65,7 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.console import stdout_console
     from streamgmm.cli.explanation_tables import print_explanation
     from streamgmm.cli.output_file import check_writable, write_json
-    from streamgmm.cli.run import load_chosen_model
+    from streamgmm.cli.run import load_chosen_or_shipped_model
     from streamgmm.config_loading import load_config
     from streamgmm.explanation.explaining import check_against
     from streamgmm.report.explanation_picture import draw_explanation
@@ -76,7 +76,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.picture:
         check_matplotlib()
     loaded = load_config(args.config, [*as_overrides({"model.path": args.model}), *args.overrides])
-    model = load_chosen_model(loaded)
+    model = load_chosen_or_shipped_model(loaded)
     check_against(args.against, model)
     explained = _explain(args, model, loaded.config)
     if args.json:

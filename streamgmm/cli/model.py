@@ -27,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     actions = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
 
     show = actions.add_parser("show", help="print labels, features and scores", description=_SHOW)
-    show.add_argument("file", metavar="FILE", help="model made by `streamgmm train`")
+    show.add_argument("file", metavar="FILE", nargs="?", help="made by `train` (default: shipped, of ten sounds)")
     show.add_argument("--json", action="store_true", help="print one JSON object")
     show.set_defaults(handler=_show)
 
@@ -41,9 +41,14 @@ def _show(args: argparse.Namespace) -> int:
     import msgspec
 
     from streamgmm.model.file import load_model
+    from streamgmm.model.shipped import load_shipped_model
 
-    model = load_model(args.file)
-    summary = {**summarise(model), "memory": memory_state(model, Path(args.file))}
+    if args.file is None:
+        model, memory = load_shipped_model(), "none"
+    else:
+        model = load_model(args.file)
+        memory = memory_state(model, Path(args.file))
+    summary = {**summarise(model), "memory": memory}
     if args.json:
         print(msgspec.json.encode(summary).decode())
     else:

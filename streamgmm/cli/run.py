@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from streamgmm.model.model import Model
     from streamgmm.service.daemon import Daemon
 
+logger = logging.getLogger("streamgmm.run")
+
 _DESCRIPTION = """\
 Listen until stopped, and tell what is heard.
 sources  mic, mic:NAME, mic:INDEX, file:PATH, pcm:- (raw samples on stdin)
@@ -33,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "run", help="listen day and night, and tell other programs", description=_DESCRIPTION
     )
-    parser.add_argument("-m", "--model", metavar="MODEL", help="model made by `streamgmm train`")
+    parser.add_argument("-m", "--model", metavar="MODEL", help="made by `train` (default: shipped, of ten sounds)")
     parser.add_argument("-s", "--source", metavar="SOURCE", help="where to listen (default: mic)")
     parser.add_argument("-k", "--sink", metavar="SINK", action="append", help="whom to tell (default: stdout:)")
     parser.add_argument(
@@ -93,7 +95,7 @@ def _make_daemon(loaded: LoadedConfig, is_device_required: bool) -> Daemon:
     from streamgmm.sinks.hub import Hub, make_sinks
 
     config = loaded.config
-    model = load_chosen_model(loaded)
+    model = load_chosen_or_shipped_model(loaded)
     with closing(make_source(config.source)) as source:
         is_live, name = source.is_live, source.name
     # A recording is the same recording tomorrow; a microphone never hears the same twice.
@@ -124,6 +126,28 @@ def load_chosen_model(loaded: LoadedConfig) -> Model:
         raise UsageError("no model is given", hint="make one with `streamgmm train`, then use --model FILE")
     model = load_model(path)
     _refuse_other_features(loaded, model)
+    return model
+
+
+def load_chosen_or_shipped_model(loaded: LoadedConfig) -> Model:
+    """The model that the settings name, or the one in the box, which a line on stderr then tells of.
+
+    Raises:
+        ConfigError: settings of the features were given that are not those of the model.
+        StreamgmmError: it cannot be read.
+    """
+    from streamgmm.model.shipped import load_shipped_model
+
+    if loaded.config.model.path:
+        return load_chosen_model(loaded)
+    model = load_shipped_model()
+    _refuse_other_features(loaded, model)
+    logger.info(
+        "no model is given: taking %s, in the box, which knows %s and nothing else; "
+        "`streamgmm train FOLDER -o my.sgm` makes your own, for --model my.sgm",
+        model.name,
+        ", ".join(model.labels),
+    )
     return model
 
 

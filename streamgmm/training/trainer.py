@@ -134,9 +134,11 @@ def make_card(
     for clip in clips:
         n_windows[clip.clip.label] += len(clip.vectors)
     training = msgspec.to_builtins(validation.training)
-    # On how many cores it was made says nothing of the model.
+    # On how many cores it was made says nothing of the model; a credit changes nothing, and is to be seen.
     del training["n_jobs"]
+    credit = training.pop("credit")
     return {
+        **({"credit": credit} if credit else {}),
         "data_sha256": data_sha256(clip.clip for clip in clips),
         "n_clips": {label: n_clips[label] for label in labels},
         "n_windows": {label: n_windows[label] for label in labels},

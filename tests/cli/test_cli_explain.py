@@ -162,8 +162,6 @@ def test_files_that_are_none_are_told(capsys, demo_model, demo_scene, tmp_path):
     assert run_cli(capsys, "explain", tmp_path / "none.wav", "--at", 1, "-m", demo_model).code == 66
     shutil.copy(demo_model, tmp_path / "a.wav")
     assert run_cli(capsys, "explain", tmp_path / "a.wav", "--at", 1, "-m", demo_model).code == 65
-    code, _, err = run_cli(capsys, "explain", demo_scene, "--at", 1)
-    assert (code, "no model is given" in err) == (64, True)
 
 
 def test_the_first_window_says_how_little_it_holds():

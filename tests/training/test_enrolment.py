@@ -28,7 +28,7 @@ from streamgmm.training.trainer import train
 from tests.training.memory_rig import TASK, make_memory, model_of, wide_clips
 from tests.training.training_rig import RATE_HZ, SOUND_LABELS, quick_config, write_sounds
 
-CONFIG = quick_config(frames="never", n_noise_copies=0)
+CONFIG = quick_config(frames="never", n_noise_copies=0, credit="the neighbours, CC BY")
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +75,9 @@ def test_it_is_as_good_as_a_training_on_the_same_clips(sounds, change):
 def test_the_card_says_what_it_was_made_of(sounds, known, change):
     retrained = train(read_dataset(sounds), CONFIG, name="yard").model.card
     card = change.model.card
-    for key in ("data_sha256", "n_clips", "n_windows", "versions"):
+    for key in ("credit", "data_sha256", "n_clips", "n_windows", "versions"):
         assert card[key] == retrained[key]
+    assert card["credit"] == CONFIG.training.credit
     assert card["settings"] == known[0].card["settings"]
     assert card["n_windows_kept"] == card["n_windows"]
     assert card["held_out_accuracy"] == change.comparison.after.held_out_accuracy

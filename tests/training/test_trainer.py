@@ -11,7 +11,7 @@ from streamgmm.dataset.loading import load_clip
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.model.file import model_bytes
 from streamgmm.pipeline import decide_clip
-from streamgmm.training.trainer import make_task, train
+from streamgmm.training.trainer import make_card, make_task, train
 from tests.dataset.dataset_rig import write_classes
 from tests.training.training_rig import RATE_HZ, SOUND_LABELS, quick_config, write_sounds
 
@@ -52,6 +52,17 @@ def test_the_card_says_what_it_was_made_of(dataset, training):
     assert card["settings"]["training"]["n_components"] == 3
     assert "numpy" in card["versions"]
     assert len(card["data_sha256"]) == 64
+    assert "credit" not in {**card, **card["settings"]["training"]}
+
+
+def test_a_credit_stands_at_the_top_of_the_card_and_changes_nothing_else(dataset, training):
+    task = msgspec.structs.replace(training.task, training=quick_config(credit="CC0").training)
+    validation = training.validation._replace(training=task.training)
+    card = make_card(dataset.labels, task, training.clips, validation)
+    plain = make_card(
+        dataset.labels, task, training.clips, training.validation._replace(training=quick_config().training)
+    )
+    assert card == {"credit": "CC0", **plain}
 
 
 def test_the_same_data_and_seed_give_the_same_bytes_whatever_the_number_of_processes(dataset, training):

@@ -1,0 +1,95 @@
+"""Commands that take the model in the box when none is given, and those that do not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamgmm.cli.run import load_chosen_or_shipped_model
+from streamgmm.config_loading import load_config
+from streamgmm.demo.recordings import write_wav
+from streamgmm.model.shipped import load_shipped_model
+from tests.cli.cli_rig import run_cli, spawn_cli
+
+RATE_HZ = 44100
+SAYS = "streamgmm: no model is given: taking esc10, in the box, which knows baby_cry, chainsaw, "
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second and a half of noise."""
+    path = tmp_path_factory.mktemp("noise") / "noise.wav"
+    write_wav(path, 0.1 * np.random.default_rng(0).standard_normal(3 * RATE_HZ // 2), RATE_HZ)
+    return path
+
+
+def ended(*arguments: object) -> tuple[str, str]:
+    process = spawn_cli(*arguments)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return out, err
+
+
+@pytest.mark.parametrize("command", ["run", "classify"])
+def test_the_hello_names_it_and_one_line_on_stderr_tells_of_it(recording: Path, command: str) -> None:
+    out, err = ended(command, *(["--source", f"file:{recording}"] if command == "run" else [recording]))
+    hello, *_ = map(json.loads, out.splitlines())
+    model = load_shipped_model()
+    assert (hello["type"], hello["model"]["name"], hello["model"]["sha256"]) == ("hello", "esc10", model.sha256)
+    assert hello["labels"] == list(model.labels)
+    told = [line for line in err.splitlines() if "model" in line]
+    assert len(told) == 1
+    assert told[0].startswith(SAYS)
+    assert "streamgmm train" in told[0]
+
+
+def test_explain_takes_it_too(recording: Path) -> None:
+    out, err = ended("explain", recording, "--at", 1)
+    assert (err.startswith(SAYS), err.count("\n")) == (True, 1)
+    assert SAYS not in out
+    assert "rain" in out
+
+
+def test_a_settings_file_with_an_empty_path_means_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "c.yaml").write_text('model:\n  path: ""\n')
+    caplog.set_level("INFO", "streamgmm")
+    model = load_chosen_or_shipped_model(load_config(tmp_path / "c.yaml"))
+    assert model.sha256 == load_shipped_model().sha256
+    assert SAYS.removeprefix("streamgmm: ") in caplog.text
+
+
+@pytest.mark.parametrize("is_in_file", [False, True])
+def test_a_model_that_is_given_is_taken_and_nothing_said(
+    capsys, caplog, recording: Path, demo_model: Path, tmp_path: Path, is_in_file: bool
+) -> None:
+    (tmp_path / "c.yaml").write_text(f'model:\n  path: "{demo_model}"\n')
+    caplog.set_level("INFO", "streamgmm")
+    options = ("--config", tmp_path / "c.yaml") if is_in_file else ("--model", demo_model)
+    code, out, _ = run_cli(capsys, "classify", recording, *options)
+    assert (code, json.loads(out.splitlines()[0])["model"]["name"]) == (0, "demo")
+    assert "in the box" not in caplog.text
+
+
+def test_a_model_that_is_given_and_missing_is_not_replaced_by_it(capsys, recording: Path, tmp_path: Path) -> None:
+    assert run_cli(capsys, "classify", recording, "--model", tmp_path / "none.sgm").code == 66
+
+
+def test_settings_of_the_features_that_are_not_its_own_are_refused(capsys, recording: Path) -> None:
+    code, out, err = run_cli(capsys, "classify", recording, "--set", "features.n_bands=16")
+    assert (code, out) == (78, "")
+    assert "features.n_bands is 16, but the model was trained with 32" in err
+
+
+def test_show_without_a_file_shows_it(capsys) -> None:
+    shown = json.loads(run_cli(capsys, "model", "show", "--json").out)
+    assert (shown["name"], shown["memory"]) == ("esc10", "none")
+    assert "Karol J. Piczak" in shown["card"]["credit"]
+
+
+def test_it_cannot_be_tuned_enrolled_in_or_forgotten_of_without_being_named(capsys, recording: Path) -> None:
+    assert run_cli(capsys, "tune", "--background", recording, "--max-false-alarms-per-hour", 1).code == 64
+    assert run_cli(capsys, "enrol", "kettle", recording).code == 64
+    assert run_cli(capsys, "forget", "rain").code == 64
