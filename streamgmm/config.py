@@ -258,6 +258,10 @@ class TrainingSection(Section, frozen=True, kw_only=True):
         bool, Meta(description="try other values of the settings above on held-out clips; those you changed stay")
     ] = True
     copies: Annotated[bool, Meta(description="learn from altered copies of the clips too")] = True
+    without: Annotated[
+        list[str],
+        Meta(description="kinds of features not to learn from, as `explain` names them", examples=[["tonality"]]),
+    ] = []
     n_speed_copies: Annotated[int, Meta(ge=0, le=16, description="copies of each clip played faster or slower")] = 2
     n_noise_copies: Annotated[int, Meta(ge=0, le=16, description="copies of each clip with noise mixed in")] = 1
     min_clips: Annotated[int, Meta(ge=1, le=1000, description="fewer recordings of a label are refused")] = 2

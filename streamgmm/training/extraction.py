@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from streamgmm.dataset.listing import Skipped
 from streamgmm.dataset.loading import by_recording, load_clips
 from streamgmm.features.extractor import Features, extract
 from streamgmm.features.spec import FeatureSpec
+from streamgmm.features.window import window_layout
 from streamgmm.labels import BACKGROUND
 from streamgmm.training.augmentation import background_copy, noise_copy, speed_copies
 from streamgmm.training.workers import Track, map_in_order, untracked
@@ -147,8 +148,9 @@ def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVec
             copies.append(measure(background_copy(samples, background, rng)))
             are_active.append(is_active)
     is_used = is_active & np.isfinite(recorded.vectors).all(axis=1)
-    vectors = recorded.vectors[is_used].astype(np.float32)
-    windows = [copy.vectors[active] for copy, active in zip(copies, are_active, strict=True)]
+    without = partial(silenced, kinds=task.training.without, spec=task.spec)
+    vectors = without(recorded.vectors[is_used].astype(np.float32))
+    windows = [without(copy.vectors[active]) for copy, active in zip(copies, are_active, strict=True)]
     return ClipVectors(
         clip=clip,
         vectors=vectors,
@@ -179,7 +181,15 @@ def _clip_frames(
     return ClipFrames(vectors, np.concatenate([vectors[:0], *altered]), np.stack([starts, ends], axis=1)[is_used])
 
 
-def _finite(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+def silenced(vectors: npt.NDArray[np.floating], kinds: Collection[str], spec: FeatureSpec) -> npt.NDArray[np.floating]:
+    """Vectors (n, n_features) with 0 in place of all features of some kinds: they then have no say in a projection."""
+    is_silenced = np.repeat(
+        [block.kind in kinds for block in window_layout(spec)], [len(block.places) for block in window_layout(spec)]
+    )
+    return np.where(is_silenced, vectors.dtype.type(0), vectors) if is_silenced.any() else vectors
+
+
+def _finite(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     """The vectors without those of windows that hold a sample that is no sound (see `FeatureFrame`)."""
     return vectors[np.isfinite(vectors).all(axis=1)].astype(np.float32)
 

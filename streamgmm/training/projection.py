@@ -70,6 +70,8 @@ def fit_projection(moments: Moments, *, shrinkage: float, n_extra: int) -> Proje
     """
     discriminants = _discriminants(moments, shrinkage)
     matrix = np.hstack([discriminants, _principal_rest(moments.total, discriminants, n_extra)])
+    # What never varied has no say: a rounding error in its place would be divided by the least deviation there is.
+    matrix[moments.total.diagonal() < 0.5] = 0.0
     variances = np.einsum("fd,fd->d", matrix, moments.total @ matrix)
     return Projection(moments.mean, moments.scale, matrix / np.maximum(np.sqrt(variances), MIN_DEVIATION))
 

@@ -16,6 +16,7 @@ from streamgmm.dataset.dataset import Dataset, common_rate_hz
 from streamgmm.dataset.listing import Problems, Skipped
 from streamgmm.errors import ConfigError
 from streamgmm.features.spec import FeatureSpec
+from streamgmm.features.window import window_layout
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
 from streamgmm.training.extraction import ClipVectors, ExtractionTask, extract_clips, with_backgrounds
@@ -63,6 +64,11 @@ def make_task(dataset: Dataset, config: Config) -> ExtractionTask:
         )
     except ValueError as error:
         raise ConfigError([f"features: {error}"]) from error
+    kinds = list(dict.fromkeys(block.kind for block in window_layout(spec)))
+    for unknown in sorted(set(config.training.without) - set(kinds)):
+        raise ConfigError([f"training.without: no kind of features is '{unknown}', there are {', '.join(kinds)}"])
+    if set(kinds) <= set(config.training.without):
+        raise ConfigError(["training.without: leaves no features to learn from"])
     return ExtractionTask(
         spec=spec,
         training=config.training,

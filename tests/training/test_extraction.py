@@ -7,9 +7,11 @@ import soundfile
 
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.loading import load_clip
-from streamgmm.errors import DataError
+from streamgmm.errors import ConfigError, DataError
 from streamgmm.features.extractor import extract
-from streamgmm.training.extraction import active_windows, extract_clips, with_backgrounds
+from streamgmm.features.window import window_layout
+from streamgmm.training.extraction import active_windows, extract_clips, silenced, with_backgrounds
+from streamgmm.training.fitting import fit_classifier
 from streamgmm.training.trainer import make_task
 from tests.training.training_rig import RATE_HZ, config_with, make_clip, write_sounds
 
@@ -165,3 +167,29 @@ def test_an_even_choice_is_made_of_many_backgrounds(dataset):
     assert len(chosen) == 64
     assert (chosen[0], chosen[-1]) == (clips[0], clips[-1])
     assert with_backgrounds(task, [make_clip("cat", 0)]).backgrounds == ()
+
+
+def test_kinds_of_features_that_are_left_out_have_no_say(dataset):
+    without = ["tonality", "active shape"]
+    measured, spec = measure(dataset, without=without), make_task(dataset, config_with()).spec
+    every = measure(dataset)
+    first = 0
+    for block in window_layout(spec):
+        columns = slice(first, first := first + len(block.places))
+        for clip, whole in zip(measured.clips, every.clips, strict=True):
+            for part, full in ((clip.vectors, whole.vectors), (clip.copies, whole.copies)):
+                expected = np.zeros_like(full[:, columns]) if block.kind in without else full[:, columns]
+                assert np.array_equal(part[:, columns], expected)
+    classifier = fit_classifier(measured.clips, dataset.labels, config_with().training).classifier
+    disturbed = every.clips[0].vectors.astype(float)
+    quiet = silenced(disturbed, without, spec)
+    scores = [classifier.score_many(vectors).log_likelihoods for vectors in (disturbed, quiet)]
+    assert np.array_equal(*scores)
+
+
+def test_an_unknown_kind_or_no_kind_at_all_is_one_line(dataset):
+    with pytest.raises(ConfigError, match="no kind of features is 'colour', there are spectral shape, "):
+        make_task(dataset, config_with(without=["colour"]))
+    kinds = [block.kind for block in window_layout(make_task(dataset, config_with()).spec)]
+    with pytest.raises(ConfigError, match="leaves no features"):
+        make_task(dataset, config_with(without=kinds))
