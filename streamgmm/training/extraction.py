@@ -191,7 +191,8 @@ def silenced(vectors: npt.NDArray[np.floating], kinds: Collection[str], spec: Fe
 
 def _finite(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     """The vectors without those of windows that hold a sample that is no sound (see `FeatureFrame`)."""
-    return vectors[np.isfinite(vectors).all(axis=1)].astype(np.float32)
+    finite: npt.NDArray[np.float32] = vectors[np.isfinite(vectors).all(axis=1)].astype(np.float32)
+    return finite
 
 
 def active_windows(levels_dbfs: npt.NDArray[np.float64], label: str, silence_gate_dbfs: float) -> npt.NDArray[np.bool_]:
