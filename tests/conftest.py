@@ -28,7 +28,7 @@ def demo_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_training_set(folder / "recordings", DEMO_CLIPS, 0, DEMO_RATE_HZ)
     for label in set(SOUNDS) - set(DEMO_LABELS):
         shutil.rmtree(folder / "recordings" / label)
-    config = Config(training=TrainingSection(n_speed_copies=0, n_noise_copies=0, n_jobs=1))
+    config = Config(training=TrainingSection(search=False, n_speed_copies=0, n_noise_copies=0, n_jobs=1))
     save_model(train(read_dataset(folder / "recordings"), config, name="demo").model, folder / "demo.sgm")
     return folder / "demo.sgm"
 

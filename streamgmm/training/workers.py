@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -53,6 +54,7 @@ def map_in_order(work: Callable[[Item], Result], items: Sequence[Item], n_jobs: 
         with threadpool_limits(1):
             yield from map(work, items)
         return
+    _silence_tracker()
     # Spawned, not forked: a fork would copy the locks of threads that do not exist in the child.
     context = get_context("spawn")
     lifeline, end = context.Pipe(duplex=False)
@@ -70,6 +72,14 @@ def map_in_order(work: Callable[[Item], Result], items: Sequence[Item], n_jobs: 
         end.close()
         lifeline.close()
         pool.shutdown(cancel_futures=True)
+
+
+def _silence_tracker() -> None:
+    """Keep the process that clears away after this one, should a signal end it, from telling the user so."""
+    # It takes over these options when it is started, with the first process.
+    option = "ignore:resource_tracker:UserWarning"
+    if option not in sys.warnoptions:
+        sys.warnoptions.append(option)
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:

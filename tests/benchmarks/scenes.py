@@ -44,7 +44,7 @@ BACKGROUND_S = 30.0
 TRAINED_AMBIENCES = ("birds", "city", "coffee-shop")
 TESTED_AMBIENCES = ("summer-night", "train", "wind")
 BRIEF_LABELS = ("dog_bark", "rooster", "chainsaw")
-BRIEF_SETTINGS = ("training.n_speed_copies=0", "training.n_noise_copies=0")
+BRIEF_SETTINGS = ("training.search=false", "training.n_speed_copies=0", "training.n_noise_copies=0")
 
 
 def main() -> None:

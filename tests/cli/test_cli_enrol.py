@@ -10,7 +10,13 @@ from streamgmm.training.memory_file import memory_path
 from tests.cli.cli_rig import run_cli, spawn_cli
 from tests.training.training_rig import SOUND_LABELS, write_sounds
 
-QUICK = ("training.n_jobs=1", "training.n_speed_copies=0", "training.n_noise_copies=0", "training.frames=never")
+QUICK = (
+    "training.search=false",
+    "training.n_jobs=1",
+    "training.n_speed_copies=0",
+    "training.n_noise_copies=0",
+    "training.frames=never",
+)
 
 
 @pytest.fixture(scope="module")

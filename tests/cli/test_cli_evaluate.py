@@ -12,7 +12,7 @@ from streamgmm.demo.recordings import write_wav
 from tests.cli.cli_rig import run_cli, spawn_cli
 from tests.training.training_rig import SOUND_LABELS, write_sounds
 
-QUICK = ("--set", "training.n_jobs=1", "--set", "training.n_speed_copies=0")
+QUICK = ("--set", "training.search=false", "--set", "training.n_jobs=1", "--set", "training.n_speed_copies=0")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_by_fold_a_process_prints_the_tables_and_writes_the_json(sounds, tmp_pat
 def test_the_same_command_gives_the_same_json_whatever_the_number_of_processes(capsys, sounds, tmp_path):
     files = [tmp_path / f"{n_jobs}.json" for n_jobs in (1, 2)]
     for n_jobs, path in enumerate(files, start=1):
-        settings = ("--set", f"training.n_jobs={n_jobs}", "--set", "training.n_speed_copies=0")
+        settings = ("--quick", "--set", f"training.n_jobs={n_jobs}", "--set", "training.n_speed_copies=0")
         assert run_cli(capsys, "evaluate", sounds, "--json", path, *settings).code == 0
     assert files[0].read_bytes() == files[1].read_bytes()
 
