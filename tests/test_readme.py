@@ -88,7 +88,7 @@ def test_shell_block(block: str, workplace: Path) -> None:
     if "ffmpeg" in block and not shutil.which("ffmpeg"):
         require_or_skip("ffmpeg", "ffmpeg is not installed")
     process = shell(block, workplace)
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=280)
     assert process.returncode == 0, errors
     assert output
     assert "Traceback" not in errors

@@ -42,7 +42,7 @@ def refused(capsys, *arguments, code: int = 65) -> str:
 
 
 def end_of(process) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
@@ -56,7 +56,19 @@ def write_faint(path: Path, seed: int = 0) -> None:
 def test_the_same_seed_gives_the_same_file_to_the_byte_whatever_the_number_of_processes(sounds, tmp_path):
     files = [tmp_path / f"{number}.sgm" for number in range(3)]
     processes = [
-        spawn_cli("train", sounds, "-o", path, "--name", "yard", "--seed", seed, "--set", f"training.n_jobs={n_jobs}")
+        spawn_cli(
+            "train",
+            sounds,
+            "-o",
+            path,
+            "--quick",
+            "--seed",
+            seed,
+            "--name",
+            "yard",
+            "--set",
+            f"training.n_jobs={n_jobs}",
+        )
         for path, seed, n_jobs in zip(files, (3, 3, 4), (1, 2, 1), strict=True)
     ]
     for process in processes:
@@ -69,7 +81,9 @@ def test_the_same_seed_gives_the_same_file_to_the_byte_whatever_the_number_of_pr
 
 def test_a_process_says_on_stderr_what_it_learnt_and_sends_no_control_characters_to_a_file(sounds, tmp_path):
     (sounds / "notes.xyz").touch()
-    code, out, err = end_of(spawn_cli("train", sounds, "-o", tmp_path / "yard.sgm", "--report", tmp_path / "r.json"))
+    code, out, err = end_of(
+        spawn_cli("train", sounds, "-o", tmp_path / "yard.sgm", "--report", tmp_path / "r.json", *QUICK)
+    )
     (sounds / "notes.xyz").unlink()
     assert (code, out) == (0, "")
     assert all(character == "\n" or unicodedata.category(character) != "Cc" for character in err)
