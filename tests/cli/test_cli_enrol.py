@@ -73,7 +73,7 @@ def test_a_process_enrols_a_class_in_place_and_classify_hears_it(model, sounds):
 def test_a_class_is_enrolled_into_another_file_extended_and_forgotten(capsys, model, sounds, tmp_path):
     before, more = contents(model), tmp_path / "more.sgm"
     clips = [sounds / "new" / "doorbell" / f"{number}.wav" for number in range(4)]
-    assert run_cli(capsys, "enrol", "doorbell", *clips[:3], "-m", model, "-o", more).code == 0
+    assert run_cli(capsys, "enrol", "doorbell", *clips[:3], "-m", model, "-o", more, "--force").code == 0
     assert contents(model) == before
     assert "doorbell" in load_model(more).labels
     assert run_cli(capsys, "enrol", "doorbell", clips[3], "-m", more, "--force").code == 0

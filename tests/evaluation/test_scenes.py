@@ -115,7 +115,7 @@ def test_each_threshold_gives_what_the_stream_would_tell_with_it(demo_model, dem
 
 
 def test_a_threshold_goes_before_those_of_single_labels_and_keeps_the_rest():
-    config = one_config(labels={"bell": LabelSection(onset_threshold=0.9, hangover_s=2.0)})
+    config = one_config(onset_threshold=0.6, labels={"bell": LabelSection(onset_threshold=0.9, hangover_s=2.0)})
     decision = with_threshold(config, ["bell", "dog"], 0.3).decision
     assert {label: section.onset_threshold for label, section in decision.labels.items()} == {"bell": 0.3, "dog": 0.3}
     assert decision.labels["dog"].offset_threshold == pytest.approx(0.2)

@@ -12,7 +12,7 @@ from streamgmm.model.model import Model
 from tests.model.model_rig import N_FRAME_FEATURES, SPEC, make_model
 
 CONFIG = Config(
-    decision=DecisionSection(min_llr=-1e6, min_duration_s=0.0),
+    decision=DecisionSection(onset_threshold=0.6, min_llr=-1e6, min_duration_s=0.0),
     output=OutputSection(windows=True),
 )
 """Asks nothing of the background, and tells every hop."""

@@ -378,7 +378,7 @@ def test_exit_codes_of_what_is_missing_or_wrong(demo_model: Path, demo_scene: Pa
     (tmp_path / "bad.sgm").write_bytes(demo_model.read_bytes()[:-1])
     scene = f"file:{demo_scene}"
     cases = {
-        64: [["-s", scene], ["-m", demo_model, "-s", "radio:"], ["-m", demo_model, "--pace"]],
+        64: [["-m", demo_model, "-s", "radio:"], ["-m", demo_model, "--pace"]],
         65: [["-m", tmp_path / "bad.sgm", "-s", scene], ["-m", demo_model, "-s", f"file:{tmp_path}/text.wav"]],
         66: [
             ["-m", tmp_path / "none.sgm", "-s", scene],
