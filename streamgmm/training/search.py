@@ -27,8 +27,8 @@ VARIATIONS: tuple[tuple[Variation, ...], ...] = (
     # Mixtures that are not refined do better with fewer dimensions.
     ({"refinement": False, "n_principal": 4},),
 )
-"""Groups of which at most one variation is taken. What differs most between kinds of sound: instruments suffer from
-copies at other speeds, words want more dimensions, few recordings fewer components."""
+"""Groups of which at most one variation is taken. What differs most between kinds of sound: words want more dimensions,
+few recordings fewer components, and pitch may be what tells two sounds apart."""
 
 HoldOut = Callable[[Sequence[TrainingSection]], list[HeldOut]]
 """Holds out each source once under each of some settings."""
