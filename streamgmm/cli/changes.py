@@ -11,14 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from streamgmm.cli.console import stderr_console, stdout_console
-from streamgmm.dataset.report import skipped_table
 from streamgmm.errors import DataError
 from streamgmm.labels import escaped
 from streamgmm.model.file import load_model
 from streamgmm.training.memory_file import check_memory_target, load_memory, memory_path, save_with_memory
 
 if TYPE_CHECKING:
-    from streamgmm.dataset.listing import Findings
     from streamgmm.model.model import Model
     from streamgmm.training.comparison import Comparison
     from streamgmm.training.enrolment import Change
@@ -35,15 +33,6 @@ def load_for_change(args: argparse.Namespace) -> tuple[Model, Memory]:
     if not args.dry_run:
         check_memory_target(args.output or args.model)
     return model, load_memory(model, args.model)
-
-
-def tell_findings(findings: Findings) -> None:
-    """Print on stderr which recordings were left out, and what else was noticed."""
-    console = stderr_console()
-    for warning in findings.warnings:
-        console.print(f"warning: {warning}", soft_wrap=True)
-    if findings.skipped:
-        console.print(skipped_table(findings.skipped))
 
 
 def settle(change: Change, model: Model, args: argparse.Namespace, remarks: Sequence[str] = ()) -> int:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 if TYPE_CHECKING:
     from streamgmm.dataset.dataset import Dataset
+    from streamgmm.dataset.listing import Findings
 
 Item = TypeVar("Item")
 
@@ -55,6 +56,17 @@ class RichTrack:
     def __call__(self, items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
         """Yield the items and advance the bar."""
         return self._progress.track(items, total=total, description=description)
+
+
+def tell_findings(findings: Findings) -> None:
+    """Print on stderr which recordings were left out, and what else was noticed."""
+    from streamgmm.dataset.report import skipped_table
+
+    console = stderr_console()
+    for warning in findings.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True)
+    if findings.skipped:
+        console.print(skipped_table(findings.skipped))
 
 
 def read_shown(path: Path, progress: Progress, **options: Any) -> Dataset:

@@ -38,8 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(args: argparse.Namespace) -> int:
-    from streamgmm.cli.changes import load_for_change, settle, tell_findings
-    from streamgmm.cli.console import RichTrack, make_progress, stderr_console
+    from streamgmm.cli.changes import load_for_change, settle
+    from streamgmm.cli.console import RichTrack, make_progress, stderr_console, tell_findings
     from streamgmm.dataset.listing import Findings
     from streamgmm.training.enrolment import check_enrolled, enrol, new_clips
 

@@ -53,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(args: argparse.Namespace) -> int:
-    from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
+    from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console, tell_findings
     from streamgmm.cli.output_file import write_json
     from streamgmm.cli.run import load_chosen_model
     from streamgmm.cli.tuning_tables import print_tuning
@@ -75,7 +75,7 @@ def _run(args: argparse.Namespace) -> int:
     with make_progress(stderr_console()) as progress:
         material = _listen(args, model, config, progress, findings)
         tuned = tune(material, model, config, budget_per_hour=args.budget, track=RichTrack(progress))
-    _tell(findings)
+    tell_findings(findings)
     if args.json:
         write_json(tuned.tuning, args.json)
     if args.picture:
@@ -143,14 +143,3 @@ def _hear(
     results = hear_all(paths, model, config, lambda seconds: progress.advance(bar, seconds / 60.0))
     findings.skipped.extend(result for result in results if not isinstance(result, Heard))
     return [result for result in results if isinstance(result, Heard)]
-
-
-def _tell(findings: Findings) -> None:
-    from streamgmm.cli.console import stderr_console
-    from streamgmm.dataset.report import skipped_table
-
-    console = stderr_console()
-    for warning in findings.warnings:
-        console.print(f"warning: {warning}", soft_wrap=True)
-    if findings.skipped:
-        console.print(skipped_table(findings.skipped))

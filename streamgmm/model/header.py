@@ -1,9 +1,7 @@
 """The model file's header: what may stand in it, read strictly, and where each array lies.
 
-The file is a safetensors file: 8 bytes with the length of the header (little-endian), the header (a
-JSON object: name, dtype, shape and data offsets of each array, and a `__metadata__` of strings), the
-arrays back to back. Any safetensors reader opens it; this one accepts nothing beyond what `FileSpec`
-derives. Layout: https://huggingface.co/docs/safetensors, section "Format".
+The file is a safetensors file (see `layout`). Any safetensors reader opens it; this one accepts nothing beyond what
+`FileSpec` derives.
 """
 
 from __future__ import annotations
@@ -20,12 +18,12 @@ from msgspec import Meta
 from streamgmm.config import Covariance
 from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND, escaped
+from streamgmm.model.layout import LENGTH_BYTES, Tensor, lay_out
 from streamgmm.model.mixture import covariance_shape
 
 FORMAT: Final = "streamgmm"
 FORMAT_VERSION = 1
 
-LENGTH_BYTES = 8
 MAX_MODEL_BYTES = 64 * 2**20
 MAX_HEADER_BYTES = 64 * 2**10
 MAX_CARD_BYTES = 2**20
@@ -58,8 +56,6 @@ Reason = Literal[
 ]
 """Why a model is refused: a closed list, fit for a counter."""
 
-ITEM_BYTES = {"F64": 8, "U8": 1}
-
 VersionText = Annotated[str, Meta(pattern=r"^[0-9A-Za-z.+-]{1,32}$")]
 
 
@@ -78,19 +74,6 @@ class ModelError(DataError):
         self.reason = reason
         self.offset = offset
         super().__init__(f"{what}, at byte {offset}", where=where, hint=hint)
-
-
-class Tensor(NamedTuple):
-    """One array of the file: dtype (`F64` or `U8`), shape, and place in the data."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-    def entry(self) -> dict[str, Any]:
-        """Its line in the header."""
-        return {"data_offsets": [self.begin, self.end], "dtype": self.dtype, "shape": list(self.shape)}
 
 
 class FrameFileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,13 +145,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def tensors(self) -> dict[str, Tensor]:
         """Every array with its place, back to back."""
-        placed: dict[str, Tensor] = {}
-        begin = 0
-        for name, (dtype, shape) in self.shapes().items():
-            end = begin + math.prod(shape) * ITEM_BYTES[dtype]
-            placed[name] = Tensor(dtype, shape, begin, end)
-            begin = end
-        return placed
+        return lay_out(self.shapes())
 
 
 def _mixture_shapes(
@@ -214,11 +191,6 @@ class Header(NamedTuple):
     spec: FileSpec
     entries: dict[str, Any]
     data_offset: int
-
-
-def canonical_json(value: Any) -> bytes:
-    """The one JSON text of `value`: sorted keys, no spaces, UTF-8; a number that is not finite becomes null."""
-    return msgspec.json.encode(value, order="sorted")
 
 
 def strict_json(data: bytes, offset: int) -> Any:

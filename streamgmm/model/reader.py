@@ -21,18 +21,17 @@ from streamgmm.model.classifier import Classifier, ClipCalibration
 from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.header import (
     DIGEST_OFFSET,
-    LENGTH_BYTES,
     MAX_MODEL_BYTES,
     FileSpec,
     FrameFileSpec,
     Header,
     ModelError,
     Reason,
-    canonical_json,
     content_sha256,
     read_header,
     strict_json,
 )
+from streamgmm.model.layout import LENGTH_BYTES, canonical_json
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.projection import Projection

@@ -14,19 +14,16 @@ from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.header import (
     DIGEST_BYTES,
     DIGEST_OFFSET,
-    LENGTH_BYTES,
     FileSpec,
     FrameFileSpec,
     Metadata,
-    canonical_json,
     content_sha256,
 )
+from streamgmm.model.layout import canonical_json, header_bytes
 from streamgmm.model.mixture import Floats, Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.projection import Projection
 from streamgmm.model.reader import parse_model
-
-ALIGNMENT_BYTES = 8
 
 
 def model_bytes(model: Model) -> bytes:
@@ -50,10 +47,7 @@ def _header_bytes(spec: FileSpec, tool_version: str) -> bytes:
     metadata = Metadata(
         content_sha256="0" * DIGEST_BYTES, spec=canonical_json(spec).decode(), tool_version=tool_version
     )
-    entries = {name: tensor.entry() for name, tensor in spec.tensors().items()}
-    header = canonical_json({"__metadata__": metadata, **entries})
-    header += b" " * (-len(header) % ALIGNMENT_BYTES)
-    return len(header).to_bytes(LENGTH_BYTES, "little") + header
+    return header_bytes(metadata, spec.tensors())
 
 
 def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:

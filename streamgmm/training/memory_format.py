@@ -1,8 +1,8 @@
 """From a memory to the bytes of its file, and back: refused unless every byte is as it must be.
 
-The layout is that of the model file: safetensors (https://huggingface.co/docs/safetensors, section "Format"), nothing
-executable and nothing compressed. Everything before the arrays follows from the description of the clips, and a file
-that is not byte for byte what would be written for that description is refused.
+The layout is that of the model file (see `model.layout`), nothing executable and nothing compressed. Everything before
+the arrays follows from the description of the clips, and a file that is not byte for byte what would be written for
+that description is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ from streamgmm.dataset.clips import Clip
 from streamgmm.errors import DataError
 from streamgmm.features.frames import n_frame_features
 from streamgmm.features.window import n_features
-from streamgmm.model.header import LENGTH_BYTES, canonical_json
+from streamgmm.model.layout import LENGTH_BYTES, Shapes, Tensor, canonical_json, header_bytes, lay_out
 from streamgmm.training.extraction import ClipFrames, ClipVectors, ExtractionTask
 from streamgmm.training.memory import Memory
 
@@ -33,7 +33,6 @@ MAX_CLIPS = 100_000
 MAX_ROWS = 10_000_000
 
 TRAIN_AGAIN = "train the model again"
-ALIGNMENT_BYTES = 8
 
 Count = Annotated[int, Meta(ge=0, le=MAX_ROWS)]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -68,7 +67,7 @@ class _FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     has_frames: bool
     clips: Annotated[list[_KeptClip], Meta(min_length=1, max_length=MAX_CLIPS)]
 
-    def shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+    def shapes(self) -> Shapes:
         """Dtype and shape of every array, in the order of the file; the widest first keep them aligned."""
         n_windows = sum(clip.n_windows for clip in self.clips)
         width = n_features(self.task.spec)
@@ -82,15 +81,6 @@ class _FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             shapes["frames"] = ("F16", (sum(clip.n_frames for clip in self.clips), frame_width))
             shapes["frame_copies"] = ("F16", (sum(clip.n_frame_copies for clip in self.clips), frame_width))
         return shapes
-
-
-class _Placed(NamedTuple):
-    """An array of the file: dtype, shape and bytes from the end of the header."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
 
 
 def memory_bytes(memory: Memory) -> bytes:
@@ -148,25 +138,14 @@ def _read_spec(data: bytes, name: str) -> _FileSpec:
         raise _refusal(name, f"is no memory: {error}") from None
 
 
-def _layout(spec: _FileSpec) -> tuple[bytes, dict[str, _Placed]]:
-    """All bytes before the arrays, and these with their places, back to back."""
-    placed: dict[str, _Placed] = {}
-    begin = 0
-    for name, (dtype, shape) in spec.shapes().items():
-        end = begin + math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize
-        placed[name] = _Placed(dtype, shape, begin, end)
-        begin = end
+def _layout(spec: _FileSpec) -> tuple[bytes, dict[str, Tensor]]:
+    """All bytes before the arrays, and these with their places."""
+    placed = lay_out(spec.shapes())
     metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "memory": canonical_json(spec).decode()}
-    entries = {
-        name: {"data_offsets": [array.begin, array.end], "dtype": array.dtype, "shape": list(array.shape)}
-        for name, array in placed.items()
-    }
-    header = canonical_json({"__metadata__": metadata, **entries})
-    header += b" " * (-len(header) % ALIGNMENT_BYTES)
-    return len(header).to_bytes(LENGTH_BYTES, "little") + header, placed
+    return header_bytes(metadata, placed), placed
 
 
-def _n_bytes(placed: dict[str, _Placed]) -> int:
+def _n_bytes(placed: dict[str, Tensor]) -> int:
     return max(array.end for array in placed.values())
 
 

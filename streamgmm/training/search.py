@@ -62,31 +62,37 @@ def choose_settings(training: TrainingSection, base: HeldOut, hold_out: HoldOut)
     groups = [[varied for varied in group if _may_vary(varied, training)] for group in VARIATIONS]
     tried = [varied for group in groups for varied in group]
     results = hold_out([msgspec.structs.replace(training, **varied) for varied in tried])
+    trials = [_Trial(varied, result) for varied, result in zip(tried, results, strict=True)]
     before = _losses(base)
-    losses = {_name(varied): _losses(result) for varied, result in zip(tried, results, strict=True)}
-    held_outs = {_name(varied): result for varied, result in zip(tried, results, strict=True)}
-    winners = [
-        min(better, key=lambda one: float(losses[_name(one)].mean()))
-        for group in groups
-        if (better := [varied for varied in group if _is_better(before, losses[_name(varied)])])
-    ]
+    better = [trial for trial in trials if _is_better(before, trial.losses)]
+    winners = [min(own, key=_loss) for group in groups if (own := [one for one in better if one.varied in group])]
     if not winners:
         return Choice(
             training, base, (f"defaults kept: none of {len(tried)} variations had a lower held-out log loss",)
         )
-    winners.sort(key=lambda one: float(losses[_name(one)].mean()))
-    best = winners[0]
-    choice = (best, held_outs[_name(best)])
+    best = min(winners, key=_loss)
     if len(winners) > 1:
         # The best one last, so that it has its way where two set the same.
-        together = {key: value for varied in reversed(winners) for key, value in varied.items()}
+        together = {
+            key: value for trial in sorted(winners, key=_loss, reverse=True) for key, value in trial.varied.items()
+        }
         (result,) = hold_out([msgspec.structs.replace(training, **together)])
-        if _losses(result).mean() < losses[_name(best)].mean():
-            choice = (together, result)
-    varied, held_out = choice
-    after = _losses(held_out)
-    note = f"{_name(varied)}: held-out log loss {after.mean():.3f}, {before.mean():.3f} with defaults"
-    return Choice(msgspec.structs.replace(training, **varied), held_out, (note,))
+        best = min(best, _Trial(together, result), key=_loss)
+    note = f"{_name(best.varied)}: held-out log loss {_loss(best):.3f}, {before.mean():.3f} with defaults"
+    return Choice(msgspec.structs.replace(training, **best.varied), best.held_out, (note,))
+
+
+class _Trial:
+    """A variation, and how clips fared under it."""
+
+    def __init__(self, varied: Variation, held_out: HeldOut) -> None:
+        self.varied = varied
+        self.held_out = held_out
+        self.losses = _losses(held_out)
+
+
+def _loss(trial: _Trial) -> float:
+    return float(trial.losses.mean())
 
 
 def _losses(held_out: HeldOut) -> npt.NDArray[np.float64]:

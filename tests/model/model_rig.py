@@ -15,7 +15,8 @@ from streamgmm.features import extractor
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.frames import FrameMixtures
-from streamgmm.model.header import DIGEST_BYTES, DIGEST_OFFSET, LENGTH_BYTES, ModelError, content_sha256
+from streamgmm.model.header import DIGEST_BYTES, DIGEST_OFFSET, ModelError, content_sha256
+from streamgmm.model.layout import LENGTH_BYTES
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.projection import Projection
