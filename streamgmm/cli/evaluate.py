@@ -102,6 +102,8 @@ def _try(
             trial = score_model(dataset, model, config, conditions=conditions, track=track)
         else:
             options = {"division": args.by or "auto", "n_seeds": args.seeds, "is_open_set": args.open_set}
+            # It takes as long as a search, and is shown on the page alone.
+            options["is_ablated"] = args.report is not None and not args.quick
             trial = cross_validate(dataset, config, **options, conditions=conditions, track=track)
     is_seen = model is not None and model.card.get("data_sha256") == data_sha256(dataset.clips)
     for warning in [*dataset.warnings, *([_SEEN] if is_seen else [])]:

@@ -12,6 +12,7 @@ from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.errors import DataError
+from streamgmm.evaluation.ablation import Part, ablate
 from streamgmm.evaluation.answering import Answer, answer_clips
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, check_noise
 from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
@@ -38,6 +39,7 @@ def cross_validate(
     n_seeds: int = 1,
     conditions: Conditions = UNCHANGED,
     is_open_set: bool = False,
+    is_ablated: bool = False,
     track: Track = untracked,
 ) -> Trial:
     """Train on all folds but one, and answer the clips of that one as the stream would; each fold in turn.
@@ -53,6 +55,7 @@ def cross_validate(
         n_seeds: repetitions, each with the next seed.
         conditions: what is done to the clips that are answered; training is as ever.
         is_open_set: whether each fold is also answered without having learnt each class in turn.
+        is_ablated: whether clips are also held out without each part of the trainer in turn, with the first seed.
         track: shows how far the work is.
 
     Raises:
@@ -64,6 +67,7 @@ def cross_validate(
     classes = _classes_to_leave_out(dataset) if is_open_set else []
     tried: list[FoldAnswers] = []
     left_out: list[LeftOut] = []
+    ablation: list[Part] = []
     usable = dataset
     for seed in range(config.training.seed, config.training.seed + n_seeds):
         seeded = msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, seed=seed))
@@ -75,6 +79,8 @@ def cross_validate(
         extraction = extract_clips(dataset.clips, task, prefixed)
         usable = extraction.usable(dataset, config.training.min_clips)
         folds = divide(usable.clips, division, seed)
+        if is_ablated and not ablation:
+            ablation = ablate(extraction.clips, usable.labels, task, track=track)
         steps = [(fold, label) for fold in sorted(set(folds) - {NO_FOLD}) for label in (None, *classes)]
         for fold, label in prefixed(steps, "folds", len(steps)):
             split = _split(fold, folds, extraction.clips, dataset)
@@ -88,6 +94,7 @@ def cross_validate(
         conditions=conditions,
         folds=tried,
         left_out=left_out,
+        ablation=ablation,
         n_clips=len(usable.clips),
         n_seeds=n_seeds,
         division="fold" if _follows_folds(dataset.clips, division) else "source",
@@ -128,6 +135,7 @@ def score_model(
         conditions=conditions,
         folds=[FoldAnswers("all", config.training.seed, answers)],
         left_out=[],
+        ablation=[],
         n_clips=len(answers),
         n_seeds=1,
         division="none",

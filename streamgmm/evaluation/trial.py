@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from streamgmm.dataset.dataset import Dataset
+from streamgmm.evaluation.ablation import Part
 from streamgmm.evaluation.answering import Answer
 from streamgmm.evaluation.conditions import Conditions
 from streamgmm.features.spec import FeatureSpec
@@ -50,6 +51,7 @@ class Trial(NamedTuple):
         conditions: what was done to the test clips.
         folds: each fold of each seed.
         left_out: each fold without each class; empty if that was not tried.
+        ablation: how clips fared without each part of the trainer, the first without none; empty if that was not tried.
         n_clips: clips in the data set that could be used.
         n_seeds: repetitions with other seeds.
         division: what no two folds share: `fold` of the data set, `source`, or nothing for a given model.
@@ -60,6 +62,7 @@ class Trial(NamedTuple):
     conditions: Conditions
     folds: list[FoldAnswers]
     left_out: list[LeftOut]
+    ablation: list[Part]
     n_clips: int
     n_seeds: int
     division: str

@@ -13,6 +13,7 @@ from streamgmm import __version__
 from streamgmm.config import Config
 from streamgmm.config_text import plain_yaml
 from streamgmm.dataset.report import EXPLANATIONS, N_EXAMPLES
+from streamgmm.evaluation.ablation import Part
 from streamgmm.evaluation.conditions import conditions_text
 from streamgmm.evaluation.scores import Evaluation, posteriors_of, summarise
 from streamgmm.evaluation.trial import Trial
@@ -42,6 +43,7 @@ def evaluation_page(trial: Trial, config: Config) -> str:
         f'<div class="pair">{"".join(_curves(trial))}</div>',
         _labels(evaluation),
         _mistakes(picture_mistakes(trial, config)),
+        _ablation(trial.ablation),
         _left_out(trial),
         _settings(config),
     ]
@@ -162,6 +164,25 @@ def _mistake(mistake: Mistake) -> str:
         f'<span class="bad">{text(decision.label)}</span>, <span class="whole">score {decision.score:.2f}</span>'
         f'<div class="path">{text(clip.path)}{stretch}, {mistake.duration_s:.1f} s</div></figcaption></figure>'
     )
+
+
+def _ablation(parts: list[Part]) -> str:
+    if not parts:
+        return ""
+    whole, *others = parts
+    rows = (
+        [
+            text(part.name),
+            f"{part.accuracy:.1%} ± {part.standard_error:.1%}",
+            f"{100 * (whole.accuracy - part.accuracy):+.1f}",
+        ]
+        for part in others
+    )
+    note = (
+        f"With everything {whole.accuracy:.1%} ± {whole.standard_error:.1%} of clips are right, held out by source and "
+        "without a search for settings. A loss below two standard errors says little."
+    )
+    return section("What each part is worth", table(["left out", "right", "lost, points"], rows), note=note)
 
 
 def _left_out(trial: Trial) -> str:

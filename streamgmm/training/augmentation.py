@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import soxr
+from scipy.fft import next_fast_len
 
 Samples = npt.NDArray[np.float32]
 
@@ -71,7 +72,9 @@ def coloured_noise(
     """Gaussian noise with amplitudes proportional to 1 / f**exponent, mean square 1; shape (n_samples,)."""
     if n_samples < 2:
         return np.zeros(n_samples)
-    spectrum = np.fft.rfft(rng.standard_normal(n_samples))
-    frequencies_hz = np.fft.rfftfreq(n_samples, 1.0 / sample_rate_hz)
-    noise = np.fft.irfft(spectrum * np.maximum(frequencies_hz, LOWEST_NOISE_HZ) ** -exponent, n_samples)
+    # A clip may have any length, and a transform of one with large prime factors would take longer than all features.
+    n_drawn = next_fast_len(n_samples, real=True)
+    spectrum = np.fft.rfft(rng.standard_normal(n_drawn))
+    frequencies_hz = np.fft.rfftfreq(n_drawn, 1.0 / sample_rate_hz)
+    noise = np.fft.irfft(spectrum * np.maximum(frequencies_hz, LOWEST_NOISE_HZ) ** -exponent, n_drawn)[:n_samples]
     return np.asarray(noise / np.sqrt(np.mean(noise**2)))

@@ -29,9 +29,9 @@ posterior of a known one."""
 MAX_MIN_KNOWNNESS = 0.5
 """A label that is likelier than all others together is never refused: few clips say little of the worst one."""
 
-MIN_STANDARD_ERRORS = 2.0
-"""What costs more has to lower the log loss by this many standard errors: of two models that fare alike, take the
-simpler (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3)."""
+MIN_STANDARD_ERRORS = 1.0
+"""Frames, which cost more, have to lower the log loss by this many standard errors: of two models that fare alike, take
+the simpler (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3)."""
 
 MIN_SHARE_GAINED = 0.1
 """Frames have to lower it by this share of itself too, since a stream with frames costs a third more."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgmm.config import TrainingSection
-from streamgmm.training.calibration import MIN_STANDARD_ERRORS, best_scale, gain
+from streamgmm.training.calibration import best_scale, gain
 from streamgmm.training.held_out import HeldOut
 
 Variation = dict[str, Any]
@@ -29,6 +29,9 @@ VARIATIONS: tuple[tuple[Variation, ...], ...] = (
 )
 """Groups of which at most one variation is taken. What differs most between kinds of sound: words want more dimensions,
 few recordings fewer components, and pitch may be what tells two sounds apart."""
+
+MIN_STANDARD_ERRORS = 2.0
+"""By which a variation has to be better: twice what is asked of a single comparison, as the best of many is lucky."""
 
 HoldOut = Callable[[Sequence[TrainingSection]], list[HeldOut]]
 """Holds out each source once under each of some settings."""
