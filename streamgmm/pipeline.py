@@ -125,6 +125,7 @@ class Analyser:
             is_in_domain=is_in_domain,
             levels_db=frame.frame_levels_db,
             window_share=frame.window_share,
+            window_level_dbfs=frame.window_level_dbfs,
         )
 
 

@@ -192,9 +192,11 @@ def test_a_clip_is_decided_by_the_frames_of_the_stream(model: Model, samples: np
     blocks = [samples[start : start + 700] for start in range(0, len(samples), 700)]
     assert decide_clip(blocks, model, CONFIG) == decide_clip([samples], model, CONFIG)
     decision = decide_clip([samples], model, CONFIG)
-    frames = Analyser(model).push(samples)
+    analyser = Analyser(model)
+    frames = [*analyser.push(samples), *analyser.flush()]
     voters = [frame for frame in frames if frame.level_dbfs >= -75.0]
     posteriors = [model.classifier.posterior(frame.log_likelihoods) for frame in voters]
-    expected = np.average(posteriors, axis=0, weights=[vote_weight(frame.window_share) for frame in voters])
-    # The flushed last hop is one vote of a hundred.
-    np.testing.assert_allclose(list(decision.scores.values()), expected, atol=0.02)
+    expected = np.average(
+        posteriors, axis=0, weights=[vote_weight(frame.window_share, frame.window_level_dbfs) for frame in voters]
+    )
+    np.testing.assert_allclose(list(decision.scores.values()), expected, rtol=1e-12)

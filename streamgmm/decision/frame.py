@@ -16,7 +16,7 @@ class Frame(NamedTuple):
 
     Attributes:
         end_sample: stream position just after the hop, in samples, losses counted in.
-        level_dbfs: level of the window (dB re full scale).
+        level_dbfs: level of the hop (dB re full scale).
         log_likelihoods: float64, shape (n_labels,), of each label's mixture (nat).
         llrs: float64, shape (n_labels,), log-likelihood ratios of each label to the background (nat).
         is_in_domain: bool, shape (n_labels,), whether the label's mixture knows sounds like this one.
@@ -24,6 +24,7 @@ class Frame(NamedTuple):
             ending at `end_sample` (dB re full scale); may be empty. The first frame after a start or a
             gap may hand in those of its whole window.
         window_share: how much of a whole window has been heard, above 0 to 1; less than 1 after a start or a gap.
+        window_level_dbfs: level of the window, what of it has not been heard counted as silence.
     """
 
     end_sample: int
@@ -33,3 +34,4 @@ class Frame(NamedTuple):
     is_in_domain: Flags
     levels_db: Reals
     window_share: float = 1.0
+    window_level_dbfs: float = 0.0

@@ -32,6 +32,7 @@ class FeatureFrame(NamedTuple):
         level_dbfs: level of the hop.
         frame_levels_db: shape (hop_frames,), levels of its frames, dBFS; fewer for the last, incomplete hop.
         window_share: how much of a whole window has been heard, 0 to 1; less than 1 after a start or a loss.
+        window_level_dbfs: level of the window, what of it has not been heard counted as silence.
         frame_vectors: float64, shape (n, n_frame_features), of the frames that became complete with this hop
             and are no pauses; none if `vector` is None, or if the stream does not make them.
     """
@@ -41,6 +42,7 @@ class FeatureFrame(NamedTuple):
     level_dbfs: float
     frame_levels_db: Reals
     window_share: float
+    window_level_dbfs: float
     frame_vectors: Reals
 
 
@@ -90,6 +92,7 @@ class FeatureStream:
         self._window = WindowStatistics(spec, dtype)
         self._level = RunningLevel(LEVEL_TIME_CONSTANT_S, spec.hop_samples / spec.sample_rate_hz)
         self._hop = np.zeros(spec.hop_samples, dtype=np.float32)
+        self._hop_powers = np.zeros(self._n_window_hops)
         memory_samples = spec.window_samples + self._transform.memory_samples
         self._memory_hops = -(-memory_samples // spec.hop_samples)
         self.reset()
@@ -107,6 +110,7 @@ class FeatureStream:
         self._level.reset()
         if self._frames:
             self._frames.reset()
+        self._hop_powers[:] = 0.0
         self._n_hops = 0
         self._n_refused_hops = 0
 
@@ -141,6 +145,7 @@ class FeatureStream:
         level = self._level.update(float(hop.energies.sum(axis=1, dtype=np.float64).mean()))
         vector = self._window.push(hop, level)
         frame_vectors = self._frames.push(hop.energies, level) if self._frames else self.no_frames
+        self._hop_powers[self._n_hops % self._n_window_hops] = squares.mean()
         self._n_hops += 1
         # Of a hop completed with silence, only the frames that are whole have a level.
         whole = squares[: n_samples // self.spec.frame_samples]
@@ -152,6 +157,7 @@ class FeatureStream:
             level_dbfs=level_dbfs,
             frame_levels_db=frame_levels_db,
             window_share=min(1.0, self._n_hops / self._n_window_hops),
+            window_level_dbfs=units.power_to_dbfs(float(self._hop_powers.mean())),
             frame_vectors=self.no_frames if self._n_refused_hops else frame_vectors,
         )
 
@@ -173,6 +179,7 @@ class Features(NamedTuple):
         levels_dbfs: float64, shape (n_hops,).
         end_s: float64, shape (n_hops,), when each window ends.
         window_shares: float64, shape (n_hops,), how much of a whole window had been heard.
+        window_levels_dbfs: float64, shape (n_hops,), of the windows.
         frame_vectors: float64, shape (n_frames, n_frame_features), of the frames that are no pauses.
         n_frames: int, shape (n_hops,), how many of them each hop completed.
     """
@@ -181,6 +188,7 @@ class Features(NamedTuple):
     levels_dbfs: Reals
     end_s: Reals
     window_shares: Reals
+    window_levels_dbfs: Reals
     frame_vectors: Reals
     n_frames: npt.NDArray[np.intp]
 
@@ -208,6 +216,7 @@ def extract(
         np.array([frame.level_dbfs for frame in frames]),
         np.array([frame.end_sample / spec.sample_rate_hz for frame in frames]),
         np.array([frame.window_share for frame in frames]),
+        np.array([frame.window_level_dbfs for frame in frames]),
         np.concatenate([stream.no_frames, *(frame.frame_vectors for frame in frames)]),
         np.array([len(frame.frame_vectors) for frame in frames], dtype=np.intp),
     )

@@ -18,6 +18,7 @@ from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.dataset.dataset import Dataset, keep_usable
 from streamgmm.dataset.listing import Skipped
 from streamgmm.dataset.loading import by_recording, load_clips
+from streamgmm.decision.clip import vote_weight
 from streamgmm.features.extractor import Features, extract
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
@@ -56,15 +57,20 @@ class ClipVectors(NamedTuple):
         clip: whose vectors these are.
         vectors: float32, shape (n, n_features), of the active windows of the clip as recorded.
         copies: float32, shape (m, n_features), of those of its altered copies.
-        window_shares: float64, shape (n,), how much of a whole window each had heard; None: all of it.
+        votes: float64, shape (n,), above 0, how much each counts in the vote on the clip; None: all the same.
         frames: its frames; None if they were not measured.
     """
 
     clip: Clip
     vectors: npt.NDArray[np.float32]
     copies: npt.NDArray[np.float32]
-    window_shares: npt.NDArray[np.float64] | None = None
+    votes: npt.NDArray[np.float64] | None = None
     frames: ClipFrames | None = None
+
+    @property
+    def counted_votes(self) -> npt.NDArray[np.float64]:
+        """The votes, in numbers even if they are all the same; shape (n,)."""
+        return np.ones(len(self.vectors)) if self.votes is None else self.votes
 
 
 class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +161,7 @@ def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVec
         clip=clip,
         vectors=vectors,
         copies=np.concatenate([vectors[:0], *map(_finite, windows)]),
-        window_shares=recorded.window_shares[is_used],
+        votes=vote_weight(recorded.window_shares[is_used], recorded.window_levels_dbfs[is_used]),
         frames=_clip_frames(recorded, is_used, copies, task.spec) if has_frames else None,
     )
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamgmm.decision.clip import sharpened, vote_weight
+from streamgmm.decision.clip import sharpened
 from streamgmm.model.classifier import Classifier
 from streamgmm.training.extraction import ClipFrames, ClipVectors
 
@@ -37,11 +37,10 @@ class HeldOutClip(NamedTuple):
 
 def score_clip(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
     """The word of `classifier` on each window of a clip, and on its frames if both have them."""
-    shares = np.ones(len(clip.vectors)) if clip.window_shares is None else clip.window_shares
     return HeldOutClip(
         label_index=classifier.labels.index(clip.clip.label),
         log_likelihoods=classifier.score_many(clip.vectors.astype(np.float64)).log_likelihoods,
-        votes=vote_weight(shares),
+        votes=clip.counted_votes,
         frame_evidence=_frame_evidence(clip.frames, classifier) if clip.frames and classifier.frames else None,
     )
 

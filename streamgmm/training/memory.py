@@ -118,12 +118,11 @@ def _reduced(clip: ClipVectors, limits: _Limits, seed: int) -> ClipVectors:
     rng = rng_of(clip.clip, seed)
     windows = _drawn(len(clip.vectors), limits.n_windows, rng)
     copies = _drawn(len(clip.copies), limits.n_copies, rng)
-    shares = np.ones(len(clip.vectors)) if clip.window_shares is None else clip.window_shares
     return ClipVectors(
         clip=clip.clip,
         vectors=_rounded(clip.vectors[windows]),
         copies=_rounded(clip.copies[copies]),
-        window_shares=shares[windows],
+        votes=clip.counted_votes[windows],
         frames=_reduced_frames(clip.frames, windows, limits, rng) if clip.frames else None,
     )
 

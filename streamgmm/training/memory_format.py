@@ -26,7 +26,7 @@ from streamgmm.training.extraction import ClipFrames, ClipVectors, ExtractionTas
 from streamgmm.training.memory import Memory
 
 FORMAT = "streamgmm-memory"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_MEMORY_BYTES = 512 * 2**20
 MAX_HEADER_BYTES = 64 * 2**20
 MAX_CLIPS = 100_000
@@ -71,7 +71,7 @@ class _FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Dtype and shape of every array, in the order of the file; the widest first keep them aligned."""
         n_windows = sum(clip.n_windows for clip in self.clips)
         width = n_features(self.task.spec)
-        shapes: dict[str, tuple[str, tuple[int, ...]]] = {"window_shares": ("F64", (n_windows,))}
+        shapes: dict[str, tuple[str, tuple[int, ...]]] = {"votes": ("F64", (n_windows,))}
         if self.has_frames:
             shapes["frame_spans"] = ("I32", (n_windows, 2))
         shapes["windows"] = ("F16", (n_windows, width))
@@ -169,7 +169,7 @@ def _kept(clip: ClipVectors) -> _KeptClip:
 def _arrays(memory: Memory) -> Arrays:
     clips = memory.clips
     arrays = {
-        "window_shares": np.concatenate([_shares(clip) for clip in clips]),
+        "votes": np.concatenate([clip.counted_votes for clip in clips]),
         "windows": np.concatenate([clip.vectors for clip in clips]),
         "copies": np.concatenate([clip.copies for clip in clips]),
     }
@@ -183,17 +183,12 @@ def _arrays(memory: Memory) -> Arrays:
     return arrays
 
 
-def _shares(clip: ClipVectors) -> npt.NDArray[np.float64]:
-    return np.ones(len(clip.vectors)) if clip.window_shares is None else clip.window_shares
-
-
 def _check_values(spec: _FileSpec, arrays: Arrays, name: str) -> None:
     for key, array in arrays.items():
         if not np.isfinite(array).all():
             raise _refusal(name, f"{key}: a number is not finite")
-    shares = arrays["window_shares"]
-    if not ((shares > 0.0) & (shares <= 1.0)).all():
-        raise _refusal(name, "window_shares: a share is not within 0 and 1")
+    if not (arrays["votes"] > 0.0).all():
+        raise _refusal(name, "votes: one is not above 0")
     if spec.has_frames:
         n_frames = np.repeat([clip.n_frames for clip in spec.clips], [clip.n_windows for clip in spec.clips])
         first, end = arrays["frame_spans"].T
@@ -204,12 +199,10 @@ def _check_values(spec: _FileSpec, arrays: Arrays, name: str) -> None:
 def _clips(spec: _FileSpec, arrays: Arrays) -> Iterator[ClipVectors]:
     windows = _divided(arrays["windows"], [clip.n_windows for clip in spec.clips])
     copies = _divided(arrays["copies"], [clip.n_copies for clip in spec.clips])
-    shares = _divided(arrays["window_shares"], [clip.n_windows for clip in spec.clips])
+    votes = _divided(arrays["votes"], [clip.n_windows for clip in spec.clips])
     frames = _divided_frames(spec, arrays) if spec.has_frames else [None] * len(spec.clips)
     for i, kept in enumerate(spec.clips):
-        yield ClipVectors(
-            _clip(kept), windows[i].astype(np.float32), copies[i].astype(np.float32), shares[i], frames[i]
-        )
+        yield ClipVectors(_clip(kept), windows[i].astype(np.float32), copies[i].astype(np.float32), votes[i], frames[i])
 
 
 def _divided_frames(spec: _FileSpec, arrays: Arrays) -> Sequence[ClipFrames | None]:

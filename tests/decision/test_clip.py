@@ -44,6 +44,14 @@ def test_a_window_that_has_heard_little_counts_little() -> None:
     assert voting.decide().scores == pytest.approx({"a": (0.25 * 0.25 + 0.9) / 1.25, "b": (0.25 * 0.75 + 0.1) / 1.25})
 
 
+def test_a_window_that_is_twice_as_loud_counts_twice_at_any_gain() -> None:
+    for gain_db in (0.0, -20.0):
+        voting = decider()
+        voting.add(frame([0.0, np.log(3.0)])._replace(window_level_dbfs=gain_db))
+        voting.add(frame([np.log(9.0), 0.0])._replace(window_level_dbfs=gain_db - 20.0 * np.log10(2.0)))
+        assert voting.decide().scores["a"] == pytest.approx((2 * 0.25 + 0.9) / 3)
+
+
 def test_priors_and_scale_count() -> None:
     voting = decider(log_priors=(0.0, np.log(4.0)), scale=0.5)
     voting.add(frame([2 * np.log(2.0), 0.0]))

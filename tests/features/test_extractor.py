@@ -18,7 +18,13 @@ SAMPLES = (0.1 * np.random.default_rng(1).normal(size=20_000)).astype(np.float32
 
 def signature(frames):
     return [
-        (f.end_sample, f.level_dbfs, f.frame_levels_db.tobytes(), None if f.vector is None else f.vector.tobytes())
+        (
+            f.end_sample,
+            f.level_dbfs,
+            f.window_level_dbfs,
+            f.frame_levels_db.tobytes(),
+            None if f.vector is None else f.vector.tobytes(),
+        )
         for f in frames
     ]
 
@@ -88,6 +94,18 @@ def test_n_features_is_the_length_of_a_vector(sample_rate_hz, hop_s, window_s, n
     spec = FeatureSpec(sample_rate_hz=sample_rate_hz, hop_s=hop_s, window_s=window_s, n_bands=n_bands)
     (frame,) = FeatureStream(spec).push(np.ones(spec.hop_samples, dtype=np.float32))
     assert frame.vector.shape == (n_features(spec),)
+
+
+def test_the_level_of_a_window_is_that_of_all_its_hops_and_what_was_not_heard_is_silence() -> None:
+    n_samples = SPEC.window_samples // SPEC.hop_samples * SPEC.hop_samples
+    stream = FeatureStream(SPEC)
+    for frame in [*stream.push(SAMPLES), *stream.flush()]:
+        heard = SAMPLES[max(0, frame.end_sample - n_samples) : frame.end_sample].astype(np.float64)
+        if frame.end_sample % SPEC.hop_samples:  # the last hop is completed with silence
+            heard = heard[-(n_samples - SPEC.hop_samples + frame.end_sample % SPEC.hop_samples) :]
+        assert frame.window_level_dbfs == pytest.approx(10 * np.log10(np.sum(heard**2) / n_samples), abs=1e-9)
+    stream.forget()
+    assert stream.push(SAMPLES)[0].window_level_dbfs == extract(SAMPLES, SPEC).window_levels_dbfs[0]
 
 
 def test_reset_starts_anew() -> None:

@@ -82,4 +82,4 @@ def assert_same_memory(first: Memory, second: Memory) -> None:
 
 
 def arrays_of(clip: ClipVectors) -> list[np.ndarray]:
-    return [clip.vectors, clip.copies, clip.window_shares, *(clip.frames or ())]
+    return [clip.vectors, clip.copies, clip.votes, *(clip.frames or ())]

@@ -55,13 +55,18 @@ def test_posteriors_are_those_that_a_clip_decider_gives():
     posteriors = HeldOut(clips).posteriors(0.3)
     np.testing.assert_allclose(posteriors, [posterior(clip, 0.3) for clip in clips], rtol=1e-12)
     decider = ClipDecider(LABELS, silence_gate_dbfs=-75.0, log_priors=np.zeros(3), likelihood_scale=0.3)
-    clip = clips[0]._replace(votes=vote_weight(np.linspace(0.1, 1.0, 20)))
-    for row, share in zip(clip.log_likelihoods, np.linspace(0.1, 1.0, 20), strict=True):
-        decider.add(Frame(1, -20.0, row, row, np.ones(3, dtype=bool), np.zeros(0), float(share)))
+    shares, levels_dbfs = np.linspace(0.1, 1.0, 20), np.linspace(0.0, -60.0, 20)
+    clip = clips[0]._replace(votes=vote_weight(shares, levels_dbfs))
+    frames = [
+        Frame(1, -20.0, row, row, np.ones(3, dtype=bool), np.zeros(0), float(share), float(level_dbfs))
+        for row, share, level_dbfs in zip(clip.log_likelihoods, shares, levels_dbfs, strict=True)
+    ]
+    for frame in frames:
+        decider.add(frame)
     np.testing.assert_allclose(list(decider.decide().scores.values()), HeldOut([clip]).posteriors(0.3)[0], rtol=1e-12)
     sharp = ClipDecider(LABELS, silence_gate_dbfs=-75.0, log_priors=np.zeros(3), likelihood_scale=0.3, sharpness=2.5)
-    for row, vote in zip(clip.log_likelihoods, np.linspace(0.1, 1.0, 20), strict=True):
-        sharp.add(Frame(1, -20.0, row, row, np.ones(3, dtype=bool), np.zeros(0), float(vote)))
+    for frame in frames:
+        sharp.add(frame)
     expected = HeldOut([clip]).posteriors(0.3, 0.0, 2.5)[0]
     np.testing.assert_allclose(list(sharp.decide().scores.values()), expected, rtol=1e-12)
 

@@ -7,6 +7,7 @@ import soundfile
 
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.loading import load_clip
+from streamgmm.decision.clip import vote_weight
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.features.extractor import extract
 from streamgmm.features.window import window_layout
@@ -54,7 +55,8 @@ def test_frames_are_those_of_a_stream_and_each_window_knows_its_own(dataset):
         end = recorded.n_frames[: hop + 1].sum()
         spans.append((end - recorded.n_frames[max(0, hop + 1 - n_window_hops) : hop + 1].sum(), end))
     assert measured.frames.spans.tolist() == [list(map(int, span)) for span in spans]
-    assert np.array_equal(measured.window_shares, recorded.window_shares[is_active])
+    votes = [vote_weight(*pair) for pair in zip(recorded.window_shares, recorded.window_levels_dbfs, strict=True)]
+    np.testing.assert_allclose(measured.votes, np.array(votes)[is_active], rtol=1e-12)
 
 
 def test_frames_that_are_not_wanted_are_not_measured(dataset):

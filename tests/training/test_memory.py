@@ -30,7 +30,7 @@ def test_where_there_is_room_everything_is_kept_to_a_few_bits(has_frames):
     for clip, kept in zip(clips, memory.clips, strict=True):
         assert np.allclose(kept.vectors, clip.vectors, rtol=2**-11, atol=1e-7)
         assert np.allclose(kept.copies, clip.copies, rtol=2**-11, atol=1e-7)
-        assert np.array_equal(kept.window_shares, clip.window_shares)
+        assert np.array_equal(kept.votes, clip.votes)
         assert (kept.frames is not None) == has_frames
 
 
@@ -74,9 +74,9 @@ def test_each_label_keeps_as_much_as_the_limits_say_and_each_clip_a_window(littl
 def test_the_frames_of_a_kept_window_are_those_it_had(little_room):
     clips = wide_clips(has_frames=True)
     for clip, kept in zip(clips, remember(clips, TASK, has_frames=True).clips, strict=True):
-        for window, share, (first, end) in zip(kept.vectors, kept.window_shares, kept.frames.spans, strict=True):
+        for window, share, (first, end) in zip(kept.vectors, kept.votes, kept.frames.spans, strict=True):
             (place,) = np.flatnonzero(np.isclose(clip.vectors, window, rtol=1e-3, atol=1e-6).all(axis=1))
-            assert clip.window_shares[place] == share
+            assert clip.votes[place] == share
             held = slice(*clip.frames.spans[place])
             assert np.allclose(kept.frames.vectors[first:end], clip.frames.vectors[held], rtol=2**-11, atol=1e-7)
         assert len(kept.frames.vectors) <= 14  # none that no kept window holds
