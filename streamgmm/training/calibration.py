@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 
 from streamgmm.config import FramesChoice
-from streamgmm.labels import BACKGROUND, is_reserved
+from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import PLAIN_VOTES, Classifier, ClipCalibration
 from streamgmm.training.fitting import Fit
 from streamgmm.training.held_out import MIN_POSTERIOR, HeldOut
@@ -147,7 +147,5 @@ def _knownness(posteriors: Array, held_out: HeldOut, labels: Sequence[str]) -> A
     is_label = np.array([not is_reserved(label) for label in labels])
     if not is_label.any():
         return np.zeros(0)
-    best: Array = posteriors[:, is_label].max(axis=1)
-    of_background = labels.index(BACKGROUND) if BACKGROUND in labels else -1
-    own: Array = best[held_out.label_indices != of_background]
-    return own
+    best: Array = posteriors[is_label[held_out.label_indices]][:, is_label].max(axis=1)
+    return best

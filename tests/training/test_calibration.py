@@ -107,8 +107,9 @@ def test_the_sharpness_has_the_least_log_loss_of_clips_on_a_fine_grid():
     assert found.clips.sharpness > 1.0
 
 
-def test_all_but_a_few_clips_of_labels_that_are_not_reserved_are_known():
-    clips, labels = made_clips(0.3, n_clips=300), ["background", "cat", "horse"]
+@pytest.mark.parametrize("reserved", ["background", "silence", "unknown"])
+def test_all_but_a_few_clips_of_labels_that_are_not_reserved_are_known(reserved):
+    clips, labels = made_clips(0.3, n_clips=300), [reserved, "cat", "horse"]
     found, _ = calibrate(HeldOut(clips), labels, "never")
     posteriors = HeldOut(clips).posteriors(found.likelihood_scale, 0.0, found.clips.sharpness)
     best = [row[1:].max() for row, clip in zip(posteriors, clips, strict=True) if clip.label_index]
