@@ -170,9 +170,11 @@ class OutputSection(Section, frozen=True, kw_only=True):
     """Who is told, and how."""
 
     sinks: Annotated[
-        list[str], Meta(description="any of stdout:, unix://PATH and tcp://HOST:PORT, several at once")
+        list[str], Meta(description="any of stdout:, file://PATH, unix://PATH and tcp://HOST:PORT, several at once")
     ] = msgspec.field(default_factory=lambda: ["stdout:"])
-    format: Annotated[TextFormat, Meta(description="what stdout: prints; sockets always speak jsonl")] = "jsonl"
+    format: Annotated[TextFormat, Meta(description="what stdout: and file://PATH get; sockets always speak jsonl")] = (
+        "jsonl"
+    )
     windows: Annotated[
         bool, Meta(description="a record for every hop, to see why something was or was not reported")
     ] = False
@@ -190,6 +192,12 @@ class OutputSection(Section, frozen=True, kw_only=True):
         int, Meta(ge=16, le=1_000_000, description="records kept for a slow reader, the oldest dropped first")
     ] = 1024
     n_clients: Annotated[int, Meta(ge=1, le=10_000, description="most subscribers of one socket")] = 64
+    allow_remote: Annotated[
+        bool, Meta(description="let tcp:// be reached from other machines; needs a token, which travels in the clear")
+    ] = False
+    token_file: Annotated[
+        str, Meta(description="file with the word that a client of tcp:// has to send as its first line; empty: none")
+    ] = ""
 
 
 class FeaturesSection(Section, frozen=True, kw_only=True):

@@ -52,15 +52,18 @@ def _run(args: argparse.Namespace) -> int:
     # Small matrix products gain nothing from threads, and a second one costs memory; before numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from streamgmm.config_loading import load_config
+    from streamgmm.service.log_limit import LogLimit
+    from streamgmm.service.log_writer import detached_log
     from streamgmm.sinks.sink import PipeClosedError
 
     loaded = load_config(args.config, [*_shorthands(args), *args.overrides])
     daemon = _make_daemon(loaded, args.require_device)
-    _limit_log()
     _end_on_bugs(daemon)
+    _ignore_signals()
     received = _stop_on_signals(daemon)
     try:
-        daemon.run()
+        with detached_log(LogLimit()):
+            daemon.run()
     except PipeClosedError:
         # A reader that was told to stop together with this program is no failure.
         if not received:
@@ -167,14 +170,6 @@ def _refuse_other_features(loaded: LoadedConfig, model: Model) -> None:
         raise ConfigError(problems)
 
 
-def _limit_log() -> None:
-    from streamgmm.service.log_limit import LogLimit
-
-    # Where lines are written, for a logger's own filter does not see those of the loggers below it.
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(LogLimit())
-
-
 def _end_on_bugs(daemon: Daemon) -> None:
     """A thread that dies of a bug, whichever it is, ends the run with that bug."""
 
@@ -183,6 +178,13 @@ def _end_on_bugs(daemon: Daemon) -> None:
         daemon.fail(unhandled.exc_value or unhandled.exc_type(f"in thread {name}"))
 
     threading.excepthook = end
+
+
+def _ignore_signals() -> None:
+    """Signals that end a process by default and mean nothing here: alarms, set by nobody but a stranger."""
+    for name in ("SIGALRM", "SIGVTALRM", "SIGPROF"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _stop_on_signals(daemon: Daemon) -> list[int]:

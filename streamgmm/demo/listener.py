@@ -41,5 +41,8 @@ class PrintingSink:
     def hurry(self) -> None:
         """Nothing waits."""
 
+    def reopen(self) -> None:
+        """Nothing to do."""
+
     def close(self, timeout_s: float) -> None:
         """Nothing to deliver."""

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Literal
 
 from streamgmm.records import Error, encode_json
 from streamgmm.sinks.listeners import Listener
@@ -17,7 +18,13 @@ logger = logging.getLogger("streamgmm.sinks")
 ACCEPTS_PER_TURN = 16
 """Connections accepted at once; then the clients that are there get their turn again."""
 
-_FULL = encode_json(Error(t=0.0, message="too many subscribers; try again later"))
+Refusal = Literal["limit", "token"]
+"""Why a client is turned away."""
+
+_WORDS: dict[Refusal, bytes] = {
+    "limit": encode_json(Error(t=0.0, message="too many subscribers; try again later")),
+    "token": encode_json(Error(t=0.0, message="the first line has to be the token")),
+}
 
 
 class Door:
@@ -39,9 +46,23 @@ class Door:
         self._name = listener.uri
         self._listener = listener
         self._spare_fd: int | None = None
-        self._server = listener.open()
-        self._server.setblocking(False)
+        self._server = self._listen()
         self._take_spare_fd()
+
+    def is_in_place(self) -> bool:
+        """Whether clients that look for it still find it."""
+        return self._listener.is_in_place()
+
+    def reopen(self) -> None:
+        """Claim the place anew; the descriptor is another one afterwards, unless that fails.
+
+        Raises:
+            StreamgmmError: as `listener.open`.
+            OSError: out of descriptors.
+        """
+        self._listener.close()
+        before, self._server = self._server, self._listen()
+        before.close()
 
     def fileno(self) -> int:
         """The listening descriptor, for a selector."""
@@ -59,19 +80,24 @@ class Door:
                 if error.errno in (errno.EMFILE, errno.ENFILE) and (connection := self._accept_with_spare_fd()):
                     yield connection
 
-    def refuse(self, connection: socket.socket) -> None:
+    def refuse(self, connection: socket.socket, reason: Refusal = "limit") -> None:
         """Say in one `error` record why, and close; its envelope is that of no stream (seq 0, t 0)."""
         self.n_rejected += 1
         with connection, suppress(OSError):
             connection.setblocking(False)
-            connection.send(_FULL)
-        logger.warning("client.rejected sink=%s reason=limit", self._name)
+            connection.send(_WORDS[reason])
+        logger.warning("client.rejected sink=%s reason=%s", self._name, reason)
 
     def close(self) -> None:
         """Stop listening."""
         self._server.close()
         self._drop_spare_fd()
         self._listener.close()
+
+    def _listen(self) -> socket.socket:
+        server = self._listener.open()
+        server.setblocking(False)
+        return server
 
     def _accept_with_spare_fd(self) -> socket.socket | None:
         """The next client if there is a descriptor left after it, else None: then it was refused, or there is none."""

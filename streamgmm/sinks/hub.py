@@ -8,18 +8,21 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
+from pathlib import Path
 
 from streamgmm.config import OutputSection
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Record, encode_json
+from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.listeners import Listener, TcpListener
 from streamgmm.sinks.sink import Message, OnFailure, Sink
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.stdout import StdoutSink
+from streamgmm.sinks.token import Token, read_token
 
 logger = logging.getLogger("streamgmm.sinks")
 
-VALID_URIS = "stdout:, unix://PATH and tcp://HOST:PORT"
+VALID_URIS = "stdout:, file://PATH, unix://PATH and tcp://HOST:PORT"
 
 
 class Hub:
@@ -74,6 +77,11 @@ class Hub:
         for sink in self._sinks:
             sink.hurry()
 
+    def reopen(self) -> None:
+        """Open files anew, as after a rotation (see `Sink.reopen`); from any thread."""
+        for sink in self._sinks:
+            sink.reopen()
+
     def close(self, timeout_s: float) -> None:
         """Let all sinks deliver what waits, for at most `timeout_s` seconds together, and close them."""
         # Each drains in its own thread, so while one is waited for, the next ones go on as well.
@@ -96,16 +104,18 @@ def make_sinks(section: OutputSection, *, is_live: bool = True) -> list[Sink]:
 
     Args:
         section: the output section.
-        is_live: False if the source waits for its reader, so that stdout may make it wait.
+        is_live: False if the source waits for its readers, so that stdout and files may make it wait.
 
     Raises:
-        ConfigError: with every URI that is wrong, given twice, or missing altogether.
+        ConfigError: with every URI that is wrong, given twice, or missing altogether, or the token is too weak.
+        StreamgmmError: the token cannot be read.
     """
     sinks: list[Sink] = []
     problems = _list_problems(section.sinks)
+    token = read_token(Path(section.token_file)) if section.token_file else None
     for uri in section.sinks:
         try:
-            sinks.append(_make_sink(uri, section, is_live))
+            sinks.append(_make_sink(uri, section, token, is_live))
         except ConfigError as error:
             problems += error.problems
     if problems:
@@ -119,15 +129,27 @@ def _list_problems(uris: Sequence[str]) -> list[str]:
     return [f"output.sinks: {uri!r} is given twice" for uri in sorted(set(uris)) if uris.count(uri) > 1]
 
 
-def _make_sink(uri: str, section: OutputSection, is_live: bool) -> Sink:
+def _make_sink(uri: str, section: OutputSection, token: Token | None, is_live: bool) -> Sink:
     if uri == "stdout:":
         return StdoutSink(text_format=section.format, max_records=section.queue_records, is_live=is_live)
-    return SocketSink(_make_listener(uri), max_clients=section.n_clients, max_records=section.queue_records)
+    if uri.startswith("file://"):
+        return FileSink(uri, text_format=section.format, max_records=section.queue_records, is_live=is_live)
+    is_tcp = uri.startswith("tcp://")
+    return SocketSink(
+        _make_tcp_listener(uri, section) if is_tcp else _make_unix_listener(uri),
+        max_clients=section.n_clients,
+        max_records=section.queue_records,
+        token=token if is_tcp else None,
+    )
 
 
-def _make_listener(uri: str) -> Listener:
-    if uri.startswith("tcp://"):
-        return TcpListener(uri)
+def _make_tcp_listener(uri: str, section: OutputSection) -> Listener:
+    if section.allow_remote and not section.token_file:
+        raise ConfigError([f"output.allow_remote: {uri!r} would be open to anybody; name an output.token_file too"])
+    return TcpListener(uri, allow_remote=section.allow_remote)
+
+
+def _make_unix_listener(uri: str) -> Listener:
     if uri.startswith("unix://") and os.name == "posix":
         # Here, as its file locks exist on UNIX only.
         from streamgmm.sinks.unix import UnixListener

@@ -38,7 +38,7 @@ class Listener(Protocol):
     address: str
 
     def open(self) -> socket.socket:
-        """Claim the place; call it while the program has one thread, as it may change the umask.
+        """Claim the place; for a moment it may narrow the umask of the whole process.
 
         Raises:
             CannotCreateError: the place is taken or does not exist.
@@ -52,24 +52,28 @@ class Listener(Protocol):
             OSError: the client has gone already.
         """
 
+    def is_in_place(self) -> bool:
+        """Whether clients that look for it still find it; if not, `close` and `open` claim the place anew."""
+
     def close(self) -> None:
         """Give the place back; the socket itself is closed by whoever opened it."""
 
 
 class TcpListener:
-    """A port on this machine only: anybody who can connect may listen, so nobody from outside can.
+    """A port, on this machine only unless told otherwise: anybody who can connect may listen.
 
     Args:
-        uri: `tcp://HOST:PORT`; HOST is `localhost` or a loopback address, PORT 0 lets the system choose.
+        uri: `tcp://HOST:PORT`; HOST is `localhost` or an address, PORT 0 lets the system choose.
+        allow_remote: whether the address may be one that other machines can reach.
 
     Raises:
-        ConfigError: the URI is not of that form, or the address is not a loopback address.
+        ConfigError: the URI is not of that form, or the address is not a loopback address and should be.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, allow_remote: bool = False) -> None:
         self.uri = uri
         self.address = uri
-        self._host, self._port = _parse(uri)
+        self._host, self._port = _parse(uri, allow_remote)
 
     def open(self) -> socket.socket:
         """Bind and listen.
@@ -93,6 +97,10 @@ class TcpListener:
         host, port = connection.getpeername()[:2]
         return f"{host}:{port}"
 
+    def is_in_place(self) -> bool:
+        """Always: nobody can take a port away."""
+        return True
+
     def close(self) -> None:
         """Nothing is left behind."""
 
@@ -114,7 +122,7 @@ def _set_options(server: socket.socket) -> None:
             server.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _parse(uri: str) -> tuple[str, int]:
+def _parse(uri: str, allow_remote: bool) -> tuple[str, int]:
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port
@@ -124,14 +132,18 @@ def _parse(uri: str) -> tuple[str, int]:
         raise ConfigError([f"output.sinks: {uri!r} is not of the form tcp://HOST:PORT"])
     # Not looked up: a name server must not decide where this machine listens.
     host = "127.0.0.1" if host == "localhost" else host
-    if not _is_loopback(host):
-        problem = f"output.sinks: {uri!r} can be reached from outside; only 127.0.0.1, ::1 and localhost are allowed"
+    address = _address_of(host)
+    if address is None or not (allow_remote or address.is_loopback):
+        problem = (
+            f"output.sinks: {uri!r} can be reached from outside; only 127.0.0.1, ::1 and localhost are allowed, "
+            "or any address with output.allow_remote and output.token_file"
+        )
         raise ConfigError([problem])
     return host, port
 
 
-def _is_loopback(host: str) -> bool:
+def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None

@@ -1,4 +1,4 @@
-"""What every sink is: stdout and sockets all look like this."""
+"""What every sink is: stdout, files and sockets all look like this."""
 
 from __future__ import annotations
 
@@ -52,6 +52,9 @@ class Sink(Protocol):
 
     def hurry(self) -> None:
         """Wait for no reader any more: `publish` and `drain` return at once, and a slow reader loses records."""
+
+    def reopen(self) -> None:
+        """Open a file anew, as after a rotation; from any thread, and without effect where there is no file."""
 
     def close(self, timeout_s: float) -> None:
         """Deliver what waits, for at most `timeout_s` seconds, and let go; safe before `open` and again."""

@@ -13,19 +13,26 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-from streamgmm.errors import OutputError, SystemResourceError
+from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError
 from streamgmm.sinks.door import Door
 from streamgmm.sinks.greeting import Greeting
 from streamgmm.sinks.listeners import Listener
 from streamgmm.sinks.queue import RecordQueue
 from streamgmm.sinks.sink import Message, OnFailure, start_thread
 from streamgmm.sinks.subscriber import CloseReason, Subscriber
+from streamgmm.sinks.token import Answer, Handshake, Token
 from streamgmm.sinks.wakeup import WakeUp
 
 logger = logging.getLogger("streamgmm.sinks")
 
 SEND_SPACE_BYTES = 64 * 1024
 """What the system may hold for one client (SO_SNDBUF): little, so that a stuck client is noticed soon."""
+
+LOOK_S = 5.0
+"""How often to look whether the place is still there (seconds)."""
+
+MAX_HANDSHAKES = 16
+"""Clients that still have to say the token; one more, and the one that has had the longest time has to go."""
 
 
 class SocketSink:
@@ -35,6 +42,7 @@ class SocketSink:
         listener: where they connect.
         max_clients: most subscribers at once; the next is told so and closed.
         max_records: records kept for each slow subscriber.
+        token: what a client has to say before it gets anything; None: nothing.
         clock: monotonic seconds.
 
     Attributes:
@@ -48,6 +56,7 @@ class SocketSink:
         *,
         max_clients: int = 64,
         max_records: int = 1024,
+        token: Token | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = listener.uri
@@ -55,9 +64,13 @@ class SocketSink:
         self._listener = listener
         self._max_clients = max_clients
         self._max_records = max_records
+        self._token = token
         self._clock = clock
+        self._next_look_s = clock() + LOOK_S
+        self._missed_for = ""
         self._greeting = Greeting()
         self._clients: list[Subscriber] = []
+        self._handshakes: list[Handshake] = []
         # Held while a record is published and while a client joins: the client gets each record either
         # in its greeting or in its queue, never in both or in neither.
         self._lock = threading.Lock()
@@ -116,6 +129,9 @@ class SocketSink:
     def hurry(self) -> None:
         """Nothing to do: it never waits for a reader."""
 
+    def reopen(self) -> None:
+        """Nothing to do: whether its place is still there is looked at all the time."""
+
     def close(self, timeout_s: float) -> None:
         """Send what waits, for at most `timeout_s` seconds, then close every connection."""
         with self._lock:
@@ -157,25 +173,78 @@ class SocketSink:
         for client in tuple(self._clients):
             self._send(client)
 
-    def _patience_s(self) -> float | None:
-        """Time until the first client has stalled for too long; None: wait for an event."""
+        self._cut_silent_handshakes()
+        self._look_after_door()
+
+    def _patience_s(self) -> float:
+        """Time until something has to be done though nothing happens (s)."""
         deadlines_s = [client.stall_deadline_s for client in self._clients if client.stall_deadline_s is not None]
-        return max(0.0, min(deadlines_s) - self._clock()) if deadlines_s else None
+        deadlines_s += [handshake.deadline_s for handshake in self._handshakes]
+        return max(0.0, min([self._next_look_s, *deadlines_s]) - self._clock())
+
+    def _look_after_door(self) -> None:
+        """Claim the place anew if somebody removed it; until that succeeds, those who are there stay."""
+        if self._clock() < self._next_look_s:
+            return
+        self._next_look_s = self._clock() + LOOK_S
+        if self._door.is_in_place():
+            return
+        self._selector.unregister(self._door)
+        try:
+            self._door.reopen()
+            self._missed_for = ""
+            logger.warning("sink.recovered sink=%s reason=its place had been removed", self.name)
+        except (OSError, StreamgmmError) as error:
+            if str(error) != self._missed_for:
+                self._missed_for = str(error)
+                logger.error("sink.failed sink=%s reason=%s; trying again every %g s", self.name, error, LOOK_S)
+        finally:
+            self._selector.register(self._door, selectors.EVENT_READ, self._accept)
 
     def _accept(self) -> None:
         for connection in self._door.accept_some():
-            if len(self._clients) >= self._max_clients:
-                self._door.refuse(connection)
+            try:
+                peer = self._listener.peer_of(connection)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_SPACE_BYTES)
+            except OSError:
+                # It has gone again already.
+                connection.close()
+                continue
+            if self._token is None:
+                self._admit(connection, peer)
             else:
-                self._admit(connection)
+                self._challenge(Handshake(connection, peer, self._token, self._clock()))
 
-    def _admit(self, connection: socket.socket) -> None:
-        try:
-            peer = self._listener.peer_of(connection)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_SPACE_BYTES)
-        except OSError:
-            # It has gone again already.
-            connection.close()
+    def _challenge(self, handshake: Handshake) -> None:
+        # Strangers take no subscriber's place, and few places in all.
+        while len(self._handshakes) >= MAX_HANDSHAKES:
+            self._end_handshake(self._handshakes[0], "denied")
+        self._handshakes.append(handshake)
+        self._selector.register(handshake.connection, selectors.EVENT_READ, partial(self._hear, handshake))
+
+    def _hear(self, handshake: Handshake) -> None:
+        # An event may be one of a handshake that gave way to another in the same turn.
+        if handshake in self._handshakes:
+            self._end_handshake(handshake, handshake.receive())
+
+    def _cut_silent_handshakes(self) -> None:
+        for handshake in tuple(self._handshakes):
+            if self._clock() >= handshake.deadline_s:
+                self._end_handshake(handshake, "denied")
+
+    def _end_handshake(self, handshake: Handshake, answer: Answer) -> None:
+        if answer == "waiting":
+            return
+        self._handshakes.remove(handshake)
+        self._selector.unregister(handshake.connection)
+        if answer == "granted":
+            self._admit(handshake.connection, handshake.peer)
+        else:
+            self._door.refuse(handshake.connection, "token")
+
+    def _admit(self, connection: socket.socket, peer: str) -> None:
+        if len(self._clients) >= self._max_clients:
+            self._door.refuse(connection)
             return
         with self._lock:
             client = Subscriber(connection, peer, self._greeting.to_bytes(), RecordQueue(self._max_records))
@@ -211,4 +280,6 @@ class SocketSink:
             self._is_closing = True
         for client in tuple(self._clients):
             self._drop(client, "shutdown")
+        for handshake in self._handshakes:
+            handshake.connection.close()
         self._resources.close()

@@ -19,11 +19,18 @@ SOCKET_UMASK = 0o117
 """Leaves 0660: the owner and the group may connect (connecting takes write permission)."""
 
 
+DIRECTORY_MODE = 0o750
+"""Of a directory that is made for the socket: the group may pass through, others may not."""
+
+
 class UnixListener:
     """A socket file that belongs to one process at a time.
 
     `PATH.lock` holds the lock and the pid of its owner. It is left behind at the end: a lock file that
     is removed can be held by one process and made anew by another, both believing to be alone.
+
+    A directory that is missing is made, as long as the one above it is there: such a socket often lives in
+    a directory of its own that a restart of the machine has cleared away.
 
     Args:
         uri: `unix://PATH`.
@@ -46,6 +53,7 @@ class UnixListener:
             CannotCreateError: another process has the path, it is no socket, or its directory is missing.
             PermissionDeniedError: the user may not write there.
         """
+        _make_directory(self._path.parent)
         self._lock_fd = _lock(self._path)
         try:
             _remove_stale(self._path)
@@ -62,11 +70,15 @@ class UnixListener:
         pid, uid, _gid = struct.unpack("3i", credentials)
         return f"pid:{pid},uid:{uid}"
 
+    def is_in_place(self) -> bool:
+        """Whether the socket file is still the one that was made here; nobody can be told of its removal."""
+        return self._identity is not None and _identity(self._path) == self._identity
+
     def close(self) -> None:
         """Remove the socket file if it is still the one that was made here, and unlock."""
         if self._lock_fd is None:
             return
-        if self._identity is not None and _identity(self._path) == self._identity:
+        if self.is_in_place():
             self._path.unlink(missing_ok=True)
         os.close(self._lock_fd)
         self._lock_fd = self._identity = None
@@ -81,6 +93,16 @@ def _parse(uri: str) -> str:
         problem = f"output.sinks: {uri!r}: the path of a socket has at most {MAX_PATH_BYTES} bytes, this one {n_bytes}"
         raise ConfigError([problem])
     return path
+
+
+def _make_directory(directory: Path) -> None:
+    """Make the directory if it lacks; what stands in the way of that will stand in the way of the lock too."""
+    try:
+        directory.mkdir(0o700)
+    except OSError:
+        return
+    # Opened to the group only now: the umask may forbid that, and the socket would be out of its reach.
+    directory.chmod(DIRECTORY_MODE)
 
 
 def _lock(path: Path) -> int:

@@ -112,6 +112,9 @@ class KeepingSink:
     def hurry(self) -> None:
         self.calls.append("hurry")
 
+    def reopen(self) -> None:
+        self.calls.append("reopen")
+
     def close(self, timeout_s: float) -> None:
         self.calls.append("close")
 

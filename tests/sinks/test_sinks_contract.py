@@ -17,6 +17,7 @@ from streamgmm.sinks.listeners import TcpListener
 from streamgmm.sinks.sink import Sink
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.stdout import StdoutSink
+from streamgmm.sinks.token import Token
 from streamgmm.sinks.unix import UnixListener
 
 MAX_RECORDS = 32
@@ -70,10 +71,25 @@ class TcpCase(SocketCase):
         super().__init__(SocketSink(TcpListener("tcp://127.0.0.1:0"), max_records=MAX_RECORDS))
 
 
+class TokenCase(SocketCase):
+    """TCP whose clients have to say a token."""
+
+    TOKEN = b"0123456789abcdef0123456789abcdef"
+
+    def __init__(self, _directory: Path) -> None:
+        listener = TcpListener("tcp://127.0.0.1:0")
+        super().__init__(SocketSink(listener, max_records=MAX_RECORDS, token=Token(self.TOKEN)))
+
+    def join(self) -> Reader:
+        reader = super().join()
+        self._clients[-1].connection.sendall(self.TOKEN + b"\n")
+        return reader
+
+
 Case = StdoutCase | SocketCase
 
 
-@pytest.fixture(params=[StdoutCase, UnixCase, TcpCase])
+@pytest.fixture(params=[StdoutCase, UnixCase, TcpCase, TokenCase])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     case: Case = request.param(tmp_path)
     yield case

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from sink_rig import HELLO, TIMEOUT_S, Client, Failures, LogLines, message, stat
 
 from streamgmm.config import OutputSection
 from streamgmm.errors import CannotCreateError, ConfigError, OutputError, StreamgmmError
+from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.listeners import TcpListener
 from streamgmm.sinks.sink import Message, OnFailure, PipeClosedError
@@ -42,6 +44,9 @@ class FakeSink:
 
     def hurry(self) -> None:
         self.calls.append("hurry")
+
+    def reopen(self) -> None:
+        self.calls.append("reopen")
 
     def close(self, timeout_s: float) -> None:
         self.is_open = False
@@ -105,12 +110,13 @@ def test_when_the_last_sink_fails_the_hub_has_failed(failures: Failures) -> None
     hub.publish(status(0))
 
 
-def test_waiting_and_hurrying_reach_every_sink() -> None:
+def test_waiting_hurrying_and_reopening_reach_every_sink() -> None:
     sinks = FakeSink("1"), FakeSink("2")
     hub = open_hub(*sinks)
     hub.drain()
     hub.hurry()
-    assert [sink.calls for sink in sinks] == 2 * [["drain", "hurry"]]
+    hub.reopen()
+    assert [sink.calls for sink in sinks] == 2 * [["drain", "hurry", "reopen"]]
 
 
 def test_close_shares_its_time_among_all_sinks() -> None:
@@ -148,15 +154,15 @@ def test_E18_subscribers_stay_when_stdout_goes(log: LogLines, failures: Failures
 
 
 def test_sinks_are_chosen_by_uri(tmp_path: Path) -> None:
-    uris = ["stdout:", f"unix://{tmp_path}/s", "tcp://127.0.0.1:0"]
+    uris = ["stdout:", f"file://{tmp_path}/f", f"unix://{tmp_path}/s", "tcp://127.0.0.1:0"]
     sinks = make_sinks(OutputSection(sinks=uris))
-    assert [type(sink) for sink in sinks] == [StdoutSink, SocketSink, SocketSink]
+    assert [type(sink) for sink in sinks] == [StdoutSink, FileSink, SocketSink, SocketSink]
     assert [sink.name for sink in sinks] == uris
 
 
 @pytest.mark.parametrize("uri", ["", "stdout", "mqtt://broker", "unix:/run/s", "tcp:localhost:1", "file:out.jsonl"])
 def test_unknown_uri_is_refused_and_the_valid_ones_named(uri: str) -> None:
-    with pytest.raises(ConfigError, match=r"valid are stdout:, unix://PATH and tcp://HOST:PORT"):
+    with pytest.raises(ConfigError, match=r"valid are stdout:, file://PATH, unix://PATH and tcp://HOST:PORT"):
         make_sinks(OutputSection(sinks=[uri]))
 
 
@@ -166,8 +172,29 @@ def test_no_sink_is_refused() -> None:
 
 
 def test_all_problems_are_told_at_once() -> None:
-    uris = ["stdout:", "stdout:", "pigeon:", "tcp://0.0.0.0:1", "unix://"]
+    uris = ["stdout:", "stdout:", "pigeon:", "tcp://0.0.0.0:1", "unix://", "file://"]
     with pytest.raises(ConfigError) as caught:
         make_sinks(OutputSection(sinks=uris))
-    assert len(caught.value.problems) == 4
+    assert len(caught.value.problems) == 5
     assert all(line.startswith("output.sinks: ") for line in str(caught.value).splitlines())
+
+
+def test_E17_an_address_for_all_needs_the_permission_and_a_token(tmp_path: Path) -> None:
+    (token_file := tmp_path / "token").write_text(secrets.token_hex(16))
+    uri = "tcp://0.0.0.0:0"
+    for refused in (
+        OutputSection(sinks=[uri]),
+        OutputSection(sinks=[uri], allow_remote=True),
+        OutputSection(sinks=[uri], token_file=str(token_file)),
+        OutputSection(sinks=["tcp://example.org:1"], allow_remote=True, token_file=str(token_file)),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            make_sinks(refused)
+        assert caught.value.exit_code == 78
+    (sink,) = make_sinks(OutputSection(sinks=[uri], allow_remote=True, token_file=str(token_file)))
+    assert isinstance(sink, SocketSink)
+
+
+def test_E17_no_permission_opens_a_socket_without_a_token(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"open to anybody; name an output\.token_file"):
+        make_sinks(OutputSection(sinks=["tcp://127.0.0.1:0"], allow_remote=True))

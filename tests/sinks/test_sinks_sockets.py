@@ -7,6 +7,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from sink_rig import (
@@ -27,7 +28,8 @@ from sink_rig import (
 from streamgmm.errors import SystemResourceError
 from streamgmm.records import Dropped, Error, Hello, Start, decode_json
 from streamgmm.sinks.listeners import Listener, TcpListener
-from streamgmm.sinks.sockets import SocketSink
+from streamgmm.sinks.sockets import LOOK_S, SocketSink
+from streamgmm.sinks.unix import UnixListener
 
 OpenSink = Callable[..., SocketSink]
 
@@ -202,6 +204,56 @@ def test_E15_storm_of_connections_costs_the_healthy_nothing(open_sink: OpenSink)
             Client(sink.address).close()
             sink.publish(message(status(seq)))
         assert [record.seq for record in healthy.read(1000)] == list(range(1, 1001))
+
+
+def test_E6_a_socket_that_was_removed_is_bound_again_and_those_who_are_there_stay(
+    tmp_path: Path, failures: Failures, log: LogLines
+) -> None:
+    clock = FakeClock()
+    path = tmp_path / "s"
+    sink = SocketSink(UnixListener(f"unix://{path}"), clock=clock)
+    sink.open(failures)
+    sink.publish(message(HELLO))
+    with join(sink) as early:
+        path.unlink()
+        publish(sink, range(1, 2))
+        assert early.read(1)[0].seq == 1
+        assert not path.exists()
+        clock.now_s += LOOK_S
+        publish(sink, range(2, 3))
+        log.wait_for("sink.recovered", str(path))
+        with join(sink) as late:
+            publish(sink, range(3, 4))
+            assert [record.seq for record in early.read(2)] == [2, 3]
+            assert late.read_until(3)[-1].seq == 3
+    sink.close(TIMEOUT_S)
+    assert not path.exists()
+    assert failures.is_empty
+
+
+def test_E6_a_place_that_another_program_took_is_tried_again_and_complained_of_once(
+    tmp_path: Path, failures: Failures, log: LogLines
+) -> None:
+    clock = FakeClock()
+    path = tmp_path / "s"
+    sink = SocketSink(UnixListener(f"unix://{path}"), clock=clock)
+    sink.open(failures)
+    sink.publish(message(HELLO))
+    with join(sink) as early:
+        path.unlink()
+        path.write_text("in the way")
+        for seq in range(1, 4):
+            clock.now_s += LOOK_S
+            publish(sink, range(seq, seq + 1))
+            assert early.read(1)[0].seq == seq
+        log.wait_for("sink.failed", "not a socket")
+        path.unlink()
+        clock.now_s += LOOK_S
+        publish(sink, range(4, 5))
+        assert log.wait_for("sink.").startswith("sink.recovered")
+        with join(sink):
+            assert early.read(1)[0].seq == 4
+    sink.close(TIMEOUT_S)
 
 
 def test_close_sends_what_waits(open_sink: OpenSink) -> None:

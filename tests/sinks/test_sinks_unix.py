@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 from collections.abc import Callable, Iterator
@@ -167,9 +168,58 @@ def test_uri_without_a_file_name_is_refused(uri: str) -> None:
 
 def test_E5_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(CannotCreateError, match="the directory does not exist") as caught:
-        UnixListener(f"unix://{tmp_path}/missing/s").open()
+        UnixListener(f"unix://{tmp_path}/missing/below/s").open()
     assert caught.value.exit_code == 73
     assert str(tmp_path / "missing") in str(caught.value)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_E5_a_directory_of_its_own_is_made_for_owner_and_group(tmp_path: Path, umask: int) -> None:
+    directory = tmp_path / "streamgmm"
+    listener = UnixListener(f"unix://{directory}/s")
+    before = os.umask(umask)
+    try:
+        with listener.open():
+            assert stat.S_IMODE(directory.stat().st_mode) == 0o750
+            assert stat.S_IMODE((directory / "s").stat().st_mode) == 0o660
+            listener.close()
+    finally:
+        os.umask(before)
+
+
+def test_E5_a_directory_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    (directory := tmp_path / "run").mkdir(mode=0o700)
+    listener = UnixListener(f"unix://{directory}/s")
+    with listener.open():
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        listener.close()
+
+
+@pytest.mark.parametrize("what", ["the socket", "its directory"])
+def test_E6_a_socket_that_was_removed_is_missed_and_can_be_had_again(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "run" / "s"
+    listener = UnixListener(f"unix://{path}")
+    with listener.open() as server:
+        assert listener.is_in_place()
+        path.unlink() if what == "the socket" else shutil.rmtree(path.parent)
+        assert not listener.is_in_place()
+        listener.close()
+        with listener.open() as fresh:
+            assert can_connect(path)
+            assert server.fileno() != fresh.fileno()
+            listener.close()
+
+
+def test_E6_what_another_program_put_there_is_not_taken_for_the_own_socket(unix: UnixListener, path: Path) -> None:
+    with unix.open(), socket.socket(socket.AF_UNIX) as other:
+        path.unlink()
+        other.bind(str(path))
+        other.listen(1)
+        assert not unix.is_in_place()
+        unix.close()
+        with pytest.raises(CannotCreateError, match="another program listens there"):
+            unix.open()
+        assert can_connect(path)
 
 
 def test_E5_directory_that_is_not_writable_is_named(unix: UnixListener, path: Path) -> None:

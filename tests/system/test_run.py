@@ -385,7 +385,7 @@ def test_exit_codes_of_what_is_missing_or_wrong(demo_model: Path, demo_scene: Pa
             ["-m", demo_model, "-s", "file:none.wav"],
             ["-m", demo_model, "-s", "file:none.wav", "--pace=1"],
         ],
-        73: [["-m", demo_model, "-s", scene, "--sink", f"unix://{tmp_path}/none/s"]],
+        73: [["-m", demo_model, "-s", scene, "--sink", f"unix://{tmp_path}/none/below/s"]],
         78: [
             ["-m", demo_model, "-s", scene, "--sink", "pigeon:"],
             ["-m", demo_model, "-s", scene, "--pace=fast"],
