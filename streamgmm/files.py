@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
 from contextlib import suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 from streamgmm.errors import CannotCreateError, DataError, InputMissingError, PermissionDeniedError
 
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}(\..*)?\.tmp", re.DOTALL)
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -77,24 +79,75 @@ def check_replaceable(target: Path) -> None:
 def replace_whole(target: Path, content: bytes) -> None:
     """Put `content` in the place of `target`, by a file beside it and a rename: old or new, but whole.
 
+    What a process that was killed left half written in the directory is removed.
+
     Raises:
         OSError: it could not be written; what was there before is untouched.
     """
-    temporary = target.parent / f".{secrets.token_hex(8)}{target.suffix}.tmp"
-    # The kernel takes the umask off; asking for the umask to do that later would race other threads.
-    descriptor = os.open(temporary, _CREATE_FLAGS, 0o666)
+    _remove_abandoned(target.parent)
+    temporary, descriptor = _create_beside(target)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(target)
+            if os.name == "posix":
+                temporary.replace(target)  # while it is locked
+        if os.name != "posix":
+            temporary.replace(target)  # here only once it is closed
     except BaseException:
         # Ctrl-C too; and a failure to clean up must not hide the first one.
         with suppress(OSError):
             temporary.unlink()
         raise
     _sync_directory(target.parent)
+
+
+def _create_beside(target: Path) -> tuple[Path, int]:
+    """A new file to be renamed to `target`, locked as long as it is open, so that nobody takes it for abandoned."""
+    while True:
+        temporary = target.parent / f".{secrets.token_hex(8)}{target.suffix}.tmp"
+        # The kernel takes the umask off; asking for the umask to do that later would race other threads.
+        descriptor = os.open(temporary, _CREATE_FLAGS, 0o666)
+        try:
+            _lock(descriptor)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        except OSError:
+            return temporary, descriptor  # no locks here, and so nobody who removes what is not locked
+        # Somebody may have removed it before it was locked.
+        if os.fstat(descriptor).st_nlink > 0:
+            return temporary, descriptor
+        os.close(descriptor)
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Remove the temporary files of processes that are no more: those that nobody has locked."""
+    if os.name != "posix":
+        return
+    for temporary in [Path(entry) for entry in os.scandir(directory) if _TEMPORARY.fullmatch(entry.name)]:
+        # Another process may be at it too, it may be another user's, or there are no locks here.
+        with suppress(OSError):
+            descriptor = os.open(temporary, _OPEN_FLAGS | os.O_NOFOLLOW)
+            try:
+                _lock(descriptor)
+                temporary.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file until it is closed, by whatever end of the process.
+
+    Raises:
+        BlockingIOError: another one has locked it.
+        OSError: there are no locks here.
+    """
+    if os.name == "posix":
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def move_whole(source: Path, target: Path) -> None:

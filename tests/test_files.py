@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from streamgmm import files
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
-from streamgmm.files import read_regular
+from streamgmm.files import read_regular, replace_whole
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="these kinds of file exist on POSIX")
 
@@ -106,3 +108,57 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     after = os.dup(0)
     os.close(after)
     assert after == before
+
+
+@posix_only
+def test_B25_what_a_killed_process_left_is_removed_and_what_another_one_writes_is_not(tmp_path: Path) -> None:
+    import fcntl
+
+    target = tmp_path / "m.sgm"
+    (abandoned := tmp_path / f".{'0' * 16}.sgm.tmp").write_bytes(b"half a mod")
+    (others := tmp_path / f".{'1' * 16}.yaml.tmp").write_bytes(b"half a con")
+    (foreign := tmp_path / ".notes.tmp").write_bytes(b"precious")
+    (link := tmp_path / f".{'2' * 16}.tmp").symlink_to(foreign)
+    with others.open("rb") as writing:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        replace_whole(target, b"whole")
+        assert not abandoned.exists()
+        assert others.exists()
+        assert foreign.read_bytes() == b"precious"
+        assert link.is_symlink()
+    replace_whole(target, b"whole again")
+    assert not others.exists()
+    assert target.read_bytes() == b"whole again"
+
+
+@posix_only
+def test_B27_a_file_that_is_removed_before_it_is_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, n_locked = files._lock, 0
+
+    def remove_first(descriptor: int) -> None:
+        nonlocal n_locked
+        n_locked += 1
+        if n_locked == 1:
+            next(tmp_path.glob(".*.tmp")).unlink()
+        lock(descriptor)
+
+    monkeypatch.setattr(files, "_lock", remove_first)
+    replace_whole(tmp_path / "f", b"whole")
+    assert n_locked == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+@posix_only
+def test_a_file_system_without_locks_is_written_to_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    (somebodys := tmp_path / f".{'0' * 16}.tmp").write_bytes(b"half")
+    monkeypatch.setattr(files, "_lock", refuse)
+    replace_whole(tmp_path / "f", b"whole")
+    assert (tmp_path / "f").read_bytes() == b"whole"
+    assert somebodys.exists()

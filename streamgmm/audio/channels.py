@@ -33,5 +33,7 @@ def to_mono(frames: npt.NDArray[np.float32], channel: Channel) -> Samples:
     """
     if frames.shape[1] == 1 or channel != "mean":
         return np.ascontiguousarray(frames[:, 0 if channel == "mean" else channel])
-    samples: Samples = frames.mean(axis=1, dtype=np.float32)
+    # Numbers that are too large, or none, become infinite or no number, and are refused as such further on.
+    with np.errstate(invalid="ignore", over="ignore"):
+        samples: Samples = frames.mean(axis=1, dtype=np.float32)
     return samples

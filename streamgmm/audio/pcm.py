@@ -32,7 +32,8 @@ def decode_pcm(data: bytes, pcm_format: PcmFormat) -> npt.NDArray[np.float32]:
     NaN and infinities of `f32le` are passed on.
     """
     dtype, full_scale = _FULL_SCALES[pcm_format]
-    return np.frombuffer(data, dtype).astype(np.float32) / np.float32(full_scale)
+    with np.errstate(invalid="ignore"):  # bytes that are no number are told of as such, not as a warning of numpy's
+        return np.frombuffer(data, dtype).astype(np.float32) / np.float32(full_scale)
 
 
 def _standard_input_fd() -> int:

@@ -13,6 +13,7 @@ from safetensors.numpy import load
 
 from streamgmm.model.header import ModelError
 from streamgmm.model.reader import parse_model
+from tests.mutation import mutated
 
 
 def is_refused(data: bytes) -> bool:
@@ -39,23 +40,6 @@ def test_D2_every_single_flipped_bit_is_refused(tiny_data: bytes) -> None:
             assert is_refused(bytes(damaged)), (place, bit)
             damaged[place] ^= 1 << bit
     assert not is_refused(bytes(damaged))
-
-
-def mutated(data: bytes, rng: random.Random) -> bytes:
-    """A few bytes overwritten, inserted, removed or repeated anywhere."""
-    mutant = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        place, length = rng.randrange(len(mutant)), rng.randint(1, 16)
-        match rng.randrange(4):
-            case 0:
-                mutant[place] = rng.choice(b'\x00\xff{}[]",:0129-eE\\u' + bytes([rng.randrange(256)]))
-            case 1:
-                mutant[place:place] = rng.randbytes(length)
-            case 2 if len(mutant) > 64:
-                del mutant[place : place + length]
-            case _:
-                mutant[place:place] = mutant[place : place + length]
-    return bytes(mutant)
 
 
 def test_D2_D5_mutants_with_a_right_hash_raise_nothing_but_a_refusal(tiny_data: bytes) -> None:
