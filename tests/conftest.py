@@ -21,16 +21,20 @@ DEMO_CLIPS = 6
 SCENE_S = 60.0
 
 
-@pytest.fixture(scope="session")
-def demo_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of `DEMO_LABELS` and background, trained once."""
-    folder = tmp_path_factory.mktemp("demo_model")
+def write_demo_model(folder: Path) -> Path:
+    """A model of `DEMO_LABELS` and background, with the recordings that it was made of beside it."""
     write_training_set(folder / "recordings", DEMO_CLIPS, 0, DEMO_RATE_HZ)
     for label in set(SOUNDS) - set(DEMO_LABELS):
         shutil.rmtree(folder / "recordings" / label)
     config = Config(training=TrainingSection(search=False, n_speed_copies=0, n_noise_copies=0, n_jobs=1))
     save_model(train(read_dataset(folder / "recordings"), config, name="demo").model, folder / "demo.sgm")
     return folder / "demo.sgm"
+
+
+@pytest.fixture(scope="session")
+def demo_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of `DEMO_LABELS` and background, trained once."""
+    return write_demo_model(tmp_path_factory.mktemp("demo_model"))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ logger = logging.getLogger("streamgmm.run")
 _DESCRIPTION = """\
 Listen until stopped, and tell what is heard.
 sources  mic, mic:NAME, mic:INDEX, file:PATH, pcm:- (raw samples on stdin)
-sinks    stdout:, unix://PATH, tcp://127.0.0.1:PORT; several at once
+sinks    stdout:, file://PATH, unix://PATH, tcp://HOST:PORT; several at once
 """
 
 REPEAT_S = 0.5

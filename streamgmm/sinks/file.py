@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 from pathlib import Path
 
 from streamgmm.config import TextFormat
 from streamgmm.errors import CannotCreateError, ConfigError, PermissionDeniedError, StreamgmmError
-from streamgmm.sinks.lines import LineSink
+from streamgmm.sinks.lines import RETRY_S, LineSink
 from streamgmm.sinks.stdout import write_error
-
-logger = logging.getLogger("streamgmm.sinks")
-
-RETRY_S = 10.0
-"""A file that takes nothing is tried again this often (seconds)."""
 
 FILE_MODE = 0o640
 """What a home sounds like concerns its owner, and whoever its owner put into the group; the umask takes more off."""
@@ -31,10 +25,7 @@ class FileSink(LineSink):
 
     Before each line it looks whether the file is still the one at the path: after a rotation by rename
     the line goes to a fresh file; one by copy and truncate needs nothing, as every write is at the end.
-    Rotation loses no record and cuts none in two.
-
-    While the file takes nothing (a full disk, a directory that vanished) records wait and then give way,
-    the oldest first, and once it takes lines again a `dropped` record tells how many.
+    Rotation loses no record and cuts none in two. A full disk, or a directory that vanished, is waited for.
 
     Args:
         uri: `file://PATH`.
@@ -56,18 +47,15 @@ class FileSink(LineSink):
         is_live: bool = True,
         retry_s: float = RETRY_S,
     ) -> None:
-        super().__init__(uri, text_format=text_format, max_records=max_records, is_live=is_live)
+        super().__init__(uri, text_format=text_format, max_records=max_records, is_live=is_live, retry_s=retry_s)
         self._path = _parse(uri)
-        self._is_live = is_live
-        self._retry_s = retry_s
         self._fd: int | None = None
         self._is_stale = False
-        self._is_suspended = False
 
     def reopen(self) -> None:
         """Open the path anew before the next line, and try at once if the file takes nothing; from any thread."""
         with self._changed:
-            self._is_stale = True
+            self._is_stale = self._is_retry_wanted = True
             self._changed.notify_all()
 
     def _claim(self) -> None:
@@ -76,23 +64,11 @@ class FileSink(LineSink):
         except OSError as error:
             raise self._failure(error) from error
 
-    def _write(self, line: bytes) -> bool:
-        while True:
-            # Asked before the attempt: the last one is made after the wish to close.
-            is_last = self._is_closing
-            try:
-                append_whole(self._current_fd(), line)
-            except (OSError, StreamgmmError) as error:
-                if not self._is_live:
-                    raise
-                self._suspend(error)
-            else:
-                self._resume()
-                return True
-            if is_last:
-                return False
-            with self._changed:
-                self._changed.wait_for(lambda: self._is_closing or self._is_stale, self._retry_s)
+    def _write(self) -> None:
+        append_whole(self._current_fd(), self._unwritten)
+
+    def _may_heal(self, error: OSError | StreamgmmError) -> bool:
+        return self._is_live
 
     def _release(self) -> None:
         if self._fd is not None:
@@ -109,19 +85,8 @@ class FileSink(LineSink):
             self._fd = _open(self._path)
         return self._fd
 
-    def _suspend(self, error: OSError | StreamgmmError) -> None:
-        if not self._is_suspended:
-            reason = error if isinstance(error, StreamgmmError) else write_error(error, str(self._path))
-            logger.error("sink.failed sink=%s reason=%s; trying again every %g s", self.name, reason, self._retry_s)
-        self._is_suspended = True
 
-    def _resume(self) -> None:
-        if self._is_suspended:
-            logger.warning("sink.recovered sink=%s dropped=%d", self.name, self._queue.n_dropped)
-        self._is_suspended = False
-
-
-def append_whole(fd: int, line: bytes) -> None:
+def append_whole(fd: int, line: bytes | memoryview) -> None:
     """Append a line to a file that nobody else writes to, or leave the file as it was.
 
     Raises:

@@ -131,16 +131,19 @@ def _list_problems(uris: Sequence[str]) -> list[str]:
 
 def _make_sink(uri: str, section: OutputSection, token: Token | None, is_live: bool) -> Sink:
     if uri == "stdout:":
-        return StdoutSink(text_format=section.format, max_records=section.queue_records, is_live=is_live)
+        is_alone = len(section.sinks) == 1
+        return StdoutSink(
+            text_format=section.format, max_records=section.queue_records, is_live=is_live, is_alone=is_alone
+        )
     if uri.startswith("file://"):
         return FileSink(uri, text_format=section.format, max_records=section.queue_records, is_live=is_live)
-    is_tcp = uri.startswith("tcp://")
-    return SocketSink(
-        _make_tcp_listener(uri, section) if is_tcp else _make_unix_listener(uri),
-        max_clients=section.n_clients,
-        max_records=section.queue_records,
-        token=token if is_tcp else None,
-    )
+    if uri.startswith("tcp://"):
+        return _make_socket_sink(_make_tcp_listener(uri, section), section, token)
+    return _make_socket_sink(_make_unix_listener(uri), section)
+
+
+def _make_socket_sink(listener: Listener, section: OutputSection, token: Token | None = None) -> SocketSink:
+    return SocketSink(listener, max_clients=section.n_clients, max_records=section.queue_records, token=token)
 
 
 def _make_tcp_listener(uri: str, section: OutputSection) -> Listener:

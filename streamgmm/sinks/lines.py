@@ -13,9 +13,15 @@ from streamgmm.sinks.sink import Message, OnFailure, start_thread
 
 logger = logging.getLogger("streamgmm.sinks")
 
+RETRY_S = 10.0
+"""An output that takes nothing is tried again this often (seconds)."""
+
 
 class LineSink:
     """A queue of lines and the thread that writes them, each as soon as it is there; base of the sinks that do so.
+
+    While an output takes nothing but may do so again (a full disk), records wait and then give way, the
+    oldest first, and once it takes lines again a `dropped` record tells how many.
 
     Args:
         name: its URI as configured.
@@ -24,10 +30,18 @@ class LineSink:
         is_live: True if the sound goes on whether or not anybody reads: a slow output then loses its
             oldest records. Otherwise `publish` waits for room, `drain` for the end, and nothing is lost
             before `hurry`.
+        retry_s: from one attempt to the next while the output takes nothing (seconds).
     """
 
-    def __init__(self, name: str, *, text_format: TextFormat, max_records: int, is_live: bool) -> None:
+    def __init__(
+        self, name: str, *, text_format: TextFormat, max_records: int, is_live: bool, retry_s: float = RETRY_S
+    ) -> None:
         self.name = name
+        self._is_live = is_live
+        self._retry_s = retry_s
+        self._unwritten = memoryview(b"")
+        self._is_suspended = False
+        self._is_retry_wanted = False
         self._is_json = text_format == "jsonl"
         self._format = make_formatter(text_format)
         self._is_patient = not is_live
@@ -98,12 +112,16 @@ class LineSink:
         """
         raise NotImplementedError
 
-    def _write(self, line: bytes) -> bool:
-        """Write a whole line; False if the sink was closed before that could be done.
+    def _write(self) -> None:
+        """Write what `_unwritten` holds, and take out of it what is written.
 
         Raises:
-            OSError, StreamgmmError: it cannot be done, now or later.
+            OSError, StreamgmmError: the output does not take it.
         """
+        raise NotImplementedError
+
+    def _may_heal(self, error: OSError | StreamgmmError) -> bool:
+        """Whether the output may take lines again after that, so that waiting for it makes sense."""
         raise NotImplementedError
 
     def _release(self) -> None:
@@ -115,13 +133,45 @@ class LineSink:
 
     def _run(self) -> None:
         try:
-            while (line := self._next_line()) is not None and self._write(line):
+            while (line := self._next_line()) is not None and self._deliver(line):
                 self._n_written = self._queue.n_popped
         except (OSError, StreamgmmError) as error:
             self._stop_taking()
             self._on_failure(self._failure(error) if isinstance(error, OSError) else error)
         finally:
             self._release()
+
+    def _deliver(self, line: bytes) -> bool:
+        """Write a whole line, with as many attempts as it takes; False if the sink was closed before that."""
+        self._unwritten = memoryview(line)
+        while True:
+            # Asked before the attempt: the last one is made after the wish to close.
+            is_last = self._is_closing
+            try:
+                self._write()
+            except (OSError, StreamgmmError) as error:
+                if not self._may_heal(error):
+                    raise
+                self._suspend(error)
+            else:
+                self._resume()
+                return True
+            if is_last:
+                return False
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_closing or self._is_retry_wanted, self._retry_s)
+                self._is_retry_wanted = False
+
+    def _suspend(self, error: OSError | StreamgmmError) -> None:
+        if not self._is_suspended:
+            reason = self._failure(error) if isinstance(error, OSError) else error
+            logger.error("sink.failed sink=%s reason=%s; trying again every %g s", self.name, reason, self._retry_s)
+        self._is_suspended = True
+
+    def _resume(self) -> None:
+        if self._is_suspended:
+            logger.warning("sink.recovered sink=%s dropped=%d", self.name, self._queue.n_dropped)
+        self._is_suspended = False
 
     def _next_line(self) -> bytes | None:
         with self._changed:

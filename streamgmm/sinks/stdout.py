@@ -9,10 +9,13 @@ import sys
 
 from streamgmm.config import TextFormat
 from streamgmm.errors import ConfigError, OutputError, StreamgmmError
-from streamgmm.sinks.lines import LineSink
+from streamgmm.sinks.lines import RETRY_S, LineSink
 from streamgmm.sinks.sink import PipeClosedError
 
 STDOUT_FD = 1
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a full disk answers, a quota that is used up, and a file that may not become larger."""
 
 
 class StdoutSink(LineSink):
@@ -22,7 +25,9 @@ class StdoutSink(LineSink):
         text_format: what a line looks like.
         max_records: records kept for a slow reader.
         is_live: whether to lose the records of a slow reader instead of waiting for it (see `LineSink`).
+        is_alone: whether there is no other sink; a full disk then ends the run instead of being waited for.
         fd: the descriptor to write to; it stays open.
+        retry_s: from one attempt to the next while the disk is full (seconds).
     """
 
     def __init__(
@@ -31,24 +36,29 @@ class StdoutSink(LineSink):
         text_format: TextFormat = "jsonl",
         max_records: int = 1024,
         is_live: bool = True,
+        is_alone: bool = True,
         fd: int = STDOUT_FD,
+        retry_s: float = RETRY_S,
     ) -> None:
-        super().__init__("stdout:", text_format=text_format, max_records=max_records, is_live=is_live)
+        super().__init__("stdout:", text_format=text_format, max_records=max_records, is_live=is_live, retry_s=retry_s)
+        self._is_alone = is_alone
         self._fd = fd
 
     def _claim(self) -> None:
         if not _is_open(self._fd):
             raise ConfigError(["output.sinks: stdout is closed; redirect it, or choose another sink"])
 
-    def _write(self, line: bytes) -> bool:
-        unwritten = memoryview(line)
-        while unwritten:
+    def _write(self) -> None:
+        while self._unwritten:
             try:
-                unwritten = unwritten[os.write(self._fd, unwritten) :]
+                self._unwritten = self._unwritten[os.write(self._fd, self._unwritten) :]
             except BlockingIOError:
                 # Whoever shares this pipe made it non-blocking.
                 select.select([], [self._fd], [])
-        return True
+
+    def _may_heal(self, error: OSError | StreamgmmError) -> bool:
+        is_full = isinstance(error, OSError) and error.errno in FULL
+        return is_full and self._is_live and not self._is_alone
 
     def _failure(self, error: OSError) -> StreamgmmError:
         if error.errno == errno.EPIPE:
@@ -58,7 +68,7 @@ class StdoutSink(LineSink):
 
 def write_error(error: OSError, where: str) -> OutputError:
     """What to tell of an output that takes nothing more."""
-    hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    hint = "free some space" if error.errno in FULL else ""
     return OutputError(f"cannot write: {os.strerror(error.errno or 0)}", where=where, hint=hint)
 
 

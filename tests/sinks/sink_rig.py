@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import queue
+import resource
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from streamgmm.errors import StreamgmmError
@@ -193,3 +195,14 @@ def _resolve(address: str) -> tuple[int, str | tuple[str, int]]:
 
 def n_open_fds() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@contextmanager
+def full_disk(max_bytes: int) -> Iterator[None]:
+    """No file of this process grows beyond `max_bytes`: a write takes what has room, and the next one fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

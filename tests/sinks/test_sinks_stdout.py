@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sink_rig import TIMEOUT_S, Failures, LogLines, Reader, account, end, message, start, status
+from sink_rig import TIMEOUT_S, Failures, LogLines, Reader, account, end, full_disk, message, start, status
 
 from streamgmm.errors import ConfigError, OutputError
+from streamgmm.records import decode_json
 from streamgmm.sinks.sink import PipeClosedError
 from streamgmm.sinks.stdout import StdoutSink
 
@@ -100,6 +101,24 @@ def test_E19_full_disk_is_reported_once(failures: Failures) -> None:
     assert type(error) is OutputError
     assert "No space left" in str(error)
     assert "\n" not in str(error)
+    assert failures.is_empty
+
+
+def test_E19_beside_other_sinks_a_full_disk_is_waited_for_and_the_line_that_it_cut_is_finished(
+    tmp_path: Path, failures: Failures, log: LogLines
+) -> None:
+    path = tmp_path / "out"
+    with path.open("wb") as file:
+        sink = StdoutSink(fd=file.fileno(), max_records=16, is_alone=False, retry_s=0.01)
+        sink.open(failures)
+        with full_disk(1000):
+            for seq in range(500):
+                sink.publish(message(status(seq)))
+            log.wait_for("sink.failed", "stdout")
+            assert path.stat().st_size == 1000
+        log.wait_for("sink.recovered")
+        sink.close(TIMEOUT_S)
+    assert account(map(decode_json, path.read_bytes().splitlines())) == 500
     assert failures.is_empty
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sink_rig import HELLO, TIMEOUT_S, Client, Failures, FakeClock, LogLines, message, n_open_fds, status
 
-from streamgmm.errors import ConfigError, InputMissingError
+from streamgmm.errors import ConfigError, DataError, InputMissingError
 from streamgmm.records import Error, Hello, decode_json
 from streamgmm.sinks.listeners import TcpListener
 from streamgmm.sinks.sockets import MAX_HANDSHAKES, SocketSink
@@ -175,6 +175,13 @@ def test_C15_a_refused_token_is_not_quoted(tmp_path: Path, content: bytes) -> No
 def test_a_token_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputMissingError, match="no such file"):
         read_token(tmp_path / "none")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_C11_a_token_file_that_is_no_file_does_not_hang(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="not a regular file"):
+        read_token(tmp_path / "pipe" if kind == "pipe" else Path("/dev/zero"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of UNIX")

@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -272,6 +273,7 @@ def measure_cycles(kind: str, n_cycles: int) -> Growth:
 
 
 def _growth(sink: SocketSink, healthy: Client, act: Callable[[], tuple[int, int]]) -> Growth:
+    resource_tracker.ensure_running()  # else the first process that is started has it started, with a pipe
     _settle(sink, healthy, 1)
     before = rss_bytes(), n_open_fds(), threading.active_count()
     n_connections, sent_bytes = act()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.required import require_or_skip
 from tests.system.run_rig import (
     check_stream,
     frames_of,
@@ -162,7 +163,7 @@ def small_disk(tmp_path: Path) -> Iterator[list[str]]:
     """A command prefix under which `tmp_path/disk` is a file system of 64 KiB."""
     (disk := tmp_path / "disk").mkdir()
     if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("this user may not mount file systems")
+        require_or_skip("mounts", "this user may not mount file systems")
     script = 'mount -t tmpfs -o size=64k none "$0" && exec "$@"'
     yield ["unshare", "-m", "sh", "-c", script, str(disk)]
 

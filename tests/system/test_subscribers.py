@@ -21,14 +21,14 @@ def test_E8_E9_stuck_subscribers_cost_the_healthy_nothing_and_little_memory(kind
 
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
 def test_E13_garbage_from_many_clients_makes_nothing_grow(kind: str) -> None:
-    growth = subscribers.measure_hostile(kind, subscribers.N_HOSTILE, 1_000_000)
-    assert growth.sent_bytes >= subscribers.N_HOSTILE * 1_000_000
+    growth = subscribers.measure_hostile(kind, subscribers.N_HOSTILE, 2_000_000)
+    assert growth.sent_bytes >= subscribers.N_HOSTILE * 2_000_000
     assert growth.n_bytes <= subscribers.MAX_GROWTH_BYTES
     assert (growth.n_fds, growth.n_threads) == (0, 0)
 
 
-@pytest.mark.parametrize("kind", ["unix", "tcp"])
-def test_F15_F16_clients_that_come_and_go_leave_nothing(kind: str) -> None:
-    growth = subscribers.measure_cycles(kind, 1000)
+@pytest.mark.parametrize(("kind", "n_cycles"), [("unix", 10_000), ("tcp", 2000)])
+def test_F15_F16_clients_that_come_and_go_leave_nothing(kind: str, n_cycles: int) -> None:
+    growth = subscribers.measure_cycles(kind, n_cycles)
     assert growth.n_bytes <= subscribers.MAX_GROWTH_BYTES
     assert (growth.n_fds, growth.n_threads) == (0, 0)
