@@ -95,6 +95,12 @@ class Analyser:
         self._features.forget()
         self._forget_evidence()
 
+    def go_on_from(self, other: Analyser) -> list[Frame]:
+        """Take over the stream of `other` where it is, the samples of its begun hop too; for a fresh analyser."""
+        self._lost_samples = other._lost_samples
+        self._features.end_sample = other._features.end_sample
+        return self.push(other._features.take_pending())
+
     def reset(self) -> None:
         """Begin a new stream at sample 0."""
         self._lost_samples = 0
@@ -177,6 +183,20 @@ class Pipeline:
     def flush(self) -> list[Record]:
         """The last records of the stream: a begun hop is completed with silence, open events end."""
         return self.decide(self.analyser.flush()) + self.decider.flush()
+
+    def go_on_from(self, other: Pipeline) -> list[Record]:
+        """Take over the stream of `other` where it is, which must not be used any more; for a fresh pipeline.
+
+        Positions, counts and the ids of events go on. What was heard before tells this one nothing.
+
+        Args:
+            other: the pipeline of a model with the same sample rate, whose events were ended.
+
+        Returns:
+            The records of a hop that the samples of the begun hop of `other` may complete.
+        """
+        self.decider.go_on_from(other.decider)
+        return self.decide(self.analyser.go_on_from(other.analyser))
 
     def reset(self) -> None:
         """Begin a new stream at t = 0."""

@@ -156,10 +156,12 @@ class Heartbeat(Record, frozen=True, kw_only=True):
 
 
 class Model(Record, frozen=True, kw_only=True):
-    """The model changed; labels of later records are these."""
+    """The model changed; labels, windows and hops of later records are these instead of those of `hello`."""
 
     model: ModelInfo
     labels: list[str]
+    window_s: float
+    hop_s: float
 
 
 class Error(Record, frozen=True, kw_only=True):

@@ -200,3 +200,31 @@ def test_a_clip_is_decided_by_the_frames_of_the_stream(model: Model, samples: np
         posteriors, axis=0, weights=[vote_weight(frame.window_share, frame.window_level_dbfs) for frame in voters]
     )
     np.testing.assert_allclose(list(decision.scores.values()), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_before", [0, 1, 48_000, 48_001, 50_000, 51_111])
+def test_D13_another_pipeline_goes_on_at_the_very_sample(model: Model, samples: np.ndarray, n_before: int) -> None:
+    before, after = Pipeline(model, CONFIG, "run"), Pipeline(model, CONFIG, "run")
+    old = before.push(samples[:n_before]) + before.decider.flush()
+    new = after.go_on_from(before) + after.push(samples[n_before:]) + after.flush()
+    assert after.analyser.analysed_samples == after.analyser.end_sample == len(samples)
+    # A begun hop is analysed as a whole, by the new one, which otherwise knows nothing of what was before.
+    n_finished = n_before - n_before % SPEC.hop_samples
+    fresh = [record for record in whole(model, samples[n_finished:]) if isinstance(record, Window)]
+    windows = [record for record in new if isinstance(record, Window)]
+    assert [(window.scores, window.llr) for window in windows] == [(window.scores, window.llr) for window in fresh]
+    assert [window.t for window in windows] == pytest.approx([window.t + n_finished / 8000 for window in fresh])
+    ids = [record.id for record in old + new if isinstance(record, Start)]
+    assert len(ids) == len(set(ids))
+    assert sorted(record.id for record in old + new if isinstance(record, End)) == sorted(ids)
+
+
+def test_D13_losses_stay_in_the_time_that_another_pipeline_goes_on_with(model: Model, samples: np.ndarray) -> None:
+    before, after = Pipeline(model, CONFIG), Pipeline(model, CONFIG)
+    before.push(samples[:5000])
+    before.gap(100_000, "device_lost")
+    after.go_on_from(before)
+    after.push(samples[5000:])
+    after.flush()
+    assert after.analyser.analysed_samples == len(samples)
+    assert after.analyser.end_sample == len(samples) + 100_000

@@ -56,7 +56,10 @@ EXAMPLES: dict[str, tuple[r.Record, set[str]]] = {
         r.Heartbeat(t=1.0, captured_samples=3, analysed_samples=2, lost_samples=0),
         {"captured_samples", "analysed_samples", "lost_samples"},
     ),
-    "model": (r.Model(t=1.0, model=MODEL, labels=["a"]), {"model", "labels"}),
+    "model": (
+        r.Model(t=1.0, model=MODEL, labels=["a"], window_s=1.0, hop_s=0.1),
+        {"model", "labels", "window_s", "hop_s"},
+    ),
     "error": (r.Error(t=1.0, message="m"), {"message"}),
     "bye": (
         r.Bye(t=1.0, reason="x", captured_samples=3, analysed_samples=2, lost_samples=0, in_flight_samples=1),

@@ -8,12 +8,14 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from streamgmm.cli.options import add_config_options, as_overrides
 
 if TYPE_CHECKING:
+    from streamgmm.config import Config
     from streamgmm.config_loading import LoadedConfig
     from streamgmm.model.model import Model
     from streamgmm.service.daemon import Daemon
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("streamgmm.run")
 
 _DESCRIPTION = """\
-Listen until stopped, and tell what is heard.
+Listen until stopped, and tell what is heard. SIGHUP reads the settings again.
 sources  mic, mic:NAME, mic:INDEX, file:PATH, pcm:- (raw samples on stdin)
 sinks    stdout:, file://PATH, unix://PATH, tcp://HOST:PORT; several at once
 """
@@ -51,18 +53,30 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _run(args: argparse.Namespace) -> int:
     # Small matrix products gain nothing from threads, and a second one costs memory; before numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from streamgmm.config_loading import load_config
+    from streamgmm.cli.supervised import ignore_hangup, supervised
     from streamgmm.service.log_limit import LogLimit
     from streamgmm.service.log_writer import detached_log
+    from streamgmm.service.notify import Notifier
+    from streamgmm.service.reload import Loaded
+    from streamgmm.service.supervision import Supervision
     from streamgmm.sinks.sink import PipeClosedError
 
-    loaded = load_config(args.config, [*_shorthands(args), *args.overrides])
-    daemon = _make_daemon(loaded, args.require_device)
+    def load_again() -> Loaded:
+        loaded = _load_settings(args)
+        return Loaded(loaded.config, _load_model(loaded))
+
+    ignore_hangup()
+    supervision = Supervision(Notifier.from_environment())
+    loaded = _load_settings(args)
+    model = load_chosen_or_shipped_model(loaded)
+    daemon = _make_daemon(loaded.config, model, args.require_device, supervision.on_status)
+    _warn_of_root()
     _end_on_bugs(daemon)
     _ignore_signals()
     received = _stop_on_signals(daemon)
     try:
-        with detached_log(LogLimit()):
+        started_with = Loaded(loaded.config, model)
+        with detached_log(LogLimit()), supervised(daemon, supervision, load_again, started_with):
             daemon.run()
     except PipeClosedError:
         # A reader that was told to stop together with this program is no failure.
@@ -71,6 +85,12 @@ def _run(args: argparse.Namespace) -> int:
     if signal.SIGINT in received:
         raise KeyboardInterrupt
     return 0
+
+
+def _load_settings(args: argparse.Namespace) -> LoadedConfig:
+    from streamgmm.config_loading import load_config
+
+    return load_config(args.config, [*_shorthands(args), *args.overrides])
 
 
 def _shorthands(args: argparse.Namespace) -> list[str]:
@@ -87,7 +107,9 @@ def _shorthands(args: argparse.Namespace) -> list[str]:
     return [*as_overrides(settings), *pace]
 
 
-def _make_daemon(loaded: LoadedConfig, is_device_required: bool) -> Daemon:
+def _make_daemon(
+    config: Config, model: Model, is_device_required: bool, on_status: Callable[[str, str], None]
+) -> Daemon:
     import secrets
     from contextlib import closing
     from functools import partial
@@ -95,10 +117,9 @@ def _make_daemon(loaded: LoadedConfig, is_device_required: bool) -> Daemon:
     from streamgmm.audio.choosing import make_source
     from streamgmm.service.daemon import Daemon
     from streamgmm.service.recordings import file_run_id
+    from streamgmm.sinks.activation import take_inherited
     from streamgmm.sinks.hub import Hub, make_sinks
 
-    config = loaded.config
-    model = load_chosen_or_shipped_model(loaded)
     with closing(make_source(config.source)) as source:
         is_live, name = source.is_live, source.name
     # A recording is the same recording tomorrow; a microphone never hears the same twice.
@@ -107,9 +128,10 @@ def _make_daemon(loaded: LoadedConfig, is_device_required: bool) -> Daemon:
         model,
         config,
         partial(make_source, config.source),
-        Hub(make_sinks(config.output, is_live=is_live)),
+        Hub(make_sinks(config.output, is_live=is_live, inherited=take_inherited())),
         run_id=run_id,
         is_device_required=is_device_required,
+        on_status=on_status,
     )
 
 
@@ -139,18 +161,24 @@ def load_chosen_or_shipped_model(loaded: LoadedConfig) -> Model:
         ConfigError: settings of the features were given that are not those of the model.
         StreamgmmError: it cannot be read.
     """
+    model = _load_model(loaded)
+    if not loaded.config.model.path:
+        logger.info(
+            "no model is given: taking %s, in the box, which knows %s and nothing else; "
+            "`streamgmm train FOLDER -o my.sgm` makes your own, for --model my.sgm",
+            model.name,
+            ", ".join(model.labels),
+        )
+    return model
+
+
+def _load_model(loaded: LoadedConfig) -> Model:
     from streamgmm.model.shipped import load_shipped_model
 
     if loaded.config.model.path:
         return load_chosen_model(loaded)
     model = load_shipped_model()
     _refuse_other_features(loaded, model)
-    logger.info(
-        "no model is given: taking %s, in the box, which knows %s and nothing else; "
-        "`streamgmm train FOLDER -o my.sgm` makes your own, for --model my.sgm",
-        model.name,
-        ", ".join(model.labels),
-    )
     return model
 
 
@@ -168,6 +196,11 @@ def _refuse_other_features(loaded: LoadedConfig, model: Model) -> None:
             problems.append(f"{key} is {wanted}, but the model was trained with {has}; drop the setting, or train anew")
     if problems:
         raise ConfigError(problems)
+
+
+def _warn_of_root() -> None:
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        logger.warning("process.root: runs as root, which it never needs; `streamgmm service install` avoids it")
 
 
 def _end_on_bugs(daemon: Daemon) -> None:

@@ -157,6 +157,12 @@ class Decider:
         """Where each label is between two events."""
         return self._segmenter.states
 
+    def go_on_from(self, other: Decider) -> None:
+        """Take over the stream of `other`, whose events were ended: its position, ids and counts go on here."""
+        self._end_sample = other._end_sample
+        self._n_events = other._n_events
+        self.n_rejects = other.n_rejects
+
     def reset(self) -> None:
         """Begin a new stream at sample 0; only ids go on, and counts."""
         self._end_sample = 0

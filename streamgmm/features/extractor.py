@@ -114,6 +114,12 @@ class FeatureStream:
         self._n_hops = 0
         self._n_refused_hops = 0
 
+    def take_pending(self) -> npt.NDArray[np.float32]:
+        """The samples of a begun hop, shape (n_pending_samples,), which is then one that was not begun."""
+        taken = self._hop[: self.n_pending_samples].copy()
+        self.n_pending_samples = 0
+        return taken
+
     def push(self, samples: npt.NDArray[np.floating]) -> list[FeatureFrame]:
         """Add samples, shape (n,), full scale 1.0; returns the frames of the hops that they complete."""
         frames = []

@@ -40,6 +40,9 @@ class Capture:
             something to wait for.
         clock: seconds, monotonic.
         wait: waits for the event, at most for so many seconds; True if it is set.
+
+    Attributes:
+        n_moves: grows with everything that it does; one that stands still for long hangs.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Capture:
         self._failed_for: str | None = None
         self._last_block_s: float | None = None
         self._is_resuming = True
+        self.n_moves = 0
 
     def run(self) -> None:
         """Capture until the end; to be called once, in a thread of its own.
@@ -102,8 +106,10 @@ class Capture:
             if self._stopping.is_set():
                 return None
             self._source = source
+        self.n_moves += 1
         try:
             source.open(self._sample_rate_hz)
+            self.n_moves += 1
             while (block := source.read()) is not None and self._deliver(block, source):
                 pass
         except StreamgmmError as error:
@@ -124,6 +130,7 @@ class Capture:
         return isinstance(error, DeviceError) and not is_hopeless and not self._is_device_required
 
     def _deliver(self, block: Block, source: Source) -> bool:
+        self.n_moves += 1
         if self._is_resuming:
             self._resume(source, len(block.samples))
         self._last_block_s = self._clock()
@@ -144,6 +151,7 @@ class Capture:
     def _tell_failure(self, error: StreamgmmError) -> None:
         """Count what was lost so far, so that readers see time go on; say why, unless that was said before."""
         self._is_resuming = True
+        self.n_moves += 1
         has_heard = self._last_block_s is not None
         if has_heard:
             self._ring.write_gap(self._take_lost_samples(), "device_lost")

@@ -14,12 +14,13 @@ from streamgmm import units
 from streamgmm.audio.ring import Ring, Stretch
 from streamgmm.audio.source import Source
 from streamgmm.config import Config
-from streamgmm.errors import StreamgmmError
+from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, Heartbeat, Record, Stamper, Status
 from streamgmm.service.capture import Capture, State
-from streamgmm.service.greeting import make_hello
+from streamgmm.service.greeting import make_hello, make_model_record
+from streamgmm.service.progress import Position
 from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sink import start_thread
 
@@ -47,8 +48,12 @@ class Daemon:
         hub: opened here and closed at the end.
         run_id: goes into the hello and the ids of events.
         is_device_required: whether a missing microphone ends the run instead of being waited for.
+        on_status: is told every state and why, from whichever thread: those of the capture, then `stopping`.
         clock: seconds, monotonic.
         now: wall-clock time.
+
+    Attributes:
+        is_live: whether the source goes on by itself.
     """
 
     def __init__(
@@ -60,11 +65,12 @@ class Daemon:
         *,
         run_id: str,
         is_device_required: bool = False,
+        on_status: Callable[[str, str], None] = lambda state, detail: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         with closing(make_source()) as source:
-            self._is_live, name = source.is_live, source.name
+            self.is_live, name = source.is_live, source.name
         rate_hz = model.spec.sample_rate_hz
         self._model = model
         self._heartbeat_s = config.output.heartbeat_s
@@ -72,10 +78,13 @@ class Daemon:
         self._hub = hub
         self._run_id = run_id
         self._now = now
+        self._on_status = on_status
+        # Held while the worker is in a stretch, so that whoever holds it finds the worker between two.
+        self._turn = threading.Lock()
         self._pipeline = Pipeline(model, config, run_id)
         self._ring = Ring(
             max(units.seconds_to_samples(config.source.ring_s, rate_hz), 2 * model.spec.hop_samples),
-            is_lossy=self._is_live,
+            is_lossy=self.is_live,
         )
         self._capture = Capture(
             make_source,
@@ -85,7 +94,7 @@ class Daemon:
             is_device_required=is_device_required,
             clock=clock,
         )
-        self._stamper = Stamper(name, now() if self._is_live else None)
+        self._stamper = Stamper(name, now() if self.is_live else None)
         self._publishing = threading.Lock()
         self._has_said_bye = False
         self._reason: str | None = None
@@ -108,6 +117,7 @@ class Daemon:
             threads.append(start_thread(lambda: self._attempt(self._capture.run), "capture"))
             self._endings.get()
         finally:
+            self._on_status("stopping", self._reason or "end of input")
             self._wind_up(threads)
         if self._failures:
             raise self._failures[0]
@@ -121,6 +131,47 @@ class Daemon:
         """End the run because of `error`, which `run` then raises; from any thread."""
         self._note(error)
         self._endings.put(None)
+
+    @property
+    def position(self) -> Position:
+        """How far capture and analysis are, for a watchdog."""
+        is_waiting = self._ring.counts.in_flight_samples >= self._model.spec.hop_samples
+        return Position(self._capture.n_moves, self._pipeline.analyser.end_sample, is_waiting)
+
+    def check_adoptable(self, model: Model) -> None:
+        """Refuse a model that this run cannot go on with.
+
+        Raises:
+            ConfigError: it works at another rate, or its hop is too long for the ring.
+        """
+        rate_hz, needed_samples = model.spec.sample_rate_hz, 2 * model.spec.hop_samples
+        if rate_hz != self._model.spec.sample_rate_hz:
+            raise ConfigError(
+                [f"model {model.name} works at {rate_hz} Hz, not {self._model.spec.sample_rate_hz} Hz: needs restart"]
+            )
+        if needed_samples > self._ring.capacity_samples:
+            raise ConfigError([f"the hop of model {model.name} is too long for the ring as it is: needs restart"])
+
+    def adopt(self, model: Model, config: Config) -> None:
+        """Go on with `model` and `config` from the very sample at which the analysis is; the capture goes on as it is.
+
+        Open events end, then a `model` record tells of other labels. From any thread but the worker's.
+
+        Raises:
+            ConfigError: it cannot be (see `check_adoptable`), or the settings name a label that the model does not
+                have; all goes on as before then.
+        """
+        self.check_adoptable(model)
+        successor = Pipeline(model, config, self._run_id)
+        with self._turn:
+            before, self._pipeline = self._pipeline, successor
+            self._publish(*before.decider.flush())
+            if make_model_record(model, 0.0) != make_model_record(self._model, 0.0):
+                self._publish(make_model_record(model, self._to_seconds(before.analyser.end_sample)))
+            self._publish(*successor.go_on_from(before))
+            self._model = model
+            self._heartbeat_s = config.output.heartbeat_s
+            self._schedule_heartbeat(self._analysed_s())
 
     def _wind_up(self, threads: list[threading.Thread]) -> None:
         """End everything, in bounded time whatever hangs; all of it has ended before if the source has."""
@@ -155,9 +206,11 @@ class Daemon:
 
     def _analyse(self) -> None:
         while (stretch := self._ring.read(self._model.spec.hop_samples)) is not None:
-            self._follow(stretch)
-            self._beat()
-        self._publish(*self._pipeline.flush())
+            with self._turn:
+                self._follow(stretch)
+                self._beat()
+        with self._turn:
+            self._publish(*self._pipeline.flush())
 
     def _follow(self, stretch: Stretch) -> None:
         if stretch.gap_reason is None:
@@ -174,7 +227,8 @@ class Daemon:
 
     def _on_state(self, state: State, detail: str) -> None:
         """Tell the stream what the capture thread found; a recording has no states."""
-        if not self._is_live:
+        self._on_status(state, detail)
+        if not self.is_live:
             return
         counts = self._ring.counts
         if counts.captured_samples == 0:
@@ -187,8 +241,7 @@ class Daemon:
         t = self._analysed_s()
         if not self._heartbeat_s or t < self._next_heartbeat_s:
             return
-        # The next one that is still to come: a long gap is no reason for many of them at once.
-        self._next_heartbeat_s = (t // self._heartbeat_s + 1.0) * self._heartbeat_s
+        self._schedule_heartbeat(t)
         counts = self._ring.counts
         beat = Heartbeat(
             t=t,
@@ -197,6 +250,11 @@ class Daemon:
             lost_samples=counts.lost_samples,
         )
         self._publish(beat)
+
+    def _schedule_heartbeat(self, t: float) -> None:
+        # The next one that is still to come: a long gap is no reason for many of them at once.
+        if self._heartbeat_s:
+            self._next_heartbeat_s = (t // self._heartbeat_s + 1.0) * self._heartbeat_s
 
     def _to_seconds(self, n_samples: int) -> float:
         return units.samples_to_seconds(n_samples, self._model.spec.sample_rate_hz)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamgmm import __version__, units
+from streamgmm import __version__, records, units
 from streamgmm.model.model import Model
 from streamgmm.records import Hello, ModelInfo
 
@@ -22,6 +22,18 @@ def make_hello(model: Model, run_id: str) -> Hello:
         model=model_info(model),
         labels=list(model.labels),
         sample_rate_hz=spec.sample_rate_hz,
+        window_s=units.samples_to_seconds(spec.window_samples, spec.sample_rate_hz),
+        hop_s=units.samples_to_seconds(spec.hop_samples, spec.sample_rate_hz),
+    )
+
+
+def make_model_record(model: Model, t: float) -> records.Model:
+    """What tells readers that `model` decides from stream time `t` (s) on."""
+    spec = model.spec
+    return records.Model(
+        t=t,
+        model=model_info(model),
+        labels=list(model.labels),
         window_s=units.samples_to_seconds(spec.window_samples, spec.sample_rate_hz),
         hop_s=units.samples_to_seconds(spec.hop_samples, spec.sample_rate_hz),
     )

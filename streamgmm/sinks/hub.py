@@ -13,6 +13,7 @@ from pathlib import Path
 from streamgmm.config import OutputSection
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Record, encode_json
+from streamgmm.sinks.activation import InheritedListener
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.listeners import Listener, TcpListener
 from streamgmm.sinks.sink import Message, OnFailure, Sink
@@ -99,12 +100,15 @@ class Hub:
             self._on_failure(error)
 
 
-def make_sinks(section: OutputSection, *, is_live: bool = True) -> list[Sink]:
-    """The sinks that `section` names, not yet open.
+def make_sinks(
+    section: OutputSection, *, is_live: bool = True, inherited: Sequence[InheritedListener] = ()
+) -> list[Sink]:
+    """The sinks that `section` names, not yet open, and those whose sockets this process was given.
 
     Args:
         section: the output section.
         is_live: False if the source waits for its readers, so that stdout and files may make it wait.
+        inherited: sockets that are open already; one that `section` names too is not opened again.
 
     Raises:
         ConfigError: with every URI that is wrong, given twice, or missing altogether, or the token is too weak.
@@ -113,7 +117,10 @@ def make_sinks(section: OutputSection, *, is_live: bool = True) -> list[Sink]:
     sinks: list[Sink] = []
     problems = _list_problems(section.sinks)
     token = read_token(Path(section.token_file)) if section.token_file else None
+    sinks += [_make_socket_sink(listener, section) for listener in inherited]
     for uri in section.sinks:
+        if any(uri == listener.uri for listener in inherited):
+            continue
         try:
             sinks.append(_make_sink(uri, section, token, is_live))
         except ConfigError as error:

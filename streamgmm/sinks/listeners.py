@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import os
 import socket
+import struct
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -103,6 +104,17 @@ class TcpListener:
 
     def close(self) -> None:
         """Nothing is left behind."""
+
+
+def unix_peer(connection: socket.socket) -> str:
+    """Process and user at the other end of a UNIX socket, as the kernel knows them (SO_PEERCRED, unix(7)).
+
+    Raises:
+        OSError: the client has gone already.
+    """
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _gid = struct.unpack("3i", credentials)
+    return f"pid:{pid},uid:{uid}"
 
 
 def bind_error(error: OSError, where: str) -> StreamgmmError:

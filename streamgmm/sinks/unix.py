@@ -6,11 +6,10 @@ import fcntl
 import os
 import socket
 import stat
-import struct
 from pathlib import Path
 
 from streamgmm.errors import CannotCreateError, ConfigError, PermissionDeniedError, StreamgmmError
-from streamgmm.sinks.listeners import BACKLOG, bind_error
+from streamgmm.sinks.listeners import BACKLOG, bind_error, unix_peer
 
 MAX_PATH_BYTES = 107
 """Linux holds 108 bytes in `sockaddr_un`, the last of which ends the string (unix(7))."""
@@ -65,10 +64,8 @@ class UnixListener:
         return server
 
     def peer_of(self, connection: socket.socket) -> str:
-        """Process and user of the client, as the kernel knows them (SO_PEERCRED, unix(7))."""
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        pid, uid, _gid = struct.unpack("3i", credentials)
-        return f"pid:{pid},uid:{uid}"
+        """Process and user of the client."""
+        return unix_peer(connection)
 
     def is_in_place(self) -> bool:
         """Whether the socket file is still the one that was made here; nobody can be told of its removal."""

@@ -7,7 +7,7 @@ from sink_rig import HELLO, end, message, start, status
 from streamgmm.records import Gap, Model, Record, decode_json
 from streamgmm.sinks.greeting import Greeting
 
-MODEL = Model(seq=4, t=1.0, model=HELLO.model, labels=["door"])
+MODEL = Model(seq=4, t=1.0, model=HELLO.model, labels=["door"], window_s=1.0, hop_s=0.1)
 
 
 @pytest.mark.parametrize(
