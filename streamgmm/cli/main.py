@@ -40,6 +40,7 @@ COMMANDS = {
     "classify": Command("streamgmm.cli.classify", "say what is heard in recordings"),
     "explain": Command("streamgmm.cli.explain", "tell why the model said what it said at a moment"),
     "run": Command("streamgmm.cli.run", "listen day and night, and tell other programs"),
+    "service": Command("streamgmm.cli.service", "have systemd run it from now on"),
     "devices": Command("streamgmm.cli.devices", "list the microphones, or watch the level of one"),
     "config": Command("streamgmm.cli.config", "show or check the settings"),
     "model": Command("streamgmm.cli.model", "show or verify a model file"),

@@ -20,6 +20,11 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         width = min(_MAX_WIDTH, shutil.get_terminal_size().columns)
         super().__init__(prog, max_help_position=28, width=width)
 
+    def _format_action(self, action: argparse.Action) -> str:
+        # A line that says COMMAND, under a title that says commands, tells nothing.
+        text = super()._format_action(action)
+        return text.partition("\n")[2] if isinstance(action, argparse._SubParsersAction) else text
+
     def _format_action_invocation(self, action: argparse.Action) -> str:
         # Older versions of Python repeat the value's name after every spelling.
         if not action.option_strings or action.nargs == 0:

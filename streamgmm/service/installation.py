@@ -1,0 +1,286 @@
+"""The units of this installation: what to write, what to run, and what stands in the way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import streamgmm
+from streamgmm.errors import CannotCreateError, ConfigError, InputMissingError, PermissionDeniedError
+
+SERVICE = "streamgmm.service"
+SOCKET = "streamgmm.socket"
+MARK = "# Written by `streamgmm service install`; `streamgmm service uninstall` removes it.\n"
+"""First line of every file that is written here; a file without it is somebody else's."""
+
+BOOTED = Path("/run/systemd/system")
+"""Is there where the system was booted by systemd (sd_booted(3))."""
+
+HIDDEN_BY = {
+    "/home": "ProtectHome",
+    "/root": "ProtectHome",
+    "/run/user": "ProtectHome",
+    "/tmp": "PrivateTmp",
+    "/var/tmp": "PrivateTmp",
+}
+"""Directories that the unit of the system cannot see, and by which of its settings (systemd.exec(5))."""
+
+_CONFIG = """\
+# All settings: `streamgmm config show`. After a change: {reload}
+output:
+  sinks: ["unix://{socket}", "stdout:"] # stdout is the journal
+  format: text
+"""
+
+
+class Place(NamedTuple):
+    """Where the service of the system, or of a user, has its files.
+
+    Attributes:
+        is_user: whether it is a user's.
+        unit_directory: of the unit files.
+        config_path: settings that it has if none are named.
+        runtime_directory: of its socket.
+    """
+
+    is_user: bool
+    unit_directory: Path
+    config_path: Path
+    runtime_directory: Path
+
+    @property
+    def systemctl(self) -> list[str]:
+        """The command that speaks to its manager."""
+        return ["systemctl", "--user"] if self.is_user else ["systemctl"]
+
+    @property
+    def unit_names(self) -> list[str]:
+        """What is installed there; a user's subscribers are the user's own programs, which need no socket unit."""
+        return [SERVICE] if self.is_user else [SERVICE, SOCKET]
+
+
+SYSTEM = Place(
+    is_user=False,
+    unit_directory=Path("/etc/systemd/system"),
+    config_path=Path("/etc/streamgmm/config.yaml"),
+    runtime_directory=Path("/run/streamgmm"),
+)
+
+
+def user_place() -> Place:
+    """That of the user who asks.
+
+    Raises:
+        InputMissingError: there is no home directory.
+    """
+    home = os.environ.get("HOME")
+    config_home = os.environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
+    if config_home is None:
+        raise InputMissingError("HOME is not set, so there is no place for a user's units")
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return Place(
+        is_user=True,
+        unit_directory=Path(config_home) / "systemd" / "user",
+        config_path=Path(config_home) / "streamgmm" / "config.yaml",
+        runtime_directory=Path(runtime) / "streamgmm",
+    )
+
+
+class Plan(NamedTuple):
+    """What an installation, or its end, does: first it runs, then it writes or removes, then it runs again.
+
+    Attributes:
+        before: commands to run first; they may fail.
+        writes: the content of each file to write.
+        removals: files to remove.
+        after: commands to run at the end; the first that fails ends it.
+    """
+
+    before: list[list[str]]
+    writes: dict[Path, str]
+    removals: list[Path]
+    after: list[list[str]]
+
+
+def plan_install(place: Place, config: Path | None, model: Path | None, python: str = sys.executable) -> Plan:
+    """What to do for a service of this very installation.
+
+    Args:
+        place: of the system or of a user.
+        config: its settings; None takes those in `place`, and writes them if there are none yet.
+        model: its model; None takes that of the settings.
+        python: the interpreter.
+
+    Raises:
+        CannotCreateError: a unit of that name is there and is somebody else's.
+    """
+    for path in unit_paths(place):
+        refuse_foreign(path)
+    words = [python, "-m", "streamgmm", "run", "--config", str((config or place.config_path).absolute())]
+    words += ["--model", str(model.absolute())] if model else []
+    writes = {path: unit_text(path.name, words, is_user=place.is_user) for path in unit_paths(place)}
+    if config is None and not place.config_path.exists():
+        writes[place.config_path] = config_text(place)
+    after = [[*place.systemctl, *words] for words in (["daemon-reload"], ["enable", SERVICE], ["restart", SERVICE])]
+    return Plan([], writes, [], after)
+
+
+def plan_uninstall(place: Place) -> Plan:
+    """What to do for none of what was installed to be left; settings that were changed since are kept.
+
+    Raises:
+        InputMissingError: nothing is installed.
+        CannotCreateError: what is there is somebody else's.
+    """
+    present = [path for path in unit_paths(place) if path.exists()]
+    if not present:
+        raise InputMissingError("no service is installed there", where=str(place.unit_directory / SERVICE))
+    for path in present:
+        refuse_foreign(path)
+    removals = list(present)
+    if _content(place.config_path) == config_text(place):
+        removals.append(place.config_path)
+    names = [path.name for path in present]
+    return Plan([[*place.systemctl, "disable", "--now", *names]], {}, removals, [[*place.systemctl, "daemon-reload"]])
+
+
+def carry_out(plan: Plan) -> None:
+    """Do it.
+
+    Raises:
+        CannotCreateError: a command failed.
+        OSError: a file could not be written or removed.
+    """
+    for command in plan.before:
+        subprocess.run(command, check=False)
+    for path, content in plan.writes.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+        path.chmod(0o644)  # the service runs as another user than the one who installs it
+    for path in plan.removals:
+        path.unlink()
+    for command in plan.after:
+        if subprocess.run(command, check=False).returncode != 0:
+            raise CannotCreateError("failed; see `systemctl status` and `journalctl`", where=" ".join(command))
+
+
+def check_possible(place: Place) -> None:
+    """Refuse to change what cannot be changed.
+
+    Raises:
+        CannotCreateError: this system is not run by systemd.
+        PermissionDeniedError: only root may install a service of the system.
+    """
+    if not BOOTED.is_dir():
+        raise CannotCreateError("systemd does not run here", hint="start `streamgmm run` by what does")
+    if not place.is_user and os.geteuid() != 0:
+        raise PermissionDeniedError(
+            "only root may install a service of the system", hint="use sudo, or --user for a service of your own"
+        )
+
+
+def check_reachable(paths: Sequence[Path]) -> None:
+    """Refuse what the service of the system, a user without a home and without rights, could not read.
+
+    Raises:
+        ConfigError: with every such path, and why.
+    """
+    problems = [problem for path in paths if (problem := _obstacle(path))]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _obstacle(path: Path) -> str:
+    for directory, setting in HIDDEN_BY.items():
+        for seen in (path.absolute(), path.resolve()):
+            if seen.is_relative_to(directory):
+                return f"{path}: the service cannot see {directory} ({setting}); {_ADVICE}"
+    for part in (path.resolve(), *path.resolve().parents):
+        wanted = 0o5 if part.is_dir() and part == path.resolve() else 0o1 if part.is_dir() else 0o4
+        if part.stat().st_mode & wanted != wanted:
+            return f"{path}: the service may not read {part}; {_ADVICE}"
+    return ""
+
+
+_ADVICE = (
+    "put settings and model into /etc/streamgmm and the program into a place for all, "
+    "e.g. `python3 -m venv /opt/streamgmm`, or use --user"
+)
+
+
+def program_paths() -> list[Path]:
+    """What must be readable for this installation to run: interpreter, its library, this package."""
+    return [Path(sys.executable), Path(sys.base_prefix), Path(streamgmm.__file__).parent]
+
+
+def check_installed(python: str = sys.executable) -> None:
+    """Refuse an interpreter that does not find this package by itself, e.g. one that was started beside its source.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    command = [python, "-P", "-c", "import streamgmm"]
+    if subprocess.run(command, env=environ, cwd="/", capture_output=True, check=False).returncode != 0:
+        raise ConfigError([f"{python}: streamgmm is not installed there; `{python} -m pip install .` does that"])
+
+
+def unit_paths(place: Place) -> list[Path]:
+    """The unit files of a service there."""
+    return [place.unit_directory / name for name in place.unit_names]
+
+
+def unit_text(name: str, words: Sequence[str], *, is_user: bool) -> str:
+    """The unit called `name` that comes with the package, its program replaced by `words`."""
+    text = shipped_unit(name, is_user=is_user)
+    command = "ExecStart=" + " ".join(map(quote, words))
+    return MARK + "\n".join(command if line.startswith("ExecStart=") else line for line in text.split("\n"))
+
+
+def shipped_unit(name: str, *, is_user: bool) -> str:
+    """The unit called `name` as it comes with the package."""
+    folder = files("streamgmm.service") / "systemd"
+    return (folder / "user" / name if is_user else folder / name).read_text(encoding="utf-8")
+
+
+def config_text(place: Place) -> str:
+    """The settings that an installation begins with."""
+    socket = place.runtime_directory / "events.sock"
+    return _CONFIG.format(reload=" ".join([*place.systemctl, "reload", "streamgmm"]), socket=socket)
+
+
+def quote(word: str) -> str:
+    """`word` as a unit file has to write it to mean just that (systemd.service(5), command lines).
+
+    Raises:
+        ConfigError: it holds a control character.
+    """
+    if not word.isprintable():
+        raise ConfigError([f"{word!r}: a unit cannot name a path with control characters; rename it"])
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    is_plain = escaped == word and not set(word) & set(" ';")
+    return word if is_plain else f'"{escaped}"'
+
+
+def refuse_foreign(path: Path) -> None:
+    """Leave alone what was not written here.
+
+    Raises:
+        CannotCreateError: `path` is there, and is somebody else's.
+    """
+    if path.exists() and not (_content(path) or "").startswith(MARK):
+        raise CannotCreateError(
+            "is there and was not written by `streamgmm service install`", where=str(path), hint="move it away"
+        )
+
+
+def _content(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
