@@ -49,7 +49,7 @@ class SourceSection(Section, frozen=True, kw_only=True):
         Meta(
             ge=2.0,
             le=600.0,
-            description="audio kept while the worker is busy; more is lost and reported as a gap",
+            description="audio kept while the worker is busy; hops are skipped once half of it waits",
             extra={"unit": "s"},
         ),
     ] = 30.0

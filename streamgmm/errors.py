@@ -64,6 +64,12 @@ class DeviceError(StreamgmmError):
     exit_code = 69
 
 
+class NotRunningError(StreamgmmError):
+    """No daemon answers where one was asked (EX_UNAVAILABLE)."""
+
+    exit_code = 69
+
+
 class SystemResourceError(StreamgmmError):
     """The operating system refused a thread, a process or a descriptor (EX_OSERR)."""
 
@@ -80,6 +86,12 @@ class OutputError(StreamgmmError):
     """Writing failed: a full disk, a closed descriptor (EX_IOERR)."""
 
     exit_code = 74
+
+
+class TemporaryError(StreamgmmError):
+    """It does not work now, but is being healed (EX_TEMPFAIL)."""
+
+    exit_code = 75
 
 
 class PermissionDeniedError(StreamgmmError):

@@ -101,6 +101,12 @@ class Analyser:
         self._features.end_sample = other._features.end_sample
         return self.push(other._features.take_pending())
 
+    def abandon(self, analysed_samples: int, lost_samples: int) -> None:
+        """Go on after a failure: what came after the first `analysed_samples` is lost, `lost_samples` in all."""
+        self._lost_samples += lost_samples
+        self._features.abandon(analysed_samples)
+        self._forget_evidence()
+
     def reset(self) -> None:
         """Begin a new stream at sample 0."""
         self._lost_samples = 0
@@ -178,7 +184,11 @@ class Pipeline:
         """The records of a loss of audio just after the samples pushed so far."""
         records = self.decide(self.analyser.flush())
         self.analyser.skip(lost_samples)
-        return records + self.decider.gap(lost_samples, reason, self.analyser.end_sample)
+        return records + self.lost(lost_samples, reason)
+
+    def lost(self, lost_samples: int, reason: GapReason) -> list[Record]:
+        """The records of a loss that the analyser has gone over already (see `Analyser.abandon`)."""
+        return self.decider.gap(lost_samples, reason, self.analyser.end_sample)
 
     def flush(self) -> list[Record]:
         """The last records of the stream: a begun hop is completed with silence, open events end."""

@@ -20,7 +20,13 @@ SCHEMA_VERSION = 1
 
 R = TypeVar("R", bound="Record")
 
-GapReason = Literal["input_overflow", "ring_overwrite", "device_lost", "suspend"]
+GapReason = Literal[
+    "input_overflow", "ring_overwrite", "device_lost", "suspend", "driver_loss", "overload", "worker_error"
+]
+"""Why audio was lost. Lost before it was captured: the driver said that it lost input, it lost input and said
+nothing (the clock shows it), the device was gone, the machine slept. Lost of what was captured: overwritten in
+the ring, skipped because the machine is too slow, given up because its analysis failed."""
+
 EndReason = Literal["offset", "gap", "flush", "max_duration"]
 RejectReason = Literal["silence", "background", "unknown", "nonfinite"]
 
@@ -133,11 +139,52 @@ class Gap(Record, frozen=True, kw_only=True):
     reason: GapReason
 
 
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run stands at one moment. All counts of samples are at the model's rate.
+
+    Captured = analysed + in flight + lost for the reasons ring_overwrite, overload and worker_error; what was
+    lost for other reasons was never captured.
+
+    Attributes:
+        level_dbfs: level of the last second; null before the first sound.
+        uptime_s: since the start of the run.
+        captured_samples: came in.
+        analysed_samples: went through the features.
+        in_flight_samples: wait to be analysed.
+        lost_samples: by reason.
+        n_clipped_samples: at full scale.
+        n_reopened: how often sound came again after a failure of the microphone.
+        n_failures: how many bugs the worker survived.
+        n_clients: subscribers of all sockets.
+        rtf: real-time factor of the worker, below 1 if it is fast enough; null before the first hop.
+        drift_ppm: how much faster than nominal the device samples; null where it is not known yet.
+        model: which model decides.
+    """
+
+    level_dbfs: float | None
+    uptime_s: float
+    captured_samples: int
+    analysed_samples: int
+    in_flight_samples: int
+    lost_samples: dict[str, int]
+    n_clipped_samples: int
+    n_reopened: int
+    n_failures: int
+    n_clients: int
+    rtf: float | None
+    drift_ppm: float | None
+    model: ModelInfo
+
+
 class Status(Record, frozen=True, kw_only=True):
-    """The state of the capture changed."""
+    """The state changed; in a greeting: how it stands at this moment, with the `seq` of the last change.
+
+    `state` is one word (see `streamgmm.service.health`), `detail` says why in one line.
+    """
 
     state: str
     detail: str
+    health: Health | None = None
 
 
 class Dropped(Record, frozen=True, kw_only=True):

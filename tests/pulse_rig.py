@@ -97,12 +97,13 @@ class PulseServer:
         result = subprocess.run(["pactl", *arguments], env=self.env, check=True, capture_output=True, timeout=10)
         return result.stdout.decode().strip()
 
-    def play(self, wav: Path, *, latency_ms: int = 200) -> subprocess.Popen[bytes]:
+    def play(self, wav: Path, *, latency_ms: int = 200, sink: str = SINK) -> subprocess.Popen[bytes]:
         """Somebody speaks: start playing a file; wait for the process to know the end.
 
         A player that is held up for longer than `latency_ms` leaves a hole of silence in what it plays.
         """
-        player = subprocess.Popen(["paplay", f"--latency-msec={latency_ms}", str(wav)], env=self.env)
+        command = ["paplay", f"--device={sink}", f"--latency-msec={latency_ms}", str(wav)]
+        player = subprocess.Popen(command, env=self.env)
         self._players.append(player)
         return player
 
@@ -114,7 +115,13 @@ class PulseServer:
 
     def unload_sink(self) -> None:
         """Unplug the microphone."""
-        self.pactl("unload-module", "module-null-sink")
+        for line in self.pactl("list", "short", "modules").splitlines():
+            if f"sink_name={SINK} " in line:
+                self.pactl("unload-module", line.split()[0])
+
+    def load_other_sink(self, name: str = "other") -> None:
+        """Plug in another microphone, which is not the default."""
+        self.pactl("load-module", "module-null-sink", f"sink_name={name}", "rate=16000", "channels=1", "norewinds=1")
 
     def suspend(self, is_suspended: bool) -> None:
         """Let the sink sleep: the sound of that time is lost without any error."""

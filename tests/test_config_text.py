@@ -39,7 +39,7 @@ def test_lines_fit_a_page() -> None:
 def test_each_setting_stands_between_its_reason_and_its_range() -> None:
     lines = annotated_yaml(Config()).splitlines()
     index = next(i for i, line in enumerate(lines) if line.startswith("  ring_s:"))
-    assert lines[index - 1] == "  # audio kept while the worker is busy; more is lost and reported as a gap"
+    assert lines[index - 1] == "  # audio kept while the worker is busy; hops are skipped once half of it waits"
     assert lines[index] == "  ring_s: 30                      # a number from 2 to 600 s"
 
 

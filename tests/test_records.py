@@ -13,6 +13,22 @@ from streamgmm import records as r
 ENVELOPE = {"type", "v", "seq", "time", "t", "source"}
 MODEL = r.ModelInfo(name="m", version="1", sha256="0" * 64)
 
+HEALTH = r.Health(
+    level_dbfs=-30.0,
+    uptime_s=5.0,
+    captured_samples=9,
+    analysed_samples=5,
+    in_flight_samples=3,
+    lost_samples={"overload": 1, "suspend": 7},
+    n_clipped_samples=0,
+    n_reopened=1,
+    n_failures=0,
+    n_clients=2,
+    rtf=0.01,
+    drift_ppm=None,
+    model=MODEL,
+)
+
 EXAMPLES: dict[str, tuple[r.Record, set[str]]] = {
     "hello": (
         r.Hello(
@@ -50,7 +66,7 @@ EXAMPLES: dict[str, tuple[r.Record, set[str]]] = {
         {"label", "score", "scores", "llr", "level_dbfs", "reject"},
     ),
     "gap": (r.Gap(t=1.0, lost_samples=5, reason="suspend"), {"lost_samples", "reason"}),
-    "status": (r.Status(t=1.0, state="ok", detail=""), {"state", "detail"}),
+    "status": (r.Status(t=1.0, state="ok", detail="", health=HEALTH), {"state", "detail", "health"}),
     "dropped": (r.Dropped(t=1.0, count=2, from_seq=7), {"count", "from_seq"}),
     "heartbeat": (
         r.Heartbeat(t=1.0, captured_samples=3, analysed_samples=2, lost_samples=0),
@@ -78,6 +94,13 @@ def test_every_key_of_every_record_is_held(name: str) -> None:
     assert set(tree) == ENVELOPE | keys
     assert tree["type"] == name
     assert tree["v"] == 1
+
+
+def test_every_key_of_the_health_is_held() -> None:
+    assert set(json.loads(r.encode_json(EXAMPLES["status"][0]))["health"]) == {
+        *{"level_dbfs", "uptime_s", "captured_samples", "analysed_samples", "in_flight_samples", "lost_samples"},
+        *{"n_clipped_samples", "n_reopened", "n_failures", "n_clients", "rtf", "drift_ppm", "model"},
+    }
 
 
 def test_no_record_is_left_out() -> None:

@@ -9,23 +9,29 @@ executable, which a hardened service forbids.
 
 The protocol on stdout:
 
-1. One line of JSON, told apart by `type`: `opened` {device, sample_rate_hz, n_channels},
+1. One line of JSON, told apart by `type`: `opened` {device, sample_rate_hz, n_channels, server_source},
    `failed` {reason, error, hint}, or for the request `{"list": true}` `devices` {devices: [...]}.
 2. After `opened`, for every read: a `BLOCK_HEADER`, then n_frames interleaved frames of float32 in
    native byte order. float32 holds 16- and 24-bit samples exactly and needs no conversion in the parent.
+
+When a sound server moves the stream to another source than it was opened on, the process ends and says so
+on stderr: whoever opens it again gets the source that was chosen, or an error.
 
 Stdin carries nothing: its end means that the parent is gone, and the process follows at once.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import signal
 import struct
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 BLOCK_HEADER = struct.Struct("=QII?")
@@ -35,6 +41,7 @@ SAMPLE_BYTES = 4
 BLOCKS_PER_S = 50
 LATENCY_S = 0.2  # size of the driver's store: what a busy machine may delay a read without losing sound
 MAX_MEAN_CHANNELS = 8
+_CARD = re.compile(r" \(hw:\d+,\d+\)$")
 
 Device = dict[str, Any]
 
@@ -81,9 +88,7 @@ def find_device(devices: list[Device], wanted: str | int | None) -> Device:
     elif isinstance(wanted, int):
         matches = [d for d in devices if d["index"] == wanted]
     else:
-        matches = [d for d in devices if wanted.casefold() in d["name"].casefold()]
-        # A full name wins, or a device whose name is part of another's could never be chosen.
-        matches = [d for d in matches if wanted.casefold() == d["name"].casefold()] or matches
+        matches = _devices_named(devices, wanted.casefold())
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -91,6 +96,17 @@ def find_device(devices: list[Device], wanted: str | int | None) -> Device:
     if not devices:
         raise CaptureFailedError("not_found", "no input device", "is a microphone connected, the sound server running?")
     raise CaptureFailedError("not_found", "no such input device", f"there are: {_names(devices)}")
+
+
+def _devices_named(devices: list[Device], wanted: str) -> list[Device]:
+    names = [(device["name"].casefold(), device) for device in devices]
+    # A full name wins, or a device whose name is part of another's could never be chosen. A device that was
+    # plugged in again may have another number of its card in its name.
+    return (
+        [device for name, device in names if wanted == name]
+        or [device for name, device in names if wanted in name]
+        or [device for name, device in names if _CARD.sub("", wanted) == _CARD.sub("", name)]
+    )
 
 
 def _names(devices: list[Device]) -> str:
@@ -176,9 +192,41 @@ def run(request: dict[str, Any], out: BinaryIO) -> None:
     device = find_device(devices, request["device"])
     n_channels = n_channels_to_open(device, request["channel"])
     stream = open_stream(sd, device, n_channels, request["sample_rate_hz"])
-    rate_hz = round(stream.samplerate)
-    write_answer(out, {"type": "opened", "device": device["name"], "sample_rate_hz": rate_hz, "n_channels": n_channels})
+    opened = {"device": device["name"], "sample_rate_hz": round(stream.samplerate), "n_channels": n_channels}
+    write_answer(out, {"type": "opened", **opened, "server_source": watch_server_source()})
     write_blocks(stream, out)
+
+
+def watch_server_source() -> str | None:
+    """Name of the sound server's source that this process records from, and watch that it stays the same.
+
+    None if there is no such server, or the stream is not one of its streams.
+    """
+    # By path, as this very file is: the package is not imported for it.
+    spec = importlib.util.spec_from_file_location("pulse_source", Path(__file__).with_name("pulse_source.py"))
+    if spec is None or spec.loader is None:
+        return None
+    pulse = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pulse)
+    try:
+        connection = pulse.PulseConnection()
+        connection.subscribe()
+        source: str | None = connection.source_of(os.getpid())
+    except pulse.PulseError:
+        return None
+    if source is not None:
+        threading.Thread(target=_end_when_moved, args=(pulse, connection, source), daemon=True).start()
+    return source
+
+
+def _end_when_moved(pulse: Any, connection: Any, source: str) -> None:
+    try:
+        while (now := connection.source_of(os.getpid())) in (source, None):
+            connection.wait()
+    except pulse.PulseError:
+        return  # a server that has gone shows in the stream itself
+    print(f"the sound server moved the stream from {source!r} to {now!r}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def write_answer(out: BinaryIO, answer: dict[str, Any]) -> None:

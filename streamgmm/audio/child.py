@@ -21,6 +21,7 @@ PIPE_BYTES = 1024 * 1024  # 16 s of mono float32 at 16 kHz: bursts and pauses ar
 READ_BYTES = 64 * 1024
 MAX_WORDS = 200
 KILL_TIMEOUT_S = 0.05
+LATE_S = 0.5
 EXIT_TIMEOUT_S = 1.0
 
 
@@ -134,8 +135,10 @@ class Child:
         deadline_s = time.monotonic() + timeout_s
         n_before_bytes = len(self._received)
         while len(self._received) == n_before_bytes and not self._is_closed:
-            # Look once even when it is late: this whole process may have been stopped and continued.
             remaining_s = deadline_s - time.monotonic()
+            if remaining_s < -LATE_S:
+                # Not the child is late but this process: both may have been stopped, and go on just now.
+                deadline_s, remaining_s = deadline_s - remaining_s + LATE_S, LATE_S
             for key, _ in self._selector.select(max(0.0, remaining_s)):
                 if key.data is not None:
                     key.data()

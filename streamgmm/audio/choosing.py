@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamgmm.audio.known_device import KnownDevice
 from streamgmm.audio.source import Source
 from streamgmm.config import SourceSection
 from streamgmm.errors import UsageError
@@ -9,15 +10,19 @@ from streamgmm.errors import UsageError
 _URIS = "mic, mic:NAME, mic:INDEX, file:PATH or pcm:-"
 
 
-def make_source(section: SourceSection) -> Source:
+def make_source(section: SourceSection, known: KnownDevice | None = None) -> Source:
     """The source that the settings name, not yet opened.
+
+    Args:
+        section: the settings.
+        known: what is known of the device from earlier sources, and learnt by this one.
 
     Raises:
         UsageError: there is no such kind of source.
     """
     scheme, separator, rest = section.uri.partition(":")
     if scheme == "mic" and (rest or not separator):
-        return _microphone(rest, section)
+        return _microphone(rest, section, known)
     if scheme == "file" and rest:
         return _recording(rest, section)
     if scheme == "pcm" and rest == "-":
@@ -28,11 +33,11 @@ def make_source(section: SourceSection) -> Source:
 # Each imports what it needs when it is chosen: a daemon on a pipe needs no sound library.
 
 
-def _microphone(device: str, section: SourceSection) -> Source:
+def _microphone(device: str, section: SourceSection, known: KnownDevice | None) -> Source:
     from streamgmm.audio.microphone import Microphone
 
     is_index = device.isascii() and device.isdigit()
-    return Microphone(int(device) if is_index else device or None, channel=section.channel)
+    return Microphone(int(device) if is_index else device or None, channel=section.channel, known=known)
 
 
 def _recording(path: str, section: SourceSection) -> Source:

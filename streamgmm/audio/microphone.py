@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -19,17 +20,22 @@ from streamgmm.audio import capture_child
 from streamgmm.audio.capture_child import BLOCK_HEADER, SAMPLE_BYTES
 from streamgmm.audio.channels import Channel, has_channel, to_mono
 from streamgmm.audio.child import Child
+from streamgmm.audio.flow import FlowMeter
+from streamgmm.audio.known_device import KnownDevice
 from streamgmm.audio.resample import Resampler
-from streamgmm.audio.source import Block
+from streamgmm.audio.source import Block, Samples
 from streamgmm.errors import DeviceError
+from streamgmm.records import GapReason
 
 # By path and without the working directory on the module path: no package is imported, and no stray file.
 CAPTURE_COMMAND = (sys.executable, "-P", str(Path(capture_child.__file__).resolve()))
 
 OPEN_TIMEOUT_S = 10.0
 FIRST_BLOCK_TIMEOUT_S = 5.0
-STALL_TIMEOUT_S = 3.0
+STALL_TIMEOUT_S = 2.0
 MAX_BLOCK_BYTES = 16 * 1024 * 1024
+
+_NO_SAMPLES: Samples = np.zeros(0, np.float32)
 
 Reason = Literal[
     "no_library", "not_found", "ambiguous", "no_channel", "refused",
@@ -79,11 +85,13 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
         device: its full name.
         sample_rate_hz: its rate; where it differs from the model's, blocks are resampled.
         n_channels: channels that are recorded.
+        server_source: the source of the sound server behind the device; None if there is none or it does not say.
     """
 
     device: str
     sample_rate_hz: Annotated[int, Meta(ge=1000, le=384000)]
     n_channels: Annotated[int, Meta(ge=1, le=1024)]
+    server_source: str | None = None
 
 
 class _Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
@@ -114,6 +122,7 @@ class Microphone:
     Args:
         device: part of the device's name in any case, its index, or None for the default device.
         channel: one channel (from 0), or the mean of all.
+        known: what is known of the device from earlier microphones, and learnt by this one.
         command: program that speaks the protocol of `capture_child`; gets the request as last argument.
         open_timeout_s: how long the child may take to open the device.
         first_block_timeout_s: how long the first block may take after that.
@@ -127,6 +136,7 @@ class Microphone:
         device: str | int | None = None,
         channel: Channel = "mean",
         *,
+        known: KnownDevice | None = None,
         command: Sequence[str] = CAPTURE_COMMAND,
         open_timeout_s: float = OPEN_TIMEOUT_S,
         first_block_timeout_s: float = FIRST_BLOCK_TIMEOUT_S,
@@ -135,6 +145,7 @@ class Microphone:
         self.name = "mic" if device is None else f"mic:{device}"
         self.opened: Opened | None = None
         self._device = device
+        self._known = known or KnownDevice()
         self._channel: Channel = channel
         self._command = tuple(command)
         self._open_timeout_s = open_timeout_s
@@ -144,6 +155,25 @@ class Microphone:
         self._is_closed = False
         self._child: Child | None = None
         self._converter: _Converter | None = None
+        self._blocks: deque[Block] = deque()
+
+    @property
+    def description(self) -> str:
+        """What it turned out to be: its name, and the device and the sound server's source behind it."""
+        if self.opened is None:
+            return self.name
+        names = [self.opened.device, self.opened.server_source]
+        return f"{self.name} ({', '.join(name for name in names if name)})"
+
+    @property
+    def drift_ppm(self) -> float | None:
+        """How much faster than nominal the device samples, in millionths; None in its first minute."""
+        return self._converter.drift_ppm if self._converter else None
+
+    @property
+    def heard_until_s(self) -> float | None:
+        """Monotonic time when the last sample that was delivered reached the driver; None before the first."""
+        return self._converter.heard_until_s if self._converter else None
 
     def open(self, sample_rate_hz: int) -> None:
         """Start the capture child and wait until it has opened the device.
@@ -152,7 +182,11 @@ class Microphone:
             CaptureError: no PortAudio, no such device, refused, or no answer in time.
             SystemResourceError: the child cannot be started.
         """
-        request = {"device": self._device, "channel": self._channel, "sample_rate_hz": sample_rate_hz}
+        request = {
+            "device": self._known.wanted(self._device),
+            "channel": self._channel,
+            "sample_rate_hz": sample_rate_hz,
+        }
         with self._lock:  # or a `close` from elsewhere could miss the child
             if self._is_closed:
                 return
@@ -165,26 +199,27 @@ class Microphone:
                 raise CaptureError("protocol", "the capture process did not open a device")
             self.opened = answer
             self._converter = _Converter(answer, self._channel, sample_rate_hz)
+        self._known.learn(answer.device, answer.server_source, answer.sample_rate_hz, answer.n_channels)
 
     def read(self) -> Block | None:
         """Wait for the next block; None soon after `close`.
 
-        An overflow gives a block whose `lost_samples` is an estimate (see `_Converter`).
+        A loss comes with the block after it; its length is an estimate (see `_Converter`).
 
         Raises:
             CaptureError: the device failed, the child died, or nothing came in time.
         """
-        while (child := self._child) is not None and (converter := self._converter) is not None:
+        while not self._blocks:
+            if (child := self._child) is None or (converter := self._converter) is None:
+                return None
             is_first = converter.previous is None
             timeout_s = self._first_block_timeout_s if is_first else self._stall_timeout_s
             with _explained(child, self.name, "no_first_block" if is_first else "stalled", timeout_s):
                 packet = _read_packet(child, converter.frame_bytes, timeout_s)
                 if packet is None:
                     return None
-                block = converter.convert(*packet)
-                if len(block.samples) or block.gap_reason:
-                    return block
-        return None
+                self._blocks.extend(converter.convert(*packet))
+        return self._blocks.popleft()
 
     def close(self) -> None:
         """Kill the child and wait for its end, within 0.1 s whatever state the sound server is in."""
@@ -262,6 +297,9 @@ class _Converter:
     since the read before and did not come is lost: the time between both reads by the monotonic clock,
     less the frames read now and the growth of what waits in the driver. One interval is too short for
     clock drift to matter; the error is that of a period of the driver, some milliseconds.
+
+    It does not say so always. What a `FlowMeter` misses is held to be lost if it does not come within a
+    second; until then the blocks after it are held back, so that a gap stands where the sound is missing.
     """
 
     def __init__(self, opened: Opened, channel: Channel, sample_rate_hz: int) -> None:
@@ -269,24 +307,48 @@ class _Converter:
             raise CaptureError("no_channel", f"channel {channel} is not among the {opened.n_channels} recorded")
         self.frame_bytes = opened.n_channels * SAMPLE_BYTES
         self.previous: _BlockHeader | None = None
+        self.heard_until_s: float | None = None
         self._n_channels = opened.n_channels
         self._channel = channel
         self._device_rate_hz = opened.sample_rate_hz
         self._sample_rate_hz = sample_rate_hz
         self._resampler = Resampler(opened.sample_rate_hz, sample_rate_hz)
+        self._flow = FlowMeter(opened.sample_rate_hz)
+        self._held: list[Block] = []
 
-    def convert(self, header: _BlockHeader, interleaved: bytes) -> Block:
-        """The block of `header.n_frames` frames; may be empty while the resampler fills."""
-        lost_samples = self._lost_samples(header) if header.has_overflowed else 0
+    @property
+    def drift_ppm(self) -> float | None:
+        """How much faster than nominal the device samples, in millionths; None in its first minute."""
+        return self._flow.drift_ppm
+
+    def convert(self, header: _BlockHeader, interleaved: bytes) -> list[Block]:
+        """The blocks that are ready after one of `header.n_frames` frames has come; often one, or none."""
+        overflow_s = self._overflow_s(header) if header.has_overflowed else 0.0
         self.previous = header
+        self._flow.forgive(overflow_s)
+        missing_s = self._flow.observe(header.read_ns / 1e9, header.n_frames, header.n_pending_frames)
         frames = np.frombuffer(interleaved, dtype=np.float32).reshape(-1, self._n_channels)
         samples = self._resampler.push(to_mono(frames, self._channel))
-        return Block(samples, lost_samples, "input_overflow" if header.has_overflowed else None)
+        reason: GapReason | None = "input_overflow" if header.has_overflowed else None
+        block = Block(samples, units.seconds_to_samples(overflow_s, self._sample_rate_hz), reason)
+        return self._release(block, missing_s)
 
-    def _lost_samples(self, header: _BlockHeader) -> int:
+    def _release(self, block: Block, missing_s: float) -> list[Block]:
+        if len(block.samples) or block.gap_reason:  # it may be empty while the resampler fills
+            self._held.append(block)
+        if self._flow.is_doubtful:
+            return []
+        if self.previous is not None:
+            self.heard_until_s = self.previous.read_ns / 1e9 - self.previous.n_pending_frames / self._device_rate_hz
+        blocks, self._held = self._held, []
+        if missing_s > 0.0:
+            lost_samples = units.seconds_to_samples(missing_s, self._sample_rate_hz)
+            blocks.insert(0, Block(_NO_SAMPLES, lost_samples, "driver_loss"))
+        return blocks
+
+    def _overflow_s(self, header: _BlockHeader) -> float:
         if self.previous is None:
-            return 0
+            return 0.0
         elapsed_s = (header.read_ns - self.previous.read_ns) / 1e9
         n_grown_frames = header.n_pending_frames - self.previous.n_pending_frames
-        came_s = (header.n_frames + n_grown_frames) / self._device_rate_hz
-        return max(0, units.seconds_to_samples(elapsed_s - came_s, self._sample_rate_hz))
+        return max(0.0, elapsed_s - (header.n_frames + n_grown_frames) / self._device_rate_hz)

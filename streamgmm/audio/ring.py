@@ -38,7 +38,7 @@ class RingCounts(NamedTuple):
     Attributes:
         captured_samples: written into the ring.
         read_samples: handed to the reader.
-        lost_samples: overwritten before they were read.
+        lost_samples: overwritten or skipped before they were read.
         in_flight_samples: waiting for the reader.
         source_lost_samples: announced by `write_gap`; they never reached the ring and are in no other count.
     """
@@ -68,8 +68,9 @@ class Ring:
         self._changed = threading.Condition()
         self._write_index = 0
         self._read_index = 0
-        self._n_overwritten = 0
+        self._n_given_up = 0
         self._n_source_lost = 0
+        self._lost_samples: Counter[GapReason] = Counter()
         # What is missing just before the sample of an index, by reason; indices ascend. Summed by reason,
         # so that a writer without a reader cannot make it grow beyond the capacity.
         self._losses: dict[int, Counter[GapReason]] = {}
@@ -82,11 +83,22 @@ class Ring:
         with self._changed:
             return RingCounts(
                 captured_samples=self._write_index,
-                read_samples=self._read_index - self._n_overwritten,
-                lost_samples=self._n_overwritten,
+                read_samples=self._read_index - self._n_given_up,
+                lost_samples=self._n_given_up,
                 in_flight_samples=self._write_index - self._read_index,
                 source_lost_samples=self._n_source_lost,
             )
+
+    @property
+    def lost_samples(self) -> dict[GapReason, int]:
+        """How many samples were lost so far for each reason, by the source and here."""
+        with self._changed:
+            return dict(self._lost_samples)
+
+    @property
+    def waiting_samples(self) -> int:
+        """What waits for the reader, without the lock: about right, and for those who must never wait."""
+        return self._write_index - self._read_index
 
     def write(self, samples: Samples) -> bool:
         """Append samples (float32, shape (n,)).
@@ -113,6 +125,7 @@ class Ring:
         """
         with self._changed:
             self._n_source_lost += lost_samples
+            self._lost_samples[reason] += lost_samples
             self._losses.setdefault(self._write_index, Counter()).update({reason: lost_samples})
             self._changed.notify_all()
 
@@ -153,6 +166,23 @@ class Ring:
                 return None
             return self._take(n_samples) if is_ready else Stretch(self._read_index, _NO_SAMPLES)
 
+    def skip(self, n_samples: int, reason: GapReason) -> None:
+        """Give up the oldest unread samples for the reader, who cannot keep up; the next `read` tells of it.
+
+        Args:
+            n_samples: how many, at most those in flight.
+            reason: why.
+
+        Raises:
+            ValueError: there are not so many.
+        """
+        with self._changed:
+            if not 0 <= n_samples <= self._write_index - self._read_index:
+                raise ValueError(f"n_samples is {n_samples}, but {self._write_index - self._read_index} are in flight")
+            if n_samples:
+                self._give_up(n_samples, reason)
+            self._changed.notify_all()
+
     def _wait_for_room(self) -> bool:
         """Wait until a sample can be stored; False when the ring is closed."""
         self._changed.wait_for(lambda: self._is_closed or self._is_lossy or self._room_samples() > 0)
@@ -167,15 +197,16 @@ class Ring:
             return min(n_wanted, self._room_samples())
         n_samples = min(n_wanted, self.capacity_samples)
         if n_samples > self._room_samples():
-            self._overwrite(n_samples - self._room_samples())
+            self._give_up(n_samples - self._room_samples(), "ring_overwrite")
         return n_samples
 
-    def _overwrite(self, n_samples: int) -> None:
-        """Give up the oldest unread samples, and gather what was missing between them."""
+    def _give_up(self, n_samples: int, reason: GapReason) -> None:
+        """Lose the oldest unread samples, and gather what was missing between them."""
         gathered = self._losses.pop(self._read_index, Counter())
-        gathered["ring_overwrite"] += n_samples
+        gathered[reason] += n_samples
+        self._lost_samples[reason] += n_samples
         self._read_index += n_samples
-        self._n_overwritten += n_samples
+        self._n_given_up += n_samples
         for index in [index for index in self._losses if index <= self._read_index]:
             gathered.update(self._losses.pop(index))
         self._losses = {self._read_index: gathered, **self._losses}

@@ -40,6 +40,7 @@ COMMANDS = {
     "classify": Command("streamgmm.cli.classify", "say what is heard in recordings"),
     "explain": Command("streamgmm.cli.explain", "tell why the model said what it said at a moment"),
     "run": Command("streamgmm.cli.run", "listen day and night, and tell other programs"),
+    "status": Command("streamgmm.cli.status", "ask a running daemon how well it hears"),
     "service": Command("streamgmm.cli.service", "have systemd run it from now on"),
     "devices": Command("streamgmm.cli.devices", "list the microphones, or watch the level of one"),
     "config": Command("streamgmm.cli.config", "show or check the settings"),
@@ -48,7 +49,6 @@ COMMANDS = {
 
 _DESCRIPTION = """\
 Hears sounds that you taught it, day and night, and tells other programs.
-Settings: --config FILE, else streamgmm/config.yaml in ~/.config, else in /etc.
 """
 
 EXIT_BUG = 70

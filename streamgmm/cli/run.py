@@ -70,13 +70,14 @@ def _run(args: argparse.Namespace) -> int:
     loaded = _load_settings(args)
     model = load_chosen_or_shipped_model(loaded)
     daemon = _make_daemon(loaded.config, model, args.require_device, supervision.on_status)
-    _warn_of_root()
     _end_on_bugs(daemon)
     _ignore_signals()
     received = _stop_on_signals(daemon)
+    _log_status_on_signal(daemon)
     try:
         started_with = Loaded(loaded.config, model)
         with detached_log(LogLimit()), supervised(daemon, supervision, load_again, started_with):
+            _warn_of_root()
             daemon.run()
     except PipeClosedError:
         # A reader that was told to stop together with this program is no failure.
@@ -115,6 +116,7 @@ def _make_daemon(
     from functools import partial
 
     from streamgmm.audio.choosing import make_source
+    from streamgmm.audio.known_device import KnownDevice
     from streamgmm.service.daemon import Daemon
     from streamgmm.service.recordings import file_run_id
     from streamgmm.sinks.activation import take_inherited
@@ -127,7 +129,7 @@ def _make_daemon(
     return Daemon(
         model,
         config,
-        partial(make_source, config.source),
+        partial(make_source, config.source, known=KnownDevice()),
         Hub(make_sinks(config.output, is_live=is_live, inherited=take_inherited())),
         run_id=run_id,
         is_device_required=is_device_required,
@@ -238,3 +240,8 @@ def _stop_on_signals(daemon: Daemon) -> list[int]:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
     return received
+
+
+def _log_status_on_signal(daemon: Daemon) -> None:
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, lambda number, frame: daemon.log_status())

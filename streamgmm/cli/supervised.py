@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import signal
-import time
 from collections.abc import Callable, Iterator
 
 from streamgmm.service.daemon import Daemon
-from streamgmm.service.progress import Progress
 from streamgmm.service.reload import Loaded, Reloader
 from streamgmm.service.supervision import Supervision
 from streamgmm.sinks.sink import start_thread
@@ -33,12 +31,11 @@ def supervised(
         load: reads settings and model as the start did.
         started_with: what `load` gave then.
     """
-    progress = Progress(lambda: daemon.position, is_live=daemon.is_live, clock=time.monotonic)
     if supervision.is_watched:
         # The manager ends by SIGABRT what hangs; the journal then shows where each thread was.
         with contextlib.suppress(OSError, ValueError, RuntimeError):
             faulthandler.enable()
-    with supervision.watching(progress.is_alive), _reloading(daemon, supervision, load, started_with):
+    with supervision.watching(daemon.watch.is_alive), _reloading(daemon, supervision, load, started_with):
         yield
 
 
@@ -47,7 +44,12 @@ def _reloading(
     daemon: Daemon, supervision: Supervision, load: Callable[[], Loaded], started_with: Loaded
 ) -> Iterator[None]:
     reloader = Reloader(
-        load, daemon.adopt, started_with, announce=supervision.reloading, on_outcome=supervision.on_reload
+        load,
+        daemon.adopt,
+        started_with,
+        announce=supervision.reloading,
+        reopen=daemon.reopen_outputs,
+        on_outcome=supervision.on_reload,
     )
     start_thread(reloader.run, "reload")
     if hasattr(signal, "SIGHUP"):

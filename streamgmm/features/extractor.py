@@ -120,6 +120,12 @@ class FeatureStream:
         self.n_pending_samples = 0
         return taken
 
+    def abandon(self, end_sample: int) -> None:
+        """Give up all samples after `end_sample`, in a begun hop or in one whose analysis failed."""
+        self.n_pending_samples = 0
+        self.end_sample = end_sample
+        self.forget()
+
     def push(self, samples: npt.NDArray[np.floating]) -> list[FeatureFrame]:
         """Add samples, shape (n,), full scale 1.0; returns the frames of the hops that they complete."""
         frames = []

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Literal
 
 from streamgmm import units
 from streamgmm.audio.ring import Ring
 from streamgmm.audio.source import Block, Source
 from streamgmm.errors import DeviceError, StreamgmmError, SystemResourceError
+from streamgmm.service.health import CaptureState
+from streamgmm.service.sleep_clock import SleepClock, boot_time
 
 logger = logging.getLogger("streamgmm.capture")
 
@@ -21,15 +22,21 @@ LONGEST_DELAY_S = 10.0
 HOPELESS_REASONS = frozenset({"no_library", "no_channel", "ambiguous"})
 """Why a microphone cannot be had that no waiting will change (`CaptureError.reason`)."""
 
-State = Literal["ok", "degraded", "recovering"]
-OnState = Callable[[State, str], None]
+STALL_REASONS = frozenset({"open_timeout", "no_first_block", "stalled"})
+"""Why a microphone hangs rather than is gone."""
+
+OnState = Callable[[CaptureState, str], None]
+
+
+class ResumedError(DeviceError):
+    """The machine slept: what a device delivers after that is not to be trusted, so it is opened again."""
 
 
 class Capture:
     """Reads a source into a ring until it ends or is stopped; a live source is opened again when it fails.
 
-    States: `degraded` until the first sound of a source that is missing, `recovering` while one is that
-    was heard before, else `ok`.
+    States: `degraded` until the first sound of a source that is missing; `lost` or `stalled` when one fails
+    that was heard before, then `recovering` while it is opened again; else `ok`.
 
     Args:
         make_source: a fresh source, not yet opened.
@@ -39,10 +46,14 @@ class Capture:
         is_device_required: whether a live source that is missing at the start is an error instead of
             something to wait for.
         clock: seconds, monotonic.
+        boot_clock: seconds, monotonic, going on while the machine sleeps.
         wait: waits for the event, at most for so many seconds; True if it is set.
+        on_move: is called at every step, so that others see it moves.
 
     Attributes:
-        n_moves: grows with everything that it does; one that stands still for long hangs.
+        source: what is read now, or was last; None before the first.
+        n_reopened: how often sound came again after a failure.
+        is_over: whether `run` has ended.
     """
 
     def __init__(
@@ -54,7 +65,9 @@ class Capture:
         on_state: OnState,
         is_device_required: bool,
         clock: Callable[[], float],
+        boot_clock: Callable[[], float] = boot_time,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+        on_move: Callable[[], None] = lambda: None,
     ) -> None:
         self._make_source = make_source
         self._ring = ring
@@ -63,14 +76,17 @@ class Capture:
         self._is_device_required = is_device_required
         self._clock = clock
         self._wait = wait
+        self._on_move = on_move
+        self._sleep_clock = SleepClock(clock, boot_clock)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._source: Source | None = None
+        self.source: Source | None = None
+        self.n_reopened = 0
+        self.is_over = False
         self._delay_s = FIRST_DELAY_S
-        self._failed_for: str | None = None
+        self._said: tuple[CaptureState, str] | None = None
         self._last_block_s: float | None = None
         self._is_resuming = True
-        self.n_moves = 0
 
     def run(self) -> None:
         """Capture until the end; to be called once, in a thread of its own.
@@ -84,14 +100,17 @@ class Capture:
                 if self._wait(self._stopping, self._delay_s):
                     break
                 self._delay_s = min(2.0 * self._delay_s, LONGEST_DELAY_S)
+                self._on_move()
+                self._say_recovering()
         finally:
+            self.is_over = True
             self._ring.end()
 
     def stop(self) -> None:
         """Make `run` return soon; from any thread."""
         with self._lock:
             self._stopping.set()
-            source = self._source
+            source = self.source
         if source is not None:
             source.close()
 
@@ -105,11 +124,10 @@ class Capture:
         with self._lock:
             if self._stopping.is_set():
                 return None
-            self._source = source
-        self.n_moves += 1
+            self.source = source
         try:
             source.open(self._sample_rate_hz)
-            self.n_moves += 1
+            self._on_move()
             while (block := source.read()) is not None and self._deliver(block, source):
                 pass
         except StreamgmmError as error:
@@ -130,42 +148,69 @@ class Capture:
         return isinstance(error, DeviceError) and not is_hopeless and not self._is_device_required
 
     def _deliver(self, block: Block, source: Source) -> bool:
-        self.n_moves += 1
+        self._on_move()
+        if source.is_live and (slept_s := self._take_slept_s()):
+            raise ResumedError(f"the machine slept for {slept_s:.1f} s", where=source.name)
         if self._is_resuming:
             self._resume(source, len(block.samples))
-        self._last_block_s = self._clock()
+        self._last_block_s = self._heard_until_s(source)
         if block.gap_reason is not None:
+            logger.warning("capture.gap reason=%s lost_samples=%d", block.gap_reason, block.lost_samples)
             self._ring.write_gap(block.lost_samples, block.gap_reason)
         return self._ring.write(block.samples)
 
     def _resume(self, source: Source, n_samples: int) -> None:
         """The first block of a source, of `n_samples`: count what was lost before it, and say that all is well."""
         self._is_resuming = False
-        self._failed_for = None
         self._delay_s = FIRST_DELAY_S
-        if lost_samples := self._take_lost_samples(n_samples):
+        self.n_reopened += self._last_block_s is not None
+        if lost_samples := self._take_lost_samples(self._heard_until_s(source), n_samples):
             self._ring.write_gap(lost_samples, "device_lost")
-        logger.info("capture.state state=ok source=%s", source.name)
-        self._on_state("ok", f"audio flows from {source.name}")
+        self._say("ok", f"audio flows from {getattr(source, 'description', source.name)}")
 
     def _tell_failure(self, error: StreamgmmError) -> None:
         """Count what was lost so far, so that readers see time go on; say why, unless that was said before."""
-        self._is_resuming = True
-        self.n_moves += 1
+        self._on_move()
+        is_first, self._is_resuming = not self._is_resuming, True
         has_heard = self._last_block_s is not None
         if has_heard:
-            self._ring.write_gap(self._take_lost_samples(), "device_lost")
-        if str(error) != self._failed_for:
-            self._failed_for = str(error)
-            state: State = "recovering" if has_heard else "degraded"
-            logger.warning("capture.state state=%s reason=%s", state, error)
-            self._on_state(state, str(error))
+            # A device that did not survive the sleep of its machine is no alarm.
+            is_first = not self._take_slept_s() and is_first
+            self._ring.write_gap(self._take_lost_samples(self._clock()), "device_lost")
+        self._say(self._state_after(error, is_first) if has_heard else "degraded", str(error))
 
-    def _take_lost_samples(self, n_new_samples: int = 0) -> int:
-        """What the source should have delivered since its last block, or since this was asked, but for the new ones."""
+    def _state_after(self, error: StreamgmmError, is_first: bool) -> CaptureState:
+        if not is_first or isinstance(error, ResumedError):
+            return "recovering"
+        return "stalled" if getattr(error, "reason", None) in STALL_REASONS else "lost"
+
+    def _say_recovering(self) -> None:
+        if self._said is not None and self._said[0] in ("lost", "stalled"):
+            self._say("recovering", f"opening it again after: {self._said[1]}")
+
+    def _say(self, state: CaptureState, detail: str) -> None:
+        if (state, detail) != self._said:
+            self._said = (state, detail)
+            self._on_state(state, detail)
+
+    def _take_slept_s(self) -> float:
+        """Seconds that the machine has slept since this was asked; told, and lost if sound was heard before."""
+        slept_s = self._sleep_clock.take_slept_s()
+        if slept_s:
+            logger.warning("system.resumed slept_s=%.1f", slept_s)
+            if self._last_block_s is not None:
+                self._ring.write_gap(units.seconds_to_samples(slept_s, self._sample_rate_hz), "suspend")
+        return slept_s
+
+    def _heard_until_s(self, source: Source) -> float:
+        """When the sound that was delivered just now ended: a driver may hold back some that came after it."""
+        until_s: float | None = getattr(source, "heard_until_s", None)
+        return self._clock() if until_s is None else until_s
+
+    def _take_lost_samples(self, now_s: float, n_new_samples: int = 0) -> int:
+        """What the source should have delivered from its last block, or since this was asked, but for the new ones."""
         if self._last_block_s is None:
             return 0
-        now_s = self._clock()
         lost_samples = units.seconds_to_samples(now_s - self._last_block_s, self._sample_rate_hz) - n_new_samples
         self._last_block_s = now_s
         return max(0, lost_samples)

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
 
 from streamgmm import units
-from streamgmm.audio.ring import Ring, Stretch
+from streamgmm.audio.ring import Ring, RingCounts
 from streamgmm.audio.source import Source
 from streamgmm.config import Config
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
-from streamgmm.records import Bye, Heartbeat, Record, Stamper, Status
-from streamgmm.service.capture import Capture, State
-from streamgmm.service.greeting import make_hello, make_model_record
-from streamgmm.service.progress import Position
+from streamgmm.records import Bye, Health, Heartbeat, Record, Stamper, Status
+from streamgmm.service.capture import Capture
+from streamgmm.service.greeting import make_hello, make_model_record, model_info
+from streamgmm.service.health import Condition, State
+from streamgmm.service.sleep_clock import boot_time
+from streamgmm.service.status import status_line
+from streamgmm.service.wall_clock import WallClock
+from streamgmm.service.watch import Watch, guard
+from streamgmm.service.worker import Worker
 from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sink import start_thread
 
@@ -31,6 +40,11 @@ FINISH_S = 0.4
 
 DRAIN_S = 1.0
 """How long a stop waits for readers to collect the last records. Both together keep a stop within two seconds."""
+
+STATUS_LOG_S = 1.0
+"""The status is logged once in so long, however often it is asked for."""
+
+OnStatus = Callable[[str, str], None]
 
 
 def utc_now() -> datetime:
@@ -48,12 +62,14 @@ class Daemon:
         hub: opened here and closed at the end.
         run_id: goes into the hello and the ids of events.
         is_device_required: whether a missing microphone ends the run instead of being waited for.
-        on_status: is told every state and why, from whichever thread: those of the capture, then `stopping`.
         clock: seconds, monotonic.
+        boot_clock: seconds, monotonic, going on while the machine sleeps.
         now: wall-clock time.
+        on_status: is told every change of state, and why; one call at a time, from any thread; at the end `stopping`.
+            Must not raise.
 
     Attributes:
-        is_live: whether the source goes on by itself.
+        watch: knows whether every thread still moves.
     """
 
     def __init__(
@@ -65,42 +81,60 @@ class Daemon:
         *,
         run_id: str,
         is_device_required: bool = False,
-        on_status: Callable[[str, str], None] = lambda state, detail: None,
         clock: Callable[[], float] = time.monotonic,
+        boot_clock: Callable[[], float] = boot_time,
         now: Callable[[], datetime] = utc_now,
+        on_status: OnStatus = lambda state, detail: None,
     ) -> None:
         with closing(make_source()) as source:
-            self.is_live, name = source.is_live, source.name
+            self._is_live, name = source.is_live, source.name
         rate_hz = model.spec.sample_rate_hz
         self._model = model
         self._heartbeat_s = config.output.heartbeat_s
         self._next_heartbeat_s = self._heartbeat_s
         self._hub = hub
         self._run_id = run_id
-        self._now = now
-        self._on_status = on_status
         # Held while the worker is in a stretch, so that whoever holds it finds the worker between two.
         self._turn = threading.Lock()
-        self._pipeline = Pipeline(model, config, run_id)
+        self._wall_clock = WallClock(now, boot_clock)
+        self._clock = clock
+        self._started_s = clock()
+        self._on_status = on_status
         self._ring = Ring(
             max(units.seconds_to_samples(config.source.ring_s, rate_hz), 2 * model.spec.hop_samples),
-            is_lossy=self.is_live,
+            is_lossy=self._is_live,
         )
         self._capture = Capture(
             make_source,
             self._ring,
             rate_hz,
-            on_state=self._on_state,
+            on_state=lambda state, detail: self._condition.say_capture(state, detail),
             is_device_required=is_device_required,
             clock=clock,
+            boot_clock=boot_clock,
+            on_move=lambda: self.watch.move("capture"),
         )
-        self._stamper = Stamper(name, now() if self.is_live else None)
+        self._condition = Condition(self._on_change)
+        self.watch = self._make_watch()
+        self._worker = Worker(
+            self._ring,
+            Pipeline(model, config, run_id),
+            model,
+            condition=self._condition,
+            watch=self.watch,
+            silence_gate_dbfs=config.decision.silence_gate_dbfs,
+            may_skip=self._is_live,
+            clock=clock,
+        )
+        self._stamper = Stamper(name, self._wall_clock.read() if self._is_live else None)
         self._publishing = threading.Lock()
         self._has_said_bye = False
         self._reason: str | None = None
         self._failures: list[BaseException] = []
         # Not an event: its lock could be held by the very code that a signal handler interrupts.
-        self._endings: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Literal["end", "log"]] = queue.SimpleQueue()
+        self._is_over = threading.Event()
+        self._logged_s = -math.inf
 
     def run(self) -> None:
         """Open the sinks, listen, and close them again.
@@ -110,12 +144,16 @@ class Daemon:
             BaseException: what a thread failed of that should not have failed.
         """
         threads: list[threading.Thread] = []
+        self._hub.greet_with(self.snapshot)
         self._hub.open(self.fail)
         try:
             self._publish(make_hello(self._model, self._run_id))
+            self.watch.forgive()
             threads.append(start_thread(self._work, "worker"))
             threads.append(start_thread(lambda: self._attempt(self._capture.run), "capture"))
-            self._endings.get()
+            threads.append(start_thread(lambda: guard(self.watch, self._is_over), "guard"))
+            while self._requests.get() == "log":
+                self._log_status()
         finally:
             self._on_status("stopping", self._reason or "end of input")
             self._wind_up(threads)
@@ -125,18 +163,25 @@ class Daemon:
     def stop(self, reason: str) -> None:
         """Stop capturing, analyse what was captured, and end the run; from any thread or a signal handler."""
         self._reason = self._reason or reason
-        self._endings.put(None)
+        self._requests.put("end")
+
+    def log_status(self) -> None:
+        """Have the status logged soon; from any thread or a signal handler."""
+        self._requests.put("log")
+
+    def reopen_outputs(self) -> None:
+        """Open files that are written to anew, as they may have been rotated; from any thread."""
+        self._hub.reopen()
+
+    def snapshot(self) -> Status:
+        """How it stands at this moment; from any thread."""
+        status = self._make_status(*self._condition.current)
+        return msgspec.structs.replace(status, time=self._stamper.time_of(status.t), source=self._stamper.source)
 
     def fail(self, error: BaseException) -> None:
         """End the run because of `error`, which `run` then raises; from any thread."""
         self._note(error)
-        self._endings.put(None)
-
-    @property
-    def position(self) -> Position:
-        """How far capture and analysis are, for a watchdog."""
-        is_waiting = self._ring.counts.in_flight_samples >= self._model.spec.hop_samples
-        return Position(self._capture.n_moves, self._pipeline.analyser.end_sample, is_waiting)
+        self._requests.put("end")
 
     def check_adoptable(self, model: Model) -> None:
         """Refuse a model that this run cannot go on with.
@@ -164,17 +209,19 @@ class Daemon:
         self.check_adoptable(model)
         successor = Pipeline(model, config, self._run_id)
         with self._turn:
-            before, self._pipeline = self._pipeline, successor
+            before = self._worker.pipeline
             self._publish(*before.decider.flush())
             if make_model_record(model, 0.0) != make_model_record(self._model, 0.0):
                 self._publish(make_model_record(model, self._to_seconds(before.analyser.end_sample)))
             self._publish(*successor.go_on_from(before))
+            self._worker.adopt(successor, model, config.decision.silence_gate_dbfs)
             self._model = model
             self._heartbeat_s = config.output.heartbeat_s
             self._schedule_heartbeat(self._analysed_s())
 
     def _wind_up(self, threads: list[threading.Thread]) -> None:
         """End everything, in bounded time whatever hangs; all of it has ended before if the source has."""
+        self._is_over.set()
         self._capture.stop()
         self._hub.hurry()
         deadline_s = time.monotonic() + FINISH_S
@@ -191,7 +238,7 @@ class Daemon:
         self._attempt(self._analyse)
         self._ring.close()
         self._attempt(self._say_bye)
-        self._endings.put(None)
+        self._requests.put("end")
 
     def _attempt(self, act: Callable[[], None]) -> None:
         # Whatever it is, `run` raises it: a thread that dies in silence would leave a daemon that hears nothing.
@@ -204,38 +251,85 @@ class Daemon:
         self._reason = self._reason or (str(error) if isinstance(error, StreamgmmError) else "internal error")
         self._failures.append(error)
 
-    def _analyse(self) -> None:
-        while (stretch := self._ring.read(self._model.spec.hop_samples)) is not None:
-            with self._turn:
-                self._follow(stretch)
-                self._beat()
-        with self._turn:
-            self._publish(*self._pipeline.flush())
+    def _make_watch(self) -> Watch:
+        if not self._is_live:
+            # A recording and its reader may wait as long as they like; only work that was begun has to end.
+            return Watch({"worker": lambda: False})
+        return Watch(
+            {
+                "capture": lambda: not self._capture.is_over,
+                "worker": lambda: self._ring.waiting_samples >= self._model.spec.hop_samples,
+                "writer": lambda: False,
+            }
+        )
 
-    def _follow(self, stretch: Stretch) -> None:
-        if stretch.gap_reason is None:
-            self._publish(*self._pipeline.push(stretch.samples))
-        else:
-            self._publish(*self._pipeline.gap(stretch.lost_samples, stretch.gap_reason))
+    def _analyse(self) -> None:
+        while (stretch := self._worker.next_stretch()) is not None:
+            with self._turn:
+                self._publish(*self._worker.records_of(stretch))
+                self._beat()
+                self._follow_wall_clock()
+        with self._turn:
+            self._publish(*self._worker.pipeline.flush())
 
     def _publish(self, *records: Record) -> None:
         with self._publishing:
             # The capture thread may still have something to say when the last record is out.
             for record in () if self._has_said_bye else records:
-                self._hub.publish(self._stamper.stamp(record))
+                with self.watch.busy("writer"):
+                    self._hub.publish(self._stamper.stamp(record))
                 self._has_said_bye = isinstance(record, Bye)
 
-    def _on_state(self, state: State, detail: str) -> None:
-        """Tell the stream what the capture thread found; a recording has no states."""
+    def _on_change(self, state: State, detail: str) -> None:
+        """Tell log and stream how it stands now; to those who listen to a recording, its states are of no use."""
+        if state == "ok":
+            logger.info("capture.state state=ok reason=%s", detail)
+        else:
+            logger.warning("capture.state state=%s reason=%s", state, detail)
+        if self._is_live:
+            if self._ring.counts.captured_samples == 0:
+                # The clock of the stream stands at 0 until the first sample: 0 is now.
+                self._stamper.origin = self._wall_clock.read()
+            self._publish(self._make_status(state, detail))
         self._on_status(state, detail)
-        if not self.is_live:
-            return
+
+    def _make_status(self, state: State, detail: str) -> Status:
         counts = self._ring.counts
-        if counts.captured_samples == 0:
-            # The clock of the stream stands at 0 until the first sample: 0 is now.
-            self._stamper.origin = self._now()
-        captured_s = self._to_seconds(counts.captured_samples + counts.source_lost_samples)
-        self._publish(Status(t=captured_s, state=state, detail=detail))
+        t = self._to_seconds(counts.captured_samples + counts.source_lost_samples)
+        return Status(t=t, state=state, detail=detail, health=self._make_health(counts))
+
+    def _make_health(self, counts: RingCounts) -> Health:
+        worker = self._worker
+        analysed_samples = self._worker.pipeline.analyser.analysed_samples
+        return Health(
+            level_dbfs=_rounded(worker.signal.level_dbfs, 1),
+            uptime_s=round(self._clock() - self._started_s, 3),
+            captured_samples=counts.captured_samples,
+            analysed_samples=analysed_samples,
+            in_flight_samples=counts.captured_samples - self._lost_samples(counts) - analysed_samples,
+            lost_samples=self._losses(),
+            n_clipped_samples=worker.signal.n_clipped_samples,
+            n_reopened=self._capture.n_reopened,
+            n_failures=worker.failures.n_failures,
+            n_clients=self._hub.n_clients,
+            rtf=_rounded(worker.rtf.value, 4),
+            drift_ppm=_rounded(getattr(self._capture.source, "drift_ppm", None), 1),
+            model=model_info(self._model),
+        )
+
+    def _losses(self) -> dict[str, int]:
+        failed_samples = self._worker.failed_samples
+        losses = {str(reason): n_samples for reason, n_samples in self._ring.lost_samples.items()}
+        return losses | {"worker_error": failed_samples} if failed_samples else losses
+
+    def _lost_samples(self, counts: RingCounts) -> int:
+        """What was captured and then lost."""
+        return counts.lost_samples + self._worker.failed_samples
+
+    def _log_status(self) -> None:
+        if self._clock() - self._logged_s >= STATUS_LOG_S:
+            self._logged_s = self._clock()
+            logger.info("process.status %s", status_line(self.snapshot()))
 
     def _beat(self) -> None:
         t = self._analysed_s()
@@ -246,8 +340,8 @@ class Daemon:
         beat = Heartbeat(
             t=t,
             captured_samples=counts.captured_samples,
-            analysed_samples=self._pipeline.analyser.analysed_samples,
-            lost_samples=counts.lost_samples,
+            analysed_samples=self._worker.pipeline.analyser.analysed_samples,
+            lost_samples=self._lost_samples(counts),
         )
         self._publish(beat)
 
@@ -256,24 +350,30 @@ class Daemon:
         if self._heartbeat_s:
             self._next_heartbeat_s = (t // self._heartbeat_s + 1.0) * self._heartbeat_s
 
+    def _follow_wall_clock(self) -> None:
+        origin = self._stamper.origin
+        if origin is not None and (step := self._wall_clock.take_step()):
+            logger.warning("clock.stepped by_s=%.1f", step.total_seconds())
+            self._stamper.origin = origin + step
+
     def _to_seconds(self, n_samples: int) -> float:
         return units.samples_to_seconds(n_samples, self._model.spec.sample_rate_hz)
 
     def _analysed_s(self) -> float:
-        return self._to_seconds(self._pipeline.analyser.end_sample)
+        return self._to_seconds(self._worker.pipeline.analyser.end_sample)
 
     def _say_bye(self) -> None:
         """The last record; then wait for readers that may be waited for."""
         counts = self._ring.counts
-        analysed_samples = self._pipeline.analyser.analysed_samples
+        analysed_samples = self._worker.pipeline.analyser.analysed_samples
         bye = Bye(
             t=self._analysed_s(),
             reason=self._reason or "end of input",
             captured_samples=counts.captured_samples,
             analysed_samples=analysed_samples,
-            lost_samples=counts.lost_samples,
+            lost_samples=self._lost_samples(counts),
             # Still in the ring, or in a hop that a failure left unfinished.
-            in_flight_samples=counts.captured_samples - counts.lost_samples - analysed_samples,
+            in_flight_samples=counts.captured_samples - self._lost_samples(counts) - analysed_samples,
         )
         logger.info(
             "process.stopped reason=%s captured=%d analysed=%d lost=%d source_lost=%d in_flight=%d",
@@ -282,3 +382,7 @@ class Daemon:
         )
         self._publish(bye)
         self._hub.drain()
+
+
+def _rounded(value: float | None, n_decimals: int) -> float | None:
+    return None if value is None else round(value, n_decimals)

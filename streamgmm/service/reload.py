@@ -52,6 +52,7 @@ class Reloader:
         adopt: makes the daemon go on with others.
         current: what the daemon was started with.
         announce: entered while a reload goes on.
+        reopen: opens output files anew, whatever becomes of the reload: they may have been rotated.
         on_outcome: is told after each reload why it was refused; empty if it was not.
         settle_s: seconds between two readings.
 
@@ -67,6 +68,7 @@ class Reloader:
         current: Loaded,
         *,
         announce: Callable[[], AbstractContextManager[None]] = nullcontext,
+        reopen: Callable[[], None] = lambda: None,
         on_outcome: Callable[[str], None] = lambda outcome: None,
         settle_s: float = SETTLE_S,
     ) -> None:
@@ -74,6 +76,7 @@ class Reloader:
         self._adopt = adopt
         self._current = current
         self._announce = announce
+        self._reopen = reopen
         self._on_outcome = on_outcome
         self._settle_s = settle_s
         self._ended = threading.Event()
@@ -92,6 +95,7 @@ class Reloader:
             self._requests.get()
             if not self._ended.is_set():
                 with self._announce():
+                    self._reopen()
                     self._reload()
 
     def end(self) -> None:

@@ -6,13 +6,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 from streamgmm.config import OutputSection
 from streamgmm.errors import ConfigError, StreamgmmError
-from streamgmm.records import Record, encode_json
+from streamgmm.records import Record, Status, encode_json
 from streamgmm.sinks.activation import InheritedListener
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.listeners import Listener, TcpListener
@@ -61,6 +61,17 @@ class Hub:
         except BaseException:
             self.close(0.0)
             raise
+
+    @property
+    def n_clients(self) -> int:
+        """Subscribers of all sockets at this moment."""
+        return sum(sink.n_clients for sink in self._sinks if isinstance(sink, SocketSink))
+
+    def greet_with(self, snapshot: Callable[[], Status]) -> None:
+        """Greet each new subscriber with the status that `snapshot` makes; it is called by the sinks' threads."""
+        for sink in self._sinks:
+            if isinstance(sink, SocketSink):
+                sink.snapshot = snapshot
 
     def publish(self, record: Record) -> None:
         """Give a stamped record to every sink; a live source never waits here, whatever the readers do."""

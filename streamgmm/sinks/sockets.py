@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError
+from streamgmm.records import Status
 from streamgmm.sinks.door import Door
 from streamgmm.sinks.greeting import Greeting
 from streamgmm.sinks.listeners import Listener
@@ -48,6 +49,7 @@ class SocketSink:
     Attributes:
         name: its URI as configured.
         n_closed: connections closed so far, by reason.
+        snapshot: makes the status that a new subscriber is greeted with; None: the last one published will do.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class SocketSink:
         self._next_look_s = clock() + LOOK_S
         self._missed_for = ""
         self._greeting = Greeting()
+        self.snapshot: Callable[[], Status] | None = None
         self._clients: list[Subscriber] = []
         self._handshakes: list[Handshake] = []
         # Held while a record is published and while a client joins: the client gets each record either
@@ -246,8 +249,9 @@ class SocketSink:
         if len(self._clients) >= self._max_clients:
             self._door.refuse(connection)
             return
+        now = self.snapshot() if self.snapshot else None
         with self._lock:
-            client = Subscriber(connection, peer, self._greeting.to_bytes(), RecordQueue(self._max_records))
+            client = Subscriber(connection, peer, self._greeting.to_bytes(now), RecordQueue(self._max_records))
             self._selector.register(connection, selectors.EVENT_READ, partial(self._receive, client))
             self._clients.append(client)
         logger.info("client.connected sink=%s peer=%s", self.name, peer)

@@ -46,6 +46,10 @@ class Token:
     def __repr__(self) -> str:
         return "Token(...)"
 
+    def to_line(self) -> bytes:
+        """What a client has to send to be let in."""
+        return self._secret + b"\n"
+
     def matches(self, said: bytes) -> bool:
         """Whether that is it; the time it takes does not tell how much of it was right."""
         return hmac.compare_digest(self._secret, said)

@@ -122,6 +122,7 @@ def test_A9_protocol_at_the_rate_of_the_device(stand_in: Callable[[str], None], 
         "device": "USB Microphone",
         "sample_rate_hz": 44100,
         "n_channels": 2,
+        "server_source": None,
     }
     first, values = read_block(process, 2)
     assert first[1:] == (882, 7, False)

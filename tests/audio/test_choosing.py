@@ -6,6 +6,7 @@ import pytest
 from streamgmm.audio import microphone, pcm
 from streamgmm.audio.choosing import make_source
 from streamgmm.audio.file import RecordingFile
+from streamgmm.audio.known_device import KnownDevice
 from streamgmm.config import SourceSection
 from streamgmm.errors import UsageError
 
@@ -17,8 +18,9 @@ from streamgmm.errors import UsageError
 def test_microphone(monkeypatch, uri, device):
     made = []
     monkeypatch.setattr(microphone, "Microphone", lambda *args, **options: made.append((args, options)))
-    make_source(SourceSection(uri=uri, channel=1))
-    assert made == [((device,), {"channel": 1})]
+    known = KnownDevice()
+    make_source(SourceSection(uri=uri, channel=1), known)
+    assert made == [((device,), {"channel": 1, "known": known})]
 
 
 @pytest.mark.parametrize(("uri", "name"), [("file:/a/door.wav", "file:/a/door.wav"), ("file:a:b.wav", "file:a:b.wav")])

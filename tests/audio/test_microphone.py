@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from streamgmm.audio.capture_child import BLOCK_HEADER
+from streamgmm.audio.known_device import KnownDevice
 from streamgmm.audio.microphone import CaptureError, Device, Microphone, list_devices
 from streamgmm.audio.resample import resample
 from streamgmm.errors import DeviceError
@@ -309,3 +310,68 @@ def test_A6_listing_has_a_time_limit() -> None:
 def test_listing_that_answers_something_else() -> None:
     with pytest.raises(CaptureError, match="did not list devices"):
         list_devices(5, command=fake("opened()"))
+
+
+SECOND_NS = 1_000_000_000
+SILENT_LOSS = f"""
+opened()
+for i in range(100):
+    block([i / 128] * 320, read_ns=i * {SECOND_NS // 50})
+for i in range(100, 200):
+    block([i / 256] * 320, read_ns=(i + LOST) * {SECOND_NS // 50})
+signal.pause()
+"""
+
+
+def test_A11_a_silent_loss_is_a_gap_where_the_sound_is_missing() -> None:
+    source = opened(SILENT_LOSS.replace("LOST", "60"))
+    blocks = [source.read() for _ in range(150)]
+    source.close()
+    gaps = [(i, b.lost_samples, b.gap_reason) for i, b in enumerate(blocks) if b and b.gap_reason]
+    ((at, lost_samples, reason),) = gaps
+    assert (at, reason) == (100, "driver_loss")
+    assert lost_samples == pytest.approx(60 * 320, abs=320)
+    # What came after it was held back until it was certain, and nothing of it is missing.
+    assert [float(b.samples[0]) for b in blocks if b and len(b.samples)][99:102] == [99 / 128, 100 / 256, 101 / 256]
+
+
+def test_A12_a_burst_is_passed_on_without_a_gap() -> None:
+    script = f"""
+opened()
+for i in range(300):
+    block([0.5] * 320, read_ns=(max(i, 150) if 50 < i <= 150 else i) * {SECOND_NS // 50})
+signal.pause()
+"""
+    source = opened(script)
+    blocks = [source.read() for _ in range(300)]
+    source.close()
+    assert {b.gap_reason for b in blocks if b} == {None}
+
+
+def test_A8_the_same_device_with_another_rate_and_more_channels_is_heard_at_the_rate_of_the_model(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    known = KnownDevice()
+    for settings in ("16000, 1", "44100, 2"):
+        n_channels = int(settings[-1])
+        script = f"opened({settings})\nfor _ in range(20): block([0.5] * 882 * {n_channels}, n_channels={n_channels})"
+        source = opened(script, device=7, known=known)
+        samples = np.concatenate(list(blocks_until_failure(source)))
+        assert source.opened is not None
+        expected = 20 * 882 * RATE_HZ / source.opened.sample_rate_hz
+        assert 0.8 * expected < len(samples) <= expected
+    assert "capture.format rate_hz=44100 channels=2" in caplog.text
+
+
+def test_A7_after_an_index_was_opened_once_it_is_the_name_that_is_asked_for() -> None:
+    known = KnownDevice()
+    opened("opened()", device=7, known=known).close()
+    error = refusal("answer(type='failed', reason='refused', error=REQUEST['device'])", device=7, known=known)
+    assert str(error) == "mic:7: fake"
+
+
+def test_A7_what_the_sound_server_says_is_part_of_the_description() -> None:
+    line = "answer(type='opened', device='pulse', sample_rate_hz=16000, n_channels=1, server_source='a.monitor')"
+    source = opened(line)
+    source.close()
+    assert source.description == "mic (pulse, a.monitor)"

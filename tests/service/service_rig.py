@@ -24,17 +24,34 @@ class FakeTime:
 
     def __init__(self) -> None:
         self.now_s = 100.0
+        self.slept_s = 0.0
         self.waits_s: list[float] = []
         self.on_wait: Callable[[], None] = lambda: None
 
     def clock(self) -> float:
         return self.now_s
 
+    def boot_clock(self) -> float:
+        return self.now_s + self.slept_s
+
+    def sleep(self, duration_s: float) -> None:
+        """The machine sleeps: only the boot-time clock goes on."""
+        self.slept_s += duration_s
+
     def wait(self, event: threading.Event, timeout_s: float) -> bool:
         self.waits_s.append(timeout_s)
         self.now_s += timeout_s
         self.on_wait()
         return event.is_set()
+
+
+def passes(time: FakeTime, duration_s: float) -> Callable[[], None]:
+    """A step of a script in which nothing but time goes on."""
+
+    def step() -> None:
+        time.now_s += duration_s
+
+    return step
 
 
 class FakeSource:
@@ -120,6 +137,11 @@ class KeepingSink:
 
     def of(self, kind: type[Record]) -> list[Record]:
         return [record for record in self.records if isinstance(record, kind)]
+
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        """Wait for what is true after some record at the latest."""
+        with self.changed:
+            assert self.changed.wait_for(condition, TIMEOUT_S)
 
     def wait_for(self, kind: type[Record]) -> None:
         with self.changed:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from streamgmm.audio.ring import Ring, Stretch
 from streamgmm.audio.source import Block
 from streamgmm.errors import DataError, DeviceError, InputMissingError, SystemResourceError
 from streamgmm.service.capture import Capture
-from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, FakeTime, noise, supply
+from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, FakeTime, noise, passes, supply
 
 MISSING = CaptureError("not_found", "no input device")
 
@@ -23,6 +22,7 @@ class Rig:
     def __init__(self, *sources: FakeSource, is_device_required: bool = False, is_lossy: bool = True) -> None:
         self.time = FakeTime()
         self.states: list[tuple[str, str]] = []
+        self.n_moves = 0
         self.ring = Ring(10 * RATE_HZ, is_lossy=is_lossy)
         self.capture = Capture(
             supply(*sources),
@@ -31,8 +31,13 @@ class Rig:
             on_state=lambda state, detail: self.states.append((state, detail)),
             is_device_required=is_device_required,
             clock=self.time.clock,
+            boot_clock=self.time.boot_clock,
             wait=self.time.wait,
+            on_move=self._move,
         )
+
+    def _move(self) -> None:
+        self.n_moves += 1
 
     def stop_after(self, n_waits: int) -> None:
         self.time.on_wait = lambda: self.capture.stop() if len(self.time.waits_s) == n_waits else None
@@ -42,13 +47,6 @@ class Rig:
 
     def gaps(self) -> list[tuple[int, str | None]]:
         return [(stretch.lost_samples, stretch.gap_reason) for stretch in self.stretches() if stretch.gap_reason]
-
-
-def passes(time: FakeTime, duration_s: float) -> Callable[[], None]:
-    def step() -> None:
-        time.now_s += duration_s
-
-    return step
 
 
 def test_a_source_that_ends_is_read_once() -> None:
@@ -83,7 +81,7 @@ def test_A2_what_a_lost_device_costs_is_told_while_it_lasts_and_counted_exactly(
     lost = DeviceError("lost")
     rig = Rig(FakeSource(100, lost), *(FakeSource(MISSING) for _ in range(3)), FakeSource(800))
     rig.capture.run()
-    assert [state for state, _ in rig.states] == ["ok", "recovering", "recovering", "ok"]
+    assert [state for state, _ in rig.states] == ["ok", "lost", "recovering", "recovering", "ok"]
     assert rig.time.waits_s == [0.5, 1.0, 2.0, 4.0]
     # At the failure (at once), at each further one, and the rest when it is back, less what its first block holds.
     samples = [0, 0.5 * RATE_HZ, 1.0 * RATE_HZ, 2.0 * RATE_HZ, 4.0 * RATE_HZ - 800]
@@ -133,7 +131,7 @@ def test_what_no_waiting_will_change_ends_the_capture(reason: str) -> None:
 def test_a_name_that_is_ambiguous_for_a_while_is_waited_for_once_it_was_heard() -> None:
     rig = Rig(FakeSource(10, MISSING), FakeSource(CaptureError("ambiguous", "two of them")), FakeSource(10))
     rig.capture.run()
-    assert [state for state, _ in rig.states] == ["ok", "recovering", "recovering", "ok"]
+    assert [state for state, _ in rig.states] == ["ok", "lost", "recovering", "recovering", "ok"]
 
 
 @pytest.mark.parametrize("opens", [False, True])
@@ -169,6 +167,51 @@ def test_F17_an_exhausted_system_ends_a_start_but_not_a_run() -> None:
     rig = Rig(FakeSource(10, MISSING), FakeSource(error), FakeSource(10))
     rig.capture.run()
     assert rig.ring.counts.captured_samples == 20
+
+
+def test_A24_F23_sleep_of_the_machine_is_a_gap_of_its_own_and_the_device_is_opened_again() -> None:
+    source, again = FakeSource(), FakeSource(800)
+    rig = Rig(source, again)
+    source._script += [100, passes(rig.time, 0.5), lambda: rig.time.sleep(3600.0), 100]
+    rig.capture.run()
+    assert [state for state, _ in rig.states] == ["ok", "recovering", "ok"]
+    assert rig.states[1][1] == "mic: the machine slept for 3600.0 s"
+    # Half a second before the sleep, and as much until it was opened again, less what came then.
+    lost = {"suspend": 3600 * RATE_HZ, "device_lost": 1.0 * RATE_HZ - 800}
+    assert rig.ring.lost_samples == lost
+    assert sorted(rig.gaps()) == sorted((n_samples, reason) for reason, n_samples in lost.items())
+    assert rig.ring.counts.captured_samples == 900
+
+
+def test_A24_a_device_that_did_not_survive_the_sleep_is_no_stall() -> None:
+    source = FakeSource()
+    rig = Rig(source, FakeSource(80))
+    source._script += [100, lambda: rig.time.sleep(60.0), CaptureError("stalled", "no answer for 2 s")]
+    rig.capture.run()
+    assert [state for state, _ in rig.states] == ["ok", "recovering", "ok"]
+    assert rig.ring.lost_samples["suspend"] == 60 * RATE_HZ
+
+
+def test_A24_sleep_before_the_first_sound_costs_nothing() -> None:
+    source = FakeSource()
+    rig = Rig(source, FakeSource(800))
+    source._script += [lambda: rig.time.sleep(60.0), 100]
+    rig.capture.run()
+    assert rig.gaps() == []
+    assert rig.states[-1][0] == "ok"
+
+
+def test_A4_a_microphone_that_hangs_is_stalled() -> None:
+    rig = Rig(FakeSource(100, CaptureError("stalled", "no answer for 2 s")), FakeSource(80))
+    rig.capture.run()
+    assert [state for state, _ in rig.states] == ["ok", "stalled", "recovering", "ok"]
+
+
+def test_F9_every_step_is_a_move() -> None:
+    rig = Rig(FakeSource(100, 100, MISSING), FakeSource(MISSING), FakeSource(100))
+    rig.capture.run()
+    # Opened and two blocks, failed and waited, failed and waited, opened and a block.
+    assert rig.n_moves >= 9
 
 
 def test_stop_wakes_a_source_that_hangs() -> None:

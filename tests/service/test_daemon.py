@@ -11,7 +11,7 @@ import pytest
 
 from streamgmm.audio.microphone import CaptureError
 from streamgmm.audio.source import Block
-from streamgmm.config import Config, OutputSection, SourceSection
+from streamgmm.config import Config, OutputSection
 from streamgmm.errors import CannotCreateError, InputMissingError, OutputError, SystemResourceError
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, Gap, Heartbeat, Hello, Record, Status, Window, decode_json
@@ -19,42 +19,22 @@ from streamgmm.service import capture
 from streamgmm.service.daemon import Daemon
 from streamgmm.sinks.hub import Hub, make_sinks
 from tests.model.model_rig import make_model
-from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, KeepingSink, check_conservation, noise, supply
+from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, STOP_LIMIT_S, Running, make_daemon
+from tests.service.service_rig import (
+    RATE_HZ,
+    TIMEOUT_S,
+    FakeSource,
+    FakeTime,
+    KeepingSink,
+    check_conservation,
+    noise,
+    passes,
+    supply,
+)
 from tests.sinks.sink_rig import Client, account
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-CONFIG = Config(source=SourceSection(ring_s=2.0), output=OutputSection(windows=True))
 MISSING = CaptureError("not_found", "no input device")
-STOP_LIMIT_S = 2.0
-
-
-def make_daemon(*sources: FakeSource, sink: KeepingSink, config: Config = CONFIG, **options: object) -> Daemon:
-    # The first one is only asked for its name.
-    make_source = supply(FakeSource(is_live=sources[0].is_live), *sources)
-    return Daemon(make_model(), config, make_source, Hub([sink]), run_id="r", **options)
-
-
-class Running:
-    """A daemon in a thread of its own."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self.daemon = daemon
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.daemon.run()
-        except BaseException as error:
-            self.error = error
-
-    def join(self) -> float:
-        """Wait for the end; returns how long that took."""
-        started_s = time.monotonic()
-        self._thread.join(TIMEOUT_S)
-        assert not self._thread.is_alive()
-        return time.monotonic() - started_s
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +80,8 @@ def test_A12_a_live_source_overwrites_what_a_slow_worker_left_and_says_how_much(
     make_daemon(microphone := FakeSource(*script), sink=sink).run()
     bye = check_conservation(sink.records[-1], microphone.n_delivered)
     assert bye.lost_samples > 64_000 - 3 * RATE_HZ
-    assert [gap.reason for gap in sink.of(Gap)] == ["ring_overwrite"]
+    # What it finds when it comes back is more than half of the ring: that is too old to be worth anything.
+    assert [gap.reason for gap in sink.of(Gap)] == ["ring_overwrite", "overload"]
     assert sum(gap.lost_samples for gap in sink.of(Gap)) == bye.lost_samples
     assert bye.t == 64_000 / RATE_HZ
 
@@ -124,15 +105,16 @@ def test_A1_the_stream_begins_when_the_first_sound_comes() -> None:
 
 
 def test_A2_lost_sound_is_a_gap_that_the_times_after_it_include() -> None:
-    seconds = iter([10.0, 12.0, 15.0, 15.0, 15.0])
+    time = FakeTime()
     sink = KeepingSink()
-    microphones = FakeSource(8000, MISSING), FakeSource(800)
-    make_daemon(*microphones, sink=sink, clock=lambda: next(seconds)).run()
+    microphones = FakeSource(8000, passes(time, 5.0), MISSING), FakeSource(800)
+    make_daemon(*microphones, sink=sink, clock=time.clock).run()
     bye = check_conservation(sink.records[-1], 8800)
     assert {gap.reason for gap in sink.of(Gap)} == {"device_lost"}
-    assert sum(gap.lost_samples for gap in sink.of(Gap)) == 5 * RATE_HZ - 800
-    assert [(record.state, record.t) for record in sink.of(Status)] == [("ok", 0.0), ("recovering", 3.0), ("ok", 5.9)]
-    assert bye.t == 6.0
+    assert sum(gap.lost_samples for gap in sink.of(Gap)) == 5 * RATE_HZ
+    states = [(record.state, record.t) for record in sink.of(Status)]
+    assert states == [("ok", 0.0), ("lost", 6.0), ("recovering", 6.0), ("ok", 6.0)]
+    assert bye.t == 6.1
 
 
 def test_a_required_device_ends_the_run() -> None:
@@ -221,7 +203,8 @@ def test_F1_stop_while_the_worker_is_too_slow_leaves_the_rest_in_flight() -> Non
             time.sleep(0.1)  # the work that is slow
 
     sink = KeepingSink(dawdle)
-    running = Running(make_daemon(FakeSource(16000, "hang"), sink=sink))
+    config = Config(output=OutputSection(windows=True))
+    running = Running(make_daemon(FakeSource(16000, "hang"), sink=sink, config=config))
     assert is_slow.wait(TIMEOUT_S)
     running.daemon.stop("SIGTERM")
     assert running.join() < STOP_LIMIT_S
@@ -238,7 +221,9 @@ def test_E18_E19_a_hub_that_fails_ends_the_run_while_no_audio_flows() -> None:
     assert running.error is error
 
 
-def test_F8_a_bug_in_the_worker_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_F8_a_bug_in_the_worker_costs_its_hop_and_is_raised_when_it_does_not_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def push(*_: object) -> list[Record]:
         raise ZeroDivisionError
 
@@ -247,8 +232,9 @@ def test_F8_a_bug_in_the_worker_is_raised(monkeypatch: pytest.MonkeyPatch) -> No
     running = Running(make_daemon(FakeSource(8000, "hang"), sink=sink))
     assert running.join() < STOP_LIMIT_S
     assert isinstance(running.error, ZeroDivisionError)
-    bye = check_conservation(sink.records[-1], 8000, in_flight_samples=8000)
+    bye = check_conservation(sink.records[-1], 8000, in_flight_samples=8000 - 6 * HOP_SAMPLES)
     assert bye.reason == "internal error"
+    assert bye.lost_samples == 6 * HOP_SAMPLES
 
 
 def test_F8_a_bug_in_the_capture_thread_is_raised_too() -> None:

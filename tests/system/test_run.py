@@ -95,11 +95,14 @@ def test_subscribers_of_all_sockets_get_the_same_and_a_late_one_the_state(
         pcm = frames_of(short_scene)
         daemon.process.stdin.write(pcm[: len(pcm) // 2])
         daemon.process.stdin.flush()
-        greetings = [json.loads(client.read_lines(1)[0]) for client in early]
+        greetings = [json.loads(client.read_lines(2)[0]) for client in early]
         while json.loads(early[0].read_lines(1)[0])["t"] < 1.5:
             pass
         with Client(uris[0]) as late:
-            assert json.loads(late.read_lines(1)[0]) == greetings[0]
+            hello, status = parse(b"\n".join(late.read_lines(2)))
+            assert hello == greetings[0]
+            assert (status["type"], status["state"]) == ("status", "ok")
+            assert status["health"]["n_clients"] == len(early)
             daemon.process.stdin.write(pcm[len(pcm) // 2 :])
             daemon.process.stdin.close()
             late_rest = parse(late.read_to_end())

@@ -107,7 +107,7 @@ def test_A1_a_required_microphone_that_is_missing_is_69(demo_model: Path, own_se
     assert ended.err.splitlines()[-1].startswith("streamgmm: error: mic: no input device")
 
 
-def test_A2_a_killed_sound_server_is_heard_again_when_it_is_back(demo_model: Path, own_server: PulseServer) -> None:
+def test_A2_A23_a_killed_sound_server_is_heard_again_when_it_is_back(demo_model: Path, own_server: PulseServer) -> None:
     own_server.start()
     with running("-m", demo_model, "-s", "mic", "--windows", env=own_server.env) as daemon:
         read_until(daemon, "window")

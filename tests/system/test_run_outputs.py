@@ -127,7 +127,8 @@ def test_E17_C15_a_client_with_the_token_is_served_and_the_token_never_shown(
         assert "token.exposed" in daemon.log
         assert "client.rejected" in daemon.log
         assert token not in daemon.log
-    check_stream([hello, *rest])
+    assert rest[0]["type"] == "status"  # how it stands at this moment, for this client alone
+    check_stream([hello, *rest[1:]])
     for style in ("--effective", "--annotated"):
         shown = run("show", style, *settings, command="config")
         assert shown.code == 0
@@ -155,6 +156,22 @@ def test_E22_rotated_by_rename_while_it_runs(demo_model: Path, demo_scene: Path,
         daemon.process.stdin.close()
         assert daemon.wait() == 0
     assert path.stat().st_size > 0
+    check_stream(parse(rotated.read_bytes() + path.read_bytes()))
+
+
+def test_E22_F3_rotated_with_a_hangup_though_nothing_is_heard(
+    demo_model: Path, demo_scene: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "heard.jsonl"
+    with running("-m", demo_model, "-s", "pcm:-", "--windows", "-k", f"file://{path}", stdin=subprocess.PIPE) as daemon:
+        daemon.process.stdin.write(frames_of(demo_scene, 0.0, 10.0))
+        daemon.process.stdin.flush()
+        wait_until(lambda: path.exists() and path.stat().st_size > 5_000, "nothing was written")
+        rotated = path.rename(tmp_path / "heard.1")
+        daemon.signal(signal.SIGHUP)
+        wait_until(path.exists, "no new file was opened")
+        daemon.process.stdin.close()
+        assert daemon.wait() == 0
     check_stream(parse(rotated.read_bytes() + path.read_bytes()))
 
 

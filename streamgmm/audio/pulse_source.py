@@ -1,0 +1,232 @@
+"""Which source a process records from, asked of a PulseAudio or PipeWire server by its native protocol.
+
+A sound server moves a stream to another microphone when the chosen one goes away, within milliseconds and
+without an error: the sound just goes on. PortAudio cannot see that; the server tells whoever subscribes.
+
+Loaded by the capture child by path: imports nothing of the package, needs no library and no callback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+# What a reply holds depends on the version agreed on, not on the server's own: this one has property lists.
+VERSION = 13
+TIMEOUT_S = 1.0
+MAX_FRAME_BYTES = 1024 * 1024
+TCP_PORT = 4713
+
+# Commands, and what to subscribe to (PulseAudio, src/pulsecore/native-common.h and src/pulse/def.h).
+ERROR, REPLY, AUTH, SET_CLIENT_NAME = 0, 2, 8, 9
+GET_SOURCE_INFO, GET_SOURCE_OUTPUT_INFO_LIST, SUBSCRIBE = 23, 32, 35
+SOURCE_OUTPUTS = 0x0008
+
+_FRAME_HEADER = struct.Struct(">IIIII")
+_CONTROL_CHANNEL = 0xFFFFFFFF
+_FIELDS_OF_SOURCE_OUTPUT = 12
+
+
+class PulseError(Exception):
+    """The server cannot be reached, refuses, or speaks otherwise."""
+
+
+class PulseConnection:
+    """A connection to the server that this process records from.
+
+    Raises:
+        PulseError: there is none.
+    """
+
+    def __init__(self) -> None:
+        self._tag = 0
+        self._has_event = False
+        with _as_pulse_error():
+            self._socket = _connect()
+        try:
+            self._ask(AUTH, VERSION, _cookie())
+            self._ask(SET_CLIENT_NAME, {"application.name": "streamgmm"})
+        except PulseError:
+            self.close()
+            raise
+
+    def source_of(self, pid: int) -> str | None:
+        """Name of the source that process `pid` records from; None if it has no stream here.
+
+        Raises:
+            PulseError: the server does not answer.
+        """
+        fields = self._ask(GET_SOURCE_OUTPUT_INFO_LIST)
+        for start in range(0, len(fields), _FIELDS_OF_SOURCE_OUTPUT):
+            stream = fields[start : start + _FIELDS_OF_SOURCE_OUTPUT]
+            if stream[-1].get("application.process.id") == str(pid):
+                name: str = self._ask(GET_SOURCE_INFO, stream[4], None)[1]
+                return name
+        return None
+
+    def subscribe(self) -> None:
+        """Have `wait` told of every change of a stream.
+
+        Raises:
+            PulseError: the server does not answer.
+        """
+        self._ask(SUBSCRIBE, SOURCE_OUTPUTS)
+
+    def wait(self) -> None:
+        """Wait, without limit, until some stream may have changed.
+
+        Raises:
+            PulseError: the server has gone.
+        """
+        with _as_pulse_error():
+            self._socket.settimeout(None)
+            while not self._has_event:
+                self._receive()
+            self._has_event = False
+            self._socket.settimeout(TIMEOUT_S)
+
+    def close(self) -> None:
+        """Let go."""
+        self._socket.close()
+
+    def _ask(self, command: int, *arguments: Any) -> list[Any]:
+        self._tag += 1
+        payload = b"".join(map(_encode, (command, self._tag, *arguments)))
+        with _as_pulse_error():
+            self._socket.sendall(_FRAME_HEADER.pack(len(payload), _CONTROL_CHANNEL, 0, 0, 0) + payload)
+            while (message := self._receive())[:2] not in ([ERROR, self._tag], [REPLY, self._tag]):
+                pass
+        kind, _, *fields = message
+        if kind == ERROR:
+            raise PulseError(f"refused with code {fields}")
+        return fields
+
+    def _receive(self) -> list[Any]:
+        """The fields of the next message; takes note if it is an event."""
+        n_bytes, *_ = _FRAME_HEADER.unpack(self._receive_exactly(_FRAME_HEADER.size))
+        if n_bytes > MAX_FRAME_BYTES:
+            raise ValueError(f"a message of {n_bytes} bytes")
+        fields = list(_decode(self._receive_exactly(n_bytes)))
+        self._has_event |= fields[0] not in (ERROR, REPLY)
+        return fields
+
+    def _receive_exactly(self, n_bytes: int) -> bytes:
+        received = bytearray()
+        while len(received) < n_bytes:
+            part = self._socket.recv(n_bytes - len(received))
+            if not part:
+                raise EOFError("closed by the server")
+            received += part
+        return bytes(received)
+
+
+@contextlib.contextmanager
+def _as_pulse_error() -> Iterator[None]:
+    # Whatever a message holds that does not fit comes out as one of these.
+    try:
+        yield
+    except (OSError, EOFError, ValueError, IndexError, KeyError, struct.error) as error:
+        raise PulseError(str(error)) from error
+
+
+def _connect() -> socket.socket:
+    for address in _addresses():
+        try:
+            return _connect_to(address)
+        except OSError:
+            continue
+    raise OSError("no server answers")
+
+
+def _addresses() -> list[str]:
+    if servers := os.environ.get("PULSE_SERVER"):
+        # Several may be named, each with a host's name in braces before it.
+        return [server.rpartition("}")[2] for server in servers.split()]
+    folders = [os.environ.get("PULSE_RUNTIME_PATH"), f"{os.environ.get('XDG_RUNTIME_DIR', '/run')}/pulse"]
+    return [f"unix:{folder}/native" for folder in [*folders, "/run/pulse"] if folder]
+
+
+def _connect_to(address: str) -> socket.socket:
+    if address.startswith(("unix:", "/")):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(TIMEOUT_S)
+        connection.connect(address.removeprefix("unix:"))
+        return connection
+    parts = urlsplit(f"//{address.removeprefix('tcp:')}")
+    return socket.create_connection((parts.hostname or "", parts.port or TCP_PORT), TIMEOUT_S)
+
+
+def _cookie() -> bytes:
+    """The secret of the user's server; a server on this machine knows the user without it."""
+    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    for path in (os.environ.get("PULSE_COOKIE"), f"{config}/pulse/cookie", "~/.pulse-cookie"):
+        with contextlib.suppress(OSError, RuntimeError):
+            if path:
+                return Path(path).expanduser().read_bytes()[:256]
+    return bytes(256)
+
+
+def _encode(value: int | bytes | str | dict[str, str] | None) -> bytes:
+    match value:
+        case None:
+            return b"N"
+        case int():
+            return b"L" + value.to_bytes(4, "big")
+        case str():
+            return b"t" + value.encode() + b"\0"
+        case bytes():
+            return b"x" + len(value).to_bytes(4, "big") + value
+        case dict():
+            items = ((key, text.encode() + b"\0") for key, text in value.items())
+            return b"P" + b"".join(_encode(k) + _encode(len(v)) + _encode(v) for k, v in items) + b"N"
+
+
+_FIXED_BYTES = {b"B": 1, b"L": 4, b"V": 4, b"U": 8, b"R": 8, b"r": 8, b"T": 8, b"a": 6, b"0": 0, b"1": 0}
+_ITEM_BYTES = {b"m": 1, b"v": 4}
+"""Lengths of what follows a tag: fixed, or so many items as the next byte says."""
+
+
+def _decode(data: bytes) -> Iterator[Any]:
+    """The values of a message, one after the other; those of no use here as raw bytes."""
+    at = 0
+    while at < len(data):
+        value, at = _decode_one(data, at)
+        yield value
+
+
+def _decode_one(data: bytes, at: int) -> tuple[Any, int]:
+    tag, at = data[at : at + 1], at + 1
+    if tag in _FIXED_BYTES:
+        end = at + _FIXED_BYTES[tag]
+        return int.from_bytes(data[at:end], "big") if tag == b"L" else data[at:end], end
+    if tag in _ITEM_BYTES:
+        end = at + 1 + data[at] * _ITEM_BYTES[tag]
+        return data[at:end], end
+    if tag == b"t":
+        end = data.index(b"\0", at)
+        return data[at:end].decode(errors="replace"), end + 1
+    if tag == b"x":
+        end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+        return data[at + 4 : end], end
+    if tag == b"P":
+        return _decode_properties(data, at)
+    if tag == b"N":
+        return None, at
+    raise ValueError(f"an unknown kind of value {tag!r}")
+
+
+def _decode_properties(data: bytes, at: int) -> tuple[dict[str, str], int]:
+    properties: dict[str, str] = {}
+    while True:
+        key, at = _decode_one(data, at)
+        if key is None:
+            return properties, at
+        _, at = _decode_one(data, at)  # the length, which the value itself says again
+        value, at = _decode_one(data, at)
+        properties[key] = value.rstrip(b"\0").decode(errors="replace")

@@ -1,0 +1,105 @@
+"""`streamgmm status`: how a running daemon stands, and whether audio is flowing."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamgmm.cli.options import add_config_options
+from streamgmm.errors import TemporaryError, UsageError
+
+if TYPE_CHECKING:
+    from streamgmm.records import Health, Hello, Status
+
+_DESCRIPTION = """\
+Ask a running daemon over one of its sockets how well it hears.
+exit code  0 audio is flowing · 75 it is not, and is waited for · 69 no daemon
+"""
+
+TIMEOUT_S = 3.0
+SOCKETS = ("unix://", "tcp://")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `status`."""
+    parser = subparsers.add_parser("status", help="ask a running daemon how well it hears", description=_DESCRIPTION)
+    parser.add_argument(
+        "-k", "--sink", metavar="SINK", help="its unix://PATH or tcp://HOST:PORT (default: the first in the settings)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the status record as JSON")
+    add_config_options(parser)
+    parser.set_defaults(handler=_status)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from streamgmm.config_loading import load_config
+    from streamgmm.records import encode_json
+    from streamgmm.service.health import FLOWING_STATES
+    from streamgmm.sinks.asking import ask_status
+    from streamgmm.sinks.token import read_token
+
+    output = load_config(args.config, args.overrides).config.output
+    token = read_token(Path(output.token_file)) if output.token_file else None
+    hello, status = ask_status(args.sink or _first_socket(output.sinks), TIMEOUT_S, token)
+    if args.json:
+        print(encode_json(status).decode(), end="")
+    else:
+        _print_table(hello, status)
+    if status.state not in FLOWING_STATES:
+        raise TemporaryError(f"no audio is flowing: {status.state}: {status.detail}", where=status.source)
+    return 0
+
+
+def _first_socket(sinks: Sequence[str]) -> str:
+    for uri in sinks:
+        if uri.startswith(SOCKETS):
+            return uri
+    raise UsageError("the settings name no socket to ask", hint="name that of the daemon with --sink unix://PATH")
+
+
+def _print_table(hello: Hello, status: Status) -> None:
+    from rich.table import Table
+
+    from streamgmm.cli.console import stdout_console
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in _rows(hello, status):
+        table.add_row(name, value)
+    stdout_console().print(table, soft_wrap=True)
+
+
+def _rows(hello: Hello, status: Status) -> Iterator[tuple[str, str]]:
+    yield "state", status.state
+    yield "detail", status.detail
+    yield "source", status.source
+    if status.health is not None:
+        yield from _health_rows(status.health, hello.sample_rate_hz)
+    yield "run", f"{hello.run_id}, version {hello.version}"
+
+
+def _health_rows(health: Health, rate_hz: int) -> Iterator[tuple[str, str]]:
+    if health.level_dbfs is not None:
+        yield "level", f"{health.level_dbfs:.1f} dBFS"
+    yield "uptime", _duration(health.uptime_s)
+    yield "captured", _duration(health.captured_samples / rate_hz)
+    yield "analysed", _duration(health.analysed_samples / rate_hz)
+    for reason, n_samples in sorted(health.lost_samples.items()):
+        yield "lost", f"{n_samples / rate_hz:.3f} s ({n_samples} samples, {reason})"
+    yield "reopened", f"{health.n_reopened} times"
+    yield "bugs survived", str(health.n_failures)
+    yield "subscribers", str(health.n_clients)
+    yield "model", f"{health.model.name} ({health.model.sha256[:12]})"
+    if health.rtf is not None:
+        yield "real-time factor", f"{health.rtf:.4f}"
+    if health.drift_ppm is not None:
+        yield "clock drift", f"{health.drift_ppm:+.0f} ppm"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest_s = divmod(seconds, 60.0)
+    hours, minutes = divmod(int(minutes), 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"))
+    return " ".join([*(f"{n} {unit}" for n, unit in parts if n), f"{rest_s:.1f} s"])

@@ -1,0 +1,36 @@
+"""How many bugs a run survives: a few, each told with its traceback, but not the same one for ever."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+MAX_FAILURES = 5
+PERIOD_S = 60.0
+
+
+class FailureBudget:
+    """Counts failures, and raises the one that is too many.
+
+    Args:
+        clock: seconds, monotonic.
+
+    Attributes:
+        n_failures: all failures so far.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.n_failures = 0
+        self._clock = clock
+        self._times_s: deque[float] = deque(maxlen=MAX_FAILURES + 1)
+
+    def spend(self, error: Exception) -> None:
+        """Count one failure.
+
+        Raises:
+            Exception: `error` itself, if it is the one more than `MAX_FAILURES` within `PERIOD_S`.
+        """
+        self.n_failures += 1
+        self._times_s.append(self._clock())
+        if len(self._times_s) > MAX_FAILURES and self._times_s[-1] - self._times_s[0] <= PERIOD_S:
+            raise error

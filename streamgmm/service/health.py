@@ -1,0 +1,201 @@
+"""How well the daemon hears: one state out of what the capture, the worker and the sound itself say.
+
+| state | what is the matter | since |
+|---|---|---|
+| ok | nothing | |
+| quiet | the level is below the silence gate | `QUIET_S` |
+| silent | every sample is exactly zero: muted, or a dead microphone | `FLAT_S` |
+| flat | every sample is the same, but not zero | `FLAT_S` |
+| clipping | more than `CLIPPED_SHARE` of a second is at full scale | at once, until `UNCLIPPED_S` without |
+| overloaded | the machine is too slow, and hops are skipped | see `service.overload` |
+| stalled, lost | the microphone hangs, or is gone | at once |
+| recovering | it is opened again | |
+| degraded | it was never heard | |
+
+Where several hold, the lowest in the table is told.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from streamgmm import units
+from streamgmm.audio.source import Samples
+
+CaptureState = Literal["ok", "degraded", "recovering", "stalled", "lost"]
+SignalState = Literal["ok", "quiet", "silent", "flat", "clipping"]
+State = Literal[CaptureState, SignalState, "overloaded", "starting"]
+
+FLOWING_STATES: frozenset[str] = frozenset({"ok", "quiet", "silent", "flat", "clipping", "overloaded"})
+"""States in which samples come in, whatever they are worth."""
+
+LEVEL_S = 1.0
+FLAT_S = 10.0
+QUIET_S = 30.0
+UNCLIPPED_S = 10.0
+CLIPPED_SHARE = 0.01
+
+FULL_SCALE = 0.999
+"""From here on a sample is at full scale: a converter of 16 bits ends at 0.99997, and resampling ripples."""
+
+FLAT_RANGE = 1e-6
+"""Samples that differ by less are the same: a thirtieth of the step of 16 bits, above the ripple of resampling."""
+
+
+class _Hop(NamedTuple):
+    n_samples: int
+    energy: float
+    n_clipped: int
+
+
+class SignalHealth:
+    """What the sound itself says, hop by hop; every change takes long enough that there are few in a minute.
+
+    Args:
+        sample_rate_hz: rate of the samples.
+        silence_gate_dbfs: level below which it is quiet (dB re full scale).
+
+    Attributes:
+        gate_dbfs: the silence gate; may be changed.
+        state: what was said last.
+        level_dbfs: level of the last second.
+        n_clipped_samples: samples at full scale so far.
+    """
+
+    def __init__(self, sample_rate_hz: int, silence_gate_dbfs: float) -> None:
+        self.gate_dbfs = silence_gate_dbfs
+        durations_s = (LEVEL_S, FLAT_S, QUIET_S, UNCLIPPED_S)
+        self._level_samples, self._flat_samples, self._quiet_samples, self._unclipped_samples = (
+            units.seconds_to_samples(duration_s, sample_rate_hz) for duration_s in durations_s
+        )
+        self.n_clipped_samples = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew: it is another microphone, or this one after a break."""
+        self.state: SignalState = "ok"
+        self.level_dbfs: float | None = None
+        self._hops: deque[_Hop] = deque()
+        self._n_samples = self._n_clipped = 0
+        self._low = self._high = 0.0
+        self._n_flat = self._n_quiet = 0
+        self._n_unclipped = self._unclipped_samples
+
+    def update(self, samples: Samples) -> SignalState:
+        """The state after one hop more, shape (n,), n at least 1."""
+        low, high = float(samples.min()), float(samples.max())
+        energy = float(np.dot(samples, samples))
+        # The samples are looked at one by one only if the loudest may be clipped; false for NaN.
+        is_loud = low <= -FULL_SCALE or high >= FULL_SCALE
+        n_clipped = int(np.count_nonzero(abs(samples) >= FULL_SCALE)) if is_loud else 0
+        self._follow_window(_Hop(len(samples), energy if math.isfinite(energy) else 0.0, n_clipped))
+        self._follow_level(len(samples))
+        self._follow_range(low, high, len(samples))
+        self._follow_clipping(len(samples))
+        self.state = self._decide()
+        return self.state
+
+    def _follow_window(self, hop: _Hop) -> None:
+        self.n_clipped_samples += hop.n_clipped
+        self._hops.append(hop)
+        self._n_samples += hop.n_samples
+        self._n_clipped += hop.n_clipped
+        while self._n_samples - self._hops[0].n_samples >= self._level_samples:
+            oldest = self._hops.popleft()
+            self._n_samples -= oldest.n_samples
+            self._n_clipped -= oldest.n_clipped
+
+    def _follow_level(self, n_samples: int) -> None:
+        # Summed anew each time: a running sum would keep the rounding of the loudest hop for ever.
+        self.level_dbfs = units.power_to_dbfs(sum([hop.energy for hop in self._hops]) / self._n_samples)
+        self._n_quiet = self._n_quiet + n_samples if self.level_dbfs < self.gate_dbfs else 0
+
+    def _follow_range(self, low: float, high: float, n_samples: int) -> None:
+        low_so_far, high_so_far = min(self._low, low), max(self._high, high)
+        if self._n_flat and high_so_far - low_so_far <= FLAT_RANGE:
+            self._low, self._high = low_so_far, high_so_far
+            self._n_flat += n_samples
+        else:
+            self._low, self._high = low, high
+            self._n_flat = n_samples if high - low <= FLAT_RANGE else 0  # false for NaN
+
+    def _follow_clipping(self, n_samples: int) -> None:
+        is_clipping = self._n_clipped > CLIPPED_SHARE * self._n_samples
+        self._n_unclipped = 0 if is_clipping else self._n_unclipped + n_samples
+
+    def _decide(self) -> SignalState:
+        if self._n_flat >= self._flat_samples:
+            return "flat" if self._low or self._high else "silent"
+        if self._n_unclipped < self._unclipped_samples:
+            return "clipping"
+        return "quiet" if self._n_quiet >= self._quiet_samples else "ok"
+
+
+_SIGNAL_DETAILS: dict[SignalState, str] = {
+    "quiet": f"nothing above the silence gate for {QUIET_S:g} s",
+    "silent": f"every sample has been exactly zero for {FLAT_S:g} s: muted, or a dead microphone",
+    "flat": f"every sample has been the same for {FLAT_S:g} s: a dead microphone",
+    "clipping": f"more than {CLIPPED_SHARE:.0%} of the samples are at full scale: turn the gain down",
+}
+
+OnChange = Callable[[State, str], None]
+
+
+class Condition:
+    """Puts together what capture, worker and signal say, each from its own thread; tells every change.
+
+    Args:
+        on_change: is told the new state and why; one call at a time.
+
+    Attributes:
+        current: the state that was told last, and why.
+    """
+
+    def __init__(self, on_change: OnChange) -> None:
+        self.current: tuple[State, str] = ("starting", "no sound yet")
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._capture: tuple[State, str] = self.current
+        self._is_overloaded = False
+        self._signal: SignalState = "ok"
+
+    def say_capture(self, state: CaptureState, detail: str) -> None:
+        """The capture's word; sound that begins anew after a failure is well until it shows otherwise."""
+        with self._lock:
+            self._capture, self._signal = (state, detail), "ok"
+            self._tell()
+
+    def say_overload(self, *, is_overloaded: bool) -> None:
+        """The worker's word; cheap if it has not changed."""
+        if is_overloaded != self._is_overloaded:
+            with self._lock:
+                self._is_overloaded = is_overloaded
+                self._tell()
+
+    def say_signal(self, state: SignalState) -> None:
+        """The signal's word; cheap if it has not changed. Nothing is worth saying of what came before a failure."""
+        if state != self._signal:
+            with self._lock:
+                self._signal = state if self._capture[0] == "ok" else "ok"
+                self._tell()
+
+    def _tell(self) -> None:
+        now = self._combined()
+        if now != self.current:
+            self.current = now
+            self._on_change(*now)
+
+    def _combined(self) -> tuple[State, str]:
+        if self._capture[0] != "ok":
+            return self._capture
+        if self._is_overloaded:
+            return "overloaded", "the machine is too slow: hops are skipped"
+        if self._signal != "ok":
+            return self._signal, _SIGNAL_DETAILS[self._signal]
+        return self._capture

@@ -1,0 +1,42 @@
+"""How a run stands at one moment, as a record and as a line of the log."""
+
+from __future__ import annotations
+
+import msgspec
+
+from streamgmm.records import Status
+
+RTF_HOPS = 50
+"""Memory of the real-time factor: about six seconds of hops."""
+
+
+class RealTimeFactor:
+    """Time that analysing takes, as a share of the time that the audio lasts.
+
+    Attributes:
+        value: exponential mean over `RTF_HOPS` hops; None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.value: float | None = None
+
+    def update(self, took_s: float, audio_s: float) -> None:
+        """Take note that `audio_s` seconds of audio took `took_s` seconds."""
+        factor = took_s / audio_s
+        self.value = factor if self.value is None else self.value + (factor - self.value) / RTF_HOPS
+
+
+def status_line(status: Status) -> str:
+    """All that it says but the envelope, as `key=value`; keys without a value are left out."""
+    fields: dict[str, object] = {"state": status.state, "detail": status.detail}
+    if status.health is not None:
+        fields |= msgspec.structs.asdict(status.health)
+        fields["model"] = status.health.model.name
+        del fields["lost_samples"]
+        fields |= {f"lost_{reason}": n_samples for reason, n_samples in status.health.lost_samples.items()}
+    return " ".join(f"{key}={_shown(value)}" for key, value in fields.items() if value is not None)
+
+
+def _shown(value: object) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f'"{text}"' if " " in text else text

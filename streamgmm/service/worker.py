@@ -1,0 +1,123 @@
+"""The worker thread's work: from the ring through the pipeline to records, whatever happens on the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from streamgmm import units
+from streamgmm.audio.ring import Ring, Stretch
+from streamgmm.model.model import Model
+from streamgmm.pipeline import Pipeline
+from streamgmm.records import GapReason, Record
+from streamgmm.service.failures import FailureBudget
+from streamgmm.service.health import Condition, SignalHealth
+from streamgmm.service.overload import Overload
+from streamgmm.service.status import RealTimeFactor
+from streamgmm.service.watch import Watch
+
+logger = logging.getLogger("streamgmm.worker")
+
+BREAKS: frozenset[GapReason] = frozenset({"device_lost", "suspend"})
+"""Losses after which it may be another microphone, or the same one in another state."""
+
+
+class Worker:
+    """Reads the ring hop by hop; skips hops if it is too slow, and survives a few bugs.
+
+    Args:
+        ring: where the samples are.
+        pipeline: what makes records of them.
+        model: whose hops they are.
+        condition: is told of the signal and of overload.
+        watch: is told when work begins and ends.
+        silence_gate_dbfs: level below which it is quiet (dB re full scale).
+        may_skip: whether the source goes on without its reader; another one waits, and loses nothing.
+        clock: seconds, monotonic.
+
+    Attributes:
+        pipeline: as given, or as adopted since.
+        signal: what the sound itself says of the microphone.
+        rtf: how fast it works.
+        failures: how many bugs it survived.
+        failed_samples: lost to them.
+    """
+
+    def __init__(
+        self,
+        ring: Ring,
+        pipeline: Pipeline,
+        model: Model,
+        *,
+        condition: Condition,
+        watch: Watch,
+        silence_gate_dbfs: float,
+        may_skip: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        spec = model.spec
+        self.pipeline = pipeline
+        self.signal = SignalHealth(spec.sample_rate_hz, silence_gate_dbfs)
+        self.rtf = RealTimeFactor()
+        self.failures = FailureBudget(clock)
+        self.failed_samples = 0
+        self._ring = ring
+        self._spec = spec
+        self._condition = condition
+        self._watch = watch
+        self._overload = Overload(spec.hop_samples, ring.capacity_samples, spec.sample_rate_hz) if may_skip else None
+        self._clock = clock
+
+    def next_stretch(self) -> Stretch | None:
+        """Wait for the next stretch; None at the end of the ring."""
+        self._skip_if_overloaded()
+        return self._ring.read(self._spec.hop_samples)
+
+    def adopt(self, pipeline: Pipeline, model: Model, silence_gate_dbfs: float) -> None:
+        """Go on with another pipeline, model and gate from the next stretch on; between two stretches only."""
+        spec = model.spec
+        self.pipeline = pipeline
+        self.signal.gate_dbfs = silence_gate_dbfs
+        if self._overload is not None and spec.hop_samples != self._spec.hop_samples:
+            self._overload = Overload(spec.hop_samples, self._ring.capacity_samples, spec.sample_rate_hz)
+        self._spec = spec
+
+    def _skip_if_overloaded(self) -> None:
+        """Live sound that cannot be analysed in time is given up by the rule of `Overload`."""
+        if self._overload is not None:
+            self._ring.skip(self._overload.samples_to_skip(self._ring.waiting_samples), "overload")
+            self._condition.say_overload(is_overloaded=self._overload.is_overloaded)
+
+    def records_of(self, stretch: Stretch) -> list[Record]:
+        """The records of a stretch. A bug costs the stretch, not the run, unless it comes again and again.
+
+        Raises:
+            Exception: one bug more than `FailureBudget` allows.
+        """
+        analyser = self.pipeline.analyser
+        analysed_samples, pending_samples = analyser.analysed_samples, analyser.pending_samples
+        try:
+            with self._watch.busy("worker"):
+                return self._analyse(stretch)
+        except Exception as error:
+            lost_samples = pending_samples + len(stretch.samples)
+            self.failed_samples += lost_samples
+            analyser.abandon(analysed_samples, lost_samples)
+            logger.exception("worker.failed lost_samples=%d", lost_samples)
+            self.failures.spend(error)
+            records = self.pipeline.lost(lost_samples, "worker_error")
+            return records + (self._analyse(stretch) if stretch.gap_reason else [])
+
+    def _analyse(self, stretch: Stretch) -> list[Record]:
+        if stretch.gap_reason is not None:
+            if stretch.gap_reason in BREAKS:
+                self.signal.reset()
+            return self.pipeline.gap(stretch.lost_samples, stretch.gap_reason)
+        if not len(stretch.samples):
+            return []
+        started_s = self._clock()
+        self._condition.say_signal(self.signal.update(stretch.samples))
+        records = self.pipeline.push(stretch.samples)
+        audio_s = units.samples_to_seconds(len(stretch.samples), self._spec.sample_rate_hz)
+        self.rtf.update(self._clock() - started_s, audio_s)
+        return records

@@ -1,0 +1,156 @@
+"""`streamgmm status`, asked of sockets that greet as a daemon does, or as something else does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streamgmm.records import Error, Record, Start, Status, encode_json
+from streamgmm.sinks.listeners import TcpListener
+from streamgmm.sinks.sockets import SocketSink
+from streamgmm.sinks.token import Token
+from tests.cli.cli_rig import run_cli
+from tests.sinks.sink_rig import HELLO, message, start
+from tests.test_records import HEALTH
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Sends some bytes to whoever connects, in parts, and then hangs or hangs up."""
+    server = socket.create_server(str(tmp_path / "s"), family=socket.AF_UNIX)
+    is_over = threading.Event()
+
+    def begin(*parts: bytes, hangs_up: bool = False) -> str:
+        def run() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(BrokenPipeError):
+                for part in parts:
+                    connection.sendall(part)
+                if not hangs_up:
+                    is_over.wait(10)
+
+        threading.Thread(target=run, daemon=True).start()
+        return f"unix://{tmp_path}/s"
+
+    yield begin
+    is_over.set()
+    server.close()
+
+
+def greeting(state: str = "ok", *others: Record) -> bytes:
+    status = Status(t=9.0, source="mic", state=state, detail="audio flows from mic", health=HEALTH)
+    return b"".join(map(encode_json, (HELLO, *others, status)))
+
+
+def test_what_the_daemon_says_is_a_table(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+    outcome = run_cli(capsys, "status", "--sink", serve(greeting("ok", start(5))))
+    assert outcome.code == 0
+    rows = dict(line.split(maxsplit=1) for line in outcome.out.splitlines())
+    assert rows["state"].strip() == "ok"
+    assert rows["level"].strip() == "-30.0 dBFS"
+    assert rows["subscribers"].strip() == "2"
+    assert rows["model"].strip() == "m (000000000000)"
+    assert "suspend" in outcome.out
+    assert "overload" in outcome.out
+
+
+def test_json_is_the_record_itself(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+    sent = greeting()
+    outcome = run_cli(capsys, "status", "--json", "--sink", serve(sent[:100], sent[100:]))
+    assert outcome.code == 0
+    assert json.loads(outcome.out) == json.loads(sent.splitlines()[-1])
+
+
+@pytest.mark.parametrize("state", ["ok", "quiet", "silent", "flat", "clipping", "overloaded"])
+def test_audio_flows(capsys: pytest.CaptureFixture[str], serve: Serve, state: str) -> None:
+    assert run_cli(capsys, "status", "--sink", serve(greeting(state))).code == 0
+
+
+@pytest.mark.parametrize("state", ["starting", "degraded", "lost", "stalled", "recovering"])
+def test_no_audio_flows_is_75_and_one_line_says_why(
+    capsys: pytest.CaptureFixture[str], serve: Serve, state: str
+) -> None:
+    outcome = run_cli(capsys, "status", "--sink", serve(greeting(state)))
+    assert outcome.code == 75
+    assert outcome.err == f"streamgmm: error: mic: no audio is flowing: {state}: audio flows from mic\n"
+    assert outcome.out.startswith("state")
+
+
+def test_nobody_listens_is_69(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    outcome = run_cli(capsys, "status", "--sink", f"unix://{tmp_path}/none")
+    assert outcome.code == 69
+    assert outcome.err.count("\n") == 1
+    assert "no daemon answers: No such file" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("parts", "hangs_up", "code"),
+    [
+        ((), True, 69),
+        ((), False, 69),
+        ((encode_json(HELLO),), False, 69),
+        ((b"220 mail.example.org ESMTP\n",), False, 69),
+        ((b"\xff" * 2_000_000,), True, 69),
+        ((encode_json(Error(t=0.0, message="too many subscribers; try again later")),), True, 75),
+    ],
+    ids=["hangs up", "says nothing", "half a greeting", "mail", "endless line", "full"],
+)
+def test_what_answers_otherwise_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    serve: Serve,
+    parts: tuple[bytes, ...],
+    hangs_up: bool,
+    code: int,
+) -> None:
+    monkeypatch.setattr("streamgmm.cli.status.TIMEOUT_S", 0.5)
+    outcome = run_cli(capsys, "status", "--sink", serve(*parts, hangs_up=hangs_up))
+    assert outcome.code == code
+    assert outcome.err.count("\n") == 1
+    assert outcome.out == ""
+
+
+@pytest.mark.parametrize("sink", ["stdout:", "unix://", "tcp://host", "tcp://:1", "http://127.0.0.1:1", "tcp://h:x"])
+def test_what_is_no_socket_is_64(capsys: pytest.CaptureFixture[str], sink: str) -> None:
+    assert run_cli(capsys, "status", "--sink", sink).code == 64
+
+
+def test_the_socket_of_the_settings_is_asked(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+    sinks = json.dumps(["stdout:", serve(greeting())])
+    assert run_cli(capsys, "status", "--set", f"output.sinks={sinks}").code == 0
+    outcome = run_cli(capsys, "status")
+    assert outcome.code == 64
+    assert "no socket" in outcome.err
+
+
+def test_a_start_before_the_status_does_not_hide_it(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+    assert isinstance(start(1), Start)
+    assert run_cli(capsys, "status", "--sink", serve(greeting("ok", start(1), start(2, "e2")))).code == 0
+
+
+@pytest.mark.parametrize(("said", "code"), [("0123456789abcdef" * 4, 0), ("fedcba9876543210" * 4, 75), ("", 69)])
+def test_E17_a_daemon_that_wants_a_token_is_told_that_of_the_settings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, code: int
+) -> None:
+    monkeypatch.setattr("streamgmm.cli.status.TIMEOUT_S", 1.0)
+    sink = SocketSink(TcpListener("tcp://127.0.0.1:0"), token=Token(b"0123456789abcdef" * 4))
+    sink.open(lambda error: None)
+    for record in (HELLO, Status(t=9.0, source="mic", state="ok", detail="audio flows", health=HEALTH)):
+        sink.publish(message(record))
+    settings = []
+    if said:
+        (tmp_path / "token").write_text(said)
+        (tmp_path / "token").chmod(0o600)
+        settings = ["--set", f"output.token_file={tmp_path}/token"]
+    try:
+        assert run_cli(capsys, "status", "--sink", sink.address, *settings).code == code
+    finally:
+        sink.close(0.0)

@@ -1,0 +1,59 @@
+"""A daemon over fake sources, run in a thread of the test."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from streamgmm.config import Config, OutputSection, SourceSection
+from streamgmm.records import Gap, Window
+from streamgmm.service.daemon import Daemon
+from streamgmm.sinks.hub import Hub
+from streamgmm.sinks.sink import Sink
+from tests.model.model_rig import make_model
+from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, KeepingSink, supply
+
+CONFIG = Config(source=SourceSection(ring_s=2.0), output=OutputSection(windows=True))
+STOP_LIMIT_S = 2.0
+HOP_SAMPLES = make_model().spec.hop_samples
+
+
+def make_daemon(*sources: FakeSource, sink: Sink, config: Config = CONFIG, **options: object) -> Daemon:
+    # The first one is only asked for its name.
+    make_source = supply(FakeSource(is_live=sources[0].is_live), *sources)
+    return Daemon(make_model(), config, make_source, Hub([sink]), run_id="r", **options)
+
+
+class Running:
+    """A daemon in a thread of its own."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.daemon.run()
+        except BaseException as error:
+            self.error = error
+
+    def join(self) -> float:
+        """Wait for the end; returns how long that took."""
+        started_s = time.monotonic()
+        self._thread.join(TIMEOUT_S)
+        assert not self._thread.is_alive()
+        return time.monotonic() - started_s
+
+
+def keep_up(daemon: Daemon, sink: KeepingSink) -> None:
+    """Wait until every whole hop that was captured is told of, window by window, as a worker that is fast enough."""
+
+    def is_told() -> bool:
+        counts = daemon._ring.counts
+        # Hops begin anew after a gap.
+        last_t = next((record.t for record in reversed(sink.records) if isinstance(record, Window | Gap)), 0.0)
+        return last_t * RATE_HZ > counts.captured_samples + counts.source_lost_samples - HOP_SAMPLES
+
+    sink.wait_until(is_told)

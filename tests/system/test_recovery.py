@@ -1,0 +1,35 @@
+"""A few cycles of the recovery script, which is there to be run with many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.pulse_rig import missing_parts
+from tests.required import require_or_skip
+from tests.system.recovery import Cycle, Result, measure, table_of
+
+
+def test_A2_A4_A23_A25_every_way_to_lose_a_microphone_is_noticed_and_healed(demo_model: Path, tmp_path: Path) -> None:
+    if missing := missing_parts():
+        require_or_skip("pulse", f"missing {', '.join(missing)}")
+    cycles: list[Cycle] = []
+    result = measure(demo_model, tmp_path, 4, 1, cycles.append)
+    assert len({cycle.fault for cycle in cycles}) == 4
+    assert result.broken_promises() == []
+    assert table_of(cycles).row_count == 5
+
+
+@pytest.mark.parametrize(
+    ("cycles", "unaccounted_samples", "broken"),
+    [
+        ([Cycle("a", 2.9, 4.9)], 0, []),
+        ([Cycle("a", 3.1, 4.9)], 0, ["detected within 3 s"]),
+        ([Cycle("a", 1.0, 4.9)] * 99 + [Cycle("a", 1.0, 9.9)], 0, []),
+        ([Cycle("a", 1.0, 5.1)], 1, ["95 of 100 back within 5 s", "every sample accounted for"]),
+        ([Cycle("a", 1.0, 1.0)] * 99 + [Cycle("a", 1.0, 10.1)], 0, ["back within 10 s"]),
+    ],
+)
+def test_a_broken_promise_is_told(cycles: list[Cycle], unaccounted_samples: int, broken: list[str]) -> None:
+    assert Result(cycles, unaccounted_samples, 0.0).broken_promises() == broken
