@@ -15,13 +15,14 @@ from typing import Literal
 import msgspec
 
 from streamgmm import units
-from streamgmm.audio.ring import Ring, RingCounts
+from streamgmm.audio.ring import Ring
 from streamgmm.audio.source import Source
 from streamgmm.config import Config
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
-from streamgmm.records import Bye, Health, Heartbeat, Record, Stamper, Status
+from streamgmm.records import Bye, Health, Record, Stamper, Status
+from streamgmm.service.account import Account
 from streamgmm.service.capture import Capture
 from streamgmm.service.greeting import make_hello, make_model_record, model_info
 from streamgmm.service.health import Condition, State
@@ -126,6 +127,7 @@ class Daemon:
             may_skip=self._is_live,
             clock=clock,
         )
+        self._account = Account(self._ring, self._worker, rate_hz)
         self._stamper = Stamper(name, self._wall_clock.read() if self._is_live else None)
         self._publishing = threading.Lock()
         self._has_said_bye = False
@@ -212,12 +214,12 @@ class Daemon:
             before = self._worker.pipeline
             self._publish(*before.decider.flush())
             if make_model_record(model, 0.0) != make_model_record(self._model, 0.0):
-                self._publish(make_model_record(model, self._to_seconds(before.analyser.end_sample)))
+                self._publish(make_model_record(model, self._account.analysed_s))
             self._publish(*successor.go_on_from(before))
             self._worker.adopt(successor, model, config.decision.silence_gate_dbfs)
             self._model = model
             self._heartbeat_s = config.output.heartbeat_s
-            self._schedule_heartbeat(self._analysed_s())
+            self._schedule_heartbeat(self._account.analysed_s)
 
     def _wind_up(self, threads: list[threading.Thread]) -> None:
         """End everything, in bounded time whatever hangs; all of it has ended before if the source has."""
@@ -294,20 +296,17 @@ class Daemon:
         self._on_status(state, detail)
 
     def _make_status(self, state: State, detail: str) -> Status:
-        counts = self._ring.counts
-        t = self._to_seconds(counts.captured_samples + counts.source_lost_samples)
-        return Status(t=t, state=state, detail=detail, health=self._make_health(counts))
+        return Status(t=self._account.captured_s, state=state, detail=detail, health=self._make_health())
 
-    def _make_health(self, counts: RingCounts) -> Health:
-        worker = self._worker
-        analysed_samples = self._worker.pipeline.analyser.analysed_samples
+    def _make_health(self) -> Health:
+        worker, balance = self._worker, self._account.balance
         return Health(
             level_dbfs=_rounded(worker.signal.level_dbfs, 1),
             uptime_s=round(self._clock() - self._started_s, 3),
-            captured_samples=counts.captured_samples,
-            analysed_samples=analysed_samples,
-            in_flight_samples=counts.captured_samples - self._lost_samples(counts) - analysed_samples,
-            lost_samples=self._losses(),
+            captured_samples=balance.captured_samples,
+            analysed_samples=balance.analysed_samples,
+            in_flight_samples=balance.in_flight_samples,
+            lost_samples=self._account.lost_by_reason,
             n_clipped_samples=worker.signal.n_clipped_samples,
             n_reopened=self._capture.n_reopened,
             n_failures=worker.failures.n_failures,
@@ -317,33 +316,16 @@ class Daemon:
             model=model_info(self._model),
         )
 
-    def _losses(self) -> dict[str, int]:
-        failed_samples = self._worker.failed_samples
-        losses = {str(reason): n_samples for reason, n_samples in self._ring.lost_samples.items()}
-        return losses | {"worker_error": failed_samples} if failed_samples else losses
-
-    def _lost_samples(self, counts: RingCounts) -> int:
-        """What was captured and then lost."""
-        return counts.lost_samples + self._worker.failed_samples
-
     def _log_status(self) -> None:
         if self._clock() - self._logged_s >= STATUS_LOG_S:
             self._logged_s = self._clock()
             logger.info("process.status %s", status_line(self.snapshot()))
 
     def _beat(self) -> None:
-        t = self._analysed_s()
-        if not self._heartbeat_s or t < self._next_heartbeat_s:
-            return
-        self._schedule_heartbeat(t)
-        counts = self._ring.counts
-        beat = Heartbeat(
-            t=t,
-            captured_samples=counts.captured_samples,
-            analysed_samples=self._worker.pipeline.analyser.analysed_samples,
-            lost_samples=self._lost_samples(counts),
-        )
-        self._publish(beat)
+        t = self._account.analysed_s
+        if self._heartbeat_s and t >= self._next_heartbeat_s:
+            self._schedule_heartbeat(t)
+            self._publish(self._account.make_heartbeat())
 
     def _schedule_heartbeat(self, t: float) -> None:
         # The next one that is still to come: a long gap is no reason for many of them at once.
@@ -356,29 +338,13 @@ class Daemon:
             logger.warning("clock.stepped by_s=%.1f", step.total_seconds())
             self._stamper.origin = origin + step
 
-    def _to_seconds(self, n_samples: int) -> float:
-        return units.samples_to_seconds(n_samples, self._model.spec.sample_rate_hz)
-
-    def _analysed_s(self) -> float:
-        return self._to_seconds(self._worker.pipeline.analyser.end_sample)
-
     def _say_bye(self) -> None:
         """The last record; then wait for readers that may be waited for."""
-        counts = self._ring.counts
-        analysed_samples = self._worker.pipeline.analyser.analysed_samples
-        bye = Bye(
-            t=self._analysed_s(),
-            reason=self._reason or "end of input",
-            captured_samples=counts.captured_samples,
-            analysed_samples=analysed_samples,
-            lost_samples=self._lost_samples(counts),
-            # Still in the ring, or in a hop that a failure left unfinished.
-            in_flight_samples=counts.captured_samples - self._lost_samples(counts) - analysed_samples,
-        )
+        bye = self._account.make_bye(self._reason or "end of input")
         logger.info(
             "process.stopped reason=%s captured=%d analysed=%d lost=%d source_lost=%d in_flight=%d",
             *(bye.reason, bye.captured_samples, bye.analysed_samples, bye.lost_samples),
-            *(counts.source_lost_samples, bye.in_flight_samples),
+            *(self._account.balance.source_lost_samples, bye.in_flight_samples),
         )
         self._publish(bye)
         self._hub.drain()

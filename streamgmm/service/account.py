@@ -1,0 +1,100 @@
+"""What became of every sample of a run: captured = analysed + lost + in flight, at any moment."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from streamgmm import units
+from streamgmm.audio.ring import Ring
+from streamgmm.records import Bye, Heartbeat
+from streamgmm.service.worker import Worker
+
+
+class Balance(NamedTuple):
+    """The samples of a run so far, at the model's rate.
+
+    Attributes:
+        captured_samples: came from the source.
+        analysed_samples: went through the features.
+        lost_samples: captured, and lost before that.
+        source_lost_samples: lost before they were captured.
+    """
+
+    captured_samples: int
+    analysed_samples: int
+    lost_samples: int
+    source_lost_samples: int
+
+    @property
+    def in_flight_samples(self) -> int:
+        """Still in the ring, or in a hop that is not complete."""
+        return self.captured_samples - self.lost_samples - self.analysed_samples
+
+
+class Account:
+    """Reads the counters of a run, and changes none.
+
+    Args:
+        ring: where samples arrive.
+        worker: where they are analysed.
+        sample_rate_hz: of both.
+    """
+
+    def __init__(self, ring: Ring, worker: Worker, sample_rate_hz: int) -> None:
+        self._ring = ring
+        self._worker = worker
+        self._sample_rate_hz = sample_rate_hz
+
+    @property
+    def balance(self) -> Balance:
+        """How it stands now."""
+        counts = self._ring.counts
+        return Balance(
+            captured_samples=counts.captured_samples,
+            analysed_samples=self._worker.pipeline.analyser.analysed_samples,
+            lost_samples=counts.lost_samples + self._worker.failed_samples,
+            source_lost_samples=counts.source_lost_samples,
+        )
+
+    @property
+    def lost_by_reason(self) -> dict[str, int]:
+        """All samples that were lost, before and after they were captured."""
+        failed_samples = self._worker.failed_samples
+        losses = {str(reason): n_samples for reason, n_samples in self._ring.lost_samples.items()}
+        return losses | {"worker_error": failed_samples} if failed_samples else losses
+
+    @property
+    def captured_s(self) -> float:
+        """Stream time of the newest sample, losses of the source counted in (s)."""
+        counts = self._ring.counts
+        return self._to_seconds(counts.captured_samples + counts.source_lost_samples)
+
+    @property
+    def analysed_s(self) -> float:
+        """Stream time after the last finished hop (s)."""
+        return self._to_seconds(self._worker.pipeline.analyser.end_sample)
+
+    def make_heartbeat(self) -> Heartbeat:
+        """A sign of life with the counters."""
+        balance = self.balance
+        return Heartbeat(
+            t=self.analysed_s,
+            captured_samples=balance.captured_samples,
+            analysed_samples=balance.analysed_samples,
+            lost_samples=balance.lost_samples,
+        )
+
+    def make_bye(self, reason: str) -> Bye:
+        """The last record of the run, which ends because of `reason`."""
+        balance = self.balance
+        return Bye(
+            t=self.analysed_s,
+            reason=reason,
+            captured_samples=balance.captured_samples,
+            analysed_samples=balance.analysed_samples,
+            lost_samples=balance.lost_samples,
+            in_flight_samples=balance.in_flight_samples,
+        )
+
+    def _to_seconds(self, n_samples: int) -> float:
+        return units.samples_to_seconds(n_samples, self._sample_rate_hz)
