@@ -26,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command `status`."""
     parser = subparsers.add_parser("status", help="ask a running daemon how well it hears", description=_DESCRIPTION)
     parser.add_argument(
-        "-k", "--sink", metavar="SINK", help="its unix://PATH or tcp://HOST:PORT (default: the first in the settings)"
+        "-k", "--sink", metavar="SINK", help="its unix://PATH or tcp://HOST:PORT (default: of settings or service)"
     )
     parser.add_argument("--json", action="store_true", help="print the status record as JSON")
     add_config_options(parser)
@@ -37,12 +37,13 @@ def _status(args: argparse.Namespace) -> int:
     from streamgmm.config_loading import load_config
     from streamgmm.records import encode_json
     from streamgmm.service.health import FLOWING_STATES
+    from streamgmm.service.installation import installed_sockets
     from streamgmm.sinks.asking import ask_status
     from streamgmm.sinks.token import read_token
 
     output = load_config(args.config, args.overrides).config.output
     token = read_token(Path(output.token_file)) if output.token_file else None
-    hello, status = ask_status(args.sink or _first_socket(output.sinks), TIMEOUT_S, token)
+    hello, status = ask_status(args.sink or _first_socket([*output.sinks, *installed_sockets()]), TIMEOUT_S, token)
     if args.json:
         print(encode_json(status).decode(), end="")
     else:
@@ -56,7 +57,9 @@ def _first_socket(sinks: Sequence[str]) -> str:
     for uri in sinks:
         if uri.startswith(SOCKETS):
             return uri
-    raise UsageError("the settings name no socket to ask", hint="name that of the daemon with --sink unix://PATH")
+    raise UsageError(
+        "the settings name no socket to ask, and no service has one", hint="name that of the daemon: --sink unix://PATH"
+    )
 
 
 def _print_table(hello: Hello, status: Status) -> None:

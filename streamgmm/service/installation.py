@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +53,11 @@ class Place(NamedTuple):
     unit_directory: Path
     config_path: Path
     runtime_directory: Path
+
+    @property
+    def socket(self) -> Path:
+        """Where it serves its subscribers, unless its settings say otherwise."""
+        return self.runtime_directory / "events.sock"
 
     @property
     def systemctl(self) -> list[str]:
@@ -242,6 +248,14 @@ def unit_text(name: str, words: Sequence[str], *, is_user: bool) -> str:
     return MARK + "\n".join(command if line.startswith("ExecStart=") else line for line in text.split("\n"))
 
 
+def installed_sockets() -> list[str]:
+    """`unix://PATH` of the sockets that are there of the services of this user and of the machine."""
+    places = [SYSTEM]
+    with suppress(InputMissingError):
+        places.insert(0, user_place())
+    return [f"unix://{place.socket}" for place in places if place.socket.is_socket()]
+
+
 def shipped_unit(name: str, *, is_user: bool) -> str:
     """The unit called `name` as it comes with the package."""
     folder = files("streamgmm.service") / "systemd"
@@ -250,8 +264,7 @@ def shipped_unit(name: str, *, is_user: bool) -> str:
 
 def config_text(place: Place) -> str:
     """The settings that an installation begins with."""
-    socket = place.runtime_directory / "events.sock"
-    return _CONFIG.format(reload=" ".join([*place.systemctl, "reload", "streamgmm"]), socket=socket)
+    return _CONFIG.format(reload=" ".join([*place.systemctl, "reload", "streamgmm"]), socket=place.socket)
 
 
 def quote(word: str) -> str:

@@ -154,3 +154,17 @@ def test_E17_a_daemon_that_wants_a_token_is_told_that_of_the_settings(
         assert run_cli(capsys, "status", "--sink", sink.address, *settings).code == code
     finally:
         sink.close(0.0)
+
+
+def test_without_an_address_the_service_of_the_user_is_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "streamgmm").mkdir()
+    with socket.create_server(str(tmp_path / "streamgmm" / "events.sock"), family=socket.AF_UNIX) as server:
+        thread = threading.Thread(target=lambda: server.accept()[0].sendall(greeting()), daemon=True)
+        thread.start()
+        outcome = run_cli(capsys, "status", "--json")
+        thread.join(10)
+    assert (outcome.code, json.loads(outcome.out)["state"]) == (0, "ok")
