@@ -36,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _status(args: argparse.Namespace) -> int:
     from streamgmm.config_loading import load_config
     from streamgmm.records import encode_json
-    from streamgmm.service.health import FLOWING_STATES
+    from streamgmm.service.health import HEARING_STATES
     from streamgmm.service.installation import installed_sockets
     from streamgmm.sinks.asking import ask_status
     from streamgmm.sinks.token import read_token
@@ -48,7 +48,7 @@ def _status(args: argparse.Namespace) -> int:
         print(encode_json(status).decode(), end="")
     else:
         _print_table(hello, status)
-    if status.state not in FLOWING_STATES:
+    if status.state not in HEARING_STATES:
         raise TemporaryError(f"no audio is flowing: {status.state}: {status.detail}", where=status.source)
     return 0
 

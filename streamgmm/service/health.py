@@ -32,8 +32,8 @@ CaptureState = Literal["ok", "degraded", "recovering", "stalled", "lost"]
 SignalState = Literal["ok", "quiet", "silent", "flat", "clipping"]
 State = Literal[CaptureState, SignalState, "overloaded", "starting"]
 
-FLOWING_STATES: frozenset[str] = frozenset({"ok", "quiet", "silent", "flat", "clipping", "overloaded"})
-"""States in which samples come in, whatever they are worth."""
+HEARING_STATES: frozenset[str] = frozenset({"ok", "quiet", "clipping", "overloaded"})
+"""States in which sound comes in; zeros or a constant for many seconds are samples, and a dead or muted microphone."""
 
 LEVEL_S = 1.0
 FLAT_S = 10.0
