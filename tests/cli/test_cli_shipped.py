@@ -77,7 +77,7 @@ def test_a_model_that_is_given_and_missing_is_not_replaced_by_it(capsys, recordi
     assert run_cli(capsys, "classify", recording, "--model", tmp_path / "none.sgm").code == 66
 
 
-def test_settings_of_the_features_that_are_not_its_own_are_refused(capsys, recording: Path) -> None:
+def test_D10_settings_of_the_features_that_are_not_its_own_are_refused(capsys, recording: Path) -> None:
     code, out, err = run_cli(capsys, "classify", recording, "--set", "features.n_bands=16")
     assert (code, out) == (78, "")
     assert "features.n_bands is 16, but the model was trained with 32" in err
