@@ -243,5 +243,7 @@ def _stop_on_signals(daemon: Daemon) -> list[int]:
 
 
 def _log_status_on_signal(daemon: Daemon) -> None:
-    if hasattr(signal, "SIGUSR1"):
-        signal.signal(signal.SIGUSR1, lambda number, frame: daemon.log_status())
+    # The second has no meaning of its own, and ending the process would be the worst one.
+    for name in ("SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda number, frame: daemon.log_status())

@@ -160,11 +160,11 @@ def test_status_asks_a_daemon_that_hears_one_that_is_deaf_and_one_that_is_gone(
     assert run("--sink", address, command="status").code == 69
 
 
-def test_F4_a_thousand_sigusr1_in_a_second_are_harmless(demo_model: Path, demo_scene: Path) -> None:
+def test_F4_a_thousand_sigusr1_and_sigusr2_in_a_second_are_harmless(demo_model: Path, demo_scene: Path) -> None:
     with running("-m", demo_model, "-s", f"file:{demo_scene}", "--pace", "1") as daemon:
         assert daemon.process.stdout.readline()  # the signals are looked after by now
-        for _ in range(1000):
-            daemon.process.send_signal(signal.SIGUSR1)
+        for number in (signal.SIGUSR1, signal.SIGUSR2) * 500:
+            daemon.process.send_signal(number)
             time.sleep(0.0005)
         daemon.wait_for_log("process.status state=")
         daemon.terminate()
