@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import soxr
-from scipy.fft import next_fast_len
 
 Samples = npt.NDArray[np.float32]
 
@@ -70,6 +69,8 @@ def coloured_noise(
     n_samples: int, sample_rate_hz: int, exponent: float, rng: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     """Gaussian noise with amplitudes proportional to 1 / f**exponent, mean square 1; shape (n_samples,)."""
+    from scipy.fft import next_fast_len  # here, as processes that need no noise begin sooner without it
+
     if n_samples < 2:
         return np.zeros(n_samples)
     # A clip may have any length, and a transform of one with large prime factors would take longer than all features.

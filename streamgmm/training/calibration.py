@@ -30,11 +30,14 @@ MAX_MIN_KNOWNNESS = 0.5
 """A label that is likelier than all others together is never refused: few clips say little of the worst one."""
 
 MIN_STANDARD_ERRORS = 1.0
+MANY_CLIPS = 50
 """Frames, which cost more, have to lower the log loss by this many standard errors: of two models that fare alike, take
-the simpler (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3)."""
+the simpler (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3). Twice as
+many if there are fewer clips than that, as their standard error is little known itself."""
 
 MIN_SHARE_GAINED = 0.1
-"""Frames have to lower it by this share of itself too, since a stream with frames costs a third more."""
+MIN_NATS_GAINED = 0.01
+"""Frames have to lower it by this share of itself and by so much too, since a stream with frames costs a third more."""
 
 
 class Calibration(NamedTuple):
@@ -93,7 +96,9 @@ def _choose_frames(held_out: HeldOut, frames: FramesChoice) -> tuple[float, floa
     scale_beside, frame_weight = _best_weights(held_out, scale)
     alone, beside = held_out.log_losses(scale), held_out.log_losses(scale_beside, frame_weight)
     gained, standard_error = gain(alone, beside)
-    is_better = gained > max(MIN_STANDARD_ERRORS * standard_error, MIN_SHARE_GAINED * float(alone.mean()))
+    is_better = gained > max(
+        _n_standard_errors(len(alone)) * standard_error, MIN_SHARE_GAINED * float(alone.mean()), MIN_NATS_GAINED
+    )
     note = (
         f"frames {'take part' if is_better or frames == 'always' else 'do not take part'}: held-out log loss "
         f"{beside.mean():.3f} with them, {alone.mean():.3f} without (difference {gained:.3f}, "
@@ -128,6 +133,10 @@ def _best_weights(held_out: HeldOut, scale: float) -> tuple[float, float]:
     ends = [minimize(log_loss, start, method="Nelder-Mead", bounds=bounds, options=options) for start in starts]
     scale, frame_scale = np.exp(min(ends, key=lambda end: float(end.fun)).x)
     return float(scale), float(frame_scale / scale)
+
+
+def _n_standard_errors(n_clips: int) -> float:
+    return MIN_STANDARD_ERRORS if n_clips >= MANY_CLIPS else 2.0 * MIN_STANDARD_ERRORS
 
 
 def _best_sharpness(held_out: HeldOut, scale: float, frame_weight: float) -> float:
