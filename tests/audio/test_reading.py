@@ -49,7 +49,8 @@ def _no_descriptor_stays_open():
     before = set(open_fds.iterdir()) if open_fds.exists() else None
     yield
     if before is not None:
-        assert set(open_fds.iterdir()) == before
+        # One that an earlier test left to the garbage collector may be closed meanwhile.
+        assert set(open_fds.iterdir()) <= before
 
 
 def refusal(path, **options):

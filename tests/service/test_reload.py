@@ -88,7 +88,8 @@ def test_F3_other_thresholds_are_no_other_model() -> None:
     daemon.run()
     assert not sink.of(ModelRecord)
     check_stream_is_whole(sink, 16000)
-    assert {window.reject for window in sink.of(Window)[-10:]} == {"background"}
+    # The worker has heard half of it at most when it is told.
+    assert {window.reject for window in sink.of(Window)[-8:]} == {"background"}
 
 
 def test_F3_a_daemon_that_hears_nothing_reloads_at_once() -> None:

@@ -408,8 +408,8 @@ def test_F21_no_threads_but_its_own(demo_model: Path) -> None:
     env = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
     with running("-m", demo_model, "-s", "pcm:-", stdin=subprocess.PIPE, env=env) as daemon:
         daemon.process.stdout.readline()
-        # main, worker, capture, reload, stdout, log
-        assert len(list(Path(f"/proc/{daemon.process.pid}/task").iterdir())) <= 6
+        # main, worker, capture, guard, reload, stdout, log
+        assert len(list(Path(f"/proc/{daemon.process.pid}/task").iterdir())) <= 7
         daemon.terminate()
 
 
