@@ -166,6 +166,6 @@ def test_the_classifier_takes_over_what_validation_says():
     calibration = validation.calibration
     classifier = calibrated(fit, calibration)
     assert classifier.likelihood_scale == calibration.likelihood_scale
-    assert np.array_equal(classifier.floors, calibration.floors)
+    assert np.array_equal(classifier.floors, calibration.floors - classifier.projection.n_dimensions)
     assert classifier.clips == calibration.clips
     assert classifier.mixtures is fit.classifier.mixtures
