@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +132,19 @@ def test_python_block(block: str, workplace: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout
+
+
+PROMISES = README.split("## What it promises")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`((?:pytest|python -m) [^`]*)`", PROMISES))))
+def test_what_a_promise_is_proved_by_is_there(command: str) -> None:
+    program, *words = shlex.split(command)
+    if program == "python":
+        assert find_spec(words[1]) is not None
+        return
+    place, _, chosen = (*words, "", "")[:3]
+    paths = [Path(place)] if place.endswith(".py") else Path(place).rglob("test_*.py")
+    names = re.findall(r"def (test_\w+)", "".join(path.read_text() for path in paths))
+    assert names
+    assert all(any(part in name for name in names) for part in chosen.split(" or "))

@@ -98,6 +98,11 @@ def find_device(devices: list[Device], wanted: str | int | None) -> Device:
     raise CaptureFailedError("not_found", "no such input device", f"there are: {_names(devices)}")
 
 
+def without_card_number(name: str) -> str:
+    """The name of a device without the number of its card, which changes when devices come and go."""
+    return _CARD.sub("", name)
+
+
 def _devices_named(devices: list[Device], wanted: str) -> list[Device]:
     names = [(device["name"].casefold(), device) for device in devices]
     # A full name wins, or a device whose name is part of another's could never be chosen. A device that was
@@ -105,7 +110,7 @@ def _devices_named(devices: list[Device], wanted: str) -> list[Device]:
     return (
         [device for name, device in names if wanted == name]
         or [device for name, device in names if wanted in name]
-        or [device for name, device in names if _CARD.sub("", wanted) == _CARD.sub("", name)]
+        or [device for name, device in names if without_card_number(wanted) == without_card_number(name)]
     )
 
 

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
+
+from streamgmm.audio.capture_child import without_card_number
 
 logger = logging.getLogger("streamgmm.capture")
-
-_CARD = re.compile(r" \(hw:\d+,\d+\)$")
-
-
-def without_card_number(name: str) -> str:
-    """The name of a device without the number of its card, which changes when devices come and go."""
-    return _CARD.sub("", name)
 
 
 class KnownDevice:

@@ -180,7 +180,7 @@ def test_F19_what_the_service_of_the_system_could_not_see_is_refused(tmp_path: P
     link = Path("/usr/bin/env")
     check_reachable([link])
     with pytest.raises(ConfigError) as caught:
-        check_reachable([Path("/home/ada/venv/bin/python3"), link, Path("/root/my.sgm"), Path("/tmp/x")])
+        check_reachable([Path("/home/ada/venv/bin/python3"), link, Path("/root", "my.sgm"), Path("/tmp/x")])
     for problem, setting in zip(caught.value.problems, ["ProtectHome", "ProtectHome", "PrivateTmp"], strict=True):
         assert f"({setting})" in problem
         assert "python3 -m venv /opt/streamgmm" in problem

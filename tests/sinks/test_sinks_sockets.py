@@ -206,14 +206,19 @@ def test_E15_storm_of_connections_costs_the_healthy_nothing(open_sink: OpenSink)
         assert [record.seq for record in healthy.read(1000)] == list(range(1, 1001))
 
 
-def test_E6_a_socket_that_was_removed_is_bound_again_and_those_who_are_there_stay(
-    tmp_path: Path, failures: Failures, log: LogLines
-) -> None:
-    clock = FakeClock()
-    path = tmp_path / "s"
+def greeting_sink(path: Path, clock: FakeClock, failures: Failures) -> SocketSink:
+    """An open sink at `path` that has said hello."""
     sink = SocketSink(UnixListener(f"unix://{path}"), clock=clock)
     sink.open(failures)
     sink.publish(message(HELLO))
+    return sink
+
+
+def test_E6_a_socket_that_was_removed_is_bound_again_and_those_who_are_there_stay(
+    tmp_path: Path, failures: Failures, log: LogLines
+) -> None:
+    clock, path = FakeClock(), tmp_path / "s"
+    sink = greeting_sink(path, clock, failures)
     with join(sink) as early:
         path.unlink()
         publish(sink, range(1, 2))
@@ -234,11 +239,8 @@ def test_E6_a_socket_that_was_removed_is_bound_again_and_those_who_are_there_sta
 def test_E6_a_place_that_another_program_took_is_tried_again_and_complained_of_once(
     tmp_path: Path, failures: Failures, log: LogLines
 ) -> None:
-    clock = FakeClock()
-    path = tmp_path / "s"
-    sink = SocketSink(UnixListener(f"unix://{path}"), clock=clock)
-    sink.open(failures)
-    sink.publish(message(HELLO))
+    clock, path = FakeClock(), tmp_path / "s"
+    sink = greeting_sink(path, clock, failures)
     with join(sink) as early:
         path.unlink()
         path.write_text("in the way")

@@ -263,7 +263,7 @@ def test_a_service_of_a_user(machine: Machine) -> None:
         wait_until(lambda: text().split(":")[0] in FLOWING, f"never ok, but {text()}")
         assert hears(machine, "/run/user/0/streamgmm/events.sock")
         machine.run(*systemctl, "reload", UNIT, **env)
-        config = machine.outside("/root/.config/streamgmm/config.yaml")
+        config = machine.outside(str(Path("~root/.config/streamgmm/config.yaml").expanduser()))
         assert config.exists()
     finally:
         machine.run(*command, "uninstall", "--user", **env)
