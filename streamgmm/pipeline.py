@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgmm.config import Config
-from streamgmm.decision.clip import ClipDecider, ClipDecision
+from streamgmm.decision.clip import ClipDecider, ClipDecision, Typical
 from streamgmm.decision.decider import Decider
 from streamgmm.decision.frame import Frame
 from streamgmm.features.extractor import FeatureFrame, FeatureStream
@@ -240,13 +240,15 @@ def clip_frames(blocks: Iterable[Samples], model: Model) -> Iterator[Frame]:
 def decide_frames(frames: Iterable[Frame], model: Model, config: Config) -> ClipDecision:
     """One answer for the frames of a whole clip; arguments as for `decide_clip`."""
     classifier = model.classifier.with_priors(config.model.priors)
+    clips = classifier.clips
     decider = ClipDecider(
         model.labels,
         silence_gate_dbfs=config.decision.silence_gate_dbfs,
         log_priors=classifier.log_priors,
         likelihood_scale=classifier.likelihood_scale,
-        sharpness=classifier.clips.sharpness,
-        min_knownness=classifier.clips.min_knownness,
+        sharpness=clips.sharpness,
+        min_knownness=clips.min_knownness,
+        typical=Typical(np.array(clips.typical), clips.typical_deviation) if clips.typical else None,
     )
     for frame in frames:
         decider.add(frame)

@@ -10,7 +10,8 @@ import msgspec
 
 from streamgmm.config import TrainingSection
 from streamgmm.features.window import window_layout
-from streamgmm.training.extraction import ClipVectors, ExtractionTask, silenced
+from streamgmm.training.clip_vectors import ClipVectors
+from streamgmm.training.extraction import ExtractionTask, silenced
 from streamgmm.training.fitting import unconverged_allowed
 from streamgmm.training.validation import validate
 from streamgmm.training.workers import Track, untracked

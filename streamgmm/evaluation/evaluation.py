@@ -19,7 +19,8 @@ from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
 from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN, is_reserved
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
-from streamgmm.training.extraction import ClipVectors, extract_clips, with_backgrounds
+from streamgmm.training.clip_vectors import ClipVectors
+from streamgmm.training.extraction import extract_clips, with_backgrounds
 from streamgmm.training.trainer import fit_calibrated, make_task
 from streamgmm.training.workers import Item, Track, untracked
 

@@ -54,11 +54,15 @@ class ClipCalibration(NamedTuple):
 
     Attributes:
         sharpness: exponent on the mean posterior of the windows.
-        min_knownness: posterior that the best label needs; below it a clip is `unknown`.
+        min_knownness: how sure it has to be that a clip is of any label; below it a clip is `unknown`.
+        typical: nat, mean log-likelihood of held-out clips under the mixture of their own label; empty: not known.
+        typical_deviation: nat, of single clips from these.
     """
 
     sharpness: float = 1.0
     min_knownness: float = 0.0
+    typical: tuple[float, ...] = ()
+    typical_deviation: float = 1.0
 
 
 PLAIN_VOTES = ClipCalibration()
@@ -106,7 +110,7 @@ class Classifier:
         self._check_mixtures()
         if not 0.0 < self.likelihood_scale <= 1e6:
             raise DataError(f"likelihood_scale is {self.likelihood_scale:g}, wanted above 0 and at most 1e6")
-        _check_clips(self.clips)
+        _check_clips(self.clips, self.n_labels)
         object.__setattr__(self, "floors", _checked_floors(self.floors, self.n_labels))
         given = self.priors if np.size(self.priors) else np.ones(self.n_labels)
         priors = checked_numbers(given, "priors", (self.n_labels,))
@@ -201,11 +205,15 @@ class Classifier:
         return replace(self, priors=np.array([priors.get(label, 1.0) for label in self.labels]))
 
 
-def _check_clips(clips: ClipCalibration) -> None:
+def _check_clips(clips: ClipCalibration, n_labels: int) -> None:
     if not 0.0 < clips.sharpness <= MAX_SHARPNESS:
         raise DataError(f"the sharpness of clips is {clips.sharpness:g}, wanted above 0 and at most {MAX_SHARPNESS:g}")
     if not 0.0 <= clips.min_knownness <= 1.0:
         raise DataError(f"min_knownness is {clips.min_knownness:g}, wanted 0 to 1")
+    if len(clips.typical) not in (0, n_labels) or not np.isfinite(clips.typical).all():
+        raise DataError(f"typical has {len(clips.typical)} values or one that is no number, wanted {n_labels}")
+    if not 0.0 < clips.typical_deviation <= 1e6:
+        raise DataError(f"typical_deviation is {clips.typical_deviation:g}, wanted above 0 and at most 1e6")
 
 
 def _checked_floors(floors: npt.ArrayLike, n_labels: int) -> Floats:

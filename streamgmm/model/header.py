@@ -110,7 +110,9 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         card_bytes: length of the JSON of the card.
         frames: the mixtures over frame vectors; None if there are none.
         sharpness: exponent on the votes of a clip's windows.
-        min_knownness: posterior below which a clip is `unknown`.
+        min_knownness: below which a clip is `unknown`.
+        typical: log-likelihood (nat) of clips of each label; empty if not known.
+        typical_deviation: of single clips from these (nat).
     """
 
     name: str
@@ -126,6 +128,8 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     frames: FrameFileSpec | None = None
     sharpness: float = 1.0
     min_knownness: float = 0.0
+    typical: Annotated[list[float], Meta(max_length=MAX_LABELS)] = []
+    typical_deviation: float = 1.0
 
     @property
     def n_mixtures(self) -> int:

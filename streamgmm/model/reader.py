@@ -192,7 +192,7 @@ def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
         floors=arrays["floors"],
         priors=arrays["priors"],
         frames=_frame_mixtures(spec.frames, arrays) if spec.frames else None,
-        clips=ClipCalibration(spec.sharpness, spec.min_knownness),
+        clips=ClipCalibration(spec.sharpness, spec.min_knownness, tuple(spec.typical), spec.typical_deviation),
     )
 
 

@@ -66,6 +66,8 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
         frames=_frame_spec(classifier.frames) if classifier.frames else None,
         sharpness=float(classifier.clips.sharpness),
         min_knownness=float(classifier.clips.min_knownness),
+        typical=list(classifier.clips.typical),
+        typical_deviation=float(classifier.clips.typical_deviation),
     )
 
 

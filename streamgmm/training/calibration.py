@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 
 from streamgmm.config import FramesChoice
+from streamgmm.decision.clip import Typical
 from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import PLAIN_VOTES, Classifier, ClipCalibration
 from streamgmm.training.fitting import Fit
@@ -32,7 +33,10 @@ moves all of them a little. Without it two of three windows of speech in another
 the posteriors left no doubt; in scenes of known and strange sounds it makes no difference."""
 
 MAX_MIN_KNOWNNESS = 0.5
-"""A label that is likelier than all others together is never refused: few clips say little of the worst one."""
+"""What is more likely known than not is never refused: few clips say little of the worst one."""
+
+MIN_DEVIATION_NAT = 1.0
+"""Of likelihoods of clips of a label: a few clips may happen to be alike."""
 
 MIN_STANDARD_ERRORS = 1.0
 MANY_CLIPS = 50
@@ -65,13 +69,14 @@ def calibrate(held_out: HeldOut, labels: Sequence[str], frames: FramesChoice) ->
     """The calibration with the least log loss, and what was decided about frames."""
     scale, frame_weight, notes = _choose_frames(held_out, frames)
     sharpness = _best_sharpness(held_out, scale, frame_weight)
-    knownness = _knownness(held_out.posteriors(scale, frame_weight, sharpness), held_out, labels)
-    least = min(MAX_MIN_KNOWNNESS, float(np.quantile(knownness, DOMAIN_QUANTILE))) if len(knownness) else 0.0
+    typical = _typical(held_out, len(labels), frame_weight)
+    least = _least_knownness(held_out, labels, scale, frame_weight, typical)
     floors = np.full(len(labels), -np.inf)
     scores = held_out.scores(frame_weight)
     for i in np.unique(held_out.label_indices):
         floors[i] = np.quantile(scores[held_out.window_label_indices == i, i], DOMAIN_QUANTILE)
-    return Calibration(scale, floors, frame_weight, ClipCalibration(sharpness, least)), notes
+    clips = ClipCalibration(sharpness, least, tuple(typical.log_likelihoods.tolist()), typical.deviation)
+    return Calibration(scale, floors, frame_weight, clips), notes
 
 
 def calibrated(fit: Fit, calibration: Calibration) -> Classifier:
@@ -156,10 +161,22 @@ def _best_sharpness(held_out: HeldOut, scale: float, frame_weight: float) -> flo
     return float(np.exp(best.x))
 
 
-def _knownness(posteriors: Array, held_out: HeldOut, labels: Sequence[str]) -> Array:
-    """Highest posterior of a label that is not reserved, of each clip of such a label; shape (n,)."""
+def _typical(held_out: HeldOut, n_labels: int, frame_weight: float) -> Typical:
+    """How likely held-out clips are under the mixture of their own label; of labels without any, as of all others."""
+    scores, own = held_out.clip_scores(frame_weight), held_out.label_indices
+    of_clips = scores[np.arange(len(own)), own]
+    means = np.full(n_labels, of_clips.mean())
+    for i in np.unique(own):
+        means[i] = of_clips[own == i].mean()
+    return Typical(means, max(MIN_DEVIATION_NAT, float((of_clips - means[own]).std())))
+
+
+def _least_knownness(
+    held_out: HeldOut, labels: Sequence[str], scale: float, frame_weight: float, typical: Typical
+) -> float:
+    """What all but a few held-out clips of labels that are not reserved reach."""
     is_label = np.array([not is_reserved(label) for label in labels])
     if not is_label.any():
-        return np.zeros(0)
-    best: Array = posteriors[is_label[held_out.label_indices]][:, is_label].max(axis=1)
-    return best
+        return 0.0
+    known = held_out.knownness(scale, frame_weight, is_label, typical)[is_label[held_out.label_indices]]
+    return min(MAX_MIN_KNOWNNESS, float(np.quantile(known, DOMAIN_QUANTILE))) if len(known) else 0.0

@@ -20,8 +20,9 @@ from streamgmm.errors import DataError, InputMissingError, UsageError
 from streamgmm.labels import RESERVED, SILENCE, UNKNOWN, check_label, check_labels
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
+from streamgmm.training.clip_vectors import ClipVectors
 from streamgmm.training.comparison import Comparison, scores_of
-from streamgmm.training.extraction import ClipVectors, ExtractionTask, extract_clips
+from streamgmm.training.extraction import ExtractionTask, extract_clips
 from streamgmm.training.memory import Memory, remember
 from streamgmm.training.trainer import fit_calibrated, make_card
 from streamgmm.training.validation import Validation

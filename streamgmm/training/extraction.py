@@ -24,6 +24,7 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
 from streamgmm.labels import BACKGROUND
 from streamgmm.training.augmentation import background_copy, noise_copy, speed_copies
+from streamgmm.training.clip_vectors import ClipFrames, ClipVectors, Limits, thinned
 from streamgmm.training.workers import Track, map_in_order, untracked
 
 ACTIVE_RANGE_DB = 45.0
@@ -35,42 +36,10 @@ MAX_BACKGROUND_S = 30.0
 
 MAX_BACKGROUNDS = 64
 
-
-class ClipFrames(NamedTuple):
-    """The frames of a clip.
-
-    Attributes:
-        vectors: float32, shape (n_frames, n_frame_features), of the clip as recorded.
-        copies: float32, shape (m_frames, n_frame_features), of its altered copies.
-        spans: int, shape (n, 2), first and one past the last of the frames in each active window.
-    """
-
-    vectors: npt.NDArray[np.float32]
-    copies: npt.NDArray[np.float32]
-    spans: npt.NDArray[np.intp]
-
-
-class ClipVectors(NamedTuple):
-    """What a clip has to teach.
-
-    Attributes:
-        clip: whose vectors these are.
-        vectors: float32, shape (n, n_features), of the active windows of the clip as recorded.
-        copies: float32, shape (m, n_features), of those of its altered copies.
-        votes: float64, shape (n,), above 0, how much each counts in the vote on the clip; None: all the same.
-        frames: its frames; None if they were not measured.
-    """
-
-    clip: Clip
-    vectors: npt.NDArray[np.float32]
-    copies: npt.NDArray[np.float32]
-    votes: npt.NDArray[np.float64] | None = None
-    frames: ClipFrames | None = None
-
-    @property
-    def counted_votes(self) -> npt.NDArray[np.float64]:
-        """The votes, in numbers even if they are all the same; shape (n,)."""
-        return np.ones(len(self.vectors)) if self.votes is None else self.votes
+MAX_WINDOWS = 600_000
+MAX_FRAMES = 4_000_000
+"""Of all clips together, those of recordings and those of copies each: 1.4 and 0.8 GB at most. Of sets so large that
+they have more, each clip gives an equal share."""
 
 
 class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +78,11 @@ class Extraction(NamedTuple):
 def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: Track = untracked) -> Extraction:
     """Measure all clips and their copies, on as many cores as `task.training.n_jobs` says."""
     recordings = by_recording(clips)
-    results = map_in_order(partial(_extract_recording, task=task), recordings, task.training.n_jobs)
+    limits = Limits(
+        max(1, MAX_WINDOWS // len(clips)), max(1, MAX_WINDOWS // len(clips)), max(1, MAX_FRAMES // len(clips))
+    )
+    work = partial(_extract_recording, task=task, limits=limits)
+    results = map_in_order(work, recordings, task.training.n_jobs)
     extraction = Extraction([], [])
     for result in track(results, "measuring", len(recordings)):
         extraction.clips.extend(result.clips)
@@ -124,16 +97,24 @@ def with_backgrounds(task: ExtractionTask, clips: Sequence[Clip]) -> ExtractionT
     return msgspec.structs.replace(task, backgrounds=tuple(backgrounds[i] for i in chosen))
 
 
-def _extract_recording(clips: list[Clip], task: ExtractionTask) -> Extraction:
+def _extract_recording(clips: list[Clip], task: ExtractionTask, limits: Limits) -> Extraction:
     path = clips[0].path
     try:
         loaded = load_clips(clips, task.spec.sample_rate_hz, task.channel)
     except RecordingError as error:
         return Extraction([], [Skipped(path, error.reason)])
     measured = [_extract_clip(clip, samples, task) for clip, samples in zip(clips, loaded, strict=True)]
-    usable = [vectors for vectors in measured if len(vectors.vectors)]
+    usable = [_within(vectors, limits, task.training.seed) for vectors in measured if len(vectors.vectors)]
     skipped = [Skipped(path, "silent")] * (len(measured) - len(usable))
     return Extraction(usable, skipped)
+
+
+def _within(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
+    n_frame_copies = len(clip.frames.copies) if clip.frames else 0
+    sizes = (len(clip.vectors), len(clip.copies), n_frame_copies)
+    if all(size <= limit for size, limit in zip(sizes, limits, strict=True)):
+        return clip
+    return thinned(clip, limits, rng_of(clip.clip, seed))
 
 
 def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVectors:

@@ -17,7 +17,7 @@ from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.mixture import Mixture
-from streamgmm.training.extraction import ClipVectors
+from streamgmm.training.clip_vectors import ClipVectors
 from streamgmm.training.fitting_frames import fit_frames
 from streamgmm.training.projection import Moments, fit_projection, measure_moments
 from streamgmm.training.refinement import refine
@@ -59,16 +59,20 @@ class Lesson(NamedTuple):
 
 def make_lesson(clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection) -> Lesson:
     """The windows of `clips`, and of their copies if the settings say so; at most `MAX_WINDOWS`."""
-    parts = [(clip.vectors, clip.copies if training.copies else clip.copies[:0]) for clip in clips]
-    vectors = np.concatenate([part for both in parts for part in both])
-    counts = [len(own) + len(altered) for own, altered in parts]
+    pairs = [(clip.vectors, clip.copies if training.copies else clip.copies[:0]) for clip in clips]
+    parts = [part for pair in pairs for part in pair]
+    counts = [len(own) + len(altered) for own, altered in pairs]
     class_indices = np.repeat([labels.index(clip.clip.label) for clip in clips], counts)
-    if len(vectors) <= MAX_WINDOWS:
-        return Lesson(vectors, class_indices)
+    if len(class_indices) <= MAX_WINDOWS:
+        return Lesson(np.concatenate(parts), class_indices)
     rng = np.random.default_rng(training.seed)
     members = [rng.permutation(np.flatnonzero(class_indices == i)) for i in range(len(labels))]
-    kept = np.sort(np.concatenate([own[: MAX_WINDOWS // len(labels)] for own in members]))
-    return Lesson(vectors[kept], class_indices[kept])
+    is_kept = np.zeros(len(class_indices), dtype=bool)
+    is_kept[np.concatenate([own[: MAX_WINDOWS // len(labels)] for own in members])] = True
+    # Part by part: all of them end to end would fill the memory a second time.
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    kept = [part[own] for part, own in zip(parts, np.split(is_kept, ends), strict=True)]
+    return Lesson(np.concatenate(kept), class_indices[is_kept])
 
 
 def fit_classifier(

@@ -13,7 +13,7 @@ from streamgmm.labels import BACKGROUND
 from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.projection import Projection
-from streamgmm.training.extraction import ClipVectors
+from streamgmm.training.clip_vectors import ClipVectors
 from streamgmm.training.projection import MIN_DEVIATION
 
 Array = npt.NDArray[np.float64]

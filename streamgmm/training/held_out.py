@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamgmm.decision.clip import sharpened
+from streamgmm.decision.clip import KNOWN_SOFTNESS, Typical, knownness_of, sharpened
+from streamgmm.decision.frame import Flags
 from streamgmm.model.classifier import Classifier
-from streamgmm.training.extraction import ClipFrames, ClipVectors
+from streamgmm.training.clip_vectors import ClipFrames, ClipVectors
 
 Array = npt.NDArray[np.float64]
 
@@ -92,6 +93,15 @@ class HeldOut:
     def posteriors(self, scale: float, frame_weight: float = 0.0, sharpness: float = 1.0) -> Array:
         """Posteriors of the clips, (n_clips, n_labels), as `ClipDecider` has them."""
         return sharpened(self._vote(self._window_posteriors(scale, frame_weight)), sharpness)
+
+    def knownness(self, scale: float, frame_weight: float, is_label: Flags, typical: Typical) -> Array:
+        """How sure it is that each clip is of any label, (n_clips,), as `ClipDecider` has it."""
+        soft = self.posteriors(KNOWN_SOFTNESS * scale, frame_weight)
+        return knownness_of(soft, self.clip_scores(frame_weight), is_label, typical)
+
+    def clip_scores(self, frame_weight: float) -> Array:
+        """Mean log-likelihoods of the clips, (n_clips, n_labels) in nats."""
+        return self._vote(self.scores(frame_weight))
 
     def log_losses(self, scale: float, frame_weight: float = 0.0) -> Array:
         """Mean log loss of the windows of each clip, (n_clips,) in nats: events are decided window by window."""

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgmm.dataset.clips import Clip, rng_of
-from streamgmm.training.extraction import ClipFrames, ClipVectors, ExtractionTask
+from streamgmm.training.clip_vectors import ClipVectors, Limits, thinned
+from streamgmm.training.extraction import ExtractionTask
 
 WINDOWS_PER_LABEL = 1000
 """Windows of recordings kept for each label: of 2 minutes, where they follow each other by 0.12 s."""
@@ -75,28 +76,20 @@ def remember(clips: Sequence[ClipVectors], task: ExtractionTask, *, has_frames: 
     by_label: dict[str, list[ClipVectors]] = defaultdict(list)
     for clip in nameless:
         by_label[clip.clip.label].append(clip)
-    limits = {label: _Limits.of(members) for label, members in by_label.items()}
+    limits = {label: _limits(members) for label, members in by_label.items()}
     # On how many cores it was made says nothing of the model.
     training = msgspec.structs.replace(task.training, n_jobs=0)
     kept = [_reduced(clip, limits[clip.clip.label], training.seed) for clip in nameless]
     return Memory(msgspec.structs.replace(task, training=training), kept)
 
 
-class _Limits(NamedTuple):
-    """How much of one clip is kept: windows, windows of copies, frames of copies."""
-
-    n_windows: int
-    n_copies: int
-    n_frame_copies: int
-
-    @classmethod
-    def of(cls, clips: Sequence[ClipVectors]) -> _Limits:
-        """Those of the clips of one label."""
-        return cls(
-            max(1, _share([len(clip.vectors) for clip in clips], WINDOWS_PER_LABEL)),
-            _share([len(clip.copies) for clip in clips], COPIES_PER_LABEL),
-            _share([len(clip.frames.copies) for clip in clips if clip.frames], FRAME_COPIES_PER_LABEL),
-        )
+def _limits(clips: Sequence[ClipVectors]) -> Limits:
+    """Those of the clips of one label."""
+    return Limits(
+        max(1, _share([len(clip.vectors) for clip in clips], WINDOWS_PER_LABEL)),
+        _share([len(clip.copies) for clip in clips], COPIES_PER_LABEL),
+        _share([len(clip.frames.copies) for clip in clips if clip.frames], FRAME_COPIES_PER_LABEL),
+    )
 
 
 def _share(sizes: Sequence[int], total: int) -> int:
@@ -114,36 +107,15 @@ def _nameless(clip: Clip) -> Clip:
     return msgspec.structs.replace(clip, path=recording, source_id=source_id, fold=None, is_gap=False)
 
 
-def _reduced(clip: ClipVectors, limits: _Limits, seed: int) -> ClipVectors:
-    rng = rng_of(clip.clip, seed)
-    windows = _drawn(len(clip.vectors), limits.n_windows, rng)
-    copies = _drawn(len(clip.copies), limits.n_copies, rng)
-    return ClipVectors(
-        clip=clip.clip,
-        vectors=_rounded(clip.vectors[windows]),
-        copies=_rounded(clip.copies[copies]),
-        votes=clip.counted_votes[windows],
-        frames=_reduced_frames(clip.frames, windows, limits, rng) if clip.frames else None,
+def _reduced(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
+    kept = thinned(clip, limits, rng_of(clip.clip, seed))
+    frames = kept.frames
+    return kept._replace(
+        vectors=_rounded(kept.vectors),
+        copies=_rounded(kept.copies),
+        votes=kept.counted_votes,
+        frames=frames and frames._replace(vectors=_rounded(frames.vectors), copies=_rounded(frames.copies)),
     )
-
-
-def _reduced_frames(
-    frames: ClipFrames, windows: npt.NDArray[np.intp], limits: _Limits, rng: np.random.Generator
-) -> ClipFrames:
-    """The frames that the kept windows hold, whole spans of them, and some of those of the copies."""
-    spans = frames.spans[windows]
-    is_held = np.zeros(len(frames.vectors), dtype=bool)
-    for first, end in spans:
-        is_held[first:end] = True
-    places = np.concatenate([[0], np.cumsum(is_held)])
-    copies = _drawn(len(frames.copies), limits.n_frame_copies, rng)
-    return ClipFrames(_rounded(frames.vectors[is_held]), _rounded(frames.copies[copies]), places[spans])
-
-
-def _drawn(n: int, n_wanted: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Places of `n_wanted` of `n` things, or of all if there are no more, in their order."""
-    drawn = rng.permutation(n)[:n_wanted]
-    return np.sort(drawn).astype(np.intp)
 
 
 def _rounded(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

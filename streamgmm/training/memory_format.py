@@ -22,7 +22,8 @@ from streamgmm.errors import DataError
 from streamgmm.features.frames import n_frame_features
 from streamgmm.features.window import n_features
 from streamgmm.model.layout import LENGTH_BYTES, Shapes, Tensor, canonical_json, header_bytes, lay_out
-from streamgmm.training.extraction import ClipFrames, ClipVectors, ExtractionTask
+from streamgmm.training.clip_vectors import ClipFrames, ClipVectors
+from streamgmm.training.extraction import ExtractionTask
 from streamgmm.training.memory import Memory
 
 FORMAT = "streamgmm-memory"

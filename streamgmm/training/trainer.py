@@ -19,7 +19,8 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
-from streamgmm.training.extraction import ClipVectors, ExtractionTask, extract_clips, with_backgrounds
+from streamgmm.training.clip_vectors import ClipVectors
+from streamgmm.training.extraction import ExtractionTask, extract_clips, with_backgrounds
 from streamgmm.training.fitting import Fit, fit_classifier, unconverged_allowed
 from streamgmm.training.validation import Validation, validate
 from streamgmm.training.workers import Track, map_in_threads, untracked

@@ -13,7 +13,7 @@ from streamgmm.config import TrainingSection
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.errors import DataError
 from streamgmm.training.calibration import Calibration, calibrate
-from streamgmm.training.extraction import ClipVectors
+from streamgmm.training.clip_vectors import ClipVectors
 from streamgmm.training.fitting import DEFAULT_LIKELIHOOD_SCALE, fit_classifier, make_lesson
 from streamgmm.training.fitting_frames import DEFAULT_WEIGHT
 from streamgmm.training.held_out import HeldOut, HeldOutClip, score_clip

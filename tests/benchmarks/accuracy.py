@@ -31,7 +31,8 @@ from streamgmm.evaluation.conditions import UNCHANGED, Conditions, Noise
 from streamgmm.evaluation.scores import is_right, posteriors_of
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
-from streamgmm.training.extraction import ClipVectors, extract_clips
+from streamgmm.training.clip_vectors import ClipVectors
+from streamgmm.training.extraction import extract_clips
 from streamgmm.training.trainer import fit_calibrated, make_task
 
 EM_ALONE = {"refinement": False, "n_principal": 4, "frames": "never", "search": False}

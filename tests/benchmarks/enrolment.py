@@ -30,7 +30,8 @@ from streamgmm.evaluation.answering import answer_clips
 from streamgmm.model.file import load_model
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
-from streamgmm.training.extraction import ClipVectors, ExtractionTask, extract_clips
+from streamgmm.training.clip_vectors import ClipVectors
+from streamgmm.training.extraction import ExtractionTask, extract_clips
 from streamgmm.training.memory import remember
 from streamgmm.training.memory_file import memory_path, save_with_memory
 from streamgmm.training.trainer import fit_calibrated, make_card, make_task

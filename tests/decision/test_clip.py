@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamgmm.decision.clip import ClipDecider, sharpened
+from streamgmm.decision.clip import (
+    KNOWN_PER_DEVIATION,
+    KNOWN_SOFTNESS,
+    ClipDecider,
+    Typical,
+    knownness_of,
+    sharpened,
+)
 from streamgmm.decision.frame import Frame
 
 NOTHING = np.zeros(0)
@@ -87,21 +94,48 @@ def test_sharpening_leaves_zeros_and_ones_alone() -> None:
     assert sharpened(rows, 3.0).tolist() == rows.tolist()
 
 
-@pytest.mark.parametrize(("least", "label"), [(0.7, "a"), (0.76, "unknown")])
-def test_a_clip_whose_best_label_is_not_likely_enough_is_unknown(least: float, label: str) -> None:
+SOFT = 3.0**KNOWN_SOFTNESS / (3.0**KNOWN_SOFTNESS + 1.0)
+
+
+@pytest.mark.parametrize(("least", "label"), [(SOFT - 0.01, "a"), (SOFT + 0.01, "unknown")])
+def test_a_clip_that_is_not_known_well_enough_is_unknown(least: float, label: str) -> None:
     voting = decider(min_knownness=least)
     voting.add(frame([np.log(3.0), 0.0]))
     decision = voting.decide()
-    assert (decision.label, decision.score, decision.knownness) == (label, pytest.approx(0.75), pytest.approx(0.75))
+    assert (decision.label, decision.score, decision.knownness) == (label, pytest.approx(0.75), pytest.approx(SOFT))
 
 
 def test_a_background_is_itself_however_little_is_known() -> None:
     voting = decider(labels=("a", "background"), min_knownness=0.5)
     voting.add(frame([0.0, np.log(3.0)]))
-    assert (voting.decide().label, voting.decide().knownness) == ("background", pytest.approx(0.25))
+    assert (voting.decide().label, voting.decide().knownness) == ("background", pytest.approx(1.0 - SOFT))
     voting.reset()
     voting.add(frame([np.log(3.0), 0.0]))
     assert voting.decide().label == "a"
+
+
+def test_where_all_labels_are_reserved_nothing_is_known() -> None:
+    voting = decider(labels=("silence", "background"), min_knownness=0.5)
+    voting.add(frame([0.0, np.log(3.0)]))
+    assert (voting.decide().label, voting.decide().knownness) == ("background", 0.0)
+
+
+@pytest.mark.parametrize(("deviations", "counted"), [(0.0, 0.0), (-1.0, -1.0), (1.5, 1.5), (-50.0, -2.0), (50.0, 2.0)])
+def test_a_clip_less_likely_than_its_label_usually_is_is_less_known(deviations: float, counted: float) -> None:
+    voting = decider(typical=Typical(np.array([-40.0, 1e9]), 5.0))
+    own = -40.0 + 5.0 * deviations
+    voting.add(frame([own, own - np.log(3.0)]))
+    expected = np.log(SOFT / (1.0 - SOFT)) + KNOWN_PER_DEVIATION * counted
+    assert voting.decide().knownness == pytest.approx(1.0 / (1.0 + np.exp(-expected)))
+
+
+def test_one_clip_and_many_are_known_alike() -> None:
+    rng = np.random.default_rng(0)
+    soft, scores = rng.dirichlet(np.ones(3), size=20), rng.normal(-40.0, 9.0, (20, 3))
+    is_label, typical = np.array([True, False, True]), Typical(np.array([-40.0, 0.0, -42.0]), 4.0)
+    together = knownness_of(soft, scores, is_label, typical)
+    assert together.tolist() == [float(knownness_of(*row, is_label, typical)) for row in zip(soft, scores, strict=True)]
+    assert knownness_of(np.eye(3)[0], scores[0], is_label, typical) == 1.0
 
 
 def test_reset_begins_a_new_clip() -> None:

@@ -183,6 +183,21 @@ def test_D7_a_likelihood_scale_out_of_range_is_refused(data: bytes, scale: float
     assert refusal(with_spec(data, likelihood_scale=scale)).reason == "values"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sharpness": 0.0},
+        {"min_knownness": 1.1},
+        {"typical": [-40.0]},
+        {"typical": [-40.0, -41.0, -42.0]},
+        {"typical_deviation": 0.0},
+        {"typical_deviation": 1e9},
+    ],
+)
+def test_D7_what_is_said_of_clips_has_to_fit(data: bytes, changes: dict[str, Any]) -> None:
+    assert refusal(with_spec(data, **changes)).reason == "values"
+
+
 def test_D7_decisions_out_of_range_or_for_no_label_are_refused(data: bytes) -> None:
     begin, end = header_of(data)["decision"]["data_offsets"]
     original = content_of(data)[begin:end]

@@ -15,7 +15,8 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import n_features
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
-from streamgmm.training.extraction import ClipFrames, ClipVectors, ExtractionTask
+from streamgmm.training.clip_vectors import ClipFrames, ClipVectors
+from streamgmm.training.extraction import ExtractionTask
 from streamgmm.training.memory import Memory, remember
 from streamgmm.training.trainer import fit_calibrated, make_card
 from tests.training.training_rig import make_clip

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamgmm.decision.clip import ClipDecider, vote_weight
+from streamgmm.decision.clip import ClipDecider, Typical, vote_weight
 from streamgmm.decision.frame import Frame
-from streamgmm.training.calibration import MAX_MIN_KNOWNNESS, calibrate, calibrated
+from streamgmm.training.calibration import MAX_MIN_KNOWNNESS, Calibration, calibrate, calibrated
 from streamgmm.training.fitting import fit_classifier
 from streamgmm.training.held_out import HeldOut, HeldOutClip
 from streamgmm.training.validation import validate
@@ -107,13 +107,41 @@ def test_the_sharpness_has_the_least_log_loss_of_clips_on_a_fine_grid():
     assert found.clips.sharpness > 1.0
 
 
+def knownness(clip: HeldOutClip, labels: list[str], found: Calibration) -> float:
+    """As a stream has it of the same windows."""
+    decider = ClipDecider(
+        labels,
+        silence_gate_dbfs=-75.0,
+        log_priors=np.zeros(3),
+        likelihood_scale=found.likelihood_scale,
+        typical=Typical(np.array(found.clips.typical), found.clips.typical_deviation),
+    )
+    for row, vote in zip(clip.log_likelihoods, clip.votes, strict=True):
+        decider.add(Frame(1, -20.0, row, row, np.ones(3, dtype=bool), np.zeros(0), 1.0, 20.0 * np.log10(vote)))
+    return decider.decide().knownness
+
+
 @pytest.mark.parametrize("reserved", ["background", "silence", "unknown"])
 def test_all_but_a_few_clips_of_labels_that_are_not_reserved_are_known(reserved):
     clips, labels = made_clips(0.3, n_clips=300), [reserved, "cat", "horse"]
     found, _ = calibrate(HeldOut(clips), labels, "never")
-    posteriors = HeldOut(clips).posteriors(found.likelihood_scale, 0.0, found.clips.sharpness)
-    best = [row[1:].max() for row, clip in zip(posteriors, clips, strict=True) if clip.label_index]
-    assert found.clips.min_knownness == pytest.approx(np.quantile(best, 0.01))
+    known = [knownness(clip, labels, found) for clip in clips if clip.label_index]
+    assert 0.0 < found.clips.min_knownness < MAX_MIN_KNOWNNESS
+    assert found.clips.min_knownness == pytest.approx(np.quantile(known, 0.01))
+
+
+def test_what_is_typical_is_the_mean_of_a_labels_own_clips_and_their_common_deviation():
+    clips = [
+        clip._replace(log_likelihoods=np.column_stack([clip.log_likelihoods, np.full(20, -99.0)]))
+        for clip in made_clips(0.1)
+    ]
+    found, _ = calibrate(HeldOut(clips), [*LABELS, "never held out"], "never")
+    own = [
+        (clip.label_index, np.average(clip.log_likelihoods[:, clip.label_index], weights=clip.votes)) for clip in clips
+    ]
+    means = [np.mean([score for index, score in own if index == i]) for i in range(3)]
+    assert found.clips.typical == pytest.approx([*means, np.mean([score for _, score in own])])
+    assert found.clips.typical_deviation == pytest.approx(np.std([score - means[index] for index, score in own]))
 
 
 def test_a_label_likelier_than_all_others_together_is_never_refused():

@@ -11,6 +11,7 @@ from streamgmm.decision.clip import vote_weight
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.features.extractor import extract
 from streamgmm.features.window import window_layout
+from streamgmm.training import extraction as room
 from streamgmm.training.extraction import active_windows, extract_clips, silenced, with_backgrounds
 from streamgmm.training.fitting import fit_classifier
 from streamgmm.training.trainer import make_task
@@ -195,3 +196,22 @@ def test_an_unknown_kind_or_no_kind_at_all_is_one_line(dataset):
     kinds = [block.kind for block in window_layout(make_task(dataset, config_with()).spec)]
     with pytest.raises(ConfigError, match="leaves no features"):
         make_task(dataset, config_with(without=kinds))
+
+
+def test_of_very_many_clips_each_keeps_an_equal_share_of_windows_with_their_own_frames(dataset, monkeypatch):
+    whole = measure(dataset, frames="always")
+    n = len(dataset.clips)
+    monkeypatch.setattr(room, "MAX_WINDOWS", 4 * n)
+    monkeypatch.setattr(room, "MAX_FRAMES", 9 * n)
+    kept = measure(dataset, frames="always")
+    for clip, every in zip(kept.clips, whole.clips, strict=True):
+        assert (len(clip.vectors), len(clip.copies), len(clip.frames.copies)) == (4, 4, 9)
+        places = [every.vectors.tolist().index(row) for row in clip.vectors.tolist()]
+        assert places == sorted(set(places))
+        assert np.array_equal(clip.votes, every.votes[places])
+        for span, place in zip(clip.frames.spans, places, strict=True):
+            assert np.array_equal(
+                clip.frames.vectors[slice(*span)], every.frames.vectors[slice(*every.frames.spans[place])]
+            )
+    for clip, again in zip(kept.clips, measure(dataset, frames="always", n_jobs=2).clips, strict=True):
+        assert_equal(clip, again)

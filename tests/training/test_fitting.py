@@ -6,7 +6,7 @@ from sklearn.mixture import GaussianMixture
 
 from streamgmm.errors import DataError
 from streamgmm.training import fitting
-from streamgmm.training.extraction import ClipVectors
+from streamgmm.training.clip_vectors import ClipVectors
 from streamgmm.training.fitting import fit_classifier, fit_mixture, make_lesson
 from tests.training.training_rig import config_with, make_clip, make_clips, vectors_of
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamgmm.training.extraction import ClipFrames, ClipVectors
+from streamgmm.training.clip_vectors import ClipFrames, ClipVectors
 from streamgmm.training.fitting import fit_classifier, unconverged_allowed
 from streamgmm.training.fitting_frames import MIN_FRAMES_PER_COMPONENT, fit_frames
 from tests.training.training_rig import config_with, make_clip

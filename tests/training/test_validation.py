@@ -6,7 +6,7 @@ import pytest
 from streamgmm.model.frames import FrameEvidence
 from streamgmm.training import validation as module
 from streamgmm.training.calibration import calibrated
-from streamgmm.training.extraction import ClipFrames, ClipVectors
+from streamgmm.training.clip_vectors import ClipFrames, ClipVectors
 from streamgmm.training.fitting import DEFAULT_LIKELIHOOD_SCALE, fit_classifier
 from streamgmm.training.held_out import score_clip
 from streamgmm.training.validation import validate
