@@ -152,12 +152,15 @@ class FeatureStream:
         self.n_pending_samples = 0
         self.end_sample += n_samples
         self._refuse_non_finite()
-        squares = np.square(self._hop, dtype=np.float64).reshape(self.spec.hop_frames, -1).mean(axis=1)
+        # Plain reductions: of arrays as small as these, `mean` takes most of its time to be called.
+        squares = np.add.reduce(np.square(self._hop, dtype=np.float64).reshape(self.spec.hop_frames, -1), axis=1)
+        squares /= self.spec.frame_samples
         hop = self._transform.push_hop(self._hop)
-        level = self._level.update(float(hop.energies.sum(axis=1, dtype=np.float64).mean()))
+        powers = np.add.reduce(hop.energies, axis=1, dtype=np.float64)
+        level = self._level.update(float(np.add.reduce(powers)) / len(powers))
         vector = self._window.push(hop, level)
         frame_vectors = self._frames.push(hop.energies, level) if self._frames else self.no_frames
-        self._hop_powers[self._n_hops % self._n_window_hops] = squares.mean()
+        self._hop_powers[self._n_hops % self._n_window_hops] = np.add.reduce(squares) / len(squares)
         self._n_hops += 1
         # Of a hop completed with silence, only the frames that are whole have a level.
         whole = squares[: n_samples // self.spec.frame_samples]
@@ -169,7 +172,7 @@ class FeatureStream:
             level_dbfs=level_dbfs,
             frame_levels_db=frame_levels_db,
             window_share=min(1.0, self._n_hops / self._n_window_hops),
-            window_level_dbfs=units.power_to_dbfs(float(self._hop_powers.mean())),
+            window_level_dbfs=units.power_to_dbfs(float(np.add.reduce(self._hop_powers)) / self._n_window_hops),
             frame_vectors=self.no_frames if self._n_refused_hops else frame_vectors,
         )
 

@@ -62,7 +62,7 @@ def paired(groups: Array) -> Array:
 def spectral_shape(log_energies: Array) -> Array:
     """Mean log energy of each band relative to the mean of all; shape (n_bands,)."""
     means = mean_over_rows(log_energies)
-    return np.asarray(means - means.mean())
+    return np.asarray(means - np.add.reduce(means) / len(means))
 
 
 def haar_details(log_envelopes: Array, scales: Sequence[int]) -> dict[int, Array]:
@@ -85,7 +85,8 @@ def haar_details(log_envelopes: Array, scales: Sequence[int]) -> dict[int, Array
         if scale <= longest:
             earlier, later = sums[:-half], sums[half:]
             if scale in scales or scale == longest:
-                detail = (earlier - later) / (2 * half)
+                detail = earlier - later
+                detail *= 0.5 / half  # exact, as a power of two
             sums, half = earlier + later, 2 * half
         if scale in scales:
             details[scale] = detail
@@ -124,13 +125,16 @@ def group_correlations(details: Mapping[int, Array]) -> Array:
     Returns:
         shape (n_scales * n_groups * (n_groups - 1) / 2,), -1 to 1.
     """
-    blocks = []
-    for detail in details.values():
-        centred = detail - mean_over_rows(detail)
-        covariances = centred.T @ centred / len(centred)
-        deviations = np.sqrt(np.diagonal(covariances)) + MIN_DETAIL
-        blocks.append((covariances / np.outer(deviations, deviations))[_pairs(len(deviations))])
-    return np.concatenate(blocks)
+    covariances = np.stack([_covariance(detail) for detail in details.values()])
+    deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2)) + MIN_DETAIL
+    correlations = covariances / (deviations[:, :, np.newaxis] * deviations[:, np.newaxis, :])
+    rows, columns = _pairs(deviations.shape[1])
+    return np.asarray(correlations[:, rows, columns].ravel())
+
+
+def _covariance(rows: Array) -> Array:
+    centred = rows - mean_over_rows(rows)
+    return np.asarray(centred.T @ centred / len(centred))
 
 
 @lru_cache(maxsize=8)
@@ -175,7 +179,7 @@ def tonality(coherences: npt.NDArray[np.complexfloating], powers: Array) -> Arra
     Returns:
         shape (n_bands,), mean over the lags, 0 for noise to 1 for a steady tone.
     """
-    return np.asarray((np.abs(coherences) / powers).mean(axis=0))
+    return np.asarray(np.add.reduce(np.abs(coherences) / powers) / len(coherences))
 
 
 def spectral_entropy(energies: Array, log_energies: Array, broadband: Array) -> Array:
@@ -231,11 +235,11 @@ def envelope_periodicity(log_envelopes: Array, fine_s: float) -> Array:
     autocorrelation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2)[:, :n]
     normal = autocorrelation / (np.arange(n, 0, -1) * (autocorrelation[:, :1] / n + MIN_DETAIL))
     maxima = np.zeros((N_LAG_RANGES, len(normal)))
-    for i, (first, last) in enumerate(pairwise(edges)):
-        # A lag of more than four fifths of the window rests on too few pairs.
-        stretch = normal[:, first : min(max(last, first + 1), int(0.8 * n))]
-        if stretch.size:
-            maxima[i] = stretch.max(axis=1)
+    # A lag of more than four fifths of the window rests on too few pairs.
+    known = normal[:, : min(edges[-1], int(0.8 * n))]
+    begins = [first for first in edges[:-1] if first < known.shape[1]]
+    if begins:
+        maxima[: len(begins)] = np.maximum.reduceat(known, begins, axis=1).T
     return maxima.ravel()
 
 

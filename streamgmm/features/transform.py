@@ -111,12 +111,12 @@ class _GroupTransform:
         np.matmul(self._rows, self._taps, out=self._coefficients[past:].view(self._rows.dtype))
         now = self._coefficients[past:]
         squares = now.real**2 + now.imag**2
-        energies = squares.reshape(-1, self._rows_per_fine, self._n_bands).sum(axis=1) / self._rows_per_fine
+        energies = np.add.reduce(squares.reshape(-1, self._rows_per_fine, self._n_bands), axis=1) / self._rows_per_fine
         return HopEnergies(energies, self._coherences(now), sum_over_rows(squares))
 
     def _coherences(self, now: npt.NDArray[np.complexfloating]) -> npt.NDArray[np.complexfloating]:
         past, n_all = self._n_past, len(self._coefficients)
-        conjugates = self._coefficients.conj()
+        conjugates = np.conjugate(self._coefficients)
         return np.array([sum_over_rows(now * conjugates[past - lag : n_all - lag]) for lag in self._lags])
 
 
