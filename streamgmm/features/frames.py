@@ -8,6 +8,7 @@ their slopes, twice over (Furui, IEEE ASSP, 1986).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +78,7 @@ class FrameVectors:
             relative.shape[1], count_cepstra(self.spec)
         )
         is_active = relative.sum(axis=1) > 10.0 ** (-ACTIVE_RANGE_DB / 10.0)
-        return self._complete(cepstra, np.array([self._centre(cepstrum) for cepstrum in cepstra]), is_active)
+        return self._complete(cepstra, self._centre(cepstra), is_active)
 
     def flush(self) -> Reals:
         """The last frames of a recording, as if its last one went on."""
@@ -86,10 +87,13 @@ class FrameVectors:
         last = np.repeat(self._cepstra[-1:], DELAY_FRAMES, axis=0)
         return self._complete(last, last, np.zeros(DELAY_FRAMES, dtype=bool))
 
-    def _centre(self, cepstrum: Reals) -> Reals:
-        self._sum = self._keep * self._sum + cepstrum
-        self._weight = self._keep * self._weight + 1.0
-        return np.asarray(cepstrum - self._sum / self._weight)
+    def _centre(self, cepstra: Reals) -> Reals:
+        """Cepstra less their exponential mean up to each of them."""
+        kept, weights = _decay(len(cepstra), self._keep)
+        sums = kept @ np.concatenate([self._sum[np.newaxis], cepstra])
+        totals = kept[:, 0] * self._weight + weights
+        self._sum, self._weight = sums[-1], float(totals[-1])
+        return np.asarray(cepstra - sums / totals[:, np.newaxis])
 
     def _complete(self, cepstra: Reals, centred: Reals, is_active: npt.NDArray[np.bool_]) -> Reals:
         """The vectors of the oldest `len(cepstra)` frames, now that what follows them is known."""
@@ -105,6 +109,18 @@ class FrameVectors:
         vectors = np.hstack([statics[:n], slopes[SLOPE_REACH:-SLOPE_REACH], _slopes(slopes)])
         active: Reals = vectors[is_wanted[:n]]
         return active
+
+
+@lru_cache(maxsize=8)
+def _decay(n: int, keep: float) -> tuple[Reals, Reals]:
+    """What is left of the sum so far and of each of n values when each of these has come, and their weights.
+
+    Returns:
+        shapes (n, 1 + n) and (n,).
+    """
+    ages = np.arange(1, n + 1)[:, np.newaxis] - np.arange(n + 1)
+    kept = np.where(ages >= 0, keep ** np.maximum(ages, 0), 0.0)
+    return kept, kept[:, 1:].sum(axis=1)
 
 
 def count_cepstra(spec: FeatureSpec) -> int:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from streamgmm.decision.clip import KNOWN_SOFTNESS, Typical, knownness_of, sharpened
 from streamgmm.decision.frame import Flags
 from streamgmm.model.classifier import Classifier
+from streamgmm.model.frames import FrameMixtures
 from streamgmm.training.clip_vectors import ClipFrames, ClipVectors
 
 Array = npt.NDArray[np.float64]
@@ -37,19 +38,17 @@ class HeldOutClip(NamedTuple):
 
 
 def score_clip(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
-    """The word of `classifier` on each window of a clip, and on its frames if both have them."""
+    """The word of `classifier` on each window of a clip; its frames are not asked."""
     return HeldOutClip(
         label_index=classifier.labels.index(clip.clip.label),
         log_likelihoods=classifier.score_many(clip.vectors.astype(np.float64)).log_likelihoods,
         votes=clip.counted_votes,
-        frame_evidence=_frame_evidence(clip.frames, classifier) if clip.frames and classifier.frames else None,
     )
 
 
-def _frame_evidence(clip_frames: ClipFrames, classifier: Classifier) -> Array:
+def score_frames(clip_frames: ClipFrames, frames: FrameMixtures, n_labels: int) -> Array:
     """Mean log-likelihoods of the frames of each window, (n_windows, n_labels), as `FrameEvidence` has them."""
-    assert classifier.frames is not None
-    scores = classifier.frames.score(clip_frames.vectors.astype(np.float64))[:, : classifier.n_labels]
+    scores = frames.score(clip_frames.vectors.astype(np.float64))[:, :n_labels]
     sums = np.concatenate([np.zeros((1, scores.shape[1])), np.cumsum(scores, axis=0)])
     first, end = clip_frames.spans.T
     evidence: Array = (sums[end] - sums[first]) / np.maximum(1, end - first)[:, np.newaxis]

@@ -31,7 +31,7 @@ COPIES_PER_LABEL = 1000
 """Windows of altered copies kept for each label; with 800, ESC-10 loses a point."""
 
 FRAME_COPIES_PER_LABEL = 8000
-"""Frames of altered copies kept for each label; of all frames of a label, mixtures are fitted to 12 000."""
+"""Frames of altered copies kept for each label; of all frames of a label, mixtures are fitted to 40 000 at most."""
 
 KEPT = np.float16
 """Eleven significant bits: features lie within a few tens, and are off by less than a hundredth of their deviation."""

@@ -38,18 +38,28 @@ class Moments(NamedTuple):
 def measure_moments(vectors: npt.NDArray[np.floating], class_indices: npt.NDArray[np.intp]) -> Moments:
     """The moments of vectors (n, f), each class having at least one; computed in float64."""
     mean = vectors.mean(axis=0, dtype=np.float64)
-    scale = np.maximum(vectors.std(axis=0, dtype=np.float64), MIN_DEVIATION)
     means, covariances, shares = [], [], []
     for index in range(int(class_indices.max()) + 1):
         # One class at a time, so that no second copy of everything is made.
-        standard = (vectors[class_indices == index] - mean) / scale
-        means.append(standard.mean(axis=0))
-        centred = standard - means[-1]
+        centred = vectors[class_indices == index] - mean
+        means.append(centred.mean(axis=0))
+        shares.append(len(centred) / len(vectors))
+        centred -= means[-1]
         covariances.append(centred.T @ centred / len(centred))
-        shares.append(len(standard) / len(vectors))
-    total = sum(share * (c + np.outer(m, m)) for share, c, m in zip(shares, covariances, means, strict=True))
+    total = np.asarray(
+        sum(share * (c + np.outer(m, m)) for share, c, m in zip(shares, covariances, means, strict=True))
+    )
+    scale = np.maximum(np.sqrt(total.diagonal()), MIN_DEVIATION)
     deviations = np.sqrt([np.diagonal(covariance) for covariance in covariances])
-    return Moments(mean, scale, np.array(means), deviations, np.mean(covariances, axis=0), np.asarray(total))
+    squares = np.outer(scale, scale)
+    return Moments(
+        mean,
+        scale,
+        np.array(means) / scale,
+        deviations / scale,
+        np.mean(covariances, axis=0) / squares,
+        total / squares,
+    )
 
 
 def fit_projection(moments: Moments, *, shrinkage: float, n_extra: int) -> Projection:

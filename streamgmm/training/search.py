@@ -22,7 +22,7 @@ VARIATIONS: tuple[tuple[Variation, ...], ...] = (
     ({"copies": False},),
     ({"n_components": 1}, {"n_components": 6}),
     ({"lda_shrinkage": 0.1}, {"lda_shrinkage": 0.6}),
-    ({"n_principal": 4}, {"n_principal": 30}),
+    ({"n_principal": 4}, {"n_principal": 60}),
     ({"variance_floor": 0.2},),
     # Mixtures that are not refined do better with fewer dimensions.
     ({"refinement": False, "n_principal": 4},),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from streamgmm.config import TrainingSection
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
@@ -15,13 +16,15 @@ from streamgmm.errors import DataError
 from streamgmm.training.calibration import Calibration, calibrate
 from streamgmm.training.clip_vectors import ClipVectors
 from streamgmm.training.fitting import DEFAULT_LIKELIHOOD_SCALE, fit_classifier, make_lesson
-from streamgmm.training.fitting_frames import DEFAULT_WEIGHT
-from streamgmm.training.held_out import HeldOut, HeldOutClip, score_clip
+from streamgmm.training.fitting_frames import DEFAULT_WEIGHT, fit_frames
+from streamgmm.training.held_out import HeldOut, HeldOutClip, score_clip, score_frames
 from streamgmm.training.projection import Moments, measure_moments
 from streamgmm.training.search import choose_settings
 from streamgmm.training.workers import Track, map_in_threads, untracked
 
 N_FOLDS = 5
+
+Array = npt.NDArray[np.float64]
 
 
 class Validation(NamedTuple):
@@ -64,13 +67,14 @@ def validate(
         calibration = Calibration(DEFAULT_LIKELIHOOD_SCALE, np.full(len(labels), -np.inf), frame_weight)
         return Validation(msgspec.structs.replace(training, search=False), calibration, {}, None, notes)
     trials = _Trials(clips, labels, folds, track)
-    tested = trials.hold_out([training], "validating", has_frames=frames != "never")[0]
+    (tested,) = trials.hold_out([training], "validating", has_frames=frames != "never")
     held_out = HeldOut(tested)
     if training.search and len(labels) > 1:
 
         def hold_out(settings: Sequence[TrainingSection]) -> list[HeldOut]:
             results = trials.hold_out(settings, "searching")
-            return [HeldOut(_with_frames(result, tested)) for result in results]
+            # No variation changes the word of the frames.
+            return [HeldOut(_with_frames(result, [clip.frame_evidence for clip in tested])) for result in results]
 
         training, held_out, choice = choose_settings(training, held_out, hold_out)
         notes += choice
@@ -78,6 +82,13 @@ def validate(
     calibration, decision = calibrate(held_out, labels, frames)
     recalls, accuracy = _count_right(held_out, labels, calibration)
     return Validation(training, calibration, recalls, accuracy, notes + decision)
+
+
+class _Scored(NamedTuple):
+    """One fold: its clips by their windows, or what the frames of each of them say."""
+
+    clips: list[HeldOutClip]
+    evidence: list[Array | None]
 
 
 class _Trials:
@@ -95,19 +106,38 @@ class _Trials:
     def hold_out(
         self, settings: Sequence[TrainingSection], description: str, *, has_frames: bool = False
     ) -> list[list[HeldOutClip]]:
-        """The clips of all folds, in the same order under each of the settings."""
+        """The clips of all folds, in the same order under each of the settings.
 
-        def fit_and_score(job: tuple[TrainingSection, int]) -> list[HeldOutClip]:
-            training, number = job
-            moments = self._moments(training.copies, training.seed, number)
-            known = self._known[number]
-            fit = fit_classifier(known, self._labels, training, has_frames=has_frames, moments=moments)
-            return [score_clip(clip, fit.classifier) for clip in self._held_out[number]]
-
-        jobs = [(training, number) for training in settings for number in self._numbers]
-        scored = list(self._track(map_in_threads(fit_and_score, jobs), description, len(jobs)))
+        Args:
+            settings: how to fit windows.
+            description: of the work.
+            has_frames: whether to hear their frames too, fitted by the first of the settings.
+        """
         n = len(self._numbers)
-        return [[clip for fold in scored[i * n : (i + 1) * n] for clip in fold] for i in range(len(settings))]
+        windows = [partial(self._score_windows, training, number) for training in settings for number in self._numbers]
+        frames = [partial(self._score_frames, settings[0], number) for number in self._numbers] if has_frames else []
+        jobs: list[Callable[[], _Scored]] = [*frames, *windows]
+        scored = list(self._track(map_in_threads(_done, jobs), description, len(jobs)))
+        evidence = [one for fold in scored[: len(frames)] for one in fold.evidence]
+        held_out = [fold.clips for fold in scored[len(frames) :]]
+        trials = [[clip for fold in held_out[i * n : (i + 1) * n] for clip in fold] for i in range(len(settings))]
+        return [_with_frames(clips, evidence) for clips in trials] if has_frames else trials
+
+    def _score_windows(self, training: TrainingSection, number: int) -> _Scored:
+        moments = self._moments(training.copies, training.seed, number)
+        fit = fit_classifier(self._known[number], self._labels, training, moments=moments)
+        return _Scored([score_clip(clip, fit.classifier) for clip in self._held_out[number]], [])
+
+    def _score_frames(self, training: TrainingSection, number: int) -> _Scored:
+        mixtures = fit_frames(self._known[number], self._labels, training)
+        n_labels = len(self._labels)
+        return _Scored(
+            [],
+            [
+                score_frames(clip.frames, mixtures, n_labels) if mixtures and clip.frames else None
+                for clip in self._held_out[number]
+            ],
+        )
 
     def _measure(self, copies: bool, seed: int, number: int) -> Moments:
         """The costliest part of a fit, which most variations share."""
@@ -115,9 +145,12 @@ class _Trials:
         return measure_moments(*make_lesson(self._known[number], self._labels, training))
 
 
-def _with_frames(clips: Sequence[HeldOutClip], measured: Sequence[HeldOutClip]) -> list[HeldOutClip]:
-    """The clips with the word of their frames, which no variation changes."""
-    return [clip._replace(frame_evidence=own.frame_evidence) for clip, own in zip(clips, measured, strict=True)]
+def _done(job: Callable[[], _Scored]) -> _Scored:
+    return job()
+
+
+def _with_frames(clips: Sequence[HeldOutClip], evidence: Sequence[Array | None]) -> list[HeldOutClip]:
+    return [clip._replace(frame_evidence=own) for clip, own in zip(clips, evidence, strict=True)]
 
 
 def _count_right(held_out: HeldOut, labels: Sequence[str], calibration: Calibration) -> tuple[dict[str, float], float]:

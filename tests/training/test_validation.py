@@ -8,7 +8,7 @@ from streamgmm.training import validation as module
 from streamgmm.training.calibration import calibrated
 from streamgmm.training.clip_vectors import ClipFrames, ClipVectors
 from streamgmm.training.fitting import DEFAULT_LIKELIHOOD_SCALE, fit_classifier
-from streamgmm.training.held_out import score_clip
+from streamgmm.training.held_out import score_frames
 from streamgmm.training.validation import validate
 from tests.training.training_rig import config_with, make_clip, make_clips, vectors_of
 
@@ -129,7 +129,7 @@ def test_the_evidence_of_held_out_frames_is_that_of_the_stream():
     classifier = fit_classifier(spoken_clips(), ["no", "yes"], TRAINING, has_frames=True).classifier
     evidence = FrameEvidence(classifier.frames, 4)
     streamed = [evidence.push(hop) for hop in np.split(clip.frames.vectors.astype(float), 4)]
-    scored = score_clip(clip, classifier).frame_evidence
+    scored = score_frames(clip.frames, classifier.frames, 2)
     np.testing.assert_allclose(scored, np.array(streamed)[:, :2], rtol=1e-9)
 
 
