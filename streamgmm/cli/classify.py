@@ -112,7 +112,13 @@ def _print_clip(path: Path, model: Model, config: Config) -> None:
         case "jsonl":
             scores = {label: units.round_score(value) for label, value in decision.scores.items()}
             # A path that is not UTF-8 is shown with escapes: JSON cannot hold it as it is.
-            answer = {"path": escaped(str(path)), "label": decision.label, "score": score, "scores": scores}
+            answer = {
+                "path": escaped(str(path)),
+                "label": decision.label,
+                "score": score,
+                "known": units.round_score(decision.knownness),
+                "scores": scores,
+            }
             line = msgspec.json.encode(answer).decode()
         case _:
             line = f"{escaped(str(path))}\t{decision.label}\t{score:.4f}"

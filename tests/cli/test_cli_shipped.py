@@ -73,6 +73,15 @@ def test_a_model_that_is_given_is_taken_and_nothing_said(
     assert "in the box" not in caplog.text
 
 
+def test_the_answer_for_a_clip_holds_the_numbers_that_decided(capsys, recording: Path) -> None:
+    answer = json.loads(run_cli(capsys, "classify", recording, "--clip").out)
+    assert list(answer) == ["path", "label", "score", "known", "scores"]
+    assert answer["score"] == max(answer["scores"].values())
+    assert 0.0 < answer["known"] < 1.0
+    least = load_shipped_model().classifier.clips.min_knownness
+    assert (answer["label"] == "unknown") == (answer["known"] < least)
+
+
 def test_a_model_that_is_given_and_missing_is_not_replaced_by_it(capsys, recording: Path, tmp_path: Path) -> None:
     assert run_cli(capsys, "classify", recording, "--model", tmp_path / "none.sgm").code == 66
 
