@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -55,29 +54,28 @@ def background_copy(samples: Samples, background: Samples, rng: np.random.Genera
     stretch = np.resize(np.roll(background, -int(rng.integers(len(background)))), len(samples))
     root_mean_square = float(np.sqrt(np.mean(np.square(stretch, dtype=np.float64))))
     noise = stretch / max(root_mean_square, DIGITAL_SILENCE)
-    return _mixed(samples, noise.astype(np.float32), rng.uniform(*SNR_RANGE_DB))
+    return _mixed(samples, noise.astype(np.float64), rng.uniform(*SNR_RANGE_DB))
 
 
-def _mixed(samples: Samples, noise: Samples, snr_db: float) -> Samples:
+def _mixed(samples: Samples, noise: npt.NDArray[np.float64], snr_db: float) -> Samples:
     """`samples` with noise of mean square 1, brought to a level relative to that of their sounding part."""
     sounding = samples[np.abs(samples) > DIGITAL_SILENCE]
     power = float(np.mean(np.square(sounding, dtype=np.float64))) if len(sounding) else 0.0
-    factor = math.sqrt(power) * 10.0 ** (-snr_db / 20.0)
+    factor = np.sqrt(power) * 10.0 ** (-snr_db / 20.0)
     return np.asarray(samples + factor * noise, dtype=np.float32)
 
 
 def coloured_noise(
     n_samples: int, sample_rate_hz: int, exponent: float, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[np.float64]:
     """Gaussian noise with amplitudes proportional to 1 / f**exponent, mean square 1; shape (n_samples,)."""
     from scipy.fft import next_fast_len  # here, as processes that need no noise begin sooner without it
 
     if n_samples < 2:
-        return np.zeros(n_samples, dtype=np.float32)
+        return np.zeros(n_samples)
     # A clip may have any length, and a transform of one with large prime factors would take longer than all features.
     n_drawn = next_fast_len(n_samples, real=True)
-    frequencies_hz = np.fft.rfftfreq(n_drawn, 1.0 / sample_rate_hz).astype(np.float32)
-    spectrum = rng.standard_normal(2 * len(frequencies_hz), dtype=np.float32).view(np.complex64)
-    spectrum *= np.maximum(frequencies_hz, np.float32(LOWEST_NOISE_HZ)) ** np.float32(-exponent)
-    noise = np.fft.irfft(spectrum, n_drawn)[:n_samples]
-    return np.asarray(noise / np.sqrt(np.mean(np.square(noise, dtype=np.float64))), dtype=np.float32)
+    spectrum = np.fft.rfft(rng.standard_normal(n_drawn))
+    frequencies_hz = np.fft.rfftfreq(n_drawn, 1.0 / sample_rate_hz)
+    noise = np.fft.irfft(spectrum * np.maximum(frequencies_hz, LOWEST_NOISE_HZ) ** -exponent, n_drawn)[:n_samples]
+    return np.asarray(noise / np.sqrt(np.mean(noise**2)))

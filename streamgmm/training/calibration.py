@@ -24,8 +24,10 @@ WEIGHT_RANGE = (1e-3, 1e3)
 SHARPNESS_RANGE = (0.2, 20.0)
 
 DOMAIN_QUANTILE = 0.01
-"""Share of a label's own held-out windows that may fall below its floor, and of held-out clips below the least
-posterior of a known one."""
+"""Share of a label's own held-out windows that may fall below its floor."""
+
+UNKNOWN_QUANTILE = 0.005
+"""Share of held-out clips that may be less known than the least known clip: that many right answers are lost."""
 
 FLOOR_SLACK_NAT = 1.0
 """How far below the floor of held-out windows, for each dimension, a window may still lie: another room or microphone
@@ -179,4 +181,4 @@ def _least_knownness(
     if not is_label.any():
         return 0.0
     known = held_out.knownness(scale, frame_weight, is_label, typical)[is_label[held_out.label_indices]]
-    return min(MAX_MIN_KNOWNNESS, float(np.quantile(known, DOMAIN_QUANTILE))) if len(known) else 0.0
+    return min(MAX_MIN_KNOWNNESS, float(np.quantile(known, UNKNOWN_QUANTILE))) if len(known) else 0.0
