@@ -27,7 +27,7 @@ DOMAIN_QUANTILE = 0.01
 """Share of a label's own held-out windows that may fall below its floor."""
 
 UNKNOWN_QUANTILE = 0.005
-"""Share of held-out clips that may be less known than the least known clip: that many right answers are lost."""
+"""Share of held-out clips that would be `unknown`; many of them are right answers, which are lost."""
 
 FLOOR_SLACK_NAT = 1.0
 """How far below the floor of held-out windows, for each dimension, a window may still lie: another room or microphone

@@ -78,9 +78,8 @@ class Extraction(NamedTuple):
 def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: Track = untracked) -> Extraction:
     """Measure all clips and their copies, on as many cores as `task.training.n_jobs` says."""
     recordings = by_recording(clips)
-    limits = Limits(
-        max(1, MAX_WINDOWS // len(clips)), max(1, MAX_WINDOWS // len(clips)), max(1, MAX_FRAMES // len(clips))
-    )
+    n_windows, n_frames = (max(1, most // max(1, len(clips))) for most in (MAX_WINDOWS, MAX_FRAMES))
+    limits = Limits(n_windows, n_windows, n_frames)
     work = partial(_extract_recording, task=task, limits=limits)
     results = map_in_order(work, recordings, task.training.n_jobs)
     extraction = Extraction([], [])
