@@ -19,12 +19,11 @@ from scipy.stats import chi2
 CONFIDENCE = 0.95
 """One-sided probability with which an upper limit holds."""
 
-N_TAIL_ALARMS = 10
+N_TAIL_ALARMS = 20
 """Alarms above the level from which a tail is fitted: fewer are noise, more are not the tail."""
 
-N_PRIOR_ALARMS = 30
-"""Most that the slope of all other labels together counts beside that of one, in alarms: a label with few has hardly
-any slope of its own."""
+N_PRIOR_ALARMS = 3
+"""Weight of the slope of all labels together in that of one, in alarms: a label with few has none of its own."""
 
 Reals = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -53,7 +52,7 @@ def expected_rates(levels: Reals, n_alarms: Counts, hours: float) -> Reals:
     """Alarms per hour to be expected at each level: those counted, or more where the tail says so.
 
     The tail of a label is P(excess > x) = (1 + x / s)^-n, the predictive distribution of an exponential of
-    which n excesses with sum s were seen: those of the label and, as `N_PRIOR_ALARMS` at most, those of all others.
+    which n excesses with sum s were seen; the mean excess of all labels counts as `N_PRIOR_ALARMS` of them.
 
     Args:
         levels: shape (n_levels,), rising, logits of onset thresholds.
@@ -69,15 +68,11 @@ def expected_rates(levels: Reals, n_alarms: Counts, hours: float) -> Reals:
     n_excesses = counts[np.arange(len(counts)), begins]
     # The mean excess over a level is the area under the counts above it, divided by the count at it.
     sums = np.array([trapezoid(row[begin:], levels[begin:]) for row, begin in zip(counts, begins, strict=True)])
-    others = n_excesses.sum() - n_excesses
-    priors = np.minimum(N_PRIOR_ALARMS, others)
-    prior_sums = priors * (sums.sum() - sums) / np.maximum(1.0, others)
+    prior = N_PRIOR_ALARMS * sums.sum() / max(1.0, n_excesses.sum())
     rates = counts / hours
-    for row, begin, n, excess_sum, prior, prior_sum in zip(
-        rates, begins, n_excesses, sums, priors, prior_sums, strict=True
-    ):
+    for row, begin, n, excess_sum in zip(rates, begins, n_excesses, sums, strict=True):
         if n:
             excesses = levels[begin:] - levels[begin]
-            tail = n / hours * (1.0 + excesses / (excess_sum + prior_sum)) ** -(n + prior)
+            tail = n / hours * (1.0 + excesses / (excess_sum + prior)) ** -(n + N_PRIOR_ALARMS)
             row[begin:] = np.maximum(row[begin:], tail)
     return rates
