@@ -272,6 +272,7 @@ class TrainingSection(Section, frozen=True, kw_only=True):
     ] = []
     n_speed_copies: Annotated[int, Meta(ge=0, le=16, description="copies of each clip played faster or slower")] = 2
     n_noise_copies: Annotated[int, Meta(ge=0, le=16, description="copies of each clip with noise mixed in")] = 1
+    rooms: Annotated[bool, Meta(description="hear these copies in other rooms, through other microphones")] = True
     min_clips: Annotated[int, Meta(ge=1, le=1000, description="fewer recordings of a label are refused")] = 2
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="same seed and data, same model, byte for byte")] = 0
     n_jobs: Annotated[int, Meta(ge=0, le=256, description="worker processes; 0: one per core")] = 0

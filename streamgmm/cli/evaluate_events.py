@@ -36,8 +36,8 @@ def check_event_options(args: argparse.Namespace) -> None:
     """
     if args.events and args.model is None:
         raise UsageError("--events needs --model", hint="train one on other recordings first")
-    if args.events and (args.noise or args.gain or args.seconds or args.report):
-        raise UsageError("--noise, --gain, --seconds and --report are for clips, not for --events")
+    if args.events and (args.room or args.noise or args.band or args.gain or args.seconds or args.report):
+        raise UsageError("--room, --noise, --band, --gain, --seconds and --report are for clips, not for --events")
     if not args.events and (args.collar is not None or args.segment is not None):
         raise UsageError("--collar and --segment are for --events")
     _criteria(args)

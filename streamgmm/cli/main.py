@@ -146,8 +146,9 @@ def _make_parser(chosen: str | None) -> Parser:
     for name, command in COMMANDS.items():
         if name == chosen:
             importlib.import_module(command.module).add_parser(subparsers)
+            # The help of `streamgmm` names it, and that of a command has a screen for what is its own.
             subparsers.choices[name].add_argument(
-                "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="say more on stderr"
+                "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
             )
         else:
             subparsers.add_parser(name, help=command.summary)

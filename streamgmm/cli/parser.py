@@ -20,6 +20,10 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         width = min(_MAX_WIDTH, shutil.get_terminal_size().columns)
         super().__init__(prog, max_help_position=28, width=width)
 
+    def start_section(self, heading: str | None) -> None:
+        """Begin a section; that of the options needs no title, and a screen has few lines."""
+        super().start_section(None if heading == "options" else heading)
+
     def _format_action(self, action: argparse.Action) -> str:
         # A line that says COMMAND, under a title that says commands, tells nothing.
         text = super()._format_action(action)

@@ -1,4 +1,4 @@
-"""What is done to the sound of test clips before a model hears them: noise, another level, less of it."""
+"""What is done to the sound of test clips before a model hears them: a room, noise, a microphone, less of it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import escaped
 from streamgmm.training.augmentation import coloured_noise
 from streamgmm.training.extraction import active_windows
+from streamgmm.training.transmission import room_response
 
 NoiseKind = Literal["white", "pink", "file"]
 
@@ -27,7 +28,13 @@ COLOUR_EXPONENTS = {"white": 0.0, "pink": 0.5}
 """Exponent of 1/f on the amplitudes: equal power per hertz, equal power per octave."""
 
 NOISE_SEED = 20150701
-"""Of the noise that a clip gets: always the same, so that two evaluations differ in the models alone."""
+"""Of the noise and the room that a clip gets: always the same, so that two evaluations differ in the models alone."""
+
+ROOM_DIRECT_DB = 0.0
+"""Direct sound over the answer of the room: as loud, as at the critical distance (Kuttruff, Room Acoustics)."""
+
+BAND_ORDER = 8
+"""Of the Butterworth filters at either end of a band, 48 dB per octave."""
 
 
 class Noise(NamedTuple):
@@ -48,7 +55,9 @@ class Conditions(NamedTuple):
     """What is done to each test clip, in this order; by default nothing.
 
     Attributes:
+        room_s: reverberation time of a room that it is heard in, as loud as the direct sound; None for none (s).
         noise: is added to the whole clip; None for none.
+        band_hz: the lowest and highest frequency that the microphone hears; None for all.
         first_active_s: how many active seconds are kept, None for all: from the first active hop on, pauses
             between active hops included but not counted (s).
         gain_db: on the samples (dB). They may exceed full scale: nothing is clipped.
@@ -57,13 +66,19 @@ class Conditions(NamedTuple):
     noise: Noise | None = None
     first_active_s: float | None = None
     gain_db: float = 0.0
+    room_s: float | None = None
+    band_hz: tuple[float, float] | None = None
 
     def described(self) -> dict[str, str | float | None]:
         """The same by names and numbers, for reports."""
         noise = self.noise
+        low_hz, high_hz = self.band_hz or (None, None)
         return {
+            "room_s": self.room_s,
             "noise": None if noise is None else escaped(str(noise.path or noise.kind)),
             "snr_db": None if noise is None else noise.snr_db,
+            "low_hz": low_hz,
+            "high_hz": high_hz,
             "first_active_s": self.first_active_s,
             "gain_db": self.gain_db,
         }
@@ -76,8 +91,12 @@ UNCHANGED = Conditions()
 def conditions_text(conditions: dict[str, str | float | None]) -> str:
     """What was done to the test clips in words; empty if nothing was."""
     parts: list[str] = []
+    if conditions["room_s"] is not None:
+        parts.append(f"in a room of {conditions['room_s']:g} s reverberation")
     if conditions["noise"] is not None:
         parts.append(f"{conditions['noise']} noise at {conditions['snr_db']:g} dB SNR")
+    if conditions["low_hz"] is not None:
+        parts.append(f"only {conditions['low_hz']:g} to {conditions['high_hz']:g} Hz")
     if conditions["first_active_s"] is not None:
         parts.append(f"first {conditions['first_active_s']:g} active seconds")
     if conditions["gain_db"]:
@@ -128,13 +147,38 @@ def apply_conditions(
     # Measured once, on the clip as recorded: noise would make its pauses sound.
     is_active = active_samples(samples, clip.label, spec.hop_samples, silence_gate_dbfs)
     heard = samples
+    if conditions.room_s is not None:
+        heard = in_room(heard, conditions.room_s, spec.sample_rate_hz, rng_of(clip, NOISE_SEED))
     if conditions.noise is not None:
         noise = _draw_noise(conditions.noise, len(samples), spec.sample_rate_hz, rng_of(clip, NOISE_SEED))
         heard = mix(heard, noise, is_active, conditions.noise.snr_db)
+    if conditions.band_hz is not None:
+        heard = in_band(heard, conditions.band_hz, spec.sample_rate_hz)
     if conditions.first_active_s is not None:
         n_wanted = units.seconds_to_samples(conditions.first_active_s, spec.sample_rate_hz)
         heard = keep_first(heard, is_active, n_wanted)
     return with_gain(heard, conditions.gain_db)
+
+
+def in_room(samples: Samples, reverberation_s: float, sample_rate_hz: int, rng: np.random.Generator) -> Samples:
+    """`samples` (n,) with what a room answers until their end."""
+    from scipy.signal import fftconvolve  # here, as processes that hear clips as recorded begin sooner without it
+
+    response = room_response(reverberation_s, ROOM_DIRECT_DB, sample_rate_hz, rng)
+    return np.asarray(fftconvolve(samples, response)[: len(samples)], dtype=np.float32)
+
+
+def in_band(samples: Samples, band_hz: tuple[float, float], sample_rate_hz: int) -> Samples:
+    """`samples` (n,) as a microphone hears them that ends at either end of a band; what reaches Nyquist has no end."""
+    from scipy.signal import butter, sosfilt
+
+    low_hz, high_hz = band_hz
+    heard = samples
+    if low_hz < sample_rate_hz / 2:
+        heard = sosfilt(butter(BAND_ORDER, low_hz, "highpass", fs=sample_rate_hz, output="sos"), heard)
+    if high_hz < sample_rate_hz / 2:
+        heard = sosfilt(butter(BAND_ORDER, high_hz, "lowpass", fs=sample_rate_hz, output="sos"), heard)
+    return np.asarray(heard, dtype=np.float32)
 
 
 def active_samples(samples: Samples, label: str, hop_samples: int, silence_gate_dbfs: float) -> npt.NDArray[np.bool_]:

@@ -67,6 +67,8 @@ def esc10_conditions(root: Path) -> Mapping[str, Conditions]:
         "first active second": Conditions(first_active_s=1.0),
         "white noise at 10 dB": Conditions(noise=Noise("white", 10.0)),
         "rain at 10 dB, nine classes": Conditions(noise=Noise("file", 10.0, rain)),
+        "room, reverberation 0.6 s": Conditions(room_s=0.6),
+        "telephone band, 300 to 3400 Hz": Conditions(band_hz=(300.0, 3400.0)),
         "gain -20 dB": Conditions(gain_db=-20.0),
         "gain +20 dB": Conditions(gain_db=20.0),
     }

@@ -25,6 +25,8 @@ def parsed(*arguments: str) -> Conditions:
         (["--noise", "fan: a:b.wav:0"], Conditions(Noise("file", 0.0, Path("fan: a:b.wav")))),
         (["--noise", "./white:10"], Conditions(Noise("file", 10.0, Path("white")))),
         (["--gain", "-20"], Conditions(gain_db=-20.0)),
+        (["--room", "0.6"], Conditions(room_s=0.6)),
+        (["--band", "300:3400"], Conditions(band_hz=(300.0, 3400.0))),
         (["--seconds", "0.5", "--gain", "6"], Conditions(first_active_s=0.5, gain_db=6.0)),
     ],
 )
@@ -39,8 +41,24 @@ def test_a_noise_that_makes_no_sense_is_refused_with_what_would(text):
     assert f"--noise {text}" in str(refused.value)
 
 
+@pytest.mark.parametrize("text", ["300", "3400:300", "0:3400", "300:1e9", "300:nan", "a:b", "1:2:3", ""])
+def test_a_band_that_makes_no_sense_is_refused_with_what_would(text):
+    with pytest.raises(UsageError, match=r"is no band \(write LOW:HIGH in Hz, such as 300:3400") as refused:
+        parsed("--band", text)
+    assert f"--band {text}" in str(refused.value)
+
+
 @pytest.mark.parametrize(
-    ("option", "value"), [("--gain", "nan"), ("--gain", "-121"), ("--seconds", "0"), ("--seconds", "inf")]
+    ("option", "value"),
+    [
+        ("--gain", "nan"),
+        ("--gain", "-121"),
+        ("--seconds", "0"),
+        ("--seconds", "inf"),
+        ("--room", "0"),
+        ("--room", "nan"),
+        ("--room", "11"),
+    ],
 )
 def test_a_number_that_makes_no_sense_is_refused(option, value):
     with pytest.raises(UsageError, match=f"{option} is {value}, must be"):

@@ -170,14 +170,48 @@ def test_noise_that_is_no_recording_or_silent_is_refused(tmp_path):
 
 
 def test_conditions_in_words_and_in_json():
-    everything = Conditions(Noise("file", 10.0, Path("a\nb.wav")), 1.0, -20.0)
+    everything = Conditions(Noise("file", 10.0, Path("a\nb.wav")), 1.0, -20.0, 0.5, (300.0, 3400.0))
     assert everything.described() == {
+        "room_s": 0.5,
         "noise": r"a\nb.wav",
         "snr_db": 10.0,
+        "low_hz": 300.0,
+        "high_hz": 3400.0,
         "first_active_s": 1.0,
         "gain_db": -20.0,
     }
-    assert (
-        conditions_text(everything.described()) == r"a\nb.wav noise at 10 dB SNR, first 1 active seconds, gain -20 dB"
+    assert conditions_text(everything.described()) == (
+        r"in a room of 0.5 s reverberation, a\nb.wav noise at 10 dB SNR, only 300 to 3400 Hz, "
+        "first 1 active seconds, gain -20 dB"
     )
     assert conditions_text(Conditions().described()) == ""
+
+
+def test_a_room_goes_on_after_the_sound_and_falls_by_60_db_in_the_reverberation_time():
+    samples = np.zeros(2 * RATE_HZ, np.float32)
+    samples[100] = 1.0
+    room = heard(samples, Conditions(room_s=0.5))
+    assert room.shape == samples.shape
+    assert np.abs(room[:100]).max() < 1e-6
+    assert room[100] == pytest.approx(1.0, abs=1e-5)
+    answer = room[101:]
+    assert db(np.sum(answer.astype(float) ** 2)) == pytest.approx(0.0, abs=0.01)
+    early, late = (power(answer[int(t * RATE_HZ) : int((t + 0.1) * RATE_HZ)]) for t in (0.05, 0.35))
+    assert db(early / late) == pytest.approx(60 * 0.3 / 0.5, abs=2.0)
+    assert np.array_equal(room, heard(samples, Conditions(room_s=0.5)))
+    assert not np.array_equal(room, heard(samples, Conditions(room_s=0.5), number=1))
+
+
+def test_a_band_is_kept_and_what_lies_beyond_is_not_heard():
+    times_s = np.arange(RATE_HZ) / RATE_HZ
+    for frequency_hz, gain_db in ((100.0, -70.0), (1000.0, 0.0), (3500.0, -35.0)):
+        tone = np.sin(2 * np.pi * frequency_hz * times_s).astype(np.float32)
+        out = heard(tone, Conditions(band_hz=(300.0, 2000.0)))[RATE_HZ // 2 :]
+        assert db(2 * power(out)) < gain_db + 1 if gain_db else abs(db(2 * power(out))) < 0.1
+
+
+def test_a_band_that_reaches_beyond_half_the_rate_has_no_upper_end():
+    samples = with_pause()
+    assert np.array_equal(
+        heard(samples, Conditions(band_hz=(300.0, RATE_HZ / 2))), heard(samples, Conditions(band_hz=(300.0, 90000.0)))
+    )

@@ -52,7 +52,8 @@ def test_conditions_are_for_the_clips_that_are_answered_and_training_is_as_ever(
     assert heard == [UNCHANGED] * 2 + [noisy] * 2
     assert fitted[:2] == fitted[2:]
     assert (clean.conditions, trial.conditions) == (UNCHANGED, noisy)
-    assert summarise(trial).conditions == {"noise": "white", "snr_db": 0.0, "first_active_s": 1.0, "gain_db": -20.0}
+    done = {key: value for key, value in summarise(trial).conditions.items() if value is not None}
+    assert done == {"noise": "white", "snr_db": 0.0, "first_active_s": 1.0, "gain_db": -20.0}
 
 
 def test_gain_changes_no_answer_as_features_follow_the_level(sounds, model):

@@ -104,6 +104,25 @@ def test_the_number_of_copies_is_as_asked_for(dataset):
     assert 3 * n_recorded < len(faster.copies) < 5 * n_recorded
 
 
+@pytest.mark.parametrize(("share", "n_elsewhere"), [(0.0, 0), (1.0, 4)])
+def test_a_share_of_the_copies_is_heard_elsewhere(dataset, monkeypatch, share, n_elsewhere):
+    heard = []
+    monkeypatch.setattr(room, "ELSEWHERE_SHARE", share)
+    monkeypatch.setattr(room, "transmitted", lambda samples, *_: heard.append(samples) or samples)
+    measure(dataset, clips=dataset.clips[:1], n_speed_copies=3, n_noise_copies=1)
+    assert len(heard) == n_elsewhere
+
+
+def test_copies_alone_are_heard_elsewhere_unless_that_is_switched_off(dataset, monkeypatch):
+    monkeypatch.setattr(room, "ELSEWHERE_SHARE", 1.0)
+    clip = dataset.clips[:1]
+    elsewhere, here = (measure(dataset, clips=clip, n_speed_copies=1, rooms=rooms).clips[0] for rooms in (True, False))
+    assert np.array_equal(elsewhere.vectors, here.vectors)
+    assert not np.allclose(elsewhere.copies[:20], here.copies[:20], atol=0.1)
+    n_frames = len(here.frames.copies)
+    assert abs(len(elsewhere.frames.copies) - n_frames) < 0.1 * n_frames
+
+
 def test_B14_a_recording_that_vanished_is_left_out(dataset, tmp_path):
     root = write_sounds(tmp_path / "data", n_clips=3)
     fresh = read_dataset(root)
