@@ -263,7 +263,10 @@ class TrainingSection(Section, frozen=True, kw_only=True):
         bool, Meta(description="move diag mixtures, once fitted, to where they tell the labels apart")
     ] = True
     search: Annotated[
-        bool, Meta(description="try other values of the settings above on held-out clips; those you changed stay")
+        bool,
+        Meta(
+            description="try other windows and values of the settings above on held-out clips; those you changed stay"
+        ),
     ] = True
     copies: Annotated[bool, Meta(description="learn from altered copies of the clips too")] = True
     without: Annotated[

@@ -20,9 +20,10 @@ from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN, is_reserved
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
 from streamgmm.training.clip_vectors import ClipVectors
-from streamgmm.training.extraction import extract_clips, with_backgrounds
+from streamgmm.training.extraction import ExtractionTask, with_backgrounds
 from streamgmm.training.trainer import fit_calibrated, make_task
-from streamgmm.training.workers import Item, Track, untracked
+from streamgmm.training.window_length import Chosen, WindowLengths
+from streamgmm.training.workers import Track, prefixed, untracked
 
 Division = Literal["fold", "source", "auto"]
 
@@ -72,23 +73,25 @@ def cross_validate(
     usable = dataset
     for seed in range(config.training.seed, config.training.seed + n_seeds):
         seeded = msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, seed=seed))
-        prefixed = _prefixed(track, f"seed {seed}: " if n_seeds > 1 else "")
+        seed_track = prefixed(track, f"seed {seed}: " if n_seeds > 1 else "")
         # Copies are heard over a background that no fold is tested on, or over none.
         folds = divide(dataset.clips, division, seed)
         taught = [clip for clip, fold in zip(dataset.clips, folds, strict=True) if fold == NO_FOLD]
         task = with_backgrounds(make_task(dataset, seeded), taught)
-        extraction = extract_clips(dataset.clips, task, prefixed)
+        lengths = WindowLengths(dataset.clips, task, seed_track)
+        extraction = lengths.measured()
         usable = extraction.usable(dataset, config.training.min_clips)
         folds = divide(usable.clips, division, seed)
         if is_ablated and not ablation:
             ablation = ablate(extraction.clips, usable.labels, task, track=track)
         steps = [(fold, label) for fold in sorted(set(folds) - {NO_FOLD}) for label in (None, *classes)]
-        for fold, label in prefixed(steps, "folds", len(steps)):
+        for fold, label in seed_track(steps, "folds", len(steps)):
             split = _split(fold, folds, extraction.clips, dataset)
             if label is None:
-                tried.append(FoldAnswers(fold, seed, _answer(split, dataset, seeded, conditions)))
+                chosen = lengths.choose([clip.clip for clip in split.rest], _labels_of(split.rest))
+                tried.append(FoldAnswers(fold, seed, _answer(split.held_out, chosen, seeded, conditions)))
             else:
-                left_out.append(_leave_out(label, split, dataset, seeded, conditions))
+                left_out.append(_leave_out(label, split, task, seeded, conditions))
     return Trial(
         dataset=usable,
         spec=make_task(dataset, config).spec,
@@ -100,15 +103,6 @@ def cross_validate(
         n_seeds=n_seeds,
         division="fold" if _follows_folds(dataset.clips, division) else "source",
     )
-
-
-def _prefixed(track: Track, prefix: str) -> Track:
-    """`track` with a word before its descriptions."""
-
-    def prefixed(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
-        return track(items, prefix + description, total)
-
-    return prefixed
 
 
 def score_model(
@@ -191,13 +185,15 @@ def _split(fold: str, folds: Sequence[str], clips: Sequence[ClipVectors], datase
     return _Split(rest, [clip.clip for clip, own in zip(clips, folds, strict=True) if own == fold])
 
 
-def _answer(split: _Split, dataset: Dataset, config: Config, conditions: Conditions) -> list[Answer]:
-    """Train on what is left of `split`, and answer what was held out."""
-    task = make_task(dataset, config)
-    labels = sorted({clip.clip.label for clip in split.rest})
-    fit, validation = fit_calibrated(split.rest, labels, task)
-    model = Model(name="held out", spec=task.spec, classifier=calibrated(fit, validation.calibration))
-    return list(answer_clips(split.held_out, model, config, conditions))
+def _answer(held_out: Sequence[Clip], taught: Chosen, config: Config, conditions: Conditions) -> list[Answer]:
+    """Train on what is taught, and answer what was held out."""
+    fit, validation = fit_calibrated(taught.clips, _labels_of(taught.clips), taught.task)
+    model = Model(name="held out", spec=taught.task.spec, classifier=calibrated(fit, validation.calibration))
+    return list(answer_clips(held_out, model, config, conditions))
+
+
+def _labels_of(clips: Iterable[ClipVectors]) -> list[str]:
+    return sorted({clip.clip.label for clip in clips})
 
 
 def _classes_to_leave_out(dataset: Dataset) -> list[str]:
@@ -208,11 +204,11 @@ def _classes_to_leave_out(dataset: Dataset) -> list[str]:
     return classes
 
 
-def _leave_out(label: str, split: _Split, dataset: Dataset, config: Config, conditions: Conditions) -> LeftOut:
+def _leave_out(label: str, split: _Split, task: ExtractionTask, config: Config, conditions: Conditions) -> LeftOut:
     """Answer the clips of one fold with a model that was never taught one of the classes."""
-    taught = split._replace(rest=[clip for clip in split.rest if clip.clip.label != label])
     # Searching again and again for settings would take most of the time and say little of strangers.
-    quick = msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, search=False))
-    answers = _answer(taught, dataset, quick, conditions)
+    quick = msgspec.structs.replace(task, training=msgspec.structs.replace(task.training, search=False))
+    taught = Chosen(quick, [clip for clip in split.rest if clip.clip.label != label])
+    answers = _answer(split.held_out, taught, config, conditions)
     known = [one for one in answers if one.clip.label != label and not is_reserved(one.clip.label)]
     return LeftOut(label, config.training.seed, known, [one for one in answers if one.clip.label == label])

@@ -20,9 +20,10 @@ from streamgmm.features.window import window_layout
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
 from streamgmm.training.clip_vectors import ClipVectors
-from streamgmm.training.extraction import ExtractionTask, extract_clips, with_backgrounds
+from streamgmm.training.extraction import ExtractionTask, with_backgrounds
 from streamgmm.training.fitting import Fit, fit_classifier, unconverged_allowed
 from streamgmm.training.validation import Validation, validate
+from streamgmm.training.window_length import WindowLengths
 from streamgmm.training.workers import Track, map_in_threads, untracked
 
 LIBRARIES = ("numpy", "PyWavelets", "scikit-learn", "scipy", "soxr", "soundfile")
@@ -96,15 +97,18 @@ def train(
     task = make_task(dataset, config)
     if is_strict:
         _refuse_any(dataset.skipped, dataset.warnings, dataset.path)
-    extraction = extract_clips(dataset.clips, with_backgrounds(task, dataset.clips), track)
+    lengths = WindowLengths(dataset.clips, with_backgrounds(task, dataset.clips), track)
+    extraction = lengths.measured()
     if is_strict:
         _refuse_any(extraction.skipped, [], dataset.path)
     dataset = extraction.usable(dataset, config.training.min_clips)
-    fit, validation = fit_calibrated(extraction.clips, dataset.labels, task, track)
-    task = msgspec.structs.replace(task, training=validation.training)
-    card = make_card(dataset.labels, task, extraction.clips, validation)
+    chosen = lengths.choose(dataset.clips, dataset.labels)
+    fit, validation = fit_calibrated(chosen.clips, dataset.labels, task, track)
+    task = msgspec.structs.replace(task, spec=chosen.task.spec, training=validation.training)
+    card = make_card(dataset.labels, task, chosen.clips, validation)
     model = Model(name=name, spec=task.spec, classifier=calibrated(fit, validation.calibration), card=card)
-    return Training(model, validation, extraction.clips, dataset, task, [*fit.notes, *validation.notes])
+    notes = [*fit.notes, *chosen.notes, *validation.notes]
+    return Training(model, validation, chosen.clips, dataset, task, notes)
 
 
 def _refuse_any(skipped: Sequence[Skipped], warnings: Sequence[str], where: Path) -> None:

@@ -38,6 +38,15 @@ def untracked(items: Iterable[Item], description: str, total: int) -> Iterable[I
     return items
 
 
+def prefixed(track: Track, prefix: str) -> Track:
+    """`track` with a word before its descriptions."""
+
+    def with_prefix(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
+        return track(items, prefix + description, total)
+
+    return with_prefix
+
+
 def map_in_order(work: Callable[[Item], Result], items: Sequence[Item], n_jobs: int) -> Iterator[Result]:
     """Results of `work` on each item, in the order of the items.
 

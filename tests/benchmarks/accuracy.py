@@ -31,9 +31,8 @@ from streamgmm.evaluation.conditions import UNCHANGED, Conditions, Noise
 from streamgmm.evaluation.scores import is_right, posteriors_of
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
-from streamgmm.training.clip_vectors import ClipVectors
-from streamgmm.training.extraction import extract_clips
 from streamgmm.training.trainer import fit_calibrated, make_task
+from streamgmm.training.window_length import Chosen, WindowLengths
 
 EM_ALONE = {"refinement": False, "n_principal": 4, "frames": "never", "search": False}
 """Mixtures as EM leaves them, with the dimensions that suit them."""
@@ -125,32 +124,34 @@ def answers_of(task: Task, training: TrainingSection, n_seeds: int) -> dict[Key,
     dataset, answers = task.read(root), defaultdict(list)
     for seed in range(n_seeds):
         config = Config(training=replace(training, seed=seed))
-        clips = extract_clips(dataset.clips, make_task(dataset, config)).clips
-        for fold in task.tested or sorted({clip.clip.fold or "" for clip in clips}):
-            known = [clip for clip in clips if clip.clip.fold != fold]
-            tested = [clip.clip for clip in clips if clip.clip.fold == fold]
-            for name, given in _answers(task, known, tested, dataset, config, root):
+        lengths = WindowLengths(dataset.clips, make_task(dataset, config))
+        clips = [clip.clip for clip in lengths.measured().clips]
+        for fold in task.tested or sorted({clip.fold or "" for clip in clips}):
+            known = [clip for clip in clips if clip.fold != fold]
+            chosen = lengths.choose(known, sorted({clip.label for clip in known}))
+            tested = [clip for clip in clips if clip.fold == fold]
+            for name, given in _answers(task, chosen, tested, config, root):
                 answers[name, fold].append(given)
     return answers
 
 
 def _answers(
-    task: Task, known: Sequence[ClipVectors], tested: Sequence[Clip], dataset: Dataset, config: Config, root: Path
+    task: Task, taught: Chosen, tested: Sequence[Clip], config: Config, root: Path
 ) -> Iterator[tuple[str, list[Answer]]]:
-    model = _fitted(known, dataset, config)
+    model = _fitted(taught, config.training)
     for name, conditions in task.conditions(root).items():
         # Rain in rain is no test of anything.
         heard = [clip for clip in tested if not (clip.label == "rain" and "rain" in name)]
         yield name, list(answer_clips(heard, model, config, conditions))
     if task.has_em:
         em_alone = Config(training=replace(config.training, **EM_ALONE))
-        yield "as recorded, EM alone", list(answer_clips(tested, _fitted(known, dataset, em_alone), em_alone))
+        yield "as recorded, EM alone", list(answer_clips(tested, _fitted(taught, em_alone.training), em_alone))
 
 
-def _fitted(clips: Sequence[ClipVectors], dataset: Dataset, config: Config) -> Model:
-    task = make_task(dataset, config)
-    fit, validation = fit_calibrated(clips, sorted({clip.clip.label for clip in clips}), task)
-    return Model(name="held out", spec=task.spec, classifier=calibrated(fit, validation.calibration))
+def _fitted(taught: Chosen, training: TrainingSection) -> Model:
+    labels = sorted({clip.clip.label for clip in taught.clips})
+    fit, validation = fit_calibrated(taught.clips, labels, replace(taught.task, training=training))
+    return Model(name="held out", spec=taught.task.spec, classifier=calibrated(fit, validation.calibration))
 
 
 def table_of(name: str, answers: Mapping[Key, Sequence[Sequence[Answer]]], n_seeds: int) -> Table:

@@ -97,8 +97,10 @@ def test_a_process_says_on_stderr_what_it_learnt_and_sends_no_control_characters
     assert (report["model"], report["sha256"]) == ("yard", model.sha256)
     assert report["card"] == model.card
     assert report["warnings"] == []
-    assert len(report["notes"]) == 2
-    assert report["notes"][1].startswith("frames ")
+    window, settings, frames = report["notes"]
+    assert window.startswith("windows of 1 s kept: held-out log loss of clips ")
+    assert settings.startswith("defaults kept")
+    assert frames.startswith("frames ")
     assert set(report) == {"model", "sha256", "card", "notes", "warnings", "skipped_files"}
 
 
@@ -361,7 +363,7 @@ module.{function} = announce
 @pytest.mark.parametrize(
     ("module", "function", "wait"),
     [
-        ("streamgmm.training.trainer", "extract_clips", "pass"),
+        ("streamgmm.training.window_length", "extract_clips", "pass"),
         ("streamgmm.training.trainer", "fit_calibrated", "pass"),
         ("os", "fsync", "signal.pause()"),
     ],

@@ -211,7 +211,7 @@ def test_what_was_left_out_is_counted_by_reason(sounds, spied):
     ],
 )
 def test_what_cannot_be_divided_is_refused_before_anything_is_measured(monkeypatch, folds, division, problem):
-    monkeypatch.setattr(evaluation, "extract_clips", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(evaluation, "WindowLengths", lambda *_: pytest.fail("measured"))
     dataset = with_folds(make_dataset([make_clip(label, n) for label in ("cat", "dog") for n in range(3)]), folds)
     with pytest.raises(DataError, match=problem):
         cross_validate(dataset, quick_config(), division=division)

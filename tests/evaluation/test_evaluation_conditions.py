@@ -69,7 +69,7 @@ def test_in_noise_louder_than_itself_a_sound_is_harder_to_know(sounds, model):
 
 
 def test_a_noise_too_short_is_refused_before_anything_is_measured(monkeypatch, sounds, model, tmp_path):
-    monkeypatch.setattr(evaluation, "extract_clips", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(evaluation, "WindowLengths", lambda *_: pytest.fail("measured"))
     write_wav(tmp_path / "short.wav", np.ones(RATE_HZ, np.float32), RATE_HZ)
     short = Conditions(Noise("file", 10.0, tmp_path / "short.wav"))
     for refused in (
