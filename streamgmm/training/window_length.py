@@ -81,14 +81,19 @@ class WindowLengths:
         kept = Chosen(self._task, _only(self.measured().clips, known))
         if not self._task.training.search or default_s != DEFAULT_S or len(labels) < 2:
             return kept
-        tried = {window_s: self._some(window_s, known) for window_s in (default_s, *OTHERS_S)}
+        others_s = [window_s for window_s in OTHERS_S if window_s >= self._task.spec.hop_s]
+        tried = {window_s: self._some(window_s, known) for window_s in (default_s, *others_s)}
         common = set.intersection(*({clip.clip for clip in clips} for clips in tried.values()))
-        losses = {s: self._losses(s, _only(clips, common), labels) for s, clips in tried.items()}
-        if any(own is None for own in losses.values()):
+        losses = {
+            window_s: own
+            for window_s, clips in tried.items()
+            if (own := self._losses(window_s, _only(clips, common), labels)) is not None
+        }
+        if len(losses) < len(tried):
             return kept
-        best_s = min(OTHERS_S, key=lambda window_s: _mean(losses[window_s]))
-        gained, standard_error = gain(_array(losses[default_s]), _array(losses[best_s]))
-        told = ", ".join(f"{_mean(own):.3f} with {s:g} s" for s, own in sorted(losses.items()))
+        best_s = min(others_s, key=lambda window_s: float(losses[window_s].mean()))
+        gained, standard_error = gain(losses[default_s], losses[best_s])
+        told = ", ".join(f"{own.mean():.3f} with {window_s:g} s" for window_s, own in sorted(losses.items()))
         if gained <= MIN_STANDARD_ERRORS * standard_error:
             return kept._replace(notes=(f"windows of {default_s:g} s kept: held-out log loss of clips {told}",))
         note = f"windows of {best_s:g} s: held-out log loss of clips {told}"
@@ -131,12 +136,3 @@ def _some_of_each_label(clips: Sequence[Clip], seed: int) -> list[Clip]:
     for i in np.random.default_rng(seed).permutation(len(clips)):
         by_label[clips[i].label].append(clips[i])
     return [clip for own in by_label.values() for clip in own[: max(1, MAX_TRIED_CLIPS // len(by_label))]]
-
-
-def _array(losses: Losses | None) -> Losses:
-    assert losses is not None
-    return losses
-
-
-def _mean(losses: Losses | None) -> float:
-    return float(_array(losses).mean())

@@ -70,6 +70,14 @@ def test_nothing_else_is_measured_where_nothing_is_to_be_chosen(measuring, task)
     assert measured == [(task.spec.window_s, 40)]
 
 
+def test_a_window_is_never_shorter_than_its_stride(measuring):
+    _, measured = measuring
+    task = task_with()
+    wide = msgspec.structs.replace(task, spec=msgspec.structs.replace(task.spec, hop_s=0.8))
+    WindowLengths(CLIPS, wide).choose(CLIPS, LABELS)
+    assert measured == [(1.0, 40), (2.0, 40)]
+
+
 def test_one_label_or_clips_that_cannot_be_held_out_keep_the_default(measuring):
     cats = CLIPS[:20]
     assert WindowLengths(cats, task_with()).choose(cats, ["cat"]).notes == ()
