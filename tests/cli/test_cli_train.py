@@ -16,7 +16,8 @@ from streamgmm.model.file import load_model
 from tests.cli.cli_rig import run_cli, spawn_cli, spawn_main
 from tests.training.training_rig import RATE_HZ, SOUND_LABELS, write_sounds
 
-QUICK = ("--set", "training.n_jobs=1", "--set", "training.n_speed_copies=0")
+SMALL = ("--set", "training.n_jobs=1", "--set", "training.n_speed_copies=0")
+QUICK = ("--quick", *SMALL)
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="ends by POSIX signals")
 
@@ -82,7 +83,7 @@ def test_the_same_seed_gives_the_same_file_to_the_byte_whatever_the_number_of_pr
 def test_a_process_says_on_stderr_what_it_learnt_and_sends_no_control_characters_to_a_file(sounds, tmp_path):
     (sounds / "notes.xyz").touch()
     code, out, err = end_of(
-        spawn_cli("train", sounds, "-o", tmp_path / "yard.sgm", "--report", tmp_path / "r.json", *QUICK)
+        spawn_cli("train", sounds, "-o", tmp_path / "yard.sgm", "--report", tmp_path / "r.json", *SMALL)
     )
     (sounds / "notes.xyz").unlink()
     assert (code, out) == (0, "")
@@ -374,7 +375,7 @@ def test_B25_a_training_that_is_stopped_leaves_the_old_model_alone(sounds, tmp_p
     path.parent.mkdir()
     path.write_bytes(b"the old one")
     preparation = INTERRUPTED.format(module=module, function=function, wait=wait)
-    process = spawn_main(preparation, "train", sounds, "-o", path)
+    process = spawn_main(preparation, "train", sounds, "-o", path, "--quick")
     assert process.stdout.readline() == "up\n"
     process.send_signal(number)
     code, out, err = end_of(process)
