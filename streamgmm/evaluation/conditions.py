@@ -52,7 +52,7 @@ class Noise(NamedTuple):
 
 
 class Conditions(NamedTuple):
-    """What is done to each test clip, in this order; by default nothing.
+    """What is done to each test clip, in the order of this list; by default nothing.
 
     Attributes:
         room_s: reverberation time of a room that it is heard in, as loud as the direct sound; None for none (s).
@@ -146,11 +146,13 @@ def apply_conditions(
         return samples
     # Measured once, on the clip as recorded: noise would make its pauses sound.
     is_active = active_samples(samples, clip.label, spec.hop_samples, silence_gate_dbfs)
+    # One for both, so that the noise does not repeat what the room was drawn from.
+    rng = rng_of(clip, NOISE_SEED)
     heard = samples
     if conditions.room_s is not None:
-        heard = in_room(heard, conditions.room_s, spec.sample_rate_hz, rng_of(clip, NOISE_SEED))
+        heard = in_room(heard, conditions.room_s, spec.sample_rate_hz, rng)
     if conditions.noise is not None:
-        noise = _draw_noise(conditions.noise, len(samples), spec.sample_rate_hz, rng_of(clip, NOISE_SEED))
+        noise = _draw_noise(conditions.noise, len(samples), spec.sample_rate_hz, rng)
         heard = mix(heard, noise, is_active, conditions.noise.snr_db)
     if conditions.band_hz is not None:
         heard = in_band(heard, conditions.band_hz, spec.sample_rate_hz)

@@ -15,7 +15,7 @@ from streamgmm.decision.clip import Typical
 from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import PLAIN_VOTES, Classifier, ClipCalibration
 from streamgmm.training.fitting import Fit
-from streamgmm.training.held_out import MIN_POSTERIOR, HeldOut
+from streamgmm.training.held_out import HeldOut
 
 Array = npt.NDArray[np.float64]
 
@@ -155,9 +155,7 @@ def _best_sharpness(held_out: HeldOut, scale: float, frame_weight: float) -> flo
     """The exponent on the votes of clips with the least log loss: many windows that agree are surer than each."""
 
     def log_loss(log_sharpness: float) -> float:
-        posteriors = held_out.posteriors(scale, frame_weight, float(np.exp(log_sharpness)))
-        of_truth = posteriors[np.arange(len(posteriors)), held_out.label_indices]
-        return float(-np.log(of_truth + MIN_POSTERIOR).mean())
+        return float(held_out.clip_log_losses(scale, frame_weight, float(np.exp(log_sharpness))).mean())
 
     best = minimize_scalar(log_loss, bounds=np.log(SHARPNESS_RANGE), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(best.x))

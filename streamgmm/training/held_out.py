@@ -108,6 +108,13 @@ class HeldOut:
         of_true_label = posteriors[np.arange(len(posteriors)), self.window_label_indices]
         return self._vote(-np.log(of_true_label[:, np.newaxis] + MIN_POSTERIOR))[:, 0]
 
+    def clip_log_losses(self, scale: float, frame_weight: float, sharpness: float) -> Array:
+        """Log loss of the posterior of each clip, (n_clips,) in nats."""
+        posteriors = self.posteriors(scale, frame_weight, sharpness)
+        of_true_label = posteriors[np.arange(len(posteriors)), self.label_indices]
+        losses: Array = -np.log(of_true_label + MIN_POSTERIOR)
+        return losses
+
     def _window_posteriors(self, scale: float, frame_weight: float) -> Array:
         logits = scale * self.scores(frame_weight)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))

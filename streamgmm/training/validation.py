@@ -17,7 +17,7 @@ from streamgmm.training.calibration import Calibration, calibrate
 from streamgmm.training.clip_vectors import ClipVectors
 from streamgmm.training.fitting import DEFAULT_LIKELIHOOD_SCALE, fit_classifier, make_lesson
 from streamgmm.training.fitting_frames import DEFAULT_WEIGHT, fit_frames
-from streamgmm.training.held_out import MIN_POSTERIOR, HeldOut, HeldOutClip, score_clip, score_frames
+from streamgmm.training.held_out import HeldOut, HeldOutClip, score_clip, score_frames
 from streamgmm.training.projection import Moments, measure_moments
 from streamgmm.training.search import choose_settings
 from streamgmm.training.workers import Track, map_in_threads, untracked
@@ -83,7 +83,10 @@ def validate(
     training = msgspec.structs.replace(training, search=False)
     calibration, decision = calibrate(held_out, labels, frames)
     recalls, accuracy = _count_right(held_out, labels, calibration)
-    return Validation(training, calibration, recalls, accuracy, notes + decision, _log_losses(held_out, calibration))
+    losses = held_out.clip_log_losses(
+        calibration.likelihood_scale, calibration.frame_weight, calibration.clips.sharpness
+    )
+    return Validation(training, calibration, recalls, accuracy, notes + decision, losses)
 
 
 class _Scored(NamedTuple):
@@ -163,15 +166,6 @@ def _count_right(held_out: HeldOut, labels: Sequence[str], calibration: Calibrat
         labels[i]: float(is_right[held_out.label_indices == i].mean()) for i in np.unique(held_out.label_indices)
     }
     return recalls, float(is_right.mean())
-
-
-def _log_losses(held_out: HeldOut, calibration: Calibration) -> Array:
-    posteriors = held_out.posteriors(
-        calibration.likelihood_scale, calibration.frame_weight, calibration.clips.sharpness
-    )
-    of_truth = posteriors[np.arange(len(posteriors)), held_out.label_indices]
-    losses: Array = np.log(1.0 / np.maximum(of_truth, MIN_POSTERIOR))
-    return losses
 
 
 def _folds(clips: Sequence[ClipVectors], labels: Sequence[str], seed: int) -> tuple[list[int], str]:

@@ -93,7 +93,7 @@ class WindowLengths:
             return kept
         best_s = min(others_s, key=lambda window_s: float(losses[window_s].mean()))
         gained, standard_error = gain(losses[default_s], losses[best_s])
-        told = ", ".join(f"{own.mean():.3f} with {window_s:g} s" for window_s, own in sorted(losses.items()))
+        told = ", ".join(f"{max(0.0, own.mean()):.3f} with {window_s:g} s" for window_s, own in sorted(losses.items()))
         if gained <= MIN_STANDARD_ERRORS * standard_error:
             return kept._replace(notes=(f"windows of {default_s:g} s kept: held-out log loss of clips {told}",))
         note = f"windows of {best_s:g} s: held-out log loss of clips {told}"

@@ -202,6 +202,15 @@ def test_a_room_goes_on_after_the_sound_and_falls_by_60_db_in_the_reverberation_
     assert not np.array_equal(room, heard(samples, Conditions(room_s=0.5), number=1))
 
 
+def test_noise_in_a_room_is_not_what_the_room_was_drawn_from():
+    silent = np.zeros(RATE_HZ, np.float32)
+    silent[0] = 1.0
+    room = heard(silent, Conditions(room_s=0.5))[1:]
+    both = heard(silent, Conditions(Noise("white", 0.0), room_s=0.5))[1:]
+    first = slice(int(0.01 * RATE_HZ), int(0.1 * RATE_HZ))
+    assert abs(np.corrcoef(room[first], (both - room)[first])[0, 1]) < 0.2
+
+
 def test_a_band_is_kept_and_what_lies_beyond_is_not_heard():
     times_s = np.arange(RATE_HZ) / RATE_HZ
     for frequency_hz, gain_db in ((100.0, -70.0), (1000.0, 0.0), (3500.0, -35.0)):
