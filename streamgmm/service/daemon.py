@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -41,6 +41,9 @@ FINISH_S = 0.4
 
 DRAIN_S = 1.0
 """How long a stop waits for readers to collect the last records. Both together keep a stop within two seconds."""
+
+SIGNAL_LOOK_S = 0.2
+"""How often the main thread looks for a signal that woke another thread."""
 
 STATUS_LOG_S = 1.0
 """The status is logged once in so long, however often it is asked for."""
@@ -154,7 +157,7 @@ class Daemon:
             threads.append(start_thread(self._work, "worker"))
             threads.append(start_thread(lambda: self._attempt(self._capture.run), "capture"))
             threads.append(start_thread(lambda: guard(self.watch, self._is_over), "guard"))
-            while self._requests.get() == "log":
+            while self._next_request() == "log":
                 self._log_status()
         finally:
             self._on_status("stopping", self._reason or "end of input")
@@ -220,6 +223,13 @@ class Daemon:
             self._model = model
             self._heartbeat_s = config.output.heartbeat_s
             self._schedule_heartbeat(self._account.analysed_s)
+
+    def _next_request(self) -> Literal["end", "log"]:
+        # Only the main thread runs handlers of signals, and the system may hand a signal to any other, most
+        # likely to one that starts a process: this one would sleep on in the lock of the queue, and never know.
+        while True:
+            with suppress(queue.Empty):
+                return self._requests.get(timeout=SIGNAL_LOOK_S)
 
     def _wind_up(self, threads: list[threading.Thread]) -> None:
         """End everything, in bounded time whatever hangs; all of it has ended before if the source has."""

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -271,6 +272,35 @@ def test_F1_the_second_sigterm_ends_it_at_once(demo_model: Path, demo_scene: Pat
         daemon.wait_for_log("process.stopped")
         wait_until(lambda: ends_when_told(daemon), "the second signal was not taken")
         assert daemon.wait() == -signal.SIGTERM
+
+
+def test_F1_sigterm_that_the_system_hands_to_another_thread(demo_model: Path, demo_scene: Path) -> None:
+    # The main thread refuses it and the others take it, so that none but they can be given it.
+    preparation = """
+import signal
+from streamgmm.service import daemon
+start_thread = daemon.start_thread
+def start_thread_that_takes_signals(target, name):
+    def run():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        target()
+    return start_thread(run, name)
+daemon.start_thread = start_thread_that_takes_signals
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+"""
+    process = spawn_main(preparation, "run", "-m", demo_model, "-s", f"file:{demo_scene}", "--pace=1", "--windows")
+    with process:
+        assert '"window"' in [process.stdout.readline() for _ in range(3)][-1]
+        signalled_s = time.monotonic()
+        process.terminate()
+        try:
+            out, _ = process.communicate(timeout=STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert time.monotonic() - signalled_s < STOP_LIMIT_S
+    assert process.returncode == 0
+    check_bye(parse(out.encode())[-1], "SIGTERM")
 
 
 def ends_when_told(daemon: Daemon) -> bool:
