@@ -89,6 +89,10 @@ class Analyser:
         """The first half of `flush`."""
         return [self._observe(features) for features in self._features.flush()]
 
+    def score_all(self, features: Iterable[FeatureFrame]) -> list[Frame]:
+        """The frames of a stream whose features were measured elsewhere, with frame vectors if the model uses them."""
+        return [self.score(self._observe(one)) for one in features]
+
     def skip(self, lost_samples: int) -> None:
         """Go on after a loss: what was heard before it tells nothing about what comes (call `flush` first)."""
         self._lost_samples += lost_samples

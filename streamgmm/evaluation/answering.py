@@ -13,10 +13,11 @@ from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.loading import by_recording, load_clips
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, apply_conditions
+from streamgmm.features.extractor import FeatureFrame, clip_features
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.classifier import PLAIN_VOTES
 from streamgmm.model.model import Model
-from streamgmm.pipeline import clip_frames, decide_frames
+from streamgmm.pipeline import Analyser, decide_frames
 from streamgmm.training.workers import map_in_order
 
 
@@ -38,7 +39,15 @@ def answer_clips(
     clips: Sequence[Clip], model: Model, config: Config, conditions: Conditions = UNCHANGED
 ) -> Iterator[Answer]:
     """The answer to each clip under `conditions`, through the same objects as a live stream, on all cores."""
-    work = partial(_answer_recording, model=model, config=config, conditions=conditions)
+    for (answer,) in answer_with_each(clips, [model], config, conditions):
+        yield answer
+
+
+def answer_with_each(
+    clips: Sequence[Clip], models: Sequence[Model], config: Config, conditions: Conditions = UNCHANGED
+) -> Iterator[tuple[Answer, ...]]:
+    """The answers of several models to each clip, in their order; clips are measured once for all models of a spec."""
+    work = partial(_answer_recording, models=models, config=config, conditions=conditions)
     for answers in map_in_order(work, by_recording(clips), config.training.n_jobs):
         yield from answers
 
@@ -56,13 +65,22 @@ def heard_clips(clips: Sequence[Clip], spec: FeatureSpec, config: Config, condit
     ]
 
 
-def _answer_recording(clips: list[Clip], model: Model, config: Config, conditions: Conditions) -> list[Answer]:
-    heard = heard_clips(clips, model.spec, config, conditions)
-    return [_answer(clip, samples, model, config) for clip, samples in zip(clips, heard, strict=True)]
+def _answer_recording(
+    clips: list[Clip], models: Sequence[Model], config: Config, conditions: Conditions
+) -> list[tuple[Answer, ...]]:
+    has_frames = any(model.classifier.frames is not None for model in models)
+    measured: dict[FeatureSpec, list[list[FeatureFrame]]] = {}
+    for spec in {model.spec for model in models}:
+        heard = heard_clips(clips, spec, config, conditions)
+        measured[spec] = [clip_features(samples, spec, has_frames=has_frames) for samples in heard]
+    return [
+        tuple(_answer(clip, measured[model.spec][i_clip], model, config) for model in models)
+        for i_clip, clip in enumerate(clips)
+    ]
 
 
-def _answer(clip: Clip, samples: Samples, model: Model, config: Config) -> Answer:
-    frames = list(clip_frames([samples], model))
+def _answer(clip: Clip, features: Sequence[FeatureFrame], model: Model, config: Config) -> Answer:
+    frames = Analyser(model).score_all(features)
     plain = replace(model.classifier, likelihood_scale=1.0, clips=PLAIN_VOTES)
     uncalibrated = replace(model, classifier=plain)
     return Answer(clip, decide_frames(frames, model, config), decide_frames(frames, uncalibrated, config))

@@ -13,7 +13,7 @@ from streamgmm.dataset.dataset import Dataset
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.errors import DataError
 from streamgmm.evaluation.ablation import Part, ablate
-from streamgmm.evaluation.answering import Answer, answer_clips
+from streamgmm.evaluation.answering import Answer, answer_clips, answer_with_each
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, check_noise
 from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
 from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN, is_reserved
@@ -85,13 +85,17 @@ def cross_validate(
         if is_ablated and not ablation:
             ablation = ablate(extraction.clips, usable.labels, task, track=track)
         steps = [(fold, label) for fold in sorted(set(folds) - {NO_FOLD}) for label in (None, *classes)]
+        models: list[Model] = []
         for fold, label in seed_track(steps, "folds", len(steps)):
             split = _split(fold, folds, extraction.clips, dataset)
             if label is None:
-                chosen = lengths.choose([clip.clip for clip in split.rest], _labels_of(split.rest))
-                tried.append(FoldAnswers(fold, seed, _answer(split.held_out, chosen, seeded, conditions)))
+                models = [_fit(lengths.choose([clip.clip for clip in split.rest], _labels_of(split.rest)))]
             else:
-                left_out.append(_leave_out(label, split, task, seeded, conditions))
+                models.append(_fit(_without(label, split, task)))
+            if len(models) == 1 + len(classes):
+                answers, *strangers = zip(*answer_with_each(split.held_out, models, seeded, conditions), strict=True)
+                tried.append(FoldAnswers(fold, seed, list(answers)))
+                left_out += [_leave_out(label, seed, own) for label, own in zip(classes, strangers, strict=True)]
     return Trial(
         dataset=usable,
         spec=make_task(dataset, config).spec,
@@ -185,11 +189,9 @@ def _split(fold: str, folds: Sequence[str], clips: Sequence[ClipVectors], datase
     return _Split(rest, [clip.clip for clip, own in zip(clips, folds, strict=True) if own == fold])
 
 
-def _answer(held_out: Sequence[Clip], taught: Chosen, config: Config, conditions: Conditions) -> list[Answer]:
-    """Train on what is taught, and answer what was held out."""
+def _fit(taught: Chosen) -> Model:
     fit, validation = fit_calibrated(taught.clips, _labels_of(taught.clips), taught.task)
-    model = Model(name="held out", spec=taught.task.spec, classifier=calibrated(fit, validation.calibration))
-    return list(answer_clips(held_out, model, config, conditions))
+    return Model(name="held out", spec=taught.task.spec, classifier=calibrated(fit, validation.calibration))
 
 
 def _labels_of(clips: Iterable[ClipVectors]) -> list[str]:
@@ -204,11 +206,14 @@ def _classes_to_leave_out(dataset: Dataset) -> list[str]:
     return classes
 
 
-def _leave_out(label: str, split: _Split, task: ExtractionTask, config: Config, conditions: Conditions) -> LeftOut:
-    """Answer the clips of one fold with a model that was never taught one of the classes."""
+def _without(label: str, split: _Split, task: ExtractionTask) -> Chosen:
+    """What a model learns that is never taught one of the classes."""
     # Searching again and again for settings would take most of the time and say little of strangers.
     quick = msgspec.structs.replace(task, training=msgspec.structs.replace(task.training, search=False))
-    taught = Chosen(quick, [clip for clip in split.rest if clip.clip.label != label])
-    answers = _answer(split.held_out, taught, config, conditions)
+    return Chosen(quick, [clip for clip in split.rest if clip.clip.label != label])
+
+
+def _leave_out(label: str, seed: int, answers: Sequence[Answer]) -> LeftOut:
+    """The answers of that model to the clips of the fold."""
     known = [one for one in answers if one.clip.label != label and not is_reserved(one.clip.label)]
-    return LeftOut(label, config.training.seed, known, [one for one in answers if one.clip.label == label])
+    return LeftOut(label, seed, known, [one for one in answers if one.clip.label == label])

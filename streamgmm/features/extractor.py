@@ -223,8 +223,7 @@ def extract(
         dtype: of the wavelet transform.
         has_frames: whether to make frame vectors too.
     """
-    stream = FeatureStream(spec, dtype, has_frames=has_frames)
-    frames = stream.push(samples) + stream.flush()
+    frames = clip_features(samples, spec, dtype, has_frames=has_frames)
     vectors = [np.full(n_features(spec), np.nan) if frame.vector is None else frame.vector for frame in frames]
     return Features(
         np.array(vectors).reshape(len(frames), n_features(spec)),
@@ -232,6 +231,18 @@ def extract(
         np.array([frame.end_sample / spec.sample_rate_hz for frame in frames]),
         np.array([frame.window_share for frame in frames]),
         np.array([frame.window_level_dbfs for frame in frames]),
-        np.concatenate([stream.no_frames, *(frame.frame_vectors for frame in frames)]),
+        np.concatenate([np.zeros((0, n_frame_features(spec))), *(frame.frame_vectors for frame in frames)]),
         np.array([len(frame.frame_vectors) for frame in frames], dtype=np.intp),
     )
+
+
+def clip_features(
+    samples: npt.NDArray[np.floating],
+    spec: FeatureSpec,
+    dtype: npt.DTypeLike = np.float32,
+    *,
+    has_frames: bool = False,
+) -> list[FeatureFrame]:
+    """What a stream of a whole recording gives, hop by hop; arguments as for `extract`."""
+    stream = FeatureStream(spec, dtype, has_frames=has_frames)
+    return stream.push(samples) + stream.flush()

@@ -4,13 +4,14 @@ import dataclasses
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
-from streamgmm.config import Config
+from streamgmm.config import Config, FeaturesSection
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.loading import load_clip
 from streamgmm.errors import DataError
-from streamgmm.evaluation.answering import answer_clips, heard_clips
+from streamgmm.evaluation.answering import answer_clips, answer_with_each, heard_clips
 from streamgmm.evaluation.conditions import Conditions, Noise
 from streamgmm.model.classifier import PLAIN_VOTES
 from streamgmm.pipeline import decide_clip
@@ -38,6 +39,20 @@ def test_the_answers_do_not_depend_on_the_number_of_processes(sounds, model):
 def test_the_answers_are_those_of_classify(sounds, model):
     for clip, decision, _ in answer_clips(sounds.clips, model, quick_config()):
         assert decide_recording(clip.path, model, Config()) == decision
+
+
+def test_several_models_answer_as_each_of_them_does_alone(sounds, model):
+    labels = sounds.labels[1:]
+    fewer = msgspec.structs.replace(sounds, labels=labels, clips=[c for c in sounds.clips if c.label in labels])
+    shorter = msgspec.structs.replace(quick_config(frames="never"), features=FeaturesSection(window_s=0.5))
+    models = [
+        model,
+        train(fewer, quick_config(seed=3), name="fewer").model,
+        train(sounds, shorter, name="shorter").model,
+    ]
+    together = zip(*answer_with_each(sounds.clips, models, quick_config()), strict=True)
+    for one, answers in zip(models, together, strict=True):
+        assert list(answers) == list(answer_clips(sounds.clips, one, quick_config()))
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

@@ -119,12 +119,12 @@ def spied(monkeypatch):
         seen["trained"].append([clip.clip for clip in clips])
         return fit_calibrated(clips, *arguments)
 
-    def answer(clips, model, config, conditions):
+    def answer(clips, models, config, conditions):
         seen["tested"].append(list(clips))
-        return (answered_as(clip, clip.label) for clip in clips)
+        return ((answered_as(clip, clip.label),) * len(models) for clip in clips)
 
     monkeypatch.setattr(evaluation, "fit_calibrated", fit)
-    monkeypatch.setattr(evaluation, "answer_clips", answer)
+    monkeypatch.setattr(evaluation, "answer_with_each", answer)
     return seen
 
 
@@ -156,10 +156,10 @@ def test_accuracy_is_the_mean_over_folds_and_its_deviation_that_of_a_sample(soun
     dataset = with_folds(sounds, ["1", "2", "3"])
     wrong = {clip.path for clip in dataset.clips if clip.fold == "1"} | {dataset.clips[1].path}
 
-    def answer(clips, model, config, conditions):
-        return (answered_as(clip, "unknown" if clip.path in wrong else clip.label) for clip in clips)
+    def answer(clips, models, config, conditions):
+        return ((answered_as(clip, "unknown" if clip.path in wrong else clip.label),) for clip in clips)
 
-    monkeypatch.setattr(evaluation, "answer_clips", answer)
+    monkeypatch.setattr(evaluation, "answer_with_each", answer)
     result = summarise(cross_validate(dataset, quick_config()))
     shares = [0.0, 3 / 4, 1.0]
     assert [fold.accuracy for fold in result.folds] == shares

@@ -40,12 +40,12 @@ def test_conditions_are_for_the_clips_that_are_answered_and_training_is_as_ever(
         fitted.append([clip.vectors.tobytes() for clip in clips])
         return fit_calibrated(clips, *arguments)
 
-    def answer(clips, model, config, conditions):
+    def answer(clips, models, config, conditions):
         heard.append(conditions)
-        return (answered_as(clip, clip.label) for clip in clips)
+        return ((answered_as(clip, clip.label),) for clip in clips)
 
     monkeypatch.setattr(evaluation, "fit_calibrated", fit)
-    monkeypatch.setattr(evaluation, "answer_clips", answer)
+    monkeypatch.setattr(evaluation, "answer_with_each", answer)
     dataset, noisy = with_folds(sounds, ["a", "b"]), Conditions(Noise("white", 0.0), 1.0, -20.0)
     clean = cross_validate(dataset, quick_config())
     trial = cross_validate(dataset, quick_config(), conditions=noisy)
