@@ -12,7 +12,7 @@ from pathlib import Path
 from streamgmm import labels, units
 from streamgmm.audio.channels import Channel
 from streamgmm.audio.reading import open_recording
-from streamgmm.audio.resample import Resampler
+from streamgmm.audio.resample import Resampler, warn_if_narrow
 from streamgmm.audio.source import Block
 
 _logger = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class RecordingFile:
         self._reader = open_recording(self._path, channel=self._channel, follow_symlinks=True)
         self._resources.enter_context(self._reader)
         self._sample_rate_hz = sample_rate_hz
+        warn_if_narrow(self._reader.sample_rate_hz, sample_rate_hz)
         self._resampler = Resampler(self._reader.sample_rate_hz, sample_rate_hz)
         self._start_s = self._clock()
 

@@ -22,7 +22,7 @@ from streamgmm.audio.channels import Channel, has_channel, to_mono
 from streamgmm.audio.child import Child
 from streamgmm.audio.flow import FlowMeter
 from streamgmm.audio.known_device import KnownDevice
-from streamgmm.audio.resample import Resampler
+from streamgmm.audio.resample import Resampler, warn_if_narrow
 from streamgmm.audio.source import Block, Samples
 from streamgmm.errors import DeviceError
 from streamgmm.records import GapReason
@@ -198,6 +198,7 @@ class Microphone:
             if not isinstance(answer, Opened):
                 raise CaptureError("protocol", "the capture process did not open a device")
             self.opened = answer
+            warn_if_narrow(answer.sample_rate_hz, sample_rate_hz)
             self._converter = _Converter(answer, self._channel, sample_rate_hz)
         self._known.learn(answer.device, answer.server_source, answer.sample_rate_hz, answer.n_channels)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from streamgmm import units
 from streamgmm.audio.channels import Channel, has_channel, to_mono
-from streamgmm.audio.resample import Resampler
+from streamgmm.audio.resample import Resampler, warn_if_narrow
 from streamgmm.audio.source import Block, Samples
 from streamgmm.config import PcmFormat
 from streamgmm.errors import InputMissingError, UsageError
@@ -99,6 +99,7 @@ class PcmPipe:
             raise self._unreadable(error) from error
         if os.isatty(self._fd):
             raise UsageError("standard input is a terminal", where=self.name, hint="pipe raw PCM into it")
+        warn_if_narrow(self._rate_hz, sample_rate_hz)
         self._resampler = Resampler(self._rate_hz, sample_rate_hz)
 
     def read(self) -> Block | None:

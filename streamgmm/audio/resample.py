@@ -6,9 +6,17 @@ how the input is cut into blocks, bit for bit, and `tests/audio/test_resample.py
 
 from __future__ import annotations
 
+import logging
+from functools import cache
+
 import soxr
 
 from streamgmm.audio.source import Samples
+
+_logger = logging.getLogger(__name__)
+
+NARROW_SHARE = 0.9
+"""Below so much of the wanted rate, a recording lacks a band that may matter; 44.1 kHz for 48 kHz does not."""
 
 
 class Resampler:
@@ -45,3 +53,23 @@ class Resampler:
 def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
     """The whole of a recording (float32, shape (n,)) at another rate; the same bits as a stream gives."""
     return Resampler(from_hz, to_hz).push(samples, last=True)
+
+
+def is_narrow(from_hz: int, to_hz: int) -> bool:
+    """Whether sound of the rate `from_hz` lacks a band that a model of the rate `to_hz` goes by."""
+    return from_hz < NARROW_SHARE * to_hz
+
+
+def narrow_band(from_hz: int, to_hz: int) -> str:
+    """What `is_narrow` means for the user."""
+    return (
+        f"the sound comes at {from_hz} Hz and the model knows it at {to_hz} Hz: what it learnt above {from_hz // 2} Hz "
+        f"is missing, and it will be wrong more often; train it with features.sample_rate_hz={from_hz}"
+    )
+
+
+@cache
+def warn_if_narrow(from_hz: int, to_hz: int) -> None:
+    """Log what `narrow_band` says if it is so, once for each pair of rates."""
+    if is_narrow(from_hz, to_hz):
+        _logger.warning("%s", narrow_band(from_hz, to_hz))

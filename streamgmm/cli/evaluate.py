@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from streamgmm.config import Config
+    from streamgmm.dataset.dataset import Dataset
     from streamgmm.evaluation.conditions import Conditions
     from streamgmm.evaluation.trial import Trial
     from streamgmm.model.model import Model
@@ -88,7 +89,6 @@ def _try(
 ) -> Trial:
     """Read the recordings and have them answered, showing how far that is; then say what may flatter."""
     from streamgmm.cli.console import RichTrack, make_progress, read_shown
-    from streamgmm.dataset.clips import data_sha256
     from streamgmm.evaluation.evaluation import cross_validate, score_model
     from streamgmm.labels import escaped
 
@@ -105,10 +105,21 @@ def _try(
             # It takes as long as a search, and is shown on the page alone.
             options["is_ablated"] = args.report is not None and not args.quick
             trial = cross_validate(dataset, config, **options, conditions=conditions, track=track)
-    is_seen = model is not None and model.card.get("data_sha256") == data_sha256(dataset.clips)
-    for warning in [*dataset.warnings, *([_SEEN] if is_seen else [])]:
+    of_model = [] if model is None else _warnings_of(model, dataset)
+    for warning in [*trial.dataset.warnings, *of_model]:
         console.print(f"warning: {escaped(warning)}", soft_wrap=True)
     return trial
+
+
+def _warnings_of(model: Model, dataset: Dataset) -> list[str]:
+    """What makes the scores of a model on a data set other than they would be elsewhere."""
+    from streamgmm.audio.resample import is_narrow, narrow_band
+    from streamgmm.dataset.clips import data_sha256
+    from streamgmm.dataset.dataset import common_rate_hz
+
+    seen = [_SEEN] if model.card.get("data_sha256") == data_sha256(dataset.clips) else []
+    rates_hz = common_rate_hz(dataset), model.spec.sample_rate_hz
+    return [*seen, narrow_band(*rates_hz)] if is_narrow(*rates_hz) else seen
 
 
 def _check_options(args: argparse.Namespace) -> None:

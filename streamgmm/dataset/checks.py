@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from streamgmm.audio.resample import is_narrow
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.listing import Problems, Skipped
 from streamgmm.labels import BACKGROUND, is_reserved
@@ -61,6 +62,23 @@ def repeats(clips: Iterable[Clip]) -> Problems:
         kin = clip_by_source.setdefault(clip.source_id, clip)
         if kin.fold != clip.fold:
             problems.add(f"{kin.path} and {clip.path} are of one source but in folds {kin.fold} and {clip.fold}")
+    return problems
+
+
+def narrow_classes(clips: Iterable[Clip], sample_rate_hz: int) -> Problems:
+    """Classes that a model of `sample_rate_hz` could tell by their narrow band, in place of how they sound."""
+    highest_hz: dict[str, int] = {}
+    for clip in clips:
+        highest_hz[clip.label] = max(clip.sample_rate_hz, highest_hz.get(clip.label, 0))
+    narrow = [label for label, rate_hz in sorted(highest_hz.items()) if is_narrow(rate_hz, sample_rate_hz)]
+    problems = Problems()
+    for label in narrow if len(narrow) < len(highest_hz) else ():
+        rate_hz = highest_hz[label]
+        problems.add(
+            f"no recording of {label!r} has more than {rate_hz} Hz, the model has {sample_rate_hz} Hz: that nothing is "
+            f"above {rate_hz // 2} Hz may be learnt in place of the sound; record all classes alike, or set "
+            f"features.sample_rate_hz={rate_hz}"
+        )
     return problems
 
 

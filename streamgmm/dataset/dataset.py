@@ -16,7 +16,7 @@ import msgspec
 
 from streamgmm.audio.channels import Channel
 from streamgmm.dataset.backgrounds import background_entries
-from streamgmm.dataset.checks import check_classes, repeats
+from streamgmm.dataset.checks import check_classes, narrow_classes, repeats
 from streamgmm.dataset.clips import Clip, Examiner, Progress
 from streamgmm.dataset.listing import Findings, Kind, Listing, Skipped, distinct_labels
 from streamgmm.dataset.manifest import read_manifest
@@ -119,6 +119,12 @@ def common_rate_hz(dataset: Dataset) -> int:
     """The sample rate of most recordings (Hz); of equally frequent ones the lowest."""
     n_recordings = _recordings_by_rate(dataset.clips)
     return min(n_recordings, key=lambda rate_hz: (-n_recordings[rate_hz], rate_hz))
+
+
+def at_rate(dataset: Dataset, sample_rate_hz: int) -> Dataset:
+    """`dataset` with a warning of each class whose recordings are too narrow for a model of `sample_rate_hz`."""
+    narrow = narrow_classes(dataset.clips, sample_rate_hz).lines()
+    return msgspec.structs.replace(dataset, warnings=[*dataset.warnings, *narrow])
 
 
 def list_recordings(path: Path, findings: Findings, folds: Collection[str] = ()) -> Listing:

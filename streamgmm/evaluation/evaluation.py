@@ -9,7 +9,7 @@ import msgspec
 
 from streamgmm.config import Config
 from streamgmm.dataset.clips import Clip
-from streamgmm.dataset.dataset import Dataset
+from streamgmm.dataset.dataset import Dataset, at_rate
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.errors import DataError
 from streamgmm.evaluation.ablation import Part, ablate
@@ -63,6 +63,7 @@ def cross_validate(
     Raises:
         DataError: the data set cannot be divided so, a class has too few clips, or the noise is unusable.
     """
+    dataset = at_rate(dataset, make_task(dataset, config).spec.sample_rate_hz)
     # What cannot be tried need not be measured first.
     folds = divide(dataset.clips, division, config.training.seed)
     check_noise(conditions.noise, [c for c, fold in zip(dataset.clips, folds, strict=True) if fold != NO_FOLD])

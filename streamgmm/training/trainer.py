@@ -12,7 +12,7 @@ import msgspec
 
 from streamgmm.config import Config
 from streamgmm.dataset.clips import data_sha256
-from streamgmm.dataset.dataset import Dataset, common_rate_hz
+from streamgmm.dataset.dataset import Dataset, at_rate, common_rate_hz
 from streamgmm.dataset.listing import Problems, Skipped
 from streamgmm.errors import ConfigError
 from streamgmm.features.spec import FeatureSpec
@@ -95,6 +95,7 @@ def train(
         DataError: a class has not enough usable sound.
     """
     task = make_task(dataset, config)
+    dataset = at_rate(dataset, task.spec.sample_rate_hz)
     if is_strict:
         _refuse_any(dataset.skipped, dataset.warnings, dataset.path)
     lengths = WindowLengths(dataset.clips, with_backgrounds(task, dataset.clips), track)

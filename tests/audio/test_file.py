@@ -9,7 +9,7 @@ import soundfile
 
 from streamgmm.audio.file import RecordingFile
 from streamgmm.audio.reading import RecordingError
-from streamgmm.audio.resample import resample
+from streamgmm.audio.resample import resample, warn_if_narrow
 
 CODES = np.random.default_rng(5).integers(-32768, 32768, 20_000).astype(np.int16)
 SAMPLES = CODES / np.float32(32768)
@@ -50,6 +50,16 @@ def test_same_samples_as_in_the_file(recording):
 
 def test_E26_a_path_that_is_not_utf8_has_a_printable_name():
     assert RecordingFile(os.fsdecode(b"a\xff\n.wav")).name == "file:a\\udcff\\n.wav"
+
+
+@pytest.mark.parametrize(("model_hz", "n_warnings"), [(8000, 0), (16000, 0), (17000, 0), (32000, 1)])
+def test_B23_what_a_model_misses_in_a_recording_of_a_lower_rate_is_told_once(recording, caplog, model_hz, n_warnings):
+    warn_if_narrow.cache_clear()
+    for _ in range(3):
+        source = RecordingFile(recording)
+        source.open(model_hz)
+        source.close()
+    assert sum("what it learnt above 8000 Hz is missing" in line for line in caplog.messages) == n_warnings
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 22050, 44100])

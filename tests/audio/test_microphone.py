@@ -15,7 +15,7 @@ import pytest
 from streamgmm.audio.capture_child import BLOCK_HEADER
 from streamgmm.audio.known_device import KnownDevice
 from streamgmm.audio.microphone import CaptureError, Device, Microphone, list_devices
-from streamgmm.audio.resample import resample
+from streamgmm.audio.resample import resample, warn_if_narrow
 from streamgmm.errors import DeviceError
 
 RATE_HZ = 16000
@@ -264,6 +264,13 @@ for start in range(0, 48000, 960):
     samples = np.concatenate(list(blocks_until_failure(source)))
     assert len(samples) > 0.9 * RATE_HZ
     np.testing.assert_allclose(samples, resample(values, 48000, RATE_HZ)[: len(samples)], atol=1e-6)
+
+
+def test_A9_what_a_model_misses_through_a_device_of_a_lower_rate_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    warn_if_narrow.cache_clear()
+    opened("opened(8000); signal.pause()").close()
+    assert "at 8000 Hz" in caplog.text
+    assert "above 4000 Hz is missing" in caplog.text
 
 
 def test_close_before_open_and_twice() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from streamgmm.demo.recordings import write_wav
 from tests.cli.cli_rig import run_cli, spawn_cli
@@ -76,6 +77,16 @@ def test_a_model_that_exists_is_scored_on_all_clips_and_told_if_it_knows_them(ca
     assert code == 0
     assert "accuracy 100.0%, balanced 100.0%, 12 clips, 1 seed\n" in out
     assert err.startswith("warning: the model was trained on these very recordings")
+
+
+def test_recordings_of_a_lower_rate_than_the_model_are_warned_of(capsys, model, tmp_path):
+    few = write_sounds(tmp_path / "few", n_clips=1)
+    for path in few.rglob("*.wav"):
+        samples, rate_hz = soundfile.read(path)
+        soundfile.write(path, samples[::2], rate_hz // 2)
+    code, _, err = run_cli(capsys, "evaluate", few, "--model", model, *QUICK)
+    assert code == 0
+    assert err.startswith(f"warning: the sound comes at {rate_hz // 2} Hz and the model knows it at {rate_hz} Hz: ")
 
 
 def test_a_model_can_be_scored_on_a_single_clip_of_a_label(capsys, model, tmp_path):

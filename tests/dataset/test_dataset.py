@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from dataset_rig import RATE_HZ, noise, write_classes, write_recording
 
-from streamgmm.dataset.dataset import common_rate_hz, read_dataset
+from streamgmm.dataset.dataset import at_rate, common_rate_hz, read_dataset
 from streamgmm.dataset.listing import Skipped
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
 
@@ -303,6 +303,21 @@ def test_B23_of_equally_frequent_rates_the_lower_is_taken(tmp_path):
     for i_clip in range(2):
         write_recording(tmp_path / "cat" / f"{i_clip}.wav", 50 + i_clip, rate_hz=44100)
     assert common_rate_hz(read_dataset(tmp_path)) == RATE_HZ
+
+
+def test_B23_classes_that_could_be_told_by_their_narrow_band_are_named(tmp_path):
+    write_classes(tmp_path, "dog", "cat")
+    for i_clip in range(2):
+        write_recording(tmp_path / "cow" / f"{i_clip}.wav", 50 + i_clip, rate_hz=44100)
+    write_recording(tmp_path / "cat" / "hifi.wav", 9, rate_hz=44100)
+    dataset = read_dataset(tmp_path)
+    assert at_rate(dataset, RATE_HZ).warnings == dataset.warnings == []
+    (warning,) = at_rate(dataset, 44100).warnings
+    assert warning.startswith("no recording of 'dog' has more than 8000 Hz, the model has 44100 Hz: ")
+
+
+def test_a_model_of_a_higher_rate_than_all_recordings_can_tell_no_class_by_its_band(tmp_path):
+    assert at_rate(read_dataset(write_classes(tmp_path, "dog", "cat")), 44100).warnings == []
 
 
 def test_the_channel_that_is_asked_for_must_exist(tmp_path):

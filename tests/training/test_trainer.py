@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
+from msgspec.structs import replace
 
 from streamgmm.config import Config
 from streamgmm.dataset.dataset import read_dataset
@@ -165,6 +166,14 @@ def test_strict_refuses_warnings(dataset):
     warned = msgspec.structs.replace(dataset, warnings=["something is odd"])
     with pytest.raises(DataError, match="something is odd"):
         train(warned, quick_config(), name="yard", is_strict=True)
+
+
+def test_B23_classes_of_a_lower_rate_than_the_model_are_warned_of_unless_all_are(dataset):
+    narrow = [replace(c, sample_rate_hz=RATE_HZ // 2) if c.label == SOUND_LABELS[0] else c for c in dataset.clips]
+    training = train(replace(dataset, clips=narrow), quick_config(), name="yard")
+    assert [warning.split(":")[0] for warning in training.dataset.warnings] == [
+        f"no recording of '{SOUND_LABELS[0]}' has more than {RATE_HZ // 2} Hz, the model has {RATE_HZ} Hz"
+    ]
 
 
 def test_strict_accepts_what_is_in_order(dataset):
