@@ -8,6 +8,9 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.float32]
 Reals = npt.NDArray[np.float64]
 
+ROOM_SHARE = 0.75
+"""How many sounds are heard in a room that answers; others are outdoors, or close by."""
+
 REVERBERATION_RANGE_S = (0.1, 1.0)
 """Time in which the answer of a room falls by 60 dB: from a car over a furnished room (0.4 s) to a bare hall."""
 
@@ -18,7 +21,11 @@ FIRST_ANSWER_S = 0.002
 """Of a wall a third of a metre away."""
 
 LOW_CUT_RANGE_HZ = (20.0, 400.0)
-"""Below it a microphone falls by 12 dB per octave: from a studio's to the small one of a telephone."""
+"""Below it the response falls: from a studio's microphone to the small one of a telephone."""
+
+LOW_CUT_ORDERS = (2, 10)
+"""Of a Butterworth filter, one as likely as the other: 12 dB per octave of the capsule itself, or the steep filter of a
+telephone or a conference system."""
 
 LOWEST_HIGH_CUT_HZ = 3400.0
 """Where a telephone ends (ITU-T G.712); others end anywhere above."""
@@ -33,6 +40,9 @@ TILT_RANGE_DB = (-2.0, 2.0)
 RIPPLE_DB = 3.0
 """Of the response between these cuts: its slope per octave, and the standard deviation of each octave from it."""
 
+MICROPHONE_S = 0.1
+"""Within it the answer of the steepest microphone has died away."""
+
 N_GAINS = 2049
 """Frequencies at which a response is drawn; those between are interpolated, in a third of the time."""
 
@@ -41,7 +51,7 @@ REFERENCE_HZ = 1000.0
 
 
 def transmitted(samples: Samples, sample_rate_hz: int, rng: np.random.Generator) -> Samples:
-    """The samples as they are heard in another room and through another microphone.
+    """The samples as they are heard through another microphone, mostly in another room.
 
     Rooms drawn at random serve a recogniser as well as measured ones (Ko et al., ICASSP, 2017).
 
@@ -55,9 +65,9 @@ def transmitted(samples: Samples, sample_rate_hz: int, rng: np.random.Generator)
     """
     from scipy.fft import irfft, next_fast_len, rfft  # here, as processes that need no copies begin sooner without it
 
-    reverberation_s, direct_db = _between(rng, REVERBERATION_RANGE_S), rng.uniform(*DIRECT_RANGE_DB)
-    room = room_response(reverberation_s, direct_db, sample_rate_hz, rng).astype(np.float32)
-    n_padded = next_fast_len(len(samples) + len(room), real=True)
+    room = _drawn_room(sample_rate_hz, rng).astype(np.float32)
+    n_answer = max(len(room), round(MICROPHONE_S * sample_rate_hz))
+    n_padded = next_fast_len(len(samples) + n_answer, real=True)
     grid_hz = np.linspace(0.0, sample_rate_hz / 2, N_GAINS)
     frequencies_hz = np.fft.rfftfreq(n_padded, 1.0 / sample_rate_hz)
     gains = np.interp(frequencies_hz, grid_hz, microphone_gains(grid_hz, rng)).astype(np.float32)
@@ -65,9 +75,15 @@ def transmitted(samples: Samples, sample_rate_hz: int, rng: np.random.Generator)
     return np.asarray(heard, dtype=np.float32)
 
 
-def room_response(
-    reverberation_s: float, direct_db: float, sample_rate_hz: int, rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
+def _drawn_room(sample_rate_hz: int, rng: np.random.Generator) -> Reals:
+    """Impulse response, shape (n,); an impulse alone where no room answers."""
+    if rng.uniform() >= ROOM_SHARE:
+        return np.ones(1)
+    reverberation_s, direct_db = _between(rng, REVERBERATION_RANGE_S), rng.uniform(*DIRECT_RANGE_DB)
+    return room_response(reverberation_s, direct_db, sample_rate_hz, rng)
+
+
+def room_response(reverberation_s: float, direct_db: float, sample_rate_hz: int, rng: np.random.Generator) -> Reals:
     """Impulse response of a room: the direct sound, then noise that dies away (Moorer, Computer Music Journal, 1979).
 
     Args:
@@ -104,7 +120,7 @@ def microphone_gains(frequencies_hz: Reals, rng: np.random.Generator) -> Reals:
     ripple_db = np.interp(octaves, knots, rng.normal(0.0, RIPPLE_DB, len(knots)))
     low_cut_hz = _between(rng, LOW_CUT_RANGE_HZ)
     gains = 10.0 ** ((ripple_db + rng.uniform(*TILT_RANGE_DB) * octaves) / 20.0)
-    gains /= np.sqrt(1.0 + (low_cut_hz / np.maximum(frequencies_hz, 1.0)) ** 4)
+    gains /= np.sqrt(1.0 + (low_cut_hz / np.maximum(frequencies_hz, 1.0)) ** (2 * rng.choice(LOW_CUT_ORDERS)))
     nyquist_hz = float(frequencies_hz[-1])
     has_high_cut = rng.uniform() < HIGH_CUT_SHARE
     if has_high_cut and nyquist_hz > LOWEST_HIGH_CUT_HZ:

@@ -38,14 +38,23 @@ def test_equal_draws_are_equal_and_others_are_not():
 
 def test_a_room_alone_is_a_convolution_with_its_response(monkeypatch):
     without_microphone(monkeypatch)
+    monkeypatch.setattr(transmission, "ROOM_SHARE", 1.0)
     monkeypatch.setattr(transmission, "REVERBERATION_RANGE_S", (0.3, 0.3))
     monkeypatch.setattr(transmission, "DIRECT_RANGE_DB", (5.0, 5.0))
     samples = noise(4000)
     heard = transmitted(samples, RATE_HZ, np.random.default_rng(3))
     drawn = np.random.default_rng(3)
-    drawn.uniform(size=2)  # the time and the level
+    drawn.uniform(size=3)  # whether there is a room, its time and the level
     response = room_response(0.3, 5.0, RATE_HZ, drawn)
     assert np.allclose(heard, np.convolve(samples, response)[: len(samples)], atol=1e-5)
+
+
+def test_some_copies_are_heard_where_no_room_answers(monkeypatch):
+    without_microphone(monkeypatch)
+    samples = noise(4000)
+    heard = [transmitted(samples, RATE_HZ, np.random.default_rng(seed)) for seed in range(200)]
+    n_plain = sum(np.allclose(one, samples, atol=1e-6) for one in heard)
+    assert n_plain == pytest.approx(200 * (1.0 - transmission.ROOM_SHARE), abs=25)
 
 
 def test_nothing_is_heard_before_it_sounds(monkeypatch):
@@ -84,6 +93,16 @@ def test_half_of_the_microphones_end_early_and_none_below_a_telephone():
         assert 20 * np.log10(middle.max() / middle.min()) < 30
         n_early += gains[-1] < 0.03 * np.median(middle)
     assert 60 < n_early < 110
+
+
+def test_half_of_the_microphones_cut_the_lowest_frequencies_steeply(monkeypatch):
+    monkeypatch.setattr(transmission, "LOW_CUT_RANGE_HZ", (400.0, 400.0))
+    falls_db = np.array([20 * np.diff(np.log10(np.interp([100.0, 200.0], *gains_of(seed))))[0] for seed in range(200)])
+    steep = falls_db > 36.0
+    assert steep.sum() == pytest.approx(100, abs=25)
+    # Beside the cut there are slope and ripple.
+    assert falls_db[steep].mean() == pytest.approx(60.0, abs=1.5)
+    assert falls_db[~steep].mean() == pytest.approx(12.0, abs=1.5)
 
 
 def test_at_a_low_rate_no_microphone_ends_early():
