@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from threading import Thread
-from typing import Protocol, TypeVar
+from threading import Lock, Thread
+from typing import Any, Protocol, TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 
 MAX_ITEMS_PER_MESSAGE = 4
 """Items handed to a process at once: more would make the last one to finish late."""
+
+_starting = Lock()
 
 
 class Track(Protocol):
@@ -51,7 +53,7 @@ def map_in_order(work: Callable[[Item], Result], items: Sequence[Item], n_jobs: 
     """Results of `work` on each item, in the order of the items.
 
     Args:
-        work: a function at the top level of a module, or a partial of one.
+        work: a function at the top level of a module that is not the script itself, or a partial of one.
         items: what to work on.
         n_jobs: processes; 0 for one per core, 1 to stay in this process.
 
@@ -70,7 +72,7 @@ def map_in_order(work: Callable[[Item], Result], items: Sequence[Item], n_jobs: 
     pool = ProcessPoolExecutor(n_processes, context, _begin_process, (lifeline,))
     try:
         n_at_once = max(1, min(MAX_ITEMS_PER_MESSAGE, len(items) // n_processes))
-        with _interrupts_held():
+        with _interrupts_held(), _script_unseen():
             results = pool.map(partial(_on_one_thread, work), items, chunksize=n_at_once)
         yield from results
         pool.shutdown()
@@ -123,6 +125,22 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextmanager
+def _script_unseen() -> Iterator[None]:
+    """Processes started within do not run the caller's script once more, as they would to find its functions.
+
+    It may train at its top level then, without a condition around that, and costs nothing if it imports much.
+    """
+    with _starting:
+        script = vars(sys.modules["__main__"])
+        before: dict[str, Any] = {name: script[name] for name in ("__spec__", "__file__") if name in script}
+        script |= dict.fromkeys(before)
+        try:
+            yield
+        finally:
+            script.update(before)
 
 
 def _begin_process(lifeline: Connection) -> None:

@@ -29,12 +29,29 @@ if __name__ == "__main__":
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
+# No condition keeps processes from running this, which would start processes without end.
+PLAIN_SCRIPT = """
+import sys
+sys.path.insert(0, {root!r})
+from streamgmm.training.workers import map_in_order
+from tests.training.worker_tasks import square
+
+print(list(map_in_order(square, [1, 2, 3], 2)), __file__, __spec__)
+"""
+
 linux_only = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for processes of others by pidfd")
 
 
 @pytest.mark.parametrize("n_jobs", [0, 1, 3])
 def test_results_come_in_the_order_of_the_items(n_jobs):
     assert list(map_in_order(square, range(12), n_jobs)) == [n * n for n in range(12)]
+
+
+def test_a_script_runs_once_however_many_processes_work_for_it(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(PLAIN_SCRIPT.format(root=str(Path(__file__).parents[2])))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == (f"[1, 4, 9] {script} None\n", "")
 
 
 def test_no_items_are_no_work():
