@@ -12,6 +12,9 @@ from streamgmm.service.reload import Loaded, Reloader
 from streamgmm.service.supervision import Supervision
 from streamgmm.sinks.sink import start_thread
 
+END_S = 0.2
+"""How long a stop waits for a reload that goes on: whatever its thread holds must be gone before the interpreter is."""
+
 
 def ignore_hangup() -> None:
     """Let SIGHUP do nothing: while a program starts, what it is about to read is new enough."""
@@ -51,7 +54,7 @@ def _reloading(
         reopen=daemon.reopen_outputs,
         on_outcome=supervision.on_reload,
     )
-    start_thread(reloader.run, "reload")
+    thread = start_thread(reloader.run, "reload")
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda number, frame: reloader.request())
     try:
@@ -59,3 +62,4 @@ def _reloading(
     finally:
         ignore_hangup()
         reloader.end()
+        thread.join(END_S)

@@ -103,6 +103,8 @@ class Capture:
                 self._on_move()
                 self._say_recovering()
         finally:
+            with self._lock:
+                self.source = None
             self.is_over = True
             self._ring.end()
 

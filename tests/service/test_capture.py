@@ -60,6 +60,12 @@ def test_a_source_that_ends_is_read_once() -> None:
     assert sum(len(stretch.samples) for stretch in rig.stretches()) == 300
 
 
+def test_a_source_that_ended_is_let_go_with_all_that_it_holds() -> None:
+    rig = Rig(FakeSource(100))
+    rig.capture.run()
+    assert rig.capture.source is None
+
+
 def test_A1_a_missing_device_is_tried_for_ever_with_waits_that_double_to_ten_seconds() -> None:
     rig = Rig(FakeSource(MISSING))
     rig.stop_after(50)
