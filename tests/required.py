@@ -35,7 +35,7 @@ def corpus(name: str) -> Path:
     root = os.environ.get("STREAMGMM_DATA")
     if not root:
         require_or_skip("corpora", "STREAMGMM_DATA is not set")
-    path = Path(root) / name
+    path = Path(root).absolute() / name
     if not path.exists():
         require_or_skip("corpora", f"there is no {path}")
     return path

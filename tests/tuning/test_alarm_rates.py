@@ -53,13 +53,13 @@ def test_rates_are_never_below_what_was_counted_and_never_rise(peaks_of_labels):
     rates = expected_rates(LEVELS, n_alarms.astype(np.int64), 2.0)
     assert (rates >= n_alarms / 2.0).all()
     assert (np.diff(rates, axis=1) <= 1e-12).all()
-    assert (rates[~n_alarms.any(axis=1)] == 0.0).all()
+    assert (rates > 0.0).all()
 
 
 def test_the_tail_of_exponential_peaks_is_extrapolated_as_they_are_distributed():
     # Of so many hours that the true tail can be counted, ten minutes are shown.
     rng = np.random.default_rng(1)
-    scale, per_hour = 0.7, 600
+    scale, per_hour = 1.0, 600
     ratios = []
     for _ in range(50):
         rates = expected_rates(LEVELS, np.array([counted(rng.exponential(scale, per_hour // 6))]), 1.0 / 6.0)
@@ -69,11 +69,18 @@ def test_the_tail_of_exponential_peaks_is_extrapolated_as_they_are_distributed()
     assert 1.0 < np.median(ratios) < 4.0
 
 
-def test_a_label_with_few_alarms_borrows_the_slope_of_the_others():
-    many, few = counted(np.linspace(0.1, 3.0, 15)), counted([0.1])
-    alone = expected_rates(LEVELS, np.array([few]), 1.0)[0]
-    beside = expected_rates(LEVELS, np.array([few, many]), 1.0)[0]
-    assert (beside[4:] > alone[4:]).all()
+def test_a_flat_tail_makes_cautious():
+    steep, flat = counted(np.linspace(0.1, 1.0, 8)), counted(np.linspace(0.1, 6.0, 8))
+    rates = expected_rates(LEVELS, np.array([steep]), 1.0), expected_rates(LEVELS, np.array([flat]), 1.0)
+    assert rates[1][0, -1] > 1.5 * rates[0][0, -1]
+
+
+@pytest.mark.parametrize(("hours", "more_than"), [(0.05, 5.0), (0.5, 1.5), (50.0, 1.005)])
+def test_a_label_without_alarms_may_still_get_those_of_the_others_the_less_the_longer_it_was_heard(hours, more_than):
+    many, none = counted(np.linspace(0.1, 3.0, 15)), counted([])
+    alone = expected_rates(LEVELS, np.array([none]), hours)[0]
+    beside = expected_rates(LEVELS, np.array([none, many]), hours)[0]
+    assert more_than < beside[8] / alone[8] < 20 * more_than
 
 
 def test_a_low_threshold_that_joins_alarms_to_one_does_not_hide_them():
