@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 HIGHEST_SHOWN = 0.99995
 """Thresholds above it are as good as 1."""
 
+SELDOM_REACHED = 0.999
+"""Of the true events of `tests.benchmarks.false_alarms`, one in ten scores higher."""
+
 
 def print_tuning(tuning: Tuning, console: Console) -> None:
     """Print a row per label, what other budgets would cost, and what can and cannot be concluded."""
@@ -45,6 +48,16 @@ def conclusions(tuning: Tuning) -> Iterator[str]:
         yield f"warning: not one event is found any more of {', '.join(lost)}; give more background, or allow more"
     if tuning.recall is None:
         yield "what this costs in recall is not known: name labelled sounds with --events"
+    high = [
+        escaped(label)
+        for label, result in tuning.labels.items()
+        if result.recall is None and result.is_changed and result.onset_threshold > SELDOM_REACHED
+    ]
+    if high:
+        yield (
+            f"warning: few sounds score as high as the thresholds of {', '.join(high)}; "
+            "give more background, or allow more"
+        )
     yield "a sound of these labels that occurs in the background counted as false: nobody can tell it apart"
 
 

@@ -86,6 +86,12 @@ def test_a_dry_run_writes_no_model_and_says_what_cannot_be_concluded(capsys, mod
     assert "a sound of these labels that occurs in the background counted as false" in out
 
 
+@pytest.mark.parametrize(("budget", "is_deafening"), [("0.1", True), ("500", False)])
+def test_thresholds_that_hardly_a_sound_reaches_are_told(capsys, model, noises, budget, is_deafening):
+    code, out, _ = run_cli(capsys, "tune", model, "--background", noises, BUDGET, budget, "--dry-run", *QUICK)
+    assert (code, "few sounds score as high as the thresholds of" in out) == (0, is_deafening)
+
+
 def test_another_output_leaves_the_model_as_it_was(capsys, model, noises, tmp_path):
     before = model.read_bytes()
     code, _, _ = run_cli(
