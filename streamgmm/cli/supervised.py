@@ -13,7 +13,8 @@ from streamgmm.service.supervision import Supervision
 from streamgmm.sinks.sink import start_thread
 
 END_S = 0.2
-"""How long a stop waits for a reload that goes on: whatever its thread holds must be gone before the interpreter is."""
+"""How long a stop waits at most for a reload that goes on: what its thread still holds when the interpreter ends is
+never released."""
 
 
 def ignore_hangup() -> None:
@@ -55,9 +56,9 @@ def _reloading(
         on_outcome=supervision.on_reload,
     )
     thread = start_thread(reloader.run, "reload")
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda number, frame: reloader.request())
     try:
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda number, frame: reloader.request())
         yield
     finally:
         ignore_hangup()

@@ -51,7 +51,7 @@ class Capture:
         on_move: is called at every step, so that others see it moves.
 
     Attributes:
-        source: what is read now, or was last; None before the first.
+        source: what is read now, or was last; None before the first and when `run` has ended.
         n_reopened: how often sound came again after a failure.
         is_over: whether `run` has ended.
     """

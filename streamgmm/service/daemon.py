@@ -40,7 +40,7 @@ FINISH_S = 0.4
 """How long a stop waits for what was captured to be analysed; the rest stays in flight, and is told."""
 
 DRAIN_S = 1.0
-"""How long a stop waits for readers to collect the last records. Both together keep a stop within two seconds."""
+"""How long a stop waits for readers to collect the last records. All waits together keep it within two seconds."""
 
 SIGNAL_LOOK_S = 0.2
 """How often the main thread looks for a signal that woke another thread."""

@@ -44,6 +44,10 @@ class Loaded(NamedTuple):
 Reading = Loaded | StreamgmmError
 
 
+class _EndedError(Exception):
+    """The daemon ends while files are read."""
+
+
 class Reloader:
     """Reloads when it is asked to, in a thread of its own; what is asked meanwhile is answered by one more reload.
 
@@ -107,6 +111,8 @@ class Reloader:
         try:
             loaded = self._read_at_rest()
             changes = self._take(loaded)
+        except _EndedError:
+            return
         except StreamgmmError as error:
             self.n_refused += 1
             reason = "; ".join(str(error).splitlines())
@@ -133,10 +139,12 @@ class Reloader:
 
         Raises:
             StreamgmmError: they agree on what is wrong, or no two agree.
+            _EndedError: there is nothing left to reload.
         """
         reading = self._read()
         for _ in range(MAX_READINGS):
-            self._ended.wait(self._settle_s)
+            if self._ended.wait(self._settle_s):
+                raise _EndedError
             before, reading = reading, self._read()
             if _agree(before, reading):
                 if isinstance(reading, StreamgmmError):

@@ -4,8 +4,8 @@ Counts of rare, independent alarms follow Poisson's law, and an upper limit of t
 (Biometrika 28, 1936). It needs many hours: none in `h` hours leaves up to 3 / h per hour possible. What lies
 beyond the highest score that was met is extrapolated by peaks over thresholds (Pickands, Annals of Statistics 3,
 1975; Davison and Smith, JRSS B 52, 1990): on the logit scale of scores the excesses over a high level are taken
-for exponential. The five numbers below were chosen on the recordings of `tests.benchmarks.false_alarms`, with five
-models of them; no other choice near them did much better or worse.
+for exponential. How much is expected before anything was heard (all numbers below but `CONFIDENCE`) was chosen on the
+recordings of `tests.benchmarks.false_alarms`, with five models of them; in minutes it says most, in days nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ CONFIDENCE = 0.95
 """One-sided probability with which an upper limit holds."""
 
 N_TAIL_ALARMS = 8
-"""Most alarms above the level from which a tail is fitted: fewer are noise, more are not the tail."""
+"""Alarms from which a tail is fitted at most: more are not the tail. It is fitted from each of them upwards, as a
+single one far above the others may be the lowest of another tail."""
 
 PRIOR_EXCESS = 1.0
 """Mean excess (nat) to be expected before any was seen: among sounds of calibrated log odds s, those that are no
@@ -31,7 +32,7 @@ N_PRIOR_ALARMS = 20
 """Weight of that expectation, in alarms."""
 
 N_UNSEEN_ALARMS = 0.5
-"""What is added to a count for what might as well have been counted (Jeffreys' prior of a rate)."""
+"""None counts as so many: the prior of a rate by Jeffreys."""
 
 POOLED_HOURS = 300.0 / 3600.0
 """A label counts as if it had also been listened to for so long with the rates of all labels: in a few minutes, which
@@ -64,7 +65,8 @@ def expected_rates(levels: Reals, n_alarms: Counts, hours: float) -> Reals:
     """Alarms per hour to be expected at each level: those counted, or more where the tail says so.
 
     The tail of a label is P(excess > x) = (1 + x / s)^-n, the predictive distribution of an exponential of
-    which n excesses with sum s were seen; `N_PRIOR_ALARMS` of a mean of `PRIOR_EXCESS` count among them.
+    which n excesses with sum s were seen; `N_PRIOR_ALARMS` of a mean of `PRIOR_EXCESS` count among them. What is
+    so expected of a label is then averaged with what is of all labels, as `POOLED_HOURS` says.
 
     Args:
         levels: shape (n_levels,), rising, logits of onset thresholds.
@@ -76,20 +78,28 @@ def expected_rates(levels: Reals, n_alarms: Counts, hours: float) -> Reals:
     """
     # A low threshold joins alarms to fewer, longer ones; they are no better than many.
     counts = np.maximum.accumulate(n_alarms[:, ::-1], axis=1)[:, ::-1].astype(np.float64)
-    own = np.array([_with_tail(levels, row, hours) for row in counts])
+    own = np.array([_highest_tail(levels, row) for row in counts]) / hours
     pooled = (hours * own + POOLED_HOURS * own.mean(axis=0)) / (hours + POOLED_HOURS)
     rates: Reals = np.maximum(counts / hours, pooled)
     return rates
 
 
-def _with_tail(levels: Reals, counts: Reals, hours: float) -> Reals:
-    """Alarms per hour of one label by its own counts, which do not rise: counted, or more by its tail."""
-    n_excesses = counts[np.argmax(counts <= N_TAIL_ALARMS)]
-    # The tail begins at the lowest of these alarms; if there are none, all is tail.
-    begin = int(np.flatnonzero(counts == n_excesses)[-1 if n_excesses else 0])
+def _highest_tail(levels: Reals, counts: Reals) -> Reals:
+    """Alarms of one label to be expected by its counts, which do not rise: as many, or more by any of its tails."""
+    # Of repetitive sounds, all alarms may be in one step of the levels: then all of them are where the tail begins.
+    n_first = counts[counts >= min(N_TAIL_ALARMS, counts[0])].min()
+    expected = counts
+    for n_excesses in np.unique(counts[(counts <= n_first) & (counts > 0.0)]):
+        expected = np.maximum(expected, _tail(levels, counts, int(np.flatnonzero(counts == n_excesses)[-1])))
+    return expected if counts[0] else _tail(levels, counts, 0)
+
+
+def _tail(levels: Reals, counts: Reals, begin: int) -> Reals:
+    """Alarms to be expected by those counted at the level `begin` and above; below it as many as there."""
+    n_excesses = counts[begin]
     # The mean excess over a level is the area under the counts above it, divided by the count at it.
     excess_sum = trapezoid(counts[begin:], levels[begin:]) + N_PRIOR_ALARMS * PRIOR_EXCESS
     excesses = np.maximum(levels - levels[begin], 0.0)
-    tail = (n_excesses + N_UNSEEN_ALARMS) / hours * (1.0 + excesses / excess_sum) ** -(n_excesses + N_PRIOR_ALARMS)
-    rates: Reals = np.maximum(counts / hours, tail)
-    return rates
+    shares = (1.0 + excesses / excess_sum) ** -(n_excesses + N_PRIOR_ALARMS)
+    tail: Reals = max(n_excesses, N_UNSEEN_ALARMS) * shares
+    return tail

@@ -78,9 +78,11 @@ def recordings_with_events(dataset: Dataset, model: Model) -> list[tuple[Path, l
 
 def _hear_one(path: Path, *, model: Model, config: Config, min_score: float, advance: Advance) -> Heard | Skipped:
     try:
-        return hear(path, model, config, min_score, advance)
+        heard = hear(path, model, config, min_score, advance)
     except RecordingError as error:
         return Skipped(path, error.reason)
+    # A single sample of a higher rate is none at that of the model.
+    return heard if heard.end_sample else Skipped(path, "empty")
 
 
 @contextmanager

@@ -155,15 +155,23 @@ def _worths(curve: Curve, levels: Levels) -> list[float]:
 def _cannot(
     offers: Sequence[Sequence[Point]], labels: Sequence[str], hours: float, budget_per_hour: float
 ) -> BudgetError:
-    """Which labels are to blame: those of which most alarms are to be expected even at the strictest."""
+    """Which labels are to blame: those of which most alarms are left, or to be expected, even at the strictest."""
     rates = [min(point.rate_per_hour for point in points) for points in offers]
-    worst = sorted(zip(rates, labels, strict=True), reverse=True)[:N_BLAMED]
-    blamed = ", ".join(f"'{escaped(label)}' {rate:.2g}" for rate, label in worst if rate)
-    what = (
-        f"no threshold keeps to {budget_per_hour:g} false alarms per hour: by {hours:.2f} hours of background, "
-        f"even the strictest leaves {sum(rates):.2g} ({blamed})"
-    )
+    counts = [min(point.n_alarms for point in points) for points in offers]
+    asked = f"no threshold keeps to {budget_per_hour:g} false alarms per hour"
+    if sum(rates) > budget_per_hour:
+        left = f"{sum(rates):.2g} ({_blamed(rates, labels)})"
+        what = f"{asked}: by {hours:.2f} hours of background, even the strictest leaves {left}"
+    else:
+        most = max_proven_alarms(budget_per_hour, hours) or 0
+        left = f"{sum(counts)} ({_blamed(counts, labels)})"
+        what = f"{asked}: in {hours:.2f} hours of background at most {most} may be left, the strictest leaves {left}"
     return BudgetError(what, hint="leave out recordings that hold these sounds, give more hours, or allow more")
+
+
+def _blamed(numbers: Sequence[float], labels: Sequence[str]) -> str:
+    worst = sorted(zip(numbers, labels, strict=True), reverse=True)[:N_BLAMED]
+    return ", ".join(f"'{escaped(label)}' {number:.2g}" for number, label in worst if number)
 
 
 def _held_out(

@@ -264,6 +264,16 @@ def test_C13_a_file_that_is_never_at_rest_is_refused() -> None:
     assert "rename" in readings.outcomes[0]
 
 
+def test_F1_a_reload_that_is_overtaken_by_the_end_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    readings = Readings(Loaded(CALM, OTHER))
+    readings.on_read = readings.reloader.end
+    readings.reloader.request()
+    readings.reloader.run()
+    assert (readings.n_read, readings.adopted, readings.counts, readings.outcomes) == (1, [], (0, 0), [])
+    assert caplog.messages == []
+
+
 def test_C13_a_hundred_requests_at_once_are_one_reload() -> None:
     readings = Readings(Loaded(CALM, MODEL)).serve(100)
     assert (readings.n_announced, readings.counts) == (1, (1, 0))

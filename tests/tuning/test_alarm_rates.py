@@ -56,23 +56,53 @@ def test_rates_are_never_below_what_was_counted_and_never_rise(peaks_of_labels):
     assert (rates > 0.0).all()
 
 
-def test_the_tail_of_exponential_peaks_is_extrapolated_as_they_are_distributed():
-    # Of so many hours that the true tail can be counted, ten minutes are shown.
+@pytest.mark.parametrize(
+    ("scale", "hours", "at_most"), [(0.7, 0.2, 0.5), (1.0, 0.2, 0.5), (2.0, 0.2, 4.0), (2.0, 24.0, 1.0)]
+)
+def test_levels_that_are_chosen_for_a_rate_have_no_higher_one_where_odds_are_calibrated(scale, hours, at_most):
+    # Of 600 alarms an hour the excesses are exponential, so that the true rate at any level is known.
     rng = np.random.default_rng(1)
-    scale, per_hour = 1.0, 600
-    ratios = []
+    levels = np.arange(0.0, 40.0, 0.25)
+    true_rates = []
     for _ in range(50):
-        rates = expected_rates(LEVELS, np.array([counted(rng.exponential(scale, per_hour // 6))]), 1.0 / 6.0)
-        level = scale * math.log(per_hour / 1.0)
-        ratios.append(np.exp(np.interp(level, LEVELS, np.log(rates[0]))))
-    # One per hour is true; few peaks make the prediction cautious, not bold.
-    assert 1.0 < np.median(ratios) < 4.0
+        peaks = rng.exponential(scale, rng.poisson(600 * hours))
+        n_alarms = (len(peaks) - np.searchsorted(np.sort(peaks), levels))[np.newaxis]
+        chosen = levels[np.argmax(expected_rates(levels, n_alarms, hours)[0] <= 0.5)]
+        true_rates.append(600 * math.exp(-chosen / scale))
+    # In minutes nobody can know that odds are twice too sure; in a day it is seen.
+    assert np.mean(true_rates) <= at_most
+
+
+def rates_of(*peaks, hours=1.0):
+    return expected_rates(LEVELS, np.array([counted(peaks)]), hours)[0]
+
+
+@given(st.lists(st.floats(0.0, 11.0), max_size=30), st.floats(0.0, 11.0))
+def test_one_alarm_more_never_makes_much_bolder(peaks, one_more):
+    assert (rates_of(*peaks, one_more) > 0.4 * rates_of(*peaks)).all()
+
+
+@pytest.mark.parametrize("n_lower", [0, 1, 4, 7, 8, 9, 100])
+def test_the_highest_alarm_is_soon_surpassed_whatever_lies_below(n_lower):
+    rates = rates_of(6.8, *[1.7] * n_lower)
+    assert rates[LEVELS == 7.0] > 0.5
+
+
+@pytest.mark.parametrize("n_alarms", [8, 9, 40])
+def test_alarms_that_are_all_alike_are_no_reason_to_trust_the_next_level(n_alarms):
+    rates = rates_of(*[1.1] * n_alarms)
+    assert rates[LEVELS == 1.25] > 0.5 * n_alarms
+
+
+def test_alarms_beyond_the_highest_level_leave_those_below_what_they_are():
+    peaks = np.random.default_rng(1).normal(1.0, 1.0, 3000)
+    rates = rates_of(*peaks, *[20.0] * 9, hours=24.0)
+    assert rates[LEVELS == 5.0] < 0.5
 
 
 def test_a_flat_tail_makes_cautious():
-    steep, flat = counted(np.linspace(0.1, 1.0, 8)), counted(np.linspace(0.1, 6.0, 8))
-    rates = expected_rates(LEVELS, np.array([steep]), 1.0), expected_rates(LEVELS, np.array([flat]), 1.0)
-    assert rates[1][0, -1] > 1.5 * rates[0][0, -1]
+    steep, flat = rates_of(*np.linspace(0.1, 1.0, 8)), rates_of(*np.linspace(0.1, 6.0, 8))
+    assert flat[-1] > 1.5 * steep[-1]
 
 
 @pytest.mark.parametrize(("hours", "more_than"), [(0.05, 5.0), (0.5, 1.5), (50.0, 1.005)])

@@ -74,6 +74,12 @@ def test_all_is_heard_in_order_and_told_whatever_the_number_of_processes(folder,
     assert threading.active_count() == n_threads
 
 
+def test_a_recording_of_less_than_a_sample_is_left_out(tmp_path, demo_model):
+    write_wav(tmp_path / "click.wav", np.full(1, 0.5), 3 * RATE_HZ)
+    (heard,) = hear_all([tmp_path / "click.wav"], load_model(demo_model), Config(), lambda seconds: None)
+    assert heard == Skipped(tmp_path / "click.wav", "empty")
+
+
 def test_truths_are_whole_clips_or_stretches_and_never_background():
     whole = make_clip("siren", 0)
     stretch = msgspec.structs.replace(whole, onset_s=1.5, offset_s=2.5)

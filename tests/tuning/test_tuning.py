@@ -106,6 +106,14 @@ def test_a_budget_that_cannot_be_met_names_the_labels(model):
         tuned(model, heard, budget_per_hour=0.5)
 
 
+def test_a_budget_that_a_counted_alarm_leaves_unproven_says_so(model):
+    heard = background(model, {"siren": [1.0]}, n_hours=1.0)
+    with pytest.raises(
+        BudgetError, match=r"no threshold keeps to 2\.5 .* at most 0 may be left.* leaves 1 \('siren' 1\)"
+    ):
+        tuned(model, heard, budget_per_hour=2.5)
+
+
 def test_a_tuning_replaces_the_one_before(model):
     noisy = background(model, {"siren": [0.7, 0.8]}, n_hours=7.0)
     first = tuned(model, noisy, budget_per_hour=0.5).model
