@@ -19,7 +19,7 @@ HIGHEST_SHOWN = 0.99995
 """Thresholds above it are as good as 1."""
 
 SELDOM_REACHED = 0.999
-"""Of the true events of `tests.benchmarks.false_alarms`, one in ten scores higher."""
+"""A logit of 7: calibrated posteriors are seldom so sure, even of true events."""
 
 
 def print_tuning(tuning: Tuning, console: Console) -> None:

@@ -44,10 +44,6 @@ class Loaded(NamedTuple):
 Reading = Loaded | StreamgmmError
 
 
-class _EndedError(Exception):
-    """The daemon ends while files are read."""
-
-
 class Reloader:
     """Reloads when it is asked to, in a thread of its own; what is asked meanwhile is answered by one more reload.
 
@@ -110,9 +106,9 @@ class Reloader:
     def _reload(self) -> None:
         try:
             loaded = self._read_at_rest()
+            if loaded is None:
+                return
             changes = self._take(loaded)
-        except _EndedError:
-            return
         except StreamgmmError as error:
             self.n_refused += 1
             reason = "; ".join(str(error).splitlines())
@@ -134,17 +130,16 @@ class Reloader:
         self._current = loaded
         return ",".join([*(["model"] if is_other_model else []), *changed_keys])
 
-    def _read_at_rest(self) -> Loaded:
-        """What two readings in a row agree on.
+    def _read_at_rest(self) -> Loaded | None:
+        """What two readings in a row agree on; None if the end came first.
 
         Raises:
             StreamgmmError: they agree on what is wrong, or no two agree.
-            _EndedError: there is nothing left to reload.
         """
         reading = self._read()
         for _ in range(MAX_READINGS):
             if self._ended.wait(self._settle_s):
-                raise _EndedError
+                return None
             before, reading = reading, self._read()
             if _agree(before, reading):
                 if isinstance(reading, StreamgmmError):

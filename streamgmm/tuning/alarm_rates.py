@@ -86,12 +86,14 @@ def expected_rates(levels: Reals, n_alarms: Counts, hours: float) -> Reals:
 
 def _highest_tail(levels: Reals, counts: Reals) -> Reals:
     """Alarms of one label to be expected by its counts, which do not rise: as many, or more by any of its tails."""
+    if not counts[0]:
+        return _tail(levels, counts, 0)
     # Of repetitive sounds, all alarms may be in one step of the levels: then all of them are where the tail begins.
     n_first = counts[counts >= min(N_TAIL_ALARMS, counts[0])].min()
     expected = counts
     for n_excesses in np.unique(counts[(counts <= n_first) & (counts > 0.0)]):
         expected = np.maximum(expected, _tail(levels, counts, int(np.flatnonzero(counts == n_excesses)[-1])))
-    return expected if counts[0] else _tail(levels, counts, 0)
+    return expected
 
 
 def _tail(levels: Reals, counts: Reals, begin: int) -> Reals:
