@@ -73,6 +73,11 @@ class Analyser:
         """Stream position after the last finished hop."""
         return self._features.end_sample + self._lost_samples
 
+    @property
+    def level_dbfs(self) -> float:
+        """Level of the last finished hop (dB re full scale)."""
+        return self._features.level_dbfs
+
     def push(self, samples: Samples) -> list[Frame]:
         """The frames of the hops that `samples`, shape (n,), full scale 1.0, complete."""
         return [self.score(observation) for observation in self.observe(samples)]

@@ -105,6 +105,19 @@ def test_the_scene_makes_events_of_every_kind(model: Model, samples: np.ndarray)
         assert end.duration_s == pytest.approx(end.end_t - end.start_t, abs=2e-6)
 
 
+@pytest.mark.parametrize("offset", [0.0005, 0.05, -0.3])
+def test_the_records_with_an_offset_are_those_without(model: Model, samples: np.ndarray, offset: float) -> None:
+    plain, moved = whole(model, samples), whole(model, (samples + offset).astype(np.float32))
+    assert [type(record) for record in moved] == [type(record) for record in plain]
+    for record, expected in zip(moved, plain, strict=True):
+        assert record.t == expected.t
+        assert getattr(record, "label", None) == getattr(expected, "label", None)
+        assert getattr(record, "start_t", None) == getattr(expected, "start_t", None)
+        if isinstance(record, Window) and isinstance(expected, Window):
+            assert record.score == pytest.approx(expected.score, abs=2e-3)
+            assert record.level_dbfs == pytest.approx(expected.level_dbfs, abs=0.2)
+
+
 def test_a_second_run_and_a_reset_give_the_same(model: Model, samples: np.ndarray) -> None:
     pipeline = Pipeline(model, CONFIG, "run")
     first = pipeline.push(samples) + pipeline.flush()

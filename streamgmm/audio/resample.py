@@ -2,6 +2,8 @@
 
 The method is that of libsoxr at its quality HQ (linear phase, 20 bit); its output does not depend on
 how the input is cut into blocks, bit for bit, and `tests/audio/test_resample.py` holds it to that.
+Before its beginning and after its end a stream counts as constant, not as zero: an offset must neither begin nor end
+with a click.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import logging
 from functools import cache
 
+import numpy as np
 import soxr
 
 from streamgmm.audio.source import Samples
@@ -17,6 +20,10 @@ _logger = logging.getLogger(__name__)
 
 NARROW_SHARE = 0.9
 """Below so much of the wanted rate, a recording lacks a band that may matter; 44.1 kHz for 48 kHz does not."""
+
+
+HOLD_SAMPLES = 256
+"""At the lower of both rates, how long the last sample is held behind the end: longer than the filter rings."""
 
 
 class Resampler:
@@ -28,9 +35,16 @@ class Resampler:
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
+        self._from_hz, self._to_hz = from_hz, to_hz
         self._stream = None
         if from_hz != to_hz:
             self._stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+        self._begin()
+
+    def _begin(self) -> None:
+        self._offset: np.float32 | None = None
+        self._last = np.float32(0.0)
+        self._n_in = self._n_out = 0
 
     def push(self, samples: Samples, last: bool = False) -> Samples:
         """Resample the next samples.
@@ -44,10 +58,29 @@ class Resampler:
         """
         if self._stream is None:
             return samples
-        resampled: Samples = self._stream.resample_chunk(samples, last=last)
-        if last:
-            self._stream.clear()
-        return resampled
+        if len(samples):
+            self._n_in += len(samples)
+            self._last = samples[-1]
+            if self._offset is None:
+                self._offset = samples[0] if np.isfinite(samples[0]) else np.float32(0.0)
+        offset = np.float32(0.0) if self._offset is None else self._offset
+        resampled: Samples = self._stream.resample_chunk(samples - offset) + offset
+        self._n_out += len(resampled)
+        if not last:
+            return resampled
+        end = self._stream.resample_chunk(self._held() - offset, last=True)[: self._n_expected() - self._n_out] + offset
+        self._stream.clear()
+        self._begin()
+        return np.concatenate([resampled, end])
+
+    def _held(self) -> Samples:
+        """The last sample, for as long as the filter rings."""
+        n_held = -(-HOLD_SAMPLES * self._from_hz // min(self._from_hz, self._to_hz))
+        return np.full(n_held, self._last if np.isfinite(self._last) else 0.0, dtype=np.float32)
+
+    def _n_expected(self) -> int:
+        """How many samples all of the input is worth, rounded as libsoxr does."""
+        return (2 * self._n_in * self._to_hz + self._from_hz) // (2 * self._from_hz)
 
 
 def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:

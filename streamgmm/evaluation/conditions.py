@@ -16,6 +16,7 @@ from streamgmm.audio.resample import resample
 from streamgmm.audio.source import Samples
 from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.errors import DataError
+from streamgmm.features.low_cut import low_cut
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import escaped
 from streamgmm.training.augmentation import coloured_noise
@@ -145,7 +146,7 @@ def apply_conditions(
     if conditions == UNCHANGED:
         return samples
     # Measured once, on the clip as recorded: noise would make its pauses sound.
-    is_active = active_samples(samples, clip.label, spec.hop_samples, silence_gate_dbfs)
+    is_active = active_samples(samples, clip.label, spec, silence_gate_dbfs)
     # One for both, so that the noise does not repeat what the room was drawn from.
     rng = rng_of(clip, NOISE_SEED)
     heard = samples
@@ -167,26 +168,30 @@ def in_room(samples: Samples, reverberation_s: float, sample_rate_hz: int, rng: 
     from scipy.signal import fftconvolve  # here, as processes that hear clips as recorded begin sooner without it
 
     response = room_response(reverberation_s, ROOM_DIRECT_DB, sample_rate_hz, rng)
-    return np.asarray(fftconvolve(samples, response)[: len(samples)], dtype=np.float32)
+    # As if the first sample had always been: an offset that began with the clip would be a click.
+    offset = samples[:1]
+    heard = fftconvolve(samples - offset, response)[: len(samples)] + offset * response.sum()
+    return np.asarray(heard, dtype=np.float32)
 
 
 def in_band(samples: Samples, band_hz: tuple[float, float], sample_rate_hz: int) -> Samples:
     """`samples` (n,) as a microphone hears them that ends at either end of a band; what reaches Nyquist has no end."""
-    from scipy.signal import butter, sosfilt
+    from scipy.signal import butter, sosfilt, sosfilt_zi
 
-    low_hz, high_hz = band_hz
-    heard = samples
-    if low_hz < sample_rate_hz / 2:
-        heard = sosfilt(butter(BAND_ORDER, low_hz, "highpass", fs=sample_rate_hz, output="sos"), heard)
-    if high_hz < sample_rate_hz / 2:
-        heard = sosfilt(butter(BAND_ORDER, high_hz, "lowpass", fs=sample_rate_hz, output="sos"), heard)
+    heard: npt.NDArray[np.floating] = samples
+    for edge_hz, kind in zip(band_hz, ("highpass", "lowpass"), strict=True):
+        if edge_hz < sample_rate_hz / 2 and len(samples):
+            sections = butter(BAND_ORDER, edge_hz, kind, fs=sample_rate_hz, output="sos")
+            # As if the first sample had always been: an offset that began with the clip would be a click.
+            heard, _ = sosfilt(sections, heard, zi=sosfilt_zi(sections) * heard[0])
     return np.asarray(heard, dtype=np.float32)
 
 
-def active_samples(samples: Samples, label: str, hop_samples: int, silence_gate_dbfs: float) -> npt.NDArray[np.bool_]:
+def active_samples(samples: Samples, label: str, spec: FeatureSpec, silence_gate_dbfs: float) -> npt.NDArray[np.bool_]:
     """Which samples lie in hops that sound, by the gates of training; shape (n,)."""
-    starts = np.arange(0, len(samples), hop_samples)
-    squares = np.add.reduceat(np.square(samples, dtype=np.float64), starts) if len(starts) else np.zeros(0)
+    starts = np.arange(0, len(samples), spec.hop_samples)
+    heard = low_cut(samples, spec)
+    squares = np.add.reduceat(np.square(heard, dtype=np.float64), starts) if len(starts) else np.zeros(0)
     lengths = np.diff(np.append(starts, len(samples)))
     levels_dbfs = np.array([units.power_to_dbfs(power) for power in squares / lengths])
     return np.repeat(active_windows(levels_dbfs, label, silence_gate_dbfs), lengths)
@@ -199,8 +204,8 @@ def mix(samples: Samples, noise: npt.NDArray[np.floating], is_active: npt.NDArra
     """
     if not is_active.any():
         return samples
-    signal_rms = np.sqrt(np.mean(np.square(samples[is_active], dtype=np.float64)))
-    noise_rms = np.sqrt(np.mean(np.square(noise, dtype=np.float64)))
+    signal_rms = np.std(samples[is_active], dtype=np.float64)
+    noise_rms = np.std(noise, dtype=np.float64)
     factor = signal_rms / noise_rms * units.db_to_amplitude(-snr_db)
     return np.asarray(samples + factor * noise, dtype=np.float32)
 
@@ -230,7 +235,7 @@ def _draw_noise(
         raise _too_short(noise.path, f"a clip of {units.samples_to_seconds(n_samples, sample_rate_hz):g} s")
     start = rng.integers(len(recorded) - n_samples, endpoint=True)
     stretch = recorded[start : start + n_samples]
-    if not stretch.any():
+    if not np.ptp(stretch):
         at_s = units.samples_to_seconds(int(start), sample_rate_hz)
         raise DataError(f"is silent from {at_s:g} s on", where=str(noise.path), hint="cut its silence out")
     return stretch

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from streamgmm import units
 from streamgmm.features.frames import FrameVectors, n_frame_features
+from streamgmm.features.low_cut import LowCut
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.transform import WaveletTransform
 from streamgmm.features.window import WindowStatistics, n_features
@@ -25,11 +26,13 @@ LEVEL_TIME_CONSTANT_S = 3.0
 class FeatureFrame(NamedTuple):
     """What is known after one hop.
 
+    All levels are of what the bank hears: without a constant offset, drift, or rumble below the lowest band.
+
     Attributes:
         end_sample: absolute index of the sample after the hop.
         vector: float64, shape (n_features,), of the window that ends here; None if a sample of it was
             not finite.
-        level_dbfs: level of the hop.
+        level_dbfs: of the hop.
         frame_levels_db: shape (hop_frames,), levels of its frames, dBFS; fewer for the last, incomplete hop.
         window_share: how much of a whole window has been heard, 0 to 1; less than 1 after a start or a loss.
         window_level_dbfs: level of the window, what of it has not been heard counted as silence.
@@ -80,6 +83,7 @@ class FeatureStream:
     Attributes:
         end_sample: samples in finished hops.
         n_pending_samples: samples that wait for their hop to be complete.
+        level_dbfs: level of the last finished hop; that of silence before the first.
         no_frames: shape (0, n_frame_features), what a hop without frame vectors has.
     """
 
@@ -88,6 +92,7 @@ class FeatureStream:
         self._frames = FrameVectors(spec) if has_frames else None
         self.no_frames = np.zeros((0, n_frame_features(spec)))
         self._n_window_hops = spec.window_samples // spec.hop_samples
+        self._low_cut = LowCut(spec)
         self._transform = WaveletTransform(spec, dtype)
         self._window = WindowStatistics(spec, dtype)
         self._level = RunningLevel(LEVEL_TIME_CONSTANT_S, spec.hop_samples / spec.sample_rate_hz)
@@ -101,16 +106,19 @@ class FeatureStream:
         """Begin a new stream at sample 0."""
         self.n_pending_samples = 0
         self.end_sample = 0
+        self.level_dbfs = units.SILENCE_DBFS
         self.forget()
 
     def forget(self) -> None:
         """Drop what was heard so far, but go on counting: audio was lost here."""
+        self._low_cut.reset()
         self._transform.reset()
         self._window.reset()
         self._level.reset()
         if self._frames:
             self._frames.reset()
         self._hop_powers[:] = 0.0
+        self._offset = np.float32(0.0)
         self._n_hops = 0
         self._n_refused_hops = 0
 
@@ -139,11 +147,13 @@ class FeatureStream:
         return frames
 
     def flush(self) -> list[FeatureFrame]:
-        """Complete a begun hop with zeros, so that the last samples of a recording count too."""
-        if not self.n_pending_samples:
+        """Complete a begun hop, so that the last samples of a recording count too."""
+        n_samples = self.n_pending_samples
+        if not n_samples:
             return []
-        self._hop[self.n_pending_samples :] = 0.0
-        last = self._finish_hop(self.n_pending_samples)
+        # Without a step behind a recording that has an offset; of one without, this is silence.
+        self._hop[n_samples:] = _mean(self._hop[:n_samples])
+        last = self._finish_hop(n_samples)
         if self._frames and last.vector is not None:
             last = last._replace(frame_vectors=np.concatenate([last.frame_vectors, self._frames.flush()]))
         return [last]
@@ -152,9 +162,8 @@ class FeatureStream:
         self.n_pending_samples = 0
         self.end_sample += n_samples
         self._refuse_non_finite()
-        # Plain reductions: of arrays as small as these, `mean` takes most of its time to be called.
-        squares = np.add.reduce(np.square(self._hop, dtype=np.float64).reshape(self.spec.hop_frames, -1), axis=1)
-        squares /= self.spec.frame_samples
+        self._remove_offset()
+        squares = self._frame_squares(n_samples)
         hop = self._transform.push_hop(self._hop)
         powers = np.add.reduce(hop.energies, axis=1, dtype=np.float64)
         level = self._level.update(float(np.add.reduce(powers)) / len(powers))
@@ -165,16 +174,24 @@ class FeatureStream:
         # Of a hop completed with silence, only the frames that are whole have a level.
         whole = squares[: n_samples // self.spec.frame_samples]
         frame_levels_db = 10.0 * np.log10(np.maximum(whole, 10.0 ** (units.SILENCE_DBFS / 10.0)))
-        level_dbfs = units.power_to_dbfs(float(squares.sum()) * self.spec.frame_samples / n_samples)
+        self.level_dbfs = units.power_to_dbfs(float(squares.sum()) * self.spec.frame_samples / n_samples)
         return FeatureFrame(
             end_sample=self.end_sample,
             vector=None if self._n_refused_hops else vector,
-            level_dbfs=level_dbfs,
+            level_dbfs=self.level_dbfs,
             frame_levels_db=frame_levels_db,
             window_share=min(1.0, self._n_hops / self._n_window_hops),
             window_level_dbfs=units.power_to_dbfs(float(np.add.reduce(self._hop_powers)) / self._n_window_hops),
             frame_vectors=self.no_frames if self._n_refused_hops else frame_vectors,
         )
+
+    def _frame_squares(self, n_samples: int) -> Reals:
+        """Mean squares of the hop's frames, shape (hop_frames,), of what the bank hears of its first `n_samples`."""
+        heard = self._low_cut.push_hop(self._hop)
+        heard[n_samples:] = 0.0
+        # Plain reductions: of arrays as small as these, `mean` takes most of its time to be called.
+        squares = np.add.reduce(np.square(heard, dtype=np.float64).reshape(self.spec.hop_frames, -1), axis=1)
+        return np.asarray(squares / self.spec.frame_samples)
 
     def _refuse_non_finite(self) -> None:
         """Keep what is no sound out of the sums, and remember how long the windows lack a sample."""
@@ -182,8 +199,18 @@ class FeatureStream:
         if is_sound.all():
             self._n_refused_hops = max(0, self._n_refused_hops - 1)
         else:
-            self._hop[~is_sound] = 0.0
+            self._hop[~is_sound] = _mean(self._hop[is_sound]) if is_sound.any() else self._offset
             self._n_refused_hops = self._memory_hops
+
+    def _remove_offset(self) -> None:
+        """Subtract the offset with which the stream begins: no band hears it, but its beginning would be a click."""
+        if self._n_hops == 0:
+            self._offset = _mean(self._hop[: self.spec.frame_samples])
+        self._hop -= self._offset
+
+
+def _mean(samples: npt.NDArray[np.float32]) -> np.float32:
+    return np.float32(np.add.reduce(samples, dtype=np.float64) / len(samples))
 
 
 class Features(NamedTuple):

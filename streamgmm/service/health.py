@@ -17,7 +17,6 @@ Where several hold, the lowest in the table is told.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -50,7 +49,7 @@ FLAT_RANGE = 1e-6
 
 class _Hop(NamedTuple):
     n_samples: int
-    energy: float
+    power: float
     n_clipped: int
 
 
@@ -64,7 +63,7 @@ class SignalHealth:
     Attributes:
         gate_dbfs: the silence gate; may be changed.
         state: what was said last.
-        level_dbfs: level of the last second.
+        level_dbfs: level of the last second, of what the bank hears.
         n_clipped_samples: samples at full scale so far.
     """
 
@@ -87,14 +86,18 @@ class SignalHealth:
         self._n_flat = self._n_quiet = 0
         self._n_unclipped = self._unclipped_samples
 
-    def update(self, samples: Samples) -> SignalState:
-        """The state after one hop more, shape (n,), n at least 1."""
+    def update(self, samples: Samples, level_dbfs: float) -> SignalState:
+        """Return the state after one more hop.
+
+        Args:
+            samples: float32, shape (n,), n at least 1, as they came.
+            level_dbfs: of the latest hop that was measured, without what no band hears.
+        """
         low, high = float(samples.min()), float(samples.max())
-        energy = float(np.dot(samples, samples))
         # The samples are looked at one by one only if the loudest may be clipped; false for NaN.
         is_loud = low <= -FULL_SCALE or high >= FULL_SCALE
         n_clipped = int(np.count_nonzero(abs(samples) >= FULL_SCALE)) if is_loud else 0
-        self._follow_window(_Hop(len(samples), energy if math.isfinite(energy) else 0.0, n_clipped))
+        self._follow_window(_Hop(len(samples), 10.0 ** (level_dbfs / 10.0), n_clipped))
         self._follow_level(len(samples))
         self._follow_range(low, high, len(samples))
         self._follow_clipping(len(samples))
@@ -113,7 +116,8 @@ class SignalHealth:
 
     def _follow_level(self, n_samples: int) -> None:
         # Summed anew each time: a running sum would keep the rounding of the loudest hop for ever.
-        self.level_dbfs = units.power_to_dbfs(sum([hop.energy for hop in self._hops]) / self._n_samples)
+        power = sum([hop.power * hop.n_samples for hop in self._hops]) / self._n_samples
+        self.level_dbfs = units.power_to_dbfs(power)
         self._n_quiet = self._n_quiet + n_samples if self.level_dbfs < self.gate_dbfs else 0
 
     def _follow_range(self, low: float, high: float, n_samples: int) -> None:

@@ -116,8 +116,8 @@ class Worker:
         if not len(stretch.samples):
             return []
         started_s = self._clock()
-        self._condition.say_signal(self.signal.update(stretch.samples))
         records = self.pipeline.push(stretch.samples)
+        self._condition.say_signal(self.signal.update(stretch.samples, self.pipeline.analyser.level_dbfs))
         audio_s = units.samples_to_seconds(len(stretch.samples), self._spec.sample_rate_hz)
         self.rtf.update(self._clock() - started_s, audio_s)
         return records

@@ -34,7 +34,9 @@ def speed_copies(samples: Samples, n_copies: int, rng: np.random.Generator) -> l
     """
     edges = np.geomspace(*SPEED_RANGE, n_copies + 1)
     speeds = [rng.uniform(slow, fast) for slow, fast in pairwise(edges)]
-    return [np.asarray(soxr.resample(samples, speed, 1.0), dtype=np.float32) for speed in speeds]
+    # A resampler takes what lies outside for zero: an offset would begin and end with a click.
+    offset = samples[0] if len(samples) else np.float32(0.0)
+    return [np.asarray(soxr.resample(samples - offset, speed, 1.0) + offset, dtype=np.float32) for speed in speeds]
 
 
 def noise_copy(samples: Samples, sample_rate_hz: int, rng: np.random.Generator) -> Samples:
@@ -52,7 +54,7 @@ def background_copy(samples: Samples, background: Samples, rng: np.random.Genera
         rng: draws the stretch of the background and its level.
     """
     stretch = np.resize(np.roll(background, -int(rng.integers(len(background)))), len(samples))
-    root_mean_square = float(np.sqrt(np.mean(np.square(stretch, dtype=np.float64))))
+    root_mean_square = float(np.std(stretch, dtype=np.float64))
     noise = stretch / max(root_mean_square, DIGITAL_SILENCE)
     return _mixed(samples, noise.astype(np.float64), rng.uniform(*SNR_RANGE_DB))
 
@@ -60,7 +62,7 @@ def background_copy(samples: Samples, background: Samples, rng: np.random.Genera
 def _mixed(samples: Samples, noise: npt.NDArray[np.float64], snr_db: float) -> Samples:
     """`samples` with noise of mean square 1, brought to a level relative to that of their sounding part."""
     sounding = samples[np.abs(samples) > DIGITAL_SILENCE]
-    power = float(np.mean(np.square(sounding, dtype=np.float64))) if len(sounding) else 0.0
+    power = float(np.var(sounding, dtype=np.float64)) if len(sounding) else 0.0
     factor = np.sqrt(power) * 10.0 ** (-snr_db / 20.0)
     return np.asarray(samples + factor * noise, dtype=np.float32)
 

@@ -71,7 +71,10 @@ def transmitted(samples: Samples, sample_rate_hz: int, rng: np.random.Generator)
     grid_hz = np.linspace(0.0, sample_rate_hz / 2, N_GAINS)
     frequencies_hz = np.fft.rfftfreq(n_padded, 1.0 / sample_rate_hz)
     gains = np.interp(frequencies_hz, grid_hz, microphone_gains(grid_hz, rng)).astype(np.float32)
-    heard = irfft(rfft(samples, n_padded) * rfft(room, n_padded) * gains, n_padded)[: len(samples)]
+    # As if the first sample had always been: an offset that began with the clip would be a click.
+    offset = samples[0] if len(samples) else np.float32(0.0)
+    answer = rfft(room, n_padded) * gains
+    heard = irfft(rfft(samples - offset, n_padded) * answer, n_padded)[: len(samples)] + offset * answer[0].real
     return np.asarray(heard, dtype=np.float32)
 
 

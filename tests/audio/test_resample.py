@@ -53,3 +53,18 @@ def test_A17_nan_is_forgotten_again():
     bad = np.flatnonzero(np.isnan(resample(samples, 44100, 16000)))
     assert bad.size
     assert 16000 - 3200 < bad[0] <= 16000 <= bad[-1] < 16000 + 3200
+
+
+@pytest.mark.parametrize(("from_hz", "to_hz"), [(44100, 16000), (48000, 16000), (8000, 16000), (11025, 48000)])
+@pytest.mark.parametrize("slope", [0.0, 0.3])
+def test_an_offset_begins_and_ends_without_a_click(from_hz, to_hz, slope):
+    times_s = np.arange(from_hz + 77) / from_hz
+    resampled = resample((0.3 + slope * times_s).astype(np.float32), from_hz, to_hz)
+    expected = 0.3 + slope * np.arange(resampled.size) / to_hz
+    np.testing.assert_allclose(resampled, expected, atol=2e-5 + slope / from_hz)
+
+
+@pytest.mark.parametrize(("from_hz", "to_hz"), [(44100, 16000), (22050, 16000), (8000, 44100), (384000, 8000)])
+@pytest.mark.parametrize("n_samples", [0, 1, 7, 1000, 12_345])
+def test_the_length_is_the_nearest(from_hz, to_hz, n_samples):
+    assert abs(resample(np.ones(n_samples, np.float32), from_hz, to_hz).size - n_samples * to_hz / from_hz) <= 0.5

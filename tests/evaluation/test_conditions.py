@@ -69,9 +69,25 @@ def test_mixing_against_plain_numpy(snr_db, seed):
     samples = rng.normal(0, 0.2, 500).astype(np.float32)
     noise = rng.uniform(-3, 3, 500)
     is_active = rng.random(500) < 0.5
-    wanted_power = power(samples[is_active]) / 10 ** (snr_db / 10)
-    expected = samples + noise * np.sqrt(wanted_power / power(noise))
+    wanted_power = np.var(samples[is_active], dtype=np.float64) / 10 ** (snr_db / 10)
+    expected = samples + noise * np.sqrt(wanted_power / np.var(noise))
     assert mix(samples, noise, is_active, snr_db) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        Conditions(Noise("white", 10.0)),
+        Conditions(room_s=0.5),
+        Conditions(band_hz=(300.0, 3400.0)),
+        Conditions(gain_db=-6.0),
+    ],
+    ids=["noise", "room", "band", "gain"],
+)
+def test_conditions_are_the_same_for_a_clip_with_an_offset(conditions):
+    plain, moved = (heard(with_pause() + np.float32(offset), conditions) for offset in (0.0, 0.05))
+    difference = moved.astype(np.float64) - plain
+    assert np.ptp(difference) < 1e-4
 
 
 def test_pink_noise_has_equal_power_per_octave_and_white_noise_per_hertz():
@@ -96,7 +112,7 @@ def test_gain_is_on_samples_and_nothing_is_clipped(gain_db):
 
 def test_activity_is_that_of_training():
     samples = np.concatenate([with_pause(), 1e-3 * with_pause()])
-    own = active_samples(samples, "bell", HOP, GATE_DBFS)
+    own = active_samples(samples, "bell", SPEC, GATE_DBFS)
     levels_dbfs = extract(samples, SPEC).levels_dbfs
     trained = active_windows(levels_dbfs, "bell", GATE_DBFS)
     assert own[::HOP].tolist() == trained[: len(own[::HOP])].tolist()

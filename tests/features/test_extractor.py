@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgmm.features.extractor import FeatureStream, extract
+from streamgmm.features.low_cut import low_cut
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.transform import WaveletTransform
 from streamgmm.features.window import n_features
+from streamgmm.units import SILENCE_DBFS
 
 SPEC = FeatureSpec(sample_rate_hz=8000, window_s=0.5, n_bands=8)
 SAMPLES = (0.1 * np.random.default_rng(1).normal(size=20_000)).astype(np.float32)
@@ -45,10 +47,11 @@ def test_streams_are_bit_identical_for_any_block_sizes(cuts) -> None:
 @pytest.mark.parametrize("hop_s", [0.016, 0.12])
 def test_A17_exactly_the_hops_that_hold_a_nan_have_no_vector(hop_s) -> None:
     spec = FeatureSpec(sample_rate_hz=8000, window_s=0.5, hop_s=hop_s)
-    spoilt, zeroed = SAMPLES.copy(), SAMPLES.copy()
+    spoilt, bridged = SAMPLES.copy(), SAMPLES.copy()
     position = 3 * spec.hop_samples - 1
-    spoilt[position], zeroed[position] = np.nan, 0.0
-    frames, clean = FeatureStream(spec).push(spoilt), FeatureStream(spec).push(zeroed)
+    others = SAMPLES[position + 1 - spec.hop_samples : position]
+    spoilt[position], bridged[position] = np.nan, others.mean(dtype=np.float64)
+    frames, clean = FeatureStream(spec).push(spoilt), FeatureStream(spec).push(bridged)
     last_felt = (position + WaveletTransform(spec).memory_samples) // spec.hop_samples
     last = last_felt + spec.window_samples // spec.hop_samples - 1
     assert [i for i, frame in enumerate(frames) if frame.vector is None] == list(range(2, min(last + 1, len(frames))))
@@ -99,13 +102,65 @@ def test_n_features_is_the_length_of_a_vector(sample_rate_hz, hop_s, window_s, n
 def test_the_level_of_a_window_is_that_of_all_its_hops_and_what_was_not_heard_is_silence() -> None:
     n_samples = SPEC.window_samples // SPEC.hop_samples * SPEC.hop_samples
     stream = FeatureStream(SPEC)
+    audible = low_cut(SAMPLES, SPEC).astype(np.float64)
     for frame in [*stream.push(SAMPLES), *stream.flush()]:
-        heard = SAMPLES[max(0, frame.end_sample - n_samples) : frame.end_sample].astype(np.float64)
+        heard = audible[max(0, frame.end_sample - n_samples) : frame.end_sample]
         if frame.end_sample % SPEC.hop_samples:  # the last hop is completed with silence
             heard = heard[-(n_samples - SPEC.hop_samples + frame.end_sample % SPEC.hop_samples) :]
-        assert frame.window_level_dbfs == pytest.approx(10 * np.log10(np.sum(heard**2) / n_samples), abs=1e-9)
+        assert frame.window_level_dbfs == pytest.approx(10 * np.log10(np.sum(heard**2) / n_samples), abs=1e-4)
     stream.forget()
     assert stream.push(SAMPLES)[0].window_level_dbfs == extract(SAMPLES, SPEC).window_levels_dbfs[0]
+
+
+SLOW_MOVEMENTS = {
+    "offset of 16 steps of 16 bits": lambda t: np.full(t.size, 0.0005),
+    "offset": lambda t: np.full(t.size, 0.05),
+    "negative offset": lambda t: np.full(t.size, -0.4),
+    "drift": lambda t: 0.02 + 0.03 * t,
+    "decay": lambda t: 0.5 * np.exp(-t / 0.2),
+    "quick decay": lambda t: -0.3 * np.exp(-t / 0.07),
+    "slow decay": lambda t: 0.9 * np.exp(-t / 3.0),
+    "2 Hz": lambda t: 0.3 * np.cos(2 * np.pi * 2.0 * t),
+    "7 Hz": lambda t: 0.1 * np.sin(2 * np.pi * 7.0 * t + 1.0),
+    "10 Hz": lambda t: 0.05 * np.sin(2 * np.pi * 10.0 * t + 2.0),
+}
+"""What microphones add below the lowest band, as a function of the time in seconds."""
+
+
+@pytest.mark.parametrize("movement", SLOW_MOVEMENTS.values(), ids=SLOW_MOVEMENTS)
+@pytest.mark.parametrize("sample_rate_hz", [8000, 16000, 44100, 48000])
+def test_a_silent_room_is_as_silent_with_what_no_band_hears(movement, sample_rate_hz) -> None:
+    spec = FeatureSpec(sample_rate_hz=sample_rate_hz)
+    room = np.random.default_rng(2).normal(0.0, 10.0 ** (-85 / 20), 4 * sample_rate_hz + 99)
+    times_s = np.arange(room.size) / sample_rate_hz
+    quiet = extract(room.astype(np.float32), spec)
+    moved = extract((room + movement(times_s)).astype(np.float32), spec)
+    assert moved.levels_dbfs == pytest.approx(quiet.levels_dbfs, abs=1.5)
+    assert moved.window_levels_dbfs == pytest.approx(quiet.window_levels_dbfs, abs=1.5)
+
+
+@pytest.mark.parametrize("offset", [0.0005, 0.05, -0.3])
+def test_an_offset_changes_neither_vectors_nor_levels(offset) -> None:
+    spec = FeatureSpec(sample_rate_hz=16000)
+    sound = np.random.default_rng(3).normal(0.0, 0.01, 30_000) * np.sin(np.arange(30_000) / 2e3)
+    plain, moved = (extract((sound + added).astype(np.float32), spec, has_frames=True) for added in (0.0, offset))
+    assert moved.levels_dbfs == pytest.approx(plain.levels_dbfs, abs=0.01)
+    np.testing.assert_allclose(moved.vectors, plain.vectors, atol=2e-3)
+    np.testing.assert_allclose(moved.frame_vectors, plain.frame_vectors, atol=2e-3)
+
+
+def test_an_offset_alone_is_digital_silence_from_the_first_hop_to_the_last() -> None:
+    offset, silence = (extract(np.full(9999, value, dtype=np.float32), SPEC) for value in (0.25, 0.0))
+    assert offset.vectors.tobytes() == silence.vectors.tobytes()
+    assert offset.levels_dbfs.tobytes() == silence.levels_dbfs.tobytes()
+
+
+def test_after_a_loss_another_offset_is_no_click() -> None:
+    stream = FeatureStream(SPEC)
+    stream.push(np.full(3 * SPEC.hop_samples, 0.3, dtype=np.float32))
+    stream.forget()
+    frames = stream.push(np.full(3 * SPEC.hop_samples, -0.2, dtype=np.float32))
+    assert [frame.level_dbfs for frame in frames] == [SILENCE_DBFS] * 3
 
 
 def test_reset_starts_anew() -> None:

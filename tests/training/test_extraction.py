@@ -169,6 +169,39 @@ def test_pauses_are_no_part_of_a_class(label, levels_dbfs, expected):
     assert active_windows(np.array(levels_dbfs, dtype=float), label, -75.0).tolist() == expected
 
 
+@pytest.mark.parametrize(
+    "movement",
+    [
+        lambda t: np.full(t.size, 0.05),
+        lambda t: np.full(t.size, -0.0005),
+        lambda t: 0.3 * np.exp(-t / 0.3),
+        lambda t: 0.02 * t,
+        lambda t: 0.1 * np.sin(2 * np.pi * 6.0 * t),
+    ],
+    ids=["offset", "faint offset", "decay", "drift", "rumble"],
+)
+@pytest.mark.parametrize("rate_hz", [RATE_HZ, 11025])
+def test_pauses_stay_pauses_with_what_no_band_hears(tmp_path, movement, rate_hz):
+    rng = np.random.default_rng(0)
+    times_s = np.arange(5 * rate_hz) / rate_hz
+    is_sounding = (times_s > 2.0) & (times_s < 2.5)
+    sound = rng.normal(0.0, np.where(is_sounding, 0.05, 1e-6))
+    for name, added in (("plain", 0.0), ("moved", movement(times_s))):
+        (tmp_path / name / "bell").mkdir(parents=True)
+        for i in range(2):
+            soundfile.write(tmp_path / name / "bell" / f"{i}.wav", sound * (1 + i) + added, rate_hz, subtype="FLOAT")
+        (tmp_path / name / "bird").mkdir()
+        for i in range(2):
+            soundfile.write(tmp_path / name / "bird" / f"{i}.wav", sound[::-1] * (1 + i), rate_hz, subtype="FLOAT")
+    plain, moved = (
+        extract_clips(data.clips, make_task(data, config_with(n_speed_copies=2, n_noise_copies=1, rooms=True)))
+        for data in (read_dataset(tmp_path / "plain"), read_dataset(tmp_path / "moved"))
+    )
+    assert [len(clip.vectors) for clip in moved.clips] == [len(clip.vectors) for clip in plain.clips]
+    # Nothing but the sound is in what is learnt: four to six hops of it, not forty.
+    assert max(len(clip.vectors) for clip in moved.clips) < 10
+
+
 def test_clips_are_also_heard_over_the_backgrounds_that_are_given(tmp_path):
     dataset = read_dataset(write_sounds(tmp_path / "data", ("footsteps", "bird_song"), n_clips=2))
     room = write_sounds(tmp_path / "room", ("phone_ring", "siren"), n_clips=2)

@@ -42,6 +42,7 @@ def test_a_room_alone_is_a_convolution_with_its_response(monkeypatch):
     monkeypatch.setattr(transmission, "REVERBERATION_RANGE_S", (0.3, 0.3))
     monkeypatch.setattr(transmission, "DIRECT_RANGE_DB", (5.0, 5.0))
     samples = noise(4000)
+    samples[0] = 0.0
     heard = transmitted(samples, RATE_HZ, np.random.default_rng(3))
     drawn = np.random.default_rng(3)
     drawn.uniform(size=3)  # whether there is a room, its time and the level
@@ -116,3 +117,13 @@ def test_all_microphones_fall_towards_the_lowest_frequencies():
         frequencies_hz, gains = gains_of(seed)
         assert gains[0] < 1e-2
         assert gains[np.searchsorted(frequencies_hz, 3.0)] < gains[np.searchsorted(frequencies_hz, 500.0)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_offset_begins_without_a_click(seed):
+    samples = np.full(4000, 0.2, dtype=np.float32)
+    samples[2000:] += noise(2000)
+    heard = transmitted(samples, RATE_HZ, np.random.default_rng(seed))
+    # A microphone of no phase is heard a little before it sounds.
+    assert np.ptp(heard[:1000]) < 5e-3
+    assert np.ptp(heard[2000:]) > 0.05

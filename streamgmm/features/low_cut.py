@@ -1,0 +1,156 @@
+"""Remove what lies below the lowest band, so that levels count what the bank hears and nothing else.
+
+Microphones add a constant, a constant that drifts or dies away, and rumble of a few hertz. No band is there for these,
+so they must not open the silence gate, make a pause count as sound, or hide an onset. The filter is a Butterworth
+high-pass (Butterworth, Experimental Wireless, 1930) by the bilinear transform (Oppenheim and Schafer, Discrete-Time
+Signal Processing, 2010, section 7.2) in parallel form: a sum of decaying oscillations, here called modes.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgmm.features.spec import FeatureSpec
+
+ORDER = 8
+"""Even, as modes are used in conjugate pairs; 10 Hz loses 65 dB at the default lowest band of 30 Hz."""
+
+CUTOFF_SHARE = 0.85
+"""Half-power frequency relative to the centre of the lowest band, which loses 0.3 dB by it."""
+
+STILL_RANGE = 1e-6
+"""Samples of some milliseconds that differ by less are silent, whatever the filter still rings with: a thirtieth of
+the step of 16 bits, above the ripple that resampling leaves of zeros."""
+
+Reals = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Complexes = npt.NDArray[np.complex128]
+
+
+class _Filter(NamedTuple):
+    """The high-pass for blocks of n samples, with m modes whose states are kept as real and imaginary parts.
+
+    Attributes:
+        into_state: float32, shape (n, 2 m): what a block adds to the state behind it.
+        carry: complex128, shape (m, n_blocks + 1, n_blocks + 1): what the state before the hop (column 0) and each
+            block's own contribution leave before each block, and behind the last one.
+        output: float32, shape (n + 2 m, n): what a block and the state before it give.
+        first_state: float64, shape (hop_samples, 2 m): the output of a first hop that began with states of zero ->
+            the states with which it would have been smallest.
+    """
+
+    into_state: Singles
+    carry: Complexes
+    output: Singles
+    first_state: Reals
+
+
+class LowCut:
+    """A high-pass below the lowest band of a bank, for whole hops and without delay.
+
+    After `reset`, states begin as fits the first hop best (least squares): a stream that begins with an offset, or in
+    the middle of a slow movement, does not begin with a click.
+
+    Args:
+        spec: numbers of the bank.
+    """
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        self._filter = _design(spec)
+        n_blocks = spec.hop_samples // spec.fine_samples
+        self._inputs = np.zeros((n_blocks, spec.fine_samples + ORDER), dtype=np.float32)
+        self._samples = self._inputs[:, : spec.fine_samples]
+        self._contributions = np.zeros((ORDER // 2, n_blocks + 1, 1), dtype=np.complex128)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all samples: the next hop begins a stream."""
+        self._contributions[:] = 0.0
+        self._is_first = True
+
+    def push_hop(self, samples: npt.NDArray[np.floating]) -> Singles:
+        """Filter the next `hop_samples` samples; returns float32, shape (hop_samples,)."""
+        self._samples[:] = samples.reshape(self._samples.shape)
+        self._contributions[:, 1:, 0] = (self._samples @ self._filter.into_state).view(np.complex64).T
+        if self._is_first:
+            self._is_first = False
+            begun = self._run().ravel() @ self._filter.first_state
+            self._contributions[:, 0, 0] = begun.view(np.complex128)
+        filtered = self._run()
+        self._contributions[:, 0, 0] = self._last_state
+        ranges = np.maximum.reduce(self._samples, axis=1) - np.minimum.reduce(self._samples, axis=1)
+        filtered[ranges < STILL_RANGE] = 0.0
+        return filtered.ravel()
+
+    def _run(self) -> Singles:
+        states = (self._filter.carry @ self._contributions)[:, :, 0].T
+        self._last_state = states[-1]
+        self._inputs[:, self._samples.shape[1] :] = np.ascontiguousarray(states[:-1]).view(np.float64)
+        return self._inputs @ self._filter.output
+
+
+def low_cut(samples: npt.NDArray[np.floating], spec: FeatureSpec) -> Singles:
+    """Filter a whole recording, shape (n,), as a stream of it would be; float32, as long."""
+    n_missing = -len(samples) % spec.hop_samples
+    # Repeated, as zeros behind an offset would be a step.
+    hops = np.pad(samples, (0, n_missing), mode="edge").reshape(-1, spec.hop_samples) if len(samples) else samples
+    stream = LowCut(spec)
+    heard = [stream.push_hop(hop) for hop in hops]
+    return np.concatenate([np.zeros(0, np.float32), *heard])[: len(samples)]
+
+
+@lru_cache(maxsize=8)
+def _design(spec: FeatureSpec) -> _Filter:
+    n, n_blocks = spec.fine_samples, spec.hop_samples // spec.fine_samples
+    direct, poles, residues = _parallel_form(CUTOFF_SHARE * spec.min_hz / spec.sample_rate_hz)
+    powers = poles ** np.arange(n)[:, np.newaxis]
+    response = np.append(direct, 2.0 * (powers @ residues).real)
+    ages = np.arange(n) - np.arange(n)[:, np.newaxis]
+    within = np.where(ages >= 0, response[np.maximum(ages, 0)], 0.0)
+    blocks = np.arange(n_blocks + 1)
+    block_ages = blocks[:, np.newaxis] - blocks
+    carry = np.where(block_ages >= 0, poles[:, np.newaxis, np.newaxis] ** (n * np.maximum(block_ages, 0)), 0.0)
+    return _Filter(
+        np.ascontiguousarray(powers[::-1]).view(np.float64).astype(np.float32),
+        carry,
+        np.concatenate([within, _as_real(residues * powers).T]).astype(np.float32),
+        _first_state(_as_real(residues * poles ** np.arange(spec.hop_samples)[:, np.newaxis]), spec),
+    )
+
+
+def _parallel_form(cutoff: float) -> tuple[float, Complexes, Complexes]:
+    """Direct gain, poles and residues of the high-pass with half power at `cutoff` cycles per sample.
+
+    One pole of each conjugate pair: y[n] = direct x[n] + 2 Re(sum of residue s[n]), s[n + 1] = pole s[n] + x[n].
+    """
+    angles = np.pi * (2 * np.arange(ORDER) + ORDER + 1) / (2 * ORDER)
+    prototype = math.tan(math.pi * cutoff) * np.exp(1j * angles)
+    poles = (1.0 + prototype) / (1.0 - prototype)
+    direct = float(np.prod((1.0 + poles) / 2.0).real)
+    differences = poles[:, np.newaxis] - poles
+    np.fill_diagonal(differences, 1.0)
+    residues = direct * (poles - 1.0) ** ORDER / differences.prod(axis=1)
+    is_upper = poles.imag > 0.0
+    return direct, poles[is_upper], residues[is_upper]
+
+
+def _as_real(of_states: Complexes) -> Reals:
+    """Matrix that gives 2 Re(of_states @ states) from the real and imaginary parts of states; (n, m) -> (n, 2 m)."""
+    return 2.0 * np.ascontiguousarray(of_states.conj()).view(np.float64)
+
+
+def _first_state(of_states: Reals, spec: FeatureSpec) -> Reals:
+    """Pseudo-inverse of what states give in the hop behind them, of as many dimensions as a hop can tell.
+
+    A band that is B wide has 2 B T degrees of freedom in T seconds (Slepian, Bell System Technical Journal, 1976); more
+    would fit the noise of a short hop, and leave a large state to the next one.
+    """
+    hop_s = spec.hop_samples / spec.sample_rate_hz
+    n_told = min(ORDER, 2 + math.ceil(2.0 * CUTOFF_SHARE * spec.min_hz * hop_s))
+    outputs, gains, states = np.linalg.svd(of_states, full_matrices=False)
+    return np.asarray(-(outputs[:, :n_told] / gains[:n_told]) @ states[:n_told])
