@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from streamgmm.cli.console import stderr_console, stdout_console
 from streamgmm.errors import DataError
 from streamgmm.labels import escaped
 from streamgmm.model.file import load_model
+from streamgmm.model.lock import model_lock
 from streamgmm.training.memory_file import check_memory_target, load_memory, memory_path, save_with_memory
 
 if TYPE_CHECKING:
@@ -23,16 +25,34 @@ if TYPE_CHECKING:
     from streamgmm.training.memory import Memory
 
 
-def load_for_change(args: argparse.Namespace) -> tuple[Model, Memory]:
-    """The model that is to be changed and its memory, once it is clear that the result could be written.
+@contextmanager
+def changing_model(args: argparse.Namespace) -> Iterator[tuple[Model, Memory]]:
+    """Give the model that is to be changed and its memory, once it is clear that the result could be written.
+
+    No other command changes what will be written meanwhile.
 
     Raises:
-        StreamgmmError: see `load_model`, `load_memory` and `check_memory_target`.
+        StreamgmmError: see `load_model`, `load_memory`, `check_memory_target` and `model_lock`.
     """
-    model = load_model(args.model)
+    load_model(args.model)  # what is wrong with it is reported before anything is waited for
+    target: Path = args.output or args.model
     if not args.dry_run:
-        check_memory_target(args.output or args.model)
-    return model, load_memory(model, args.model)
+        check_memory_target(target)
+    with nullcontext() if args.dry_run else locked(target):
+        model = load_model(args.model)
+        yield model, load_memory(model, args.model)
+
+
+@contextmanager
+def locked(model_path: Path) -> Iterator[None]:
+    """Hold the lock of the model that will be written, and print a line if another command has it.
+
+    Raises:
+        StreamgmmError: see `model_lock`.
+    """
+    console = stderr_console()
+    with model_lock(model_path, lambda line: console.print(f"note: {escaped(line)}", soft_wrap=True)):
+        yield
 
 
 def settle(change: Change, model: Model, args: argparse.Namespace, remarks: Sequence[str] = ()) -> int:
@@ -73,15 +93,15 @@ def scores_table(comparison: Comparison) -> Table:
     """A row per class: its clips, and the share of those held out that was recognised, before and after."""
     before, after, _ = comparison
     table = Table("class", title="Held-out clips right")
-    for heading in ("clips before", "after", "right before", "after"):
+    for heading in ("clips", "after", "right before", "after"):
         table.add_column(heading, justify="right")
     for label in sorted({*before.n_clips, *after.n_clips}):
         clips = [str(scores.n_clips.get(label, "-")) for scores in (before, after)]
-        right = [_percent(scores.held_out_recalls.get(label)) for scores in (before, after)]
+        right = [scores.share_of(label) for scores in (before, after)]
         table.add_row(Text(label), *clips, *right)
     table.add_section()
     totals = [str(sum(scores.n_clips.values())) for scores in (before, after)]
-    table.add_row("all", *totals, *(_percent(scores.held_out_accuracy, digits=1) for scores in (before, after)))
+    table.add_row("all", *totals, *(scores.share_of_all for scores in (before, after)))
     return table
 
 
@@ -95,7 +115,3 @@ def _summary(comparison: Comparison) -> list[str]:
     before, after = (scores.accuracy_on(labels) for scores in (comparison.before, comparison.after))
     error = standard_error(before, sum(comparison.before.n_clips[label] for label in labels))
     return [f"the {len(labels)} classes that stay: {before:.1%} before, {after:.1%} after, standard error {error:.1%}"]
-
-
-def _percent(share: float | None, digits: int = 0) -> str:
-    return "-" if share is None else f"{share:.{digits}%}"

@@ -116,7 +116,7 @@ def _print_clip(path: Path, model: Model, config: Config) -> None:
                 "path": escaped(str(path)),
                 "label": decision.label,
                 "score": score,
-                "known": units.round_score(decision.knownness),
+                "known": units.round_score(decision.known),
                 "scores": scores,
             }
             line = msgspec.json.encode(answer).decode()

@@ -38,19 +38,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(args: argparse.Namespace) -> int:
-    from streamgmm.cli.changes import load_for_change, settle
+    from streamgmm.cli.changes import changing_model, settle
     from streamgmm.cli.console import RichTrack, make_progress, stderr_console, tell_findings
     from streamgmm.dataset.listing import Findings
     from streamgmm.training.enrolment import check_enrolled, enrol, new_clips
 
-    model, memory = load_for_change(args)
-    label = check_enrolled(args.label, model)
-    findings = Findings()
-    with make_progress(stderr_console()) as progress:
-        clips = new_clips(args.clips, label, memory, findings)
-        change = enrol(model, memory, label, clips, findings, track=RichTrack(progress))
-    tell_findings(findings)
-    return settle(change, model, args, [_likeness(model, memory, clips)])
+    with changing_model(args) as (model, memory):
+        label = check_enrolled(args.label, model)
+        findings = Findings()
+        with make_progress(stderr_console()) as progress:
+            clips = new_clips(args.clips, label, memory, findings)
+            change = enrol(model, memory, label, clips, findings, track=RichTrack(progress))
+        tell_findings(findings)
+        return settle(change, model, args, [_likeness(model, memory, clips)])
 
 
 def _likeness(model: Model, memory: Memory, clips: Sequence[Clip]) -> str:
@@ -63,6 +63,6 @@ def _likeness(model: Model, memory: Memory, clips: Sequence[Clip]) -> str:
     config = msgspec.convert({"training": {"n_jobs": 1}, "source": {"channel": memory.task.channel}}, Config)
     best = Counter[str]()
     for answer in answer_clips(clips, model, config):
-        best[max(answer.decision.scores, key=answer.decision.scores.__getitem__)] += 1
+        best[max(answer.decision.posteriors, key=answer.decision.posteriors.__getitem__)] += 1
     counts = ", ".join(f"{label} {n}" for label, n in best.most_common())
     return f"the new clips sound most like, to the model as it was: {counts} (of {best.total()})"

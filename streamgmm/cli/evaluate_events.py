@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from streamgmm.errors import UsageError
+from streamgmm.shares import share_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,6 +102,8 @@ def print_events(evaluation: EventEvaluation, console: Console) -> None:
         f"events: F1 {_percent(events.f1)}, error rate {_number(events.error_rate)} (substitutions "
         f"{_number(events.substitution_rate)}, deletions {_number(events.deletion_rate)}, insertions "
         f"{_number(events.insertion_rate)})",
+        f"true events found: {share_text(events.n_right, events.n_true)}, found events that are right: "
+        f"{share_text(events.n_right, events.n_found)}",
         f"segments of {evaluation.criteria.segment_s:g} s: F1 {_percent(segments.f1)}, "
         f"error rate {_number(segments.error_rate)}",
         f"onsets: told after {_spread(latency)}, dated within {_spread(evaluation.onset_error_s)}",

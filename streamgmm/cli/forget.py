@@ -27,11 +27,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(args: argparse.Namespace) -> int:
-    from streamgmm.cli.changes import load_for_change, settle
+    from streamgmm.cli.changes import changing_model, settle
     from streamgmm.cli.console import RichTrack, make_progress, stderr_console
     from streamgmm.training.enrolment import forget
 
-    model, memory = load_for_change(args)
-    with make_progress(stderr_console()) as progress:
-        change = forget(model, memory, args.label, RichTrack(progress))
-    return settle(change, model, args)
+    with changing_model(args) as (model, memory):
+        with make_progress(stderr_console()) as progress:
+            change = forget(model, memory, args.label, RichTrack(progress))
+        return settle(change, model, args)

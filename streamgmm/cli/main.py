@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from streamgmm import __version__
 from streamgmm.cli.parser import Parser
+from streamgmm.cli.streams import EnduringStream, abandon, enduring_stderr, enduring_stdout, fill_closed_outputs
 from streamgmm.errors import ConfigError, OutputError, StreamgmmError, SystemResourceError, UsageError
 from streamgmm.wording import did_you_mean
 
@@ -54,6 +55,8 @@ Hears sounds that you taught it, day and night, and tells other programs.
 EXIT_BUG = 70
 _NEEDS_NO_STDOUT = {"train", "run"}
 """`train` reports on stderr, and the sinks of `run` speak for themselves."""
+_FINISHES_FIRST = {"train", "tune", "enrol", "forget", "evaluate", "explain", "demo"}
+"""What these write into files is worth more than what they print: they finish before a failure of stdout ends them."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
@@ -68,9 +71,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code, by the conventions of BSD's sysexits (see `streamgmm.errors`). Where a shell
         expects to see a signal (Ctrl-C, a closed pipe), the process ends by that signal instead.
     """
+    fill_closed_outputs()
+    with enduring_stderr() as stderr:
+        return _run_told(sys.argv[1:] if argv is None else argv, stderr)
+
+
+def _run_told(argv: Sequence[str], stderr: EnduringStream | None) -> int:
+    """Run one command, and report on stderr whatever ends it."""
     try:
         with _told_to_end():
-            return _run(sys.argv[1:] if argv is None else argv)
+            return _run(argv, stderr)
     except StreamgmmError as error:
         return _report(error)
     except KeyboardInterrupt:
@@ -107,19 +117,32 @@ def _told_to_end() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run(argv: Sequence[str]) -> int:
+def _run(argv: Sequence[str], stderr: EnduringStream | None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # no terminal is too old for a label
     try:
         args = _parse(argv)
         _set_up_logging(args.verbose)
         if sys.stdout is None and args.command not in _NEEDS_NO_STDOUT:
-            raise ConfigError(["stdout is closed, so the result would be lost; redirect it"])
-        code: int = args.handler(args)
+            raise _lost_result()
+        with enduring_stdout() if args.command in _FINISHES_FIRST else contextlib.nullcontext():
+            code: int = args.handler(args)
     except SystemExit as stop:  # how argparse ends --help and --version
-        code = stop.code if isinstance(stop.code, int) else 0
+        if sys.stdout is None:
+            raise _lost_result() from None
+        return _flushed(stop.code if isinstance(stop.code, int) else 0)
+    is_lost = stderr is not None and stderr.failure is not None and args.command != "run"
+    return _flushed(code or (OutputError.exit_code if is_lost else 0))
+
+
+def _lost_result() -> ConfigError:
+    return ConfigError(["stdout is closed, so the result would be lost; redirect it"])
+
+
+def _flushed(code: int) -> int:
+    """Return `code` once stdout is flushed, while a full disk or a closed pipe can still be reported."""
     if sys.stdout is not None:
-        sys.stdout.flush()  # while a full disk or a closed pipe can still be reported
+        sys.stdout.flush()
     return code
 
 
@@ -164,7 +187,7 @@ def _report(error: StreamgmmError) -> int:
 def _report_os(error: OSError) -> int:
     where = str(error.filename or "")
     if error.errno in _FULL:
-        _abandon_stdout()
+        abandon(sys.stdout)
         return _report(OutputError(f"cannot write: {error.strerror}", where=where))
     if error.errno in _EXHAUSTED:
         return _report(SystemResourceError(f"the system is out of resources: {error.strerror}", where=where))
@@ -178,20 +201,13 @@ def _report_bug() -> int:
 
 def _say(text: str) -> None:
     # Without a stderr to complain on, the exit code still tells.
-    with contextlib.suppress(OSError, ValueError):
-        if sys.stderr is not None:
-            print(text, file=sys.stderr, flush=True)
-
-
-def _abandon_stdout() -> None:
-    """Send what Python still holds for stdout nowhere, or its last flush fails again and changes the exit code."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _stdout_closed() -> int:
     """End as `cat` would when its reader leaves."""
-    _abandon_stdout()
+    abandon(sys.stdout)
     # systemd takes death by SIGPIPE for success and would not restart a service that nobody hears.
     if os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
         return OutputError.exit_code

@@ -130,7 +130,19 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
     _print_labels(summary["labels"])
     if summary["card"]:
         print("\ncard of the training")
-        _print_rows(summary["card"], indent="  ")
+        _print_rows({**summary["card"], **_shares(summary["card"])}, indent="  ")
+
+
+def _shares(card: Mapping[str, Any]) -> dict[str, Any]:
+    """The shares of a card with their intervals, where it has the counts that these take."""
+    from streamgmm.training.comparison import scores_of
+
+    scores = scores_of(card)
+    if scores.share_of_all == "-":
+        return {}
+    recalls = {label: f"{recall:g}, {scores.share_of(label)}" for label, recall in scores.held_out_recalls.items()}
+    accuracy = f"{scores.held_out_accuracy:g}, {scores.share_of_all}"
+    return {"held_out_accuracy": accuracy, "held_out_recalls": recalls}
 
 
 def _print_labels(labels: Mapping[str, Mapping[str, Any]]) -> None:

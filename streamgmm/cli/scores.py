@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamgmm.evaluation.conditions import conditions_text
+from streamgmm.shares import share_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Print the scores: per label, what was taken for what, and in total."""
     table = Table("label", title="Per label")
-    for heading in ("clips", "recall", "precision", "F1"):
+    for heading in ("recall", "precision", "F1"):
         table.add_column(heading, justify="right")
     for label, result in evaluation.per_class.items():
-        numbers = (f"{share:.1%}" for share in (result.recall, result.precision, result.f1))
-        table.add_row(Text(label), str(result.n_clips), *numbers)
+        shares = (share_text(result.n_right, n, evaluation.n_seeds) for n in (result.n_clips, result.n_answered))
+        table.add_row(Text(label), *shares, f"{result.f1:.1%}")
     console.print(table)
     console.print(_confusion_table(evaluation))
     for name, count in evaluation.skipped.items():
@@ -48,8 +49,11 @@ def _summary(evaluation: Evaluation) -> Iterator[str]:
         )
     n_folds = len({result.fold for result in evaluation.folds})
     spread = f" (deviation {evaluation.accuracy_sd:.1%} over {n_folds} folds)" if n_folds > 1 else ""
+    n_right = sum(result.n_right for result in evaluation.per_class.values())
+    n_answers = sum(result.n_clips for result in evaluation.per_class.values())
     yield (
         f"accuracy {evaluation.accuracy:.1%}{_error(evaluation.accuracy_se, '.1%')}{spread}, "
+        f"{share_text(n_right, n_answers, evaluation.n_seeds)}, "
         f"balanced {evaluation.balanced_accuracy:.1%}, "
         f"{evaluation.n_clips} clips, {evaluation.n_seeds} seed{'s' if evaluation.n_seeds > 1 else ''}"
     )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from streamgmm.config import Config
     from streamgmm.model.model import Model
     from streamgmm.training.trainer import Training
 
@@ -53,17 +54,26 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(args: argparse.Namespace) -> int:
-    from streamgmm.cli.console import RichTrack, make_progress, read_shown, stderr_console
-    from streamgmm.cli.output_file import check_writable, write_json
+    from streamgmm.cli.changes import locked
+    from streamgmm.cli.output_file import check_writable
     from streamgmm.config_loading import load_config
-    from streamgmm.labels import escaped
     from streamgmm.training.memory_file import check_memory_target
-    from streamgmm.training.trainer import train
 
     config = load_config(args.config, [*_shorthands(args), *args.overrides]).config
     name = _model_name(args)
     check_memory_target(args.output)
     check_writable(args.report)
+    with locked(args.output):
+        return _train(args, config, name)
+
+
+def _train(args: argparse.Namespace, config: Config, name: str) -> int:
+    from streamgmm.cli.console import RichTrack, make_progress, read_shown, stderr_console
+    from streamgmm.cli.output_file import write_json
+    from streamgmm.labels import escaped
+    from streamgmm.training.comparison import scores_of
+    from streamgmm.training.trainer import train
+
     console = stderr_console()
     with make_progress(console) as progress:
         options = {"min_clips": config.training.min_clips, "channel": config.source.channel, "is_strict": args.strict}
@@ -74,7 +84,8 @@ def _run(args: argparse.Namespace) -> int:
         write_json(_report(training, model), args.report)
     _print_summary(training, console)
     accuracy = training.validation.accuracy
-    held_out = "" if accuracy is None else f", {accuracy:.1%} of held-out clips right"
+    share = scores_of(training.model.card).share_of_all
+    held_out = "" if accuracy is None else f", {accuracy:.1%} of held-out clips right: {share}"
     size_kib = args.output.stat().st_size / 1024
     console.print(f"wrote {escaped(str(args.output))}: {size_kib:.0f} KiB{held_out}", soft_wrap=True)
     if memory_line:
@@ -142,6 +153,9 @@ def classes_learnt(training: Training) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from streamgmm.training.comparison import scores_of
+
+    scores = scores_of(training.model.card)
     n_windows = Counter[str]()
     for clip in training.clips:
         n_windows[clip.clip.label] += len(clip.vectors)
@@ -151,9 +165,8 @@ def classes_learnt(training: Training) -> Table:
         table.add_column(heading, justify="right")
     classifier = training.model.classifier
     for label, mixture in zip(classifier.labels, classifier.mixtures, strict=True):
-        recall = training.validation.recalls.get(label)
-        shown = "-" if recall is None else f"{recall:.0%}"
-        table.add_row(Text(label), str(n_clips[label]), str(n_windows[label]), str(mixture.n_components), shown)
+        counts = (n_clips[label], n_windows[label], mixture.n_components)
+        table.add_row(Text(label), *map(str, counts), scores.share_of(label))
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(args: argparse.Namespace) -> int:
+    from streamgmm.cli.changes import locked
+
+    target = args.output or Path(args.model)
+    _check_options(args, target)
+    with nullcontext() if args.dry_run else locked(target):
+        return _tune(args, target)
+
+
+def _tune(args: argparse.Namespace, target: Path) -> int:
     from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console, tell_findings
     from streamgmm.cli.output_file import write_json
     from streamgmm.cli.run import load_chosen_model
@@ -65,8 +75,6 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.tuning.operating_points import make_levels
     from streamgmm.tuning.tuning import tune
 
-    target = args.output or Path(args.model)
-    _check_options(args, target)
     loaded = load_config(args.config, [*as_overrides({"model.path": args.model}), *args.overrides])
     config = loaded.config
     model = load_chosen_model(loaded)

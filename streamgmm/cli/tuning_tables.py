@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from streamgmm.labels import escaped
+from streamgmm.shares import share_text
 from streamgmm.tuning.alarm_rates import hours_to_prove
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ def conclusions(tuning: Tuning) -> Iterator[str]:
     lost = [escaped(label) for label, result in tuning.labels.items() if result.recall == 0.0 and result.recall_before]
     if lost:
         yield f"warning: not one event is found any more of {', '.join(lost)}; give more background, or allow more"
+    if tuning.recall is not None:
+        n_found = sum(_n_found(one.recall, one) for one in tuning.labels.values() if one.recall is not None)
+        yield f"true events found, of all labels together: {share_text(n_found, tuning.n_events)}"
     if tuning.recall is None:
         yield "what this costs in recall is not known: name labelled sounds with --events"
     high = [
@@ -93,8 +97,19 @@ def _cells(result: LabelTuning) -> Iterator[str]:
     yield "-" if result.min_duration_s is None else f"{result.min_duration_s:g}"
     yield f"{result.n_alarms_before} > {result.n_alarms}"
     yield f"{result.expected_per_hour:.2g}"
-    yield _change(result.recall_before, result.recall, ".0%")
+    yield _recall(result)
     yield _change(result.latency_before_s, result.latency_s, ".1f")
+
+
+def _recall(result: LabelTuning) -> str:
+    """How many true events were found before, and are found now, with the interval of that share."""
+    if result.recall_before is None or result.recall is None:
+        return "-"
+    return f"{_n_found(result.recall_before, result)} > {share_text(_n_found(result.recall, result), result.n_events)}"
+
+
+def _n_found(recall: float, result: LabelTuning) -> int:
+    return round(recall * result.n_events)
 
 
 def _threshold(result: LabelTuning) -> str:

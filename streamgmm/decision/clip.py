@@ -23,6 +23,11 @@ MAX_DEVIATIONS = 2.0
 """What it counts, in log-odds, that a clip is less likely than clips of its label usually are, for each deviation of
 these and up to so many: another room or microphone makes all clips less likely."""
 
+KNOWN_STEEPNESS = 4.0
+"""Exponent on the odds of a clip relative to those below which it is `unknown`. The larger, the less do the scores of
+known clips lose: with 4, the calibration error of 360 spoken digits, speakers left out, is 4.3 % (3.0 % of the
+posteriors alone), with 1 it is 17.8 %."""
+
 
 class Typical(NamedTuple):
     """How likely the mixtures find clips of their own label.
@@ -58,22 +63,43 @@ def knownness_of(soft_posteriors: Reals, log_likelihoods: Reals, is_label: Flags
     return known
 
 
+def known_share(knownness: float, min_knownness: float) -> float:
+    """Return how likely it is that a clip is of any label, 0 to 1: 0.5 at `min_knownness`, below which it is `unknown`.
+
+    What `knownness_of` is for usual clips differs from model to model; relative to the least known of the clips that
+    were held out, it means the same for all of them. Without a `min_knownness` every clip is known.
+    """
+    odds = knownness * (1.0 - min_knownness)
+    least = (1.0 - knownness) * min_knownness
+    if not odds + least:
+        return 1.0 if min_knownness == 0.0 or knownness == 1.0 else 0.0
+    share = odds / (odds + least)
+    known, unknown = float(share**KNOWN_STEEPNESS), float((1.0 - share) ** KNOWN_STEEPNESS)
+    return known / (known + unknown)
+
+
 class ClipDecision(NamedTuple):
     """What a clip is.
 
     Attributes:
         label: the answer: a label of the model, `silence`, or `unknown`.
-        score: posterior of the best label, 0 for `silence`.
-        scores: posterior of each label, from the windows that were not silent.
+        score: that of the best label, also where the answer is `unknown`; 0 for `silence`. Not above `known` unless
+            the label is reserved.
+        scores: probability of each label: its posterior times `known`, or the posterior alone of reserved labels,
+            which are no sounds that can be unknown. What they lack of 1 is that of a sound of no label.
         n_windows: how many windows decided.
-        knownness: how sure it is that the clip is of any label at all, 0 to 1 (see `knownness_of`).
+        knownness: what decides between a label and `unknown`, 0 to 1 (see `knownness_of`).
+        known: how likely it is that the clip is of any label that is not reserved, 0 to 1 (see `known_share`).
+        posteriors: of each label if the clip is of any of them, from the windows that were not silent; sum to 1.
     """
 
     label: str
     score: float
     scores: dict[str, float]
     n_windows: int
-    knownness: float = 0.0
+    knownness: float
+    known: float
+    posteriors: dict[str, float]
 
 
 def vote_weight(window_share: Values, window_level_dbfs: Values) -> Values:
@@ -170,14 +196,26 @@ class ClipDecider:
         """The answer from all windows so far."""
         total = self._weight_sum or 1.0
         posteriors = sharpened(self._posterior_sums / total, self._sharpness)
-        scores = dict(zip(self._labels, posteriors.tolist(), strict=True))
         if not self._n_windows:
-            return ClipDecision(UNKNOWN if self._n_refused else SILENCE, 0.0, scores, 0)
+            nothing = dict.fromkeys(self._labels, 0.0)
+            return ClipDecision(UNKNOWN if self._n_refused else SILENCE, 0.0, nothing, 0, 0.0, 0.0, nothing)
         best = int(posteriors.argmax())
         knownness = self._knownness(self._soft_sums / total, self._log_likelihood_sums / total)
+        known = known_share(knownness, self._min_knownness)
+        scores = np.where(self._is_label, known, 1.0) * posteriors
         is_known = knownness >= self._min_knownness or not self._is_label[best]
-        label = self._labels[best] if is_known else UNKNOWN
-        return ClipDecision(label, float(posteriors[best]), scores, self._n_windows, knownness)
+        return ClipDecision(
+            label=self._labels[best] if is_known else UNKNOWN,
+            score=float(scores[best]),
+            scores=self._by_label(scores),
+            n_windows=self._n_windows,
+            knownness=knownness,
+            known=known,
+            posteriors=self._by_label(posteriors),
+        )
+
+    def _by_label(self, values: Reals) -> dict[str, float]:
+        return dict(zip(self._labels, values.tolist(), strict=True))
 
     def _knownness(self, soft_posteriors: Reals, log_likelihoods: Reals) -> float:
         if not self._is_label.any():

@@ -26,12 +26,17 @@ class FoldResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LabelResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One label over all folds and seeds: what was found of it, and how much of what was called so was it."""
+    """One label over all folds and seeds: what was found of it, and how much of what was called so was it.
+
+    Recall is `n_right` of `n_clips`, precision `n_right` of `n_answered`.
+    """
 
     recall: float
     precision: float
     f1: float
     n_clips: int
+    n_right: int
+    n_answered: int
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +152,7 @@ def posteriors_of(answers: Iterable[Answer], *, is_calibrated: bool = True) -> P
     rows: list[npt.NDArray[np.float64]] = []
     true_indices: list[int] = []
     for answer in answers:
-        scores = (answer.decision if is_calibrated else answer.uncalibrated).scores
+        scores = (answer.decision if is_calibrated else answer.uncalibrated).posteriors
         if answer.clip.label in scores:
             rows.append(
                 np.array(list(scores.values())) if any(scores.values()) else np.full(len(scores), 1 / len(scores))
@@ -190,6 +195,8 @@ def _label_result(confusion: npt.NDArray[Any], index: int) -> LabelResult:
         precision=n_right / max(1, n_answered),
         f1=2 * n_right / max(1, n_true + n_answered),
         n_clips=n_true,
+        n_right=n_right,
+        n_answered=n_answered,
     )
 
 

@@ -21,7 +21,10 @@ from streamgmm.report.figure import inline_svg
 from streamgmm.report.markup import bullets, folded, section, share_bar, table, text
 from streamgmm.report.mistakes import Mistake, picture_mistakes
 from streamgmm.report.pictures import draw_confusion, draw_known, draw_reliability, draw_thresholds
+from streamgmm.shares import share_text
 from streamgmm.training.trainer import LIBRARIES
+
+_INTERVALS = "In brackets, the interval that holds the true share with 95 % confidence (Wilson, 1927)."
 
 
 def evaluation_page(trial: Trial, config: Config) -> str:
@@ -83,8 +86,10 @@ class _KeyFigure(NamedTuple):
 
 def _key_figures(evaluation: Evaluation) -> str:
     before = "" if evaluation.ece_uncalibrated is None else f"{evaluation.ece_uncalibrated:.1%} before calibration"
+    results = evaluation.per_class.values()
+    right = share_text(sum(one.n_right for one in results), sum(one.n_clips for one in results), evaluation.n_seeds)
     figures = [
-        _KeyFigure("accuracy", evaluation.accuracy, evaluation.accuracy_se, ".1%", "share of clips recognised"),
+        _KeyFigure("accuracy", evaluation.accuracy, evaluation.accuracy_se, ".1%", f"of clips recognised: {right}"),
         _KeyFigure("balanced accuracy", evaluation.balanced_accuracy, None, ".1%", "mean recall over labels"),
         _KeyFigure("log loss", evaluation.log_loss, evaluation.log_loss_se, ".3f", "of the posteriors, in nats"),
         _KeyFigure("calibration error", evaluation.ece, None, ".1%", before),
@@ -141,10 +146,21 @@ def _curves(trial: Trial) -> Iterator[str]:
 
 def _labels(evaluation: Evaluation) -> str:
     rows = (
-        [text(label), str(one.n_clips), share_bar(one.recall), share_bar(one.precision), f"{one.f1:.1%}"]
+        [
+            text(label),
+            _share(one.n_right, one.n_clips, evaluation),
+            _share(one.n_right, one.n_answered, evaluation),
+            f"{one.f1:.1%}",
+        ]
         for label, one in evaluation.per_class.items()
     )
-    return section("Each label", table(["label", "clips", "recall", "precision", "F1"], rows))
+    return section("Each label", table(["label", "recall", "precision", "F1"], rows), note=_INTERVALS)
+
+
+def _share(n_right: int, n: int, evaluation: Evaluation) -> str:
+    """A share as a bar, with its counts and its interval."""
+    bar = share_bar(n_right / n if n else 0.0)
+    return f"{bar} <small>{share_text(n_right, n, evaluation.n_seeds)}</small>"
 
 
 def _mistakes(mistakes: list[Mistake]) -> str:

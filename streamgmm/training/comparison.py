@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from streamgmm.shares import share_text
+
 N_STANDARD_ERRORS = 1.0
 """The classes that stay may lose as much of their accuracy together (the one-standard-error rule: Breiman, Friedman,
 Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3)."""
@@ -33,6 +35,22 @@ class HeldOutScores(msgspec.Struct, frozen=True, kw_only=True):
     def labels(self) -> set[str]:
         """The labels that have a score."""
         return {label for label in self.held_out_recalls if self.n_clips.get(label, 0) > 0}
+
+    def share_of(self, label: str) -> str:
+        """Return how many clips of a label were recognised, with the interval of that share; `-` if none were."""
+        if label not in self.labels:
+            return "-"
+        n_clips = self.n_clips[label]
+        return share_text(round(self.held_out_recalls[label] * n_clips), n_clips)
+
+    @property
+    def share_of_all(self) -> str:
+        """How many clips of all labels were recognised, with the interval of that share; `-` if none was held out."""
+        labels = sorted(self.labels)
+        if self.held_out_accuracy is None or not labels:
+            return "-"
+        n_clips = sum(self.n_clips[label] for label in labels)
+        return share_text(round(self.held_out_accuracy * n_clips), n_clips)
 
     def accuracy_on(self, labels: Sequence[str]) -> float:
         """Share of the clips of `labels`, each with a score, that were recognised."""

@@ -17,6 +17,7 @@ class LabelTuning(msgspec.Struct, frozen=True, kw_only=True):
         expected_per_hour: alarms per hour to be expected with the new one.
         recall_before: share of the true events found with the settings' own; None if none are known.
         recall: with the new one.
+        n_events: true events of the label.
         latency_before_s: median time from onset to report (s); None if none was found or known.
         latency_s: with the new one.
     """
@@ -29,6 +30,7 @@ class LabelTuning(msgspec.Struct, frozen=True, kw_only=True):
     expected_per_hour: float
     recall_before: float | None
     recall: float | None
+    n_events: int
     latency_before_s: float | None
     latency_s: float | None
 

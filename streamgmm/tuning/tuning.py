@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -200,7 +201,11 @@ def _summarise(
     material: Material,
     budget_per_hour: float,
 ) -> Tuning:
-    labels = {own[0].label: _label_tuning(own, point, levels) for own, point in zip(curves, points, strict=True)}
+    n_events = Counter(truth.label for _, truths in material.events for truth in truths)
+    labels = {
+        own[0].label: _label_tuning(own, point, levels, n_events[own[0].label])
+        for own, point in zip(curves, points, strict=True)
+    }
     n_alarms, total_hours = sum(label.n_alarms for label in labels.values()), float(hours.sum())
     upper_per_hour = upper_rate_per_hour(n_alarms, total_hours)
     return Tuning(
@@ -222,7 +227,7 @@ def _summarise(
     )
 
 
-def _label_tuning(own: Sequence[Curve], point: Point, levels: Levels) -> LabelTuning:
+def _label_tuning(own: Sequence[Curve], point: Point, levels: Levels, n_events: int) -> LabelTuning:
     before, after = own[0], own[point.i_curve]
     return LabelTuning(
         onset_threshold=levels.thresholds[point.i_level],
@@ -233,6 +238,7 @@ def _label_tuning(own: Sequence[Curve], point: Point, levels: Levels) -> LabelTu
         expected_per_hour=point.rate_per_hour,
         recall_before=_number(before.recalls, levels.i_first),
         recall=_number(after.recalls, point.i_level),
+        n_events=n_events,
         latency_before_s=_number(before.latencies_s, levels.i_first),
         latency_s=_number(after.latencies_s, point.i_level),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from streamgmm.model.file import load_model
+from streamgmm.model.lock import model_lock
 from streamgmm.training.memory_file import memory_path
 from tests.cli.cli_rig import run_cli, spawn_cli
 from tests.training.training_rig import SOUND_LABELS, write_sounds
@@ -196,3 +197,39 @@ def test_a_model_that_changed_meanwhile_is_not_overwritten(capsys, model, sounds
     code, _, err = run_cli(capsys, "enrol", "doorbell", sounds / "new", "-m", model)
     assert (code, "has changed meanwhile" in err) == (65, True)
     assert model.read_bytes() == (tmp_path / "other.sgm").read_bytes()
+
+
+def test_of_several_changes_at_once_none_is_lost(model, sounds, tmp_path):
+    write_sounds(tmp_path / "other", ["knocking"])
+    new = {"doorbell": sounds / "new" / "doorbell", "knocking": tmp_path / "other" / "knocking"}
+    commands = [("enrol", label, folder) for label, folder in new.items()]
+    processes = [spawn_cli(*command, "--model", model, "--force") for command in commands]
+    ended = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
+    assert [code for _, code in ended] == [0, 0], ended
+    assert sum("waiting for process" in err for err, _ in ended) == 1
+    assert sorted(load_model(model).labels) == sorted([*SOUND_LABELS, *new])
+    left_over = {path.name for path in tmp_path.iterdir()}
+    assert left_over == {"my.sgm", "my.sgm-memory", "other"}
+
+
+@pytest.mark.parametrize(
+    ("command", "held"),
+    [
+        ("enrol doorbell {new} -m {model} --force", True),
+        ("enrol doorbell {new} -m {model} --dry-run", False),
+        ("forget {label} -m {model} --force", True),
+        ("train {known} -o {model} --quick --no-memory", True),
+        ("tune {model} --background {new} --max-false-alarms-per-hour 3600", True),
+    ],
+)
+def test_what_changes_a_model_waits_for_whoever_does(command, held, model, sounds):
+    words = command.split()
+    places = {"new": sounds / "new" / "doorbell", "known": sounds / "known", "model": model, "label": SOUND_LABELS[0]}
+    waiting = "waiting for process"
+    with model_lock(model, pytest.fail):
+        process = spawn_cli(*(word.format(**places) for word in words))
+        # It ends, or says that it waits: either closes the matter.
+        first = next((line for line in process.stderr if waiting in line or "nothing was written" in line), "")
+    _, rest = process.communicate(timeout=120)
+    assert (waiting in first) == held, rest
+    assert process.returncode == 0, rest

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from streamgmm.demo.recordings import write_wav
+from streamgmm.shares import share_text
 from tests.cli.cli_rig import run_cli, spawn_cli
 from tests.training.training_rig import SOUND_LABELS, write_sounds
 
@@ -46,8 +47,11 @@ def test_by_fold_a_process_prints_the_tables_and_writes_the_json(sounds, tmp_pat
     rows = [line.replace("│", " ").split() for line in out.splitlines()]
     for label in SOUND_LABELS:
         scores = result["per_class"][label]
-        shown = [f"{scores[name]:.1%}" for name in ("recall", "precision", "f1")]
-        assert [label, "4", *shown] in rows
+        recall, precision = (share_text(scores["n_right"], scores[name]) for name in ("n_clips", "n_answered"))
+        assert scores["n_clips"] == 4
+        assert f"{label} {recall} {precision} {scores['f1']:.1%}".split() in rows
+    n_right = sum(scores["n_right"] for scores in result["per_class"].values())
+    assert f", {share_text(n_right, 12)}, balanced" in out
     shown = [f"{result[key]:.1%}" for key in ("accuracy", "accuracy_se", "accuracy_sd")]
     assert "accuracy {} ± {} (deviation {} over 2 folds)".format(*shown) in out
     assert ["1", SOUND_LABELS[0], *[str(n or ".") for n in result["confusion"][0]]] in rows
@@ -75,7 +79,7 @@ def test_by_source_and_with_seeds(capsys, sounds, tmp_path):
 def test_a_model_that_exists_is_scored_on_all_clips_and_told_if_it_knows_them(capsys, sounds, model):
     code, out, err = run_cli(capsys, "evaluate", sounds, "--model", model, *QUICK)
     assert code == 0
-    assert "accuracy 100.0%, balanced 100.0%, 12 clips, 1 seed\n" in out
+    assert "accuracy 100.0%, 12 of 12 (76 to 100 %), balanced 100.0%, 12 clips, 1 seed\n" in out
     assert err.startswith("warning: the model was trained on these very recordings")
 
 

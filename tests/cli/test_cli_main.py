@@ -77,7 +77,7 @@ def test_choosing_a_command_imports_no_other() -> None:
         "        or name.startswith('streamgmm.cli.')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    loaded = {"streamgmm.cli.main", "streamgmm.cli.parser", "streamgmm.cli.options", "streamgmm.cli.config"}
+    loaded = {f"streamgmm.cli.{name}" for name in ("main", "parser", "streams", "options", "config")}
     assert set(done.stdout.split()) == loaded
 
 
@@ -146,7 +146,11 @@ def test_E19_a_full_disk_is_one_line_and_74(unbuffered: str) -> None:
 
 @posix_only
 @pytest.mark.parametrize(
-    "command", ["config show", "model show m.sgm", "classify a.wav", "evaluate x", "devices", "demo"]
+    "command",
+    [
+        *("config show", "model show m.sgm", "classify a.wav", "evaluate x", "devices", "demo"),
+        *("--help", "--version", "train --help", "run --help", "config --help"),
+    ],
 )
 def test_E21_a_result_that_nobody_could_read_is_refused(command: str) -> None:
     program = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "streamgmm", *command.split()]

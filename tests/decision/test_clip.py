@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from streamgmm.decision.clip import (
     KNOWN_PER_DEVIATION,
     KNOWN_SOFTNESS,
+    KNOWN_STEEPNESS,
     ClipDecider,
     Typical,
+    known_share,
     knownness_of,
     sharpened,
 )
@@ -102,13 +104,46 @@ def test_a_clip_that_is_not_known_well_enough_is_unknown(least: float, label: st
     voting = decider(min_knownness=least)
     voting.add(frame([np.log(3.0), 0.0]))
     decision = voting.decide()
-    assert (decision.label, decision.score, decision.knownness) == (label, pytest.approx(0.75), pytest.approx(SOFT))
+    assert (decision.label, decision.knownness) == (label, pytest.approx(SOFT))
+    assert decision.score == pytest.approx(0.75 * known_share(SOFT, least))
+    assert decision.posteriors == pytest.approx({"a": 0.75, "b": 0.25})
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.5, 20.0), st.floats(-5.0, 5.0))
+def test_a_clip_scores_no_higher_than_it_is_known(least: float, prior: float, sharpness: float, ratio: float) -> None:
+    voting = decider((prior, 0.0), labels=("a", "b"), min_knownness=least, sharpness=sharpness)
+    voting.add(frame([ratio, 0.0]))
+    decision = voting.decide()
+    assert decision.score <= decision.known
+    assert sum(decision.scores.values()) == pytest.approx(decision.known)
+    assert max(decision.scores, key=decision.scores.__getitem__) == max(
+        decision.posteriors, key=decision.posteriors.__getitem__
+    )
+
+
+@given(st.floats(0.001, 0.999), st.floats(0.001, 0.999))
+def test_a_clip_is_unknown_where_it_is_more_likely_unknown_than_known(knownness: float, least: float) -> None:
+    known = known_share(knownness, least)
+    assert 0.0 <= known <= 1.0
+    if abs(knownness - least) > 1e-6:
+        assert (known > 0.5) == (knownness > least)
+    odds = (knownness / (1.0 - knownness) / (least / (1.0 - least))) ** KNOWN_STEEPNESS
+    assert known == pytest.approx(odds / (1.0 + odds))
+
+
+@pytest.mark.parametrize(
+    ("knownness", "least", "known"),
+    [(0.5, 0.0, 1.0), (0.0, 0.0, 1.0), (0.5, 1.0, 0.0), (1.0, 1.0, 1.0), (0.0, 0.5, 0.0), (1.0, 0.5, 1.0)],
+)
+def test_at_the_ends_a_clip_is_known_or_it_is_not(knownness: float, least: float, known: float) -> None:
+    assert known_share(knownness, least) == known
 
 
 def test_a_background_is_itself_however_little_is_known() -> None:
     voting = decider(labels=("a", "background"), min_knownness=0.5)
     voting.add(frame([0.0, np.log(3.0)]))
     assert (voting.decide().label, voting.decide().knownness) == ("background", pytest.approx(1.0 - SOFT))
+    assert voting.decide().score == pytest.approx(0.75)
     voting.reset()
     voting.add(frame([np.log(3.0), 0.0]))
     assert voting.decide().label == "a"

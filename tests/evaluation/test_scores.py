@@ -18,7 +18,8 @@ LABELS = ("bell", "cat", "dog")
 def answer(label: str, posteriors: list[float], *, raw: list[float] | None = None, knownness: float = 1.0) -> Answer:
     def decision(values: list[float]) -> ClipDecision:
         best = LABELS[int(np.argmax(values))]
-        return ClipDecision(best, max(values), dict(zip(LABELS, values, strict=True)), 9, knownness)
+        posteriors = dict(zip(LABELS, values, strict=True))
+        return ClipDecision(best, max(values), posteriors, 9, knownness, 1.0, posteriors)
 
     return Answer(make_clip(label, 0), decision(posteriors), decision(raw or posteriors))
 
@@ -48,7 +49,7 @@ def test_log_loss_is_the_mean_over_folds_of_the_mean_over_seeds():
     losses = {
         (fold.fold, fold.seed): log_loss(
             [one.clip.label for one in fold.answers],
-            [list(one.decision.scores.values()) for one in fold.answers],
+            [list(one.decision.posteriors.values()) for one in fold.answers],
             labels=LABELS,
         )
         for fold in folds

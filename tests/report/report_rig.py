@@ -46,5 +46,6 @@ def _answer(clip: Clip, number: int) -> Answer:
     posteriors = np.full(len(SOUND_LABELS), (1 - score) / 2)
     posteriors[given] = score
     label = "unknown" if number == 4 else SOUND_LABELS[given]
-    decision = ClipDecision(label, score, dict(zip(SOUND_LABELS, posteriors.tolist(), strict=True)), 9, number / 12)
+    scores = dict(zip(SOUND_LABELS, posteriors.tolist(), strict=True))
+    decision = ClipDecision(label, score, scores, 9, number / 12, 1.0, scores)
     return Answer(clip, decision, decision)
