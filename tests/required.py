@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,3 +40,10 @@ def corpus(name: str) -> Path:
     if not path.exists():
         require_or_skip("corpora", f"there is no {path}")
     return path
+
+
+def mount_namespace(mount: str, *command: str) -> list[str]:
+    """A command line that runs `command` where `mount` (a line of shell) has been run, unseen by everybody else."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
+        require_or_skip("mounts", "this user may not mount file systems")
+    return ["unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh", *command]

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NamedTuple
@@ -149,6 +150,8 @@ def _flushed(code: int) -> int:
 def _set_up_logging(is_verbose: bool) -> None:
     logging.basicConfig(format="streamgmm: %(message)s")
     logging.getLogger("streamgmm").setLevel(logging.DEBUG if is_verbose else logging.INFO)
+    # A library of scikit-learn's notes that there are no semaphores; `can_start_processes` does so in a line of ours.
+    warnings.filterwarnings("ignore", ".*joblib will operate in serial mode", UserWarning)
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import functools
+import logging
 import os
 import signal
 import sys
@@ -19,11 +22,16 @@ from threadpoolctl import threadpool_limits
 
 from streamgmm.errors import SystemResourceError
 
+logger = logging.getLogger("streamgmm.workers")
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MAX_ITEMS_PER_MESSAGE = 4
 """Items handed to a process at once: more would make the last one to finish late."""
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Failures that have nothing to do with semaphores, and will hit the work too."""
 
 _starting = Lock()
 
@@ -52,6 +60,8 @@ def prefixed(track: Track, prefix: str) -> Track:
 def map_in_order(work: Callable[[Item], Result], items: Sequence[Item], n_jobs: int) -> Iterator[Result]:
     """Results of `work` on each item, in the order of the items.
 
+    On a machine that has no semaphores (`can_start_processes`) all work is done in this process.
+
     Args:
         work: a function at the top level of a module that is not the script itself, or a partial of one.
         items: what to work on.
@@ -61,7 +71,7 @@ def map_in_order(work: Callable[[Item], Result], items: Sequence[Item], n_jobs: 
         SystemResourceError: a process was killed.
     """
     n_processes = min(n_jobs or os.cpu_count() or 1, len(items))
-    if n_processes <= 1:
+    if n_processes <= 1 or not can_start_processes():
         with threadpool_limits(1):
             yield from map(work, items)
         return
@@ -83,6 +93,24 @@ def map_in_order(work: Callable[[Item], Result], items: Sequence[Item], n_jobs: 
         end.close()
         lifeline.close()
         pool.shutdown(cancel_futures=True)
+
+
+@functools.cache
+def can_start_processes() -> bool:
+    """Return whether processes can share work here: their queues need POSIX semaphores, which live in /dev/shm.
+
+    Containers, chroots and hardened services may have that folder read-only or not at all. A line in the log,
+    once, then gives the reason.
+    """
+    try:
+        get_context("spawn").Semaphore()
+    except (OSError, ImportError, NotImplementedError) as error:  # the latter two: built without semaphores
+        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+            return True  # the attempt itself will report that
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        logger.warning("works in one process, which takes longer: /dev/shm holds no semaphores here (%s)", reason)
+        return False
+    return True
 
 
 def _silence_tracker() -> None:

@@ -18,7 +18,7 @@ from streamgmm.dataset.loading import by_recording
 from streamgmm.errors import DataError
 from streamgmm.labels import SILENCE, UNKNOWN, escaped, is_reserved
 from streamgmm.model.model import Model
-from streamgmm.training.workers import map_in_order
+from streamgmm.training.workers import can_start_processes, map_in_order
 from streamgmm.tuning.hearing import Advance, Heard, hear
 from streamgmm.tuning.operating_points import Truth, lowest_score
 
@@ -45,7 +45,8 @@ def hear_all(paths: Sequence[Path], model: Model, config: Config, advance: Advan
         config: see `hear`; `training.n_jobs` processes.
         advance: is told how many more seconds were heard, from a thread of its own.
     """
-    with _relayed(advance, is_needed=len(paths) > 1 and config.training.n_jobs != 1) as relay:
+    is_shared = len(paths) > 1 and config.training.n_jobs != 1 and can_start_processes()
+    with _relayed(advance, is_needed=is_shared) as relay:
         work = partial(_hear_one, model=model, config=config, min_score=lowest_score(config), advance=relay)
         return list(map_in_order(work, paths, config.training.n_jobs))
 

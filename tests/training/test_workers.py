@@ -12,7 +12,8 @@ import sklearn.cluster  # noqa: F401, has libraries with threads of their own
 from threadpoolctl import threadpool_info
 
 from streamgmm.errors import SystemResourceError
-from streamgmm.training.workers import map_in_order, map_in_threads, untracked
+from streamgmm.training.workers import can_start_processes, map_in_order, map_in_threads, untracked
+from tests.required import mount_namespace
 from tests.training.worker_tasks import die, first_then_for_ever, n_threads, square
 
 # Two processes that say who they are and then work for ever.
@@ -38,6 +39,26 @@ from tests.training.worker_tasks import square
 
 print(list(map_in_order(square, [1, 2, 3], 2)), __file__, __spec__)
 """
+
+# Prints results that processes would share, if they could be started.
+TWO_ROUNDS = """
+import sys
+sys.path.insert(0, {root!r})
+from streamgmm.training.workers import map_in_order
+from tests.training.worker_tasks import square
+
+print([list(map_in_order(square, [n, 2, 3], 2)) for n in (0, 1)])
+"""
+
+NO_SEMAPHORES = {
+    "read_only": "mount -t tmpfs -o ro none /dev/shm",
+    "no_inodes": "mount -t tmpfs -o nr_inodes=1 none /dev/shm",
+    "another_kind": "mount --bind /proc /dev/shm",
+    "missing": "mount -t tmpfs none /mnt && touch /mnt/null /mnt/urandom && mount --bind /dev/null /mnt/null"
+    " && mount --bind /dev/urandom /mnt/urandom && mount --rbind /mnt /dev",
+    "read_only_bind": "mount --bind /etc /dev/shm && mount -o remount,ro,bind /dev/shm",
+}
+"""Commands that take from a process what semaphores live in."""
 
 linux_only = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for processes of others by pidfd")
 
@@ -128,3 +149,41 @@ def test_B25_no_process_outlives_a_training_that_is_killed_and_none_prints_a_tra
     assert "Traceback" not in process.stderr.read()
     process.stdout.close()
     process.stderr.close()
+
+
+@linux_only
+@pytest.mark.parametrize("mount", NO_SEMAPHORES.values(), ids=NO_SEMAPHORES)
+def test_without_semaphores_one_process_does_the_work_and_says_so_once(mount):
+    script = TWO_ROUNDS.format(root=str(Path(__file__).parents[2]))
+    command = mount_namespace(mount, sys.executable, "-c", script)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "[[0, 4, 9], [1, 4, 9]]\n"), done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("works in one process")
+
+
+@pytest.fixture
+def uncached():
+    can_start_processes.cache_clear()
+    yield
+    can_start_processes.cache_clear()
+
+
+def test_a_python_without_semaphores_works_in_one_process(monkeypatch, caplog, uncached):
+    monkeypatch.setitem(sys.modules, "multiprocessing.synchronize", None)
+    assert list(map_in_order(square, range(3), 2)) == [0, 1, 4]
+    assert "works in one process" in caplog.text
+
+
+@linux_only
+def test_without_semaphores_a_model_has_the_same_bytes_and_no_library_complains(demo_model, tmp_path):
+    data = demo_model.parent / "recordings"
+    options = ("--quick", "--no-memory", "--set", "training.n_speed_copies=0", "--name", "a")
+    command = [sys.executable, "-m", "streamgmm", "train", str(data), *options, "-o"]
+    crippled = mount_namespace(NO_SEMAPHORES["read_only"], *command, str(tmp_path / "a.sgm"))
+    done = subprocess.run(crippled, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "works in one process" in done.stderr
+    assert "Warning" not in done.stderr
+    subprocess.run([*command, str(tmp_path / "b.sgm")], capture_output=True, timeout=120, check=True)
+    assert (tmp_path / "a.sgm").read_bytes() == (tmp_path / "b.sgm").read_bytes()
