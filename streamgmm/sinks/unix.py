@@ -18,6 +18,19 @@ SOCKET_UMASK = 0o117
 """Leaves 0660: the owner and the group may connect (connecting takes write permission)."""
 
 
+MAX_LOCK_BYTES = 32
+"""A longer file is not a lock file: it is left alone."""
+
+_MOVE_IT = "move it away, or choose another path for the socket"
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
 DIRECTORY_MODE = 0o750
 """Of a directory that is made for the socket: the group may pass through, others may not."""
 
@@ -104,23 +117,48 @@ def _make_directory(directory: Path) -> None:
 
 def _lock(path: Path) -> int:
     lock_path = path.with_name(path.name + ".lock")
+    _refuse_other_kinds(lock_path)
     try:
-        fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        # Not to wait for the other end of a pipe that took its place meanwhile.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        fd = os.open(lock_path, flags, 0o644)
     except OSError as error:
         raise _create_error(error, lock_path) from error
     try:
+        _take(fd, path, lock_path)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _refuse_other_kinds(lock_path: Path) -> None:
+    """Refuse what is not a regular file without opening it: opening a device can start something."""
+    try:
+        mode = lock_path.lstat().st_mode
+    except OSError:
+        return  # creating it will give the reason, if there is one
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "of another kind")
+        raise CannotCreateError(f"is {kind}, not a lock file", where=str(lock_path), hint=_MOVE_IT)
+
+
+def _take(fd: int, path: Path, lock_path: Path) -> None:
+    """Lock the open file and write the pid into it."""
+    try:
+        content = os.pread(fd, MAX_LOCK_BYTES + 1, 0)
+        # A loss of power may leave zeros.
+        owner = content.strip(b"\0\n ").decode("ascii", "replace")
+        if len(content) > MAX_LOCK_BYTES or not (owner.isdigit() or not owner):
+            raise CannotCreateError("holds something else than the lock", where=str(lock_path), hint=_MOVE_IT)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError as error:
+        what = f"in use by process {owner or '(unknown)'}"
+        raise CannotCreateError(what, where=str(path), hint="stop it, or choose another path") from error
     except OSError as error:
-        owner = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-        os.close(fd)
-        if not isinstance(error, BlockingIOError):
-            raise _create_error(error, lock_path) from error
-        raise CannotCreateError(
-            f"in use by process {owner or '(unknown)'}", where=str(path), hint="stop it, or choose another path"
-        ) from error
-    return fd
+        raise _create_error(error, lock_path) from error
 
 
 def _create_error(error: OSError, path: Path) -> StreamgmmError:

@@ -144,6 +144,51 @@ def test_lock_file_that_is_a_symlink_is_not_followed(unix: UnixListener, tmp_pat
     assert victim.read_text() == "precious"
 
 
+OTHER_KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pipe": (os.mkfifo, "is a pipe"),
+    "folder": (Path.mkdir, "is a folder"),
+    "link": (lambda lock: lock.symlink_to("x"), "is a symbolic link"),
+    "link_in_a_circle": (lambda lock: lock.symlink_to(lock), "is a symbolic link"),
+    "socket": (leave_stale_socket, "is a socket"),
+    "text": (lambda lock: lock.write_text("dear diary"), "holds something else"),
+    "big_number": (lambda lock: lock.write_text("1" * 100), "holds something else"),
+}
+
+
+@pytest.mark.parametrize(("leave", "reason"), OTHER_KINDS.values(), ids=OTHER_KINDS)
+def test_what_lies_in_the_place_of_the_lock_file_is_named_and_stays(
+    unix: UnixListener, path: Path, leave: Callable[[Path], object], reason: str
+) -> None:
+    lock = path.with_name(path.name + ".lock")
+    leave(lock)
+    before = lock.lstat()
+    with pytest.raises(CannotCreateError, match=rf"events\.sock\.lock: {reason}") as caught:
+        unix.open()
+    assert caught.value.exit_code == 73
+    after = lock.lstat()
+    assert (after.st_ino, after.st_mode, after.st_size) == (before.st_ino, before.st_mode, before.st_size)
+    assert not path.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
+def test_a_device_in_the_place_of_the_lock_file_is_never_opened(unix: UnixListener, path: Path) -> None:
+    lock = path.with_name(path.name + ".lock")
+    try:
+        os.mknod(lock, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("this container makes no devices")
+    with pytest.raises(CannotCreateError, match=r"lock: is a device"):
+        unix.open()
+
+
+@pytest.mark.parametrize("left", [b"", b"4242\n", b"\0" * 12], ids=["empty", "pid", "zeros"])
+def test_a_lock_file_that_a_crash_left_is_taken_over(unix: UnixListener, path: Path, left: bytes) -> None:
+    lock = path.with_name(path.name + ".lock")
+    lock.write_bytes(left)
+    with unix.open():
+        assert lock.read_text() == f"{os.getpid()}\n"
+
+
 def test_E4_longest_path_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     name = "s" * MAX_PATH_BYTES
