@@ -43,21 +43,34 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.console import stdout_console
-    from streamgmm.cli.output_file import check_writable
 
     if args.seed < 0:
         raise UsageError(f"--seed is {args.seed}, must be 0 or more")
-    check_writable(args.picture)
+    console = stdout_console()
+    picture = _choose_picture(args.picture, console)
     if not args.verbose:
         # What the daemon logs for machines is no part of the show.
         logging.getLogger("streamgmm").setLevel(logging.WARNING)
-    console = stdout_console()
     with tempfile.TemporaryDirectory(prefix="streamgmm-demo-") as temporary:
         folder = args.keep or Path(temporary)
         model = _train(folder, args.seed, console)
         scene, matches, times_real_time = _listen(folder, model, args.seed, console)
-    _show(scene, matches, times_real_time, args.picture or Path(PICTURE_NAME), console)
+    _show(scene, matches, times_real_time, picture, console)
     return 0
+
+
+def _choose_picture(named: Path | None, console: Console) -> Path | None:
+    """Where the picture will be; None if it cannot be made and nobody asked for it: the rest is enough."""
+    from streamgmm.cli.output_file import check_picture
+
+    try:
+        check_picture(named or Path(PICTURE_NAME))
+    except StreamgmmError as error:
+        if named is not None:
+            raise
+        console.print(f"there will be no picture: {error}", soft_wrap=True)
+        return None
+    return named or Path(PICTURE_NAME)
 
 
 def _train(folder: Path, seed: int, console: Console) -> Model:
@@ -110,17 +123,13 @@ def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Sc
     return scene, match_events(scene.events, events_of(sink.records), collar_s=0.0), times_real_time
 
 
-def _show(scene: Scene, matches: Matches, times_real_time: float, picture: Path, console: Console) -> None:
+def _show(scene: Scene, matches: Matches, times_real_time: float, picture: Path | None, console: Console) -> None:
     from streamgmm.demo.picture import draw_scene
     from streamgmm.demo.terminal import result_table, timeline_text
     from streamgmm.labels import escaped
 
     console.print(result_table(matches, times_real_time))
     console.print(timeline_text(scene.samples, RATE_HZ, matches, n_columns=console.width, encoding=console.encoding))
-    try:
+    if picture is not None:
         draw_scene(picture, scene.samples, RATE_HZ, matches)
-    except StreamgmmError as error:
-        # The rest of the demo was seen: without matplotlib, or in a folder of somebody else, that is enough.
-        console.print(f"no picture: {error}", soft_wrap=True)
-    else:
         console.print(f"picture: {escaped(str(picture))}", soft_wrap=True)

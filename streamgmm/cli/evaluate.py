@@ -135,7 +135,7 @@ def _check_options(args: argparse.Namespace) -> None:
 def _prepare_page(folder: Path | None) -> Path | None:
     """Where the page of `--report` will be, refused before the work if it cannot be made."""
     from streamgmm.cli.output_file import check_writable, make_folder
-    from streamgmm.report.figure import check_matplotlib
+    from streamgmm.report.matplotlib_defaults import check_matplotlib
 
     if folder is None:
         return None

@@ -64,17 +64,14 @@ def parse_time_s(text: str) -> float:
 def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.console import stdout_console
     from streamgmm.cli.explanation_tables import print_explanation
-    from streamgmm.cli.output_file import check_writable, write_json
+    from streamgmm.cli.output_file import check_picture, check_writable, write_json
     from streamgmm.cli.run import load_chosen_or_shipped_model
     from streamgmm.config_loading import load_config
     from streamgmm.explanation.explaining import check_against
     from streamgmm.report.explanation_picture import draw_explanation
-    from streamgmm.report.figure import check_matplotlib
 
     check_writable(args.json)
-    check_writable(args.picture)
-    if args.picture:
-        check_matplotlib()
+    check_picture(args.picture)
     loaded = load_config(args.config, [*as_overrides({"model.path": args.model}), *args.overrides])
     model = load_chosen_or_shipped_model(loaded)
     check_against(args.against, model)

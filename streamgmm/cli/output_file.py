@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 
-from streamgmm.errors import CannotCreateError
+from streamgmm.errors import CannotCreateError, UsageError
 from streamgmm.files import check_replaceable, replace_whole
+
+PICTURE_SUFFIXES = (".png", ".svg", "")
+"""Without any, PNG."""
 
 
 def check_writable(path: Path | None) -> None:
@@ -25,6 +28,24 @@ def check_writable(path: Path | None) -> None:
         check_replaceable(path)
     except (OSError, ValueError) as error:
         raise _cannot_create(path, error) from error
+
+
+def check_picture(path: Path | None) -> None:
+    """Refuse a picture that cannot be drawn or written, before long work is done for it; None is fine.
+
+    Raises:
+        UsageError: its name ends like no kind of picture that can be drawn, or matplotlib is missing.
+        CannotCreateError: see `check_writable`.
+    """
+    if path is None:
+        return
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        what = f"pictures are drawn as PNG or SVG, not as {path.suffix}"
+        raise UsageError(what, where=str(path), hint="end the name in .png or .svg")
+    check_writable(path)
+    from streamgmm.report.matplotlib_defaults import check_matplotlib
+
+    check_matplotlib()
 
 
 def make_folder(path: Path | None) -> None:

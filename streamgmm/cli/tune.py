@@ -97,9 +97,8 @@ def _tune(args: argparse.Namespace, target: Path) -> int:
 
 def _check_options(args: argparse.Namespace, target: Path) -> None:
     """Refuse what makes no sense or cannot be written, before hours are listened to."""
-    from streamgmm.cli.output_file import check_writable
+    from streamgmm.cli.output_file import check_picture, check_writable
     from streamgmm.model.file import check_target
-    from streamgmm.report.figure import check_matplotlib
 
     if math.isnan(args.budget) or not 0.0 < args.budget <= MAX_RATE_PER_HOUR:
         hint = "no number of hours proves that there will be none" if args.budget == 0.0 else ""
@@ -108,9 +107,7 @@ def _check_options(args: argparse.Namespace, target: Path) -> None:
     if not args.dry_run:
         check_target(target)
     check_writable(args.json)
-    check_writable(args.picture)
-    if args.picture:
-        check_matplotlib()
+    check_picture(args.picture)
 
 
 def _listen(args: argparse.Namespace, model: Model, config: Config, progress: Progress, findings: Findings) -> Material:

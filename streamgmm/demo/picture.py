@@ -12,6 +12,7 @@ from streamgmm.demo.matching import Matches
 from streamgmm.demo.scene import SceneEvent
 from streamgmm.evaluation.found_events import FoundEvent
 from streamgmm.report.figure import new_figure, save_figure
+from streamgmm.report.matplotlib_defaults import default_settings
 from streamgmm.report.spectrogram import LOWEST_HZ, band_levels_db
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ FOUND_LANE = (0.44, 0.42)
 """Top and height of the two bars of a label, in lanes."""
 
 
+@default_settings()
 def draw_scene(path: Path, samples: Samples, sample_rate_hz: int, matches: Matches) -> None:
     """Draw a scene and what was found in it, 1600 x 900 pixels.
 

@@ -18,6 +18,7 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import escaped, is_reserved
 from streamgmm.model.model import Model
 from streamgmm.report.figure import BAD, GOOD, new_figure, save_figure
+from streamgmm.report.matplotlib_defaults import default_settings
 from streamgmm.report.spectrogram import band_edges_hz, band_levels_db
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ EVENT_LANE = (1.05, 0.05)
 LEFT, MIDDLE, RIGHT = 0.06, 0.6, 0.975
 
 
+@default_settings()
 def draw_explanation(path: Path, explained: Explained, model: Model, title: str) -> None:
     """Draw what was explained, 1600 x 900 pixels, as SVG if the name ends in `.svg`, else as PNG.
 

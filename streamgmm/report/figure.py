@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from streamgmm.errors import OutputError, UsageError
+from streamgmm.errors import OutputError
 from streamgmm.files import replace_whole
+from streamgmm.report.matplotlib_defaults import check_matplotlib, default_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,18 +39,6 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
-def check_matplotlib() -> None:
-    """Refuse to draw before long work is done for it.
-
-    Raises:
-        UsageError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise UsageError("a picture needs matplotlib", hint='pip install "streamgmm[plot]"') from error
-
-
 def new_figure(width_inches: float, height_inches: float, **settings: Any) -> Figure:
     """An empty figure, not of pyplot: no global state, no window, whatever backend is set.
 
@@ -68,14 +57,12 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    from matplotlib import rc_context
-
     file = io.BytesIO()
     # The same picture gives the same bytes: neither the date nor random ids.
     options: dict[str, Any] = {"format": "png"}
     if path.suffix.lower() == ".svg":
         options = {"format": "svg", "metadata": {"Date": None}}
-    with rc_context({"svg.hashsalt": "streamgmm"}), warnings.catch_warnings():
+    with default_settings({"svg.hashsalt": "streamgmm"}), warnings.catch_warnings():
         # A name in a script that the font lacks is drawn as boxes; nobody can do anything about it here.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(file, facecolor="white", **options)
@@ -94,10 +81,8 @@ def inline_svg(name: str, draw: Callable[[], Figure]) -> str:
         name: of the picture; its ids begin with it, so that several can share a page.
         draw: makes the figure.
     """
-    from matplotlib import rc_context
-
     file = io.StringIO()
-    with rc_context(_SETTINGS):
+    with default_settings(_SETTINGS):
         draw().savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
@@ -107,8 +92,9 @@ def inline_svg(name: str, draw: Callable[[], Figure]) -> str:
 
 def inline_png(levels: npt.NDArray[Any], lowest: float, highest: float) -> str:
     """An array (rows from the bottom up) in false colours, as the `src` of an `<img>`."""
-    from matplotlib.image import imsave
-
     file = io.BytesIO()
-    imsave(file, levels, format="png", cmap="magma", vmin=lowest, vmax=highest, origin="lower")
+    with default_settings():
+        from matplotlib.image import imsave
+
+        imsave(file, levels, format="png", cmap="magma", vmin=lowest, vmax=highest, origin="lower")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

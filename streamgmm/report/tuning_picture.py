@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streamgmm.report.figure import new_figure, save_figure
+from streamgmm.report.matplotlib_defaults import default_settings
 from streamgmm.tuning.alarm_rates import expected_rates
 from streamgmm.tuning.operating_points import Curve, Levels, total_alarms
 from streamgmm.tuning.result import Tuning
@@ -20,6 +21,7 @@ WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 14, 6, 100
 LOWEST_RATE_PER_HOUR = 1e-3
 
 
+@default_settings()
 def draw_tuning(path: Path, tuning: Tuning, curves: Sequence[Sequence[Curve]], levels: Levels) -> None:
     """Draw recall against false alarms, and the alarms of each label against its threshold.
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,8 @@ def busy_s() -> float:
         (["--seed", "-1"], 64, "--seed is -1, must be 0 or more"),
         (["--picture", "no/such/scene.png"], 73, "cannot be written: No such file or directory"),
         (["--picture", "."], 73, "is a folder"),
+        (["--picture", "a.jpg"], 64, "a.jpg: pictures are drawn as PNG or SVG, not as .jpg"),
+        (["--picture", "a.pdf"], 64, "end the name in .png or .svg"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_the_work(capsys, tmp_path, monkeypatch, arguments, code, says):
@@ -56,6 +59,29 @@ def test_what_makes_no_sense_is_refused_before_the_work(capsys, tmp_path, monkey
     ended, out, err = run_cli(capsys, "demo", *arguments)
     assert (ended, out, err.count("\n")) == (code, "", 1)
     assert says in err
+
+
+def test_without_matplotlib_a_picture_that_was_asked_for_is_refused_before_the_work(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("streamgmm.demo.recordings.write_training_set", lambda *_: pytest.fail("begun"))
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, _, err = run_cli(capsys, "demo", "--picture", tmp_path / "a.png")
+    assert (code, err) == (64, 'streamgmm: error: a picture needs matplotlib (pip install "streamgmm[plot]")\n')
+
+
+class _BegunError(Exception):
+    pass
+
+
+def _begin(*_):
+    raise _BegunError
+
+
+def test_without_matplotlib_a_demo_says_at_the_start_that_there_will_be_no_picture(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("streamgmm.demo.recordings.write_training_set", _begin)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    _, out, _ = run_cli(capsys, "demo")
+    assert out.startswith("there will be no picture: a picture needs matplotlib")
 
 
 def test_a_place_where_nothing_can_be_kept_is_refused(capsys, tmp_path):

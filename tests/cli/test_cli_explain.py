@@ -149,6 +149,7 @@ def test_settings_change_what_is_said(capsys, demo_model, demo_scene, siren_at):
         (["--at", "1", "--against", "sirn"], 64, "has no such label (did you mean siren?)"),
         (["--at", "1", "--json", "no/such/e.json"], 73, "no/such/e.json: cannot be written"),
         (["--at", "1", "--picture", "no/such/e.png"], 73, "no/such/e.png: cannot be written"),
+        (["--at", "1", "--picture", "e.xyz"], 64, "drawn as PNG or SVG, not as .xyz"),
         (["--at", "1", "--set", "decision.labels.sirn={onset_threshold: 0.9}"], 78, "the model has no such label"),
     ],
 )

@@ -149,6 +149,7 @@ def test_labels_of_events_that_the_model_does_not_know_are_refused(capsys, model
         ([BUDGET, "1", "-o", "my.wav"], 64, "not the name of a model file"),
         ([BUDGET, "1", "--json", "no/such/t.json"], 73, "no/such/t.json: cannot be written"),
         ([BUDGET, "1", "--picture", "no/such/t.png"], 73, "no/such/t.png: cannot be written"),
+        ([BUDGET, "1", "--picture", "t.xyz"], 64, "drawn as PNG or SVG, not as .xyz"),
         (
             [BUDGET, "1", "--set", "decision.labels.siren={onset_threshold: 0.9}"],
             78,

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from streamgmm.errors import OutputError, UsageError
-from streamgmm.report.figure import INK, check_matplotlib, inline_png, inline_svg, new_figure, save_figure
+from streamgmm.report.figure import INK, inline_png, inline_svg, new_figure, save_figure
+from streamgmm.report.matplotlib_defaults import check_matplotlib
 
 image = pytest.importorskip("matplotlib.image")
 

@@ -1,0 +1,101 @@
+"""Matplotlib as it is installed: the user's backend, settings, styles and folders have no effect on pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from streamgmm.errors import UsageError
+
+
+def check_matplotlib() -> None:
+    """Import matplotlib as it is installed, none of the user's settings for it: a wrong one ends the import.
+
+    Refuses to draw before long work is done for it.
+
+    Raises:
+        UsageError: matplotlib is not installed, or cannot be imported.
+    """
+    found = importlib.util.find_spec("matplotlib")
+    try:
+        if found is None or found.origin is None:
+            raise ModuleNotFoundError("there is no module matplotlib")
+        with _no_settings(Path(found.origin).parent), _quiet():
+            import matplotlib.figure  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UsageError("a picture needs matplotlib", hint='pip install "streamgmm[plot]"') from error
+    except (ImportError, OSError) as error:
+        raise UsageError(f"a picture needs matplotlib, which cannot be imported: {error}") from error
+
+
+@contextlib.contextmanager
+def _no_settings(package: Path) -> Iterator[None]:
+    """Within, matplotlib (imported from `package`) finds no settings, neither in the environment nor in a folder."""
+    if "matplotlib" in sys.modules:
+        yield
+        return
+    before = {name: os.environ.pop(name, None) for name in ("MPLBACKEND", "MATPLOTLIBRC")}
+    os.environ["MATPLOTLIBRC"] = os.devnull
+    try:
+        # A file `matplotlibrc` in the working folder would come first.
+        with _working_in(package):
+            yield
+    finally:
+        del os.environ["MATPLOTLIBRC"]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+@contextlib.contextmanager
+def _working_in(folder: Path) -> Iterator[None]:
+    if not hasattr(os, "O_PATH"):
+        with contextlib.chdir(folder):
+            yield
+        return
+    # By its descriptor one gets back even into a folder that was removed or may not be read.
+    here = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    try:
+        os.chdir(folder)
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Within, matplotlib does not complain of folders that it may not write to, of fonts, or of old settings."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def default_settings(own: Mapping[Any, Any] | None = None) -> Iterator[None]:
+    """Draw with the defaults of matplotlib, whatever settings and styles the user has; also as a decorator.
+
+    Args:
+        own: what shall differ from the defaults.
+
+    Raises:
+        UsageError: matplotlib is not installed, or cannot be imported.
+    """
+    check_matplotlib()
+    from matplotlib import MatplotlibDeprecationWarning, rc_context, rcParamsDefault
+
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore", MatplotlibDeprecationWarning)  # some defaults are old
+        # The backend would be loaded; these figures need none.
+        defaults = {key: value for key, value in rcParamsDefault.items() if not key.startswith("backend")}
+        with rc_context({**defaults, **(own or {})}):
+            yield
