@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-PcmFormat = Literal["s16le", "s32le", "f32le"]
+PcmFormat = Literal["u8", "s16le", "s24le", "s24_3le", "s24_32le", "s32le", "f32le", "f64le"]
 Covariance = Literal["diag", "full", "tied", "spherical"]
 FramesChoice = Literal["auto", "always", "never"]
 TextFormat = Literal["jsonl", "text", "label", "dcase", "audacity"]
@@ -29,12 +29,15 @@ class SourceSection(Section, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=63)] | Literal["mean"],
         Meta(description="one channel (from 0), or the mean of all of them"),
     ] = "mean"
-    pcm_format: Annotated[PcmFormat, Meta(description="how samples are written on pcm:-")] = "s16le"
+    pcm_format: Annotated[
+        PcmFormat,
+        Meta(description="samples of raw pcm:-; s24le, s24_3le: 3 bytes (ALSA: S24_3LE), s24_32le: 4 (ALSA: S24_LE)"),
+    ] = "s16le"
     pcm_rate_hz: Annotated[
         int,
-        Meta(ge=1000, le=384000, description="sample rate of pcm:-; a pipe cannot say its own", extra={"unit": "Hz"}),
+        Meta(ge=1000, le=384000, description="sample rate of raw pcm:-; a WAV has its own", extra={"unit": "Hz"}),
     ] = 16000
-    pcm_n_channels: Annotated[int, Meta(ge=1, le=64, description="interleaved channels of pcm:-")] = 1
+    pcm_n_channels: Annotated[int, Meta(ge=1, le=64, description="interleaved channels of raw pcm:-")] = 1
     pace: Annotated[
         float,
         Meta(

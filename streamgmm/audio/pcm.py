@@ -1,39 +1,38 @@
-"""Raw PCM from a pipe, as `arecord -t raw | streamgmm run` gives it."""
+"""PCM from a pipe, raw or with the header of a WAV, as `arecord | streamgmm run` gives it."""
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import socket
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
-import numpy.typing as npt
 
 from streamgmm import units
+from streamgmm.audio.byte_stream import ByteStream
 from streamgmm.audio.channels import Channel, has_channel, to_mono
+from streamgmm.audio.containers import PACKED, WAV, recognise
+from streamgmm.audio.pcm_coding import bytes_per_sample, decode_pcm
 from streamgmm.audio.resample import Resampler, warn_if_narrow
 from streamgmm.audio.source import Block, Samples
+from streamgmm.audio.wav_stream import BLOCK_BYTES, Layout, wav_sound
 from streamgmm.config import PcmFormat
-from streamgmm.errors import InputMissingError, UsageError
+from streamgmm.errors import DataError, InputMissingError, UsageError
+
+logger = logging.getLogger("streamgmm.capture")
 
 _BLOCK_S = 0.05
-_FULL_SCALES: dict[PcmFormat, tuple[str, float]] = {
-    "s16le": ("<i2", 2.0**15),
-    "s32le": ("<i4", 2.0**31),
-    "f32le": ("<f4", 1.0),
-}
+_FFMPEG_NAMES = {"s24_3le": "s24le", "s24_32le": "wav"}
+"""Where they differ from ours; of the last one there is none, but a header says everything."""
 
 
-def decode_pcm(data: bytes, pcm_format: PcmFormat) -> npt.NDArray[np.float32]:
-    """Values of raw PCM: float32, shape (n,), full scale 1.0; exact for 16 bits.
-
-    NaN and infinities of `f32le` are passed on.
-    """
-    dtype, full_scale = _FULL_SCALES[pcm_format]
-    with np.errstate(invalid="ignore"):  # bytes that are no number are told of as such, not as a warning of numpy's
-        return np.frombuffer(data, dtype).astype(np.float32) / np.float32(full_scale)
+class _ClosedError(Exception):
+    """The source was closed while it waited for bytes."""
 
 
 def _standard_input_fd() -> int:
@@ -43,6 +42,8 @@ def _standard_input_fd() -> int:
 
 class PcmPipe:
     """Interleaved PCM from a file descriptor until its end.
+
+    Where it begins as a WAV does, the header says how the samples are written; other files are refused by their kind.
 
     Nothing is ever dropped: while nobody reads here, the pipe fills and its writer waits. While the
     writer is silent, `read` waits.
@@ -71,14 +72,9 @@ class PcmPipe:
     ) -> None:
         self.name = "pcm:-"
         self.n_discarded_bytes = 0
-        self._pcm_format = pcm_format
-        self._rate_hz = rate_hz
-        self._n_channels = n_channels
+        self._declared = self._layout = Layout(pcm_format, rate_hz, n_channels)
         self._channel: Channel = channel
         self._fd = _standard_input_fd() if fd is None else fd
-        self._n_frame_bytes = np.dtype(_FULL_SCALES[pcm_format][0]).itemsize * n_channels
-        self._partial_frame = b""
-        self._is_at_end = False
         # Closing one end makes the other readable, which wakes the select in `read`.
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._reading = threading.Lock()
@@ -87,32 +83,30 @@ class PcmPipe:
         """Start delivering at `sample_rate_hz`.
 
         Raises:
-            UsageError: the descriptor is a terminal, or the pipe has no such channel.
+            UsageError: the descriptor is a terminal.
             InputMissingError: the descriptor is closed.
         """
-        if not has_channel(self._n_channels, self._channel):
-            what = f"there is no channel {self._channel} among {self._n_channels}"
-            raise UsageError(what, where=self.name, hint="channels count from 0")
         try:
             os.fstat(self._fd)
         except OSError as error:
             raise self._unreadable(error) from error
         if os.isatty(self._fd):
             raise UsageError("standard input is a terminal", where=self.name, hint="pipe raw PCM into it")
-        warn_if_narrow(self._rate_hz, sample_rate_hz)
-        self._resampler = Resampler(self._rate_hz, sample_rate_hz)
+        self._stretches = self._decode(ByteStream(self._read_bytes), sample_rate_hz)
 
     def read(self) -> Block | None:
         """Wait for the next samples; None at the end of the stream, or soon after `close`.
 
         Raises:
             InputMissingError: the descriptor cannot be read.
+            DataError: the stream is a file of a kind that cannot be read here, or a WAV that makes no sense.
+            UsageError: its frames have no such channel.
         """
         with self._reading:
-            while not self._is_at_end and self._wait_for_input():
-                samples = self._next_samples()
-                if samples.size:
-                    return Block(samples)
+            with suppress(_ClosedError):
+                for samples in self._stretches:
+                    if samples.size:
+                        return Block(samples)
             self._wake_reader.close()
             return None
 
@@ -124,6 +118,67 @@ class PcmPipe:
             self._wake_reader.close()
             self._reading.release()
 
+    def _decode(self, stream: ByteStream, sample_rate_hz: int) -> Iterator[Samples]:
+        resampler: Resampler | None = None
+        partial_frame = b""
+        for piece in self._pieces(stream):
+            if isinstance(piece, Layout):
+                if resampler is not None:
+                    yield resampler.push(np.zeros(0, np.float32), last=True)
+                resampler = self._begin(piece, sample_rate_hz)
+                self.n_discarded_bytes += len(partial_frame)
+                partial_frame = b""
+                n_frame_bytes = bytes_per_sample(piece.pcm_format) * piece.n_channels
+                continue
+            assert resampler is not None, "a layout comes first"
+            data = partial_frame + piece
+            n_whole_bytes = len(data) - len(data) % n_frame_bytes
+            partial_frame = data[n_whole_bytes:]
+            frames = decode_pcm(data[:n_whole_bytes], self._layout.pcm_format).reshape(-1, self._layout.n_channels)
+            yield resampler.push(to_mono(frames, self._channel))
+        self.n_discarded_bytes += len(partial_frame)
+        if resampler is not None:
+            yield resampler.push(np.zeros(0, np.float32), last=True)
+
+    def _pieces(self, stream: ByteStream) -> Iterator[Layout | bytes]:
+        """How samples are written, then the bytes of samples, and so on."""
+        kind = recognise(stream.peek)
+        if kind == WAV:
+            yield from wav_sound(stream)
+        elif kind is not None:
+            raise DataError(f"standard input is {kind}, not raw PCM", where=self.name, hint=self._advice(kind))
+        else:
+            yield self._declared
+            while data := stream.take(BLOCK_BYTES):
+                yield data
+
+    def _advice(self, kind: str) -> str:
+        name, rate_hz, n_channels = self._declared
+        command = f"ffmpeg -i - -f {_FFMPEG_NAMES.get(name, name)} -ar {rate_hz} -ac {n_channels} -"
+        return f"{'unpack it, then decode' if kind in PACKED else 'decode'} it on its way: ... | {command} | streamgmm"
+
+    def _begin(self, layout: Layout, sample_rate_hz: int) -> Resampler:
+        if not has_channel(layout.n_channels, self._channel):
+            what = f"there is no channel {self._channel} among {layout.n_channels}"
+            raise UsageError(what, where=self.name, hint="channels count from 0")
+        if layout != self._layout:
+            logger.info(
+                "%s: takes %s from the header of the WAV, not source.pcm_* (%s)", self.name, layout, self._declared
+            )
+        self._layout = layout
+        warn_if_narrow(layout.rate_hz, sample_rate_hz)
+        return Resampler(layout.rate_hz, sample_rate_hz)
+
+    def _read_bytes(self) -> bytes:
+        """Wait for the next bytes; empty at the end of the stream."""
+        if not self._wait_for_input():
+            raise _ClosedError
+        n_frames = units.seconds_to_samples(_BLOCK_S, self._layout.rate_hz)
+        try:
+            return os.read(self._fd, n_frames * bytes_per_sample(self._layout.pcm_format) * self._layout.n_channels)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
     def _wait_for_input(self) -> bool:
         """Wait for bytes or the end of the stream; False once the source is closed."""
         wake_fd = self._wake_reader.fileno()
@@ -133,24 +188,6 @@ class PcmPipe:
             return True
         readable, _, _ = select.select([self._fd, wake_fd], [], [])
         return wake_fd not in readable
-
-    def _next_samples(self) -> Samples:
-        data = self._partial_frame + self._read_bytes()
-        n_whole_bytes = len(data) - len(data) % self._n_frame_bytes
-        self._partial_frame = data[n_whole_bytes:]
-        if self._is_at_end:
-            self.n_discarded_bytes = len(self._partial_frame)
-        frames = decode_pcm(data[:n_whole_bytes], self._pcm_format).reshape(-1, self._n_channels)
-        return self._resampler.push(to_mono(frames, self._channel), last=self._is_at_end)
-
-    def _read_bytes(self) -> bytes:
-        n_bytes = units.seconds_to_samples(_BLOCK_S, self._rate_hz) * self._n_frame_bytes
-        try:
-            data = os.read(self._fd, n_bytes)
-        except OSError as error:
-            raise self._unreadable(error) from error
-        self._is_at_end = not data
-        return data
 
     def _unreadable(self, error: OSError) -> InputMissingError:
         return InputMissingError(

@@ -24,7 +24,7 @@ logger = logging.getLogger("streamgmm.run")
 
 _DESCRIPTION = """\
 Listen until stopped, and tell what is heard. SIGHUP reads the settings again.
-sources  mic, mic:NAME, mic:INDEX, file:PATH, pcm:- (raw samples on stdin)
+sources  mic, mic:NAME, mic:INDEX, file:PATH, pcm:- (stdin: raw PCM or WAV)
 sinks    stdout:, file://PATH, unix://PATH, tcp://HOST:PORT; several at once
 """
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamgmm.audio.pcm import PcmPipe, decode_pcm
+from streamgmm.audio.pcm import PcmPipe
+from streamgmm.audio.pcm_coding import decode_pcm
 from streamgmm.audio.resample import resample
 from streamgmm.errors import InputMissingError, UsageError
 
@@ -79,6 +80,11 @@ def test_16_bits_are_exact():
 @pytest.mark.parametrize(
     ("pcm_format", "data", "expected"),
     [
+        ("u8", b"\x00\x80\xff", [-1.0, 0.0, 127 / 128]),
+        ("s24le", b"\x00\x00\x80\xff\xff\x7f\x01\x00\x00", [-1.0, 8388607 / 8388608, 1 / 8388608]),
+        ("s24_3le", b"\xff\xff\xff\x00\x00\x40", [-1 / 8388608, 0.5]),
+        ("s24_32le", b"\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x40\x00", [-1 / 8388608, -1 / 8388608, 0.5]),
+        ("f64le", np.array([0.25, -1.5], "<f8").tobytes(), [0.25, -1.5]),
         ("s16le", b"\x00\x80\xff\x7f\x01\x00", [-1.0, 32767 / 32768, 1 / 32768]),
         ("s32le", b"\x00\x00\x00\x80\x00\x00\x00\x40\x00\x00\x01\x00", [-1.0, 0.5, 1 / 32768]),
         ("f32le", np.array([0.25, -1.5], "<f4").tobytes(), [0.25, -1.5]),
@@ -195,6 +201,17 @@ def test_terminal_is_refused():
 
 def test_missing_channel_is_refused(pipe):
     source = PcmPipe(fd=pipe[0], n_channels=2, channel=2)
+    source.open(16000)
+    os.write(pipe[1], bytes(100))  # only these show that there is no header with another number of channels
     with pytest.raises(UsageError, match="no channel 2 among 2"):
-        source.open(16000)
+        source.read()
     source.close()
+
+
+@pytest.mark.parametrize("pcm_format", ["s24le", "s24_3le"])
+def test_24_bits_of_several_channels_cut_anywhere(pcm_format):
+    codes = np.random.default_rng(5).integers(-(2**23), 2**23, 600).astype("<i4")
+    data = codes.view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+    pieces = [data[i : i + 7] for i in range(0, len(data), 7)]
+    samples, _ = through_pipe(pieces, pcm_format=pcm_format, n_channels=2, channel=1)
+    assert samples.tobytes() == (codes[1::2] / np.float32(2**23)).tobytes()

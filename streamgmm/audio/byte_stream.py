@@ -1,0 +1,56 @@
+"""A stream of bytes that can be looked at before it is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class ByteStream:
+    """Bytes as they come, however they were cut.
+
+    Args:
+        read: waits for the next bytes; empty at the end.
+    """
+
+    def __init__(self, read: Callable[[], bytes]) -> None:
+        self._read = read
+        self._kept = b""
+        self._is_at_end = False
+
+    def peek(self, n_bytes: int) -> bytes:
+        """Return the next `n_bytes` without taking them; fewer at the end."""
+        while len(self._kept) < n_bytes and self._fetch():
+            pass
+        return self._kept[:n_bytes]
+
+    def take(self, n_bytes: int, before: bytes = b"") -> bytes:
+        """Take at most `n_bytes`, as soon as there are any; empty at the end.
+
+        Args:
+            n_bytes: the most to take.
+            before: where to stop, unless it is the very next.
+        """
+        if not self._kept:
+            self._fetch()
+        n_bytes = min(n_bytes, self._place_of(before)) if before else n_bytes
+        taken, self._kept = self._kept[:n_bytes], self._kept[n_bytes:]
+        return taken
+
+    def _place_of(self, mark: bytes) -> int:
+        """Where `mark` is after the next byte, or where it may be once more bytes have come."""
+        place = self._kept.find(mark, 1)
+        if place > 0:
+            return place
+        n_begun = (n for n in range(len(mark) - 1, 0, -1) if self._kept.endswith(mark[:n]))
+        return len(self._kept) - next(n_begun, 0) or len(self._kept)
+
+    def skip(self, n_bytes: int) -> None:
+        """Take `n_bytes` and forget them; fewer at the end."""
+        while n_bytes > 0 and (taken := self.take(n_bytes)):
+            n_bytes -= len(taken)
+
+    def _fetch(self) -> bool:
+        data = b"" if self._is_at_end else self._read()
+        self._is_at_end = not data
+        self._kept += data
+        return bool(data)
