@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from streamgmm.config_schema import Place
+
 PcmFormat = Literal["u8", "s16le", "s24le", "s24_3le", "s24_32le", "s32le", "f32le", "f64le"]
 Covariance = Literal["diag", "full", "tied", "spherical"]
 FramesChoice = Literal["auto", "always", "never"]
@@ -24,15 +26,12 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class SourceSection(Section, frozen=True, kw_only=True):
     """Where the samples come from."""
 
-    uri: Annotated[str, Meta(min_length=1, description="mic, mic:NAME, mic:INDEX, file:PATH or pcm:-")] = "mic"
+    uri: Annotated[Place, Meta(min_length=1, description="mic, mic:NAME, mic:INDEX, file:PATH or pcm:-")] = "mic"
     channel: Annotated[
         Annotated[int, Meta(ge=0, le=63)] | Literal["mean"],
         Meta(description="one channel (from 0), or the mean of all of them"),
     ] = "mean"
-    pcm_format: Annotated[
-        PcmFormat,
-        Meta(description="samples of raw pcm:-; s24le, s24_3le: 3 bytes (ALSA: S24_3LE), s24_32le: 4 (ALSA: S24_LE)"),
-    ] = "s16le"
+    pcm_format: Annotated[PcmFormat, Meta(description="raw samples; ALSA: S24_3LE is s24le, S24_LE s24_32le")] = "s16le"
     pcm_rate_hz: Annotated[
         int,
         Meta(ge=1000, le=384000, description="sample rate of raw pcm:-; a WAV has its own", extra={"unit": "Hz"}),
@@ -62,7 +61,7 @@ class ModelSection(Section, frozen=True, kw_only=True):
     """Which model decides."""
 
     path: Annotated[
-        str, Meta(description="model file made by `streamgmm train`; empty: the one in the box, of ten sounds")
+        Place, Meta(description="model file made by `streamgmm train`; empty: the one in the box, of ten sounds")
     ] = ""
     priors: Annotated[
         dict[str, Annotated[float, Meta(gt=0.0, le=1e6)]],
@@ -173,7 +172,7 @@ class OutputSection(Section, frozen=True, kw_only=True):
     """Who is told, and how."""
 
     sinks: Annotated[
-        list[str], Meta(description="any of stdout:, file://PATH, unix://PATH and tcp://HOST:PORT, several at once")
+        list[Place], Meta(description="any of stdout:, file://PATH, unix://PATH and tcp://HOST:PORT, several at once")
     ] = msgspec.field(default_factory=lambda: ["stdout:"])
     format: Annotated[TextFormat, Meta(description="what stdout: and file://PATH get; sockets always speak jsonl")] = (
         "jsonl"
@@ -199,7 +198,7 @@ class OutputSection(Section, frozen=True, kw_only=True):
         bool, Meta(description="let tcp:// be reached from other machines; needs a token, which travels in the clear")
     ] = False
     token_file: Annotated[
-        str, Meta(description="file with the word that a client of tcp:// has to send as its first line; empty: none")
+        Place, Meta(description="file with the word that a client of tcp:// has to send as its first line; empty: none")
     ] = ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -13,9 +14,9 @@ from msgspec import UNSET
 
 from streamgmm import strict_yaml
 from streamgmm.config import Config, Section
-from streamgmm.config_schema import accepts_text, describe, fields_of, unwrap
-from streamgmm.errors import ConfigError, DataError
-from streamgmm.files import read_regular
+from streamgmm.config_schema import accepts_text, describe, fields_of, is_place, unwrap
+from streamgmm.errors import ConfigError, DataError, InputMissingError
+from streamgmm.files import expand_home, read_regular
 from streamgmm.strict_yaml import Node, Problems
 from streamgmm.wording import did_you_mean, shorten
 
@@ -40,24 +41,29 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Loade
 
     Args:
         path: the YAML file; None takes the first of `default_paths` that exists, or none at all.
-        overrides: texts such as `decision.onset_threshold=0.7`, each stronger than the file and than
-            those before it; the value is YAML.
+        overrides: texts such as `decision.onset_threshold=0.7`, each stronger than the file; the value is YAML.
 
     Raises:
-        ConfigError: holds every problem, each with file, line and column, or with its option.
+        ConfigError: holds every problem, each with file, line and column, or with its option; two overrides that
+            cannot both be true are one.
         InputMissingError: the file is missing.
         PermissionDeniedError: the user may not read the file.
     """
     problems = Problems()
-    chosen_path = _find() if path is None else Path(path)
+    chosen_path = _find() if path is None else Path(expand_home(str(path)))
     root = Node({}, "", "")
     # What stops one text from being read is noted; the others are still worth checking.
     if chosen_path is not None:
         with suppress(ConfigError):
             root = _read_file(chosen_path, problems)
-    for assignment in overrides:
+    assignments = []
+    for text in overrides:
         with suppress(ConfigError):
-            _override(root, assignment, problems)
+            assignments.append(_read_override(text, problems))
+    _refuse_conflicts(assignments, problems)
+    # A whole section goes first, so that it does not take away what was set within it.
+    for keys, node in sorted(assignments, key=lambda assignment: len(assignment.keys)):
+        _put(root, keys, node)
     reader = _Reader(problems)
     config = reader.read(Config, root, "")
     problems.raise_if_any()
@@ -84,16 +90,44 @@ def _read_file(path: Path, problems: Problems) -> Node:
     return strict_yaml.parse(content, lambda line, column: f"{path}:{line}:{column}", problems)
 
 
-def _override(root: Node, assignment: str, problems: Problems) -> None:
-    place = f"--set {shorten(assignment, 60)}"
-    key, equals, text = assignment.partition("=")
+class _Assignment(NamedTuple):
+    keys: Sequence[str]
+    node: Node
+
+
+def _read_override(text: str, problems: Problems) -> _Assignment:
+    place = f"--set {shorten(text, 60)}"
+    key, equals, value = text.partition("=")
     keys = key.strip().split(".")
     if not equals or not all(keys):
         raise problems.stop(place, "wanted section.key=value")
     # The shell may pass bytes that are no UTF-8; the reader says so better than an encoder would.
-    content = text.encode("utf-8", "surrogateescape")
-    node = strict_yaml.parse(content, lambda _line, _column: place, problems)
-    _put(root, keys, node)
+    content = value.encode("utf-8", "surrogateescape")
+    return _Assignment(keys, strict_yaml.parse(content, lambda _line, _column: place, problems))
+
+
+def _refuse_conflicts(assignments: Sequence[_Assignment], problems: Problems) -> None:
+    """Note each setting that has two values on one command line: whichever is taken, somebody meant the other."""
+    given: dict[str, Node] = {}
+    for keys, node in assignments:
+        for key, leaf in _leaves(".".join(keys), node):
+            first = given.setdefault(key, leaf)
+            if _plain(first) != _plain(leaf):
+                value = json.dumps(_plain(first), ensure_ascii=False)
+                problems.add(leaf.place, f"{key} is also given as {shorten(value)}; give it once")
+
+
+def _leaves(key: str, node: Node) -> Iterator[tuple[str, Node]]:
+    """Each setting within, with its dotted key."""
+    if isinstance(node.value, dict):
+        for name, member in node.value.items():
+            yield from _leaves(f"{key}.{name}", member)
+    else:
+        yield key, node
+
+
+def _plain(node: Node) -> Any:
+    return [_plain(item) for item in node.value] if isinstance(node.value, list) else node.value
 
 
 def _put(root: Node, keys: Sequence[str], node: Node) -> None:
@@ -168,9 +202,13 @@ class _Reader:
         if isinstance(node.value, dict | list):
             return self._wrong_value(annotation, node, key)
         try:
-            return msgspec.convert(node.value, annotation)
+            value = msgspec.convert(node.value, annotation)
+            return expand_home(value) if is_place(annotation) else value
         except msgspec.ValidationError:
             return self._wrong_value(annotation, node, key)
+        except InputMissingError as error:
+            self._problems.add(node.place, f"{key}: {error}")
+            return UNSET
 
     def _members(self, node: Node, key: str) -> Iterator[tuple[str, Node, str]]:
         # A section whose settings are all commented out reads as null; an empty file is a mistake.

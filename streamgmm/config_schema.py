@@ -8,6 +8,9 @@ from typing import Annotated, Any, get_args, get_origin
 import msgspec
 from msgspec import inspect
 
+Place = Annotated[str, msgspec.Meta(extra={"is_place": True})]
+"""A path, or a URI that may hold one: `~` in it is a home directory."""
+
 
 def unwrap(annotation: Any) -> Any:
     """The type within `Annotated`, however deep."""
@@ -24,6 +27,12 @@ def describe(annotation: Any) -> str:
 def accepts_text(annotation: Any) -> bool:
     """Whether any text is a value of this type."""
     return isinstance(inspect.type_info(unwrap(annotation)), inspect.StrType)
+
+
+def is_place(annotation: Any) -> bool:
+    """Return whether a value of this type is a path, or a URI that may hold one."""
+    kind = inspect.type_info(annotation)
+    return isinstance(kind, inspect.Metadata) and "is_place" in (kind.extra or {})
 
 
 def reason(annotation: Any) -> str:

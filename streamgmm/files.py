@@ -14,7 +14,43 @@ from streamgmm.errors import CannotCreateError, DataError, InputMissingError, Pe
 
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}(\..*)?\.tmp", re.DOTALL)
+_TILDE = re.compile(r"(?P<scheme>(?:file|unix):(?://)?)?~(?P<user>[^/]*)")
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+def expand_home(place: str) -> str:
+    """Return a path, or a URI with one, in which a leading `~` or `~user` is the home directory, as in a shell.
+
+    A file that is itself called `~name` is left alone if there is no such user.
+
+    Raises:
+        InputMissingError: the user or the home directory is not known.
+    """
+    match = _TILDE.match(place)
+    if match is None:
+        return place
+    scheme, user = match["scheme"] or "", match["user"]
+    home = _home_of(user)
+    if not home:
+        if user and os.path.lexists(place[len(scheme) :]):
+            return place
+        what = f"there is no user {user}" if user else "the home directory is not known, as HOME is not set"
+        raise InputMissingError(what, where=place, hint=f"name the whole path, or a file ./~{user}")
+    return scheme + home + place[match.end() :]
+
+
+def _home_of(user: str) -> str:
+    """The home directory of a user, of this one if there is no name; empty if it is not known."""
+    if not user and Path(own := os.environ.get("HOME", "")).is_absolute():
+        return own
+    try:
+        if os.name != "posix":
+            return str(Path(f"~{user}").expanduser())
+        import pwd
+
+        return (pwd.getpwnam(user) if user else pwd.getpwuid(os.getuid())).pw_dir
+    except (KeyError, ValueError, RuntimeError):
+        return ""
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:

@@ -19,7 +19,9 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 def _values(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, inspect.Metadata):
-        return _values(kind.type)
+        values = _values(kind.type)
+        # What begins with a home directory is read as the directory's own path.
+        return values.filter(lambda text: "~" not in text) if "is_place" in (kind.extra or {}) else values
     if isinstance(kind, inspect.UnionType):
         return st.one_of(map(_values, kind.types))
     if isinstance(kind, inspect.LiteralType):

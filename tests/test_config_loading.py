@@ -176,12 +176,98 @@ def test_C8_C11_what_is_no_sane_file_is_a_wrong_configuration(tmp_path: Path) ->
         load_config("/dev/zero")
 
 
-def test_options_are_stronger_than_the_file_and_later_ones_than_earlier(tmp_path: Path) -> None:
+def test_options_are_stronger_than_the_file(tmp_path: Path) -> None:
     text = "decision: {hangover_s: 1, labels: {dog: {hangover_s: 2}}}\nsource:\n"
-    options = ["decision.labels.dog.onset_threshold=0.7", "decision.hangover_s=3", "decision.hangover_s=4"]
+    options = ["decision.labels.dog.onset_threshold=0.7", "decision.hangover_s=4"]
     decision = load(tmp_path, text, *options, "source.uri=mic:USB Audio #2").config.decision
     assert decision.hangover_s == 4
     assert (decision.labels["dog"].hangover_s, decision.labels["dog"].onset_threshold) == (2, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "key", "value"),
+    [
+        ("decision.hangover_s=3", "decision.hangover_s=4", "decision.hangover_s", "3"),
+        ("source.uri=file:a", "source.uri=mic", "source.uri", '"file:a"'),
+        ("output.windows=true", "output.windows=false", "output.windows", "true"),
+        ("output.sinks=['stdout:']", "output.sinks=[]", "output.sinks", '["stdout:"]'),
+        ("output.sinks=[a, b]", "output.sinks=[b, a]", "output.sinks", '["a", "b"]'),
+        ("output={format: text, windows: true}", "output.format=jsonl", "output.format", '"text"'),
+        ("output.format=jsonl", "output={format: text}", "output.format", '"jsonl"'),
+        ("model.priors.dog=1", "model.priors={cat: 2, dog: 3}", "model.priors.dog", "1"),
+        ("decision.labels={a: {hangover_s: 1}}", "decision.labels.a.hangover_s=2", "decision.labels.a.hangover_s", "1"),
+        ("training.n_components=bic", "training.n_components=3", "training.n_components", '"bic"'),
+    ],
+)
+def test_two_values_for_one_setting_on_one_command_line_are_refused_with_both(
+    first: str, second: str, key: str, value: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, [first, second])
+    assert caught.value.problems == [f"--set {second}: {key} is also given as {value}; give it once"]
+    assert caught.value.exit_code == 78
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["decision.hangover_s=1", "decision.hangover_s=1.0"],
+        ["source.uri=mic", 'source.uri="mic"'],
+        ["output.sinks=['stdout:']", 'output.sinks=["stdout:"]'],
+        ["output={format: text}", "output.windows=true"],
+        ["output.windows=true", "output={format: text}"],
+    ],
+)
+def test_options_that_agree_are_all_heard_in_any_order(options: list[str]) -> None:
+    forwards, backwards = load_config(None, options), load_config(None, options[::-1])
+    assert forwards == backwards
+    assert len(forwards.explicit_keys) == len({option.partition("=")[0] for option in options})
+
+
+HOME = "/somewhere/at home"
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", HOME)
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("model.path=~/my.sgm", f"{HOME}/my.sgm"),
+        ("output.token_file=~/token", f"{HOME}/token"),
+        ("source.uri=file:~/a.wav", f"file:{HOME}/a.wav"),
+        ("source.uri=file://~/a.wav", f"file://{HOME}/a.wav"),
+        ("output.sinks=['file://~/e.jsonl']", [f"file://{HOME}/e.jsonl"]),
+        ("output.sinks=['stdout:', 'unix://~/e.sock']", ["stdout:", f"unix://{HOME}/e.sock"]),
+        ("output.sinks=['unix:///tmp/~/e.sock']", ["unix:///tmp/~/e.sock"]),
+        ("source.uri=file:./~/a.wav", "file:./~/a.wav"),
+        ("source.uri=mic:~1", "mic:~1"),
+        ("training.credit=~/not a path", "~/not a path"),
+    ],
+)
+@pytest.mark.parametrize("is_in_file", [True, False])
+def test_a_home_directory_is_put_in_wherever_a_setting_holds_a_path(
+    tmp_path: Path, option: str, expected: object, is_in_file: bool
+) -> None:
+    key, _, value = option.partition("=")
+    section, _, name = key.partition(".")
+    text, options = (f"{section}:\n  {name}: {value}\n", []) if is_in_file else ("source:\n", [option])
+    assert getattr(getattr(load(tmp_path, text, *options).config, section), name) == expected
+
+
+@pytest.mark.parametrize("value", ["~nobody9/x", "file:~nobody9", "file://~nobody9/x", "unix://~nobody9/x.sock"])
+def test_an_unknown_user_is_a_problem_with_its_place(tmp_path: Path, value: str) -> None:
+    (problem,) = problems_of(tmp_path, f"output:\n  sinks: ['stdout:', '{value}']\n")
+    assert problem.startswith(f"c.yaml:2:22: output.sinks[1]: {value}: there is no user nobody9")
+
+
+@pytest.mark.usefixtures("home")
+def test_the_file_of_settings_may_lie_in_a_home_directory() -> None:
+    with pytest.raises(InputMissingError, match=f"{HOME}/no.yaml: no such file"):
+        load_config("~/no.yaml")
 
 
 def test_an_option_can_give_a_whole_mapping() -> None:

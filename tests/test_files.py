@@ -11,7 +11,7 @@ import pytest
 
 from streamgmm import files
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
-from streamgmm.files import read_regular, replace_whole
+from streamgmm.files import expand_home, read_regular, replace_whole
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="these kinds of file exist on POSIX")
 
@@ -162,3 +162,54 @@ def test_a_file_system_without_locks_is_written_to_all_the_same(
     replace_whole(tmp_path / "f", b"whole")
     assert (tmp_path / "f").read_bytes() == b"whole"
     assert somebodys.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks the list of users")
+@pytest.mark.parametrize(
+    ("home", "place", "expected"),
+    [
+        ("/h", "~", "/h"),
+        ("/h", "~/x", "/h/x"),
+        ("/h", "file:~/x", "file:/h/x"),
+        ("/h", "file://~/x", "file:///h/x"),
+        ("/h", "unix://~/x", "unix:///h/x"),
+        ("/h", "~root/x", "{root}/x"),
+        ("/h", "unix://~root/x", "unix://{root}/x"),
+        ("/h", "/a/~/x", "/a/~/x"),
+        ("/h", "./~/x", "./~/x"),
+        ("/h", "x~", "x~"),
+        ("/h", "tcp://~:1", "tcp://~:1"),
+        ("/h", "", ""),
+        (None, "~/x", "{own}/x"),
+        ("", "~/x", "{own}/x"),
+        ("relative", "~/x", "{own}/x"),
+        ("~", "~/x", "{own}/x"),
+    ],
+)
+def test_a_home_directory_is_that_of_the_shell(monkeypatch, home, place, expected):
+    import pwd
+
+    monkeypatch.delenv("HOME") if home is None else monkeypatch.setenv("HOME", home)
+    own = pwd.getpwuid(os.getuid()).pw_dir
+    assert expand_home(place) == expected.format(root=pwd.getpwnam("root").pw_dir, own=own)
+
+
+@pytest.mark.parametrize("place", ["~nobody9", "~nobody9/x", "file:~nobody9/x", "~+/x", "~\0/x", "unix://~a b/x"])
+def test_an_unknown_user_is_refused(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputMissingError, match="there is no user"):
+        expand_home(place)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_called_like_an_unknown_user_is_meant_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~lock.wav").touch()
+    assert expand_home("~lock.wav") == "~lock.wav"
+
+
+def test_a_home_that_nobody_knows_is_refused(monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)
+    with pytest.raises(InputMissingError, match="the home directory is not known"):
+        expand_home("~/x")

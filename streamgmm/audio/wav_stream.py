@@ -138,9 +138,7 @@ def _layout(body: bytes) -> Layout:
 
 
 def _broken(what: str) -> DataError:
-    return DataError(
-        f"the header of the WAV {what}", where="pcm:-", hint="is the writer whole? raw PCM needs no header"
-    )
+    return DataError(f"the header of the WAV {what}", where="pcm:-", hint="pipe a whole file, or raw PCM")
 
 
 def _samples(stream: ByteStream, n_bytes: int) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamgmm.cli.parser import place
 from streamgmm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ MAX_HZ = 96000.0
 
 def add_condition_options(parser: argparse.ArgumentParser) -> None:
     """Add `--noise`, `--room`, `--band`, `--gain` and `--seconds`, for `conditions_of`."""
-    parser.add_argument("--noise", metavar="KIND:DB", help="test in noise of this SNR: white, pink or a recording")
+    parser.add_argument(
+        "--noise", metavar="KIND:DB", type=place, help="test in noise of this SNR: white, pink or a recording"
+    )
     parser.add_argument("--room", metavar="S", type=float, help="test in a room of this reverberation time")
     parser.add_argument("--band", metavar="LOW:HIGH", help="test through a microphone that hears these Hz only")
     parser.add_argument("--gain", metavar="DB", type=float, default=0.0, help="test at another level")

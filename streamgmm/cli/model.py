@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamgmm.cli.parser import place
 from streamgmm.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     actions = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
 
     show = actions.add_parser("show", help="print labels, features and scores", description=_SHOW)
-    show.add_argument("file", metavar="FILE", nargs="?", help="made by `train` (default: shipped, of ten sounds)")
+    show.add_argument(
+        "file", metavar="FILE", nargs="?", type=place, help="made by `train` (default: shipped, of ten sounds)"
+    )
     show.add_argument("--json", action="store_true", help="print one JSON object")
     show.set_defaults(handler=_show)
 
     verify = actions.add_parser("verify", help="check that a file is whole", description=_VERIFY)
-    verify.add_argument("file", metavar="FILE", help="model made by `streamgmm train`")
+    verify.add_argument("file", metavar="FILE", type=place, help="model made by `streamgmm train`")
     verify.add_argument("--sha256", metavar="HEX", help="the content hash it must have, as `model show` prints it")
     verify.set_defaults(handler=_verify)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
-from streamgmm.errors import UsageError
+from streamgmm.errors import InputMissingError, UsageError
+from streamgmm.files import expand_home
 from streamgmm.wording import did_you_mean
 
 _MAX_WIDTH = 80
+_GIVEN = "_given"
+"""In a namespace: the values of options that were given so far."""
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -37,12 +41,40 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         return f"{', '.join(action.option_strings)} {value}"
 
 
+class _Once(argparse._StoreAction):
+    """An option with one value: given again, one of the two would be lost without a word."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        given = vars(namespace).setdefault(_GIVEN, {})
+        if option is not None and self.dest in given:
+            parser.error(f"{option} is given twice, as {given[self.dest]} and as {values}; it has one value")
+        given[self.dest] = values
+        super().__call__(parser, namespace, values, option)
+
+
+def place(text: str) -> str:
+    """Return a path or a URI as the shell would have expanded it: not after `=`, nor in quotes."""
+    try:
+        return expand_home(text)
+    except InputMissingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _path(text: str) -> Path:
+    return Path(place(text))
+
+
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` that raises `UsageError` and takes no abbreviated options."""
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", Formatter)
         super().__init__(allow_abbrev=False, **settings)
+        self.register("type", Path, _path)
+        for name in (None, "store"):
+            self.register("action", name, _Once)
         self.color = False
 
     def error(self, message: str) -> NoReturn:

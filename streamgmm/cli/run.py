@@ -68,6 +68,7 @@ def _run(args: argparse.Namespace) -> int:
     ignore_hangup()
     supervision = Supervision(Notifier.from_environment())
     loaded = _load_settings(args)
+    _refuse_idle_options(args, loaded.config.source.uri)
     model = load_chosen_or_shipped_model(loaded)
     daemon = _make_daemon(loaded.config, model, args.require_device, supervision.on_status)
     _end_on_bugs(daemon)
@@ -92,6 +93,17 @@ def _load_settings(args: argparse.Namespace) -> LoadedConfig:
     from streamgmm.config_loading import load_config
 
     return load_config(args.config, [*_shorthands(args), *args.overrides])
+
+
+def _refuse_idle_options(args: argparse.Namespace, uri: str) -> None:
+    """Refuse options that say nothing about the source that was chosen."""
+    from streamgmm.errors import UsageError
+
+    kind = uri.partition(":")[0]
+    if args.pace is not None and kind != "file":
+        raise UsageError("--pace is for file:PATH", where=uri)
+    if args.require_device and kind in ("file", "pcm"):
+        raise UsageError("--require-device is for a microphone", where=uri)
 
 
 def _shorthands(args: argparse.Namespace) -> list[str]:

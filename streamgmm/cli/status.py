@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamgmm.cli.options import add_config_options
+from streamgmm.cli.parser import place
 from streamgmm.errors import TemporaryError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command `status`."""
     parser = subparsers.add_parser("status", help="ask a running daemon how well it hears", description=_DESCRIPTION)
     parser.add_argument(
-        "-k", "--sink", metavar="SINK", help="its unix://PATH or tcp://HOST:PORT (default: of settings or service)"
+        "-k",
+        "--sink",
+        metavar="SINK",
+        type=place,
+        help="its unix://PATH or tcp://HOST:PORT (default: of settings or service)",
     )
     parser.add_argument("--json", action="store_true", help="print the status record as JSON")
     add_config_options(parser)
