@@ -21,6 +21,7 @@ from typing import NamedTuple
 from streamgmm import __version__
 from streamgmm.cli.parser import Parser
 from streamgmm.cli.streams import EnduringStream, abandon, enduring_stderr, enduring_stdout, fill_closed_outputs
+from streamgmm.cli.utf8 import use_utf8
 from streamgmm.errors import ConfigError, OutputError, StreamgmmError, SystemResourceError, UsageError
 from streamgmm.wording import did_you_mean
 
@@ -72,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code, by the conventions of BSD's sysexits (see `streamgmm.errors`). Where a shell
         expects to see a signal (Ctrl-C, a closed pipe), the process ends by that signal instead.
     """
+    if argv is None:
+        use_utf8()
     fill_closed_outputs()
     with enduring_stderr() as stderr:
         return _run_told(sys.argv[1:] if argv is None else argv, stderr)
