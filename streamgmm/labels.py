@@ -19,6 +19,17 @@ SILENCE = "silence"
 RESERVED = frozenset({BACKGROUND, UNKNOWN, SILENCE})
 """Labels with a meaning of their own: they may be trained, but never open an event."""
 
+MEANINGS = {"_background_noise_": BACKGROUND, "_silence_": SILENCE, "_unknown_": UNKNOWN}
+"""Names of Speech Commands, and of what was made after it, for the reserved labels."""
+
+_LIKE_BACKGROUND = frozenset(
+    {
+        *("ambience", "ambient", "ambient noise", "background noise", "background sound", "background sounds"),
+        *("backgroundnoise", "backgrounds", "bg", "bg noise", "empty", "garbage", "negative", "negatives", "no event"),
+        *("no sound", "noise", "noises", "none", "nothing", "other", "others", "quiet", "room", "silent"),
+    }
+)
+
 PUNCTUATION = frozenset(" ._-")
 
 # Unicode calls these letters or marks, yet they draw nothing: two labels could look the same.
@@ -30,6 +41,21 @@ INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3
 def is_reserved(label: str) -> bool:
     """Whether `label` never opens an event."""
     return label in RESERVED
+
+
+def meaning_of(label: str) -> str:
+    """The reserved label that `label` is another name of, or `label` itself."""
+    return MEANINGS.get(label, label)
+
+
+def sounds_like_background(label: str) -> bool:
+    """Whether people who call a class `label` may mean what is to be ignored."""
+    return _folded(label).strip(" ._-").replace("_", " ").replace("-", " ") in _LIKE_BACKGROUND
+
+
+def can_be_label(text: str) -> bool:
+    """Whether `check_label` would accept `text`."""
+    return not _problem(unicodedata.normalize("NFC", text))
 
 
 def escaped(text: str) -> str:
@@ -86,6 +112,8 @@ def _problem(label: str) -> str:
     if len(label) > MAX_LABEL_CHARACTERS:
         return f"has {len(label)} characters, at most {MAX_LABEL_CHARACTERS} are allowed"
     for character in label:
+        if "\udc80" <= character <= "\udcff":
+            return "is not UTF-8; rename it, for example with `convmv -f latin1 -t utf8 --notest`"
         if not _is_allowed(character):
             return f"holds {unicodedata.name(character, 'a character')} (U+{ord(character):04X})"
     if label[0] in " -" or label[-1] == " ":

@@ -20,6 +20,7 @@ import soundfile
 
 from streamgmm import units
 from streamgmm.audio.channels import Channel, has_channel, to_mono
+from streamgmm.audio.foreign import conversion_of, is_foreign
 from streamgmm.audio.riff import find_zero_field
 from streamgmm.audio.source import Samples
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
@@ -40,6 +41,8 @@ _HEAD_BYTES = 4096
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 # What libsndfile answers to content that it does not know, or that only looked like MP3.
 _NOT_AUDIO_CODES = (1, 7)
+# ... and to a codec that it does not know in a file that it does.
+_UNKNOWN_CODEC_CODE = 3
 # libsndfile's log of a header gives sizes that it had to correct as "data : 32000 (should be 15978)".
 _CORRECTED_SIZE = re.compile(r"(\d+) \(should be (\d+)\)")
 
@@ -56,6 +59,7 @@ Reason = Literal[
     "too_long",
     "undecodable",
     "unreadable",
+    "unsupported",
     "vanished",
 ]
 """Every reason for which a recording is refused."""
@@ -287,7 +291,8 @@ def _refuse(error: OSError | ValueError, path: Path) -> NoReturn:
 
 def _open_sound(fd: int, where: str) -> _SequentialFile:
     try:
-        field = find_zero_field(os.read(fd, _HEAD_BYTES))
+        head = os.read(fd, _HEAD_BYTES)
+        field = find_zero_field(head)
         os.lseek(fd, 0, os.SEEK_SET)
     except OSError as error:
         _refuse(error, Path(where))
@@ -296,6 +301,9 @@ def _open_sound(fd: int, where: str) -> _SequentialFile:
     try:
         return _SequentialFile(fd, closefd=False)
     except soundfile.LibsndfileError as error:
+        if error.code == _UNKNOWN_CODEC_CODE or is_foreign(where, head):
+            what, hint = "is in a format that cannot be read", f"convert it: {conversion_of(where)}"
+            raise RecordingError(what, reason="unsupported", where=where, hint=hint) from error
         if error.code in _NOT_AUDIO_CODES:
             what = "is not a recording of any known format, whatever its name"
             raise RecordingError(what, reason="not_audio", where=where) from error

@@ -89,6 +89,7 @@ def _try(
 ) -> Trial:
     """Read the recordings and have them answered, showing how far that is; then say what may flatter."""
     from streamgmm.cli.console import RichTrack, make_progress, read_shown
+    from streamgmm.dataset.report import skipped_table
     from streamgmm.evaluation.evaluation import cross_validate, score_model
     from streamgmm.labels import escaped
 
@@ -108,6 +109,10 @@ def _try(
     of_model = [] if model is None else _warnings_of(model, dataset)
     for warning in [*trial.dataset.warnings, *of_model]:
         console.print(f"warning: {escaped(warning)}", soft_wrap=True)
+    for note in trial.dataset.notes:
+        console.print(f"note: {escaped(note)}", soft_wrap=True)
+    if trial.dataset.skipped:
+        console.print(skipped_table(trial.dataset.skipped))
     return trial
 
 

@@ -93,9 +93,11 @@ def _seconds(option: str, text: str, at_least_s: float) -> float:
 
 def print_events(evaluation: EventEvaluation, console: Console) -> None:
     """Print the scores: per label, and in total."""
+    from streamgmm.dataset.reasons import explanation
+
     console.print(_table(evaluation))
     for name, count in evaluation.skipped.items():
-        console.print(f"left out: {count} {name}")
+        console.print(f"left out: {count}: {explanation(name)}", soft_wrap=True)
     events, segments = evaluation.event_based, evaluation.segment_based
     latency = evaluation.onset_latency_s
     lines = [

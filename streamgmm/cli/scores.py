@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from streamgmm.dataset.reasons import explanation
 from streamgmm.evaluation.conditions import conditions_text
 from streamgmm.shares import share_text
 
@@ -29,7 +30,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     console.print(table)
     console.print(_confusion_table(evaluation))
     for name, count in evaluation.skipped.items():
-        console.print(f"left out: {count} {name}")
+        console.print(f"left out: {count}: {explanation(name)}", soft_wrap=True)
     for line in _summary(evaluation):
         console.print(line, soft_wrap=True)
 

@@ -172,7 +172,7 @@ def classes_learnt(training: Training) -> Table:
 
 def _report(training: Training, model: Model) -> dict[str, Any]:
     """What `--report` writes."""
-    from streamgmm.dataset.report import count_skipped
+    from streamgmm.dataset.reasons import count_skipped
 
     return {
         "model": model.name,

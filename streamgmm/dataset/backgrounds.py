@@ -7,6 +7,7 @@ from pathlib import Path
 
 from streamgmm.audio.reading import RecordingError, open_recording
 from streamgmm.dataset.listing import Entry, Findings, Stretch
+from streamgmm.dataset.reasons import left_out_lines
 from streamgmm.dataset.scan import recordings_below
 from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND
@@ -31,7 +32,9 @@ def background_recordings(places: Sequence[Path], findings: Findings) -> list[Pa
             open_recording(place, follow_symlinks=True).close()
             found = [place]
         if not found:
-            raise DataError("holds no recordings", where=str(place), hint="name a folder with recordings, or a file")
+            left_out = left_out_lines(item for item in findings.skipped if place in item.path.parents)
+            hint = "; ".join([*left_out, "name a folder with recordings, or a file"])
+            raise DataError("holds no recordings", where=str(place), hint=hint)
         paths.update(dict.fromkeys(found))
     return list(paths)
 

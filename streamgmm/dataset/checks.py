@@ -9,7 +9,10 @@ from pathlib import Path
 from streamgmm.audio.resample import is_narrow
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.listing import Problems, Skipped
-from streamgmm.labels import BACKGROUND, is_reserved
+from streamgmm.dataset.reasons import left_out_lines
+from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN, is_reserved
+
+_NOT_NEEDED = (SILENCE, UNKNOWN)
 
 
 def check_classes(
@@ -26,9 +29,7 @@ def check_classes(
     Raises:
         DatasetError: there is no class, a single one without `background`, or one with too few clips.
     """
-    # Fifty copies of one recording teach no more than one.
-    different = {(clip.label, clip.content_sha256, clip.onset_s) for clip in clips}
-    n_clips = Counter(label for label, _, _ in different)
+    n_clips = _count_different(clips)
     problems = Problems()
     classes = [label for label in labels if not is_reserved(label)]
     if not classes:
@@ -40,13 +41,29 @@ def check_classes(
         if n_clips[label] < n_needed:
             n_usable = f"{n_clips[label]} usable clips that differ, but needs {n_needed}"
             problems.add(f"class {label!r} has {n_usable}; add recordings, or leave the class out")
-    reasons = Counter(reason for _, reason in skipped)
-    counts = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
     noticed = Problems()
     for warning in warnings:
         noticed.add(f"warning: {warning}")
-    left_out = [f"left out: {counts}"] if counts else []
-    problems.raise_if_any(where=where, hint="\n".join([*left_out, *noticed.lines()]))
+    problems.raise_if_any(where=where, hint="\n".join([*left_out_lines(skipped), *noticed.lines()]))
+
+
+def without_unneeded(clips: Sequence[Clip], labels: Sequence[str], *, min_clips: int) -> tuple[list[Clip], list[str]]:
+    """`clips` and `labels` without `silence` and `unknown` where these have too few clips to be learnt.
+
+    Nobody has to record them: what is too faint is `silence`, and what is too little like any class is
+    `unknown`. Recordings of digital silence, which are left out before, are no reason to refuse a data set;
+    recordings of a quiet room are, like `background`, a sound to be learnt that makes no events.
+    """
+    n_clips = _count_different(clips)
+    unneeded = {label for label in _NOT_NEEDED if n_clips[label] < min_clips}
+    kept = [clip for clip in clips if clip.label not in unneeded]
+    return kept, [label for label in labels if label not in unneeded]
+
+
+def _count_different(clips: Iterable[Clip]) -> Counter[str]:
+    """Number of clips of each label; fifty copies of one recording teach no more than one."""
+    different = {(clip.label, clip.content_sha256, clip.onset_s) for clip in clips}
+    return Counter(label for label, _, _ in different)
 
 
 def repeats(clips: Iterable[Clip]) -> Problems:

@@ -170,6 +170,6 @@ class Examiner:
                 # Labels often end a little after the recording, as programs round differently.
                 yield stretch._replace(offset_s=min(stretch.offset_s, duration_s))
         if entry.has_gaps and self._use_gaps:
-            for onset_s, offset_s in gaps_between(entry.stretches, duration_s, border_s=BORDER_S):
+            for onset_s, offset_s in gaps_between([*entry.stretches, *entry.unnamed], duration_s, border_s=BORDER_S):
                 if offset_s - onset_s >= MIN_BACKGROUND_S:
                     yield Stretch(BACKGROUND, onset_s, offset_s, is_gap=True)

@@ -1,12 +1,13 @@
 """Data sets for training: which clips there are, what each is called, and what must stay together.
 
-Three ways of writing one down are read: a folder per class (`scan`), a table (`manifest`), and long
+Three ways of writing one down are read: a folder per class (`class_folders`), a table (`manifest`), and long
 recordings with labelled stretches (`strong_labels`). Every recording is read once to see that it is
 usable (`clips`); the samples of clips are loaded when they are needed (`loading`).
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
@@ -16,14 +17,15 @@ import msgspec
 
 from streamgmm.audio.channels import Channel
 from streamgmm.dataset.backgrounds import background_entries
-from streamgmm.dataset.checks import check_classes, narrow_classes, repeats
+from streamgmm.dataset.checks import check_classes, narrow_classes, repeats, without_unneeded
+from streamgmm.dataset.class_folders import read_folders
 from streamgmm.dataset.clips import Clip, Examiner, Progress
-from streamgmm.dataset.listing import Findings, Kind, Listing, Skipped, distinct_labels
+from streamgmm.dataset.filenames import folded
+from streamgmm.dataset.listing import Entry, Findings, Kind, Listing, Skipped, distinct_labels
 from streamgmm.dataset.manifest import read_manifest
-from streamgmm.dataset.scan import read_folders
 from streamgmm.dataset.strong_labels import labels_of, read_event_list
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
-from streamgmm.labels import BACKGROUND
+from streamgmm.labels import BACKGROUND, meaning_of, sounds_like_background
 
 MANIFEST_NAME = "manifest.csv"
 EVENT_LIST_NAME = "events.tsv"
@@ -85,14 +87,15 @@ def read_dataset(
     examiner = Examiner(findings, channel=channel, use_gaps=use_gaps, is_strict=is_strict)
     entries = chain(listing.entries, background_entries(backgrounds, findings))
     clips = list(examiner.clips(entries, on_progress))
-    labels = sorted({*listing.labels, *(clip.label for clip in clips)})
+    named = sorted({*listing.labels, *(clip.label for clip in clips)})
+    clips, labels = without_unneeded(clips, named, min_clips=min_clips)
     check_classes(clips, labels, findings.skipped, findings.warnings, where=path, min_clips=min_clips)
     repeated = repeats(clips)
     if is_strict:
         repeated.raise_if_any(where=path)
     for problem in repeated.lines():
         findings.warn(problem)
-    findings.notes.extend(_notes(clips))
+    findings.notes.extend([*_label_notes(labels, named), *_notes(clips)])
     return Dataset(
         path=path,
         clips=clips,
@@ -111,8 +114,10 @@ def keep_usable(dataset: Dataset, usable: Sequence[Clip], skipped: Sequence[Skip
         DatasetError: too little is left.
     """
     all_skipped = sorted([*dataset.skipped, *skipped])
-    check_classes(usable, dataset.labels, all_skipped, dataset.warnings, where=dataset.path, min_clips=min_clips)
-    return msgspec.structs.replace(dataset, clips=list(usable), skipped=all_skipped)
+    clips, labels = without_unneeded(usable, dataset.labels, min_clips=min_clips)
+    check_classes(clips, labels, all_skipped, dataset.warnings, where=dataset.path, min_clips=min_clips)
+    notes = [*dataset.notes, *_label_notes([], set(dataset.labels) - set(labels))]
+    return msgspec.structs.replace(dataset, clips=clips, labels=labels, skipped=all_skipped, notes=notes)
 
 
 def common_rate_hz(dataset: Dataset) -> int:
@@ -143,8 +148,23 @@ def list_recordings(path: Path, findings: Findings, folds: Collection[str] = ())
         PermissionDeniedError: it may not be read.
         DataError: its labels or its lines are wrong, or it has no such fold.
     """
-    listing = _listing(path, findings)
+    listing = _with_meanings(_listing(path, findings), findings)
     return _of_folds(listing, folds, where=path) if folds else listing
+
+
+def _with_meanings(listing: Listing, findings: Findings) -> Listing:
+    """`listing` with the reserved labels in place of other names for them."""
+    others = [label for label in listing.labels if meaning_of(label) != label]
+    for label in others:
+        findings.note(f"{label!r} is used as {meaning_of(label)!r}")
+    if not others:
+        return listing
+    entries = (_with_meaning(entry) for entry in listing.entries)
+    return Listing(listing.kind, sorted({meaning_of(label) for label in listing.labels}), entries)
+
+
+def _with_meaning(entry: Entry) -> Entry:
+    return entry._replace(stretches=[s._replace(label=meaning_of(s.label)) for s in entry.stretches])
 
 
 def _of_folds(listing: Listing, folds: Collection[str], *, where: Path) -> Listing:
@@ -163,17 +183,24 @@ def _listing(path: Path, findings: Findings) -> Listing:
     try:
         is_folder = path.is_dir()
         is_present = is_folder or path.exists()
-        files = [path / name for name in (MANIFEST_NAME, EVENT_LIST_NAME) if is_folder and (path / name).exists()]
+        files = _tables_in(path) if is_folder else [path]
     except PermissionError as error:
         raise PermissionDeniedError("may not be read", where=str(path), hint="check who may") from error
     except OSError as error:
         raise InputMissingError(f"cannot be opened: {error.strerror}", where=str(path)) from error
     if not is_present:
         raise InputMissingError("no such file or folder", where=str(path))
-    if is_folder and not files:
+    if not files:
         return read_folders(path, findings)
-    first, *others = [_read_file(file, findings) for file in files or [path]]
+    first, *others = [_read_file(file, findings) for file in files]
     return _joined(first, others[0], findings, where=path) if others else first
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    """The manifest and the event list in `folder`, as far as there are any; upper case as well."""
+    names = {folded(name): name for name in sorted(os.listdir(folder))}  # noqa: PTH208
+    exact = [name for name in (MANIFEST_NAME, EVENT_LIST_NAME) if name in names]
+    return [folder / names[name] for name in exact]
 
 
 def _joined(manifest: Listing, events: Listing, findings: Findings, *, where: Path) -> Listing:
@@ -193,7 +220,7 @@ def _joined(manifest: Listing, events: Listing, findings: Findings, *, where: Pa
 def _read_file(path: Path, findings: Findings) -> Listing:
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        return read_manifest(path)
+        return read_manifest(path, findings)
     if suffix in EVENT_LIST_SUFFIXES:
         return read_event_list(path, findings)
     raise DataError("is no data set", where=str(path), hint="name a folder, a .csv manifest or a .tsv event list")
@@ -201,6 +228,15 @@ def _read_file(path: Path, findings: Findings) -> Listing:
 
 def _recordings_by_rate(clips: Iterable[Clip]) -> Counter[int]:
     return Counter({clip.path: clip.sample_rate_hz for clip in clips}.values())
+
+
+def _label_notes(labels: Collection[str], named: Collection[str]) -> Iterator[str]:
+    """Notes on the `labels` that are learnt and on those that were `named` besides."""
+    for label in sorted(set(named) - set(labels)):
+        yield f"{label!r} has too few usable recordings and was left out: it is a reserved label and needs none"
+    for label in labels:
+        if sounds_like_background(label):
+            yield f"{label!r} is a class that makes events: call it {BACKGROUND!r} if it is to be ignored"
 
 
 def _notes(clips: Sequence[Clip]) -> Iterator[str]:

@@ -1,12 +1,19 @@
-"""What the name of a file says about its content, so that a scan opens only what may be a recording."""
+"""Names of files and folders: recordings, descriptions of a data set, and what other programs leave behind.
+
+A scan opens only what may be a recording by its name.
+"""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from pathlib import PurePath
+
+from streamgmm.audio.foreign import FOREIGN_SUFFIXES
 
 # fmt: off
 RECORDING_SUFFIXES = frozenset({
-    ".aif", ".aifc", ".aiff", ".au", ".bwf", ".caf", ".flac", ".ircam", ".mp3", ".nist", ".oga", ".ogg", ".opus",
+    ".aif", ".aifc", ".aiff", ".au", ".bwf", ".caf", ".flac", ".ircam", ".mp2", ".mp3", ".nist", ".oga", ".ogg", ".opus",
     ".rf64", ".snd", ".sph", ".voc", ".w64", ".wav", ".wave",
 })
 """Suffixes of files that are opened; what they hold is then told from their content."""
@@ -18,10 +25,63 @@ METADATA_SUFFIXES = frozenset({
 """Suffixes of files that lie beside recordings in published data sets; they are passed over without a word."""
 
 METADATA_STEMS = frozenset({
-    "attribution", "changelog", "copying", "desktop.ini", "licence", "license", "notice", "readme", "thumbs.db",
+    "attribution", "changelog", "copying", "licence", "license", "notice", "readme",
 })
 """Names, with or without a suffix, of such files."""
+
+SYSTEM_NAMES = frozenset({
+    # Windows
+    "$extend", "$recycle.bin", "$winreagent", "config.msi", "desktop.ini", "ehthumbs.db", "ehthumbs_vista.db",
+    "msocache", "recycler", "system volume information", "thumbs.db",
+    # macOS, also on disks that others share with it, and in its zip files
+    "__macosx", "desktop db", "desktop df", "icon\r", "network trash folder", "temporary items",
+    "thefindbycontentfolder", "thevolumesettingsfolder",
+    # Linux, Android
+    "lost+found", "lost.dir",
+    # network storage: Synology, QNAP, NetApp, snapshots of others
+    "#recycle", "#snapshot", "@__thumb", "@eadir", "@recently-snapshot", "@recycle", "@sharebin", "@sharesnap",
+    "@snapshot", "@tmp", "~snapshot",
+    # version control, programming
+    "__pycache__", "_darcs", "_svn", "node_modules",
+})
+"""Files and folders that systems and programs make by themselves, in lower case."""
+
+HIDDEN_SYSTEM_NAMES = frozenset({
+    ".@__thumb", ".appledb", ".appledesktop", ".appledouble", ".bzr", ".cache", ".cvs", ".documentrevisions-v100",
+    ".dropbox", ".dropbox.cache", ".dvc", ".fseventsd", ".git", ".hg", ".idea", ".ipynb_checkpoints", ".jj",
+    ".localized", ".mypy_cache", ".owncloudsync", ".pytest_cache", ".recycle", ".recycler", ".ruff_cache",
+    ".snapshot", ".snapshots", ".spotlight-v100", ".stfolder", ".stversions", ".svn", ".sync", ".syncarchive",
+    ".temporaryitems", ".trash", ".trashes", ".tmp.drivedownload", ".tmp.driveupload", ".venv", ".vscode", ".zfs",
+})
+"""Hidden folders that systems and programs make by themselves, in lower case; deleted and old files lie in some."""
 # fmt: on
+
+_SYSTEM_PATTERN = re.compile(
+    r"\._.*"  # what macOS keeps beside a file where the file system cannot
+    r"|\.trash-\d+|\.~lock\..*|\.nfs[0-9a-f]+|\.fuse_hidden.*"
+    r"|found\.\d{3}"  # Windows, after a check of the disk
+    r"|.*@syno(eastream|resource)|.*[:#]zone\.identifier"
+    r"|~\$.*|.*~|#.*#",  # locks and copies of editors
+    re.DOTALL,
+)
+_PARTIAL_SUFFIXES = frozenset(
+    {".!sync", ".bak", ".crdownload", ".download", ".part", ".partial", ".swo", ".swp", ".tmp"}
+)
+"""Of files that are not complete, or old copies; a folder of such a name may be a class."""
+_EXACT_SYSTEM_NAMES = frozenset({"CVS", "RCS", "SCCS"})
+_SYSTEM_PREFIXES = ("@", "#", "$", "~")
+
+
+def is_system_name(name: str) -> bool:
+    """Whether a system or another program made this file or folder by itself, so that nobody misses it."""
+    lower = name.lower()
+    is_listed = lower in SYSTEM_NAMES or lower in HIDDEN_SYSTEM_NAMES or name in _EXACT_SYSTEM_NAMES
+    return is_listed or _SYSTEM_PATTERN.fullmatch(lower) is not None
+
+
+def is_partial_name(name: str) -> bool:
+    """Whether a file of this name is not complete yet, or an old copy that a program keeps."""
+    return PurePath(name).suffix.lower() in _PARTIAL_SUFFIXES
 
 
 def is_hidden_name(name: str) -> bool:
@@ -29,9 +89,24 @@ def is_hidden_name(name: str) -> bool:
     return name.startswith(".")
 
 
+def may_be_system_name(name: str) -> bool:
+    """Whether systems name folders of their own in this way; no label can begin so."""
+    return name.startswith(_SYSTEM_PREFIXES)
+
+
 def is_recording_name(name: str) -> bool:
     """Whether a file of this name may be a recording."""
     return PurePath(name).suffix.lower() in RECORDING_SUFFIXES
+
+
+def is_foreign_name(name: str) -> bool:
+    """Whether a file of this name holds sound in a format that only other programs read."""
+    return PurePath(name).suffix.lower() in FOREIGN_SUFFIXES
+
+
+def folded(name: str) -> str:
+    """What spellings of `name` that differ by case or Unicode form have in common."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def is_metadata_name(name: str) -> bool:

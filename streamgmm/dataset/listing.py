@@ -63,6 +63,7 @@ class Entry(NamedTuple):
         source_id: what was given as the origin of the recording, None if nothing was.
         fold: the fold it was given, None if none.
         has_gaps: True if what lies outside all stretches is known to be none of the labels.
+        unnamed: parts that were marked without saying what is heard; they are neither a clip nor a gap.
     """
 
     path: Path
@@ -71,6 +72,7 @@ class Entry(NamedTuple):
     source_id: str | None = None
     fold: str | None = None
     has_gaps: bool = False
+    unnamed: Sequence[Stretch] = ()
 
 
 class Listing(NamedTuple):
@@ -116,6 +118,10 @@ class Findings(msgspec.Struct, frozen=True):
     def warn(self, warning: str) -> None:
         """Keep `warning`, on one printable line whatever names it holds."""
         self.warnings.append(escaped(warning))
+
+    def note(self, note: str) -> None:
+        """Keep `note`, on one printable line whatever names it holds."""
+        self.notes.append(escaped(note))
 
     def skip(self, path: Path, reason: str) -> None:
         """Leave `path` out for `reason`."""

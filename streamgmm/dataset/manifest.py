@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from streamgmm.dataset.listing import Entry, Listing, Problems, Stretch, distinct_labels
+from streamgmm.dataset.listing import Entry, Findings, Listing, Problems, Stretch, distinct_labels
+from streamgmm.dataset.named_files import NamedFiles
 from streamgmm.dataset.textfile import has_control_characters, read_text
 from streamgmm.errors import DataError
 from streamgmm.labels import check_label
 
 REQUIRED_COLUMNS = ("path", "label")
 COLUMNS = (*REQUIRED_COLUMNS, "fold", "source_id")
+
+SEPARATORS = ",;\t"
+"""Signs between fields; spreadsheets write semicolons where numbers have a decimal comma."""
+
+_SEPARATOR_LINE = re.compile(r"\s*\"?sep=", re.IGNORECASE)
 
 MAX_FIELD_CHARACTERS = 4096
 """Longest value in a manifest, the longest path that Linux opens."""
@@ -32,13 +39,16 @@ class Row(NamedTuple):
     values: dict[str, str]
 
 
-def read_manifest(path: Path) -> Listing:
+def read_manifest(path: Path, findings: Findings) -> Listing:
     """The data set that the manifest at `path` lists.
 
-    The file is CSV (RFC 4180) in UTF-8, with or without a byte order mark. Its first line names the
-    columns, in any order; columns with other names are ignored. Paths are relative to the manifest, or
-    absolute. `fold` is the published fold of a recording and `source_id` its origin (a speaker, a day, a
-    microphone), which must never be divided between training and test.
+    The file is CSV (RFC 4180), or the same with semicolons or tabs, in the encodings of `read_text`. Its
+    first line names the columns, in any order; columns with other names are ignored. `fold` is the
+    published fold of a recording and `source_id` its origin (a speaker, a day, a microphone), which must
+    never be divided between training and test.
+
+    Paths are relative to the manifest, or absolute. They may lead out of its folder, which is noted (see
+    `NamedFiles`); a symbolic link is not followed where a path ends.
 
     Raises:
         DatasetError: lines are wrong; every one is named.
@@ -47,21 +57,25 @@ def read_manifest(path: Path) -> Listing:
     """
     problems = Problems()
     rows = list(_rows(read_text(path), problems))
-    entries = [_entry(path.parent, row, problems) for row in rows]
+    files = NamedFiles(path)
+    entries = [_entry(files, row, problems) for row in rows]
     _check_folds(rows, problems)
     problems.raise_if_any(where=path)
+    files.tell(findings)
     labels = distinct_labels({row.values["label"] for row in rows}, where=path)
     return Listing("manifest", labels, entries)
 
 
 def _rows(text: str, problems: Problems) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_separator(text))
     try:
-        columns = [name.strip().lower() for name in next(reader, [])]
-        if _are_columns_usable(columns, problems):
+        columns = _columns(reader)
+        if _are_columns_usable(columns, max(reader.line_num, 1), problems):
             for fields in reader:
                 if not any(field.strip() for field in fields):
                     continue
+                while len(fields) > len(columns) and not fields[-1].strip():
+                    fields.pop()  # spreadsheets fill lines up
                 if len(fields) != len(columns):
                     problems.add(f"line {reader.line_num}: {len(fields)} fields, but {len(columns)} columns")
                     continue
@@ -71,17 +85,36 @@ def _rows(text: str, problems: Problems) -> Iterator[Row]:
         problems.add(f"line {reader.line_num}: not CSV: {error}")
 
 
-def _are_columns_usable(columns: list[str], problems: Problems) -> bool:
+def _separator(text: str) -> str:
+    """The sign that divides the first line with content into the columns that are needed; a comma if none does."""
+    lines = io.StringIO(text)
+    head = next((line for line in lines if line.strip() and not _SEPARATOR_LINE.match(line)), "")
+    for separator in SEPARATORS:
+        if set(REQUIRED_COLUMNS) <= {name.strip().strip('"').strip().lower() for name in head.split(separator)}:
+            return separator
+    return ","
+
+
+def _columns(reader: Iterator[list[str]]) -> list[str]:
+    """Names of the columns: the first line that has content, and is not `sep=;`, which spreadsheets put before it."""
+    for fields in reader:
+        if any(field.strip() for field in fields) and not _SEPARATOR_LINE.match(fields[0]):
+            return [name.strip().lower() for name in fields]
+    return []
+
+
+def _are_columns_usable(columns: list[str], line: int, problems: Problems) -> bool:
     missing = [name for name in REQUIRED_COLUMNS if name not in columns]
     repeated = [name for name in COLUMNS if columns.count(name) > 1]
     if missing:
-        problems.add(f"line 1: no column {' and '.join(missing)}; it must name the columns, separated by commas")
+        what = f"no column {' and '.join(missing)}; it must name the columns, separated by commas"
+        problems.add(f"line {line}: {what}")
     if repeated:
-        problems.add(f"line 1: the column {' and '.join(repeated)} appears twice")
+        problems.add(f"line {line}: the column {' and '.join(repeated)} appears twice")
     return not (missing or repeated)
 
 
-def _entry(folder: Path, row: Row, problems: Problems) -> Entry:
+def _entry(files: NamedFiles, row: Row, problems: Problems) -> Entry:
     line, values = row
     for name in ("path", "fold", "source_id"):
         if len(values[name]) > MAX_FIELD_CHARACTERS or has_control_characters(values[name]):
@@ -94,7 +127,7 @@ def _entry(folder: Path, row: Row, problems: Problems) -> Entry:
     except DataError as error:
         problems.add(f"line {line}: {error.what}")
     return Entry(
-        path=folder / values["path"],
+        path=files.find(line, values["path"]),
         name=values["path"],
         stretches=[Stretch(label)],
         source_id=values["source_id"] or None,

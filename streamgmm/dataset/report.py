@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,31 +13,11 @@ from rich.text import Text
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset
 from streamgmm.dataset.listing import Skipped
+from streamgmm.dataset.reasons import explanation
 from streamgmm.labels import escaped
 
 N_EXAMPLES = 3
 """Files named per reason; the rest is counted."""
-
-EXPLANATIONS = {
-    "bad_header": "the header of the recording makes no sense",
-    "constant": "holds one value throughout, as from a dead microphone",
-    "damaged": "part of the recording is missing",
-    "denied": "you may not read it",
-    "empty": "holds no sound",
-    "no_such_channel": "has not as many channels",
-    "nonfinite": "holds NaN or infinity",
-    "not_audio": "is no recording, or of a format that cannot be read",
-    "not_regular": "is a pipe, a device or a socket",
-    "outside_class": "lies in no folder of a class and has no label track",
-    "silent": "is silent throughout",
-    "symlink": "is a symbolic link; they are not followed",
-    "too_large": "is too large",
-    "too_long": "is too long; cut it into parts",
-    "undecodable": "cannot be decoded",
-    "unreadable": "cannot be read",
-    "vanished": "is not there",
-}
-"""What each reason for leaving a file out means."""
 
 
 def dataset_report(dataset: Dataset) -> RenderableType:
@@ -66,24 +47,20 @@ def classes_table(clips: Iterable[Clip]) -> Table:
 
 def skipped_table(skipped: Iterable[Skipped]) -> Table:
     """A row per reason, the most frequent first: how many files were left out, and the first of them."""
-    paths_by_reason: dict[str, list[str]] = defaultdict(list)
+    paths_by_reason: dict[str, list[Path]] = defaultdict(list)
     for path, reason in sorted(skipped):
-        paths_by_reason[reason].append(escaped(str(path)))
+        paths_by_reason[reason].append(path)
     table = Table("reason", title="Left out")
     table.add_column("files", justify="right")
     table.add_column("such as", overflow="fold")
     for reason, paths in sorted(paths_by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
-        table.add_row(EXPLANATIONS.get(reason, reason), str(len(paths)), Text("\n".join(_examples(paths))))
+        shown = Text("\n".join(_examples(paths)))
+        table.add_row(Text(explanation(reason, paths[0])), str(len(paths)), shown)
     return table
 
 
-def count_skipped(skipped: Iterable[Skipped]) -> dict[str, int]:
-    """Number of files left out for each reason, sorted by reason."""
-    return dict(sorted(Counter(reason for _, reason in skipped).items()))
-
-
-def _examples(paths: list[str]) -> Iterator[str]:
-    yield from paths[:N_EXAMPLES]
+def _examples(paths: list[Path]) -> Iterator[str]:
+    yield from (escaped(str(path)) for path in paths[:N_EXAMPLES])
     if len(paths) > N_EXAMPLES:
         yield f"and {len(paths) - N_EXAMPLES} more"
 

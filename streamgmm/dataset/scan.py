@@ -1,7 +1,8 @@
-"""Data sets as folders: one per class, and long recordings with a label track beside each.
+"""What folders hold, sorted out by name: recordings, descriptions, other folders.
 
 Nothing is opened here and no symbolic link is followed: a folder that somebody else filled can neither
-hold the scan up nor lead it out of the tree.
+hold the scan up nor lead it out of the tree. What systems and programs leave in folders by themselves is
+passed over without a word.
 """
 
 from __future__ import annotations
@@ -11,11 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from streamgmm.dataset import strong_labels
-from streamgmm.dataset.filenames import is_hidden_name, is_metadata_name, is_recording_name
-from streamgmm.dataset.listing import Entry, Findings, Listing, Problems, Stretch, distinct_labels
-from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
-from streamgmm.labels import check_label
+from streamgmm.dataset.filenames import (
+    is_foreign_name,
+    is_hidden_name,
+    is_metadata_name,
+    is_partial_name,
+    is_recording_name,
+    is_system_name,
+)
+from streamgmm.dataset.listing import Findings
+from streamgmm.labels import can_be_label
 
 
 class FolderContent(NamedTuple):
@@ -32,41 +38,48 @@ class FolderContent(NamedTuple):
     descriptions: list[str]
 
 
-def read_folders(root: Path, findings: Findings) -> Listing:
-    """The data set in the folder `root`: a folder per class, with recordings at any depth below it.
+def folder_content(folder: Path, findings: Findings) -> FolderContent:
+    """Sort out what `folder` holds.
 
-    Recordings in `root` itself belong to a class only by a label track beside them
-    (see `strong_labels`); those without one are left out.
+    Args:
+        folder: which one.
+        findings: is told of what is left out.
 
     Raises:
-        DatasetError: names of folders are no labels, or lines of label tracks are wrong.
-        InputMissingError: there is no such folder.
-        PermissionDeniedError: it may not be read.
+        OSError: it cannot be listed.
     """
-    content = _root_content(root, findings)
-    tracked = []
-    for name in content.recordings:
-        if strong_labels.track_name(name) in content.descriptions:
-            tracked.append(strong_labels.read_label_track(root / name, name, findings))
-        else:
-            findings.skip(root / name, "outside_class")
-    folders = _labels_by_folder(root, content.folders)
-    labels = distinct_labels({*folders.values(), *strong_labels.labels_of(tracked)}, where=root)
-    return Listing("folders" if folders else "strong", labels, _entries(root, folders, tracked, findings))
+    content = FolderContent([], [], [])
+    with os.scandir(folder) as found:
+        for item in found:
+            if is_system_name(item.name) or is_hidden_name(item.name):
+                _pass_over(item, findings)
+            # What the folder itself tells of an entry is enough: nothing that it points to is touched.
+            elif item.is_symlink():
+                findings.skip(Path(item.path), "symlink")
+            elif item.is_dir(follow_symlinks=False):
+                content.folders.append(item.name)
+            elif not item.is_file(follow_symlinks=False):
+                findings.skip(Path(item.path), "not_regular")
+            else:
+                _sort_file(item, content, findings)
+    for names in content:
+        names.sort()
+    return content
 
 
 def recordings_below(folder: Path, findings: Findings) -> Iterator[Path]:
     """The files below `folder` that may be recordings, folder by folder in order of name.
 
     What else is found is left out: symbolic links, pipes and devices, unreadable folders, files that are
-    no audio by their suffix. Hidden files and files that describe a data set are passed over.
+    no audio by their suffix. Hidden files, files that describe a data set, and what systems and programs
+    leave behind are passed over.
     """
     # A list instead of recursion: folders may be nested deeper than Python calls may.
     pending = [folder]
     while pending:
         current = pending.pop()
         try:
-            content = _content(current, findings)
+            content = folder_content(current, findings)
         except OSError:
             findings.skip(current, "unreadable")
             continue
@@ -74,56 +87,28 @@ def recordings_below(folder: Path, findings: Findings) -> Iterator[Path]:
         pending.extend(current / name for name in reversed(content.folders))
 
 
-def _entries(root: Path, folders: dict[str, str], tracked: list[Entry], findings: Findings) -> Iterator[Entry]:
-    yield from tracked
-    for folder, label in folders.items():
-        for path in recordings_below(root / folder, findings):
-            yield Entry(path, path.relative_to(root).as_posix(), [Stretch(label)])
+def holds_recordings(folder: Path) -> bool:
+    """Whether a file that may be a recording lies anywhere below `folder`."""
+    return any(True for _ in recordings_below(folder, Findings()))
 
 
-def _root_content(root: Path, findings: Findings) -> FolderContent:
-    try:
-        return _content(root, findings)
-    except PermissionError as error:
-        raise PermissionDeniedError("the folder may not be read", where=str(root), hint="check its owner") from error
-    except OSError as error:
-        raise InputMissingError(f"the folder cannot be read: {error.strerror}", where=str(root)) from error
+def _sort_file(item: os.DirEntry[str], content: FolderContent, findings: Findings) -> None:
+    if is_recording_name(item.name):
+        content.recordings.append(item.name)
+    elif is_metadata_name(item.name):
+        content.descriptions.append(item.name)
+    elif not is_partial_name(item.name):
+        findings.skip(Path(item.path), "unsupported" if is_foreign_name(item.name) else "not_audio")
 
 
-def _content(folder: Path, findings: Findings) -> FolderContent:
-    """Sort out what `folder` holds; raises OSError if it cannot be listed."""
-    content = FolderContent([], [], [])
-    with os.scandir(folder) as found:
-        for item in found:
-            if is_hidden_name(item.name):
-                continue
-            # What the folder itself tells of an entry is enough: nothing that it points to is touched.
-            if item.is_symlink():
-                findings.skip(Path(item.path), "symlink")
-            elif item.is_dir(follow_symlinks=False):
-                content.folders.append(item.name)
-            elif not item.is_file(follow_symlinks=False):
-                findings.skip(Path(item.path), "not_regular")
-            elif is_recording_name(item.name):
-                content.recordings.append(item.name)
-            elif is_metadata_name(item.name):
-                content.descriptions.append(item.name)
-            else:
-                findings.skip(Path(item.path), "not_audio")
-    for names in content:
-        names.sort()
-    return content
-
-
-def _labels_by_folder(root: Path, names: list[str]) -> dict[str, str]:
-    """The label of each folder; two names that differ only by case or Unicode form are refused."""
-    problems = Problems()
-    labels = {}
-    for name in names:
-        try:
-            labels[name] = check_label(name)
-        except DataError as error:
-            problems.add(error.what)
-    problems.raise_if_any(where=root, hint="the name of each folder is a label")
-    distinct_labels(names, where=root)
-    return labels
+def _pass_over(item: os.DirEntry[str], findings: Findings) -> None:
+    """Leave `item` out; say so only if somebody may miss it: recordings under a name that the user may have given."""
+    is_folder = item.is_dir(follow_symlinks=False)
+    if is_system_name(item.name):
+        is_missed = is_folder and can_be_label(item.name) and not is_hidden_name(item.name)
+        reason = "system_folder"
+    else:
+        is_missed = is_folder or is_recording_name(item.name)
+        reason = "hidden"
+    if is_missed and (not is_folder or holds_recordings(Path(item.path))):
+        findings.skip(Path(item.path), reason)

@@ -1,6 +1,6 @@
 """Long recordings of which stretches are labelled: DCASE event lists and Audacity label tracks.
 
-Both are lines of fields separated by tabs, times in seconds:
+Both are lines of fields, times in seconds (see `event_lines`):
 
 - `onset offset label`: a label track, a file named like the recording beside it (Audacity: Export Labels);
 - `filename onset offset label`: an event list of several recordings (DCASE), each relative to the list.
@@ -10,71 +10,83 @@ What nobody labelled in such a recording is the real background of that room.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path, PurePath
-from typing import NamedTuple
 
-from streamgmm.dataset.filenames import is_recording_name
-from streamgmm.dataset.listing import DatasetError, Entry, Findings, Listing, Problems, Stretch, distinct_labels
-from streamgmm.dataset.textfile import has_control_characters, read_text
+from streamgmm.dataset.event_lines import Event, parse_events
+from streamgmm.dataset.filenames import folded, is_recording_name
+from streamgmm.dataset.listing import DatasetError, Entry, Findings, Listing, Stretch, distinct_labels
+from streamgmm.dataset.named_files import NamedFiles
+from streamgmm.dataset.scan import FolderContent
+from streamgmm.dataset.textfile import read_text
 from streamgmm.errors import DataError
-from streamgmm.labels import check_label
 
 LABEL_TRACK_SUFFIX = ".txt"
-"""Suffix of label tracks, as Audacity writes them."""
-
-_HEADER = ("onset", "offset")
-
-
-class Event(NamedTuple):
-    """One line of a list of events.
-
-    Attributes:
-        line: its number in the file, from 1.
-        filename: the recording, "" in a label track.
-        stretch: what is labelled; None on a line that only says that the recording has no event.
-    """
-
-    line: int
-    filename: str
-    stretch: Stretch | None
+"""Suffix of label tracks, as Audacity writes them; upper case as well."""
 
 
 def read_event_list(path: Path, findings: Findings) -> Listing:
     """The data set that the event list or the label track at `path` describes.
 
+    It may name recordings outside its folder, as a manifest may (see `NamedFiles`).
+
     Raises:
-        DatasetError: lines are wrong; every one is named.
+        DatasetError: labels are wrong, or no line can be used; every wrong line is named.
         InputMissingError: there is no such file.
         PermissionDeniedError: it may not be read.
     """
-    by_filename: dict[str, list[Stretch]] = {}
+    by_filename: dict[str, list[Event]] = {}
     for event in _read_events(path, findings):
-        stretches = by_filename.setdefault(event.filename, [])
-        if event.stretch:
-            stretches.append(event.stretch)
-    entries = [_entry(_recording_of(path, name), name, stretches) for name, stretches in by_filename.items()]
+        by_filename.setdefault(event.filename, []).append(event)
+    files = NamedFiles(path)
+    entries = []
+    for name, events in by_filename.items():
+        recording = files.find(events[0].line, name) if name else _recording_beside(path)
+        entries.append(_entry(recording, name, events))
+    files.tell(findings)
     return Listing("strong", distinct_labels(labels_of(entries), where=path), entries)
+
+
+def read_label_tracks(root: Path, content: FolderContent, findings: Findings) -> list[Entry]:
+    """The entries of the recordings in `root` that have a label track beside them.
+
+    Args:
+        root: the folder.
+        content: what it holds; recordings without a track are left out, and so are those whose track is
+            something else than one, such as a transcript.
+        findings: is told of what is left out.
+
+    Raises:
+        DatasetError: labels are wrong, or there are label tracks alone and none has a line that can be used.
+    """
+    tracks = {folded(name): name for name in content.descriptions}
+    entries: list[Entry] = []
+    unusable: list[UnusableLinesError] = []
+    for name in content.recordings:
+        # Recorders and Windows write REC1.TXT beside REC1.WAV.
+        track = tracks.get(folded(track_name(name)))
+        if track is None:
+            findings.skip(root / name, "outside_class")
+            continue
+        try:
+            entries.append(_entry(root / name, name, _track_events(root / track, findings)))
+        except UnusableLinesError as error:
+            unusable.append(error)
+            findings.skip(root / name, "bad_labels")
+    if unusable and not entries and not content.folders:
+        raise unusable[0]
+    for unread in unusable:
+        findings.warn(f"{unread.where}: {unread.problems[0]}")
+    return entries
+
+
+class UnusableLinesError(DatasetError):
+    """A label track has no line that can be used; others may."""
 
 
 def track_name(recording_name: str) -> str:
     """Name of the label track of a recording."""
     return PurePath(recording_name).stem + LABEL_TRACK_SUFFIX
-
-
-def read_label_track(recording: Path, name: str, findings: Findings) -> Entry:
-    """The entry of `recording` (called `name`) from the label track beside it.
-
-    Raises:
-        DatasetError: lines are wrong; every one is named.
-        PermissionDeniedError: the label track may not be read.
-    """
-    track = recording.with_name(track_name(recording.name))
-    events = _read_events(track, findings)
-    if any(event.filename for event in events):
-        raise DatasetError(["a label track has onset, offset and label alone"], where=str(track))
-    return _entry(recording, name, [event.stretch for event in events if event.stretch])
 
 
 def labels_of(entries: Iterable[Entry]) -> set[str]:
@@ -99,68 +111,56 @@ def gaps_between(stretches: Iterable[Stretch], duration_s: float, *, border_s: f
     return [(onset_s, offset_s) for onset_s, offset_s in gaps if onset_s < offset_s]
 
 
-def _entry(recording: Path, name: str, stretches: list[Stretch]) -> Entry:
-    return Entry(recording, name, stretches, has_gaps=True)
+def _entry(recording: Path, name: str, events: list[Event]) -> Entry:
+    stretches = [event.stretch for event in events if event.stretch and event.stretch.label]
+    unnamed = [event.stretch for event in events if event.stretch and not event.stretch.label]
+    # Of a line that cannot be read nobody knows where its event lies: what seems to be a gap may hold it.
+    has_gaps = all(event.is_readable for event in events)
+    return Entry(recording, name, stretches, has_gaps=has_gaps, unnamed=unnamed)
 
 
-def _recording_of(path: Path, filename: str) -> Path:
-    """The recording that `path` speaks of; beside a label track, the file with the same stem."""
-    if filename:
-        return path.parent / filename
-    same_stem = (p for p in path.parent.glob("*") if p.stem == path.stem and p.suffix != path.suffix)
-    return next((p for p in sorted(same_stem) if is_recording_name(p.name)), path.with_suffix(".wav"))
+def _recording_beside(track: Path) -> Path:
+    """The recording that the label track at `track` speaks of: the file with the same stem."""
+    stem = folded(track.stem)
+    beside = (path for path in track.parent.glob("*") if is_recording_name(path.name) and folded(path.stem) == stem)
+    return min(beside, default=track.with_suffix(".wav"))
 
 
-def _read_events(path: Path, findings: Findings) -> list[Event]:
-    problems = Problems()
-    events = list(_parse(read_text(path), problems))
-    if len({bool(event.filename) for event in events}) > 1:
-        problems.add("some lines name a recording and others do not")
-    problems.raise_if_any(where=path, hint="lines are onset, offset and label, in seconds, separated by tabs")
-    points = [event.line for event in events if event.stretch and event.stretch.is_point]
-    if points:
-        findings.warn(f"{path}: {len(points)} labels without duration are ignored, as in line {points[0]}")
+def _track_events(track: Path, findings: Findings) -> list[Event]:
+    try:
+        events = _read_events(track, findings)
+    except DatasetError:
+        raise
+    except DataError as error:
+        raise UnusableLinesError([error.what], where=str(track), hint=error.hint) from error
+    if any(event.filename for event in events):
+        raise UnusableLinesError(["a label track has onset, offset and label alone"], where=str(track))
     return events
 
 
-def _parse(text: str, problems: Problems) -> Iterator[Event]:
-    for line, content in enumerate(text.split("\n"), 1):
-        # Audacity follows the label of a frequency range by a line that begins with a backslash.
-        if not content.strip() or content.startswith("\\"):
-            continue
-        fields = [field.strip() for field in content.split("\t")]
-        if len(fields) not in (3, 4):
-            problems.add(f"line {line}: {len(fields)} fields separated by tabs, but 3 or 4 are needed")
-            continue
-        if tuple(fields[-3:-1]) == _HEADER:
-            continue
-        try:
-            yield _event(line, fields)
-        except DataError as error:
-            problems.add(f"line {line}: {error.what}")
+def _read_events(path: Path, findings: Findings) -> list[Event]:
+    events, problems, is_refused = parse_events(read_text(path))
+    if len({bool(event.filename) for event in events if event.is_readable}) > 1:
+        problems.add("some lines name a recording and others do not")
+        is_refused = True
+    if problems.n_found and (is_refused or not any(event.is_usable for event in events)):
+        kind = DatasetError if is_refused else UnusableLinesError
+        hint = "lines are onset, offset and label, in seconds, separated by tabs"
+        raise kind(problems.lines(), where=str(path), hint=hint)
+    for problem in problems.lines():
+        findings.warn(f"{path}: left out: {problem}")
+    if any(not event.is_readable for event in events):
+        findings.warn(f"{path}: an event may lie where a line was left out, so nothing there is used as background")
+    points = [event.line for event in events if event.stretch and event.stretch.is_point]
+    if points:
+        findings.warn(f"{path}: {len(points)} labels without duration are ignored, as in line {points[0]}")
+    return _with_doubt_spread(events)
 
 
-def _event(line: int, fields: list[str]) -> Event:
-    *filenames, onset, offset, label = fields
-    if any(not name or has_control_characters(name) for name in filenames):
-        raise DataError("the name of the recording is empty or holds control characters")
-    # DCASE lists a recording without any event by its name alone.
-    is_without_event = bool(filenames) and not (onset or offset or label)
-    return Event(line, "".join(filenames), None if is_without_event else _stretch(onset, offset, label))
-
-
-def _stretch(onset: str, offset: str, label: str) -> Stretch:
-    onset_s, offset_s = _seconds("onset", onset), _seconds("offset", offset)
-    if offset_s < onset_s:
-        raise DataError(f"the offset {offset} lies before the onset {onset}")
-    return Stretch(check_label(label), onset_s, offset_s)
-
-
-def _seconds(name: str, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0.0 <= seconds < math.inf:
-        raise DataError(f"the {name} {text!r} is not a number of seconds")
-    return seconds
+def _with_doubt_spread(events: list[Event]) -> list[Event]:
+    """`events` without lines that name no recording where others do: each recording may have that event."""
+    is_list = any(event.filename for event in events)
+    nameless = [event for event in events if is_list and not event.filename]
+    if not nameless:
+        return events
+    return [event._replace(is_readable=False) for event in events if event.filename]

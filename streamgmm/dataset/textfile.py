@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from pathlib import Path
 
@@ -18,16 +19,21 @@ def has_control_characters(text: str) -> bool:
 
 
 def read_text(path: Path) -> str:
-    """The content of a UTF-8 file, without its byte order mark; line ends are left as they are.
+    """The content of a text file, without its byte order mark; line ends are left as they are.
+
+    It is UTF-8, whatever the locale, or UTF-16 if it begins with that byte order mark, as spreadsheets and
+    Windows write it.
 
     Raises:
         InputMissingError: there is no such file.
         PermissionDeniedError: it may not be read.
-        DataError: it is not a regular file, not UTF-8, or too large.
+        DataError: it is not a regular file, not in this encoding, or too large.
     """
     content = read_regular(path, MAX_TEXT_BYTES)
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"line {line}: not UTF-8", where=str(path), hint="save it as UTF-8") from error
+        what = f"line {line}: not UTF-{16 if is_wide else 8}"
+        raise DataError(what, where=str(path), hint="save it as UTF-8") from error

@@ -12,7 +12,7 @@ import numpy as np
 from streamgmm import units
 from streamgmm.config import Config
 from streamgmm.dataset.listing import Findings, Stretch
-from streamgmm.dataset.report import count_skipped
+from streamgmm.dataset.reasons import count_skipped
 from streamgmm.errors import DataError
 from streamgmm.evaluation.event_scoring import (
     Criteria,

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streamgmm.dataset.report import count_skipped
+from streamgmm.dataset.reasons import count_skipped
 from streamgmm.evaluation import metrics
 from streamgmm.evaluation.answering import Answer
 from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial

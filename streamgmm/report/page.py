@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 from streamgmm import __version__
 from streamgmm.config import Config
 from streamgmm.config_text import plain_yaml
-from streamgmm.dataset.report import EXPLANATIONS, N_EXAMPLES
+from streamgmm.dataset.reasons import explanation
+from streamgmm.dataset.report import N_EXAMPLES
 from streamgmm.evaluation.ablation import Part
 from streamgmm.evaluation.conditions import conditions_text
 from streamgmm.evaluation.scores import Evaluation, posteriors_of, summarise
@@ -202,11 +204,11 @@ def _ablation(parts: list[Part]) -> str:
 
 
 def _left_out(trial: Trial) -> str:
-    paths_by_reason: dict[str, list[str]] = defaultdict(list)
+    paths_by_reason: dict[str, list[Path]] = defaultdict(list)
     for path, reason in trial.dataset.skipped:
-        paths_by_reason[reason].append(text(path))
+        paths_by_reason[reason].append(path)
     rows = (
-        [text(EXPLANATIONS.get(reason, reason)), str(len(paths)), "<br>".join(paths[:N_EXAMPLES])]
+        [text(explanation(reason, paths[0])), str(len(paths)), "<br>".join(map(text, paths[:N_EXAMPLES]))]
         for reason, paths in sorted(paths_by_reason.items())
     )
     parts = [table(["reason", "files", "such as"], rows, text_columns=[2])] if paths_by_reason else []

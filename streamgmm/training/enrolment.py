@@ -15,6 +15,7 @@ import msgspec
 
 from streamgmm.dataset.clips import Clip, Examiner
 from streamgmm.dataset.listing import Entry, Findings, Stretch
+from streamgmm.dataset.reasons import left_out_lines
 from streamgmm.dataset.scan import recordings_below
 from streamgmm.errors import DataError, InputMissingError, UsageError
 from streamgmm.labels import RESERVED, SILENCE, UNKNOWN, check_label, check_labels
@@ -176,10 +177,9 @@ def check_forgotten(label: str, model: Model) -> None:
 def _check_number(clips: Sequence[object], n_needed: int, label: str, findings: Findings) -> None:
     if len(clips) >= n_needed:
         return
-    reasons = Counter(reason for _, reason in findings.skipped)
-    left_out = "".join(f", {n} left out as {reason}" for reason, n in reasons.most_common())
-    hint = "; ".join(findings.warnings[:MIN_CLIPS]) or "give other recordings of it"
-    what = f"{len(clips)} usable clips that are new, but needs {n_needed}{left_out}"
+    noticed = [*left_out_lines(findings.skipped), *findings.warnings[:MIN_CLIPS]]
+    hint = "; ".join(noticed) or "give other recordings of it"
+    what = f"{len(clips)} usable clips that are new, but needs {n_needed}"
     raise DataError(what, where=f"class '{label}'", hint=hint)
 
 

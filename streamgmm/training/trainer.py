@@ -14,6 +14,7 @@ from streamgmm.config import Config
 from streamgmm.dataset.clips import data_sha256
 from streamgmm.dataset.dataset import Dataset, at_rate, common_rate_hz
 from streamgmm.dataset.listing import Problems, Skipped
+from streamgmm.dataset.reasons import explanation
 from streamgmm.errors import ConfigError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
@@ -116,7 +117,7 @@ def _refuse_any(skipped: Sequence[Skipped], warnings: Sequence[str], where: Path
     """Raise what a training that is not strict would have told afterwards."""
     problems = Problems()
     for path, reason in skipped:
-        problems.add(f"{path}: would be left out: {reason}")
+        problems.add(f"{path}: would be left out: {explanation(reason, path)}")
     for warning in warnings:
         problems.add(warning)
     problems.raise_if_any(where=where)

@@ -152,7 +152,7 @@ def test_what_was_left_out_is_told(capsys, tmp_path):
     root = write_sounds(tmp_path / "data", n_clips=2)
     (root / "footsteps" / "text.wav").write_text("no sound")
     _, out, _ = run_cli(capsys, "evaluate", root, *QUICK)
-    assert "left out: 1 not_audio" in out
+    assert "left out: 1: is not a recording" in out
 
 
 def test_in_noise_quiet_and_short_with_a_page(capsys, sounds, model, tmp_path):

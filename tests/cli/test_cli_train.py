@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamgmm.dataset.reasons import explanation
 from streamgmm.demo.recordings import render_clip
 from streamgmm.model.file import load_model
 from tests.cli.cli_rig import run_cli, spawn_cli, spawn_main
@@ -195,7 +196,7 @@ def test_what_is_no_recording_is_left_out_and_counted_and_refused_by_strict(caps
     assert skipped == ({reason: 1} if reason else {})
     if reason:
         assert "Left out" in err
-        assert reason in refused(capsys, *arguments, "--strict")
+        assert explanation(reason) in refused(capsys, *arguments, "--strict")
 
 
 def spoil(path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -232,7 +233,7 @@ def spoil(path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_B13_an_unreadable_data_set_is_77_and_an_unreadable_file_left_out(capsys, data, tmp_path, monkeypatch):
     deny(monkeypatch, "streamgmm.audio.reading.os.open", data / "footsteps" / "0.wav")
-    assert "denied" in refused(capsys, data, "-o", tmp_path / "m.sgm")  # one clip is left
+    assert "you may not read it" in refused(capsys, data, "-o", tmp_path / "m.sgm")  # one clip is left
     deny(monkeypatch, "streamgmm.dataset.scan.os.scandir", data)
     refused(capsys, data, "-o", tmp_path / "m.sgm", code=77)
 
@@ -285,7 +286,7 @@ def test_B19_a_silent_class_is_refused_by_name(capsys, data, tmp_path):
         write_faint(data / "ghost" / f"{number}.wav", number)
     err = refused(capsys, data, "-o", tmp_path / "m.sgm")
     assert "class 'ghost' has 0 usable clips" in err
-    assert "3 silent" in err
+    assert f"left out: 3 files, such as {data / 'ghost' / '0.wav'}: is silent throughout" in err
 
 
 def test_B20_one_clip_in_two_classes_is_warned_of_and_refused_by_strict(capsys, data, tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamgmm.dataset.dataset import read_dataset
-from streamgmm.dataset.listing import DatasetError
+from streamgmm.dataset.listing import DatasetError, Findings
 from streamgmm.dataset.manifest import read_manifest
 from streamgmm.errors import DataError, PermissionDeniedError
 
@@ -30,7 +30,7 @@ PLAIN = "path,label\naudio/0.wav,dog\naudio/1.wav,dog\naudio/2.wav,cat\naudio/3.
 
 def problems_of(root, text):
     with pytest.raises(DatasetError) as caught:
-        read_manifest(write_manifest(root, text))
+        read_manifest(write_manifest(root, text), Findings())
     return caught.value.problems
 
 
@@ -118,14 +118,14 @@ def test_what_is_wrong_is_said(root, text, problem):
 
 def test_the_message_has_a_line_per_problem(root):
     with pytest.raises(DatasetError) as caught:
-        read_manifest(write_manifest(root, "path,label\nx\ny\n"))
+        read_manifest(write_manifest(root, "path,label\nx\ny\n"), Findings())
     where = root / "manifest.csv"
     assert str(caught.value) == (f"{where}: line 2: 1 fields, but 2 columns\n{where}: line 3: 1 fields, but 2 columns")
 
 
 def test_other_encodings_are_refused_with_their_line(root):
     with pytest.raises(DataError, match="line 3: not UTF-8"):
-        read_manifest(write_manifest(root, "path,label\na.wav,dog\nb.wav,chatêau\n", "latin-1"))
+        read_manifest(write_manifest(root, "path,label\na.wav,dog\nb.wav,chatêau\n", "latin-1"), Findings())
 
 
 def test_B13_recordings_that_are_missing_are_skipped(root):
@@ -170,13 +170,13 @@ def test_B20_one_source_in_two_folds(root):
 
 def test_B21_spellings_of_one_label_are_refused(root):
     with pytest.raises(DataError, match="differ only by"):
-        read_manifest(write_manifest(root, "path,label\na.wav,Dog\nb.wav,dog\n"))
+        read_manifest(write_manifest(root, "path,label\na.wav,Dog\nb.wav,dog\n"), Findings())
 
 
 def outcome(path):
     """The listing or, in words, why the data is refused; any other exception fails the test."""
     try:
-        return read_manifest(path), ""
+        return read_manifest(path, Findings()), ""
     except DataError as error:
         return None, str(error)
 

@@ -5,7 +5,7 @@ from dataset_rig import write_classes, write_recording
 from rich.console import Console
 
 from streamgmm.audio.reading import Reason
-from streamgmm.dataset import report
+from streamgmm.dataset import reasons, report
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Skipped
 
@@ -37,7 +37,7 @@ def test_skipped_files_per_reason():
     assert cells(text, "holds no sound") == ["holds no sound", "5", "/x/0.wav"]
     assert "and 2 more" in text
     assert text.index("holds no sound") < text.index("symbolic link")
-    assert report.count_skipped(skipped) == {"empty": 5, "symlink": 1}
+    assert reasons.count_skipped(skipped) == {"empty": 5, "symlink": 1}
 
 
 def test_hostile_names_are_escaped_and_no_markup():
@@ -46,7 +46,7 @@ def test_hostile_names_are_escaped_and_no_markup():
 
 
 def test_every_reason_is_explained():
-    assert set(get_args(Reason)) | {"outside_class", "constant", "damaged"} <= set(report.EXPLANATIONS)
+    assert set(get_args(Reason)) | {"outside_class", "constant", "damaged"} <= set(reasons.EXPLANATIONS)
 
 
 def test_the_report_tells_everything(tmp_path):

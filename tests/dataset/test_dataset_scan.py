@@ -47,7 +47,7 @@ def test_other_files_are_listed(tmp_path):
     write_recording(tmp_path / "lost.wav", 80)
     assert reasons(read_dataset(tmp_path), tmp_path) == {
         "dog/photo.png": "not_audio",
-        "dog/voice.m4a": "not_audio",
+        "dog/voice.m4a": "unsupported",
         "lost.wav": "outside_class",
     }
 

@@ -145,8 +145,10 @@ def test_silent_and_broken_clips_do_not_count(sounds, known, tmp_path):
     soundfile.write(
         folder / "1.wav", 1e-5 * np.random.default_rng(0).standard_normal(RATE_HZ), RATE_HZ, subtype="FLOAT"
     )
-    with pytest.raises(DataError, match=r"2 usable clips that are new, but needs 3, 1 left out as .*, 1 left out as"):
+    with pytest.raises(DataError, match=r"2 usable clips that are new, but needs 3") as caught:
         enrolled(known, "doorbell", [folder])
+    assert f"left out: {folder / '0.wav'}: is not a recording" in str(caught.value)
+    assert f"left out: {folder / '1.wav'}: is silent throughout" in str(caught.value)
 
 
 def test_a_path_that_is_not_there_is_named(known, tmp_path):

@@ -132,7 +132,7 @@ def test_B14_a_recording_that_vanished_is_left_out(dataset, tmp_path):
     assert len(extraction.clips) == 8
     usable = extraction.usable(fresh, 2)
     assert (len(usable.clips), usable.skipped) == (8, extraction.skipped)
-    with pytest.raises(DataError, match=r"class 'bird_song' has 2 usable.*\n.*1 vanished"):
+    with pytest.raises(DataError, match=r"class 'bird_song' has 2 usable.*\n.*left out: .*: is not there"):
         extraction.usable(fresh, 3)
 
 

@@ -1,0 +1,140 @@
+"""Levels of folders that are not the class: DATA/train/CLASS, DATA/fold1/CLASS, DATA/audio/CLASS, DATA/ANNA/CLASS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from streamgmm.dataset.listing import DatasetError, Findings
+from streamgmm.dataset.scan import folder_content, holds_recordings
+from streamgmm.labels import escaped, is_reserved, meaning_of
+
+_SPLIT = r"(train|training|test|testing|val|valid|validation|dev|devel|development|eval|evaluation|holdout|heldout)"
+_NUMBERED = r"(fold|split|part|partition|set|subset|cv|batch|group|session)"
+_WRAPPER = r"(audios?|data|dataset|wave?s?|(wav|audio|sound)[ _-]?files|recordings?|sounds?|clips?|samples?|raw)"
+_SPLIT_NAME = re.compile(rf"{_SPLIT}([ _.-]?(set|data|split|audio|clips|wavs?|\d+))?", re.IGNORECASE)
+_NUMBERED_NAME = re.compile(rf"{_NUMBERED}[ _.-]?\d+", re.IGNORECASE)
+_WRAPPER_NAME = re.compile(_WRAPPER, re.IGNORECASE)
+
+N_SHOWN = 3
+"""Names that a message shows; the rest is counted."""
+
+
+class Branch(NamedTuple):
+    """A folder of a data set that holds recordings.
+
+    Attributes:
+        name: of the folder.
+        has_recordings: whether recordings lie in the folder itself.
+        folders: names of the folders in it that hold recordings.
+    """
+
+    name: str
+    has_recordings: bool
+    folders: list[str]
+
+    @property
+    def is_level(self) -> bool:
+        """Whether it only holds other folders."""
+        return not self.has_recordings and bool(self.folders)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is called like a part of a data set."""
+        return any(pattern.fullmatch(self.name) for pattern in (_SPLIT_NAME, _NUMBERED_NAME, _WRAPPER_NAME))
+
+
+def check_levels(root: Path, names: Sequence[str], findings: Findings) -> None:
+    """Refuse `root` if the folders `names` in it are parts of a data set; tell of what only looks like that.
+
+    A class may be called `test` or `audio`, as long as its recordings lie in the folder itself.
+
+    Raises:
+        DatasetError: all folders have names of parts, and the classes are a level below.
+    """
+    classes = [name for name in names if not is_reserved(meaning_of(name))]
+    branches = [branch for branch in (_branch(root, name) for name in classes) if branch]
+    levels = [branch for branch in branches if branch.is_level]
+    if levels and all(branch.is_part for branch in branches):
+        raise _parts_are_no_classes(root, branches, levels)
+    if len(branches) > 1 and all(branch.is_part for branch in branches):
+        shown = _shown([branch.name for branch in branches])
+        findings.warn(f"the classes are called {shown}: if these are parts of a data set, make a folder per class")
+    if len(levels) == len(branches) > 1 and (shared := _shared_folders(levels)):
+        _tell_of_shared(root, levels, shared, findings)
+        return
+    for branch in levels:
+        if branch.is_part or (len(branches) == 1 and len(branch.folders) > 1):
+            _tell_of_one(root, branch, findings)
+
+
+def _branch(root: Path, name: str) -> Branch | None:
+    """What the folder `name` holds; None if that is no recording at all, or nobody may look."""
+    try:
+        content = folder_content(root / name, Findings())
+    except OSError:
+        return None
+    # Only where no recording lies in the folder itself does it matter which of its folders have some.
+    has_recordings = bool(content.recordings)
+    folders = [] if has_recordings else [folder for folder in content.folders if holds_recordings(root / name / folder)]
+    return Branch(name, has_recordings, folders) if has_recordings or folders else None
+
+
+def _parts_are_no_classes(root: Path, branches: Sequence[Branch], levels: Sequence[Branch]) -> DatasetError:
+    inner = sorted({folder for branch in levels for folder in branch.folders})
+    names = [branch.name for branch in branches]
+    one = len(names) == 1
+    what = (
+        f"{_shown(names)} {'is a part' if one else 'are parts'} of a data set and not {'a class' if one else 'classes'}"
+        f": the recordings lie in the folders {_shown(inner)} below"
+    )
+    return DatasetError([what], where=str(root), hint=_way_out(root, levels))
+
+
+def _way_out(root: Path, levels: Sequence[Branch]) -> str:
+    """What to type instead."""
+    names = [branch.name for branch in levels]
+    learnt = next((name for name in names if re.match("train", name, re.IGNORECASE)), names[0])
+    tested = [name for name in names if name != learnt and _SPLIT_NAME.fullmatch(name)]
+    hint = f"name the folder that holds the classes: streamgmm train {root / learnt} -o MODEL"
+    if tested:
+        test = next((name for name in tested if re.match("test|eval", name, re.IGNORECASE)), tested[0])
+        hint += f", and streamgmm evaluate {root / test} --model MODEL"
+    elif len(names) > 1:
+        hint += "; or list the recordings in a manifest.csv with the columns path, label and fold"
+    return escaped(hint)
+
+
+def _shared_folders(levels: Sequence[Branch]) -> list[str]:
+    """Names of folders that lie in each of `levels`."""
+    return sorted(set.intersection(*(set(branch.folders) for branch in levels)))
+
+
+def _tell_of_shared(root: Path, levels: Sequence[Branch], shared: Sequence[str], findings: Findings) -> None:
+    names = [branch.name for branch in levels]
+    what = f"{root}: the classes {_shown(names)} all hold the folders {_shown(shared)}"
+    # Words may be labels; days, sessions, numbers and parts of a data set are not.
+    if any(re.fullmatch(r"\D+", name) and not Branch(name, True, []).is_part for name in shared):
+        findings.warn(
+            f"{what}: if these are the labels, make a folder of each, or list all recordings in a manifest.csv"
+        )
+    else:
+        findings.note(f"{what}, which are used together")
+
+
+def _tell_of_one(root: Path, branch: Branch, findings: Findings) -> None:
+    folder = root / branch.name
+    findings.warn(
+        f"{folder}: no recordings but the folders {_shown(branch.folders)}, which are learnt together as "
+        f"{branch.name!r}: if these are the classes, name {folder} as the data set"
+    )
+
+
+def _shown(names: Sequence[str]) -> str:
+    """The first few of `names` as a list in words."""
+    quoted = [f"'{escaped(name)}'" for name in names[:N_SHOWN]]
+    if len(names) > N_SHOWN:
+        return f"{', '.join(quoted)} and {len(names) - N_SHOWN} more"
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else quoted[0]

@@ -1,0 +1,98 @@
+"""Recordings that a manifest or an event list names, found also where they are spelt in another way."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePath, PureWindowsPath
+
+from streamgmm.dataset.filenames import folded
+from streamgmm.dataset.listing import Findings
+
+
+class NamedFiles:
+    """Finds the files that a table names, and tells where it had to look for them.
+
+    Tables come from other systems: from Windows with backslashes, from file systems that do not care for
+    upper case, from macOS with letters and accents apart. A file that is not there as it is spelt is
+    taken if just one is there that differs in nothing else.
+
+    The user chose the table, so it may name files anywhere, by `..` or an absolute path: only regular
+    files that hold sound are read, and the user is told how many lie elsewhere.
+
+    Args:
+        table: the manifest or event list; paths are relative to its folder.
+    """
+
+    def __init__(self, table: Path) -> None:
+        self._table = table
+        self._home = os.path.realpath(table.parent)
+        self._spellings_of: dict[Path, dict[str, list[str]]] = {}
+        self._is_inside: dict[Path, bool] = {}
+        self._respelt: list[str] = []
+        self._missing: list[str] = []
+        self._outside: list[str] = []
+
+    def find(self, line: int, text: str) -> Path:
+        """The path of the file that line number `line` calls `text`, which may not exist."""
+        path = self._table.parent / text
+        if not os.path.lexists(path):
+            other = self._respelled(text)
+            if other is None:
+                is_windows = os.name != "nt" and PureWindowsPath(text).drive != ""
+                hint = "a path of Windows: write it relative to the manifest" if is_windows else "no such file"
+                self._missing.append(f"line {line}: {text!r} is not there ({hint})")
+                return path
+            self._respelt.append(f"line {line}: {text!r} is {str(other)!r}")
+            path = other
+        if not self._lies_inside(path.parent):
+            self._outside.append(f"line {line}: {text!r}")
+        return path
+
+    def tell(self, findings: Findings) -> None:
+        """Tell `findings` what was noticed: for each kind the first file, and how many more there are."""
+        if self._missing:
+            findings.warn(f"{self._table}: {self._missing[0]}{_more(self._missing)}")
+        if self._respelt:
+            what = "found under another spelling"
+            findings.note(f"{self._table}: {what}: {self._respelt[0]}{_more(self._respelt)}")
+        if self._outside:
+            what = "recordings outside its folder are used"
+            findings.note(f"{self._table}: {what}: {self._outside[0]}{_more(self._outside)}")
+
+    def _respelled(self, text: str) -> Path | None:
+        """The one file that differs from `text` only by case, Unicode form or the sign between folders."""
+        if os.name != "nt" and PureWindowsPath(text).drive:
+            return None
+        parts = PurePath(text.replace("\\", "/")).parts
+        path = self._table.parent
+        for part in parts:
+            if not os.path.lexists(path / part):
+                names = self._spellings(path).get(folded(part), [])
+                if len(names) != 1:
+                    return None
+                part = names[0]
+            path /= part
+        return path if parts else None
+
+    def _spellings(self, folder: Path) -> dict[str, list[str]]:
+        """Names in `folder` by what their spellings have in common."""
+        if folder not in self._spellings_of:
+            spellings: dict[str, list[str]] = {}
+            try:
+                names = os.listdir(folder)  # noqa: PTH208 - names alone
+            except (OSError, ValueError):
+                names = []
+            for name in names:
+                spellings.setdefault(folded(name), []).append(name)
+            self._spellings_of[folder] = spellings
+        return self._spellings_of[folder]
+
+    def _lies_inside(self, folder: Path) -> bool:
+        if folder not in self._is_inside:
+            real = os.path.realpath(folder)
+            self._is_inside[folder] = os.path.commonpath([self._home, real]) == self._home
+        return self._is_inside[folder]
+
+
+def _more(places: list[str]) -> str:
+    return f", and {len(places) - 1} more lines like this" if len(places) > 1 else ""
