@@ -9,13 +9,43 @@ import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from streamgmm.errors import CannotCreateError, DataError, InputMissingError, PermissionDeniedError
 
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}(\..*)?\.tmp", re.DOTALL)
 _TILDE = re.compile(r"(?P<scheme>(?:file|unix):(?://)?)?~(?P<user>[^/]*)")
+_KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFSOCK: "socket"}
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+Kind = Literal["nothing", "file", "folder", "link", "socket", "other"]
+"""What can be at a path; `other` is a pipe or a device."""
+
+
+def look_at(path: Path, *, follow_symlinks: bool = True) -> os.stat_result | None:
+    """Return the status of what is at `path`, None if nothing is there; a link that leads nowhere is nothing.
+
+    The predicates of `pathlib` (`exists`, `is_file`, ...) raise OSError for most failures and hide some others;
+    here each failure is an error that a user can understand.
+
+    Raises:
+        PermissionDeniedError: a folder on the way may not be entered.
+        InputMissingError: it cannot be looked at: the name is too long, links lead in a circle, the disk fails.
+    """
+    try:
+        return path.stat(follow_symlinks=follow_symlinks)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise _open_error(path, error) from error
+
+
+def kind_of(path: Path, *, follow_symlinks: bool = True) -> Kind:
+    """Return what is at `path`; a link is what it leads to, unless it is not followed. Errors as for `look_at`."""
+    status = look_at(path, follow_symlinks=follow_symlinks)
+    return "nothing" if status is None else _KINDS.get(stat.S_IFMT(status.st_mode), "other")
 
 
 def expand_home(place: str) -> str:

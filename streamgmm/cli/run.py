@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -62,8 +63,9 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.sinks.sink import PipeClosedError
 
     def load_again() -> Loaded:
-        loaded = _load_settings(args)
-        return Loaded(loaded.config, _load_model(loaded))
+        # The very file of the start: one that can no longer be seen must not give way to the defaults.
+        again = _load_settings(args, loaded.path)
+        return Loaded(again.config, _load_model(again))
 
     ignore_hangup()
     supervision = Supervision(Notifier.from_environment())
@@ -89,10 +91,11 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _load_settings(args: argparse.Namespace) -> LoadedConfig:
+def _load_settings(args: argparse.Namespace, path: Path | None = None) -> LoadedConfig:
+    """Read the settings that were named or, without any, those in `path`; None looks for them."""
     from streamgmm.config_loading import load_config
 
-    return load_config(args.config, [*_shorthands(args), *args.overrides])
+    return load_config(args.config or path, [*_shorthands(args), *args.overrides])
 
 
 def _refuse_idle_options(args: argparse.Namespace, uri: str) -> None:

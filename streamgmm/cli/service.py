@@ -66,11 +66,12 @@ def _install(args: argparse.Namespace) -> int:
 
 
 def _uninstall(args: argparse.Namespace) -> int:
+    from streamgmm.files import kind_of
     from streamgmm.service.installation import plan_uninstall
 
     place = _place(args)
     _settle(args, place, plan_uninstall(place))
-    if not args.dry_run and place.config_path.exists():
+    if not args.dry_run and kind_of(place.config_path) != "nothing":
         print(f"kept: {place.config_path}")
     return 0
 

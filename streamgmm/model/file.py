@@ -14,7 +14,7 @@ from streamgmm.errors import (
     StreamgmmError,
     UsageError,
 )
-from streamgmm.files import check_replaceable, read_regular, replace_whole
+from streamgmm.files import check_replaceable, kind_of, read_regular, replace_whole
 from streamgmm.model.header import MAX_MODEL_BYTES, ModelError, Reason, content_sha256
 from streamgmm.model.model import Model
 from streamgmm.model.reader import parse_model
@@ -42,17 +42,17 @@ def load_model(path: Path | str) -> Model:
     The file is read once, so that what was hashed is what is used, even while it is written.
 
     Raises:
-        InputMissingError: there is no such file, or reading it failed.
-        PermissionDeniedError: it may not be read.
+        InputMissingError: there is no such file, or looking at it or reading it failed.
+        PermissionDeniedError: it, or a folder on the way, may not be read.
         ModelError: it is not a model that this build accepts.
     """
     source = Path(path)
-    if source.is_symlink():
+    if kind_of(source, follow_symlinks=False) == "link":
         raise ModelError("not_regular", "a symbolic link", where=str(path), hint="name the file itself")
     try:
         data = read_regular(source, MAX_MODEL_BYTES)
     except DataError as error:
-        reason: Reason = "too_large" if source.is_file() else "not_regular"
+        reason: Reason = "too_large" if kind_of(source) == "file" else "not_regular"
         raise ModelError(reason, error.what, where=str(path)) from None
     return parse_model(data, str(path))
 

@@ -216,9 +216,11 @@ class Daemon:
         with self._turn:
             before = self._worker.pipeline
             self._publish(*before.decider.flush())
+            # Before it is announced: if the new model fails on the samples at hand, the old one goes on.
+            records = successor.go_on_from(before)
             if make_model_record(model, 0.0) != make_model_record(self._model, 0.0):
                 self._publish(make_model_record(model, self._account.analysed_s))
-            self._publish(*successor.go_on_from(before))
+            self._publish(*records)
             self._worker.adopt(successor, model, config.decision.silence_gate_dbfs)
             self._model = model
             self._heartbeat_s = config.output.heartbeat_s

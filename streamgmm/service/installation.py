@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 import streamgmm
 from streamgmm.errors import CannotCreateError, ConfigError, InputMissingError, PermissionDeniedError
+from streamgmm.files import kind_of, look_at
 
 SERVICE = "streamgmm.service"
 SOCKET = "streamgmm.socket"
@@ -130,7 +132,7 @@ def plan_install(place: Place, config: Path | None, model: Path | None, python: 
     words = [python, "-m", "streamgmm", "run", "--config", str((config or place.config_path).absolute())]
     words += ["--model", str(model.absolute())] if model else []
     writes = {path: unit_text(path.name, words, is_user=place.is_user) for path in unit_paths(place)}
-    if config is None and not place.config_path.exists():
+    if config is None and kind_of(place.config_path) == "nothing":
         writes[place.config_path] = config_text(place)
     after = [[*place.systemctl, *words] for words in (["daemon-reload"], ["enable", SERVICE], ["restart", SERVICE])]
     return Plan([], writes, [], after)
@@ -143,7 +145,7 @@ def plan_uninstall(place: Place) -> Plan:
         InputMissingError: nothing is installed.
         CannotCreateError: what is there is somebody else's.
     """
-    present = [path for path in unit_paths(place) if path.exists()]
+    present = [path for path in unit_paths(place) if kind_of(path) != "nothing"]
     if not present:
         raise InputMissingError("no service is installed there", where=str(place.unit_directory / SERVICE))
     for path in present:
@@ -182,7 +184,7 @@ def check_possible(place: Place) -> None:
         CannotCreateError: this system is not run by systemd.
         PermissionDeniedError: only root may install a service of the system.
     """
-    if not BOOTED.is_dir():
+    if kind_of(BOOTED) != "folder":
         raise CannotCreateError("systemd does not run here", hint="start `streamgmm run` by what does")
     if not place.is_user and os.geteuid() != 0:
         raise PermissionDeniedError(
@@ -202,13 +204,18 @@ def check_reachable(paths: Sequence[Path]) -> None:
 
 
 def _obstacle(path: Path) -> str:
+    real = Path(os.path.realpath(path))
     for directory, setting in HIDDEN_BY.items():
-        for seen in (path.absolute(), path.resolve()):
+        for seen in (path.absolute(), real):
             if seen.is_relative_to(directory):
                 return f"{path}: the service cannot see {directory} ({setting}); {_ADVICE}"
-    for part in (path.resolve(), *path.resolve().parents):
-        wanted = 0o5 if part.is_dir() and part == path.resolve() else 0o1 if part.is_dir() else 0o4
-        if part.stat().st_mode & wanted != wanted:
+    for part in (real, *real.parents):
+        status = look_at(part)
+        if status is None:
+            return f"{path}: there is no {part}"
+        is_folder = stat.S_ISDIR(status.st_mode)
+        wanted = 0o5 if is_folder and part == real else 0o1 if is_folder else 0o4
+        if status.st_mode & wanted != wanted:
             return f"{path}: the service may not read {part}; {_ADVICE}"
     return ""
 
@@ -286,7 +293,7 @@ def refuse_foreign(path: Path) -> None:
     Raises:
         CannotCreateError: `path` is there, and is somebody else's.
     """
-    if path.exists() and not (_content(path) or "").startswith(MARK):
+    if kind_of(path) != "nothing" and not (_content(path) or "").startswith(MARK):
         raise CannotCreateError(
             "is there and was not written by `streamgmm service install`", where=str(path), hint="move it away"
         )

@@ -110,14 +110,21 @@ class Reloader:
                 return
             changes = self._take(loaded)
         except StreamgmmError as error:
-            self.n_refused += 1
             reason = "; ".join(str(error).splitlines())
             logger.error("config.reload_failed reason=%s", reason)
-            self._on_outcome(f"reload refused, the old settings go on: {reason}")
+            self._refuse(reason)
+        except Exception as error:
+            # A bug in reading settings, or a lack of memory, is no reason to stop listening.
+            logger.exception("config.reload_failed unexpectedly")
+            self._refuse(f"{type(error).__name__}: {error}")
         else:
             self.n_reloaded += 1
             logger.info("config.reload_ok model=%s changed=%s", loaded.model.name, changes)
             self._on_outcome("")
+
+    def _refuse(self, reason: str) -> None:
+        self.n_refused += 1
+        self._on_outcome(f"reload refused, the old settings go on: {reason}")
 
     def _take(self, loaded: Loaded) -> str:
         """Go on with what was read; returns what is different now."""

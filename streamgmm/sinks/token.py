@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamgmm.errors import ConfigError
-from streamgmm.files import read_regular
+from streamgmm.files import look_at, read_regular
 
 logger = logging.getLogger("streamgmm.sinks")
 
@@ -67,7 +67,8 @@ def read_token(path: Path) -> Token:
     problem = problem or _find_weakness(secret.decode("latin-1"))
     if problem:
         raise ConfigError([f"output.token_file: {problem}; {_HINT}"], where=str(path))
-    if os.name == "posix" and path.stat().st_mode & 0o004:
+    status = look_at(path)
+    if os.name == "posix" and status is not None and status.st_mode & 0o004:
         logger.warning("token.exposed file=%s: anybody on this machine can read it; chmod 640 or less", path)
     return Token(secret)
 

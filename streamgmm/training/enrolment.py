@@ -18,6 +18,7 @@ from streamgmm.dataset.listing import Entry, Findings, Stretch
 from streamgmm.dataset.reasons import left_out_lines
 from streamgmm.dataset.scan import recordings_below
 from streamgmm.errors import DataError, InputMissingError, UsageError
+from streamgmm.files import kind_of
 from streamgmm.labels import RESERVED, SILENCE, UNKNOWN, check_label, check_labels
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
@@ -96,13 +97,10 @@ def new_clips(paths: Sequence[Path], label: str, memory: Memory, findings: Findi
 
 def _recordings(paths: Sequence[Path], findings: Findings) -> Iterator[Path]:
     for path in paths:
-        try:
-            is_folder, is_there = path.is_dir(), path.exists()
-        except (OSError, ValueError):
-            is_folder, is_there = False, False
-        if not is_there:
+        kind = kind_of(path)
+        if kind == "nothing":
             raise InputMissingError("no such file or folder", where=str(path))
-        yield from recordings_below(path, findings) if is_folder else [path]
+        yield from recordings_below(path, findings) if kind == "folder" else [path]
 
 
 def enrol(

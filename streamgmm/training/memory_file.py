@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError, StreamgmmError
-from streamgmm.files import check_replaceable, move_whole, read_regular, replace_whole
+from streamgmm.files import check_replaceable, kind_of, look_at, move_whole, read_regular, replace_whole
 from streamgmm.model.file import check_target, load_model, save_error, save_model
 from streamgmm.model.model import Model
 from streamgmm.training.memory import Memory
@@ -55,7 +55,7 @@ def load_memory(model: Model, model_path: Path) -> Memory:
         raise MemoryFileError("the model was made without a memory", where=str(model_path), hint=TRAIN_AGAIN)
     path = memory_path(model_path)
     data = _fitting_bytes(model, model_path)
-    if data is None and not path.exists():
+    if data is None and kind_of(path) == "nothing":
         hint = f"fetch it from where the model was made, or {TRAIN_AGAIN}"
         raise InputMissingError("there is no memory of the model", where=str(path), hint=hint)
     if data is None:
@@ -87,7 +87,8 @@ def check_memory_target(model_path: Path) -> None:
     """
     check_target(model_path)
     # A rename asks nobody whether the file that it replaces may be written.
-    if model_path.exists() and not model_path.stat().st_mode & 0o222:
+    status = look_at(model_path)
+    if status is not None and not status.st_mode & 0o222:
         hint = "name another place with --output"
         raise PermissionDeniedError("the model is read-only", where=str(model_path), hint=hint)
     _check_memories(model_path)
@@ -159,7 +160,7 @@ def _check_memories(model_path: Path) -> None:
 def _settle(model_path: Path) -> None:
     """Finish a saving that was cut short: the memory that still waits is moved if its model is there, or discarded."""
     pending = pending_path(model_path)
-    if not pending.exists():
+    if kind_of(pending) == "nothing":
         return
     try:
         is_needed = _fits(load_model(model_path), read_regular(pending, MAX_MEMORY_BYTES))

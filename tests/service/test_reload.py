@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from streamgmm.errors import ConfigError, DataError, StreamgmmError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.file import load_model, save_model
 from streamgmm.model.model import Model
+from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, End, Gap, Hello, Record, Start, Window
 from streamgmm.records import Model as ModelRecord
 from streamgmm.service import reload
@@ -150,7 +153,7 @@ def test_D12_settings_for_labels_that_the_model_lacks_change_nothing() -> None:
 class Readings:
     """What is read each time, the last one again and again; and what the daemon then went on with."""
 
-    def __init__(self, *readings: Loaded | StreamgmmError, refusal: StreamgmmError | None = None) -> None:
+    def __init__(self, *readings: Loaded | Exception, refusal: Exception | None = None) -> None:
         self._readings = list(readings)
         self._refusal = refusal
         self.n_read = 0
@@ -171,7 +174,7 @@ class Readings:
         self.on_read()
         self.n_read += 1
         reading = self._readings.pop(0) if len(self._readings) > 1 else self._readings[0]
-        if isinstance(reading, StreamgmmError):
+        if isinstance(reading, Exception):
             raise reading
         return reading
 
@@ -249,6 +252,55 @@ def test_D12_what_the_daemon_refuses_is_not_taken_for_current() -> None:
     readings.reloader._ended.clear()
     readings.reloader._reload()
     assert readings.adopted == [(OTHER, CALM)]
+
+
+UNEXPECTED = [
+    *(OSError(number, os.strerror(number)) for number in (errno.EIO, errno.ESTALE, errno.EACCES, errno.ENAMETOOLONG)),
+    MemoryError(),
+    RecursionError("maximum recursion depth exceeded"),
+    RuntimeError("can't start new thread"),
+    ValueError("embedded null byte"),
+    AssertionError(),
+]
+
+
+@pytest.mark.parametrize("error", UNEXPECTED, ids=repr)
+@pytest.mark.parametrize("is_read", [True, False], ids=["while it reads", "while it adopts"])
+def test_whatever_a_reload_fails_of_it_is_refused_and_the_next_one_is_served(
+    error: Exception, is_read: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    readings = Readings(error) if is_read else Readings(Loaded(CALM, OTHER), refusal=error)
+    readings.serve()
+    assert (readings.adopted, readings.counts) == ([], (0, 1))
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage()) == ("ERROR", "config.reload_failed unexpectedly")
+    assert record.exc_info[1] is error
+    assert readings.outcomes == [f"reload refused, the old settings go on: {type(error).__name__}: {error}"]
+    readings._readings, readings._refusal = [Loaded(CALM, OTHER)], None
+    readings.reloader._ended.clear()
+    readings.reloader._reload()
+    assert readings.adopted == [(OTHER, CALM)]
+
+
+def test_a_model_that_fails_on_the_samples_at_hand_is_not_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Pipeline, other: Pipeline) -> list[Record]:
+        raise MemoryError
+
+    monkeypatch.setattr(Pipeline, "go_on_from", fail)
+    sink = KeepingSink()
+    failures: list[BaseException] = []
+
+    def adopt() -> None:
+        try:
+            daemon.adopt(OTHER, CONFIG)
+        except MemoryError as error:
+            failures.append(error)
+
+    daemon = make_daemon(FakeSource(8000, adopt, 8000, is_live=False), sink)
+    daemon.run()
+    assert len(failures) == 1
+    assert not sink.of(ModelRecord)
+    check_stream_is_whole(sink, 16000)
 
 
 def test_C13_a_file_that_is_being_written_is_read_until_it_is_at_rest() -> None:

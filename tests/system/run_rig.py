@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.cli.cli_rig import spawn_cli
+from tests.cli.cli_rig import spawn_cli, spawn_main
 from tests.sinks.sink_rig import Client
 
 TIMEOUT_S = 30.0
@@ -34,11 +34,20 @@ class Ended(NamedTuple):
 
 
 class Daemon:
-    """A `streamgmm run` that is ended with the test; its stderr is read all the time and kept."""
+    """A `streamgmm run` that is ended with the test; its stderr is read all the time and kept.
 
-    def __init__(self, *arguments: object, **settings: Any) -> None:
+    Args:
+        arguments: of `run`.
+        preparation: Python that runs before it, in the same process.
+        settings: of the process, as for `Popen`.
+    """
+
+    def __init__(self, *arguments: object, preparation: str = "", **settings: Any) -> None:
         self.started_s = time.monotonic()
-        self.process = spawn_cli("run", *arguments, text=False, **settings)
+        if preparation:
+            self.process = spawn_main(preparation, "run", *arguments, text=False, **settings)
+        else:
+            self.process = spawn_cli("run", *arguments, text=False, **settings)
         self._log: list[str] = []
         self._logged = threading.Condition()
         self._reader = threading.Thread(target=self._read_log, daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,13 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from streamgmm.model.file import load_model, save_model
+from tests.other_user import shared_folder
 from tests.required import require_or_skip
 from tests.service.notify_rig import Manager
 from tests.system.run_rig import (
@@ -225,6 +227,79 @@ def test_C12_C13_C14_D12_hangups_while_files_are_written_and_bad(
     # One line of each kind in ten seconds, however often it is asked.
     assert 1 <= daemon.log.count("config.reload_failed") <= 2
     assert "Traceback" not in daemon.log
+
+
+AS_ORDINARY_USER = """
+import codecs, importlib, os, pkgutil, streamgmm
+codecs.lookup("utf-8-sig")
+# All of the program, which may lie, like the interpreter, where others cannot read it.
+for module in pkgutil.walk_packages(streamgmm.__path__, "streamgmm."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+if os.geteuid() == 0:
+    os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+"""
+
+
+def test_reloads_that_cannot_reach_the_model_or_the_settings_are_refused(demo_model: Path, demo_scene: Path) -> None:
+    with shared_folder() as folder, contextlib.closing(Manager(folder)) as manager:
+        (folder / "models").mkdir()
+        model, settings = folder / "models" / "demo.sgm", folder / "config.yaml"
+        shutil.copy(demo_model, model)
+        write_config(settings, model)
+        (folder / "round").symlink_to(folder / "round")
+        (folder / "file").touch()
+        Path(manager.address).chmod(0o777)
+        bad: dict[str, Callable[[], object]] = {
+            "permission denied": lambda: (folder / "models").chmod(0),
+            "File name too long": lambda: write_config(settings, folder / ("n" * 300 + ".sgm")),
+            "symbolic links": lambda: write_config(settings, folder / "round" / "demo.sgm"),
+            "Not a directory": lambda: write_config(settings, folder / "file" / "demo.sgm"),
+            "is a directory": lambda: write_config(settings, folder / "models"),
+            "a symbolic link": lambda: write_config(settings, folder / "round"),
+            f"{settings}: permission denied": lambda: settings.chmod(0),
+        }
+        options = {"preparation": AS_ORDINARY_USER, "stdin": subprocess.PIPE, "env": supervised_by(manager)}
+        with running("-c", settings, "-s", "pcm:-", **options) as daemon:
+            records = read_until(daemon, "hello")
+            speaker = Speaker(daemon, demo_scene)
+            speaker.say()
+            manager.until(OK)
+            for said, spoil in bad.items():
+                spoil()
+                daemon.signal(signal.SIGHUP)
+                told = outcome(manager)
+                assert told.startswith(f"{OK}; reload refused, the old settings go on: ")
+                assert said in told
+                settings.chmod(0o644)
+                (folder / "models").chmod(0o755)
+            write_config(settings, model, hangover_s=1.0)
+            daemon.signal(signal.SIGHUP)
+            assert outcome(manager) == OK
+            speaker.say()
+            daemon.process.stdin.close()
+            records += parse(daemon.process.stdout.read())
+            assert daemon.wait() == 0
+    check_stream(records)
+    assert records[-1]["captured_samples"] == records[-1]["analysed_samples"] == speaker.n_samples
+    assert "Traceback" not in daemon.log
+
+
+def test_settings_that_were_found_at_the_start_do_not_give_way_to_the_defaults(
+    demo_model: Path, tmp_path: Path, manager: Manager
+) -> None:
+    settings = tmp_path / "home" / "streamgmm" / "config.yaml"
+    settings.parent.mkdir(parents=True)
+    write_config(settings, demo_model)
+    env = supervised_by(manager, XDG_CONFIG_HOME=str(tmp_path / "home"))
+    with running("-s", "pcm:-", stdin=subprocess.PIPE, env=env) as daemon:
+        daemon.process.stdin.write(bytes(PIECE_BYTES))
+        daemon.process.stdin.flush()
+        manager.until(OK)
+        settings.unlink()
+        daemon.signal(signal.SIGHUP)
+        assert outcome(manager) == f"{OK}; reload refused, the old settings go on: {settings}: no such file"
+        daemon.terminate()
 
 
 def test_F3_with_no_settings_and_no_terminal_it_goes_on(manager: Manager) -> None:
