@@ -13,9 +13,9 @@ import msgspec
 from msgspec import UNSET
 
 from streamgmm import strict_yaml
-from streamgmm.config import Config, Section
+from streamgmm.config import Config, OutputSection, Section
 from streamgmm.config_schema import accepts_text, describe, fields_of, is_place, unwrap
-from streamgmm.errors import ConfigError, DataError, InputMissingError
+from streamgmm.errors import ConfigError, DataError, InputMissingError, StreamgmmError
 from streamgmm.files import expand_home, read_regular
 from streamgmm.strict_yaml import Node, Problems
 from streamgmm.wording import did_you_mean, shorten
@@ -51,23 +51,30 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Loade
     """
     problems = Problems()
     chosen_path = _find() if path is None else Path(expand_home(str(path)))
-    root = Node({}, "", "")
-    # What stops one text from being read is noted; the others are still worth checking.
-    if chosen_path is not None:
-        with suppress(ConfigError):
-            root = _read_file(chosen_path, problems)
-    assignments = []
-    for text in overrides:
-        with suppress(ConfigError):
-            assignments.append(_read_override(text, problems))
-    _refuse_conflicts(assignments, problems)
-    # A whole section goes first, so that it does not take away what was set within it.
-    for keys, node in sorted(assignments, key=lambda assignment: len(assignment.keys)):
-        _put(root, keys, node)
+    root = _read_tree(chosen_path, overrides, problems)
     reader = _Reader(problems)
     config = reader.read(Config, root, "")
     problems.raise_if_any()
     return LoadedConfig(config, frozenset(reader.explicit_keys), chosen_path)
+
+
+def salvage_output(path: Path | str | None, overrides: Sequence[str] = ()) -> OutputSection:
+    """Return the output settings of a file that has mistakes; one that cannot be read has its default.
+
+    For asking a daemon that goes on with what it read before. Arguments as for `load_config`.
+    """
+    problems = Problems()
+    reader = _Reader(problems)
+    annotations = fields_of(OutputSection)
+    with suppress(StreamgmmError, ValueError):
+        root = _read_tree(_find() if path is None else Path(expand_home(str(path))), overrides, problems)
+        found = [member for name, member, _ in reader._members(root, "") if name == "output"]
+        members = [member for node in found for member in reader._members(node, "output")]
+        settings = {
+            name: reader.read(annotations[name], node, key) for name, node, key in members if name in annotations
+        }
+        return OutputSection(**{name: value for name, value in settings.items() if value is not UNSET})
+    return OutputSection()
 
 
 def default_paths() -> list[Path]:
@@ -80,6 +87,23 @@ def default_paths() -> list[Path]:
 
 def _find() -> Path | None:
     return next((path for path in default_paths() if os.access(path, os.F_OK)), None)
+
+
+def _read_tree(path: Path | None, overrides: Sequence[str], problems: Problems) -> Node:
+    root = Node({}, "", "")
+    # What stops one text from being read is noted; the others are still worth checking.
+    if path is not None:
+        with suppress(ConfigError):
+            root = _read_file(path, problems)
+    assignments = []
+    for text in overrides:
+        with suppress(ConfigError):
+            assignments.append(_read_override(text, problems))
+    _refuse_conflicts(assignments, problems)
+    # A whole section goes first, so that it does not take away what was set within it.
+    for keys, node in sorted(assignments, key=lambda assignment: len(assignment.keys)):
+        _put(root, keys, node)
+    return root
 
 
 def _read_file(path: Path, problems: Problems) -> Node:

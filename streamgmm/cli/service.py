@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streamgmm.service.installation import Place, Plan
+    from streamgmm.service.installation import Plan
+    from streamgmm.service.place import Place
 
 _INSTALL = """\
 Write a systemd unit that runs this installation, and start it now and at every
@@ -45,7 +46,7 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _place(args: argparse.Namespace) -> Place:
-    from streamgmm.service.installation import SYSTEM, user_place
+    from streamgmm.service.place import SYSTEM, user_place
 
     return user_place() if args.user else SYSTEM
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamgmm.cli.options import add_config_options
 from streamgmm.cli.parser import place
-from streamgmm.errors import TemporaryError, UsageError
+from streamgmm.errors import StreamgmmError, TemporaryError, UsageError
 
 if TYPE_CHECKING:
+    from streamgmm.config import OutputSection
     from streamgmm.records import Health, Hello, Status
+
+logger = logging.getLogger("streamgmm.status")
 
 _DESCRIPTION = """\
 Ask a running daemon over one of its sockets how well it hears.
 exit code  0 audio is flowing · 75 it is not, and is waited for · 69 no daemon
+           77 you may not ask it
 """
 
 TIMEOUT_S = 3.0
@@ -39,16 +44,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _status(args: argparse.Namespace) -> int:
-    from streamgmm.config_loading import load_config
     from streamgmm.records import encode_json
     from streamgmm.service.health import HEARING_STATES
-    from streamgmm.service.installation import installed_sockets
     from streamgmm.sinks.asking import ask_status
     from streamgmm.sinks.token import read_token
 
-    output = load_config(args.config, args.overrides).config.output
-    token = read_token(Path(output.token_file)) if output.token_file else None
-    hello, status = ask_status(args.sink or _first_socket([*output.sinks, *installed_sockets()]), TIMEOUT_S, token)
+    output, problem = _read_output(args)
+    uri = args.sink or _first_socket(output.sinks, problem)
+    needs_token = output.token_file and not uri.startswith("unix://")
+    hello, status = ask_status(uri, TIMEOUT_S, read_token(Path(output.token_file)) if needs_token else None)
+    if problem is not None:
+        logger.warning("the settings have mistakes, which the daemon does not go by: %s", problem)
     if args.json:
         print(encode_json(status).decode(), end="")
     else:
@@ -58,10 +64,32 @@ def _status(args: argparse.Namespace) -> int:
     return 0
 
 
-def _first_socket(sinks: Sequence[str]) -> str:
-    for uri in sinks:
+def _read_output(args: argparse.Namespace) -> tuple[OutputSection, StreamgmmError | None]:
+    """The settings that lead to a daemon; mistakes in a file since it was started do not concern it.
+
+    Raises:
+        StreamgmmError: what was given with `--set` is wrong.
+    """
+    from streamgmm.config_loading import load_config, salvage_output
+
+    try:
+        return load_config(args.config, args.overrides).config.output, None
+    except StreamgmmError as error:
+        try:
+            load_config(args.config)
+        except StreamgmmError:
+            return salvage_output(args.config, args.overrides), error
+        raise
+
+
+def _first_socket(sinks: Sequence[str], problem: StreamgmmError | None) -> str:
+    from streamgmm.service.place import installed_sockets
+
+    for uri in (*sinks, *installed_sockets()):
         if uri.startswith(SOCKETS):
             return uri
+    if problem is not None:
+        raise problem
     raise UsageError(
         "the settings name no socket to ask, and no service has one", hint="name that of the daemon: --sink unix://PATH"
     )

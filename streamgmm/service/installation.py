@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +14,8 @@ from typing import NamedTuple
 import streamgmm
 from streamgmm.errors import CannotCreateError, ConfigError, InputMissingError, PermissionDeniedError
 from streamgmm.files import kind_of, look_at
+from streamgmm.service.place import SERVICE, Place
 
-SERVICE = "streamgmm.service"
-SOCKET = "streamgmm.socket"
 MARK = "# Written by `streamgmm service install`; `streamgmm service uninstall` removes it.\n"
 """First line of every file that is written here; a file without it is somebody else's."""
 
@@ -39,64 +37,6 @@ output:
   sinks: ["unix://{socket}", "stdout:"] # stdout is the journal
   format: text
 """
-
-
-class Place(NamedTuple):
-    """Where the service of the system, or of a user, has its files.
-
-    Attributes:
-        is_user: whether it is a user's.
-        unit_directory: of the unit files.
-        config_path: settings that it has if none are named.
-        runtime_directory: of its socket.
-    """
-
-    is_user: bool
-    unit_directory: Path
-    config_path: Path
-    runtime_directory: Path
-
-    @property
-    def socket(self) -> Path:
-        """Where it serves its subscribers, unless its settings say otherwise."""
-        return self.runtime_directory / "events.sock"
-
-    @property
-    def systemctl(self) -> list[str]:
-        """The command that speaks to its manager."""
-        return ["systemctl", "--user"] if self.is_user else ["systemctl"]
-
-    @property
-    def unit_names(self) -> list[str]:
-        """What is installed there; a user's subscribers are the user's own programs, which need no socket unit."""
-        return [SERVICE] if self.is_user else [SERVICE, SOCKET]
-
-
-SYSTEM = Place(
-    is_user=False,
-    unit_directory=Path("/etc/systemd/system"),
-    config_path=Path("/etc/streamgmm/config.yaml"),
-    runtime_directory=Path("/run/streamgmm"),
-)
-
-
-def user_place() -> Place:
-    """That of the user who asks.
-
-    Raises:
-        InputMissingError: there is no home directory.
-    """
-    home = os.environ.get("HOME")
-    config_home = os.environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
-    if config_home is None:
-        raise InputMissingError("HOME is not set, so there is no place for a user's units")
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    return Place(
-        is_user=True,
-        unit_directory=Path(config_home) / "systemd" / "user",
-        config_path=Path(config_home) / "streamgmm" / "config.yaml",
-        runtime_directory=Path(runtime) / "streamgmm",
-    )
 
 
 class Plan(NamedTuple):
@@ -253,14 +193,6 @@ def unit_text(name: str, words: Sequence[str], *, is_user: bool) -> str:
     text = shipped_unit(name, is_user=is_user)
     command = "ExecStart=" + " ".join(map(quote, words))
     return MARK + "\n".join(command if line.startswith("ExecStart=") else line for line in text.split("\n"))
-
-
-def installed_sockets() -> list[str]:
-    """`unix://PATH` of the sockets that are there of the services of this user and of the machine."""
-    places = [SYSTEM]
-    with suppress(InputMissingError):
-        places.insert(0, user_place())
-    return [f"unix://{place.socket}" for place in places if place.socket.is_socket()]
 
 
 def shipped_unit(name: str, *, is_user: bool) -> str:

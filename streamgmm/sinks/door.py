@@ -18,12 +18,17 @@ logger = logging.getLogger("streamgmm.sinks")
 ACCEPTS_PER_TURN = 16
 """Connections accepted at once; then the clients that are there get their turn again."""
 
+UNREAD_BYTES = 4096
+"""Of what a client has said before it is turned away, at most so much is taken notice of."""
+
+TOKEN_WANTED = "the first line has to be the token"
+
 Refusal = Literal["limit", "token"]
 """Why a client is turned away."""
 
 _WORDS: dict[Refusal, bytes] = {
     "limit": encode_json(Error(t=0.0, message="too many subscribers; try again later")),
-    "token": encode_json(Error(t=0.0, message="the first line has to be the token")),
+    "token": encode_json(Error(t=0.0, message=TOKEN_WANTED)),
 }
 
 
@@ -86,6 +91,8 @@ class Door:
         with connection, suppress(OSError):
             connection.setblocking(False)
             connection.send(_WORDS[reason])
+            # What it has said and nobody has read would make the system reset the connection, answer and all.
+            connection.recv(UNREAD_BYTES)
         logger.warning("client.rejected sink=%s reason=%s", self._name, reason)
 
     def close(self) -> None:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-import selectors
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError
 from streamgmm.records import Status
 from streamgmm.sinks.door import Door
 from streamgmm.sinks.greeting import Greeting
+from streamgmm.sinks.hangups import is_abandoned
 from streamgmm.sinks.listeners import Listener
+from streamgmm.sinks.lobby import STATUS_REQUEST, Enquiry, Lobby
+from streamgmm.sinks.poller import Poller
 from streamgmm.sinks.queue import RecordQueue
 from streamgmm.sinks.sink import Message, OnFailure, start_thread
 from streamgmm.sinks.subscriber import CloseReason, Subscriber
-from streamgmm.sinks.token import Answer, Handshake, Token
+from streamgmm.sinks.token import Handshake, Token
 from streamgmm.sinks.wakeup import WakeUp
 
 logger = logging.getLogger("streamgmm.sinks")
@@ -31,9 +33,6 @@ SEND_SPACE_BYTES = 64 * 1024
 
 LOOK_S = 5.0
 """How often to look whether the place is still there (seconds)."""
-
-MAX_HANDSHAKES = 16
-"""Clients that still have to say the token; one more, and the one that has had the longest time has to go."""
 
 
 class SocketSink:
@@ -73,7 +72,6 @@ class SocketSink:
         self._greeting = Greeting()
         self.snapshot: Callable[[], Status] | None = None
         self._clients: list[Subscriber] = []
-        self._handshakes: list[Handshake] = []
         # Held while a record is published and while a client joins: the client gets each record either
         # in its greeting or in its queue, never in both or in neither.
         self._lock = threading.Lock()
@@ -127,13 +125,9 @@ class SocketSink:
             self._wake_up.ring()
 
     def drain(self) -> None:
-        """Nothing to do: it never waits for a reader."""
+        """Nothing to do: it never waits for a reader, and looks after its place all the time."""
 
-    def hurry(self) -> None:
-        """Nothing to do: it never waits for a reader."""
-
-    def reopen(self) -> None:
-        """Nothing to do: whether its place is still there is looked at all the time."""
+    hurry = reopen = drain
 
     def close(self, timeout_s: float) -> None:
         """Send what waits, for at most `timeout_s` seconds, then close every connection."""
@@ -152,9 +146,12 @@ class SocketSink:
         self._resources.callback(self._door.close)
         self._wake_up = WakeUp()
         self._resources.callback(self._wake_up.close)
-        self._selector = self._resources.enter_context(selectors.DefaultSelector())
-        self._selector.register(self._door, selectors.EVENT_READ, self._accept)
-        self._selector.register(self._wake_up, selectors.EVENT_READ, self._wake_up.clear)
+        self._poller = Poller()
+        self._resources.callback(self._poller.close)
+        self._lobby = Lobby(self._poller, self._clock)
+        self._resources.callback(self._lobby.close)
+        self._poller.watch(self._door, self._accept)
+        self._poller.watch(self._wake_up, self._wake_up.clear)
 
     def _run(self) -> None:
         try:
@@ -170,29 +167,26 @@ class SocketSink:
         return is_drained or self._is_abandoned
 
     def _turn(self) -> None:
-        for key, events in self._selector.select(self._patience_s()):
-            if events & selectors.EVENT_READ:
-                key.data()
+        self._poller.wait(self._patience_s())
         for client in tuple(self._clients):
             self._send(client)
-
-        self._cut_silent_handshakes()
+        self._lobby.cut_late()
         self._look_after_door()
 
     def _patience_s(self) -> float:
         """Time until something has to be done though nothing happens (s)."""
         deadlines_s = [client.stall_deadline_s for client in self._clients if client.stall_deadline_s is not None]
-        deadlines_s += [handshake.deadline_s for handshake in self._handshakes]
-        return max(0.0, min([self._next_look_s, *deadlines_s]) - self._clock())
+        return max(0.0, min([self._next_look_s, *deadlines_s, *self._lobby.deadlines_s]) - self._clock())
 
     def _look_after_door(self) -> None:
         """Claim the place anew if somebody removed it; until that succeeds, those who are there stay."""
         if self._clock() < self._next_look_s:
             return
         self._next_look_s = self._clock() + LOOK_S
+        self._drop_gone()
         if self._door.is_in_place():
             return
-        self._selector.unregister(self._door)
+        self._poller.forget(self._door)
         try:
             self._door.reopen()
             self._missed_for = ""
@@ -202,7 +196,7 @@ class SocketSink:
                 self._missed_for = str(error)
                 logger.error("sink.failed sink=%s reason=%s; trying again every %g s", self.name, error, LOOK_S)
         finally:
-            self._selector.register(self._door, selectors.EVENT_READ, self._accept)
+            self._poller.watch(self._door, self._accept)
 
     def _accept(self) -> None:
         for connection in self._door.accept_some():
@@ -219,59 +213,78 @@ class SocketSink:
                 self._challenge(Handshake(connection, peer, self._token, self._clock()))
 
     def _challenge(self, handshake: Handshake) -> None:
-        # Strangers take no subscriber's place, and few places in all.
-        while len(self._handshakes) >= MAX_HANDSHAKES:
-            self._end_handshake(self._handshakes[0], "denied")
-        self._handshakes.append(handshake)
-        self._selector.register(handshake.connection, selectors.EVENT_READ, partial(self._hear, handshake))
+        self._lobby.let_wait(
+            handshake,
+            granted=lambda: self._admit(handshake.connection, handshake.peer, handshake.rest),
+            denied=partial(self._door.refuse, handshake.connection, "token"),
+        )
 
-    def _hear(self, handshake: Handshake) -> None:
-        # An event may be one of a handshake that gave way to another in the same turn.
-        if handshake in self._handshakes:
-            self._end_handshake(handshake, handshake.receive())
-
-    def _cut_silent_handshakes(self) -> None:
-        for handshake in tuple(self._handshakes):
-            if self._clock() >= handshake.deadline_s:
-                self._end_handshake(handshake, "denied")
-
-    def _end_handshake(self, handshake: Handshake, answer: Answer) -> None:
-        if answer == "waiting":
-            return
-        self._handshakes.remove(handshake)
-        self._selector.unregister(handshake.connection)
-        if answer == "granted":
-            self._admit(handshake.connection, handshake.peer)
-        else:
-            self._door.refuse(handshake.connection, "token")
-
-    def _admit(self, connection: socket.socket, peer: str) -> None:
-        if len(self._clients) >= self._max_clients:
-            self._door.refuse(connection)
+    def _admit(self, connection: socket.socket, peer: str, said: bytes = b"") -> None:
+        if not self._has_room():
+            self._refuse(connection, peer, said)
             return
         now = self.snapshot() if self.snapshot else None
         with self._lock:
             client = Subscriber(connection, peer, self._greeting.to_bytes(now), RecordQueue(self._max_records))
-            self._selector.register(connection, selectors.EVENT_READ, partial(self._receive, client))
+            self._poller.watch(connection, partial(self._receive, client))
             self._clients.append(client)
         logger.info("client.connected sink=%s peer=%s", self.name, peer)
 
+    def _refuse(self, connection: socket.socket, peer: str, said: bytes) -> None:
+        """There is no place, but one that only asks for the status needs none."""
+        if said.startswith(STATUS_REQUEST):
+            self._answer(connection, peer)
+        elif self._token is not None:
+            self._door.refuse(connection)
+        else:
+            self._lobby.let_wait(
+                Enquiry(connection, self._clock()),
+                granted=partial(self._answer, connection, peer),
+                denied=partial(self._door.refuse, connection),
+            )
+
+    def _has_room(self) -> bool:
+        """Whether there is a place; if need be, that of a client that has most likely gone is given up."""
+        if len(self._clients) >= self._max_clients:
+            self._drop_gone()
+        if len(self._clients) >= self._max_clients:
+            doubtful = [client for client in self._clients if client.may_be_gone(self._clock())]
+            for client in doubtful[:1]:
+                self._drop(client, "eof")
+        return len(self._clients) < self._max_clients
+
+    def _drop_gone(self) -> None:
+        for client in tuple(self._clients):
+            if client.is_mute and is_abandoned(client.connection):
+                self._drop(client, "eof")
+
+    def _answer(self, connection: socket.socket, peer: str) -> None:
+        """Tell one that asked, and for whom there is no place, how it stands."""
+        now = self.snapshot() if self.snapshot else None
+        with connection, suppress(OSError), self._lock:
+            connection.send(self._greeting.to_bytes(now))
+        logger.info("client.answered sink=%s peer=%s", self.name, peer)
+
     def _receive(self, client: Subscriber) -> None:
-        if reason := client.receive():
+        if reason := client.receive(self._clock()):
             self._drop(client, reason)
+        elif client.is_mute:
+            self._poller.watch_end(client.connection, partial(self._drop, client, "eof"))
 
     def _send(self, client: Subscriber) -> None:
         if reason := client.send(self._clock()):
             self._drop(client, reason)
             return
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.is_waiting else 0)
-        if self._selector.get_key(client.connection).events != events:
-            self._selector.modify(client.connection, events, partial(self._receive, client))
+        # One that has closed its sending half is readable all the time, and there is nothing to read.
+        on_readable = partial(self._receive, client)
+        self._poller.watch(client.connection, on_readable, reads=not client.is_mute, writes=client.is_waiting)
 
     def _drop(self, client: Subscriber, reason: CloseReason) -> None:
+        if client not in self._clients:  # an event of one that gave its place up in the same turn
+            return
         with self._lock:
             self._clients.remove(client)
-        self._selector.unregister(client.connection)
+        self._poller.forget(client.connection)
         client.connection.close()
         self.n_closed[reason] += 1
         counts = (client.queue.n_popped, client.queue.n_dropped)
@@ -284,6 +297,4 @@ class SocketSink:
             self._is_closing = True
         for client in tuple(self._clients):
             self._drop(client, "shutdown")
-        for handshake in self._handshakes:
-            handshake.connection.close()
         self._resources.close()

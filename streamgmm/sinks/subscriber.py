@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from typing import Literal
 
+from streamgmm.sinks.hangups import is_abandoned, is_hung_up
 from streamgmm.sinks.queue import RecordQueue
 from streamgmm.sinks.sink import Message
 
@@ -17,6 +19,13 @@ SEND_BYTES = 16 * 1024
 
 MAX_INPUT_BYTES = 4096
 """A client has nothing to say; one that sends more than this is cut."""
+
+PROBE_S = 5.0
+"""How often the system asks for a TCP client that has closed its sending half (seconds)."""
+
+DOUBT_S = 75.0
+"""How long such a client may have left altogether unnoticed: its system answers for it for a minute (tcp(7),
+tcp_fin_timeout), and then the next of the questions shows it."""
 
 CloseReason = Literal["eof", "reset", "slow", "protocol", "shutdown"]
 
@@ -31,6 +40,10 @@ class Subscriber:
         peer: who it is, for the log.
         greeting: lines that it gets first; they are never dropped.
         queue: its queue.
+
+    Attributes:
+        stall_deadline_s: when it has to go if it takes nothing until then (monotonic time); None: nothing waits.
+        is_mute: whether it has closed its sending half. Such a client goes on receiving.
     """
 
     def __init__(self, connection: socket.socket, peer: str, greeting: bytes, queue: RecordQueue) -> None:
@@ -39,6 +52,8 @@ class Subscriber:
         self.peer = peer
         self.queue = queue
         self.stall_deadline_s: float | None = None
+        self.is_mute = False
+        self._mute_since_s = 0.0
         self._unsent = memoryview(greeting)
         self._n_input_bytes = 0
         self._lock = threading.Lock()
@@ -70,8 +85,12 @@ class Subscriber:
         is_stalled = self.stall_deadline_s is not None and now_s >= self.stall_deadline_s
         return "slow" if is_stalled else None
 
-    def receive(self) -> CloseReason | None:
-        """Read and forget what the client sent; returns why it has to go, if it has to."""
+    def receive(self, now_s: float = 0.0) -> CloseReason | None:
+        """Read and forget what the client sent; returns why it has to go, if it has to.
+
+        Args:
+            now_s: monotonic time, for `may_be_gone`.
+        """
         try:
             received = self.connection.recv(MAX_INPUT_BYTES)
         except BlockingIOError:
@@ -79,9 +98,28 @@ class Subscriber:
         except OSError:
             return "reset"
         self._n_input_bytes += len(received)
-        if not received:
+        if not received and (is_hung_up(self.connection) or is_abandoned(self.connection)):
             return "eof"
+        if not received:
+            self._fall_mute(now_s)
         return "protocol" if self._n_input_bytes > MAX_INPUT_BYTES else None
+
+    def may_be_gone(self, now_s: float) -> bool:
+        """Return whether it has closed its sending half so lately that nobody knows yet if it still listens.
+
+        The kernel tells the end of both halves of a UNIX socket; over TCP they look the same at first.
+        """
+        return self.is_mute and self.connection.family != socket.AF_UNIX and now_s < self._mute_since_s + DOUBT_S
+
+    def _fall_mute(self, now_s: float) -> None:
+        """It has nothing more to say (`nc -N`), but listens on."""
+        self.is_mute = True
+        self._mute_since_s = now_s
+        if self.connection.family != socket.AF_UNIX:
+            # Not every system has these, and the connection may be over by now.
+            for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+                with suppress(AttributeError, OSError):
+                    self.connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), int(PROBE_S))
 
     def _send_some(self) -> int:
         if not self._unsent:

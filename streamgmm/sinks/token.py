@@ -102,6 +102,7 @@ class Handshake:
 
     Attributes:
         deadline_s: when it is cut.
+        rest: what it sent after the token in the same breath.
     """
 
     def __init__(self, connection: socket.socket, peer: str, token: Token, now_s: float) -> None:
@@ -109,11 +110,12 @@ class Handshake:
         self.connection = connection
         self.peer = peer
         self.deadline_s = now_s + ANSWER_S
+        self.rest = b""
         self._token = token
         self._said = b""
 
     def receive(self) -> Answer:
-        """Read what it says; what follows the token in the same breath is forgotten."""
+        """Read what it says; the end of its input ends the line too (`printf %s TOKEN | nc -N`)."""
         try:
             received = self.connection.recv(MAX_LINE_BYTES - len(self._said))
         except BlockingIOError:
@@ -121,7 +123,7 @@ class Handshake:
         except OSError:
             return "denied"
         self._said += received
-        line, newline, _ = self._said.partition(b"\n")
-        if newline:
+        line, newline, self.rest = self._said.partition(b"\n")
+        if newline or not received:
             return "granted" if self._token.matches(line.removesuffix(b"\r")) else "denied"
-        return "denied" if not received or len(self._said) >= MAX_LINE_BYTES else "waiting"
+        return "denied" if len(self._said) >= MAX_LINE_BYTES else "waiting"

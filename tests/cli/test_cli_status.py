@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from streamgmm.records import Error, Record, Start, Status, encode_json
+from streamgmm.service.place import SYSTEM
 from streamgmm.sinks.listeners import TcpListener
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.token import Token
+from streamgmm.sinks.unix import UnixListener
 from tests.cli.cli_rig import run_cli
-from tests.sinks.sink_rig import HELLO, message, start
+from tests.other_user import as_ordinary_user, shared_folder
+from tests.sinks.sink_rig import HELLO, Client, message, start
 from tests.test_records import HEALTH
 
 Serve = Callable[..., str]
@@ -168,3 +172,154 @@ def test_without_an_address_the_service_of_the_user_is_asked(
         outcome = run_cli(capsys, "status", "--json")
         thread.join(10)
     assert (outcome.code, json.loads(outcome.out)["state"]) == (0, "ok")
+
+
+# Who asks, and what stands in the way
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[SocketSink]:
+    """The socket of a daemon that hears, with two places, for everybody's eyes."""
+    with shared_folder() as folder:
+        made = SocketSink(UnixListener(f"unix://{folder}/run/s"), max_clients=2)
+        made.open(lambda error: None)
+        for record in (HELLO, Status(t=9.0, source="mic", state="ok", detail="audio flows", health=HEALTH)):
+            made.publish(message(record))
+        yield made
+        made.close(0.0)
+
+
+def folder_of(sink: SocketSink) -> Path:
+    return Path(sink.address.removeprefix("unix://")).parent
+
+
+def test_all_places_taken_are_no_reason_not_to_answer(capsys: pytest.CaptureFixture[str], sink: SocketSink) -> None:
+    with Client(sink.address) as first, Client(sink.address) as second:
+        first.read(1)
+        second.read(1)
+        assert [run_cli(capsys, "status", "--sink", sink.address).code for _ in range(20)] == [0] * 20
+        assert sink.n_clients == 2
+
+
+@pytest.mark.parametrize("n_clients", [0, 1])
+def test_the_place_of_tcp_clients_that_need_a_token_is_spared_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, n_clients: int
+) -> None:
+    secret = b"0123456789abcdef" * 4
+    sink = SocketSink(TcpListener("tcp://127.0.0.1:0"), token=Token(secret), max_clients=1)
+    sink.open(lambda error: None)
+    with contextlib.ExitStack() as stack:
+        stack.callback(sink.close, 0.0)
+        for record in (HELLO, Status(t=9.0, source="mic", state="ok", detail="audio flows", health=HEALTH)):
+            sink.publish(message(record))
+        for _ in range(n_clients):
+            client = stack.enter_context(Client(sink.address))
+            client.connection.sendall(secret + b"\n")
+            client.read(1)
+        (tmp_path / "token").write_bytes(secret)
+        (tmp_path / "token").chmod(0o600)
+        settings = ["--set", f"output.token_file={tmp_path}/token"]
+        assert run_cli(capsys, "status", "--sink", sink.address, *settings).code == 0
+
+
+def close_folder(sink: SocketSink) -> None:
+    folder_of(sink).chmod(0o700)
+
+
+def close_socket(sink: SocketSink) -> None:
+    folder_of(sink).chmod(0o755)
+    Path(sink.address.removeprefix("unix://")).chmod(0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("close", [close_folder, close_socket])
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_user_who_may_not_open_the_socket_is_told_so(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    sink: SocketSink,
+    close: Callable[[SocketSink], None],
+    is_named: bool,
+) -> None:
+    close(sink)
+    run_cli(capsys, "status", "--sink", sink.address)  # all that it imports may lie out of the user's reach
+    arguments = ["--sink", sink.address] if is_named else []
+    if not is_named:
+        monkeypatch.setenv("HOME", "/nonexistent")
+        monkeypatch.setenv("XDG_RUNTIME_DIR", "/nonexistent")
+        system = SYSTEM._replace(runtime_directory=folder_of(sink))
+        monkeypatch.setattr("streamgmm.service.place.SYSTEM", system)
+        Path(sink.address.removeprefix("unix://")).rename(system.socket)
+    with as_ordinary_user():
+        outcome = run_cli(capsys, "status", *arguments)
+    assert outcome.code == 77
+    assert "this user may not open the socket (use sudo, or become a member of its group)" in outcome.err
+    assert (outcome.err.count("\n"), outcome.out) == (1, "")
+
+
+MISTAKES = {
+    "an unknown key": "decison: {}\n",
+    "a wrong value": "decision: {hangover_s: long}\n",
+    "no YAML": "decision: [\n",
+    "no UTF-8": b"decision: {}\xff\n",
+    "nothing": "",
+    "another section without sense": "features: 3\n",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_mistake_in_the_settings_since_the_start_does_not_concern_the_daemon(
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    sink: SocketSink,
+    mistake: str | bytes,
+    is_named: bool,
+) -> None:
+    settings = tmp_path / "config.yaml"
+    settings.write_bytes(mistake if isinstance(mistake, bytes) else mistake.encode())
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nonexistent")
+    place = SYSTEM._replace(runtime_directory=folder_of(sink))
+    monkeypatch.setattr("streamgmm.service.place.SYSTEM", place)
+    Path(sink.address.removeprefix("unix://")).rename(place.socket)
+    arguments = ["--sink", f"unix://{place.socket}"] if is_named else []
+    outcome = run_cli(capsys, "status", "--config", settings, *arguments)
+    assert outcome.code == 0
+    assert outcome.out.startswith("state")
+    assert "the settings have mistakes, which the daemon does not go by: " in caplog.text
+
+
+def test_the_sinks_of_settings_that_are_wrong_elsewhere_are_asked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, sink: SocketSink
+) -> None:
+    settings = tmp_path / "config.yaml"
+    settings.write_text(f"decison: {{}}\noutput:\n  sinks: [{sink.address!r}]\n  format: none\n")
+    assert run_cli(capsys, "status", "--config", settings).code == 0
+
+
+def test_settings_that_lead_nowhere_are_told_with_their_mistake(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("streamgmm.service.place.installed_sockets", list)
+    (tmp_path / "config.yaml").write_text("decison: {}\n")
+    outcome = run_cli(capsys, "status", "--config", tmp_path / "config.yaml")
+    assert (outcome.code, outcome.err.count("\n")) == (78, 1)
+
+
+def test_a_mistake_of_whoever_asks_is_one(capsys: pytest.CaptureFixture[str], sink: SocketSink) -> None:
+    assert run_cli(capsys, "status", "--sink", sink.address, "--set", "output.sink=x").code == 78
+
+
+def test_a_service_that_is_installed_and_does_not_run_is_69(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    (tmp_path / ".config" / "systemd" / "user").mkdir(parents=True)
+    (tmp_path / ".config" / "systemd" / "user" / "streamgmm.service").touch()
+    outcome = run_cli(capsys, "status")
+    assert (outcome.code, outcome.err.count("\n")) == (69, 1)
+    assert "no daemon answers" in outcome.err

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -13,7 +14,6 @@ from streamgmm.errors import CannotCreateError, ConfigError, InputMissingError, 
 from streamgmm.service import installation
 from streamgmm.service.installation import (
     MARK,
-    Place,
     Plan,
     carry_out,
     check_installed,
@@ -25,8 +25,9 @@ from streamgmm.service.installation import (
     quote,
     shipped_unit,
     unit_text,
-    user_place,
 )
+from streamgmm.service.place import SYSTEM, Place, installed_sockets, user_place
+from tests.other_user import closed_to_me, shared_folder
 
 PROJECT = Path(__file__).parent.parent.parent
 COMMAND = ["/opt/x/bin/python3", "-m", "streamgmm", "run"]
@@ -223,3 +224,46 @@ def test_the_wheel_has_the_units(tmp_path: Path) -> None:
     for name, is_user in (("streamgmm.service", False), ("streamgmm.socket", False), ("streamgmm.service", True)):
         found = folder / ("user" if is_user else "") / name
         assert found.read_text() == shipped_unit(name, is_user=is_user)
+
+
+# Where a service may be asked
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    return tmp_path
+
+
+def service_of_the_system_below(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    made = SYSTEM._replace(unit_directory=folder / "units", runtime_directory=folder / "run")
+    monkeypatch.setattr("streamgmm.service.place.SYSTEM", made)
+    return made
+
+
+def test_no_service_has_a_socket(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service_of_the_system_below(home / "system", monkeypatch)
+    assert installed_sockets() == []
+
+
+def test_a_socket_that_is_there_comes_before_one_that_should_be(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, own = service_of_the_system_below(home / "system", monkeypatch), user_place()
+    own.unit_directory.mkdir(parents=True)
+    (own.unit_directory / "streamgmm.service").touch()
+    assert installed_sockets() == [f"unix://{own.socket}"]
+    system.runtime_directory.mkdir(parents=True)
+    with socket.create_server(str(system.socket), family=socket.AF_UNIX):
+        assert installed_sockets() == [f"unix://{system.socket}", f"unix://{own.socket}"]
+
+
+def test_a_socket_in_a_directory_that_may_not_be_entered_may_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with shared_folder() as folder:
+        monkeypatch.setenv("HOME", str(folder))
+        monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+        system = service_of_the_system_below(folder, monkeypatch)
+        system.runtime_directory.mkdir()
+        with closed_to_me(system.runtime_directory):
+            assert installed_sockets() == [f"unix://{system.socket}"]

@@ -13,7 +13,8 @@ from sink_rig import HELLO, TIMEOUT_S, Client, Failures, FakeClock, LogLines, me
 from streamgmm.errors import ConfigError, DataError, InputMissingError
 from streamgmm.records import Error, Hello, decode_json
 from streamgmm.sinks.listeners import TcpListener
-from streamgmm.sinks.sockets import MAX_HANDSHAKES, SocketSink
+from streamgmm.sinks.lobby import MAX_VISITORS
+from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.token import ANSWER_S, Handshake, Token, read_token
 
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -99,10 +100,10 @@ def test_E13_a_line_without_end_is_cut(sink: SocketSink) -> None:
 def test_E7_E15_strangers_take_no_subscribers_place_and_cost_few_descriptors(sink: SocketSink) -> None:
     with join(sink) as first:
         n_fds = n_open_fds()
-        strangers = [Client(sink.address) for _ in range(4 * MAX_HANDSHAKES)]
+        strangers = [Client(sink.address) for _ in range(4 * MAX_VISITORS)]
         with join(sink) as second:
             # Theirs, and the one of `second` at both ends.
-            assert n_open_fds() - n_fds <= len(strangers) + MAX_HANDSHAKES + 2
+            assert n_open_fds() - n_fds <= len(strangers) + MAX_VISITORS + 2
             for seq in (1, 2):
                 sink.publish(message(status(seq)))
                 assert first.read(1)[0].seq == second.read(1)[0].seq == seq
@@ -120,7 +121,7 @@ def test_E7_with_the_token_too_there_are_only_so_many(sink: SocketSink) -> None:
 
 def test_E10_strangers_that_leave_are_forgotten(sink: SocketSink) -> None:
     n_fds = n_open_fds()
-    for _ in range(3 * MAX_HANDSHAKES):
+    for _ in range(3 * MAX_VISITORS):
         Client(sink.address).close()
     with join(sink):
         pass
