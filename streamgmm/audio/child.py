@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from streamgmm.errors import SystemResourceError
+from streamgmm.signals import for_children_only
 
 STDERR_TAIL_BYTES = 64 * 1024
 MAX_LINE_BYTES = 1024 * 1024
@@ -50,9 +51,10 @@ class Child:
         with contextlib.ExitStack() as resources:
             self._selector = resources.enter_context(selectors.DefaultSelector())
             wake, self._waker = (resources.enter_context(end) for end in socket.socketpair())
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
-            )
+            with for_children_only():
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+                )
             stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
             if stdin is None or stdout is None or stderr is None:  # never, for pipes were asked for
                 raise OSError("no pipes")

@@ -106,8 +106,9 @@ class _Terminated(BaseException):
 @contextlib.contextmanager
 def _told_to_end() -> Iterator[None]:
     """Raises `_Terminated` on the first SIGTERM; a second one ends the process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
+    # Only the main thread may say what a signal does, and what a daemon has decided holds.
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
         return
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -14,6 +14,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from streamgmm.cli.options import add_config_options, as_overrides
+from streamgmm.errors import OutputError
+from streamgmm.signals import hold_signals
 
 if TYPE_CHECKING:
     from streamgmm.config import Config
@@ -54,7 +56,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _run(args: argparse.Namespace) -> int:
     # Small matrix products gain nothing from threads, and a second one costs memory; before numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from streamgmm.cli.supervised import ignore_hangup, supervised
+    hold_signals()
+    from streamgmm.cli.supervised import supervised
+    from streamgmm.cli.terminal import Terminal
     from streamgmm.service.log_limit import LogLimit
     from streamgmm.service.log_writer import detached_log
     from streamgmm.service.notify import Notifier
@@ -67,25 +71,28 @@ def _run(args: argparse.Namespace) -> int:
         again = _load_settings(args, loaded.path)
         return Loaded(again.config, _load_model(again))
 
-    ignore_hangup()
+    terminal = Terminal()
     supervision = Supervision(Notifier.from_environment())
     loaded = _load_settings(args)
     _refuse_idle_options(args, loaded.config.source.uri)
     model = load_chosen_or_shipped_model(loaded)
     daemon = _make_daemon(loaded.config, model, args.require_device, supervision.on_status)
     _end_on_bugs(daemon)
-    _ignore_signals()
     received = _stop_on_signals(daemon)
     _log_status_on_signal(daemon)
     try:
         started_with = Loaded(loaded.config, model)
-        with detached_log(LogLimit()), supervised(daemon, supervision, load_again, started_with):
+        with detached_log(LogLimit()), supervised(daemon, supervision, load_again, started_with, terminal):
             _warn_of_root()
             daemon.run()
     except PipeClosedError:
         # A reader that was told to stop together with this program is no failure.
         if not received:
             raise BrokenPipeError from None
+    except OutputError:
+        # Nor is a terminal that was closed, and to which this program wrote.
+        if not terminal.is_closed():
+            raise
     if signal.SIGINT in received:
         raise KeyboardInterrupt
     return 0
@@ -228,13 +235,6 @@ def _end_on_bugs(daemon: Daemon) -> None:
         daemon.fail(unhandled.exc_value or unhandled.exc_type(f"in thread {name}"))
 
     threading.excepthook = end
-
-
-def _ignore_signals() -> None:
-    """Signals that end a process by default and mean nothing here: alarms, set by nobody but a stranger."""
-    for name in ("SIGALRM", "SIGVTALRM", "SIGPROF"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _stop_on_signals(daemon: Daemon) -> list[int]:

@@ -45,8 +45,8 @@ DRAIN_S = 1.0
 SIGNAL_LOOK_S = 0.2
 """How often the main thread looks for a signal that woke another thread."""
 
-STATUS_LOG_S = 1.0
-"""The status is logged once in so long, however often it is asked for."""
+STATUS_LOG_S = 5.0
+"""The status is logged once in so long, however often it is asked for: twelve lines a minute at most."""
 
 OnStatus = Callable[[str, str], None]
 
