@@ -7,6 +7,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamgmm.errors import CannotCreateError
+from streamgmm.files import kind_of
+
 if TYPE_CHECKING:
     from streamgmm.service.installation import Plan
     from streamgmm.service.place import Place
@@ -59,15 +62,31 @@ def _install(args: argparse.Namespace) -> int:
     if not args.user:
         check_reachable([*program_paths(), *filter(None, (args.config, args.model))])
     check_installed()
-    _settle(args, place, plan_install(place, args.config, args.model))
+    plan = plan_install(place, args.config, args.model)
+    try:
+        _settle(args, place, plan)
+    except CannotCreateError:
+        if all(kind_of(path) == "file" for path in plan.writes):
+            _print_state(place)
+        raise
     if not args.dry_run:
-        journal = "journalctl --user -fu streamgmm" if args.user else "journalctl -fu streamgmm"
-        print(f"streamgmm listens, now and after every start; what it hears: {journal}")
+        _print_state(place)
     return 0
 
 
+def _print_state(place: Place) -> None:
+    """Print what became of the unit, and where to look on."""
+    from streamgmm.service.installation import ask_unit_state
+    from streamgmm.service.place import SERVICE
+
+    state = ask_unit_state(place)
+    print(f"{SERVICE} is {state}")
+    if state.active == "active":
+        print(f"it starts {'when you log in' if place.is_user else 'at every boot'}; how it is: streamgmm status")
+    print(f"its log, and what it hears: journalctl{' --user' if place.is_user else ''} -fu streamgmm")
+
+
 def _uninstall(args: argparse.Namespace) -> int:
-    from streamgmm.files import kind_of
     from streamgmm.service.installation import plan_uninstall
 
     place = _place(args)

@@ -54,6 +54,7 @@ class Capture:
         source: what is read now, or was last; None before the first and when `run` has ended.
         n_reopened: how often sound came again after a failure.
         is_over: whether `run` has ended.
+        first_heard_s: when the very first sample was heard, which is before its block came (`clock`); None before that.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Capture:
         self.source: Source | None = None
         self.n_reopened = 0
         self.is_over = False
+        self.first_heard_s: float | None = None
         self._delay_s = FIRST_DELAY_S
         self._said: tuple[CaptureState, str] | None = None
         self._last_block_s: float | None = None
@@ -166,6 +168,9 @@ class Capture:
         self._is_resuming = False
         self._delay_s = FIRST_DELAY_S
         self.n_reopened += self._last_block_s is not None
+        if self.first_heard_s is None:
+            duration_s = units.samples_to_seconds(n_samples, self._sample_rate_hz)
+            self.first_heard_s = self._heard_until_s(source) - duration_s
         if lost_samples := self._take_lost_samples(self._heard_until_s(source), n_samples):
             self._ring.write_gap(lost_samples, "device_lost")
         self._say("ok", f"audio flows from {getattr(source, 'description', source.name)}")

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -290,6 +290,7 @@ class Daemon:
         with self._publishing:
             # The capture thread may still have something to say when the last record is out.
             for record in () if self._has_said_bye else records:
+                self._keep_from_future(record.t)
                 with self.watch.busy("writer"):
                     self._hub.publish(self._stamper.stamp(record))
                 self._has_said_bye = isinstance(record, Bye)
@@ -302,8 +303,10 @@ class Daemon:
             logger.warning("capture.state state=%s reason=%s", state, detail)
         if self._is_live:
             if self._ring.counts.captured_samples == 0:
-                # The clock of the stream stands at 0 until the first sample: 0 is now.
-                self._stamper.origin = self._wall_clock.read()
+                # The clock of the stream stands at 0 until the first sample: 0 is now, or when that was heard.
+                heard_s = self._capture.first_heard_s
+                age_s = 0.0 if heard_s is None else max(0.0, self._clock() - heard_s)
+                self._stamper.origin = self._wall_clock.read() - timedelta(seconds=age_s)
             self._publish(self._make_status(state, detail))
         self._on_status(state, detail)
 
@@ -344,11 +347,19 @@ class Daemon:
         if self._heartbeat_s:
             self._next_heartbeat_s = (t // self._heartbeat_s + 1.0) * self._heartbeat_s
 
+    def _keep_from_future(self, t: float) -> None:
+        # A first block that came late, or a device that is a little fast: nothing is dated after it is told. As `t`
+        # never falls, neither does the date of one record after another.
+        if self._stamper.origin is not None:
+            latest = self._wall_clock.hour() - timedelta(seconds=t)
+            self._stamper.origin = min(self._stamper.origin, latest)
+
     def _follow_wall_clock(self) -> None:
-        origin = self._stamper.origin
-        if origin is not None and (step := self._wall_clock.take_step()):
-            logger.warning("clock.stepped by_s=%.1f", step.total_seconds())
-            self._stamper.origin = origin + step
+        with self._publishing:
+            origin = self._stamper.origin
+            if origin is not None and (step := self._wall_clock.take_step()):
+                logger.warning("clock.stepped by_s=%.1f", step.total_seconds())
+                self._stamper.origin = origin + step
 
     def _say_bye(self) -> None:
         """The last record; then wait for readers that may be waited for."""

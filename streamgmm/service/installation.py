@@ -97,6 +97,44 @@ def plan_uninstall(place: Place) -> Plan:
     return Plan([[*place.systemctl, "disable", "--now", *names]], {}, removals, [[*place.systemctl, "daemon-reload"]])
 
 
+class UnitState(NamedTuple):
+    """What systemd says of a unit (systemctl(1), `show`).
+
+    Attributes:
+        active: ActiveState, e.g. `active`, `activating`, `failed`; empty if systemd does not answer.
+        sub: SubState, e.g. `running`, `auto-restart`.
+        result: Result, e.g. `success`, `exit-code`, `timeout`.
+        exit_status: ExecMainStatus, the exit code or signal of its last process.
+        status_text: StatusText, what the service says of itself.
+    """
+
+    active: str
+    sub: str
+    result: str
+    exit_status: str
+    status_text: str
+
+    def __str__(self) -> str:
+        line = f"{self.active} ({self.sub})" if self.active else "in a state that systemd does not tell"
+        if self.result not in ("", "success"):
+            line += f", {self.result} {self.exit_status}"
+        return f"{line}: {self.status_text}" if self.status_text else line
+
+
+_PROPERTIES = ("ActiveState", "SubState", "Result", "ExecMainStatus", "StatusText")
+
+
+def ask_unit_state(place: Place) -> UnitState:
+    """Ask systemd for the state of the service there."""
+    command = [*place.systemctl, "show", "--property", ",".join(_PROPERTIES), SERVICE]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        answer = ""
+    values = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+    return UnitState(*(values.get(name, "") for name in _PROPERTIES))
+
+
 def carry_out(plan: Plan) -> None:
     """Do it.
 

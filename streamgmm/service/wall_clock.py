@@ -33,6 +33,10 @@ class WallClock:
         self._candidate_s = 0.0
         return time
 
+    def hour(self) -> datetime:
+        """The time now, but for steps that were not taken yet; after `read`."""
+        return self._started + timedelta(seconds=self._boot_clock())
+
     def take_step(self) -> timedelta | None:
         """By how much the clock was set since the last step or `read`; None if it was not. Cheap to ask often."""
         if self._boot_clock() < self._next_look_s:

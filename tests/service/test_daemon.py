@@ -18,8 +18,9 @@ from streamgmm.records import Bye, Gap, Heartbeat, Hello, Record, Status, Window
 from streamgmm.service import capture
 from streamgmm.service.daemon import Daemon
 from streamgmm.sinks.hub import Hub, make_sinks
+from streamgmm.sinks.sink import Message
 from tests.model.model_rig import make_model
-from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, STOP_LIMIT_S, Running, make_daemon
+from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, STOP_LIMIT_S, Running, keep_up, make_daemon
 from tests.service.service_rig import (
     RATE_HZ,
     TIMEOUT_S,
@@ -97,11 +98,49 @@ def test_A1_a_missing_device_is_told_and_then_heard() -> None:
 def test_A1_the_stream_begins_when_the_first_sound_comes() -> None:
     times = (NOW + timedelta(seconds=hours) for hours in (0, 60, 3600))
     sink = KeepingSink()
-    make_daemon(FakeSource(MISSING), FakeSource(8000), sink=sink, now=lambda: next(times)).run()
+    clocks = {"now": lambda: next(times), "clock": lambda: 7.0, "boot_clock": lambda: 7.0}
+    make_daemon(FakeSource(MISSING), FakeSource(8000), sink=sink, **clocks).run()
     first = {type(record): record.time for record in reversed(sink.records)}
     assert first[Hello] == "2026-01-31T12:00:00.000Z"
     assert first[Status] == "2026-01-31T12:01:00.000Z"
-    assert sink.records[-1].time == "2026-01-31T13:00:01.000Z"
+    # The second of sound that comes then was heard by then.
+    assert sink.records[-1].time == "2026-01-31T13:00:00.000Z"
+
+
+class DatingSink(KeepingSink):
+    """Keeps how long ago each record is dated when it comes (s)."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        super().__init__()
+        self._now = now
+        self.ages_s: list[float] = []
+
+    def publish(self, message: Message) -> None:
+        dated = datetime.fromisoformat(message.record.time)
+        self.ages_s.append((self._now() - dated).total_seconds())
+        super().publish(message)
+
+
+@pytest.mark.parametrize("first_late_s", [0.0, 0.02, 0.09, 0.5])
+@pytest.mark.parametrize("drift_ppm", [0, 300, -300, 3000])
+@pytest.mark.parametrize("block_samples", [80, 160, 4000])
+def test_no_record_is_dated_after_it_comes(first_late_s: float, drift_ppm: int, block_samples: int) -> None:
+    time = FakeTime()
+    now = lambda: NOW + timedelta(seconds=time.now_s)  # noqa: E731
+    duration_s = block_samples / RATE_HZ / (1.0 + drift_ppm / 1e6)
+    n_blocks = 5 * RATE_HZ // block_samples
+    # The first block comes late, and the second in time after it.
+    waits_s = [duration_s + first_late_s, max(0.0, duration_s - first_late_s), *[duration_s] * (n_blocks - 2)]
+    sink = DatingSink(now)
+    blocks = [
+        step for wait_s in waits_s for step in (passes(time, wait_s), block_samples, lambda: keep_up(daemon, sink))
+    ]
+    daemon = make_daemon(FakeSource(*blocks), sink=sink, now=now, clock=time.clock, boot_clock=time.boot_clock)
+    daemon.run()
+    assert min(sink.ages_s) >= 0.0
+    assert max(sink.ages_s[2:]) < 0.2 + block_samples / RATE_HZ + max(0.0, -drift_ppm * 5e-6)
+    dates = [record.time for record in sink.records[1:]]
+    assert dates == sorted(dates)
 
 
 def test_A2_lost_sound_is_a_gap_that_the_times_after_it_include() -> None:

@@ -155,9 +155,9 @@ def _connect(address: str) -> Client | None:
     return client
 
 
-def wait_until(condition: Callable[[], Any], failure: str) -> Any:
+def wait_until(condition: Callable[[], Any], failure: str, timeout_s: float = TIMEOUT_S) -> Any:
     """Wait for what only asking can tell, and give back what it told."""
-    deadline_s = time.monotonic() + TIMEOUT_S
+    deadline_s = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < deadline_s, failure
         time.sleep(0.01)

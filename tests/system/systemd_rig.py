@@ -78,11 +78,13 @@ class Machine:
 
     Attributes:
         shared: a directory that it sees as `SHARED`, read-only.
+        installed: what the installation of the service has printed.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.shared = directory / "shared"
+        self.installed = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._init_pid = 0
         for name in ("overlay", "root", "units", "shared"):

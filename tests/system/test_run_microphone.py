@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,21 @@ def test_F1_sigterm_while_the_sound_server_is_frozen(demo_model: Path, own_serve
         read_until(daemon, "window")
         own_server.freeze()
         stop(daemon)
+
+
+def test_no_record_of_a_microphone_is_dated_after_it_comes(demo_model: Path, own_server: PulseServer) -> None:
+    own_server.start()
+    with running("-m", demo_model, "--windows", env=own_server.env) as daemon:
+        read_until(daemon, "status", state="ok")
+        ages_s = []
+        for line in daemon.process.stdout:
+            record = json.loads(line)
+            dated = datetime.fromisoformat(record["time"])
+            ages_s.append((datetime.now(UTC) - dated).total_seconds())
+            if record["t"] > 4.0:
+                break
+        stop(daemon)
+    assert len(ages_s) > 20
+    assert min(ages_s) >= 0.0
+    # Nor long before: what is told is about what was just heard.
+    assert sorted(ages_s)[len(ages_s) // 2] < 1.0

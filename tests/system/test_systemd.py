@@ -59,7 +59,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, demo_model: Path, demo_sce
         for name in (UNIT, f"user/{UNIT}"):
             made.write(f"/etc/systemd/{name.removesuffix(UNIT) or 'system/'}{UNIT}.d/rig.conf", DROP_IN)
         made.run("systemctl", "start", "pulse")
-        made.streamgmm("service", "install", "--model", SHARED / "demo.sgm")
+        made.installed = made.streamgmm("service", "install", "--model", SHARED / "demo.sgm").stdout
         yield made
 
 
@@ -106,6 +106,84 @@ def test_ready_and_what_is_played_is_in_the_journal_and_at_the_socket(service: M
     assert "capture.state state=ok" in service.journal()
     label = hears(service)
     assert any(f"\tend\t{label}\t" in line for line in service.journal().splitlines())
+
+
+def test_the_installation_says_what_state_the_unit_is_in(service: Machine) -> None:
+    state, how, log = service.installed.splitlines()
+    assert state.startswith("streamgmm.service is active (running): ")
+    assert how == "it starts at every boot; how it is: streamgmm status"
+    assert log == "its log, and what it hears: journalctl -fu streamgmm"
+
+
+def test_an_installation_that_does_not_start_says_why(service: Machine) -> None:
+    before = service.outside(CONFIG).read_text()
+    service.write(CONFIG, "decison: {}\n")
+    done = service.streamgmm("service", "install", "--model", SHARED / "demo.sgm", is_checked=False)
+    service.write(CONFIG, before)
+    assert done.returncode == 73
+    assert done.stdout.splitlines()[0] == "streamgmm.service is failed (failed), exit-code 78"
+    service.run("systemctl", "start", UNIT)
+
+
+def test_the_status_as_root_as_a_stranger_and_as_a_member_of_the_group(service: Machine) -> None:
+    command = [PYTHON, "-m", "streamgmm", "status"]
+    root = service.streamgmm("status", is_checked=False)
+    assert root.returncode in (0, 75), root.stderr
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534"]
+    stranger = service.run(*nobody, "--clear-groups", *command, is_checked=False)
+    assert (stranger.returncode, stranger.stderr.count("\n")) == (77, 1)
+    assert "this user may not open the socket" in stranger.stderr
+    member = service.run(*nobody, "--groups=audio", *command, is_checked=False)
+    assert (member.returncode, member.stdout.split()[:1]) == (root.returncode, ["state"])
+    service.run("systemctl", "stop", UNIT)
+    assert service.streamgmm("status", is_checked=False).returncode == 69
+
+
+# A worker that does not come back from its third stretch, in the process of the service alone.
+HANGING_WORKER = """
+import sys
+if "run" in sys.argv or "run" in getattr(sys, "orig_argv", []):
+    import importlib.abc, threading
+
+    class Hang(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if name != "streamgmm.service.daemon":
+                return None
+            sys.meta_path.remove(self)
+            from streamgmm.service.worker import Worker
+            records_of, seen = Worker._analyse, []
+
+            def hang(worker, stretch):
+                seen.append(stretch)
+                if len(seen) == 3:
+                    threading.Event().wait()
+                return records_of(worker, stretch)
+
+            Worker._analyse = hang
+            return None
+
+    sys.meta_path.insert(0, Hang())
+"""
+
+
+def test_a_worker_that_hangs_is_noticed_and_the_service_started_again(service: Machine) -> None:
+    (service.shared / "hanging").mkdir(exist_ok=True)
+    (service.shared / "hanging" / "sitecustomize.py").write_text(HANGING_WORKER)
+    drop_in = f"/etc/systemd/system/{UNIT}.d/hanging.conf"
+    service.write(drop_in, f"[Service]\nEnvironment=PYTHONPATH={SHARED}/hanging\n")
+    service.run("systemctl", "daemon-reload")
+    service.run("systemctl", "restart", UNIT)
+    pid, n_restarts = main_pid(service), int(service.show(UNIT, "NRestarts"))
+    service.outside(drop_in).unlink()  # the next one is well
+    service.run("systemctl", "daemon-reload")
+    # The capture and the main thread go on all the time: only the worker has stopped.
+    wait_until(lambda: int(service.show(UNIT, "NRestarts")) > n_restarts, "never restarted", timeout_s=60.0)
+    wait_for_status(service, *FLOWING)
+    assert main_pid(service) != pid
+    said = service.journal()
+    assert "watchdog.starved" in said
+    assert "in hang" in said  # where it hung
+    hears(service)
 
 
 def test_F18_F24_nobody_without_rights_limits_or_a_core_dump(service: Machine) -> None:
