@@ -9,12 +9,13 @@ import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from streamgmm.errors import CannotCreateError, DataError, InputMissingError, PermissionDeniedError
 
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}(\..*)?\.tmp", re.DOTALL)
+_PIECE_BYTES = 2**20
 _TILDE = re.compile(r"(?P<scheme>(?:file|unix):(?://)?)?~(?P<user>[^/]*)")
 _KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFSOCK: "socket"}
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -101,7 +102,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
     try:
         _refuse_irregular(path, os.fstat(descriptor).st_mode)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(max_bytes + 1)
+            content = _read_at_most(file, max_bytes + 1)
     except OSError as error:
         raise InputMissingError(f"cannot be read: {error.strerror}", where=str(path)) from error
     finally:
@@ -109,6 +110,15 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise DataError(f"is larger than {max_bytes} bytes", where=str(path))
     return content
+
+
+def _read_at_most(file: BinaryIO, n_bytes: int) -> bytes:
+    """Read piece by piece: a single call would allocate all that is allowed for the smallest file."""
+    pieces: list[bytes] = []
+    while n_bytes > 0 and (piece := file.read(min(n_bytes, _PIECE_BYTES))):
+        n_bytes -= len(piece)
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _open_error(path: Path, error: OSError | ValueError) -> InputMissingError | PermissionDeniedError:

@@ -41,6 +41,7 @@ SAMPLE_BYTES = 4
 BLOCKS_PER_S = 50
 LATENCY_S = 0.2  # size of the driver's store: what a busy machine may delay a read without losing sound
 MAX_MEAN_CHANNELS = 8
+SMALL_MEMORY_BYTES = 2**30
 _CARD = re.compile(r" \(hw:\d+,\d+\)$")
 
 Device = dict[str, Any]
@@ -240,6 +241,20 @@ def write_answer(out: BinaryIO, answer: dict[str, Any]) -> None:
     out.flush()
 
 
+def with_memory_limit(answer: dict[str, Any]) -> dict[str, Any]:
+    """Name a small limit on memory as the likely reason: sound libraries then find no device, and do not say why."""
+    if os.name != "posix" or answer["reason"] in ("ambiguous", "no_channel"):
+        return answer
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY or limit >= SMALL_MEMORY_BYTES:
+        return answer
+    return answer | {
+        "hint": f"memory is limited to {limit // 2**20} MiB, too little for sound libraries: raise ulimit -v"
+    }
+
+
 def exit_with_parent() -> None:
     """End the process when stdin ends, whatever PortAudio is doing."""
     # Not PR_SET_PDEATHSIG: it fires when the *thread* that started this process ends, and only on Linux.
@@ -260,7 +275,7 @@ def main() -> NoReturn:
     try:
         run(json.loads(sys.argv[1]), out)
     except CaptureFailedError as error:
-        write_answer(out, error.answer)
+        write_answer(out, with_memory_limit(error.answer))
         exit_code = 1
     except BrokenPipeError:
         pass

@@ -23,6 +23,13 @@ from streamgmm.cli.parser import Parser
 from streamgmm.cli.streams import EnduringStream, abandon, enduring_stderr, enduring_stdout, fill_closed_outputs
 from streamgmm.cli.utf8 import use_utf8
 from streamgmm.errors import ConfigError, OutputError, StreamgmmError, SystemResourceError, UsageError
+from streamgmm.memory_limit import (
+    MIN_BYTES,
+    MIN_TRAINING_BYTES,
+    is_lack_of_memory,
+    lack_of_memory,
+    refuse_little_memory,
+)
 from streamgmm.wording import did_you_mean
 
 
@@ -59,6 +66,8 @@ _NEEDS_NO_STDOUT = {"train", "run"}
 """`train` reports on stderr, and the sinks of `run` speak for themselves."""
 _FINISHES_FIRST = {"train", "tune", "enrol", "forget", "evaluate", "explain", "demo"}
 """What these write into files is worth more than what they print: they finish before a failure of stdout ends them."""
+_TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget"}
+_NEEDS_LITTLE_MEMORY = {"config", "service", "status"}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
@@ -93,10 +102,8 @@ def _run_told(argv: Sequence[str], stderr: EnduringStream | None) -> int:
         return _die_by(signal.SIGTERM)
     except BrokenPipeError:
         return _stdout_closed()
-    except OSError as error:
-        return _report_os(error)
-    except Exception:
-        return _report_bug()
+    except Exception as error:
+        return _report_unexpected(error)
 
 
 class _Terminated(BaseException):
@@ -130,6 +137,8 @@ def _run(argv: Sequence[str], stderr: EnduringStream | None) -> int:
         _set_up_logging(args.verbose)
         if sys.stdout is None and args.command not in _NEEDS_NO_STDOUT:
             raise _lost_result()
+        if args.command not in _NEEDS_LITTLE_MEMORY:
+            refuse_little_memory(MIN_TRAINING_BYTES if args.command in _TRAINS else MIN_BYTES)
         with enduring_stdout() if args.command in _FINISHES_FIRST else contextlib.nullcontext():
             code: int = args.handler(args)
     except SystemExit as stop:  # how argparse ends --help and --version
@@ -191,12 +200,15 @@ def _report(error: StreamgmmError) -> int:
     return error.exit_code
 
 
-def _report_os(error: OSError) -> int:
-    where = str(error.filename or "")
-    if error.errno in _FULL:
+def _report_unexpected(error: Exception) -> int:
+    """Report what the machine is to blame for as such, and everything else as a bug."""
+    if is_lack_of_memory(error):
+        return _report(lack_of_memory(error))
+    where = str(error.filename or "") if isinstance(error, OSError) else ""
+    if isinstance(error, OSError) and error.errno in _FULL:
         abandon(sys.stdout)
         return _report(OutputError(f"cannot write: {error.strerror}", where=where))
-    if error.errno in _EXHAUSTED:
+    if isinstance(error, OSError) and error.errno in _EXHAUSTED:
         return _report(SystemResourceError(f"the system is out of resources: {error.strerror}", where=where))
     return _report_bug()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError
+from streamgmm.memory_limit import memory_limit_bytes
 from streamgmm.records import Record
 
 
@@ -70,5 +71,6 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
     try:
         thread.start()
     except RuntimeError as error:
-        raise SystemResourceError(f"cannot start a thread: {error}", where=name, hint="raise ulimit -u") from error
+        hint = "raise ulimit -u" if memory_limit_bytes() is None else "raise ulimit -v, the limit on memory"
+        raise SystemResourceError(f"cannot start a thread: {error}", where=name, hint=hint) from error
     return thread

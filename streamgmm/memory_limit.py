@@ -1,0 +1,72 @@
+"""A limit on the memory of the process (`ulimit -v`), and failures for lack of memory, which come in many forms."""
+
+from __future__ import annotations
+
+import os
+
+from streamgmm.errors import SystemResourceError
+
+MIN_BYTES = 192 * 2**20
+"""With less address space OpenBLAS ends the process by itself, with a line of its own and code 1, or tries forever."""
+
+MIN_TRAINING_BYTES = 1024 * 2**20
+"""The same where scipy brings a second OpenBLAS."""
+
+SMALL_BYTES = 2**31
+"""Below this limit OpenBLAS gets one thread: each one more takes 30 MiB and more, and dozens of cores all of it."""
+
+_SIGNS = ("failed to map segment", "annot allocate memory", "can't start new thread", "Unable to allocate")
+"""Parts of what the loader of libraries, the system, Python and numpy say then."""
+
+
+def memory_limit_bytes() -> int | None:
+    """Return the limit on the address space of this process; None if there is none."""
+    if os.name != "posix":
+        return None
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def refuse_little_memory(min_bytes: int) -> None:
+    """Make do with a small limit, before libraries are imported that would not.
+
+    Args:
+        min_bytes: `MIN_BYTES`, or `MIN_TRAINING_BYTES`.
+
+    Raises:
+        SystemResourceError: nothing can be done within it.
+    """
+    limit_bytes = memory_limit_bytes()
+    if limit_bytes is None:
+        return
+    if limit_bytes < min_bytes:
+        what = f"memory is limited to {_mib(limit_bytes)} MiB, at least {_mib(min_bytes)} are needed"
+        raise SystemResourceError(what, hint="raise ulimit -v")
+    if limit_bytes < SMALL_BYTES:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def is_lack_of_memory(error: BaseException | None) -> bool:
+    """Return whether an exception, or what it came from, is a lack of memory."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def lack_of_memory(error: BaseException) -> SystemResourceError:
+    """Return the error that reports a lack of memory to the user."""
+    limit_bytes = memory_limit_bytes()
+    details = str(error).strip().split("\n", maxsplit=1)[0]
+    what = f"the memory is full: {details}" if details else "the memory is full"
+    limit = f"it is limited to {_mib(limit_bytes)} MiB: raise ulimit -v" if limit_bytes else "close other programs"
+    return SystemResourceError(what, hint=limit)
+
+
+def _mib(n_bytes: int) -> int:
+    return n_bytes // 2**20
