@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from pathlib import Path
 
 
 def use_utf8() -> None:
@@ -18,5 +20,16 @@ def use_utf8() -> None:
     # A second time would not help: somebody insists on the locale (-X utf8=0, -E).
     if is_utf8 or os.environ.get("PYTHONUTF8") == "1" or not sys.executable:
         return
-    os.environ["PYTHONUTF8"] = "1"
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    with contextlib.suppress(UnicodeError):
+        command = [os.fsencode(sys.executable), *_own_arguments()]
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, command)
+
+
+def _own_arguments() -> list[bytes]:
+    """What follows the name of the interpreter on the command line, as the bytes that were typed."""
+    try:
+        # What was decoded by a charset of several bytes, such as EUC-JP, cannot always be encoded again.
+        return Path("/proc/self/cmdline").read_bytes().split(b"\0")[1:-1]
+    except OSError:
+        return [os.fsencode(argument) for argument in sys.orig_argv[1:]]

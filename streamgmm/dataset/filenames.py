@@ -13,8 +13,8 @@ from streamgmm.audio.foreign import FOREIGN_SUFFIXES
 
 # fmt: off
 RECORDING_SUFFIXES = frozenset({
-    ".aif", ".aifc", ".aiff", ".au", ".bwf", ".caf", ".flac", ".ircam", ".mp2", ".mp3", ".nist", ".oga", ".ogg", ".opus",
-    ".rf64", ".snd", ".sph", ".voc", ".w64", ".wav", ".wave",
+    ".aif", ".aifc", ".aiff", ".au", ".bwf", ".caf", ".flac", ".ircam", ".mp2", ".mp3", ".nist", ".oga", ".ogg",
+    ".opus", ".rf64", ".snd", ".sph", ".voc", ".w64", ".wav", ".wave",
 })
 """Suffixes of files that are opened; what they hold is then told from their content."""
 
