@@ -65,6 +65,8 @@ def tell_findings(findings: Findings) -> None:
     console = stderr_console()
     for warning in findings.warnings:
         console.print(f"warning: {warning}", soft_wrap=True)
+    for note in findings.notes:
+        console.print(f"note: {note}", soft_wrap=True)
     if findings.skipped:
         console.print(skipped_table(findings.skipped))
 

@@ -46,12 +46,11 @@ def check_event_options(args: argparse.Namespace) -> None:
 
 def run_events(args: argparse.Namespace, model: Model, config: Config) -> int:
     """Hear all scenes, print the scores, and write them as JSON if asked to."""
-    from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
+    from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console, tell_findings
     from streamgmm.cli.output_file import write_json
     from streamgmm.dataset.listing import Findings
     from streamgmm.evaluation.event_evaluation import evaluate_events
     from streamgmm.evaluation.scenes import read_scenes
-    from streamgmm.labels import escaped
 
     findings = Findings()
     console = stderr_console()
@@ -60,8 +59,7 @@ def run_events(args: argparse.Namespace, model: Model, config: Config) -> int:
         evaluation = evaluate_events(
             scenes, model, config, _criteria(args), findings=findings, where=args.data, track=RichTrack(progress)
         )
-    for warning in findings.warnings:
-        console.print(f"warning: {escaped(warning)}", soft_wrap=True)
+    tell_findings(findings)
     if args.json:
         write_json(evaluation, args.json)
     print_events(evaluation, stdout_console())
