@@ -248,8 +248,7 @@ class SocketSink:
         if len(self._clients) >= self._max_clients:
             self._drop_gone()
         if len(self._clients) >= self._max_clients:
-            doubtful = [client for client in self._clients if client.may_be_gone(self._clock())]
-            for client in doubtful[:1]:
+            for client in [client for client in self._clients if client.may_be_gone(self._clock())][:1]:
                 self._drop(client, "eof")
         return len(self._clients) < self._max_clients
 
