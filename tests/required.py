@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, NoReturn
@@ -47,3 +48,11 @@ def mount_namespace(mount: str, *command: str) -> list[str]:
     if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
         require_or_skip("mounts", "this user may not mount file systems")
     return ["unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh", *command]
+
+
+def ffmpeg() -> str:
+    """The path of `ffmpeg`, which makes recordings that `soundfile` cannot write, and says how long others are."""
+    path = shutil.which("ffmpeg")
+    if path is None:
+        require_or_skip("ffmpeg", "ffmpeg is not installed")
+    return path

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import logging
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from streamgmm.audio.source import Samples
+from streamgmm import units
+from streamgmm.audio.source import MAX_PEAK, Samples
+
+_logger = logging.getLogger(__name__)
 
 Channel = int | Literal["mean"]
 """One channel, counted from 0, or the mean of all."""
@@ -37,3 +41,147 @@ def to_mono(frames: npt.NDArray[np.float32], channel: Channel) -> Samples:
     with np.errstate(invalid="ignore", over="ignore"):
         samples: Samples = frames.mean(axis=1, dtype=np.float32)
     return samples
+
+
+MIN_LOSS_DB = 20.0
+"""Loss of the mean against its channels that is reported."""
+
+TOTAL_LOSS_DB = 40.0
+"""Loss that leaves nothing but rounding and hiss."""
+
+LOSS_PERIOD_S = 10.0
+"""Of a live source, what is lost is judged so often."""
+
+_HEARD_POWER = 1e-8
+_DEAD_POWER = 1e-12
+_STEADY_DB, _MOVING_DB = 2.0, 5.0
+_MIN_BLOCKS = 10
+
+LossKind = Literal["cancelled", "dead", "noisy"]
+
+
+class MixLoss(NamedTuple):
+    """What is lost where channels are mixed to one.
+
+    Attributes:
+        kind: they cancel each other, or one of them is dead, or so noisy that it hides the others.
+        text: the same in words, with what to do.
+        is_total: True if next to nothing is left.
+    """
+
+    kind: LossKind
+    text: str
+    is_total: bool = False
+
+
+class MixMeter:
+    """Measures, over many blocks, what the mean of several channels loses of them.
+
+    An offset counts as nothing. A channel is noisy if its level hardly moves while that of another does,
+    which is softer than it.
+    """
+
+    def __init__(self) -> None:
+        self._n_channels = 0
+        self._reset(0)
+
+    def observe(self, frames: npt.NDArray[np.float32]) -> None:
+        """Take note of a block of frames, shape (n, n_channels)."""
+        n_frames, n_channels = frames.shape
+        if not n_frames or n_channels < 2 or not np.isfinite(frames).all():
+            return
+        if n_channels != self._n_channels:
+            self._reset(n_channels)
+        rows = np.ascontiguousarray(frames.T, dtype=np.float64)
+        rows -= rows.mean(axis=1, keepdims=True)
+        # The power of the mean follows from the covariances: one product is faster than a mean of the frames.
+        covariances = rows @ rows.T / n_frames
+        powers = np.maximum(np.append(covariances.diagonal(), covariances.sum() / n_channels**2), 0.0)
+        levels_db = 10.0 * np.log10(powers + _DEAD_POWER)
+        self._n_blocks += 1
+        self._power_sums += powers
+        self._level_sums_db += levels_db
+        self._square_sums_db += np.square(levels_db)
+
+    def loss(self) -> MixLoss | None:
+        """What was lost so far; None for nothing that matters."""
+        if not self._n_blocks:
+            return None
+        powers = self._power_sums / self._n_blocks
+        channels, mixed = powers[:-1], powers[-1]
+        best = int(channels.argmax())
+        if channels[best] < _HEARD_POWER:
+            return None
+        if mixed < channels.mean() * 10.0 ** (-MIN_LOSS_DB / 10.0):
+            what = f"the channels cancel each other: their mean is more than {MIN_LOSS_DB:.0f} dB softer than they are"
+            is_total = bool(mixed < channels.mean() * 10.0 ** (-TOTAL_LOSS_DB / 10.0))
+            return _loss("cancelled", what, best)._replace(is_total=is_total)
+        if self._n_blocks >= _MIN_BLOCKS and (pair := self._noisy_pair(channels)):
+            return _loss(
+                "noisy", f"channel {pair[0]} is steady noise that hides channel {pair[1]} in their mean", pair[1]
+            )
+        dead = np.flatnonzero(channels < _DEAD_POWER)
+        if dead.size:
+            named = ", ".join(map(str, dead))
+            return _loss("dead", f"nothing comes on channel {named}, and the mean of all is softer for it", best)
+        return None
+
+    def reset(self) -> None:
+        """Begin again."""
+        self._reset(self._n_channels)
+
+    def _noisy_pair(self, powers: npt.NDArray[np.float64]) -> tuple[int, int] | None:
+        """A channel that hides another, and that one."""
+        variances = self._square_sums_db / self._n_blocks - np.square(self._level_sums_db / self._n_blocks)
+        spreads_db = np.sqrt(np.maximum(variances[:-1], 0.0))
+        loud, moving = int(powers.argmax()), int(spreads_db.argmax())
+        is_noisy = spreads_db[loud] < _STEADY_DB and spreads_db[moving] > _MOVING_DB
+        return (loud, moving) if is_noisy and powers[moving] > _HEARD_POWER else None
+
+    def _reset(self, n_channels: int) -> None:
+        self._n_channels = n_channels
+        self._n_blocks = 0
+        self._power_sums = np.zeros(n_channels + 1)
+        self._level_sums_db = np.zeros(n_channels + 1)
+        self._square_sums_db = np.zeros(n_channels + 1)
+
+
+class LiveMixer:
+    """Mixes the frames of a live source to mono; logs once what that loses, and once samples that are no sound.
+
+    Args:
+        channel: one channel, or the mean of all.
+        rate_hz: of the frames.
+    """
+
+    def __init__(self, channel: Channel, rate_hz: int) -> None:
+        self._channel: Channel = channel
+        self._n_period = units.seconds_to_samples(LOSS_PERIOD_S, rate_hz)
+        self._n_frames = 0
+        self._meter: MixMeter | None = MixMeter() if channel == "mean" else None
+        self._has_logged_range = False
+
+    def mix(self, frames: npt.NDArray[np.float32]) -> Samples:
+        """Frames of shape (n, n_channels) as `to_mono` gives them."""
+        peak = float(np.abs(frames).max(initial=0.0))
+        if not peak <= MAX_PEAK and not self._has_logged_range:  # true for NaN
+            self._has_logged_range = True
+            _logger.warning("samples reach %.6g, but the full scale of a stream of floats is 1.0", peak)
+        if self._meter is not None and frames.shape[1] > 1:
+            self._watch(self._meter, frames)
+        return to_mono(frames, self._channel)
+
+    def _watch(self, meter: MixMeter, frames: npt.NDArray[np.float32]) -> None:
+        meter.observe(frames)
+        self._n_frames += len(frames)
+        if self._n_frames < self._n_period:
+            return
+        self._n_frames = 0
+        if loss := meter.loss():
+            _logger.warning("%s", loss.text)
+            self._meter = None
+        meter.reset()
+
+
+def _loss(kind: LossKind, what: str, channel: int) -> MixLoss:
+    return MixLoss(kind, f"{what}; hear one alone with --set source.channel={channel}")

@@ -107,5 +107,6 @@ class RecordingFile:
         return self._wait(self._closed, min(max(0.0, due_s - self._clock()), threading.TIMEOUT_MAX))
 
     def _log_warnings(self) -> None:
-        for warning in self._reader.warnings:
+        loss = self._reader.mix_loss
+        for warning in [*self._reader.warnings, *([loss.text] if loss else [])]:
             _logger.warning("%r: %s", str(self._path), warning)

@@ -18,7 +18,7 @@ from msgspec import Meta
 from streamgmm import units
 from streamgmm.audio import capture_child
 from streamgmm.audio.capture_child import BLOCK_HEADER, SAMPLE_BYTES
-from streamgmm.audio.channels import Channel, has_channel, to_mono
+from streamgmm.audio.channels import Channel, LiveMixer, has_channel
 from streamgmm.audio.child import Child
 from streamgmm.audio.flow import FlowMeter
 from streamgmm.audio.known_device import KnownDevice
@@ -310,7 +310,7 @@ class _Converter:
         self.previous: _BlockHeader | None = None
         self.heard_until_s: float | None = None
         self._n_channels = opened.n_channels
-        self._channel = channel
+        self._mixer = LiveMixer(channel, opened.sample_rate_hz)
         self._device_rate_hz = opened.sample_rate_hz
         self._sample_rate_hz = sample_rate_hz
         self._resampler = Resampler(opened.sample_rate_hz, sample_rate_hz)
@@ -329,7 +329,7 @@ class _Converter:
         self._flow.forgive(overflow_s)
         missing_s = self._flow.observe(header.read_ns / 1e9, header.n_frames, header.n_pending_frames)
         frames = np.frombuffer(interleaved, dtype=np.float32).reshape(-1, self._n_channels)
-        samples = self._resampler.push(to_mono(frames, self._channel))
+        samples = self._resampler.push(self._mixer.mix(frames))
         reason: GapReason | None = "input_overflow" if header.has_overflowed else None
         block = Block(samples, units.seconds_to_samples(overflow_s, self._sample_rate_hz), reason)
         return self._release(block, missing_s)

@@ -15,7 +15,7 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.audio.byte_stream import ByteStream
-from streamgmm.audio.channels import Channel, has_channel, to_mono
+from streamgmm.audio.channels import Channel, LiveMixer, has_channel
 from streamgmm.audio.containers import PACKED, WAV, recognise
 from streamgmm.audio.pcm_coding import bytes_per_sample, decode_pcm
 from streamgmm.audio.resample import Resampler, warn_if_narrow
@@ -135,7 +135,7 @@ class PcmPipe:
             n_whole_bytes = len(data) - len(data) % n_frame_bytes
             partial_frame = data[n_whole_bytes:]
             frames = decode_pcm(data[:n_whole_bytes], self._layout.pcm_format).reshape(-1, self._layout.n_channels)
-            yield resampler.push(to_mono(frames, self._channel))
+            yield resampler.push(self._mixer.mix(frames))
         self.n_discarded_bytes += len(partial_frame)
         if resampler is not None:
             yield resampler.push(np.zeros(0, np.float32), last=True)
@@ -166,6 +166,7 @@ class PcmPipe:
                 "%s: takes %s from the header of the WAV, not source.pcm_* (%s)", self.name, layout, self._declared
             )
         self._layout = layout
+        self._mixer = LiveMixer(self._channel, layout.rate_hz)
         warn_if_narrow(layout.rate_hz, sample_rate_hz)
         return Resampler(layout.rate_hz, sample_rate_hz)
 

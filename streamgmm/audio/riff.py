@@ -1,46 +1,151 @@
-"""A look at the header of a WAV file, for refusals that name the field at fault.
+"""The headers of WAV files and their kin: RIFF, RIFX, RF64, BW64 and W64.
 
-libsndfile refuses an impossible header too, but not always in words that help.
+libsndfile refuses an impossible header too, but not always in words that help, and takes sizes that were
+never written for true ones. The layouts are those of "Multimedia Programming Interface and Data
+Specifications 1.0" (IBM and Microsoft, 1991), EBU Tech 3306 and Sony's "Wave64 Information Chunk".
 """
 
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
+
+from streamgmm.audio.chunks import RIFF_CHUNKS, RIFX_CHUNKS, W64_CHUNKS, Chunk, ChunkStyle, chunks
+from streamgmm.audio.payload import Payload, SizeField, known_size
+from streamgmm.audio.view import FileBytes
 
 _PCM_LIKE_CODINGS = (0x0001, 0x0003, 0xFFFE)
 """PCM, IEEE float and extensible: codings whose number of bits must be given."""
 
+_MPEG_CODINGS = (0x0050, 0x0055)
+_IN_DS64 = 0xFFFFFFFF
+_W64_HEADER_BYTES = 24
 
-def find_zero_field(head: bytes) -> str | None:
-    """Name of a field of the `fmt ` chunk that is 0 and must not be.
 
-    The layout is that of "Multimedia Programming Interface and Data Specifications 1.0" (IBM and
-    Microsoft, 1991).
+class _Family(NamedTuple):
+    header_bytes: int
+    style: ChunkStyle
+    byte_order: str
 
-    Args:
-        head: the first bytes of the file, a few kilobytes.
 
-    Returns:
-        The field's name there, or None if the header looks sound, is cut, or is no WAV header at all.
+_FAMILIES = {
+    b"RIFF": _Family(12, RIFF_CHUNKS, "<"),
+    b"RF64": _Family(12, RIFF_CHUNKS, "<"),
+    b"BW64": _Family(12, RIFF_CHUNKS, "<"),
+    b"RIFX": _Family(12, RIFX_CHUNKS, ">"),
+    b"riff": _Family(40, W64_CHUNKS, "<"),
+}
+
+
+class Format(NamedTuple):
+    """A `fmt ` chunk.
+
+    Attributes:
+        coding: number of the coding; 1 is PCM.
+        n_channels: of the recording.
+        rate_hz: of the recording.
+        bytes_per_s: often wrong.
+        n_align_bytes: length of a frame, or of a block of a compressed coding.
+        n_bits: of a sample.
     """
-    fields = _format_fields(head)
-    if fields is None:
-        return None
-    coding, n_channels, rate_hz, _, n_align_bytes, n_bits = fields
-    values = {"nChannels": n_channels, "nSamplesPerSec": rate_hz, "nBlockAlign": n_align_bytes}
-    if coding in _PCM_LIKE_CODINGS:
-        values["wBitsPerSample"] = n_bits
-    return next((name for name, value in values.items() if value == 0), None)
+
+    coding: int
+    n_channels: int
+    rate_hz: int
+    bytes_per_s: int
+    n_align_bytes: int
+    n_bits: int
+
+    def zero_field(self) -> str | None:
+        """Name of a field that is 0 and must not be, as the specification has it; None if there is none."""
+        values = {
+            "nChannels": self.n_channels,
+            "nSamplesPerSec": self.rate_hz,
+            "nBlockAlign": self.n_align_bytes,
+        }
+        if self.coding in _PCM_LIKE_CODINGS:
+            values["wBitsPerSample"] = self.n_bits
+        return next((name for name, value in values.items() if value == 0), None)
+
+    def true_bytes_per_s(self) -> float:
+        """Bytes of a second of sound: of PCM by its own fields, of others as the header says."""
+        if self.coding in _PCM_LIKE_CODINGS:
+            return self.rate_hz * self.n_channels * self.n_bits / 8
+        return self.bytes_per_s
 
 
-def _format_fields(head: bytes) -> tuple[int, ...] | None:
-    """Coding, channels, rate, bytes per second, bytes per frame and bits per sample, as the header has them."""
-    if head[:4] not in (b"RIFF", b"RF64") or head[8:12] != b"WAVE":
+class Wave(NamedTuple):
+    """The header of a WAV file.
+
+    Attributes:
+        format: its `fmt ` chunk, None if it has none before its samples.
+        payload: its samples, None if it has none.
+    """
+
+    format: Format | None
+    payload: Payload | None
+
+
+def read_wave(file: FileBytes, start: int) -> Wave | None:
+    """Read the header of the WAV file that begins at `start`; None if none does.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    head = file.at(start, 40)
+    family = _FAMILIES.get(head[:4])
+    if family is None or not (head[8:12] == b"WAVE" or head[24:28] == b"wave"):
         return None
-    offset = 12
-    while offset + 24 <= len(head):
-        name, n_bytes = struct.unpack_from("<4sI", head, offset)
-        if name == b"fmt ":
-            return struct.unpack_from("<HHIIHH", head, offset + 8)
-        offset += 8 + n_bytes + n_bytes % 2  # an odd one is padded
-    return None
+    form, ds64 = None, None
+    for chunk in chunks(file, start + family.header_bytes, family.style):
+        if chunk.name == b"fmt ":
+            form = _format(file.at(chunk.start, 16), family)
+        elif chunk.name == b"ds64":
+            ds64 = chunk
+        elif chunk.name == b"data":
+            return Wave(form, _payload(file, chunk, ds64, form, family))
+    return Wave(form, None)
+
+
+def _format(content: bytes, family: _Family) -> Format | None:
+    if len(content) < 16:
+        return None
+    return Format(*struct.unpack(family.byte_order + "HHIIHH", content))
+
+
+def _payload(file: FileBytes, data: Chunk, ds64: Chunk | None, form: Format | None, family: _Family) -> Payload:
+    is_64 = family.style.size_format == "<q"
+    n_claimed = data.n_bytes if is_64 else known_size(data.n_bytes, 32)
+    fields: tuple[SizeField, ...] = (SizeField(data.size_offset, family.style.size_format.upper()),)
+    if is_64:
+        n_claimed = known_size(n_claimed or 0, 64)
+        fields = (SizeField(data.size_offset, "<q", _W64_HEADER_BYTES),)
+    elif ds64 is not None and data.n_bytes == _IN_DS64:
+        size_bytes = file.at(ds64.start + 8, 8)
+        n_claimed = known_size(int.from_bytes(size_bytes, "little"), 64)
+        # Its own numbers: size of the file, of the samples, and number of frames.
+        n_align_bytes = max(1, form.n_align_bytes if form else 1)
+        n_before_bytes = data.start - ds64.start + 20
+        fields = (
+            SizeField(ds64.start, "<Q", n_before_bytes),
+            SizeField(ds64.start + 8, "<Q"),
+            SizeField(ds64.start + 16, "<Q", 0, n_align_bytes),
+        )
+    return Payload(
+        start=data.start,
+        n_bytes=n_claimed,
+        size_fields=fields,
+        bytes_per_s=form.true_bytes_per_s() if form else 0.0,
+        style=family.style,
+        is_mpeg=form is not None and form.coding in _MPEG_CODINGS,
+    )
+
+
+def find_zero_field(file: FileBytes) -> str | None:
+    """Name of a field of the `fmt ` chunk that is 0 and must not be; None if the header looks sound, or is none.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    wave = read_wave(file, 0)
+    return wave.format.zero_field() if wave and wave.format else None

@@ -11,6 +11,9 @@ from streamgmm.records import GapReason
 
 Samples = npt.NDArray[np.float32]
 
+MAX_PEAK = 16.0
+"""Largest sample of a recording or stream of floats: 24 dB over full scale are more than any mixing desk leaves."""
+
 
 class Block(NamedTuple):
     """What a source delivers at once.

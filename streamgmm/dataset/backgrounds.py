@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from streamgmm.audio.reading import RecordingError, open_recording
+from streamgmm.audio.reading import RecordingError, measure_s, open_recording
 from streamgmm.dataset.listing import Entry, Findings, Stretch
 from streamgmm.dataset.reasons import left_out_lines
 from streamgmm.dataset.scan import recordings_below
@@ -49,8 +49,7 @@ def background_entries(places: Sequence[Path], findings: Findings) -> Iterator[E
 def _stretches(path: Path) -> Iterator[Stretch]:
     """The whole of a short recording, or stretches of a long one."""
     try:
-        with open_recording(path, follow_symlinks=True) as reader:
-            duration_s = reader.claimed_s
+        duration_s = measure_s(path, follow_symlinks=True)
     except RecordingError:
         duration_s = 0.0  # whatever is wrong with it is told when it is examined
     if duration_s <= MAX_STRETCHES * STRETCH_S:

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from streamgmm import units
-from streamgmm.audio.channels import Channel
-from streamgmm.audio.reading import RecordingError, read_recording
+from streamgmm.audio.channels import Channel, LossKind, MixLoss
+from streamgmm.audio.reading import RecordingError, checked_blocks, open_whole_recording
 from streamgmm.dataset.listing import MIN_STRETCH_S, Entry, Findings, Stretch
 from streamgmm.dataset.strong_labels import gaps_between
 from streamgmm.labels import BACKGROUND, escaped
@@ -36,6 +36,7 @@ class Content(NamedTuple):
         sha256: hash of its samples, 64 hexadecimal digits.
         is_constant: True if all samples are equal: a dead microphone, from which nothing can be learnt.
         warnings: what was wrong with it, though it could be read.
+        mix_loss: what its channels lose where they are mixed to one, None for nothing.
     """
 
     sample_rate_hz: int
@@ -43,6 +44,7 @@ class Content(NamedTuple):
     sha256: str
     is_constant: bool
     warnings: Sequence[str]
+    mix_loss: MixLoss | None = None
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,14 +112,22 @@ def examine(path: Path, channel: Channel = "mean") -> Content:
     Raises:
         RecordingError: it cannot be read as a recording.
     """
-    samples, sample_rate_hz, _, warnings = read_recording(path, channel=channel)
-    return Content(
-        sample_rate_hz=sample_rate_hz,
-        duration_s=units.samples_to_seconds(samples.size, sample_rate_hz),
-        sha256=hashlib.sha256(np.ascontiguousarray(samples, dtype="<f4").data).hexdigest(),
-        is_constant=bool(np.ptp(samples) == 0.0),
-        warnings=warnings,
-    )
+    sha256 = hashlib.sha256()
+    n_samples, low, high = 0, np.inf, -np.inf
+    with open_whole_recording(path, channel=channel) as reader:
+        # Block by block: hours of silence in a small file must not cost memory before they are left out.
+        for block in checked_blocks(reader):
+            sha256.update(np.ascontiguousarray(block, dtype="<f4").data)
+            n_samples += block.size
+            low, high = min(low, block.min()), max(high, block.max())
+        return Content(
+            sample_rate_hz=reader.sample_rate_hz,
+            duration_s=units.samples_to_seconds(n_samples, reader.sample_rate_hz),
+            sha256=sha256.hexdigest(),
+            is_constant=bool(low == high),
+            warnings=tuple(reader.warnings),
+            mix_loss=reader.mix_loss,
+        )
 
 
 class Examiner:
@@ -136,6 +146,7 @@ class Examiner:
         self._use_gaps = use_gaps
         self._is_strict = is_strict
         self._name_by_content: dict[str, str] = {}
+        self._losses: dict[LossKind, list[tuple[Path, MixLoss]]] = {}
 
     def clips(self, entries: Iterable[Entry], on_progress: Progress) -> Iterator[Clip]:
         """The clips of `entries`; their recordings are read one after the other."""
@@ -147,17 +158,36 @@ class Examiner:
             else:
                 yield from self._clips_of(entry, content)
             on_progress(n_seen)
+        self._report_losses()
+
+    def _report_losses(self) -> None:
+        """Report what mixing to mono loses, once for each kind of loss."""
+        for kind, losses in self._losses.items():
+            path, loss = losses[0]
+            where = f"{path} and {len(losses) - 1} more" if len(losses) > 1 else str(path)
+            report = self._findings.note if kind == "dead" else self._findings.warn
+            report(f"{where}: {loss.text}")
 
     def _clips_of(self, entry: Entry, content: Content) -> Iterator[Clip]:
         for warning in content.warnings:
             self._findings.warn(f"{entry.path}: {warning}")
-        if content.is_constant or (self._is_strict and content.warnings):
-            self._findings.skip(entry.path, "constant" if content.is_constant else "damaged")
+        if content.mix_loss:
+            self._losses.setdefault(content.mix_loss.kind, []).append((entry.path, content.mix_loss))
+        if reason := self._reason_to_skip(content):
+            self._findings.skip(entry.path, reason)
             return
         # Copies of a recording count as one source, so that none is in training and test at once.
         source_id = entry.source_id or escaped(self._name_by_content.setdefault(content.sha256, entry.name))
         for stretch in self._stretches(entry, content.duration_s):
             yield clip_of(entry, content, stretch, source_id)
+
+    def _reason_to_skip(self, content: Content) -> str:
+        """Why a recording is left out that could be read; empty if it is not."""
+        if content.mix_loss and content.mix_loss.is_total:
+            return "cancelled"
+        if content.is_constant:
+            return "constant"
+        return "damaged" if self._is_strict and content.warnings else ""
 
     def _stretches(self, entry: Entry, duration_s: float) -> Iterator[Stretch]:
         """The stretches of `entry` that lie within its recording, and its gaps if they are wanted."""

@@ -13,6 +13,7 @@ from streamgmm.labels import escaped
 EXPLANATIONS = {
     "bad_header": "the header of the recording makes no sense",
     "bad_labels": "no line of its label track can be used",
+    "cancelled": "its channels cancel each other; hear one alone with --set source.channel=0",
     "constant": "holds one value throughout, as from a dead microphone",
     "damaged": "part of the recording is missing",
     "denied": "you may not read it",
@@ -24,6 +25,7 @@ EXPLANATIONS = {
     "not_audio": "is not a recording, or of a format that cannot be read",
     "not_in_manifest": "is in the event list but not in the manifest",
     "not_regular": "is a pipe, a device or a socket",
+    "out_of_range": "holds floats of a larger full scale than 1.0, such as 32768; divide them by it",
     "outside_class": "lies in no folder of a class and has no label track (X.txt beside X.wav)",
     "silent": "is silent throughout",
     "symlink": "is a symbolic link; they are not followed",

@@ -103,7 +103,7 @@ def test_B2_truncated_compressed_recording_is_used_with_a_warning(save, file_for
 
 
 def test_B3_header_lies_about_size(save):
-    lie = patched(patched(encoded(), 4, b"\xff" * 4), 40, b"\xff\xff\xff\xff")
+    lie = patched(patched(encoded(), 4, b"\xff" * 4), 40, b"\xff\xff\xff\x3f")
     tracemalloc.start()
     recording = read_recording(save(lie))
     _, peak_bytes = tracemalloc.get_traced_memory()

@@ -232,7 +232,7 @@ def spoil(path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_B13_an_unreadable_data_set_is_77_and_an_unreadable_file_left_out(capsys, data, tmp_path, monkeypatch):
-    deny(monkeypatch, "streamgmm.audio.reading.os.open", data / "footsteps" / "0.wav")
+    deny(monkeypatch, "streamgmm.audio.regular.os.open", data / "footsteps" / "0.wav")
     assert "you may not read it" in refused(capsys, data, "-o", tmp_path / "m.sgm")  # one clip is left
     deny(monkeypatch, "streamgmm.dataset.scan.os.scandir", data)
     refused(capsys, data, "-o", tmp_path / "m.sgm", code=77)

@@ -116,7 +116,7 @@ def test_B10_a_sparse_file_of_ten_gigabytes_is_refused_unread(tmp_path):
 
 def test_B13_an_unreadable_recording_is_skipped(tmp_path, monkeypatch):
     write_classes(tmp_path, "dog", "cat", n_clips=3)
-    deny(monkeypatch, "streamgmm.audio.reading.os.open", tmp_path / "dog" / "1.wav")
+    deny(monkeypatch, "streamgmm.audio.regular.os.open", tmp_path / "dog" / "1.wav")
     assert skipped_names(tmp_path) == {"dog/1.wav": "denied"}
 
 

@@ -1,0 +1,193 @@
+"""One part of a recording, decoded by libsndfile without trust in what its header says of its length."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from streamgmm.audio.foreign import conversion_of, is_foreign
+from streamgmm.audio.recording_error import RecordingError
+from streamgmm.audio.source import MAX_PEAK
+from streamgmm.audio.view import Part, PartFile
+
+HIGH_PEAK = 8.0
+"""Files of floats that reach further are reported."""
+
+_PEAK_BLOCK_FRAMES = 65536
+_FLOATS = ("FLOAT", "DOUBLE")
+_FULL_SCALES = {8: 2.0**7, 16: 2.0**15, 24: 2.0**23, 32: 2.0**31}
+# What libsndfile answers to content that it does not know, or that only looked like MP3.
+_NOT_AUDIO_CODES = (1, 7)
+# ... and to a codec that it does not know in a file that it does.
+_UNKNOWN_CODEC_CODE = 3
+_HEAD_BYTES = 4096
+# libsndfile's log of a header gives sizes that it had to correct as "data : 32000 (should be 15978)".
+_CORRECTED_SIZE = re.compile(r"(\d+) \(should be (\d+)\)")
+_UNKNOWN_FRAMES = 2**60
+# The first frames of an MP3 that was cut need what came before them.
+_MPEG_LOSS_S = 0.1
+
+Frames = npt.NDArray[np.float32]
+
+
+class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A sound file that is never seeked.
+
+    The base class seeks to where it already is after every read, which makes an MP3 decoder lose its
+    bit reservoir (audible, 7 % of full scale) and a damaged FLAC file lose its last good samples.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class Peak(NamedTuple):
+    """How far the samples of a file of floats reach.
+
+    Attributes:
+        value: largest magnitude.
+        is_integer: True if all samples are whole numbers.
+    """
+
+    value: float
+    is_integer: bool
+
+
+class PartDecoder:
+    """Decodes a part block by block.
+
+    Args:
+        fd: descriptor of the file.
+        part: which part of it.
+        where: the file, for messages.
+
+    Attributes:
+        sample_rate_hz: rate of the samples.
+        n_channels: number of channels.
+        n_read: frames read so far.
+        warnings: what was wrong; complete at the end.
+
+    Raises:
+        RecordingError: it is not sound, or of no use.
+    """
+
+    def __init__(self, fd: int, part: Part, where: str) -> None:
+        self.part = part
+        self._where = where
+        self._view = PartFile(fd, part)
+        self._file = _open(self._view, where)
+        self.sample_rate_hz = int(self._file.samplerate)
+        self.n_channels = int(self._file.channels)
+        self.n_read = 0
+        self.warnings: list[str] = []
+
+    @property
+    def n_claimed(self) -> int | None:
+        """How many frames the header promises; None if it does not know."""
+        if self.part.n_samples is not None:
+            return self.part.n_samples
+        n_frames = int(self._file.frames)
+        return n_frames if n_frames < _UNKNOWN_FRAMES else None
+
+    @property
+    def is_uncompressed(self) -> bool:
+        """Whether the length follows from the number of bytes."""
+        return str(self._file.subtype) in (*_FLOATS, "PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32") and (
+            str(self._file.format) not in ("FLAC", "OGG", "MP3")
+        )
+
+    @property
+    def is_shortened(self) -> bool:
+        """Whether libsndfile had to correct a size in the header, as of a file that was cut off."""
+        sizes = _CORRECTED_SIZE.findall(self._file.extra_info)
+        return any(int(claimed) > int(actual) for claimed, actual in sizes)
+
+    def read(self, n_frames: int) -> Frames:
+        """The next frames, float32 of shape (n, n_channels): fewer than `n_frames` before the end, none at it."""
+        frames = np.zeros((0, self.n_channels), np.float32)
+        try:
+            frames = self._file.read(n_frames, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            # What came before the damage is sound, and the decoder cannot go on: this is the end.
+            what = reason_text(error) or "what follows is damaged or cut off"
+            self._warn(f"truncated or damaged after {self._at()}: {what}")
+        self.n_read += len(frames)
+        if not len(frames):
+            self._check_end()
+        return frames
+
+    def peak(self, fd: int) -> Peak | None:
+        """Measure how far the samples reach, if they are floats; the position stays. None for others."""
+        if str(self._file.subtype) not in _FLOATS:
+            return None
+        value, is_integer = 0.0, True
+        with _open(PartFile(fd, self.part), self._where) as file:
+            while len(frames := file.read(_PEAK_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                finite = frames[np.isfinite(frames)]
+                value = max(value, float(np.abs(finite).max(initial=0.0)))
+                is_integer = is_integer and bool((finite == np.rint(finite)).all())
+        return Peak(value, is_integer)
+
+    def close(self) -> None:
+        """Close the decoder, not the file."""
+        self._file.close()
+
+    def _check_end(self) -> None:
+        if self._view.error is not None:
+            self._warn(f"cannot be read beyond {self._at()}: {self._view.error.strerror}")
+        elif self.n_claimed is not None and self.n_claimed - self.n_read > self._tolerated_frames():
+            self._warn(f"truncated: {self.n_read} of {self.n_claimed} samples could be decoded")
+
+    def _tolerated_frames(self) -> float:
+        return _MPEG_LOSS_S * self.sample_rate_hz if self._file.format == "MP3" else 0
+
+    def _at(self) -> str:
+        return f"{self.n_read} samples"
+
+    def _warn(self, warning: str) -> None:
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+
+def check_peak(peak: Peak, where: str) -> str:
+    """Refuse samples that are no floats of full scale 1.0 but integers, or as good as such.
+
+    Returns:
+        A warning, empty if there is nothing to report.
+
+    Raises:
+        RecordingError: they reach too far.
+    """
+    if peak.value > MAX_PEAK or (peak.is_integer and peak.value > 1.0):
+        n_bits = next((n_bits for n_bits, scale in _FULL_SCALES.items() if peak.value <= scale), None)
+        what = f"its samples reach {peak.value:.6g}, but a file of floats must have a full scale of 1.0"
+        hint = "scale them to within 1.0 and write them again"
+        if n_bits:
+            hint = f"divide them by {_FULL_SCALES[n_bits]:.0f}, or write them as integers of {n_bits} bits"
+        raise RecordingError(what, reason="out_of_range", where=where, hint=hint)
+    if peak.value > HIGH_PEAK:
+        return f"its samples reach {peak.value:.6g}, far over the full scale of 1.0"
+    return ""
+
+
+def reason_text(error: soundfile.LibsndfileError) -> str:
+    """The words of libsndfile, without a full stop."""
+    return str(error.error_string).rstrip(".")
+
+
+def _open(view: PartFile, where: str) -> _SequentialFile:
+    try:
+        return _SequentialFile(view)
+    except soundfile.LibsndfileError as error:
+        if error.code == _UNKNOWN_CODEC_CODE or is_foreign(where, view.head(_HEAD_BYTES)):
+            what, hint = "is in a format that cannot be read", f"convert it: {conversion_of(where)}"
+            raise RecordingError(what, reason="unsupported", where=where, hint=hint) from error
+        if error.code in _NOT_AUDIO_CODES:
+            what = "is not a recording of any known format, whatever its name"
+            raise RecordingError(what, reason="not_audio", where=where) from error
+        what = f"its header is unusable: {reason_text(error)}"
+        raise RecordingError(what, reason="bad_header", where=where) from error

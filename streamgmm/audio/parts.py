@@ -1,0 +1,113 @@
+"""What a recording consists of: the parts that are decoded one after the other, and what is wrong with it.
+
+Decoders believe lengths that were guessed or never written, and stop where the first of several joined
+recordings ends. So each container is looked at here, and a decoder is given parts in which its belief is true.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from streamgmm.audio import iff, mpeg, ogg
+from streamgmm.audio.payload import Extent, Payload, extent_of, part_of
+from streamgmm.audio.riff import read_wave
+from streamgmm.audio.view import FileBytes, Part
+
+MAX_PARTS = 10_000
+"""More are not read: a file may be made of nothing but headers."""
+
+_FLAC_START = b"fLaC\x00\x00\x00\x22"
+"""The name, and the header of the block that always comes first."""
+
+
+class Refusal(NamedTuple):
+    """Why a recording cannot be read though its format is known.
+
+    Attributes:
+        what: what is wrong.
+        hint: what to do.
+    """
+
+    what: str
+    hint: str
+
+
+class Parts(NamedTuple):
+    """The parts of a recording.
+
+    Attributes:
+        parts: one after the other, at least one.
+        warnings: what was not as it should be.
+        is_judged: True if the lengths in its header were looked at: what a decoder says of them does not count.
+        refusal: why it cannot be read, None if it perhaps can.
+    """
+
+    parts: list[Part]
+    warnings: list[str]
+    is_judged: bool = True
+    refusal: Refusal | None = None
+
+
+def find_parts(file: FileBytes) -> Parts:
+    """Find the parts of a recording of any format.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    found = Parts([], [])
+    start = 0
+    while start < file.size and len(found.parts) < MAX_PARTS:
+        more = _parts_at(file, start)
+        if start and not more.is_judged:
+            break
+        found.parts.extend(more.parts)
+        found.warnings.extend(warning for warning in more.warnings if warning not in found.warnings)
+        found = found._replace(is_judged=more.is_judged, refusal=found.refusal if start else more.refusal)
+        start = more.parts[-1].stop if more.parts else file.size
+    return found
+
+
+def _parts_at(file: FileBytes, offset: int) -> Parts:
+    """The parts of the container that begins at `offset`; what is no known one is left to the decoder."""
+    start = mpeg.skip_id3(file, offset)
+    magic = file.at(start, 12)
+    if magic[:4] == b"OggS":
+        return _ogg_parts(file, start)
+    if magic[:4] == b"fLaC":
+        stop = file.find(_FLAC_START, start + len(_FLAC_START), file.size)
+        return Parts([Part(start, stop)], [])
+    payload = _payload(file, start, magic)
+    if payload is not None:
+        return _container_parts(file, start, payload, extent_of(payload, file))
+    # What begins with four letters is some container, which may hold what looks like MP3.
+    first = None if magic[:4].isalnum() else mpeg.first_frame(file, start)
+    streams = None if first is None else mpeg.find_streams(file, first, file.size)
+    if streams and streams.parts:
+        return Parts(*streams)
+    return Parts([Part(offset, file.size)], [], is_judged=False)
+
+
+def _payload(file: FileBytes, start: int, magic: bytes) -> Payload | None:
+    if magic[:4] == b".snd":
+        return iff.read_au(file, start)
+    if magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
+        return iff.read_aiff(file, start)
+    if magic[:4] == b"caff":
+        return iff.read_caf(file, start)
+    wave = read_wave(file, start)
+    return wave and wave.payload
+
+
+def _container_parts(file: FileBytes, start: int, payload: Payload, extent: Extent) -> Parts:
+    warnings = [extent.warning] if extent.warning else []
+    if payload.is_mpeg:
+        streams = mpeg.find_streams(file, payload.start, payload.start + extent.n_bytes)
+        if streams.parts:
+            return Parts(streams.parts, [*warnings, *streams.warnings])
+    return Parts([part_of(payload, start, extent)], warnings)
+
+
+def _ogg_parts(file: FileBytes, start: int) -> Parts:
+    links = ogg.find_links(file, start)
+    refusal = Refusal("holds FLAC in Ogg, which cannot be read", "ffmpeg -i X.oga -c:a copy X.flac")
+    return Parts(links.parts or [Part(start, file.size)], links.warnings, refusal=refusal if links.is_flac else None)
