@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 import wave
+from collections.abc import Callable
 from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,11 +38,26 @@ def missing_parts() -> list[str]:
     return missing
 
 
+def wait_for_socket(path: Path, is_running: Callable[[], bool], log: Path) -> None:
+    """Wait until somebody listens at `path`; an error with the text of `log` if nobody ever does."""
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while True:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                return probe.connect(str(path))
+            except OSError:
+                if time.monotonic() > deadline_s or not is_running():
+                    raise RuntimeError(log.read_text()) from None
+        time.sleep(0.01)
+
+
 class PulseServer:
     """One server with its files below `directory`; `start` it, and `close` it at the end.
 
     Attributes:
         env: environment for programs that shall hear and play through this server.
+        device: the device of PortAudio that leads to it.
+        keeps_sound_for_stopped: whether it holds the sound for a process that is stopped.
     """
 
     def __init__(self, directory: Path, *, rate_hz: int = 16000, n_channels: int = 1) -> None:
@@ -50,6 +66,8 @@ class PulseServer:
         self._sink_arguments = f"sink_name={SINK} rate={rate_hz} channels={n_channels} format=s16le norewinds=1"
         self._process: subprocess.Popen[bytes] | None = None
         self._players: list[subprocess.Popen[bytes]] = []
+        self.device = "pulse"
+        self.keeps_sound_for_stopped = True
         self.changes = {
             "HOME": str(directory),
             "XDG_RUNTIME_DIR": str(directory),
@@ -82,15 +100,7 @@ class PulseServer:
         self._wait_for_socket()
 
     def _wait_for_socket(self) -> None:
-        deadline_s = time.monotonic() + START_TIMEOUT_S
-        while True:
-            with socket.socket(socket.AF_UNIX) as probe:
-                try:
-                    return probe.connect(str(self._socket))
-                except OSError:
-                    if time.monotonic() > deadline_s or not self.is_running:
-                        raise RuntimeError((self._directory / "pulseaudio.log").read_text()) from None
-            time.sleep(0.01)
+        wait_for_socket(self._socket, lambda: self.is_running, self._directory / "pulseaudio.log")
 
     def pactl(self, *arguments: str) -> str:
         """Run `pactl` and give back what it prints."""

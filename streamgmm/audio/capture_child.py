@@ -13,9 +13,9 @@ The protocol on stdout:
    `failed` {reason, error, hint}, or for the request `{"list": true}` `devices` {devices: [...]}.
 2. After `opened`, for every read: a `BLOCK_HEADER`, then n_frames interleaved frames of float32 in
    native byte order. float32 holds 16- and 24-bit samples exactly and needs no conversion in the parent.
-
-When a sound server moves the stream to another source than it was opened on, the process ends and says so
-on stderr: whoever opens it again gets the source that was chosen, or an error.
+3. A header of no frames, when a sound server has moved the stream to another source than it was opened on: then
+   n_pending_frames bytes of JSON follow, `moved` {from_source, to_source, is_default}, and the process ends.
+   Whoever opens it again decides which source that shall be.
 
 Stdin carries nothing: its end means that the parent is gone, and the process follows at once.
 """
@@ -25,14 +25,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import signal
 import struct
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 BLOCK_HEADER = struct.Struct("=QII?")
 """monotonic clock when the read returned (ns), n_frames, n_pending_frames still in the driver, overflowed."""
@@ -40,25 +39,25 @@ BLOCK_HEADER = struct.Struct("=QII?")
 SAMPLE_BYTES = 4
 BLOCKS_PER_S = 50
 LATENCY_S = 0.2  # size of the driver's store: what a busy machine may delay a read without losing sound
-MAX_MEAN_CHANNELS = 8
+LINK_TIMEOUT_S = 2.0  # how long a sound server may take to connect a stream to its source
 SMALL_MEMORY_BYTES = 2**30
-_CARD = re.compile(r" \(hw:\d+,\d+\)$")
 
 Device = dict[str, Any]
 
 
-class CaptureFailedError(Exception):
-    """The microphone cannot be opened.
+def _load_sibling(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    if spec is None or spec.loader is None:
+        raise ImportError(name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    Args:
-        reason: one word for programs.
-        error: one line for people.
-        hint: what to do about it.
-    """
 
-    def __init__(self, reason: str, error: str, hint: str = "") -> None:
-        super().__init__(error)
-        self.answer = {"type": "failed", "reason": reason, "error": error, "hint": hint}
+if TYPE_CHECKING or __package__:
+    from streamgmm.audio import device_choice, pulse_source
+else:  # by path, as this very file is: the package is not imported for it
+    device_choice, pulse_source = _load_sibling("device_choice"), _load_sibling("pulse_source")
 
 
 def input_devices(sd: Any) -> list[Device]:
@@ -78,66 +77,6 @@ def input_devices(sd: Any) -> list[Device]:
     ]
 
 
-def find_device(devices: list[Device], wanted: str | int | None) -> Device:
-    """The one device that `wanted` means: an index, a part of a name in any case, or None for the default.
-
-    Raises:
-        CaptureFailedError: no device or several fit.
-    """
-    if wanted is None:
-        matches = [d for d in devices if d["is_default"]] or devices[:1]
-    elif isinstance(wanted, int):
-        matches = [d for d in devices if d["index"] == wanted]
-    else:
-        matches = _devices_named(devices, wanted.casefold())
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise CaptureFailedError("ambiguous", f"several devices fit: {_names(matches)}", "give more of the name")
-    if not devices:
-        raise CaptureFailedError("not_found", "no input device", "is a microphone connected, the sound server running?")
-    raise CaptureFailedError("not_found", "no such input device", f"there are: {_names(devices)}")
-
-
-def without_card_number(name: str) -> str:
-    """The name of a device without the number of its card, which changes when devices come and go."""
-    return _CARD.sub("", name)
-
-
-def _devices_named(devices: list[Device], wanted: str) -> list[Device]:
-    names = [(device["name"].casefold(), device) for device in devices]
-    # A full name wins, or a device whose name is part of another's could never be chosen. A device that was
-    # plugged in again may have another number of its card in its name.
-    return (
-        [device for name, device in names if wanted == name]
-        or [device for name, device in names if wanted in name]
-        or [device for name, device in names if without_card_number(wanted) == without_card_number(name)]
-    )
-
-
-def _names(devices: list[Device]) -> str:
-    return ", ".join(f"{d['index']} {d['name']!r}" for d in devices)
-
-
-def n_channels_to_open(device: Device, channel: int | str) -> int:
-    """How many channels to open for one of them, or for the mean.
-
-    A device that claims more than `MAX_MEAN_CHANNELS` is the alias of a sound server, which mixes down
-    by itself when asked for one channel, or a studio interface, whose mean over all inputs nobody wants.
-
-    Raises:
-        CaptureFailedError: the device has no such channel.
-    """
-    n_offered: int = device["max_channels"]
-    if isinstance(channel, str):
-        return n_offered if n_offered <= MAX_MEAN_CHANNELS else 1
-    if not 0 <= channel < n_offered:
-        raise CaptureFailedError(
-            "no_channel", f"{device['name']!r} has no channel {channel}", f"0 to {n_offered - 1} or mean"
-        )
-    return channel + 1
-
-
 def open_stream(sd: Any, device: Device, n_channels: int, rate_hz: int) -> Any:
     """A started `sounddevice.RawInputStream`, at `rate_hz` if the device takes it, else at its own rate.
 
@@ -153,17 +92,36 @@ def open_stream(sd: Any, device: Device, n_channels: int, rate_hz: int) -> Any:
         stream = sd.RawInputStream(samplerate=rate_hz, blocksize=rate_hz // BLOCKS_PER_S, latency=LATENCY_S, **settings)
         stream.start()
     except sd.PortAudioError as error:
-        raise CaptureFailedError("refused", f"{device['name']!r} cannot be opened: {error}") from error
+        raise device_choice.CaptureFailedError("refused", f"{device['name']!r} cannot be opened: {error}") from error
     return stream
 
 
-def write_blocks(stream: Any, out: BinaryIO) -> NoReturn:
-    """Write every block of `stream` until reading or writing fails."""
-    while True:
-        samples, overflowed = stream.read(stream.blocksize)
-        out.write(BLOCK_HEADER.pack(time.monotonic_ns(), stream.blocksize, stream.read_available, overflowed))
-        out.write(samples)
-        out.flush()
+class BlockWriter:
+    """Writes blocks to `out` until another thread has something to say in their place."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._writing = threading.Lock()
+        self._is_ending = False
+
+    def write_blocks(self, stream: Any) -> NoReturn:
+        """Write every block of `stream` until reading or writing fails."""
+        while True:
+            samples, overflowed = stream.read(stream.blocksize)
+            header = BLOCK_HEADER.pack(time.monotonic_ns(), stream.blocksize, stream.read_available, overflowed)
+            with self._writing:
+                if not self._is_ending:
+                    self._out.write(header)
+                    self._out.write(samples)
+                    self._out.flush()
+
+    def end(self, answer: dict[str, Any]) -> None:
+        """Write `answer` after the block that is being written, and no block after it."""
+        self._is_ending = True
+        packed = json.dumps(answer).encode()
+        with self._writing:
+            self._out.write(BLOCK_HEADER.pack(time.monotonic_ns(), 0, len(packed), False) + packed)
+            self._out.flush()
 
 
 def import_sounddevice() -> Any:
@@ -175,12 +133,12 @@ def import_sounddevice() -> Any:
     try:
         import sounddevice
     except ImportError as error:
-        raise CaptureFailedError("no_library", str(error), "pip install sounddevice") from error
+        raise device_choice.CaptureFailedError("no_library", str(error), "pip install sounddevice") from error
     except OSError as error:
         hint = "install libportaudio2, e.g. apt-get install libportaudio2"
-        raise CaptureFailedError("no_library", str(error), hint) from error
+        raise device_choice.CaptureFailedError("no_library", str(error), hint) from error
     except Exception as error:  # its own error class is not importable when the import fails
-        raise CaptureFailedError("refused", str(error)) from error
+        raise device_choice.CaptureFailedError("refused", str(error)) from error
     return sounddevice
 
 
@@ -190,48 +148,74 @@ def run(request: dict[str, Any], out: BinaryIO) -> None:
     Raises:
         CaptureFailedError: the microphone cannot be opened.
     """
+    mark = device_choice.mark_streams(os.environ, f"{os.getpid()}-{os.urandom(8).hex()}")
     sd = import_sounddevice()
     devices = input_devices(sd)
+    server, sources = connect_to_server()
     if "list" in request:
-        write_answer(out, {"type": "devices", "devices": devices})
+        write_answer(out, {"type": "devices", "devices": device_choice.listed(devices, sources)})
         return
-    device = find_device(devices, request["device"])
-    n_channels = n_channels_to_open(device, request["channel"])
-    stream = open_stream(sd, device, n_channels, request["sample_rate_hz"])
-    opened = {"device": device["name"], "sample_rate_hz": round(stream.samplerate), "n_channels": n_channels}
-    write_answer(out, {"type": "opened", **opened, "server_source": watch_server_source()})
-    write_blocks(stream, out)
+    choice = device_choice.choose(devices, sources, request, os.environ)
+    device_choice.direct_streams(os.environ, choice)
+    n_channels = device_choice.n_channels_to_open(choice.device, request["channel"])
+    stream = open_stream(sd, choice.device, n_channels, request["sample_rate_hz"])
+    opened = {"device": choice.device["name"], "sample_rate_hz": round(stream.samplerate), "n_channels": n_channels}
+    source = find_source(server, mark, choice)
+    write_answer(out, {"type": "opened", **opened, "server_source": source})
+    writer = BlockWriter(out)
+    if server is not None and source is not None:
+        threading.Thread(target=end_when_moved, args=(server, mark, source["name"], writer), daemon=True).start()
+    writer.write_blocks(stream)
 
 
-def watch_server_source() -> str | None:
-    """Name of the sound server's source that this process records from, and watch that it stays the same.
+def connect_to_server() -> tuple[pulse_source.PulseConnection | None, list[Device]]:
+    """Connect to the sound server, to be told of changes of streams, and list its sources; None and [] without one."""
+    try:
+        server = pulse_source.PulseConnection()
+        server.subscribe()
+        return server, server.sources()
+    except pulse_source.PulseError:
+        return None, []
 
-    None if there is no such server, or the stream is not one of its streams.
+
+def find_source(
+    server: pulse_source.PulseConnection | None, mark: tuple[str, str], choice: device_choice.Choice
+) -> dict[str, Any] | None:
+    """The source that the stream records from, as the protocol describes it; None if no sound server is behind it.
+
+    Raises:
+        CaptureFailedError: it is not the one that was chosen.
     """
-    # By path, as this very file is: the package is not imported for it.
-    spec = importlib.util.spec_from_file_location("pulse_source", Path(__file__).with_name("pulse_source.py"))
-    if spec is None or spec.loader is None:
+    if server is None or choice.device["name"] not in device_choice.SERVER_DEVICES:
         return None
-    pulse = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pulse)
     try:
-        connection = pulse.PulseConnection()
-        connection.subscribe()
-        source: str | None = connection.source_of(os.getpid())
-    except pulse.PulseError:
+        source = server.wait_for_source(mark, LINK_TIMEOUT_S)
+    except pulse_source.PulseError:
+        source = None
+    if choice.is_fixed and choice.source and (source is None or source["name"] != choice.source["name"]):
+        found = repr(source["name"]) if source else "no source"
+        error = f"the sound server gives {found} in place of {choice.source['name']!r}"
+        raise device_choice.CaptureFailedError("not_found", error)
+    if source is None:
         return None
-    if source is not None:
-        threading.Thread(target=_end_when_moved, args=(pulse, connection, source), daemon=True).start()
-    return source
+    kept = {key: source[key] for key in ("name", "description", "is_monitor")}
+    return {**kept, "is_chosen": choice.source is not None, "is_fixed": choice.is_fixed}
 
 
-def _end_when_moved(pulse: Any, connection: Any, source: str) -> None:
+def end_when_moved(
+    server: pulse_source.PulseConnection, mark: tuple[str, str], name: str, writer: BlockWriter
+) -> NoReturn:
+    """End the process as soon as the stream records from another source than `name`."""
+    server.be_patient()  # a server that is frozen shows in the stream itself
     try:
-        while (now := connection.source_of(os.getpid())) in (source, None):
-            connection.wait()
-    except pulse.PulseError:
-        return  # a server that has gone shows in the stream itself
-    print(f"the sound server moved the stream from {source!r} to {now!r}", file=sys.stderr, flush=True)
+        while (now := server.source_of(mark)) is None or now["name"] == name:
+            server.wait()
+        writer.end({"type": "moved", "from_source": name, "to_source": now["name"], "is_default": now["is_default"]})
+    except pulse_source.PulseError as error:
+        # Not only the server may be gone but what speaks for it, and then nobody would know of a move.
+        print(f"the sound server has gone: {error}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        pass
     os._exit(1)
 
 
@@ -274,7 +258,7 @@ def main() -> NoReturn:
     exit_code = 0
     try:
         run(json.loads(sys.argv[1]), out)
-    except CaptureFailedError as error:
+    except device_choice.CaptureFailedError as error:
         write_answer(out, with_memory_limit(error.answer))
         exit_code = 1
     except BrokenPipeError:

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, NoReturn
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ from streamgmm.audio.capture_child import BLOCK_HEADER, SAMPLE_BYTES
 from streamgmm.audio.channels import Channel, LiveMixer, has_channel
 from streamgmm.audio.child import Child
 from streamgmm.audio.flow import FlowMeter
-from streamgmm.audio.known_device import KnownDevice
+from streamgmm.audio.known_device import KnownDevice, ServerSource
 from streamgmm.audio.resample import Resampler, warn_if_narrow
 from streamgmm.audio.source import Block, Samples
 from streamgmm.errors import DeviceError
@@ -34,12 +34,13 @@ OPEN_TIMEOUT_S = 10.0
 FIRST_BLOCK_TIMEOUT_S = 5.0
 STALL_TIMEOUT_S = 2.0
 MAX_BLOCK_BYTES = 16 * 1024 * 1024
+MAX_ANSWER_BYTES = 64 * 1024
 
 _NO_SAMPLES: Samples = np.zeros(0, np.float32)
 
 Reason = Literal[
     "no_library", "not_found", "ambiguous", "no_channel", "refused",
-    "open_timeout", "no_first_block", "stalled", "child_exit", "protocol",
+    "open_timeout", "no_first_block", "stalled", "child_exit", "moved", "protocol",
 ]  # fmt: skip
 
 
@@ -59,23 +60,27 @@ class CaptureError(DeviceError):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """One input device of this machine.
+    """One input device of this machine, or one source of its sound server.
 
     Attributes:
-        index: number that PortAudio gives it; may change when devices come and go.
+        index: number that PortAudio gives it; may change when devices come and go. None for a source.
         name: its name there.
-        host_api: the system that it belongs to, e.g. ALSA.
+        host_api: the system that it belongs to: ALSA, or the name of the sound server.
         max_channels: channels that it claims; 32 and more are aliases of a sound server.
         default_rate_hz: the rate that it prefers.
         is_default: whether it is opened when none is named.
+        description: what a source is called for people.
+        is_monitor: whether it is what a loudspeaker plays.
     """
 
-    index: int
+    index: int | None
     name: str
     host_api: str
     max_channels: int
     default_rate_hz: int
     is_default: bool
+    description: str = ""
+    is_monitor: bool = False
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
@@ -91,7 +96,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
     device: str
     sample_rate_hz: Annotated[int, Meta(ge=1000, le=384000)]
     n_channels: Annotated[int, Meta(ge=1, le=1024)]
-    server_source: str | None = None
+    server_source: ServerSource | None = None
 
 
 class _Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
@@ -102,6 +107,12 @@ class _Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
 class _Devices(msgspec.Struct, frozen=True, kw_only=True, tag="devices"):
     devices: list[Device]
+
+
+class _Moved(msgspec.Struct, frozen=True, kw_only=True, tag="moved"):
+    from_source: str
+    to_source: str
+    is_default: bool
 
 
 _answers: msgspec.json.Decoder[Opened | _Failed | _Devices] = msgspec.json.Decoder(Opened | _Failed | _Devices)
@@ -120,7 +131,8 @@ class Microphone:
     A failed microphone stays failed: to heal, close it and open a fresh one.
 
     Args:
-        device: part of the device's name in any case, its index, or None for the default device.
+        device: a name in any case or a part of it, of a source of the sound server or else of a device; the index of
+            a device; None for the default one.
         channel: one channel (from 0), or the mean of all.
         known: what is known of the device from earlier microphones, and learnt by this one.
         command: program that speaks the protocol of `capture_child`; gets the request as last argument.
@@ -162,7 +174,8 @@ class Microphone:
         """What it turned out to be: its name, and the device and the sound server's source behind it."""
         if self.opened is None:
             return self.name
-        names = [self.opened.device, self.opened.server_source]
+        source = self.opened.server_source
+        names = [self.opened.device, source and source.name]
         return f"{self.name} ({', '.join(name for name in names if name)})"
 
     @property
@@ -182,11 +195,8 @@ class Microphone:
             CaptureError: no PortAudio, no such device, refused, or no answer in time.
             SystemResourceError: the child cannot be started.
         """
-        request = {
-            "device": self._known.wanted(self._device),
-            "channel": self._channel,
-            "sample_rate_hz": sample_rate_hz,
-        }
+        device = self._known.request(self._device)
+        request = {**device, "channel": self._channel, "sample_rate_hz": sample_rate_hz}
         with self._lock:  # or a `close` from elsewhere could miss the child
             if self._is_closed:
                 return
@@ -216,11 +226,34 @@ class Microphone:
             is_first = converter.previous is None
             timeout_s = self._first_block_timeout_s if is_first else self._stall_timeout_s
             with _explained(child, self.name, "no_first_block" if is_first else "stalled", timeout_s):
-                packet = _read_packet(child, converter.frame_bytes, timeout_s)
+                packet = self._read_packet(child, converter.frame_bytes, timeout_s)
                 if packet is None:
                     return None
                 self._blocks.extend(converter.convert(*packet))
         return self._blocks.popleft()
+
+    def _read_packet(self, child: Child, frame_bytes: int, timeout_s: float) -> tuple[_BlockHeader, bytes] | None:
+        """The header and the interleaved frames of the next block; None once closed."""
+        packed = child.read_exactly(BLOCK_HEADER.size, timeout_s)
+        if packed is None:
+            return None
+        header = _BlockHeader(*BLOCK_HEADER.unpack(packed))
+        if 0 < header.n_frames * frame_bytes <= MAX_BLOCK_BYTES:
+            interleaved = child.read_exactly(header.n_frames * frame_bytes, timeout_s)
+            return None if interleaved is None else (header, interleaved)
+        if header.n_frames == 0 < header.n_pending_frames <= MAX_ANSWER_BYTES:
+            answer = child.read_exactly(header.n_pending_frames, timeout_s)
+            return None if answer is None else self._end_of_move(answer)
+        raise CaptureError("protocol", f"the capture process announced a block of {header.n_frames} frames")
+
+    def _end_of_move(self, answer: bytes) -> NoReturn:
+        try:
+            moved = msgspec.json.decode(answer, type=_Moved)
+        except msgspec.DecodeError as error:
+            raise CaptureError("protocol", f"the capture process speaks another protocol: {error}") from error
+        self._known.follow(moved.to_source, is_default=moved.is_default)
+        what = f"the sound server moved the stream from {moved.from_source!r} to {moved.to_source!r}"
+        raise CaptureError("moved", what)
 
     def close(self) -> None:
         """Kill the child and wait for its end, within 0.1 s whatever state the sound server is in."""
@@ -276,19 +309,6 @@ def _read_answer(child: Child, timeout_s: float) -> Opened | _Devices | None:
     if isinstance(answer, _Failed):
         raise CaptureError(answer.reason, answer.error, hint=answer.hint)
     return answer
-
-
-def _read_packet(child: Child, frame_bytes: int, timeout_s: float) -> tuple[_BlockHeader, bytes] | None:
-    """The header and the interleaved frames of the next block; None once closed."""
-    packed = child.read_exactly(BLOCK_HEADER.size, timeout_s)
-    if packed is None:
-        return None
-    header = _BlockHeader(*BLOCK_HEADER.unpack(packed))
-    n_bytes = header.n_frames * frame_bytes
-    if not 0 < n_bytes <= MAX_BLOCK_BYTES:
-        raise CaptureError("protocol", f"the capture process announced a block of {header.n_frames} frames")
-    interleaved = child.read_exactly(n_bytes, timeout_s)
-    return None if interleaved is None else (header, interleaved)
 
 
 class _Converter:

@@ -1,4 +1,4 @@
-"""Which source a process records from, asked of a PulseAudio or PipeWire server by its native protocol.
+"""The sources of a PulseAudio or PipeWire server, and the one that a stream records from, by its native protocol.
 
 A sound server moves a stream to another microphone when the chosen one goes away, within milliseconds and
 without an error: the sound just goes on. PortAudio cannot see that; the server tells whoever subscribes.
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,12 +27,17 @@ TCP_PORT = 4713
 
 # Commands, and what to subscribe to (PulseAudio, src/pulsecore/native-common.h and src/pulse/def.h).
 ERROR, REPLY, AUTH, SET_CLIENT_NAME = 0, 2, 8, 9
-GET_SOURCE_INFO, GET_SOURCE_OUTPUT_INFO_LIST, SUBSCRIBE = 23, 32, 35
+GET_SERVER_INFO, GET_SOURCE_INFO_LIST, GET_SOURCE_OUTPUT_INFO_LIST, SUBSCRIBE = 20, 24, 32, 35
 SOURCE_OUTPUTS = 0x0008
+NO_INDEX = 0xFFFFFFFF
 
 _FRAME_HEADER = struct.Struct(">IIIII")
+_SAMPLE_SPEC = struct.Struct(">BBI")
 _CONTROL_CHANNEL = 0xFFFFFFFF
+_FIELDS_OF_SOURCE = 15
 _FIELDS_OF_SOURCE_OUTPUT = 12
+
+Source = dict[str, Any]
 
 
 class PulseError(Exception):
@@ -56,19 +63,28 @@ class PulseConnection:
             self.close()
             raise
 
-    def source_of(self, pid: int) -> str | None:
-        """Name of the source that process `pid` records from; None if it has no stream here.
+    def sources(self) -> list[Source]:
+        """Return all sources, with the keys of `capture_child`'s devices and a few of the server's own.
+
+        Raises:
+            PulseError: the server does not answer.
+        """
+        server = self._ask(GET_SERVER_INFO)
+        fields = self._ask(GET_SOURCE_INFO_LIST)
+        with _as_pulse_error():
+            return [_as_source(source, server) for source in _split(fields, _FIELDS_OF_SOURCE)]
+
+    def source_of(self, mark: tuple[str, str]) -> Source | None:
+        """Return the source of the stream that has the property `mark` (key and value); None if there is none.
 
         Raises:
             PulseError: the server does not answer.
         """
         fields = self._ask(GET_SOURCE_OUTPUT_INFO_LIST)
-        for start in range(0, len(fields), _FIELDS_OF_SOURCE_OUTPUT):
-            stream = fields[start : start + _FIELDS_OF_SOURCE_OUTPUT]
-            if stream[-1].get("application.process.id") == str(pid):
-                name: str = self._ask(GET_SOURCE_INFO, stream[4], None)[1]
-                return name
-        return None
+        with _as_pulse_error():
+            streams = _split(fields, _FIELDS_OF_SOURCE_OUTPUT)
+            indexes = [stream[4] for stream in streams if mark in stream[-1].items()]
+        return next((source for source in self.sources() if source["index"] in indexes), None) if indexes else None
 
     def subscribe(self) -> None:
         """Have `wait` told of every change of a stream.
@@ -78,18 +94,33 @@ class PulseConnection:
         """
         self._ask(SUBSCRIBE, SOURCE_OUTPUTS)
 
-    def wait(self) -> None:
-        """Wait, without limit, until some stream may have changed.
+    def wait_for_source(self, mark: tuple[str, str], timeout_s: float) -> Source | None:
+        """Wait for the stream that has the property `mark` to record from a source; None if it does not in time.
+
+        PipeWire connects a stream to its source some time after it was opened.
+
+        Raises:
+            PulseError: the server does not answer.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while (source := self.source_of(mark)) is None and (left_s := deadline_s - time.monotonic()) > 0.0:
+            self.wait(left_s)
+        return source
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until some stream may have changed, or nothing was heard for `timeout_s`.
 
         Raises:
             PulseError: the server has gone.
         """
         with _as_pulse_error():
-            self._socket.settimeout(None)
-            while not self._has_event:
+            while not self._has_event and select.select([self._socket], [], [], timeout_s)[0]:
                 self._receive()
-            self._has_event = False
-            self._socket.settimeout(TIMEOUT_S)
+        self._has_event = False
+
+    def be_patient(self) -> None:
+        """Wait without limit for answers from now on."""
+        self._socket.settimeout(None)
 
     def close(self) -> None:
         """Let go."""
@@ -126,12 +157,35 @@ class PulseConnection:
         return bytes(received)
 
 
+def _split(fields: list[Any], n_fields: int) -> list[list[Any]]:
+    return [fields[start : start + n_fields] for start in range(0, len(fields), n_fields)]
+
+
+def _as_source(fields: list[Any], server: list[Any]) -> Source:
+    index, name, description, sample_spec = fields[:4]
+    properties = fields[13]
+    _, n_channels, rate_hz = _SAMPLE_SPEC.unpack(sample_spec)
+    return {
+        "index": index,
+        "name": name,
+        "description": description or name,
+        "host_api": server[0],
+        "max_channels": n_channels,
+        "default_rate_hz": rate_hz,
+        "is_default": name == server[6],
+        "is_monitor": fields[8] != NO_INDEX,
+        "node": properties.get("node.name", name),
+        # As PortAudio would call the device if the server had not taken it.
+        "alsa_name": f"{properties.get('alsa.card_name', '')}: {properties.get('alsa.name', '')}",
+    }
+
+
 @contextlib.contextmanager
 def _as_pulse_error() -> Iterator[None]:
     # Whatever a message holds that does not fit comes out as one of these.
     try:
         yield
-    except (OSError, EOFError, ValueError, IndexError, KeyError, struct.error) as error:
+    except (OSError, EOFError, ValueError, IndexError, KeyError, AttributeError, struct.error) as error:
         raise PulseError(str(error)) from error
 
 

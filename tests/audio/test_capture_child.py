@@ -13,13 +13,7 @@ from typing import Any
 
 import pytest
 
-from streamgmm.audio.capture_child import (
-    BLOCK_HEADER,
-    MAX_MEAN_CHANNELS,
-    CaptureFailedError,
-    find_device,
-    n_channels_to_open,
-)
+from streamgmm.audio.capture_child import BLOCK_HEADER
 from streamgmm.audio.microphone import CAPTURE_COMMAND, CaptureError, Microphone, list_devices
 
 Start = Callable[[dict[str, Any]], "subprocess.Popen[bytes]"]
@@ -75,7 +69,8 @@ REQUEST = {"device": None, "channel": "mean", "sample_rate_hz": 16000}
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts a module `sounddevice` of the given source before the real one, in child processes."""
+    """Puts a module `sounddevice` before the real one, and no sound server, in child processes."""
+    monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/none")
 
     def write(source: str) -> None:
         (tmp_path / "sounddevice.py").write_text(source)
@@ -225,57 +220,3 @@ def test_only_inputs_are_listed(stand_in: Callable[[str], None]) -> None:
         (1, "USB Microphone", True),
         (2, "pulse", False),
     ]
-
-
-def devices(*names: str, default: int | None = None) -> list[dict[str, Any]]:
-    return [
-        {"index": 10 + n, "name": name, "is_default": n == default, "max_channels": 2} for n, name in enumerate(names)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found"),
-    [("usb", "USB Audio"), ("AUDIO", "USB Audio"), ("pulse", "Pulse"), ("pulse m", "Pulse Monitor"), (11, "Pulse"),
-     (None, "Pulse Monitor")],
-)  # fmt: skip
-def test_a_device_is_found(wanted: Any, found: str) -> None:
-    assert find_device(devices("USB Audio", "Pulse", "Pulse Monitor", default=2), wanted)["name"] == found
-
-
-@pytest.mark.parametrize(
-    ("wanted", "reason", "text"),
-    [
-        ("mic", "ambiguous", "several devices fit: 10 'Mic A', 11 'Mic B'"),
-        ("C", "ambiguous", "10 'Mic A', 11 'Mic B'"),
-        ("line", "not_found", "no such input device"),
-        (0, "not_found", "no such input device"),
-    ],
-)
-def test_a_device_is_not_found(wanted: Any, reason: str, text: str) -> None:
-    with pytest.raises(CaptureFailedError, match=text) as caught:
-        find_device(devices("Mic A", "Mic B"), wanted)
-    assert caught.value.answer["reason"] == reason
-
-
-def test_A1_no_device_at_all() -> None:
-    with pytest.raises(CaptureFailedError, match="no input device"):
-        find_device([], None)
-
-
-def test_without_a_default_the_first_input_is_taken() -> None:
-    assert find_device(devices("Mic A", "Mic B"), None)["name"] == "Mic A"
-
-
-@pytest.mark.parametrize(
-    ("n_offered", "channel", "n_opened"),
-    [(1, "mean", 1), (2, "mean", 2), (MAX_MEAN_CHANNELS, "mean", MAX_MEAN_CHANNELS), (32, "mean", 1), (2, 1, 2),
-     (32, 0, 1)],
-)  # fmt: skip
-def test_channels_to_open(n_offered: int, channel: Any, n_opened: int) -> None:
-    assert n_channels_to_open({"name": "x", "max_channels": n_offered}, channel) == n_opened
-
-
-@pytest.mark.parametrize("channel", [2, -1])
-def test_a_channel_that_does_not_exist(channel: int) -> None:
-    with pytest.raises(CaptureFailedError, match="has no channel"):
-        n_channels_to_open({"name": "x", "max_channels": 2}, channel)

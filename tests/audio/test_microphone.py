@@ -319,6 +319,30 @@ def test_listing_that_answers_something_else() -> None:
         list_devices(5, command=fake("opened()"))
 
 
+@pytest.mark.parametrize("is_default", [False, True])
+def test_A7_a_move_ends_the_microphone_and_is_asked_for_again_if_it_is_not_the_default(is_default: bool) -> None:
+    known = KnownDevice()
+    moved = {"type": "moved", "from_source": "a", "to_source": "b", "is_default": is_default}
+    script = f"""
+opened(); block([0.5])
+line = json.dumps({moved!r}).encode()
+os.write(1, struct.pack({BLOCK_HEADER.format!r}, 0, 0, len(line), False) + line)
+"""
+    source = opened(script, known=known)
+    error = failure_after(source, 1)
+    assert error.reason == "moved"
+    assert str(error) == "mic: the sound server moved the stream from 'a' to 'b'"
+    assert known.request(None).get("followed") == (None if is_default else "b")
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"\xff", b"[]", b'{"type":"opened"}', b"0"])
+def test_an_end_of_another_protocol_is_refused(answer: bytes) -> None:
+    source = opened(
+        f"opened(); os.write(1, struct.pack({BLOCK_HEADER.format!r}, 0, 0, {len(answer)}, False) + {answer!r})"
+    )
+    assert failure_after(source, 0).reason == "protocol"
+
+
 SECOND_NS = 1_000_000_000
 SILENT_LOSS = f"""
 opened()
@@ -378,7 +402,9 @@ def test_A7_after_an_index_was_opened_once_it_is_the_name_that_is_asked_for() ->
 
 
 def test_A7_what_the_sound_server_says_is_part_of_the_description() -> None:
-    line = "answer(type='opened', device='pulse', sample_rate_hz=16000, n_channels=1, server_source='a.monitor')"
+    line = (
+        "answer(type='opened', device='pulse', sample_rate_hz=16000, n_channels=1, server_source={'name': 'a.monitor'})"
+    )
     source = opened(line)
     source.close()
     assert source.description == "mic (pulse, a.monitor)"

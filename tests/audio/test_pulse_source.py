@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import struct
 import threading
@@ -68,28 +67,91 @@ def test_a_server_that_does_not_answer_as_it_should_is_one_error(serve: Callable
         PulseConnection()
 
 
-def test_A7_the_source_of_a_stream_is_found_among_those_of_others(serve: Callable[[Answer], None]) -> None:
-    def stream(pid: int, source: int) -> bytes:
-        # index, name, module, client, source, format, channel map, two latencies, two names, properties
-        values = [7, "record", None, 3, source]
-        tail = b"a" + bytes(6) + b"m\1\0" + 2 * (b"U" + bytes(8)) + b"N" + b"tdriver\0"
-        properties = {"media.name": "x", "application.process.id": str(pid)}
-        return b"".join(map(pulse_source._encode, values)) + tail + pulse_source._encode(properties)
+def fields(*values: object) -> bytes:
+    """Values as the protocol packs them; bytes stand for themselves."""
+    return b"".join(value if isinstance(value, bytes) else pulse_source._encode(value) for value in values)
 
+
+def stream(token: str, source: int) -> bytes:
+    # index, name, module, client, source, format, channel map, two latencies, two names, properties
+    middle = b"a" + bytes(6) + b"m\1\0" + 2 * (b"U" + bytes(8)) + b"N" + b"tdriver\0"
+    return fields(7, "record", None, 3, source, middle, {"media.name": "x", "streamgmm.capture": token})
+
+
+def source(index: int, name: str, monitor_of: int = pulse_source.NO_INDEX, **properties: str) -> bytes:
+    # index, name, description, format, channel map, module, volume, mute, monitor of, latency, driver, flags, ...
+    sample_spec = b"a\5\2" + (48000).to_bytes(4, "big")
+    description = properties.pop("description", None)
+    names = {key.replace("_", "."): value for key, value in properties.items()}
+    head = fields(index, name, description, sample_spec, b"m\1\0", 2, b"v\1" + bytes(4), b"0")
+    return head + fields(monitor_of, None, b"U" + bytes(8), "driver", 0, names, b"U" + bytes(8))
+
+
+def answering(streams: bytes, sources: bytes) -> Answer:
     def answer(connection: socket.socket, message: bytes) -> None:
         command = int.from_bytes(message[1:5], "big")
         if command == pulse_source.GET_SOURCE_OUTPUT_INFO_LIST:
             event = struct.pack(">IIIII", 5, 0xFFFFFFFF, 0, 0, 0) + b"L" + (66).to_bytes(4, "big")
-            connection.sendall(event + reply(message, stream(1, 0), stream(os.getpid(), 5)))
-        elif command == pulse_source.GET_SOURCE_INFO:
-            assert message[10:15] == b"L\0\0\0\5"
-            connection.sendall(reply(message, b"L\0\0\0\5", b"tmicrophone\0"))
+            connection.sendall(event + reply(message, streams))
+        elif command == pulse_source.GET_SERVER_INFO:
+            server = fields("a server", "15", "user", "host", b"a" + bytes(6), "sink", "microphone", 1)
+            connection.sendall(reply(message, server))
+        elif command == pulse_source.GET_SOURCE_INFO_LIST:
+            connection.sendall(reply(message, sources))
         else:
             connection.sendall(reply(message))
 
-    serve(answer)
+    return answer
+
+
+def test_A7_the_source_of_a_stream_is_found_among_those_of_others(serve: Callable[[Answer], None]) -> None:
+    streams = stream("a", 0) + stream("b", 5) + stream("c", pulse_source.NO_INDEX)
+    serve(answering(streams, source(0, "other") + source(5, "microphone")))
     connection = PulseConnection()
-    assert connection.source_of(os.getpid()) == "microphone"
+    found = connection.source_of(("streamgmm.capture", "b"))
+    assert found is not None
+    assert found["name"] == "microphone"
     connection.wait()  # returns at once: an event came while the answer was awaited
-    assert connection.source_of(2) is None
+    assert connection.source_of(("streamgmm.capture", "c")) is None  # connected to nothing
+    assert connection.source_of(("streamgmm.capture", "d")) is None
+    assert connection.source_of(("media.name", "b")) is None
+    connection.close()
+
+
+def test_sources_are_described(serve: Callable[[Answer], None]) -> None:
+    usb = {"alsa_card_name": "USB Audio", "description": "USB Microphone"}
+    serve(answering(b"", source(0, "sink.monitor", 9, node_name="sink") + source(5, "microphone", **usb)))
+    connection = PulseConnection()
+    monitor, microphone = connection.sources()
+    connection.close()
+    assert monitor == {
+        "index": 0,
+        "name": "sink.monitor",
+        "description": "sink.monitor",
+        "host_api": "a server",
+        "max_channels": 2,
+        "default_rate_hz": 48000,
+        "is_default": False,
+        "is_monitor": True,
+        "node": "sink",
+        "alsa_name": ": ",
+    }
+    assert (microphone["description"], microphone["node"]) == ("USB Microphone", "microphone")
+    assert (microphone["is_default"], microphone["is_monitor"]) == (True, False)
+
+
+@pytest.mark.parametrize("cut", range(1, 118, 9))
+def test_sources_that_are_cut_off_are_an_error(serve: Callable[[Answer], None], cut: int) -> None:
+    whole = source(5, "microphone", alsa_card_name="USB Audio", description="USB Microphone")
+    serve(answering(b"", whole[:cut]))
+    connection = PulseConnection()
+    with pytest.raises(PulseError):
+        connection.sources()
+    connection.close()
+
+
+def test_a_stream_that_never_gets_a_source_is_waited_for_no_longer_than_asked(serve: Callable[[Answer], None]) -> None:
+    serve(answering(b"", source(5, "microphone")))
+    connection = PulseConnection()
+    assert connection.wait_for_source(("streamgmm.capture", "a"), 0.1) is None
     connection.close()

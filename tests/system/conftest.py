@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from streamgmm.audio.microphone import list_devices
-from tests.pulse_rig import PulseServer, missing_parts
+from tests.pulse_rig import PulseServer
 from tests.required import require_or_skip
+from tests.sound_servers import SERVERS, sound_server
 
 
 @pytest.fixture(autouse=True)
@@ -19,18 +19,15 @@ def no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config_home"))
 
 
-@pytest.fixture(scope="module")
-def pulse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PulseServer]:
-    """One sound server per module."""
-    if missing := missing_parts():
-        require_or_skip("pulse", f"missing {', '.join(missing)}")
-    server = PulseServer(tmp_path_factory.mktemp("pulse"))
-    server.start()
-    with contextlib.closing(server):
+@pytest.fixture(scope="module", params=SERVERS)
+def pulse_server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[PulseServer]:
+    """One sound server of each kind per module."""
+    with sound_server(request.param, tmp_path_factory.mktemp("pulse")) as server:
+        server.start()
         with pytest.MonkeyPatch.context() as monkeypatch:
             for key, value in server.changes.items():
                 monkeypatch.setenv(key, value)
-            if "pulse" not in [device.name for device in list_devices()]:
+            if server.device not in [device.name for device in list_devices()]:
                 require_or_skip("pulse", "ALSA has no plugin for it: install libasound2-plugins")
         yield server
 
@@ -43,3 +40,17 @@ def pulse(pulse_server: PulseServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
         monkeypatch.setenv(key, value)
     yield pulse_server
     pulse_server.thaw()
+
+
+@pytest.fixture(params=SERVERS)
+def own_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PulseServer]:
+    """A sound server of each kind that is not started yet, for tests that start and end it themselves."""
+    with sound_server(request.param, tmp_path / "pulse") as server:
+        yield server
+
+
+@pytest.fixture
+def server(own_server: PulseServer) -> PulseServer:
+    """A server of the test's own, running."""
+    own_server.start()
+    return own_server

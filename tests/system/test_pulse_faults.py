@@ -1,37 +1,22 @@
-"""`streamgmm run` on a real PulseAudio while its microphone is swapped, changed, silenced and stopped."""
+"""`streamgmm run` on real sound servers while its microphone is swapped, changed, silenced and stopped."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from tests.cli.cli_rig import spawn_main
-from tests.pulse_rig import SINK, PulseServer, missing_parts, write_wav
-from tests.required import require_or_skip
+from tests.pulse_rig import SINK, PulseServer, write_wav
 from tests.system.listening import listening
 from tests.system.run_rig import check_bye, parse, run, running, wait_until
 
 RATE_HZ = 16000
 DETECTED_S = 3.0
 BACK_S = 10.0
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[PulseServer]:
-    if missing := missing_parts():
-        require_or_skip("pulse", f"missing {', '.join(missing)}")
-    (tmp_path / "pulse").mkdir()
-    with contextlib.closing(PulseServer(tmp_path / "pulse")) as server:
-        server.start()
-        yield server
-        server.thaw()
 
 
 def test_A7_another_microphone_in_place_of_the_chosen_one_is_never_listened_to(

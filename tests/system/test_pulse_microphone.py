@@ -1,7 +1,8 @@
-"""The microphone on a real PulseAudio, through the real PortAudio."""
+"""The microphone on real sound servers, through the real PortAudio."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -60,7 +61,7 @@ def close_duration_s(microphone: Microphone) -> float:
 @pytest.mark.parametrize("channel", ["mean", 0, 1])
 def test_what_is_played_is_heard_bit_by_bit(pulse: PulseServer, noise, channel) -> None:
     wav, values = noise
-    microphone = Microphone("pulse", channel)
+    microphone = Microphone(pulse.device, channel)
     microphone.open(RATE_HZ)
     try:
         pulse.play(wav)
@@ -82,12 +83,13 @@ def test_the_default_device_is_heard_without_a_name(pulse: PulseServer) -> None:
 
 
 def test_A1_missing_device_names_those_that_exist(pulse: PulseServer) -> None:
-    with pytest.raises(DeviceError, match=r"mic:gramophone: no such input device \(there are: .*'pulse'"):
+    with pytest.raises(DeviceError, match=rf"mic:gramophone: no such input device \(there are: .*'{pulse.device}'"):
         Microphone("gramophone").open(RATE_HZ)
 
 
 def test_A1_no_sound_server(pulse: PulseServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent")
+    monkeypatch.setenv("PIPEWIRE_REMOTE", "/nonexistent")
     with pytest.raises(CaptureError, match="mic: no input device") as caught:
         Microphone().open(RATE_HZ)
     assert caught.value.reason == "not_found"
@@ -95,25 +97,25 @@ def test_A1_no_sound_server(pulse: PulseServer, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_channel_that_the_device_lacks(pulse: PulseServer) -> None:
     with pytest.raises(CaptureError, match="has no channel 4711"):
-        Microphone("pulse", 4711).open(RATE_HZ)
+        Microphone(pulse.device, 4711).open(RATE_HZ)
 
 
 def test_devices_are_listed(pulse: PulseServer) -> None:
     devices = list_devices(5.0)
-    assert "pulse" in [device.name for device in devices]
+    assert pulse.device in [device.name for device in devices]
     assert sum(device.is_default for device in devices) == 1
     assert all(device.max_channels > 0 and device.default_rate_hz > 0 for device in devices)
 
 
 def test_A2_server_killed_while_running_then_a_fresh_microphone_hears(pulse: PulseServer, noise) -> None:
     wav, values = noise
-    microphone = Microphone("pulse")
+    microphone = Microphone(pulse.device)
     microphone.open(RATE_HZ)
     assert microphone.read() is not None
     pulse.kill()
     assert failure(microphone).reason in ("child_exit", "stalled")
     pulse.start()
-    fresh = Microphone("pulse")
+    fresh = Microphone(pulse.device)
     fresh.open(RATE_HZ)
     try:
         pulse.play(wav)
@@ -124,7 +126,7 @@ def test_A2_server_killed_while_running_then_a_fresh_microphone_hears(pulse: Pul
 
 
 def test_A4_frozen_server_is_a_stall_and_close_is_quick(pulse: PulseServer) -> None:
-    microphone = Microphone("pulse", stall_timeout_s=0.5)
+    microphone = Microphone(pulse.device, stall_timeout_s=0.5)
     microphone.open(RATE_HZ)
     assert microphone.read() is not None
     pulse.freeze()
@@ -133,7 +135,7 @@ def test_A4_frozen_server_is_a_stall_and_close_is_quick(pulse: PulseServer) -> N
 
 
 def test_A4_close_is_quick_while_the_server_is_frozen(pulse: PulseServer) -> None:
-    microphone = Microphone("pulse")
+    microphone = Microphone(pulse.device)
     microphone.open(RATE_HZ)
     assert microphone.read() is not None
     pulse.freeze()
@@ -142,7 +144,7 @@ def test_A4_close_is_quick_while_the_server_is_frozen(pulse: PulseServer) -> Non
 
 def test_A6_server_frozen_before_open(pulse: PulseServer) -> None:
     pulse.freeze()
-    microphone = Microphone("pulse", open_timeout_s=0.7)
+    microphone = Microphone(pulse.device, open_timeout_s=0.7)
     with pytest.raises(CaptureError, match=r"no answer for 0\.7 s") as caught:
         microphone.open(RATE_HZ)
     assert caught.value.reason == "open_timeout"
@@ -156,7 +158,7 @@ def test_A4_a_parent_that_dies_takes_the_child_along_while_the_server_is_frozen(
 ) -> None:
     if not is_open:
         pulse.freeze()
-    request = json.dumps({"device": "pulse", "channel": "mean", "sample_rate_hz": RATE_HZ})
+    request = json.dumps({"device": pulse.device, "channel": "mean", "sample_rate_hz": RATE_HZ})
     pipe = subprocess.PIPE
     with subprocess.Popen([*CAPTURE_COMMAND, request], stdin=pipe, stdout=pipe) as child:
         assert child.stdin is not None
@@ -169,7 +171,7 @@ def test_A4_a_parent_that_dies_takes_the_child_along_while_the_server_is_frozen(
 
 
 def test_A2_unplugged_while_running(pulse: PulseServer) -> None:
-    microphone = Microphone("pulse", stall_timeout_s=2.0)
+    microphone = Microphone(pulse.device, stall_timeout_s=2.0)
     microphone.open(RATE_HZ)
     assert microphone.read() is not None
     pulse.unload_sink()
@@ -177,13 +179,16 @@ def test_A2_unplugged_while_running(pulse: PulseServer) -> None:
         error = failure(microphone)
     finally:
         pulse.load_sink()
-    assert error.reason in ("child_exit", "stalled")
+    # PipeWire has a stand-in for a microphone, and moves the stream there.
+    assert error.reason in ("child_exit", "stalled", "moved")
 
 
 @pytest.mark.parametrize("is_child_stopped", [False, True])
 def test_A12_a_burst_after_a_pause_loses_nothing(pulse: PulseServer, noise, is_child_stopped: bool) -> None:
+    if is_child_stopped and not pulse.keeps_sound_for_stopped:
+        pytest.skip("a stream of PipeWire's own lives in the process that is stopped: see A11")
     wav, values = noise
-    microphone = Microphone("pulse")
+    microphone = Microphone(pulse.device)
     microphone.open(RATE_HZ)
     assert microphone._child is not None
     pulse.play(wav)
@@ -199,3 +204,21 @@ def test_A12_a_burst_after_a_pause_loses_nothing(pulse: PulseServer, noise, is_c
         parts.append(block.samples)
     microphone.close()
     np.testing.assert_array_equal(np.concatenate(parts)[: len(values)], values.astype(np.float32) / 32768)
+
+
+def test_A11_what_a_stopped_process_did_not_hear_is_a_gap_of_the_right_length(pulse: PulseServer) -> None:
+    if pulse.keeps_sound_for_stopped:
+        pytest.skip("the sound server keeps it: see A12")
+    with contextlib.closing(Microphone(pulse.device)) as microphone:
+        microphone.open(RATE_HZ)
+        assert microphone._child is not None
+        assert microphone.read() is not None
+        os.kill(microphone._child.pid, signal.SIGSTOP)
+        stopped_s = time.monotonic()
+        time.sleep(1.0)  # how long it stands still is what is tested
+        os.kill(microphone._child.pid, signal.SIGCONT)
+        lasted_s = time.monotonic() - stopped_s
+        while (block := microphone.read()) is not None and block.gap_reason is None:
+            pass
+    assert block is not None
+    assert block.lost_samples / RATE_HZ == pytest.approx(lasted_s, abs=0.25)

@@ -1,19 +1,16 @@
-"""`streamgmm run` on a real PulseAudio, through the real PortAudio: what is played is what it hears."""
+"""`streamgmm run` on real sound servers, through the real PortAudio: what is played is what it hears."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.pulse_rig import PulseServer, missing_parts, write_wav
-from tests.required import require_or_skip
+from tests.pulse_rig import PulseServer, write_wav
 from tests.system.run_rig import Daemon, Json, check_bye, frames_of, parse, run, running
 
 RATE_HZ = 16000
@@ -27,17 +24,6 @@ def played(demo_scene: Path, tmp_path: Path) -> Path:
     # A microphone has heard nothing before the first sound; nor shall the file, lest its first windows be partial ones.
     samples = np.concatenate([np.zeros(2 * RATE_HZ, dtype="<i2"), sounds])
     return write_wav(tmp_path / "played.wav", samples, RATE_HZ)
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[PulseServer]:
-    """A server that is not started yet, for tests that start and end it themselves."""
-    if missing := missing_parts():
-        require_or_skip("pulse", f"missing {', '.join(missing)}")
-    (tmp_path / "pulse").mkdir()
-    with contextlib.closing(PulseServer(tmp_path / "pulse")) as server:
-        yield server
-        server.thaw()
 
 
 def read_until(daemon: Daemon, kind: str, **values: object) -> list[Json]:
