@@ -15,6 +15,8 @@ from streamgmm.units import SILENCE_DBFS, power_to_dbfs, seconds_to_samples
 METER_RATE_HZ = 16000
 METER_INTERVAL_S = 0.1
 PEAK_HOLD_S = 1.5
+PRINT_INTERVAL_S = 1.0
+PRINT_DURATION_S = 10.0
 BOTTOM_DBFS = -90.0
 CLIPPING_DBFS = -0.1
 _BAR_CELLS = 50
@@ -23,7 +25,7 @@ Show = Callable[[str], None]
 
 
 class LevelMeter:
-    """Levels of consecutive intervals of `METER_INTERVAL_S`, with the peak held for `PEAK_HOLD_S`.
+    """Levels of consecutive intervals of `interval_s`, with the peak held for `PEAK_HOLD_S`.
 
     Attributes:
         level_dbfs: root mean square of the last whole interval.
@@ -31,14 +33,20 @@ class LevelMeter:
         n_intervals: whole intervals so far.
     """
 
-    def __init__(self, sample_rate_hz: int = METER_RATE_HZ) -> None:
+    def __init__(self, sample_rate_hz: int = METER_RATE_HZ, interval_s: float = METER_INTERVAL_S) -> None:
         self.level_dbfs = SILENCE_DBFS
         self.held_peak_dbfs = SILENCE_DBFS
         self.n_intervals = 0
-        self._interval_samples = seconds_to_samples(METER_INTERVAL_S, sample_rate_hz)
-        self._hold_intervals = round(PEAK_HOLD_S / METER_INTERVAL_S)
+        self._interval_s = interval_s
+        self._interval_samples = max(1, seconds_to_samples(interval_s, sample_rate_hz))
+        self._hold_intervals = round(PEAK_HOLD_S / interval_s)
         self._pending = np.empty(0, np.float32)
         self._held_for = 0
+
+    @property
+    def heard_s(self) -> float:
+        """Length of all whole intervals so far (s)."""
+        return self.n_intervals * self._interval_s
 
     def push(self, samples: Samples) -> Iterator[LevelMeter]:
         """Take samples (float32, shape (n,)); yields itself after each interval that they complete."""
@@ -76,15 +84,23 @@ def _cells(level_dbfs: float, n_cells: int) -> int:
 
 
 def watch_level(device: str | int | None, duration_s: float | None) -> None:
-    """Show the level of a microphone until `duration_s` of audio, or for ever; KeyboardInterrupt ends it.
+    """Show the level of a microphone until `duration_s` of audio; KeyboardInterrupt ends it.
+
+    Without a duration it goes on forever on a terminal, and for `PRINT_DURATION_S` elsewhere, where a line is printed
+    each `PRINT_INTERVAL_S`.
 
     Raises:
         DeviceError: the device cannot be opened, or is lost.
     """
     microphone = Microphone(device)
+    meter = LevelMeter()
+    if not sys.stdout.isatty():
+        duration_s = PRINT_DURATION_S if duration_s is None else duration_s
+        # A test that is shorter than that still has its line.
+        meter = LevelMeter(interval_s=min(PRINT_INTERVAL_S, duration_s))
     with contextlib.closing(microphone), _display() as show:
         microphone.open(METER_RATE_HZ)
-        show_levels(microphone, show, duration_s, LevelMeter())
+        show_levels(microphone, show, duration_s, meter)
 
 
 def show_levels(source: Source, show: Show, duration_s: float | None, meter: LevelMeter) -> None:
@@ -92,7 +108,8 @@ def show_levels(source: Source, show: Show, duration_s: float | None, meter: Lev
     while (block := source.read()) is not None:
         for reading in meter.push(block.samples):
             show(f"{reading.bar()}  {reading.describe()}")
-            if duration_s is not None and reading.n_intervals * METER_INTERVAL_S >= duration_s:
+            # Whole intervals only, and so many that the time is over; 0.3 s are three of 0.1 s all the same.
+            if duration_s is not None and reading.heard_s >= duration_s - 1e-6:
                 return
 
 

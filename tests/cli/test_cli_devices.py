@@ -15,6 +15,29 @@ DEVICES = [
 ]
 
 
+SOURCES = [
+    Device(
+        index=None,
+        name="alsa_input.usb-[red]Yeti",
+        host_api="PulseAudio",
+        max_channels=2,
+        default_rate_hz=48000,
+        is_default=False,
+        description="Yeti [b]Stereo[/b]",
+    ),
+    Device(
+        index=None,
+        name="sink.monitor",
+        host_api="PulseAudio",
+        max_channels=1,
+        default_rate_hz=16000,
+        is_default=True,
+        description="Monitor of Sink",
+        is_monitor=True,
+    ),
+]
+
+
 @pytest.fixture
 def _two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamgmm.audio.microphone.list_devices", lambda: DEVICES)
@@ -37,6 +60,28 @@ def test_json_is_one_object_for_each_device(capsys: pytest.CaptureFixture[str]) 
     assert rows[1]["is_default"] is True
 
 
+@pytest.mark.parametrize("devices", [SOURCES + DEVICES, SOURCES])
+def test_sources_of_the_sound_server_come_first_and_monitors_are_marked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, devices: list[Device]
+) -> None:
+    monkeypatch.setattr("streamgmm.audio.microphone.list_devices", lambda: devices)
+    code, out, err = run_cli(capsys, "devices")
+    rows = [line.split() for line in out.splitlines()]
+    assert (code, rows[0]) == (0, ["PulseAudio:"])
+    assert rows[2] == ["alsa_input.usb-[red]Yeti", "Yeti", "[b]Stereo[/b]", "2", "48000"]
+    assert rows[3] == ["*", "sink.monitor", "Monitor", "of", "Sink", "1", "16000", "monitor"]
+    assert "'sink.monitor' is a monitor" in err
+    assert ("libasound2-plugins" in err) is (devices == SOURCES)
+    assert err.count("\n") == (2 if devices == SOURCES else 1)
+
+
+def test_json_of_sources(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamgmm.audio.microphone.list_devices", lambda: SOURCES + DEVICES)
+    rows = [json.loads(line) for line in run_cli(capsys, "devices", "--json").out.splitlines()]
+    assert [(row["index"], row["is_monitor"]) for row in rows] == [(None, False), (None, True), (0, False), (3, False)]
+    assert rows[0]["description"] == "Yeti [b]Stereo[/b]"
+
+
 def test_A1_no_device_is_one_line_and_69(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamgmm.audio.microphone.list_devices", list)
     code, out, err = run_cli(capsys, "devices")
@@ -56,6 +101,11 @@ def test_A1_no_portaudio_is_one_line_and_69(
     code, out, err = run_cli(capsys, "devices", *arguments)
     assert (code, out) == (69, "")
     assert err == "streamgmm: error: PortAudio library not found (install libportaudio2)\n"
+
+
+@pytest.mark.parametrize("arguments", [["--test", "--json"], ["--device", "usb"], ["--seconds", "3"]])
+def test_options_that_do_not_go_together_are_refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert run_cli(capsys, "devices", *arguments).code == 64
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "x"])

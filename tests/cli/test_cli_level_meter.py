@@ -102,9 +102,35 @@ def test_without_a_terminal_it_prints_plain_lines_and_closes_the_device(
         monkeypatch.setattr(Microphone, method, lambda _, *args, method=method: getattr(source, method)(*args))
     code, out, err = run_cli(capsys, "devices", "--test", "--seconds", "0.3", "--device", "2")
     assert (code, err) == (0, "")
-    assert len(out.splitlines()) == 3
+    assert len(out.splitlines()) == 1
     assert "\x1b" not in out
     assert source.is_closed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "n_lines"), [(None, 10), ("1", 1), ("2", 2), ("3.5", 4), ("12", 12), ("0.3", 1), ("0.05", 1)]
+)
+def test_without_a_terminal_it_prints_a_line_a_second_and_ends(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, seconds: str | None, n_lines: int
+) -> None:
+    source = ListSource(sine(0.1) for _ in range(1000))
+    for method in ("open", "read", "close"):
+        monkeypatch.setattr(Microphone, method, lambda _, *args, method=method: getattr(source, method)(*args))
+    options = [] if seconds is None else ["--seconds", seconds]
+    code, out, err = run_cli(capsys, "devices", "--test", *options)
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == n_lines
+    assert all("dBFS" in line for line in out.splitlines())
+    assert source.is_closed
+
+
+def test_a_source_that_ends_earlier_ends_the_test(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ListSource(sine(0.1) for _ in range(25))
+    for method in ("open", "read", "close"):
+        monkeypatch.setattr(Microphone, method, lambda _, *args, method=method: getattr(source, method)(*args))
+    assert len(run_cli(capsys, "devices", "--test").out.splitlines()) == 2
 
 
 def test_silence_is_the_floor() -> None:
