@@ -7,10 +7,11 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.pulse_rig import PulseServer, missing_parts, wait_for_socket
+from tests.pulse_rig import START_TIMEOUT_S, PulseServer, missing_parts, wait_for_socket
 
 ALSA_FOLDER = Path("/usr/share/alsa")
 PLUGIN = "libasound_module_pcm_pipewire.so"
@@ -112,7 +113,16 @@ class PipeWireServer(PulseServer):
         self._launch("pipewire", listens_at="pipewire-0")
         self._launch("wireplumber")
         self._launch("pipewire-pulse", listens_at="pulse/native")
+        self._wait_for_session()
         self.load_sink()
+
+    def _wait_for_session(self) -> None:
+        """Wait until the session manager keeps the defaults: before, none can be set."""
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while self.pactl("get-default-sink").startswith("@"):
+            if time.monotonic() > deadline_s:
+                raise RuntimeError((self._directory / "wireplumber.log").read_text())
+            time.sleep(0.01)
 
     def _write_settings(self) -> None:
         settings = {
@@ -148,6 +158,10 @@ class PipeWireServer(PulseServer):
         for process in self._processes.values():
             process.wait()
         self._processes.clear()
+
+    def suspend(self, is_suspended: bool) -> None:
+        """Let the graph stand still: PipeWire wakes a sink for any stream, but never makes up for what it missed."""
+        self._signal(signal.SIGSTOP if is_suspended else signal.SIGCONT, ["pipewire"])
 
     def freeze(self) -> None:
         """The server hangs: neither data nor an error reaches its clients."""

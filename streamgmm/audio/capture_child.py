@@ -194,7 +194,7 @@ def find_source(
         source = None
     if choice.is_fixed and choice.source and (source is None or source["name"] != choice.source["name"]):
         found = repr(source["name"]) if source else "no source"
-        error = f"the sound server gives {found} in place of {choice.source['name']!r}"
+        error = f"source {choice.source['name']!r} cannot be opened: the sound server gives {found} in its place"
         raise device_choice.CaptureFailedError("not_found", error)
     if source is None:
         return None

@@ -160,7 +160,8 @@ def _pinned(sources: list[Device], pinned: Mapping[str, str]) -> Device:
     matches = [source for source in matches if source["name"] == pinned["name"]] or matches
     if len(matches) != 1:
         hint = f"there are: {_names(sources)}" if sources else "is the sound server running?"
-        raise CaptureFailedError("not_found", f"the sound server has no source {pinned['name']!r}", hint)
+        error = f"source {pinned['name']!r} cannot be opened: the sound server has none of that name"
+        raise CaptureFailedError("not_found", error, hint)
     return matches[0]
 
 
@@ -205,7 +206,8 @@ def mark_streams(environment: MutableMapping[str, str], token: str) -> tuple[str
     Returns:
         The key and the value of the property.
     """
-    _add_properties(environment, {STREAM_PROPERTY: token})
+    # Servers remember by the application where a stream was moved to; "python" would be many.
+    _add_properties(environment, {STREAM_PROPERTY: token, "application.id": "streamgmm"})
     return STREAM_PROPERTY, token
 
 
@@ -218,8 +220,9 @@ def direct_streams(environment: MutableMapping[str, str], choice: Choice) -> Non
     """
     if choice.source is None:
         return
-    # Or the server would put it where the user once moved another stream of this program.
-    properties = {"state.restore-target": "false"} if choice.is_fixed else {}
+    # Or the server would put this stream where another one was once moved to, or another one where this one was.
+    fixed = {"state.restore-target": "false", "application.id": "streamgmm.fixed"}
+    properties = fixed if choice.is_fixed else {}
     if choice.source["is_monitor"]:
         properties["stream.capture.sink"] = "true"  # on PipeWire a monitor is no node, but the other end of its sink
     environment["PULSE_SOURCE"] = choice.source["name"]

@@ -178,7 +178,7 @@ def test_A7_a_source_that_was_meant_before_is_waited_for(
     if is_same:
         assert chosen("USB", now, pinned=pinned) == Choice(PULSE[1], now[0], is_fixed=True)
         return
-    with pytest.raises(CaptureFailedError, match=f"has no source '{before['name']}'") as caught:
+    with pytest.raises(CaptureFailedError, match=f"source '{before['name']}' cannot be opened") as caught:
         chosen("USB", now, pinned=pinned)
     assert caught.value.answer["reason"] == "not_found"
 
@@ -188,7 +188,7 @@ def test_A7_a_source_that_was_meant_before_is_waited_for(
 def test_the_users_own_choice_of_a_source_is_kept_to(wanted: Any, named: str) -> None:
     choice = chosen(wanted, environment={"PULSE_SOURCE": named})
     assert (choice.source, choice.is_fixed) == (YETI, True)
-    with pytest.raises(CaptureFailedError, match="has no source 'gone'"):
+    with pytest.raises(CaptureFailedError, match="source 'gone' cannot be opened"):
         chosen(wanted, environment={"PULSE_SOURCE": "gone"})
 
 
@@ -206,15 +206,18 @@ def test_a_move_is_followed_as_long_as_there_is_something_to_follow() -> None:
 @pytest.mark.parametrize(
     ("theirs", "expected"),
     [
-        ("", "{  streamgmm.capture=t }"),
-        ("{ media.role = music }", "{ media.role = music streamgmm.capture=t }"),
-        ("a=1 b=2", "{ a=1 b=2 streamgmm.capture=t }"),
+        ("", "{  streamgmm.capture=t application.id=streamgmm }"),
+        ("{ media.role = music }", "{ media.role = music streamgmm.capture=t application.id=streamgmm }"),
+        ("a=1 b=2", "{ a=1 b=2 streamgmm.capture=t application.id=streamgmm }"),
     ],
 )
 def test_properties_of_the_user_stay(theirs: str, expected: str) -> None:
     environment = {"PIPEWIRE_PROPS": theirs, "PULSE_PROP": "media.role=music"}
     assert mark_streams(environment, "t") == ("streamgmm.capture", "t")
-    assert environment == {"PIPEWIRE_PROPS": expected, "PULSE_PROP": "media.role=music streamgmm.capture=t"}
+    assert environment == {
+        "PIPEWIRE_PROPS": expected,
+        "PULSE_PROP": "media.role=music streamgmm.capture=t application.id=streamgmm",
+    }
 
 
 def test_streams_are_directed_by_either_library() -> None:
