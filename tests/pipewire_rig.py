@@ -71,6 +71,7 @@ class PipeWireServer(PulseServer):
 
     def __init__(self, directory: Path, *, is_native: bool) -> None:
         super().__init__(directory)
+        self.sleeps_while_heard = False
         self._socket = directory / "pulse" / "native"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.changes |= {
@@ -158,10 +159,6 @@ class PipeWireServer(PulseServer):
         for process in self._processes.values():
             process.wait()
         self._processes.clear()
-
-    def suspend(self, is_suspended: bool) -> None:
-        """Let the graph stand still: PipeWire wakes a sink for any stream, but never makes up for what it missed."""
-        self._signal(signal.SIGSTOP if is_suspended else signal.SIGCONT, ["pipewire"])
 
     def freeze(self) -> None:
         """The server hangs: neither data nor an error reaches its clients."""

@@ -57,6 +57,7 @@ class PulseServer:
     Attributes:
         env: environment for programs that shall hear and play through this server.
         device: the device of PortAudio that leads to it.
+        sleeps_while_heard: whether a suspended sink stays asleep although a stream records from it.
         keeps_sound_for_stopped: whether it holds the sound for a process that is stopped.
     """
 
@@ -68,6 +69,7 @@ class PulseServer:
         self._players: list[subprocess.Popen[bytes]] = []
         self.device = "pulse"
         self.keeps_sound_for_stopped = True
+        self.sleeps_while_heard = True
         self.changes = {
             "HOME": str(directory),
             "XDG_RUNTIME_DIR": str(directory),

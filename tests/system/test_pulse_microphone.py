@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -222,3 +223,19 @@ def test_A11_what_a_stopped_process_did_not_hear_is_a_gap_of_the_right_length(pu
             pass
     assert block is not None
     assert block.lost_samples / RATE_HZ == pytest.approx(lasted_s, abs=0.25)
+
+
+def test_A11_A12_a_server_that_stands_still_for_a_second_loses_nothing_unsaid(pulse: PulseServer) -> None:
+    with contextlib.closing(Microphone(pulse.device)) as microphone:
+        microphone.open(RATE_HZ)
+        assert microphone.read() is not None
+        start_s, heard = time.monotonic(), 0
+        thaw = threading.Timer(1.0, pulse.thaw)
+        pulse.freeze()
+        thaw.start()
+        while time.monotonic() - start_s < 3.5:
+            block = microphone.read()
+            assert block is not None
+            heard += len(block.samples) + block.lost_samples
+        thaw.join()
+    assert heard / RATE_HZ == pytest.approx(time.monotonic() - start_s, abs=0.3)
