@@ -10,7 +10,6 @@ the microphone was there again), and fails if a promise is broken.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import random
 import signal
@@ -27,6 +26,7 @@ from rich.table import Table
 
 from streamgmm.model import shipped
 from tests.pulse_rig import PulseServer, missing_parts
+from tests.sound_servers import SERVERS, sound_server
 from tests.system.listening import Listening, listening
 
 DETECTED_LIMIT_S = 3.0
@@ -104,10 +104,12 @@ class Faults:
         return Cycle(name, noticed_s - faulty_s, heard_s - restored_s)
 
 
-def measure(model: Path, folder: Path, n_cycles: int, seed: int, tell: Callable[[Cycle], None]) -> Result:
-    """Run `n_cycles` faults on a server with its files below `folder`."""
+def measure(
+    model: Path, folder: Path, n_cycles: int, seed: int, tell: Callable[[Cycle], None], kind: str = "pulseaudio"
+) -> Result:
+    """Run `n_cycles` faults on a server, one of `SERVERS`, with its files below `folder`."""
     generator = random.Random(seed)
-    with contextlib.closing(PulseServer(folder)) as server:
+    with sound_server(kind, folder) as server:
         server.start()
         with listening(model, server) as stream:
             faults = Faults(server, stream)
@@ -147,6 +149,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--cycles", type=int, default=200, metavar="N", help="how many faults (default: 200)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the order and the outages")
+    parser.add_argument(
+        "--server", choices=SERVERS, default=SERVERS[0], help="which sound server (default: pulseaudio)"
+    )
     parser.add_argument("-m", "--model", type=Path, default=SHIPPED, metavar="MODEL", help="default: that in the box")
     arguments = parser.parse_args()
     if missing := missing_parts():
@@ -154,7 +159,7 @@ def main() -> int:
         return 1
     console = Console()
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(arguments.model, Path(folder), arguments.cycles, arguments.seed, _tell)
+        result = measure(arguments.model, Path(folder), arguments.cycles, arguments.seed, _tell, arguments.server)
     console.print(table_of(result.cycles))
     console.print(f"samples that are not accounted for: {result.unaccounted_samples}")
     console.print(f"the stream is ahead of the clock by {result.ahead_s:.3f} s")

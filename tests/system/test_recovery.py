@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.pulse_rig import missing_parts
-from tests.required import require_or_skip
+from tests.sound_servers import SERVERS
 from tests.system.recovery import Cycle, Result, measure, table_of
 
 
-def test_A2_A4_A23_A25_every_way_to_lose_a_microphone_is_noticed_and_healed(demo_model: Path, tmp_path: Path) -> None:
-    if missing := missing_parts():
-        require_or_skip("pulse", f"missing {', '.join(missing)}")
+@pytest.mark.parametrize("kind", SERVERS)
+def test_A2_A4_A23_A25_every_way_to_lose_a_microphone_is_noticed_and_healed(
+    demo_model: Path, tmp_path: Path, kind: str
+) -> None:
     cycles: list[Cycle] = []
-    result = measure(demo_model, tmp_path, 4, 1, cycles.append)
+    result = measure(demo_model, tmp_path, 4, 1, cycles.append, kind)
     assert len({cycle.fault for cycle in cycles}) == 4
     assert result.broken_promises() == []
     assert table_of(cycles).row_count == 5
