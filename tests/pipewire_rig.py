@@ -71,7 +71,6 @@ class PipeWireServer(PulseServer):
 
     def __init__(self, directory: Path, *, is_native: bool) -> None:
         super().__init__(directory)
-        self.sleeps_while_heard = False
         self._socket = directory / "pulse" / "native"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.changes |= {
@@ -82,7 +81,6 @@ class PipeWireServer(PulseServer):
         }
         if is_native:
             self.device = "pipewire"
-            self.keeps_sound_for_stopped = False
             self.changes |= self._alsa_changes()
         self.env = {**os.environ, **self.changes}
 

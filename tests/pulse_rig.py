@@ -57,8 +57,6 @@ class PulseServer:
     Attributes:
         env: environment for programs that shall hear and play through this server.
         device: the device of PortAudio that leads to it.
-        sleeps_while_heard: whether a suspended sink stays asleep although a stream records from it.
-        keeps_sound_for_stopped: whether it holds the sound for a process that is stopped.
     """
 
     def __init__(self, directory: Path, *, rate_hz: int = 16000, n_channels: int = 1) -> None:
@@ -68,8 +66,6 @@ class PulseServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._players: list[subprocess.Popen[bytes]] = []
         self.device = "pulse"
-        self.keeps_sound_for_stopped = True
-        self.sleeps_while_heard = True
         self.changes = {
             "HOME": str(directory),
             "XDG_RUNTIME_DIR": str(directory),

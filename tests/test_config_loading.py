@@ -199,7 +199,7 @@ def test_options_are_stronger_than_the_file(tmp_path: Path) -> None:
         ("training.n_components=bic", "training.n_components=3", "training.n_components", '"bic"'),
     ],
 )
-def test_two_values_for_one_setting_on_one_command_line_are_refused_with_both(
+def test_C17_two_values_for_one_setting_on_one_command_line_are_refused_with_both(
     first: str, second: str, key: str, value: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -249,7 +249,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.parametrize("is_in_file", [True, False])
-def test_a_home_directory_is_put_in_wherever_a_setting_holds_a_path(
+def test_C16_a_home_directory_is_put_in_wherever_a_setting_holds_a_path(
     tmp_path: Path, option: str, expected: object, is_in_file: bool
 ) -> None:
     key, _, value = option.partition("=")

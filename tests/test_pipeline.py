@@ -106,7 +106,7 @@ def test_the_scene_makes_events_of_every_kind(model: Model, samples: np.ndarray)
 
 
 @pytest.mark.parametrize("offset", [0.0005, 0.05, -0.3])
-def test_the_records_with_an_offset_are_those_without(model: Model, samples: np.ndarray, offset: float) -> None:
+def test_A27_the_records_with_an_offset_are_those_without(model: Model, samples: np.ndarray, offset: float) -> None:
     plain, moved = whole(model, samples), whole(model, (samples + offset).astype(np.float32))
     assert [type(record) for record in moved] == [type(record) for record in plain]
     for record, expected in zip(moved, plain, strict=True):

@@ -75,7 +75,7 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("name", OPPOSITE)
-def test_channels_that_cancel_each_other_are_noticed(name):
+def test_A30_B35_channels_that_cancel_each_other_are_noticed(name):
     loss = loss_of(*OPPOSITE[name])
     assert loss.kind == "cancelled"
     assert "more than 20 dB" in loss.text
@@ -97,13 +97,13 @@ def test_a_mean_that_loses_little_is_not_reported(name):
         ([sound(1), sound(1), noise(0.3)], "noisy", 0),
     ],
 )
-def test_a_channel_that_is_dead_or_hides_the_others_is_noticed(channels, kind, best):
+def test_A30_B35_a_channel_that_is_dead_or_hides_the_others_is_noticed(channels, kind, best):
     loss = loss_of(*channels)
     assert loss.kind == kind
     assert loss.text.endswith(f"--set source.channel={best}")
 
 
-def test_a_live_source_reports_its_loss_once(caplog):
+def test_A30_a_live_source_reports_its_loss_once(caplog):
     mixer = LiveMixer("mean", RATE_HZ)
     frames = np.stack([sound(), -sound()], axis=1)
     with caplog.at_level(logging.WARNING):

@@ -87,7 +87,7 @@ def test_files_of_libsndfile_are_recognised(file_format: str, kind: str) -> None
         (["-f", "flv", "-ar", "22050"], "FLV"),
     ],
 )
-def test_what_ffmpeg_writes_into_a_pipe_is_recognised(options: list[str], kind: str) -> None:
+def test_A29_what_ffmpeg_writes_into_a_pipe_is_recognised(options: list[str], kind: str) -> None:
     assert recognise(peek_at(by_ffmpeg(*options))) == kind
 
 

@@ -42,7 +42,7 @@ FORMATS = [
 
 @pytest.mark.parametrize("second", [(16000, 1), (16000, 2), (48000, 1)], ids=["same", "stereo", "other rate"])
 @pytest.mark.parametrize(("file_format", "subtype"), FORMATS)
-def test_both_of_two_joined_recordings_are_heard(tmp_path, file_format, subtype, second):
+def test_B32_both_of_two_joined_recordings_are_heard(tmp_path, file_format, subtype, second):
     rate_hz, n_channels = second
     first_part = encoded(tone(1, 2.0, RATE_HZ), RATE_HZ, file_format, subtype)
     second_part = encoded(tone(2, 3.0, rate_hz, n_channels), rate_hz, file_format, subtype)
@@ -78,7 +78,7 @@ def test_three_links_are_heard_in_order_by_every_reader(tmp_path):
 
 
 @pytest.mark.parametrize("broken", [b"\0" * 300, b"\xff" * 300], ids=["zeros", "ones"])
-def test_a_part_that_cannot_be_read_is_reported_with_its_size(tmp_path, broken):
+def test_B32_a_part_that_cannot_be_read_is_reported_with_its_size(tmp_path, broken):
     part = encoded(tone(1, 1.0, RATE_HZ), RATE_HZ, "OGG", "VORBIS")
     path = tmp_path / "chain.ogg"
     # The page after the first keeps its header, and loses what it says of the coding.

@@ -51,7 +51,7 @@ def is_whole(recording):
 @pytest.mark.parametrize("xing", ["0", "1"])
 @pytest.mark.parametrize("coding", [["-b:a", "64k"], ["-abr", "1", "-b:a", "56k"], ["-q:a", "5"]])
 @pytest.mark.parametrize("rate_hz", [16000, 44100])
-def test_all_of_an_mp3_is_heard(tmp_path, coding, xing, n_channels, rate_hz):
+def test_B28_all_of_an_mp3_is_heard(tmp_path, coding, xing, n_channels, rate_hz):
     options = [*coding, "-c:a", "libmp3lame", "-write_xing", xing]
     data = encode(tmp_path, sweep(12, rate_hz, n_channels), options, "mp3", rate_hz=rate_hz)
     path = tmp_path / "a.mp3"
@@ -77,7 +77,7 @@ def test_all_of_an_mp3_is_heard(tmp_path, coding, xing, n_channels, rate_hz):
     ],
     ids=["tags", "no tags", "8 kHz", "48 kHz", "in WAV", "layer 2"],
 )
-def test_all_of_an_mp3_of_a_pipe_is_heard(tmp_path, options):
+def test_B28_all_of_an_mp3_of_a_pipe_is_heard(tmp_path, options):
     data = encode(tmp_path, sweep(10), ["-c:a", "libmp3lame", "-q:a", "5", "-f", "mp3", *options], "mp3", to_pipe=True)
     path = tmp_path / "a.mp3"
     path.write_bytes(data)
@@ -140,7 +140,7 @@ UNKNOWN |= {
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_an_unknown_length_means_until_the_end(save, name):
+def test_B29_an_unknown_length_means_until_the_end(save, name):
     path = save(UNKNOWN[name])
     recording = read_recording(path)
     assert is_whole(recording)
@@ -174,7 +174,7 @@ UNCLOSED = {
 
 
 @pytest.mark.parametrize("name", UNCLOSED)
-def test_a_recording_that_was_never_closed_is_used_with_a_warning(save, name):
+def test_B30_a_recording_that_was_never_closed_is_used_with_a_warning(save, name):
     path = save(UNCLOSED[name])
     recording = read_recording(path)
     assert is_whole(recording)
@@ -233,7 +233,7 @@ def test_what_follows_the_samples_is_not_heard_as_sound(save, after, n_warnings)
     ],
     ids=str,
 )
-def test_other_fields_are_not_taken_for_the_length(save, lies):
+def test_B31_other_fields_are_not_taken_for_the_length(save, lies):
     recording = read_recording(save(wav(CODES, **lies)))
     assert is_whole(recording)
     assert recording.warnings == ()
@@ -253,7 +253,7 @@ def test_other_fields_are_not_taken_for_the_length(save, lies):
     ids=lambda options: " ".join(options[1:]),
 )
 @pytest.mark.parametrize("to_pipe", [False, True])
-def test_a_coded_wav_is_whole(tmp_path, save, options, to_pipe):
+def test_B31_a_coded_wav_is_whole(tmp_path, save, options, to_pipe):
     path = save(encode(tmp_path, sweep(5), [*options, "-f", "wav"], "wav", to_pipe=to_pipe))
     recording = read_recording(path)
     assert recording.samples.size == pytest.approx(decoded(path).size, abs=0.1 * RATE_HZ)
@@ -269,7 +269,7 @@ def test_B2_coded_wav_that_is_cut_off_is_used_with_a_warning(save, subtype):
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
-def test_B2_ogg_that_is_cut_off_is_used_with_a_warning(save, subtype):
+def test_B2_B33_ogg_that_is_cut_off_is_used_with_a_warning(save, subtype):
     data = encoded("OGG", subtype, SAMPLES / 4)
     for end in (len(data) // 2, data.rindex(b"OggS")):  # in the midst of a page, and between two
         recording = read_recording(save(data[:end]))
@@ -279,7 +279,7 @@ def test_B2_ogg_that_is_cut_off_is_used_with_a_warning(save, subtype):
 
 
 @pytest.mark.parametrize("name", ["flac of unknown length", "flac"])
-def test_B2_flac_that_is_cut_off_is_used_with_a_warning(save, name):
+def test_B2_B33_flac_that_is_cut_off_is_used_with_a_warning(save, name):
     data = UNKNOWN["flac"] if "unknown" in name else encoded("FLAC")
     recording = read_recording(save(data[: len(data) // 2]))
     assert 0.3 * CODES.size < recording.samples.size < 0.6 * CODES.size

@@ -95,7 +95,7 @@ def test_B10_wav_of_5_gib_of_holes_is_refused(tmp_path, read):
 
 
 @pytest.mark.parametrize(("rate_hz", "is_length_known"), [(8000, False), (8000, True), (16000, False), (48000, True)])
-def test_B3_an_hour_of_silence_in_a_small_file_costs_no_memory(tmp_path, rate_hz, is_length_known):
+def test_B3_B36_an_hour_of_silence_in_a_small_file_costs_no_memory(tmp_path, rate_hz, is_length_known):
     path = tmp_path / "hour.flac"
     with soundfile.SoundFile(path, "w", rate_hz, 1, "PCM_16") as file:
         minute = np.zeros(60 * rate_hz, np.int16)

@@ -19,7 +19,7 @@ NOISE = np.random.default_rng(4).normal(0, 0.2, RATE_HZ).clip(-1, 1)
     ("full_scale", "advice"),
     [(2**7, "divide them by 128"), (2**15, "divide them by 32768"), (2**23, "by 8388608"), (2**31, "by 2147483648")],
 )
-def test_floats_in_the_range_of_integers_are_refused(tmp_path, full_scale, advice, file_format, subtype):
+def test_B34_floats_in_the_range_of_integers_are_refused(tmp_path, full_scale, advice, file_format, subtype):
     path = tmp_path / "a"
     samples = NOISE * full_scale
     samples[100] = 0.99 * full_scale
@@ -41,7 +41,7 @@ def test_soft_integers_are_refused_too(tmp_path, peak):
 
 
 @pytest.mark.parametrize("place", [0, RATE_HZ // 2, RATE_HZ - 1])
-def test_a_part_beyond_range_is_enough(tmp_path, place):
+def test_B34_a_part_beyond_range_is_enough(tmp_path, place):
     samples = NOISE.copy()
     samples[place] = -20000.5
     path = tmp_path / "a.wav"

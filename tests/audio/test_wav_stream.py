@@ -84,7 +84,7 @@ STREAMS = {
 
 @pytest.mark.parametrize("chunks", STREAMS.values(), ids=STREAMS)
 @pytest.mark.parametrize("cut", ["whole", "bytes"])
-def test_samples_are_those_after_the_header_whatever_sizes_it_claims(chunks: list[bytes], cut: str) -> None:
+def test_A28_samples_are_those_after_the_header_whatever_sizes_it_claims(chunks: list[bytes], cut: str) -> None:
     content = wav(*chunks)
     pieces = [content] if cut == "whole" else [bytes([byte]) for byte in content]
     samples, source = through_pipe(pieces)
@@ -118,7 +118,7 @@ def test_the_rate_is_that_of_the_header(rate_hz: int) -> None:
     assert samples.tobytes() == resample(SAMPLES, rate_hz, RATE_HZ).tobytes()
 
 
-def test_what_the_header_overrules_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_A28_what_the_header_overrules_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     through_pipe([wav(fmt(n_channels=2, rate_hz=44100), data())], pcm_format="f32le", rate_hz=48000)
     assert "takes 44100 Hz, 2 channels, s16le from the header of the WAV" in caplog.text
@@ -189,7 +189,7 @@ def test_a_header_that_makes_no_sense_is_refused_with_what_it_claims(content: by
         ("s24_32le", "ffmpeg -i - -f wav -ar 16000 -ac 1 -"),
     ],
 )
-def test_another_file_is_refused_with_the_command_that_decodes_it(pcm_format: str, command: str) -> None:
+def test_A29_another_file_is_refused_with_the_command_that_decodes_it(pcm_format: str, command: str) -> None:
     with pytest.raises(DataError, match="standard input is FLAC, not raw PCM") as caught:
         through_pipe([b"fLaC\0\0\0\x22" + bytes(100)], pcm_format=pcm_format)
     assert command in str(caught.value)

@@ -61,7 +61,7 @@ def test_what_makes_no_sense_is_refused_before_the_work(capsys, tmp_path, monkey
     assert says in err
 
 
-def test_without_matplotlib_a_picture_that_was_asked_for_is_refused_before_the_work(capsys, tmp_path, monkeypatch):
+def test_F28_without_matplotlib_a_picture_that_was_asked_for_is_refused_before_the_work(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("streamgmm.demo.recordings.write_training_set", lambda *_: pytest.fail("begun"))
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, _, err = run_cli(capsys, "demo", "--picture", tmp_path / "a.png")

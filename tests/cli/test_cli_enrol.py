@@ -199,7 +199,7 @@ def test_a_model_that_changed_meanwhile_is_not_overwritten(capsys, model, sounds
     assert model.read_bytes() == (tmp_path / "other.sgm").read_bytes()
 
 
-def test_of_several_changes_at_once_none_is_lost(model, sounds, tmp_path):
+def test_D16_of_several_changes_at_once_none_is_lost(model, sounds, tmp_path):
     write_sounds(tmp_path / "other", ["knocking"])
     new = {"doorbell": sounds / "new" / "doorbell", "knocking": tmp_path / "other" / "knocking"}
     commands = [("enrol", label, folder) for label, folder in new.items()]

@@ -38,7 +38,7 @@ def fails_for_memory(done: subprocess.CompletedProcess[str]) -> bool:
 @linux_only
 @pytest.mark.parametrize("limit_mib", [60, 100, 146, 190])
 @pytest.mark.parametrize("command", ["run", "classify", "explain", "train"])
-def test_with_too_little_memory_nothing_is_begun(
+def test_F29_with_too_little_memory_nothing_is_begun(
     demo_model: Path, tmp_path: Path, command: str, limit_mib: int
 ) -> None:
     sound = next((demo_model.parent / "recordings").rglob("*.wav"))
@@ -81,7 +81,7 @@ def test_what_needs_little_memory_works_with_little(arguments: list[str]) -> Non
         "try:\n    raise MemoryError\nexcept MemoryError as error:\n    raise ImportError('advice') from error",
     ],
 )
-def test_a_lack_of_memory_in_any_form_is_one_line_and_71(body: str) -> None:
+def test_F29_a_lack_of_memory_in_any_form_is_one_line_and_71(body: str) -> None:
     indented = body.replace("\n", "\n    ")
     preparation = f"import streamgmm.cli.config as command\ndef handler(args):\n    {indented}\ncommand._show = handler"
     out, err = (process := spawn_main(preparation, "config", "show")).communicate(timeout=60)

@@ -30,7 +30,7 @@ from tests.cli.cli_rig import run_cli
         (["classify", "a.wav", "--clip", "-f", "text"], "--clip prints one line a file"),
     ],
 )
-def test_options_that_cannot_be_true_together_are_refused(
+def test_C17_options_that_cannot_be_true_together_are_refused(
     capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
     code, out, err = run_cli(capsys, *arguments)
@@ -89,7 +89,7 @@ def test_options_that_may_be_repeated_still_may(capsys: pytest.CaptureFixture[st
         ["demo", "--picture={}/no/a.png"],
     ],
 )
-def test_no_folder_is_ever_called_like_a_home_directory(
+def test_C16_no_folder_is_ever_called_like_a_home_directory(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     (home := tmp_path / "home").mkdir()

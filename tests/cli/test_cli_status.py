@@ -193,7 +193,7 @@ def folder_of(sink: SocketSink) -> Path:
     return Path(sink.address.removeprefix("unix://")).parent
 
 
-def test_all_places_taken_are_no_reason_not_to_answer(capsys: pytest.CaptureFixture[str], sink: SocketSink) -> None:
+def test_E30_all_places_taken_are_no_reason_not_to_answer(capsys: pytest.CaptureFixture[str], sink: SocketSink) -> None:
     with Client(sink.address) as first, Client(sink.address) as second:
         first.read(1)
         second.read(1)
@@ -234,7 +234,7 @@ def close_socket(sink: SocketSink) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("close", [close_folder, close_socket])
 @pytest.mark.parametrize("is_named", [True, False])
-def test_a_user_who_may_not_open_the_socket_is_told_so(
+def test_E31_a_user_who_may_not_open_the_socket_is_told_so(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     sink: SocketSink,
@@ -269,7 +269,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
 @pytest.mark.parametrize("is_named", [True, False])
-def test_a_mistake_in_the_settings_since_the_start_does_not_concern_the_daemon(
+def test_C19_a_mistake_in_the_settings_since_the_start_does_not_concern_the_daemon(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,

@@ -55,7 +55,7 @@ def trained(sounds: Path) -> Path:
 
 
 @pytest.mark.parametrize(("how", "code"), [("full", 74), ("left", 74), ("closed", 0)])
-def test_a_training_whose_report_is_lost_still_writes_its_model(
+def test_E33_a_training_whose_report_is_lost_still_writes_its_model(
     how: str, code: int, sounds: Path, tmp_path: Path
 ) -> None:
     model = tmp_path / "my.sgm"
@@ -84,7 +84,7 @@ CHANGES = [
     ("stream", "how", "code"),
     [(1, "full", 74), (1, "left", -signal.SIGPIPE), (2, "left", 74)],
 )
-def test_what_was_worked_for_is_written_though_nobody_can_read_what_is_printed(
+def test_E34_what_was_worked_for_is_written_though_nobody_can_read_what_is_printed(
     command: str, stream: int, how: str, code: int, sounds: Path, trained: Path, tmp_path: Path
 ) -> None:
     known = sounds / "known"
@@ -110,7 +110,7 @@ def test_an_error_that_nobody_can_read_keeps_its_exit_code(arguments: str, how: 
 
 @pytest.mark.parametrize("arguments", ["--help", "train --help", "--version", "config show", "model show"])
 @pytest.mark.parametrize(("how", "code"), [("full", 74), ("left", -signal.SIGPIPE), ("closed", 78)])
-def test_a_result_that_is_lost_is_in_the_exit_code(arguments: str, how: str, code: int) -> None:
+def test_E34_a_result_that_is_lost_is_in_the_exit_code(arguments: str, how: str, code: int) -> None:
     ended, err = lose(1, how, *arguments.split())
     assert (ended, err.count("\n")) == (code, 0 if how == "left" else 1)
 

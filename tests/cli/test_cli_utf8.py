@@ -13,6 +13,7 @@ import pytest
 
 from streamgmm.model.file import load_model
 from tests.cli.cli_rig import spawn_cli
+from tests.required import require_or_skip
 from tests.training.training_rig import write_sounds
 
 # A charset for each way of writing characters: one byte, several bytes, with and without ASCII below.
@@ -34,7 +35,7 @@ def in_locale(folder: Path, kind: str) -> dict[str, str]:
     if kind in ("C", "POSIX"):
         return {**environ, "LC_ALL": kind, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     if shutil.which("localedef") is None:
-        pytest.skip("needs localedef")
+        require_or_skip("programs", "needs localedef")
     language, charset = LOCALES[kind]
     done = subprocess.run(
         ["localedef", "--no-archive", "-i", language, "-f", charset, folder / f"{language}.{charset}"],
@@ -42,7 +43,7 @@ def in_locale(folder: Path, kind: str) -> dict[str, str]:
         check=False,
     )
     if not (folder / f"{language}.{charset}").is_dir():
-        pytest.skip(f"needs the sources of locales: {done.stderr!r}")
+        require_or_skip("programs", f"needs the sources of locales: {done.stderr!r}")
     return {**environ, "LOCPATH": str(folder), "LC_ALL": f"{language}.{charset}"}
 
 
@@ -66,7 +67,7 @@ def test_names_on_the_command_line_and_on_stdout_are_utf8(tmp_path: Path, demo_m
 
 
 @pytest.mark.parametrize("kind", ["latin1", "japanese"])
-def test_labels_of_folders_and_manifests_are_utf8(tmp_path: Path, kind: str) -> None:
+def test_B38_labels_of_folders_and_manifests_are_utf8(tmp_path: Path, kind: str) -> None:
     environ = in_locale(tmp_path, kind)
     root = write_sounds(tmp_path / "data", n_clips=2)
     first, *_ = sorted(path for path in root.iterdir() if path.is_dir())
@@ -99,7 +100,7 @@ def test_who_insists_on_the_locale_gets_no_endless_loop(tmp_path: Path, options:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_folder_that_is_not_utf8_is_refused_by_its_name_and_never_a_label(tmp_path: Path) -> None:
+def test_B38_a_folder_that_is_not_utf8_is_refused_by_its_name_and_never_a_label(tmp_path: Path) -> None:
     root = write_sounds(tmp_path / "data", n_clips=2)
     first, *_ = sorted(path for path in root.iterdir() if path.is_dir())
     first.rename(os.fsdecode(os.fsencode(root) + b"/T\xfcr"))

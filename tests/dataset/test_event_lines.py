@@ -43,7 +43,7 @@ def spans(dataset, *, has_gaps=False):
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_what_people_write_is_read(root, text, encoding):
+def test_B39_what_people_write_is_read(root, text, encoding):
     (root / "REC1.txt").write_bytes(text.encode(encoding))
     dataset = read_dataset(root, min_clips=1)
     assert spans(dataset, has_gaps=True) == [("dog", 1.0, 2.0), ("cat", 4.0, 5.0), ("background", 2.2, 3.8)]
@@ -57,7 +57,7 @@ def test_an_onset_just_before_the_recording_is_its_beginning(root, onset):
 
 
 @pytest.mark.parametrize("line", ["2.5\t3.5\t", "2.5\t3.5", "2.5\t3.5\t  ", "2,5\t3,5", "2.5 3.5", "2.5\t3.5\t\t"])
-def test_a_label_without_a_name_is_left_out_and_is_no_background(root, line):
+def test_B39_a_label_without_a_name_is_left_out_and_is_no_background(root, line):
     (root / "REC1.txt").write_text(GOOD + line + "\n")
     dataset = read_dataset(root, min_clips=1)
     assert dataset.labels == ["cat", "dog"]

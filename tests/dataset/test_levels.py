@@ -29,7 +29,7 @@ def write_parts(root, *parts):
         *(("audio",), ("wav",), ("data",), ("recordings",), ("train_set", "test_set"), ("set1", "set2")),
     ],
 )
-def test_parts_of_a_data_set_are_refused_as_classes(tmp_path, parts):
+def test_B40_parts_of_a_data_set_are_refused_as_classes(tmp_path, parts):
     with pytest.raises(DatasetError, match="below") as caught:
         read_dataset(write_parts(tmp_path, *parts))
     assert "'dog' and 'siren'" in str(caught.value)

@@ -29,7 +29,7 @@ def table(separator=",", respell=lambda path: path, header="path{}label"):
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-bom"])
-def test_separators_and_encodings_of_spreadsheets(root, separator, encoding):
+def test_B41_separators_and_encodings_of_spreadsheets(root, separator, encoding):
     text = table(separator)
     if encoding == "utf-16-le-bom":
         encoding, text = "utf-16-le", "\ufeff" + text
@@ -62,7 +62,7 @@ def test_empty_fields_at_the_end_of_lines_are_no_columns(root):
     ],
     ids=["backslash", "dot", "upper", "suffix", "nfd", "all", "dots"],
 )
-def test_paths_of_other_systems_are_found_and_noted(root, respell):
+def test_B41_paths_of_other_systems_are_found_and_noted(root, respell):
     dataset = read_dataset(write(root, table(respell=respell)))
     assert [clip.path.name for clip in dataset.clips] == [f"Tür {i}.wav" for i in range(4)]
     assert "line 2" in dataset.notes[0]
@@ -102,7 +102,7 @@ def test_a_file_that_is_not_there_is_named_with_its_line(root, path, says):
 
 
 @pytest.mark.parametrize("outer", ["{tmp}/elsewhere/0.wav", "../elsewhere/0.wav", "link/0.wav"])
-def test_a_manifest_may_name_files_outside_its_folder_which_is_noted(tmp_path, outer):
+def test_B42_a_manifest_may_name_files_outside_its_folder_which_is_noted(tmp_path, outer):
     home = tmp_path / "home"
     write_recording(tmp_path / "elsewhere" / "0.wav", 50)
     for i in range(3):

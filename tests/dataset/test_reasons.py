@@ -14,7 +14,7 @@ from streamgmm.errors import DataError
 
 
 @pytest.mark.parametrize("suffix", [".m4a", ".aac", ".wma", ".amr", ".3gp", ".mp4", ".webm", ".M4A", ".qta"])
-def test_recordings_of_phones_are_named_with_the_command_that_converts_them(tmp_path, suffix):
+def test_B43_recordings_of_phones_are_named_with_the_command_that_converts_them(tmp_path, suffix):
     write_classes(tmp_path, "dog")
     for i in range(2):
         (tmp_path / "cat").mkdir(exist_ok=True)

@@ -37,7 +37,7 @@ def test_opposite_phase_is_reported_once_with_its_count(tmp_path):
     assert read_dataset(tmp_path, min_clips=2, channel=0).warnings == []
 
 
-def test_channels_that_cancel_entirely_are_no_dead_microphone(tmp_path):
+def test_B35_channels_that_cancel_entirely_are_no_dead_microphone(tmp_path):
     def write(path, samples):
         soundfile.write(path, np.stack([samples, -samples], axis=1), RATE_HZ)
 
@@ -57,7 +57,7 @@ def test_a_dead_channel_is_a_note(tmp_path):
     assert any("channel 1" in note for note in dataset.notes)
 
 
-def test_floats_in_the_range_of_integers_are_left_out_by_that_name(tmp_path):
+def test_B34_floats_in_the_range_of_integers_are_left_out_by_that_name(tmp_path):
     def write(path, samples):
         soundfile.write(path, samples * 32768, RATE_HZ, subtype="FLOAT")
 
@@ -75,7 +75,7 @@ def test_strict_takes_recordings_of_unknown_length(tmp_path):
 
 @pytest.mark.parametrize("file_format", ["FLAC", "FLAC that does not know its length", "WAV", "MP3", "OGG"])
 @pytest.mark.parametrize("n_times", [1, 2])
-def test_a_long_background_is_used_over_its_whole_length(tmp_path, file_format, n_times):
+def test_B29_a_long_background_is_used_over_its_whole_length(tmp_path, file_format, n_times):
     file = io.BytesIO()
     with soundfile.SoundFile(file, "w", RATE_HZ, 1, format=file_format.split()[0]) as recording:
         for _ in range(400):  # a Vorbis encoder dies of more at once

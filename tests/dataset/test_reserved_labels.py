@@ -11,7 +11,7 @@ from streamgmm.errors import DataError
 
 @pytest.mark.parametrize("label", ["silence", "unknown", "_silence_", "_unknown_"])
 @pytest.mark.parametrize("content", ["zeros", "nothing", "one"])
-def test_a_reserved_label_without_usable_recordings_is_left_out_with_a_note(tmp_path, label, content):
+def test_B44_a_reserved_label_without_usable_recordings_is_left_out_with_a_note(tmp_path, label, content):
     write_classes(tmp_path, "dog", "cat")
     (tmp_path / label).mkdir()
     if content == "one":
@@ -40,7 +40,7 @@ def test_a_background_without_usable_recordings_is_refused(tmp_path):
     [("_background_noise_", "background"), ("_silence_", "silence"), ("_unknown_", "unknown")],
 )
 @pytest.mark.parametrize("kind", ["folders", "manifest", "events"])
-def test_names_of_speech_commands_mean_the_reserved_labels(tmp_path, name, label, kind):
+def test_B44_names_of_speech_commands_mean_the_reserved_labels(tmp_path, name, label, kind):
     write_classes(tmp_path, "dog", "cat", name)
     if kind == "manifest":
         rows = [f"{n}/{i}.wav,{n}\n" for n in ("dog", "cat", name) for i in range(2)]

@@ -21,7 +21,7 @@ MAY_HOLD_RECORDINGS = [name for name in SYSTEM_FOLDERS if name not in ("System V
 
 
 @pytest.mark.parametrize("name", SYSTEM_FOLDERS)
-def test_a_system_folder_is_passed_over_at_every_level(tmp_path, name):
+def test_B37_a_system_folder_is_passed_over_at_every_level(tmp_path, name):
     root = write_classes(tmp_path / "data", "dog", "cat")
     plain = read_dataset(root)
     for folder in (root / name, root / "dog" / name, root / "cat" / "garden" / name):
@@ -64,7 +64,7 @@ def test_folders_of_recordings_for_enrol_tune_and_background_are_seen_in_the_sam
 
 
 @pytest.mark.parametrize("name", [".owl", ".owl.wav"])
-def test_hidden_recordings_are_left_out_with_a_word(tmp_path, name):
+def test_B37_hidden_recordings_are_left_out_with_a_word(tmp_path, name):
     root = write_classes(tmp_path / "data", "dog", "cat")
     write_recording(root / name if name.endswith(".wav") else root / name / "0.wav", 70)
     assert [(path.name, reason) for path, reason in read_dataset(root).skipped] == [(name, "hidden")]

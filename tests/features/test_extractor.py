@@ -129,7 +129,7 @@ SLOW_MOVEMENTS = {
 
 @pytest.mark.parametrize("movement", SLOW_MOVEMENTS.values(), ids=SLOW_MOVEMENTS)
 @pytest.mark.parametrize("sample_rate_hz", [8000, 16000, 44100, 48000])
-def test_a_silent_room_is_as_silent_with_what_no_band_hears(movement, sample_rate_hz) -> None:
+def test_A27_a_silent_room_is_as_silent_with_what_no_band_hears(movement, sample_rate_hz) -> None:
     spec = FeatureSpec(sample_rate_hz=sample_rate_hz)
     room = np.random.default_rng(2).normal(0.0, 10.0 ** (-85 / 20), 4 * sample_rate_hz + 99)
     times_s = np.arange(room.size) / sample_rate_hz
@@ -155,7 +155,7 @@ def test_an_offset_alone_is_digital_silence_from_the_first_hop_to_the_last() -> 
     assert offset.levels_dbfs.tobytes() == silence.levels_dbfs.tobytes()
 
 
-def test_after_a_loss_another_offset_is_no_click() -> None:
+def test_A27_after_a_loss_another_offset_is_no_click() -> None:
     stream = FeatureStream(SPEC)
     stream.push(np.full(3 * SPEC.hop_samples, 0.3, dtype=np.float32))
     stream.forget()

@@ -81,7 +81,7 @@ def test_a_second_process_waits_and_is_told_for_whom(path: Path) -> None:
     assert list(path.parent.iterdir()) == []
 
 
-def test_of_many_changes_by_several_processes_none_is_lost(path: Path) -> None:
+def test_D16_of_many_changes_by_several_processes_none_is_lost(path: Path) -> None:
     path.write_text("0")
     processes = [subprocess.Popen([sys.executable, "-c", ADD, path]) for _ in range(4)]
     assert [process.wait(60) for process in processes] == [0] * 4
@@ -89,7 +89,7 @@ def test_of_many_changes_by_several_processes_none_is_lost(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_the_lock_of_a_killed_process_locks_nobody_out(path: Path) -> None:
+def test_D16_the_lock_of_a_killed_process_locks_nobody_out(path: Path) -> None:
     holder = hold(path)
     holder.send_signal(signal.SIGKILL)
     holder.communicate()
@@ -107,7 +107,7 @@ def test_a_stale_file_of_any_content_is_taken_over(path: Path, content: bytes) -
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link", "dangling link", "device"])
-def test_what_is_no_regular_file_is_refused_by_its_name(path: Path, kind: str) -> None:
+def test_D17_what_is_no_regular_file_is_refused_by_its_name(path: Path, kind: str) -> None:
     place = lock_path(path)
     match kind:
         case "folder":

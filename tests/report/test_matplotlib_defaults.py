@@ -123,7 +123,7 @@ def plain_hash(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("prepare", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
-def test_what_the_user_has_set_for_matplotlib_never_reaches_a_picture(
+def test_F28_what_the_user_has_set_for_matplotlib_never_reaches_a_picture(
     tmp_path: Path, plain_hash: str, prepare: Callable[[Path], dict[str, str]]
 ) -> None:
     assert draw(tmp_path, prepare(tmp_path)) == plain_hash

@@ -124,7 +124,7 @@ class DatingSink(KeepingSink):
 @pytest.mark.parametrize("first_late_s", [0.0, 0.02, 0.09, 0.5])
 @pytest.mark.parametrize("drift_ppm", [0, 300, -300, 3000])
 @pytest.mark.parametrize("block_samples", [80, 160, 4000])
-def test_no_record_is_dated_after_it_comes(first_late_s: float, drift_ppm: int, block_samples: int) -> None:
+def test_F30_no_record_is_dated_after_it_comes(first_late_s: float, drift_ppm: int, block_samples: int) -> None:
     time = FakeTime()
     now = lambda: NOW + timedelta(seconds=time.now_s)  # noqa: E731
     duration_s = block_samples / RATE_HZ / (1.0 + drift_ppm / 1e6)

@@ -266,7 +266,7 @@ UNEXPECTED = [
 
 @pytest.mark.parametrize("error", UNEXPECTED, ids=repr)
 @pytest.mark.parametrize("is_read", [True, False], ids=["while it reads", "while it adopts"])
-def test_whatever_a_reload_fails_of_it_is_refused_and_the_next_one_is_served(
+def test_C18_whatever_a_reload_fails_of_it_is_refused_and_the_next_one_is_served(
     error: Exception, is_read: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     readings = Readings(error) if is_read else Readings(Loaded(CALM, OTHER), refusal=error)

@@ -156,7 +156,7 @@ OTHER_KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize(("leave", "reason"), OTHER_KINDS.values(), ids=OTHER_KINDS)
-def test_what_lies_in_the_place_of_the_lock_file_is_named_and_stays(
+def test_E32_what_lies_in_the_place_of_the_lock_file_is_named_and_stays(
     unix: UnixListener, path: Path, leave: Callable[[Path], object], reason: str
 ) -> None:
     lock = path.with_name(path.name + ".lock")

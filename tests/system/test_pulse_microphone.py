@@ -17,6 +17,7 @@ import pytest
 from streamgmm.audio.microphone import CAPTURE_COMMAND, CaptureError, Microphone, list_devices
 from streamgmm.errors import DeviceError
 from tests.pulse_rig import PulseServer, write_wav
+from tests.sound_servers import SERVERS
 
 RATE_HZ = 16000
 CLOSE_LIMIT_S = 0.1
@@ -184,10 +185,13 @@ def test_A2_unplugged_while_running(pulse: PulseServer) -> None:
     assert error.reason in ("child_exit", "stalled", "moved")
 
 
-@pytest.mark.parametrize("is_child_stopped", [False, True])
+@pytest.mark.parametrize(
+    ("pulse_server", "is_child_stopped"),
+    # A stream of PipeWire's own lives in the process that is stopped: see A11.
+    [*((kind, False) for kind in SERVERS), ("pulseaudio", True), ("pipewire", True)],
+    indirect=["pulse_server"],
+)
 def test_A12_a_burst_after_a_pause_loses_nothing(pulse: PulseServer, noise, is_child_stopped: bool) -> None:
-    if is_child_stopped and not pulse.keeps_sound_for_stopped:
-        pytest.skip("a stream of PipeWire's own lives in the process that is stopped: see A11")
     wav, values = noise
     microphone = Microphone(pulse.device)
     microphone.open(RATE_HZ)
@@ -207,9 +211,8 @@ def test_A12_a_burst_after_a_pause_loses_nothing(pulse: PulseServer, noise, is_c
     np.testing.assert_array_equal(np.concatenate(parts)[: len(values)], values.astype(np.float32) / 32768)
 
 
+@pytest.mark.parametrize("pulse_server", ["pipewire-alsa"], indirect=True)  # the others keep it: see A12
 def test_A11_what_a_stopped_process_did_not_hear_is_a_gap_of_the_right_length(pulse: PulseServer) -> None:
-    if pulse.keeps_sound_for_stopped:
-        pytest.skip("the sound server keeps it: see A12")
     with contextlib.closing(Microphone(pulse.device)) as microphone:
         microphone.open(RATE_HZ)
         assert microphone._child is not None

@@ -122,7 +122,7 @@ def test_F1_sigterm_while_the_sound_server_is_frozen(demo_model: Path, own_serve
         stop(daemon)
 
 
-def test_no_record_of_a_microphone_is_dated_after_it_comes(demo_model: Path, own_server: PulseServer) -> None:
+def test_F30_no_record_of_a_microphone_is_dated_after_it_comes(demo_model: Path, own_server: PulseServer) -> None:
     own_server.start()
     with running("-m", demo_model, "--windows", env=own_server.env) as daemon:
         read_until(daemon, "status", state="ok")

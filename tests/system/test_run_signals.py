@@ -18,6 +18,7 @@ import pytest
 
 from streamgmm.audio.child import Child
 from streamgmm.signals import signals_without_meaning
+from tests.required import require_or_skip
 from tests.system.run_rig import TIMEOUT_S, Daemon, check_stream, parse, running, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals of Linux, /proc and terminals")
@@ -50,7 +51,7 @@ def listening(model: Path) -> Iterator[Daemon]:
 
 
 @pytest.mark.parametrize("number", [*EARLY, signal.SIGIO, signal.SIGPWR, signal.SIGPROF, signal.SIGRTMIN + 3])
-def test_a_signal_while_it_starts_is_ignored(demo_model: Path, number: signal.Signals) -> None:
+def test_F26_a_signal_while_it_starts_is_ignored(demo_model: Path, number: signal.Signals) -> None:
     with listening(demo_model) as daemon:
         wait_until_set_aside(daemon)
         set_aside_s = time.monotonic() - daemon.started_s
@@ -64,14 +65,14 @@ def test_a_signal_while_it_starts_is_ignored(demo_model: Path, number: signal.Si
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.1, 0.2, 0.4, 0.8])
-def test_sigterm_while_it_starts_ends_it_with_0(demo_model: Path, delay_s: float) -> None:
+def test_F26_sigterm_while_it_starts_ends_it_with_0(demo_model: Path, delay_s: float) -> None:
     with listening(demo_model) as daemon:
         wait_until_set_aside(daemon)
         time.sleep(delay_s)
         daemon.terminate()
 
 
-def test_signals_that_mean_nothing_do_nothing(demo_model: Path) -> None:
+def test_F5_signals_that_mean_nothing_do_nothing(demo_model: Path) -> None:
     with listening(demo_model) as daemon:
         first = daemon.process.stdout.readline()
         for number in MEANINGLESS:
@@ -85,7 +86,7 @@ def test_signals_that_mean_nothing_do_nothing(demo_model: Path) -> None:
     assert records[-1]["captured_samples"] == records[-1]["analysed_samples"] == len(MEANINGLESS) * PIECE_BYTES // 2
 
 
-def test_a_flood_of_questions_for_the_status_keeps_to_the_log_limit(demo_model: Path) -> None:
+def test_F4_a_flood_of_questions_for_the_status_keeps_to_the_log_limit(demo_model: Path) -> None:
     with listening(demo_model) as daemon:
         daemon.process.stdout.readline()
         daemon.signal(signal.SIGUSR1)
@@ -175,7 +176,9 @@ ENDING = {
 
 
 @pytest.mark.parametrize(("before", "after"), ENDING.values(), ids=ENDING)
-def test_a_closed_terminal_ends_what_was_started_on_it(command: list[str], out: Path, before: str, after: str) -> None:
+def test_F25_a_closed_terminal_ends_what_was_started_on_it(
+    command: list[str], out: Path, before: str, after: str
+) -> None:
     window = Window("bash", "--norc", "-i")
     window.type(shell_line(command, out, before, after))
     pid = wait_for_start(out)
@@ -197,7 +200,7 @@ def test_a_terminal_of_its_own_that_is_closed_ends_it(command: list[str]) -> Non
 
 def test_the_end_of_a_session_of_tmux_ends_it(command: list[str], out: Path, tmp_path: Path) -> None:
     if shutil.which("tmux") is None:
-        pytest.skip("tmux is not installed")
+        require_or_skip("programs", "tmux is not installed")
     tmux = ["tmux", "-S", str(tmp_path / "tmux"), "-f", "/dev/null"]
     subprocess.run([*tmux, "new-session", "-d", shell_line(command, out)], check=True)
     try:
@@ -219,7 +222,9 @@ GOING_ON = {
 
 
 @pytest.mark.parametrize(("before", "after"), GOING_ON.values(), ids=GOING_ON)
-def test_what_was_told_to_survive_its_terminal_goes_on(command: list[str], out: Path, before: str, after: str) -> None:
+def test_F25_what_was_told_to_survive_its_terminal_goes_on(
+    command: list[str], out: Path, before: str, after: str
+) -> None:
     window = Window("bash", "--norc", "-i")
     window.type(shell_line(command, out, before, after))
     pid = wait_for_start(out)

@@ -241,7 +241,9 @@ if os.geteuid() == 0:
 """
 
 
-def test_reloads_that_cannot_reach_the_model_or_the_settings_are_refused(demo_model: Path, demo_scene: Path) -> None:
+def test_C18_reloads_that_cannot_reach_the_model_or_the_settings_are_refused(
+    demo_model: Path, demo_scene: Path
+) -> None:
     with shared_folder() as folder, contextlib.closing(Manager(folder)) as manager:
         (folder / "models").mkdir()
         model, settings = folder / "models" / "demo.sgm", folder / "config.yaml"

@@ -166,7 +166,7 @@ if "run" in sys.argv or "run" in getattr(sys, "orig_argv", []):
 """
 
 
-def test_a_worker_that_hangs_is_noticed_and_the_service_started_again(service: Machine) -> None:
+def test_F9_a_worker_that_hangs_is_noticed_and_the_service_started_again(service: Machine) -> None:
     (service.shared / "hanging").mkdir(exist_ok=True)
     (service.shared / "hanging" / "sitecustomize.py").write_text(HANGING_WORKER)
     drop_in = f"/etc/systemd/system/{UNIT}.d/hanging.conf"

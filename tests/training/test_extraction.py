@@ -181,7 +181,7 @@ def test_pauses_are_no_part_of_a_class(label, levels_dbfs, expected):
     ids=["offset", "faint offset", "decay", "drift", "rumble"],
 )
 @pytest.mark.parametrize("rate_hz", [RATE_HZ, 11025])
-def test_pauses_stay_pauses_with_what_no_band_hears(tmp_path, movement, rate_hz):
+def test_A27_pauses_stay_pauses_with_what_no_band_hears(tmp_path, movement, rate_hz):
     rng = np.random.default_rng(0)
     times_s = np.arange(5 * rate_hz) / rate_hz
     is_sounding = (times_s > 2.0) & (times_s < 2.5)

@@ -153,7 +153,7 @@ def test_B25_no_process_outlives_a_training_that_is_killed_and_none_prints_a_tra
 
 @linux_only
 @pytest.mark.parametrize("mount", NO_SEMAPHORES.values(), ids=NO_SEMAPHORES)
-def test_without_semaphores_one_process_does_the_work_and_says_so_once(mount):
+def test_F27_without_semaphores_one_process_does_the_work_and_says_so_once(mount):
     script = TWO_ROUNDS.format(root=str(Path(__file__).parents[2]))
     command = mount_namespace(mount, sys.executable, "-c", script)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -176,7 +176,7 @@ def test_a_python_without_semaphores_works_in_one_process(monkeypatch, caplog, u
 
 
 @linux_only
-def test_without_semaphores_a_model_has_the_same_bytes_and_no_library_complains(demo_model, tmp_path):
+def test_F27_without_semaphores_a_model_has_the_same_bytes_and_no_library_complains(demo_model, tmp_path):
     data = demo_model.parent / "recordings"
     options = ("--quick", "--no-memory", "--set", "training.n_speed_copies=0", "--name", "a")
     command = [sys.executable, "-m", "streamgmm", "train", str(data), *options, "-o"]
