@@ -50,8 +50,8 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.run import load_chosen_or_shipped_model
     from streamgmm.config_loading import load_config
 
-    if args.clip and (args.format or args.windows or args.start_time):
-        raise UsageError("--clip prints one line a file, --format, --windows and --start-time are for records")
+    if args.clip and (args.windows or args.start_time):
+        raise UsageError("--clip prints one line a file, --windows and --start-time are for records")
     shorthands = {"model.path": args.model, "output.format": args.format, "output.windows": args.windows or None}
     loaded = load_config(args.config, [*as_overrides(shorthands), *args.overrides])
     model = load_chosen_or_shipped_model(loaded)

@@ -71,7 +71,9 @@ def detached_log(limit: logging.Filter) -> Iterator[None]:
     before = list(root.handlers)
     detached: list[DetachedHandler] = []
     for i_handler, handler in enumerate(before):
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.__stderr__ is not None:
+        # The command may have wrapped its stderr; what is written goes to the same descriptor.
+        is_stderr = isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stderr, sys.__stderr__)
+        if is_stderr and sys.__stderr__ is not None:
             detached.append(DetachedHandler(handler.formatter, sys.__stderr__.fileno()))
             root.handlers[i_handler] = detached[-1]
     for handler in root.handlers:

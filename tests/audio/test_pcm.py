@@ -214,4 +214,4 @@ def test_24_bits_of_several_channels_cut_anywhere(pcm_format):
     data = codes.view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
     pieces = [data[i : i + 7] for i in range(0, len(data), 7)]
     samples, _ = through_pipe(pieces, pcm_format=pcm_format, n_channels=2, channel=1)
-    assert samples.tobytes() == (codes[1::2] / np.float32(2**23)).tobytes()
+    assert samples.tobytes() == (codes[1::2] / 2**23).astype(np.float32).tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from typing import Any, NamedTuple
@@ -22,7 +23,12 @@ class Outcome(NamedTuple):
 def run_cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     """Run `streamgmm` within this process."""
     capsys.readouterr()
-    code = main([str(argument) for argument in arguments])
+    logger = logging.getLogger("streamgmm")
+    level = logger.level
+    try:
+        code = main([str(argument) for argument in arguments])
+    finally:
+        logger.setLevel(level)  # a command is the only one of its process, and need not
     return Outcome(code, *capsys.readouterr())
 
 

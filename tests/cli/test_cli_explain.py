@@ -123,7 +123,7 @@ def test_silence_is_told_and_nothing_else(capsys, demo_model, tmp_path):
 def test_nan_in_a_file_is_told(capsys, demo_model, tmp_path):
     import soundfile
 
-    samples = np.full(2 * DEMO_RATE_HZ, 0.1, np.float32)
+    samples = np.random.default_rng(0).normal(0.0, 0.1, 2 * DEMO_RATE_HZ).astype(np.float32)
     samples[DEMO_RATE_HZ] = np.nan
     soundfile.write(tmp_path / "nan.wav", samples, DEMO_RATE_HZ, subtype="FLOAT")
     code, out, _ = run_cli(capsys, "explain", tmp_path / "nan.wav", "--at", 1.1, "-m", demo_model)

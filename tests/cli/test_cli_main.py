@@ -77,7 +77,7 @@ def test_choosing_a_command_imports_no_other() -> None:
         "        or name.startswith('streamgmm.cli.')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    loaded = {f"streamgmm.cli.{name}" for name in ("main", "parser", "streams", "options", "config")}
+    loaded = {f"streamgmm.cli.{name}" for name in ("main", "parser", "streams", "utf8", "options", "config")}
     assert set(done.stdout.split()) == loaded
 
 

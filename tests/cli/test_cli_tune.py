@@ -121,7 +121,7 @@ def test_what_cannot_be_read_in_a_folder_is_told_and_left_out(capsys, model, noi
     folder = shutil.copytree(noises, tmp_path / "noises")
     (folder / "broken.wav").write_text("no sound")
     code, _, err = run_cli(capsys, "tune", model, "--background", folder, BUDGET, "500", "--dry-run", *QUICK)
-    assert (code, "is no recording" in err, "broken.wav" in err) == (0, True, True)
+    assert (code, "is not a recording" in err, "broken.wav" in err) == (0, True, True)
 
 
 def test_labels_of_events_that_the_model_does_not_know_are_refused(capsys, model, noises, tmp_path):

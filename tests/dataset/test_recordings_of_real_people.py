@@ -43,7 +43,8 @@ def test_B35_channels_that_cancel_entirely_are_no_dead_microphone(tmp_path):
 
     with pytest.raises(DatasetError) as caught:
         read_dataset(write_classes(tmp_path, write), min_clips=2)
-    assert "6 cancelled" in str(caught.value)
+    assert "left out: 6 files, such as " in str(caught.value)
+    assert ": its channels cancel each other" in str(caught.value)
     assert "--set source.channel=" in str(caught.value)
 
 
@@ -61,7 +62,7 @@ def test_B34_floats_in_the_range_of_integers_are_left_out_by_that_name(tmp_path)
     def write(path, samples):
         soundfile.write(path, samples * 32768, RATE_HZ, subtype="FLOAT")
 
-    with pytest.raises(DatasetError, match="6 out_of_range"):
+    with pytest.raises(DatasetError, match=r"6 files, such as .*: holds floats of a larger full scale"):
         read_dataset(write_classes(tmp_path, write), min_clips=2)
 
 

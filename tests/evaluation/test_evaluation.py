@@ -192,7 +192,14 @@ def test_the_report_has_the_keys_that_its_readers_know(sounds, spied):
     report = msgspec.json.decode(msgspec.json.encode(result))
     assert set(report) == KEYS
     assert report["folds"][0] == {"fold": "a", "seed": 0, "accuracy": 1.0, "n_clips": 6}
-    assert report["per_class"]["footsteps"] == {"recall": 1.0, "precision": 1.0, "f1": 1.0, "n_clips": 4}
+    assert report["per_class"]["footsteps"] == {
+        "recall": 1.0,
+        "precision": 1.0,
+        "f1": 1.0,
+        "n_clips": 4,
+        "n_answered": 4,
+        "n_right": 4,
+    }
     assert msgspec.convert(report, Evaluation) == result
 
 

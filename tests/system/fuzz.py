@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -272,9 +272,12 @@ def _talk_and_leave(connection: socket.socket, data: bytes, rng: random.Random) 
     connection.sendall(data[middle:])
     match rng.randrange(3):
         case 0:
+            # It may be served on: whoever says nothing more is a subscriber like any other.
             connection.shutdown(socket.SHUT_WR)
-            while connection.recv(65536):
-                pass
+            connection.setblocking(False)
+            with suppress(BlockingIOError):
+                while connection.recv(65536):
+                    pass
         case 1:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 

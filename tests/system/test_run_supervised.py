@@ -230,7 +230,7 @@ def test_C12_C13_C14_D12_hangups_while_files_are_written_and_bad(
 
 
 AS_ORDINARY_USER = """
-import codecs, importlib, os, pkgutil, streamgmm
+import codecs, importlib, os, pkgutil, resource, streamgmm
 codecs.lookup("utf-8-sig")
 # All of the program, which may lie, like the interpreter, where others cannot read it.
 for module in pkgutil.walk_packages(streamgmm.__path__, "streamgmm."):

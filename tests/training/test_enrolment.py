@@ -152,8 +152,8 @@ def test_silent_and_broken_clips_do_not_count(sounds, known, tmp_path):
 
 
 def test_a_path_that_is_not_there_is_named(known, tmp_path):
-    for name in ("none.wav", "a\0b"):
-        with pytest.raises(InputMissingError, match="no such file or folder"):
+    for name, said in (("none.wav", "no such file or folder"), ("a\0b", "null byte")):
+        with pytest.raises(InputMissingError, match=said):
             new_clips([tmp_path / name], "doorbell", known[1], Findings([], [], []))
 
 
