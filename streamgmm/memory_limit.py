@@ -62,11 +62,13 @@ def is_lack_of_memory(error: BaseException | None) -> bool:
 def lack_of_memory(error: BaseException) -> SystemResourceError:
     """Return the error that reports a lack of memory to the user."""
     limit_bytes = memory_limit_bytes()
-    is_of_file = isinstance(error, OSError) and error.filename is not None
-    details = str(error.strerror if is_of_file else error).strip().split("\n", maxsplit=1)[0]
+    where, reason = "", str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        where, reason = str(error.filename), str(error.strerror)
+    details = reason.strip().split("\n", maxsplit=1)[0]
     what = f"the memory is full: {details}" if details else "the memory is full"
     limit = f"it is limited to {_mib(limit_bytes)} MiB: raise ulimit -v" if limit_bytes else "close other programs"
-    return SystemResourceError(what, where=str(error.filename) if is_of_file else "", hint=limit)
+    return SystemResourceError(what, where=where, hint=limit)
 
 
 def _mib(n_bytes: int) -> int:
