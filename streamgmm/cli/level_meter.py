@@ -57,7 +57,8 @@ class LevelMeter:
             yield self
 
     def _measure(self, interval: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
-        self.level_dbfs = power_to_dbfs(float(np.mean(interval**2)))
+        # An offset is not heard, so that a silent room shows as one.
+        self.level_dbfs = power_to_dbfs(float(np.var(interval, dtype=np.float64)))
         peak_dbfs = power_to_dbfs(float(np.max(interval**2)))
         self._held_for += 1
         if peak_dbfs >= self.held_peak_dbfs or self._held_for > self._hold_intervals:

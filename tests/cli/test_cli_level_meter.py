@@ -44,6 +44,12 @@ def levels_of(meter: LevelMeter, samples: Samples) -> list[tuple[float, float]]:
     return [(meter.level_dbfs, meter.held_peak_dbfs) for _ in meter.push(samples)]
 
 
+@pytest.mark.parametrize("offset", [0.0005, 0.05, -0.3])
+def test_an_offset_is_no_level(offset: float) -> None:
+    ((level_dbfs, _),) = levels_of(LevelMeter(), sine(0.001) + np.float32(offset))
+    assert level_dbfs == pytest.approx(-63.01, abs=0.01)
+
+
 def test_the_level_of_a_sine_is_3_db_below_its_peak() -> None:
     ((level_dbfs, peak_dbfs),) = levels_of(LevelMeter(), sine(0.1))
     assert level_dbfs == pytest.approx(-23.01, abs=0.01)
