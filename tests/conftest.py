@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,13 @@ def write_demo_model(folder: Path) -> Path:
     config = Config(training=TrainingSection(search=False, n_speed_copies=0, n_noise_copies=0, n_jobs=1))
     save_model(train(read_dataset(folder / "recordings"), config, name="demo").model, folder / "demo.sgm")
     return folder / "demo.sgm"
+
+
+def pytest_configure() -> None:
+    """Let programs that tests start hear signals that this one ignores, as under `nohup` or behind `&`."""
+    for number in {signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)  # unlike SIG_IGN, not inherited over exec(2)
 
 
 @pytest.fixture(scope="session")

@@ -76,12 +76,15 @@ def detached_log(limit: logging.Filter) -> Iterator[None]:
         if is_stderr and sys.__stderr__ is not None:
             detached.append(DetachedHandler(handler.formatter, sys.__stderr__.fileno()))
             root.handlers[i_handler] = detached[-1]
-    for handler in root.handlers:
+    limited = list(root.handlers)
+    for handler in limited:
         # Where lines are written, for a logger's own filter does not see those of the loggers below it.
         handler.addFilter(limit)
     try:
         yield
     finally:
+        for handler in limited:
+            handler.removeFilter(limit)
         root.handlers[:] = before
         for handler in detached:
             handler.finish(FLUSH_S)

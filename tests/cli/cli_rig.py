@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -23,13 +26,24 @@ class Outcome(NamedTuple):
 def run_cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     """Run `streamgmm` within this process."""
     capsys.readouterr()
+    with _process_left_as_it_was():
+        code = main([str(argument) for argument in arguments])
+    return Outcome(code, *capsys.readouterr())
+
+
+@contextlib.contextmanager
+def _process_left_as_it_was() -> Iterator[None]:
+    """Give back what a command, the only one of its process, need not: levels of its log, and handlers of signals."""
     logger = logging.getLogger("streamgmm")
     level = logger.level
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     try:
-        code = main([str(argument) for argument in arguments])
+        yield
     finally:
-        logger.setLevel(level)  # a command is the only one of its process, and need not
-    return Outcome(code, *capsys.readouterr())
+        logger.setLevel(level)
+        for number, handler in handlers.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 def spawn_cli(*arguments: object, **settings: Any) -> subprocess.Popen[str]:

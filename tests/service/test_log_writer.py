@@ -113,5 +113,7 @@ def test_only_the_stderr_of_the_process_is_detached_and_given_back() -> None:
             assert root.handlers[1] is other
             assert all(limit in handler.filters for handler in root.handlers)
         assert root.handlers == [own, other]
+        assert not own.filters
+        assert not other.filters
     finally:
         root.handlers[:] = before
