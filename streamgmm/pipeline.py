@@ -10,19 +10,16 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.config import Config
 from streamgmm.decision.clip import ClipDecider, ClipDecision, Typical
 from streamgmm.decision.decider import Decider
 from streamgmm.decision.frame import Frame
 from streamgmm.features.extractor import FeatureFrame, FeatureStream
 from streamgmm.model.frames import FrameEvidence
-from streamgmm.model.mixture import Floats
 from streamgmm.model.model import Model
 from streamgmm.records import GapReason, Record
-
-Samples = npt.NDArray[np.floating]
 
 
 class Observation(NamedTuple):
@@ -34,7 +31,7 @@ class Observation(NamedTuple):
     """
 
     features: FeatureFrame
-    frame_evidence: Floats | None
+    frame_evidence: Float64Array | None
 
 
 class Analyser:
@@ -78,7 +75,7 @@ class Analyser:
         """Level of the last finished hop (dB re full scale)."""
         return self._features.level_dbfs
 
-    def push(self, samples: Samples) -> list[Frame]:
+    def push(self, samples: FloatArray) -> list[Frame]:
         """The frames of the hops that `samples`, shape (n,), full scale 1.0, complete."""
         return [self.score(observation) for observation in self.observe(samples)]
 
@@ -86,7 +83,7 @@ class Analyser:
         """The frame of a begun hop, completed with silence."""
         return [self.score(observation) for observation in self.observe_rest()]
 
-    def observe(self, samples: Samples) -> list[Observation]:
+    def observe(self, samples: FloatArray) -> list[Observation]:
         """The first half of `push`, for those who want to see what the classifier is shown."""
         return [self._observe(features) for features in self._features.push(samples)]
 
@@ -185,7 +182,7 @@ class Pipeline:
             updates=config.output.updates,
         )
 
-    def push(self, samples: Samples) -> list[Record]:
+    def push(self, samples: FloatArray) -> list[Record]:
         """The records of the hops that `samples`, shape (n,), at the model's rate, full scale 1.0, complete."""
         return self.decide(self.analyser.push(samples))
 
@@ -227,7 +224,7 @@ class Pipeline:
         return [record for frame in frames for record in self.decider.update(frame)]
 
 
-def decide_clip(blocks: Iterable[Samples], model: Model, config: Config) -> ClipDecision:
+def decide_clip(blocks: Iterable[FloatArray], model: Model, config: Config) -> ClipDecision:
     """One answer for a whole clip, from the very frames that a stream of it gives.
 
     Args:
@@ -238,7 +235,7 @@ def decide_clip(blocks: Iterable[Samples], model: Model, config: Config) -> Clip
     return decide_frames(clip_frames(blocks, model), model, config)
 
 
-def clip_frames(blocks: Iterable[Samples], model: Model) -> Iterator[Frame]:
+def clip_frames(blocks: Iterable[FloatArray], model: Model) -> Iterator[Frame]:
     """The frames of a whole clip, to be kept by whom wants several answers; arguments as for `decide_clip`."""
     analyser = Analyser(model)
     for block in blocks:

@@ -6,10 +6,10 @@ import logging
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from streamgmm import units
-from streamgmm.audio.source import MAX_PEAK, Samples
+from streamgmm.arrays import Float32Array, Float64Array, Samples
+from streamgmm.audio.source import MAX_PEAK
 
 _logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def has_channel(n_channels: int, channel: Channel) -> bool:
     return channel == "mean" or 0 <= channel < n_channels
 
 
-def to_mono(frames: npt.NDArray[np.float32], channel: Channel) -> Samples:
+def to_mono(frames: Float32Array, channel: Channel) -> Samples:
     """One channel, or the mean of all, of frames.
 
     The mean is taken over amplitudes: sound that all channels share keeps its level, the noise of
@@ -85,7 +85,7 @@ class MixMeter:
         self._n_channels = 0
         self._reset(0)
 
-    def observe(self, frames: npt.NDArray[np.float32]) -> None:
+    def observe(self, frames: Float32Array) -> None:
         """Take note of a block of frames, shape (n, n_channels)."""
         n_frames, n_channels = frames.shape
         if not n_frames or n_channels < 2 or not np.isfinite(frames).all():
@@ -130,7 +130,7 @@ class MixMeter:
         """Begin again."""
         self._reset(self._n_channels)
 
-    def _noisy_pair(self, powers: npt.NDArray[np.float64]) -> tuple[int, int] | None:
+    def _noisy_pair(self, powers: Float64Array) -> tuple[int, int] | None:
         """A channel that hides another, and that one."""
         variances = self._square_sums_db / self._n_blocks - np.square(self._level_sums_db / self._n_blocks)
         spreads_db = np.sqrt(np.maximum(variances[:-1], 0.0))
@@ -161,7 +161,7 @@ class LiveMixer:
         self._meter: MixMeter | None = MixMeter() if channel == "mean" else None
         self._has_logged_range = False
 
-    def mix(self, frames: npt.NDArray[np.float32]) -> Samples:
+    def mix(self, frames: Float32Array) -> Samples:
         """Frames of shape (n, n_channels) as `to_mono` gives them."""
         peak = float(np.abs(frames).max(initial=0.0))
         if not peak <= MAX_PEAK and not self._has_logged_range:  # true for NaN
@@ -171,7 +171,7 @@ class LiveMixer:
             self._watch(self._meter, frames)
         return to_mono(frames, self._channel)
 
-    def _watch(self, meter: MixMeter, frames: npt.NDArray[np.float32]) -> None:
+    def _watch(self, meter: MixMeter, frames: Float32Array) -> None:
         meter.observe(frames)
         self._n_frames += len(frames)
         if self._n_frames < self._n_period:

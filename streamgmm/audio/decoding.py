@@ -6,9 +6,9 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
+from streamgmm.arrays import Float32Array
 from streamgmm.audio.foreign import conversion_of, is_foreign
 from streamgmm.audio.recording_error import RecordingError
 from streamgmm.audio.source import MAX_PEAK
@@ -30,8 +30,6 @@ _CORRECTED_SIZE = re.compile(r"(\d+) \(should be (\d+)\)")
 _UNKNOWN_FRAMES = 2**60
 # The first frames of an MP3 that was cut need what came before them.
 _MPEG_LOSS_S = 0.1
-
-Frames = npt.NDArray[np.float32]
 
 
 class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
@@ -106,7 +104,7 @@ class PartDecoder:
         sizes = _CORRECTED_SIZE.findall(self._file.extra_info)
         return any(int(claimed) > int(actual) for claimed, actual in sizes)
 
-    def read(self, n_frames: int) -> Frames:
+    def read(self, n_frames: int) -> Float32Array:
         """The next frames, float32 of shape (n, n_channels): fewer than `n_frames` before the end, none at it."""
         frames = np.zeros((0, self.n_channels), np.float32)
         try:

@@ -16,6 +16,7 @@ import numpy as np
 from msgspec import Meta
 
 from streamgmm import units
+from streamgmm.arrays import Samples
 from streamgmm.audio import capture_child
 from streamgmm.audio.capture_child import BLOCK_HEADER, SAMPLE_BYTES
 from streamgmm.audio.channels import Channel, LiveMixer, has_channel
@@ -23,7 +24,7 @@ from streamgmm.audio.child import Child
 from streamgmm.audio.flow import FlowMeter
 from streamgmm.audio.known_device import KnownDevice, ServerSource
 from streamgmm.audio.resample import Resampler, warn_if_narrow
-from streamgmm.audio.source import Block, Samples
+from streamgmm.audio.source import Block
 from streamgmm.errors import DeviceError
 from streamgmm.records import GapReason
 

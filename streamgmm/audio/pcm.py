@@ -14,12 +14,13 @@ from contextlib import suppress
 import numpy as np
 
 from streamgmm import units
+from streamgmm.arrays import Samples
 from streamgmm.audio.byte_stream import ByteStream
 from streamgmm.audio.channels import Channel, LiveMixer, has_channel
 from streamgmm.audio.containers import PACKED, WAV, recognise
 from streamgmm.audio.pcm_coding import bytes_per_sample, decode_pcm
 from streamgmm.audio.resample import Resampler, warn_if_narrow
-from streamgmm.audio.source import Block, Samples
+from streamgmm.audio.source import Block
 from streamgmm.audio.wav_stream import BLOCK_BYTES, Layout, wav_sound
 from streamgmm.config import PcmFormat
 from streamgmm.errors import DataError, InputMissingError, UsageError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from streamgmm.arrays import Float32Array
 from streamgmm.config import PcmFormat
 
 _DTYPES: dict[PcmFormat, str] = {
@@ -22,7 +23,7 @@ def bytes_per_sample(pcm_format: PcmFormat) -> int:
     return np.dtype(_DTYPES[pcm_format]).itemsize if pcm_format in _DTYPES else 3
 
 
-def decode_pcm(data: bytes, pcm_format: PcmFormat) -> npt.NDArray[np.float32]:
+def decode_pcm(data: bytes, pcm_format: PcmFormat) -> Float32Array:
     """Return the values of raw PCM: float32, shape (n,), full scale 1.0; exact for up to 24 bits.
 
     NaN and infinities of `f32le` and `f64le` are passed on.
@@ -44,6 +45,6 @@ def _widened(data: bytes) -> npt.NDArray[np.int32]:
     return wide.view("<i4").ravel()
 
 
-def _scaled(codes: npt.NDArray[np.generic], full_scale: float) -> npt.NDArray[np.float32]:
+def _scaled(codes: npt.NDArray[np.generic], full_scale: float) -> Float32Array:
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is reported as such, not by numpy
         return codes.astype(np.float32) / np.float32(full_scale)

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from streamgmm import units
+from streamgmm.arrays import Float32Array, Samples
 from streamgmm.audio.channels import Channel, MixLoss, MixMeter, has_channel, to_mono
-from streamgmm.audio.decoding import Frames, PartDecoder, check_peak
+from streamgmm.audio.decoding import PartDecoder, check_peak
 from streamgmm.audio.parts import Parts, find_parts
 from streamgmm.audio.recording_error import RecordingError, refuse
 from streamgmm.audio.regular import open_regular
 from streamgmm.audio.resample import Resampler
 from streamgmm.audio.riff import find_zero_field
-from streamgmm.audio.source import Samples
 from streamgmm.audio.view import FileBytes, Part
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 384000
@@ -177,7 +177,7 @@ class RecordingReader:
         for warning in decoder.warnings:
             self._warn(warning)
 
-    def _mixed(self, frames: Frames) -> Samples:
+    def _mixed(self, frames: Float32Array) -> Samples:
         if self._channel == "mean":
             self._mix.observe(frames)
         return to_mono(frames, self._channel)

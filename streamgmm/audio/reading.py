@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgmm import units
+from streamgmm.arrays import Samples
 from streamgmm.audio.channels import Channel
 from streamgmm.audio.reader import RecordingReader, open_recording
 from streamgmm.audio.recording_error import (
@@ -22,7 +23,6 @@ from streamgmm.audio.recording_error import (
     RecordingMissingError,
 )
 from streamgmm.audio.regular import MAX_FILE_BYTES
-from streamgmm.audio.source import Samples
 
 __all__ = [
     "MAX_DURATION_S",

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import soxr
 
-from streamgmm.audio.source import Samples
+from streamgmm.arrays import Samples
 
 _logger = logging.getLogger(__name__)
 

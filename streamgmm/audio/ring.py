@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.audio.source import Samples
+from streamgmm.arrays import Samples
 from streamgmm.records import GapReason
 
 _NO_SAMPLES: Samples = np.zeros(0, np.float32)

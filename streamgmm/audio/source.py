@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from streamgmm.arrays import Samples
 from streamgmm.records import GapReason
-
-Samples = npt.NDArray[np.float32]
 
 MAX_PEAK = 16.0
 """Largest sample of a recording or stream of floats: 24 dB over full scale are more than any mixing desk leaves."""

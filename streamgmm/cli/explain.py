@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from streamgmm.cli.options import add_config_options, as_overrides
 
 if TYPE_CHECKING:
-    from streamgmm.audio.source import Samples
+    from streamgmm.arrays import Samples
     from streamgmm.config import Config
     from streamgmm.explanation.explaining import Explained
     from streamgmm.model.model import Model

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from streamgmm.arrays import Samples
 from streamgmm.audio.microphone import Microphone
-from streamgmm.audio.source import Samples, Source
+from streamgmm.audio.source import Source
 from streamgmm.units import SILENCE_DBFS, power_to_dbfs, seconds_to_samples
 
 METER_RATE_HZ = 16000

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import BoolArray, Float64Array, IndexArray
 from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND
 
 NEVER_HELD_OUT = -1
 """Fold of clips that are always trained on."""
 
-Folds = npt.NDArray[np.intp]
-Counts = npt.NDArray[np.float64]
 
-
-def grouped_stratified_folds(labels: Sequence[str], sources: Sequence[str], n_folds: int, seed: int) -> Folds:
+def grouped_stratified_folds(labels: Sequence[str], sources: Sequence[str], n_folds: int, seed: int) -> IndexArray:
     """Deal clips out into folds: a source stays whole, and labels are spread as evenly as that allows.
 
     Sources are dealt in order of the largest share that they hold of any label, each to the fold that
@@ -51,23 +48,21 @@ def grouped_stratified_folds(labels: Sequence[str], sources: Sequence[str], n_fo
     return folds[i_sources]
 
 
-def _indexed(texts: Sequence[str]) -> tuple[list[str], Folds]:
+def _indexed(texts: Sequence[str]) -> tuple[list[str], IndexArray]:
     """The different texts, sorted, and the place of each text among them."""
     names = sorted(set(texts))
     places = {name: place for place, name in enumerate(names)}
     return names, np.array([places[text] for text in texts], dtype=np.intp)
 
 
-def _holds_only_background(n_clips: Counts, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+def _holds_only_background(n_clips: Float64Array, names: Sequence[str]) -> BoolArray:
     """Which sources hold all of the background, shape (n_sources,); none if it has several."""
     holds_background = np.any(n_clips[:, [name == BACKGROUND for name in names]], axis=1)
     is_single = np.count_nonzero(holds_background) == 1
     return holds_background if is_single else np.zeros_like(holds_background)
 
 
-def _refuse_unless(
-    is_fine: npt.NDArray[np.bool_], n_sources: npt.NDArray[np.intp], names: Sequence[str], what: str
-) -> None:
+def _refuse_unless(is_fine: BoolArray, n_sources: IndexArray, names: Sequence[str], what: str) -> None:
     # Without a source to deal, the background is the one that is never held out.
     is_exempt = [name == BACKGROUND and not n for name, n in zip(names, n_sources, strict=True)]
     wrong = [name for name, fine, exempt in zip(names, is_fine, is_exempt, strict=True) if not (fine or exempt)]
@@ -77,7 +72,7 @@ def _refuse_unless(
         raise DataError(f"cannot test on other recordings than trained on: {listed} {what}", hint=hint)
 
 
-def _deal(n_clips: Counts, n_folds: int, seed: int) -> Folds:
+def _deal(n_clips: Float64Array, n_folds: int, seed: int) -> IndexArray:
     """The fold of each source, by its number of clips of each label, shape (n_sources, n_labels)."""
     shares = n_clips / np.maximum(n_clips.sum(axis=0), 1.0)
     order = np.random.default_rng(seed).permutation(len(shares))

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from streamgmm import units
+from streamgmm.arrays import Samples
 from streamgmm.audio.channels import Channel
 from streamgmm.audio.reading import RecordingError, read_recording
 from streamgmm.audio.resample import resample
-from streamgmm.audio.source import Samples
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.listing import Findings
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamgmm.decision.frame import Reals
+from streamgmm.arrays import Float64Array
 
 MIN_CHANGE_DB = 3.0
 """Smaller changes of the mean level are no onset: twice the power (dB)."""
 
 
-def rise(levels_db: Reals, min_change_db: float = MIN_CHANGE_DB) -> int | None:
+def rise(levels_db: Float64Array, min_change_db: float = MIN_CHANGE_DB) -> int | None:
     """Index of the first level after the most likely upward change.
 
     Args:
@@ -39,7 +39,7 @@ def rise(levels_db: Reals, min_change_db: float = MIN_CHANGE_DB) -> int | None:
     return best + 1 if changes_db[best] >= min_change_db else None
 
 
-def fall(levels_db: Reals, min_change_db: float = MIN_CHANGE_DB) -> int | None:
+def fall(levels_db: Float64Array, min_change_db: float = MIN_CHANGE_DB) -> int | None:
     """Index of the first level after the most likely downward change; see `rise`."""
     return rise(-levels_db, min_change_db)
 
@@ -57,11 +57,11 @@ class LevelHistory:
         self._n_levels = n_levels
         self._level_samples = level_samples
         self._floor_dbfs = floor_dbfs
-        self._levels_db: Reals
+        self._levels_db: Float64Array
         self._end_sample: int
         self.clear()
 
-    def append(self, levels_db: Reals, end_sample: int) -> None:
+    def append(self, levels_db: Float64Array, end_sample: int) -> None:
         """Add levels, oldest first, the last ending at `end_sample`; what does not adjoin them is forgotten."""
         if end_sample - levels_db.size * self._level_samples != self._end_sample:
             self.clear()

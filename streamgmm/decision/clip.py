@@ -7,10 +7,11 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from streamgmm.decision.frame import Flags, Frame, Reals
+from streamgmm.arrays import BoolArray, Float64Array
+from streamgmm.decision.frame import Frame
 from streamgmm.labels import SILENCE, UNKNOWN, is_reserved
 
-Values = TypeVar("Values", float, Reals)
+Values = TypeVar("Values", float, Float64Array)
 """Of one window, or an array of those of several."""
 
 KNOWN_SOFTNESS = 0.3
@@ -37,11 +38,13 @@ class Typical(NamedTuple):
         deviation: of single clips from these, nat, positive; infinite if nothing is known.
     """
 
-    log_likelihoods: Reals
+    log_likelihoods: Float64Array
     deviation: float
 
 
-def knownness_of(soft_posteriors: Reals, log_likelihoods: Reals, is_label: Flags, typical: Typical) -> Reals:
+def knownness_of(
+    soft_posteriors: Float64Array, log_likelihoods: Float64Array, is_label: BoolArray, typical: Typical
+) -> Float64Array:
     """How sure it is that clips are of any label that is not reserved, above 0 to 1.
 
     A stranger has labels sharing its posterior (Hendrycks and Gimpel, ICLR, 2017), or fits the best of them less well
@@ -59,7 +62,7 @@ def knownness_of(soft_posteriors: Reals, log_likelihoods: Reals, is_label: Flags
     own = np.take_along_axis(log_likelihoods, best, axis=-1)[..., 0]
     deviations = (own - typical.log_likelihoods[best[..., 0]]) / typical.deviation
     odds = np.exp(KNOWN_PER_DEVIATION * np.clip(deviations, -MAX_DEVIATIONS, MAX_DEVIATIONS))
-    known: Reals = shares * odds / (shares * odds + 1.0 - shares)
+    known: Float64Array = shares * odds / (shares * odds + 1.0 - shares)
     return known
 
 
@@ -118,11 +121,11 @@ def vote_weight(window_share: Values, window_level_dbfs: Values) -> Values:
     return window_share * window_share * amplitude
 
 
-def sharpened(posteriors: Reals, sharpness: float) -> Reals:
+def sharpened(posteriors: Float64Array, sharpness: float) -> Float64Array:
     """Posteriors (..., n_labels) to the power of `sharpness`, made to sum to 1 again; zeros stay zeros."""
-    powers: Reals = posteriors**sharpness
+    powers: Float64Array = posteriors**sharpness
     totals = powers.sum(axis=-1, keepdims=True)
-    shares: Reals = np.divide(powers, totals, out=np.zeros_like(powers), where=totals > 0.0)
+    shares: Float64Array = np.divide(powers, totals, out=np.zeros_like(powers), where=totals > 0.0)
     return shares
 
 
@@ -149,7 +152,7 @@ class ClipDecider:
         labels: Sequence[str],
         *,
         silence_gate_dbfs: float,
-        log_priors: Reals,
+        log_priors: Float64Array,
         likelihood_scale: float,
         sharpness: float = 1.0,
         min_knownness: float = 0.0,
@@ -186,10 +189,10 @@ class ClipDecider:
         self._weight_sum += weight
         self._n_windows += 1
 
-    def _posterior(self, frame: Frame, scale: float) -> Reals:
+    def _posterior(self, frame: Frame, scale: float) -> Float64Array:
         logits = scale * frame.log_likelihoods + self._log_priors
         odds = np.exp(logits - logits.max())
-        posterior: Reals = odds / odds.sum()
+        posterior: Float64Array = odds / odds.sum()
         return posterior
 
     def decide(self) -> ClipDecision:
@@ -214,10 +217,10 @@ class ClipDecider:
             posteriors=self._by_label(posteriors),
         )
 
-    def _by_label(self, values: Reals) -> dict[str, float]:
+    def _by_label(self, values: Float64Array) -> dict[str, float]:
         return dict(zip(self._labels, values.tolist(), strict=True))
 
-    def _knownness(self, soft_posteriors: Reals, log_likelihoods: Reals) -> float:
+    def _knownness(self, soft_posteriors: Float64Array, log_likelihoods: Float64Array) -> float:
         if not self._is_label.any():
             return 0.0
         return float(knownness_of(soft_posteriors, log_likelihoods, self._is_label, self._typical))

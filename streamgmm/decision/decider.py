@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from streamgmm import units
+from streamgmm.arrays import Float64Array
 from streamgmm.config import DecisionSection, LabelSection
 from streamgmm.decision.change_point import LevelHistory
 from streamgmm.decision.events import Change, Closed, Continued, Crossed, Dipped, Opened, Segmenter, State
-from streamgmm.decision.frame import Frame, Reals
+from streamgmm.decision.frame import Frame
 from streamgmm.decision.judge import Judge, Judgement
 from streamgmm.decision.rejection import Verdict
 from streamgmm.decision.rules import make_rules
@@ -70,7 +71,7 @@ class Decider:
         window_samples: int,
         level_samples: int,
         sample_rate_hz: int,
-        log_priors: Reals,
+        log_priors: Float64Array,
         likelihood_scale: float,
         label_overrides: Mapping[str, LabelSection],
         run_id: str,
@@ -254,7 +255,7 @@ class Decider:
             gap=event.has_gap,
         )
 
-    def _window(self, verdict: Verdict, posteriors: Reals, frame: Frame) -> Window:
+    def _window(self, verdict: Verdict, posteriors: Float64Array, frame: Frame) -> Window:
         scores = {label: units.round_score(p) for label, p in zip(self._labels, posteriors.tolist(), strict=True)}
         return Window(
             t=self._seconds(frame.end_sample),

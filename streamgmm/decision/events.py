@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.decision.frame import Reals
+from streamgmm.arrays import Float64Array
 from streamgmm.records import EndReason
 
 
@@ -217,7 +217,7 @@ class Segmenter:
         self._onset_thresholds = np.array([rule.onset_threshold for rule in rules])
         self.reset()
 
-    def update(self, scores: Reals, end_sample: int) -> list[Change]:
+    def update(self, scores: Float64Array, end_sample: int) -> list[Change]:
         """What one more hop changes, label by label.
 
         Args:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-Reals = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+from streamgmm.arrays import BoolArray, Float64Array
 
 
 class Frame(NamedTuple):
@@ -29,9 +25,9 @@ class Frame(NamedTuple):
 
     end_sample: int
     level_dbfs: float
-    log_likelihoods: Reals
-    llrs: Reals
-    is_in_domain: Flags
-    levels_db: Reals
+    log_likelihoods: Float64Array
+    llrs: Float64Array
+    is_in_domain: BoolArray
+    levels_db: Float64Array
     window_share: float = 1.0
     window_level_dbfs: float = 0.0

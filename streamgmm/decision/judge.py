@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamgmm.arrays import Float64Array
 from streamgmm.config import DecisionSection
-from streamgmm.decision.frame import Frame, Reals
+from streamgmm.decision.frame import Frame
 from streamgmm.decision.rejection import Verdict, decide, event_scores, screen
 from streamgmm.decision.smoothing import make_smoother
 from streamgmm.labels import is_reserved
@@ -24,8 +25,8 @@ class Judgement(NamedTuple):
     """
 
     verdict: Verdict
-    posteriors: Reals
-    scores: Reals
+    posteriors: Float64Array
+    scores: Float64Array
 
 
 class Judge:
@@ -48,7 +49,7 @@ class Judge:
         section: DecisionSection,
         *,
         hop_s: float,
-        log_priors: Reals,
+        log_priors: Float64Array,
         likelihood_scale: float,
     ) -> None:
         self._labels = tuple(labels)

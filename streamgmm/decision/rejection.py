@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.decision.frame import Flags, Frame, Reals
+from streamgmm.arrays import BoolArray, Float64Array
+from streamgmm.decision.frame import Frame
 from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN
 from streamgmm.records import RejectReason
 
@@ -46,7 +47,7 @@ def screen(frame: Frame, silence_gate_dbfs: float) -> Verdict | None:
     return None if is_finite else Verdict(UNKNOWN, 0.0, None, "nonfinite")
 
 
-def decide(labels: tuple[str, ...], posteriors: Reals, frame: Frame, min_llr: float) -> Verdict:
+def decide(labels: tuple[str, ...], posteriors: Float64Array, frame: Frame, min_llr: float) -> Verdict:
     """The gates after smoothing, on the best label: background, then unknown.
 
     A reserved label that was trained may win like any other; it only never makes an event.
@@ -67,7 +68,7 @@ def decide(labels: tuple[str, ...], posteriors: Reals, frame: Frame, min_llr: fl
     return Verdict(labels[best], score, llr, None)
 
 
-def event_scores(posteriors: Reals, frame: Frame, min_llr: float, is_reserved: Flags) -> Reals:
+def event_scores(posteriors: Float64Array, frame: Frame, min_llr: float, is_reserved: BoolArray) -> Float64Array:
     """The smoothed posterior of every label that passes the gates by itself, 0 for the others.
 
     Args:

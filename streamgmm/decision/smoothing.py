@@ -10,15 +10,15 @@ from typing import Protocol
 
 import numpy as np
 
+from streamgmm.arrays import Float64Array
 from streamgmm.config import DecisionSection
-from streamgmm.decision.frame import Reals
 from streamgmm.errors import DataError
 
 
-def softmax(log_posteriors: Reals) -> Reals:
+def softmax(log_posteriors: Float64Array) -> Float64Array:
     """Posteriors that sum to 1, float64, shape (n_labels,), from finite logarithms with any common offset."""
     # The highest becomes 0, so that no exponential overflows and their sum is at least 1.
-    odds: Reals = np.exp(log_posteriors - log_posteriors.max())
+    odds: Float64Array = np.exp(log_posteriors - log_posteriors.max())
     odds /= odds.sum()
     return odds
 
@@ -26,7 +26,7 @@ def softmax(log_posteriors: Reals) -> Reals:
 class Smoother(Protocol):
     """One step of smoothing per hop."""
 
-    def update(self, log_posteriors: Reals) -> Reals:
+    def update(self, log_posteriors: Float64Array) -> Float64Array:
         """Smoothed posteriors after one more hop.
 
         Args:
@@ -44,7 +44,7 @@ class Smoother(Protocol):
         """Forget what was heard."""
 
 
-def _check(log_posteriors: Reals, n_labels: int) -> None:
+def _check(log_posteriors: Float64Array, n_labels: int) -> None:
     if log_posteriors.shape != (n_labels,):
         raise DataError(f"posteriors of shape {log_posteriors.shape}", hint=f"the model has {n_labels} labels")
     if not np.isfinite(log_posteriors).all():
@@ -57,7 +57,7 @@ class NoSmoother:
     def __init__(self, n_labels: int) -> None:
         self._n_labels = n_labels
 
-    def update(self, log_posteriors: Reals) -> Reals:
+    def update(self, log_posteriors: Float64Array) -> Float64Array:
         """See `Smoother.update`."""
         _check(log_posteriors, self._n_labels)
         return softmax(log_posteriors)
@@ -78,10 +78,10 @@ class ExponentialSmoother:
     def __init__(self, hop_s: float, time_constant_s: float, n_labels: int) -> None:
         self._gain = -math.expm1(-hop_s / time_constant_s) if time_constant_s > 0.0 else 1.0
         self._n_labels = n_labels
-        self._posteriors: Reals
+        self._posteriors: Float64Array
         self.reset()
 
-    def update(self, log_posteriors: Reals) -> Reals:
+    def update(self, log_posteriors: Float64Array) -> Float64Array:
         """See `Smoother.update`."""
         _check(log_posteriors, self._n_labels)
         # Both terms sum to their weight, so rounding errors fade instead of adding up.
@@ -111,10 +111,10 @@ class StickyHmmSmoother:
         self._move = (1.0 - stay) / (n_labels - 1) if n_labels > 1 else 0.0
         self._stickiness = stay - self._move if n_labels > 1 else 1.0
         self._n_labels = n_labels
-        self._posteriors: Reals
+        self._posteriors: Float64Array
         self.reset()
 
-    def update(self, log_posteriors: Reals) -> Reals:
+    def update(self, log_posteriors: Float64Array) -> Float64Array:
         """See `Smoother.update`."""
         _check(log_posteriors, self._n_labels)
         # The product with the transition matrix, whose off-diagonal entries are all equal: n operations, not n^2.

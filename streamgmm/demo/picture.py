@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streamgmm.audio.source import Samples
+from streamgmm.arrays import Samples
 from streamgmm.demo.matching import Matches
 from streamgmm.demo.scene import SceneEvent
 from streamgmm.evaluation.found_events import FoundEvent

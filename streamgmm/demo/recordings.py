@@ -8,10 +8,10 @@ import numpy as np
 import soundfile
 
 from streamgmm import labels, units
-from streamgmm.audio.source import Samples
+from streamgmm.arrays import Float64Array, Samples
 from streamgmm.demo.backgrounds import BACKGROUNDS, any_background
 from streamgmm.demo.sounds import SOUNDS, check_rate
-from streamgmm.demo.synthesis import Signal, finished, in_room, rms, with_rms
+from streamgmm.demo.synthesis import finished, in_room, rms, with_rms
 from streamgmm.errors import CannotCreateError, OutputError
 
 BACKGROUND_CLIP_S = 3.0
@@ -81,5 +81,5 @@ def write_wav(path: Path, samples: Samples, sample_rate_hz: int) -> None:
         ) from error
 
 
-def _at_random_level(rng: np.random.Generator, samples: Signal, low_dbfs: float, high_dbfs: float) -> Samples:
+def _at_random_level(rng: np.random.Generator, samples: Float64Array, low_dbfs: float, high_dbfs: float) -> Samples:
     return finished(with_rms(samples, units.db_to_amplitude(rng.uniform(low_dbfs, high_dbfs))))

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgmm import units
-from streamgmm.audio.source import Samples
+from streamgmm.arrays import Float64Array, Samples
 from streamgmm.demo.backgrounds import any_background
 from streamgmm.demo.sounds import SOUNDS, check_rate
-from streamgmm.demo.synthesis import Signal, finished, in_room, rms
+from streamgmm.demo.synthesis import finished, in_room, rms
 from streamgmm.errors import UsageError
 
 SCENE_STREAM = 2
@@ -81,7 +81,7 @@ def make_scene(duration_s: float, seed: int, sample_rate_hz: int) -> Scene:
     return Scene(finished(mixture), events)
 
 
-def changing_background(rng: np.random.Generator, n_samples: int, sample_rate_hz: int) -> Signal:
+def changing_background(rng: np.random.Generator, n_samples: int, sample_rate_hz: int) -> Float64Array:
     """Background of shape (n_samples,) that changes its kind and level every `PLACE_S` seconds, without a seam."""
     n_place = units.seconds_to_samples(PLACE_S, sample_rate_hz)
     n_fade = units.seconds_to_samples(CROSSFADE_S, sample_rate_hz)
@@ -96,7 +96,7 @@ def changing_background(rng: np.random.Generator, n_samples: int, sample_rate_hz
     return total[n_fade:n_total]
 
 
-def audible_span(samples: Signal, sample_rate_hz: int) -> tuple[int, int]:
+def audible_span(samples: Float64Array, sample_rate_hz: int) -> tuple[int, int]:
     """First sample and end (exclusive) of what lies within `AUDIBLE_DB` of the loudest 10 ms."""
     n_hop = units.seconds_to_samples(AUDIBLE_HOP_S, sample_rate_hz)
     powers = np.add.reduceat(samples**2, np.arange(0, len(samples), n_hop))

@@ -12,17 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from streamgmm import units
-from streamgmm.audio.source import Samples
-from streamgmm.demo.synthesis import (
-    Signal,
-    band_noise,
-    faded,
-    harmonics,
-    placed,
-    struck_body,
-    time_axis_s,
-    wandering,
-)
+from streamgmm.arrays import Float64Array, Samples
+from streamgmm.demo.synthesis import band_noise, faded, harmonics, placed, struck_body, time_axis_s, wandering
 from streamgmm.errors import UsageError
 
 Sound = Callable[[np.random.Generator, int], Samples]
@@ -42,7 +33,7 @@ def smoke_alarm(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     pitch_hz = rng.uniform(2850.0, 3350.0)
     overtone = rng.uniform(0.05, 0.3)
 
-    def beep() -> Signal:
+    def beep() -> Float64Array:
         frequencies_hz = np.full(units.seconds_to_samples(beep_s, sample_rate_hz), pitch_hz)
         return faded(harmonics(frequencies_hz, (1.0, overtone), sample_rate_hz), 0.004, 0.01, sample_rate_hz)
 
@@ -69,7 +60,7 @@ def knocking(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     decays_s = rng.uniform(0.025, 0.05) / np.sqrt(DOOR_RATIOS)
     onsets_s = _regular_onsets_s(rng, int(rng.integers(5, 9)), rng.uniform(0.2, 0.32), jitter=0.12)
 
-    def knock() -> Signal:
+    def knock() -> Float64Array:
         body = struck_body(_jittered(rng, modes_hz, 0.02), decays_s.tolist(), sample_rate_hz)
         click = 0.25 * _burst(rng, 800.0, 4000.0, 0.003, sample_rate_hz)
         return rng.uniform(0.6, 1.0) * placed([(0.0, body), (0.0, click)], sample_rate_hz)
@@ -99,7 +90,7 @@ def running_water(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     hiss = band_noise(rng, n_samples, rng.uniform(400.0, 900.0), rng.uniform(4000.0, 7000.0), sample_rate_hz)
     flow = 1.0 + 0.15 * wandering(rng, n_samples, 8.0, sample_rate_hz)
 
-    def bubble() -> Signal:
+    def bubble() -> Float64Array:
         decay_s = rng.uniform(0.004, 0.018)
         times_s = time_axis_s(5 * decay_s, sample_rate_hz)
         cycles = rng.uniform(450.0, 2600.0) * times_s * (1.0 + rng.uniform(0.03, 0.15) * times_s / decay_s)
@@ -132,7 +123,7 @@ def footsteps(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     roll_s = rng.uniform(0.07, 0.12)
     onsets_s = _regular_onsets_s(rng, int(rng.integers(4, 6)), rng.uniform(0.42, 0.58), jitter=0.05)
 
-    def footstep() -> Signal:
+    def footstep() -> Float64Array:
         heel = struck_body(
             _jittered(rng, np.array([1.0, 1.7, 3.1]) * thump_hz, 0.06), (0.04, 0.03, 0.02), sample_rate_hz
         )
@@ -147,7 +138,7 @@ def bird_song(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     """A songbird: phrases of one syllable repeated fast, each a glide with or without a trill."""
     highest_hz = min(5600.0, 0.4 * sample_rate_hz)  # a telephone's rate has no room for the highest songs
     onset_s = 0.0
-    parts: list[tuple[float, Signal]] = []
+    parts: list[tuple[float, Float64Array]] = []
     for _ in range(int(rng.integers(2, 5))):
         syllable_s = rng.uniform(0.05, 0.14)
         ends_hz = rng.uniform(2300.0, highest_hz, size=2)
@@ -169,7 +160,7 @@ def doorbell(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     pitches_hz = [low_hz * 5 / 4, low_hz] + ([low_hz * 5 / 4] if rng.random() < 0.3 else [])
     brightness = np.array([1.0, rng.uniform(0.3, 0.7), rng.uniform(0.1, 0.4)])
 
-    def bar(pitch_hz: float) -> Signal:
+    def bar(pitch_hz: float) -> Float64Array:
         modes_hz = _jittered(rng, pitch_hz * np.array(BAR_RATIOS), 0.01)
         return rng.uniform(0.8, 1.0) * struck_body(modes_hz, (decay_s * brightness).tolist(), sample_rate_hz)
 
@@ -220,12 +211,12 @@ def check_rate(sample_rate_hz: int) -> None:
         )
 
 
-def _specimen(samples: Signal) -> Samples:
+def _specimen(samples: Float64Array) -> Samples:
     peak = float(np.max(np.abs(samples)))
     return (samples * (0.9 / peak)).astype(np.float32)
 
 
-def _jittered(rng: np.random.Generator, values: Signal, spread: float) -> list[float]:
+def _jittered(rng: np.random.Generator, values: Float64Array, spread: float) -> list[float]:
     return [float(value) * rng.uniform(1.0 - spread, 1.0 + spread) for value in values]
 
 
@@ -234,14 +225,16 @@ def _regular_onsets_s(rng: np.random.Generator, n_onsets: int, interval_s: float
     return [0.0, *np.cumsum(intervals_s).tolist()]
 
 
-def _burst(rng: np.random.Generator, low_hz: float, high_hz: float, decay_s: float, sample_rate_hz: int) -> Signal:
+def _burst(
+    rng: np.random.Generator, low_hz: float, high_hz: float, decay_s: float, sample_rate_hz: int
+) -> Float64Array:
     times_s = time_axis_s(6 * decay_s, sample_rate_hz)
     return band_noise(rng, len(times_s), low_hz, high_hz, sample_rate_hz) * np.exp(-times_s / decay_s)
 
 
 def _syllable(
-    rng: np.random.Generator, duration_s: float, ends_hz: Signal, trill_hz: float, sample_rate_hz: int
-) -> Signal:
+    rng: np.random.Generator, duration_s: float, ends_hz: Float64Array, trill_hz: float, sample_rate_hz: int
+) -> Float64Array:
     times_s = time_axis_s(duration_s, sample_rate_hz)
     glide_hz = np.geomspace(ends_hz[0], ends_hz[1], len(times_s)) * rng.uniform(0.98, 1.02)
     trilled_hz = glide_hz + trill_hz * np.sin(2 * np.pi * 35.0 * times_s)

@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy import fft, signal
 
 from streamgmm import units
-from streamgmm.audio.source import Samples
-
-Signal = npt.NDArray[np.float64]
+from streamgmm.arrays import Float64Array, FloatArray, Samples
 
 HIGHEST_OF_RATE = 0.45
 """Highest frequency made, as a share of the sample rate: below Nyquist by more than a filter's slope."""
@@ -23,12 +20,12 @@ HIGHEST_OF_RATE = 0.45
 LOWEST_NOISE_HZ = 30.0
 
 
-def time_axis_s(duration_s: float, sample_rate_hz: int) -> Signal:
+def time_axis_s(duration_s: float, sample_rate_hz: int) -> Float64Array:
     """Times of the samples of `duration_s` seconds, shape (n,)."""
     return np.arange(units.seconds_to_samples(duration_s, sample_rate_hz)) / sample_rate_hz
 
 
-def harmonics(frequencies_hz: Signal, weights: Sequence[float], sample_rate_hz: int) -> Signal:
+def harmonics(frequencies_hz: Float64Array, weights: Sequence[float], sample_rate_hz: int) -> Float64Array:
     """A tone that follows `frequencies_hz`, with `weights[k]` on its (k+1)-th harmonic.
 
     Args:
@@ -47,7 +44,7 @@ def harmonics(frequencies_hz: Signal, weights: Sequence[float], sample_rate_hz: 
     return total
 
 
-def struck_body(modes_hz: Sequence[float], decays_s: Sequence[float], sample_rate_hz: int) -> Signal:
+def struck_body(modes_hz: Sequence[float], decays_s: Sequence[float], sample_rate_hz: int) -> Float64Array:
     """A body struck once: decaying modes, all begun together, the higher the softer.
 
     Args:
@@ -67,16 +64,18 @@ def struck_body(modes_hz: Sequence[float], decays_s: Sequence[float], sample_rat
     return total
 
 
-def band_noise(rng: np.random.Generator, n_samples: int, low_hz: float, high_hz: float, sample_rate_hz: int) -> Signal:
+def band_noise(
+    rng: np.random.Generator, n_samples: int, low_hz: float, high_hz: float, sample_rate_hz: int
+) -> Float64Array:
     """White noise between two frequencies (Butterworth, 12 dB per octave on either side), RMS 1."""
     high_hz = min(high_hz, HIGHEST_OF_RATE * sample_rate_hz)
     low_hz = min(low_hz, 0.7 * high_hz)
     sections = signal.butter(2, (low_hz, high_hz), btype="bandpass", fs=sample_rate_hz, output="sos")
-    filtered: Signal = signal.sosfilt(sections, rng.standard_normal(n_samples))
+    filtered: Float64Array = signal.sosfilt(sections, rng.standard_normal(n_samples))
     return with_rms(filtered, 1.0)
 
 
-def coloured_noise(rng: np.random.Generator, n_samples: int, exponent: float, sample_rate_hz: int) -> Signal:
+def coloured_noise(rng: np.random.Generator, n_samples: int, exponent: float, sample_rate_hz: int) -> Float64Array:
     """Noise whose power falls with frequency to the power `exponent` (0 white, 1 pink, 2 brown), RMS 1.
 
     Shaped in the frequency domain (Timmer and Koenig, 1995), with nothing below `LOWEST_NOISE_HZ`: no
@@ -90,7 +89,7 @@ def coloured_noise(rng: np.random.Generator, n_samples: int, exponent: float, sa
     return with_rms(np.fft.irfft(spectrum, n_fast)[:n_samples], 1.0)
 
 
-def wandering(rng: np.random.Generator, n_samples: int, rate_of_change_hz: float, sample_rate_hz: int) -> Signal:
+def wandering(rng: np.random.Generator, n_samples: int, rate_of_change_hz: float, sample_rate_hz: int) -> Float64Array:
     """A smooth random curve of zero mean and roughly unit spread, for pitches and levels that are not steady."""
     duration_s = n_samples / sample_rate_hz
     n_knots = max(4, int(np.ceil(duration_s * rate_of_change_hz)) + 1)
@@ -98,7 +97,7 @@ def wandering(rng: np.random.Generator, n_samples: int, rate_of_change_hz: float
     return np.interp(np.linspace(0.0, n_knots - 1, n_samples), np.arange(n_knots), knots)
 
 
-def faded(samples: Signal, attack_s: float, release_s: float, sample_rate_hz: int) -> Signal:
+def faded(samples: Float64Array, attack_s: float, release_s: float, sample_rate_hz: int) -> Float64Array:
     """`samples` with a raised-cosine rise and fall, so that neither end clicks."""
     rise = _ramp(attack_s, sample_rate_hz)[: len(samples)]
     fall = _ramp(release_s, sample_rate_hz)[: len(samples)][::-1]
@@ -108,7 +107,7 @@ def faded(samples: Signal, attack_s: float, release_s: float, sample_rate_hz: in
     return samples * envelope
 
 
-def placed(parts: Iterable[tuple[float, Signal]], sample_rate_hz: int) -> Signal:
+def placed(parts: Iterable[tuple[float, Float64Array]], sample_rate_hz: int) -> Float64Array:
     """The sum of `parts`, each (onset in seconds, signal); as long as the last of them needs."""
     placed_parts = [(units.seconds_to_samples(onset_s, sample_rate_hz), part) for onset_s, part in parts]
     total = np.zeros(max(first + len(part) for first, part in placed_parts))
@@ -117,7 +116,7 @@ def placed(parts: Iterable[tuple[float, Signal]], sample_rate_hz: int) -> Signal
     return total
 
 
-def in_room(rng: np.random.Generator, samples: Signal, sample_rate_hz: int) -> Signal:
+def in_room(rng: np.random.Generator, samples: Float64Array, sample_rate_hz: int) -> Float64Array:
     """`samples` heard in a random room: the direct sound and a tail of 0.1 to 0.4 s.
 
     The tail is decaying noise (Moorer, 1979, "About this reverberation business"), darker than the direct sound.
@@ -128,28 +127,28 @@ def in_room(rng: np.random.Generator, samples: Signal, sample_rate_hz: int) -> S
     tail *= np.exp(-6.9 * times_s / reverberation_s)  # -60 dB at its end
     response = with_rms(tail, rng.uniform(0.1, 0.5) / np.sqrt(len(tail)))
     response[0] += 1.0
-    heard: Signal = signal.oaconvolve(samples, response)
+    heard: Float64Array = signal.oaconvolve(samples, response)
     return heard
 
 
-def rms(samples: npt.NDArray[np.floating]) -> float:
+def rms(samples: FloatArray) -> float:
     """Root of the mean square; 0 for no samples."""
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
 
 
-def with_rms(samples: Signal, target: float) -> Signal:
+def with_rms(samples: Float64Array, target: float) -> Float64Array:
     """`samples` brought to an RMS of `target`; digital silence stays as it is."""
     level = rms(samples)
     return samples * (target / level) if level > 0.0 else samples
 
 
-def finished(samples: Signal, highest_peak: float = 0.9) -> Samples:
+def finished(samples: Float64Array, highest_peak: float = 0.9) -> Samples:
     """`samples` as float32, turned down if needed so that no peak exceeds `highest_peak` of full scale."""
     peak = float(np.max(np.abs(samples), initial=0.0))
     gain = min(1.0, highest_peak / peak) if peak > 0.0 else 1.0
     return (samples * gain).astype(np.float32)
 
 
-def _ramp(duration_s: float, sample_rate_hz: int) -> Signal:
+def _ramp(duration_s: float, sample_rate_hz: int) -> Float64Array:
     times_s = time_axis_s(duration_s, sample_rate_hz)
     return 0.5 - 0.5 * np.cos(np.pi * times_s / duration_s)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from rich.table import Table
 from rich.text import Text
 
-from streamgmm.audio.source import Samples
+from streamgmm.arrays import BoolArray, Samples
 from streamgmm.demo.matching import LabelResult, Matches
 from streamgmm.report.spectrogram import band_edges_hz, band_levels_db
 
@@ -136,7 +135,7 @@ def _lane(matches: Matches, label: str, duration_s: float, n_cells: int, glyphs:
     return text
 
 
-def _cells(spans_s: list[tuple[float, float]], duration_s: float, n_cells: int) -> npt.NDArray[np.bool_]:
+def _cells(spans_s: list[tuple[float, float]], duration_s: float, n_cells: int) -> BoolArray:
     """Which cells the spans touch; a span shorter than a cell still fills one."""
     cells = np.zeros(n_cells, dtype=bool)
     for onset_s, offset_s in spans_s:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from streamgmm.audio.source import Samples
+from streamgmm.arrays import Samples
 from streamgmm.config import Config
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.loading import by_recording, load_clips

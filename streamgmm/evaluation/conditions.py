@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from streamgmm import units
+from streamgmm.arrays import BoolArray, FloatArray, Samples
 from streamgmm.audio.reading import read_recording
 from streamgmm.audio.resample import resample
-from streamgmm.audio.source import Samples
 from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.errors import DataError
 from streamgmm.features.low_cut import low_cut
@@ -178,7 +177,7 @@ def in_band(samples: Samples, band_hz: tuple[float, float], sample_rate_hz: int)
     """`samples` (n,) as a microphone hears them that ends at either end of a band; what reaches Nyquist has no end."""
     from scipy.signal import butter, sosfilt, sosfilt_zi
 
-    heard: npt.NDArray[np.floating] = samples
+    heard: FloatArray = samples
     for edge_hz, kind in zip(band_hz, ("highpass", "lowpass"), strict=True):
         if edge_hz < sample_rate_hz / 2 and len(samples):
             sections = butter(BAND_ORDER, edge_hz, kind, fs=sample_rate_hz, output="sos")
@@ -187,7 +186,7 @@ def in_band(samples: Samples, band_hz: tuple[float, float], sample_rate_hz: int)
     return np.asarray(heard, dtype=np.float32)
 
 
-def active_samples(samples: Samples, label: str, spec: FeatureSpec, silence_gate_dbfs: float) -> npt.NDArray[np.bool_]:
+def active_samples(samples: Samples, label: str, spec: FeatureSpec, silence_gate_dbfs: float) -> BoolArray:
     """Which samples lie in hops that sound, by the gates of training; shape (n,)."""
     starts = np.arange(0, len(samples), spec.hop_samples)
     heard = low_cut(samples, spec)
@@ -197,7 +196,7 @@ def active_samples(samples: Samples, label: str, spec: FeatureSpec, silence_gate
     return np.repeat(active_windows(levels_dbfs, label, silence_gate_dbfs), lengths)
 
 
-def mix(samples: Samples, noise: npt.NDArray[np.floating], is_active: npt.NDArray[np.bool_], snr_db: float) -> Samples:
+def mix(samples: Samples, noise: FloatArray, is_active: BoolArray, snr_db: float) -> Samples:
     """`samples` in `noise` of equal length, `snr_db` below the mean power of the active samples.
 
     A clip without an active sample has no level that noise could be relative to, and stays as it is.
@@ -210,7 +209,7 @@ def mix(samples: Samples, noise: npt.NDArray[np.floating], is_active: npt.NDArra
     return np.asarray(samples + factor * noise, dtype=np.float32)
 
 
-def keep_first(samples: Samples, is_active: npt.NDArray[np.bool_], n_wanted: int) -> Samples:
+def keep_first(samples: Samples, is_active: BoolArray, n_wanted: int) -> Samples:
     """From the first active sample to the `n_wanted`-th, or to the end if there are fewer; all if there is none."""
     places = np.flatnonzero(is_active)
     if not len(places):
@@ -224,9 +223,7 @@ def with_gain(samples: Samples, gain_db: float) -> Samples:
     return samples if gain_db == 0.0 else np.asarray(samples * units.db_to_amplitude(gain_db), dtype=np.float32)
 
 
-def _draw_noise(
-    noise: Noise, n_samples: int, sample_rate_hz: int, rng: np.random.Generator
-) -> npt.NDArray[np.floating]:
+def _draw_noise(noise: Noise, n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> FloatArray:
     """Noise of the length of a clip, shape (n_samples,), at any level above silence."""
     if noise.path is None:
         return coloured_noise(n_samples, sample_rate_hz, COLOUR_EXPONENTS[noise.kind], rng)

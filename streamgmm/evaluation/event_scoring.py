@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from streamgmm.arrays import BoolArray, Float64Array
 from streamgmm.evaluation.found_events import FoundEvent, TimedLabel, is_same_sound
 
 OFFSET_SHARE = 0.5
@@ -207,9 +207,7 @@ def _segment(time_s: float, segment_s: float, rounded: Callable[[float], int]) -
     return rounded(round(time_s / segment_s, 6))
 
 
-def _activity(
-    events: Iterable[TimedLabel], labels: Sequence[str], n_segments: int, segment_s: float
-) -> npt.NDArray[np.bool_]:
+def _activity(events: Iterable[TimedLabel], labels: Sequence[str], n_segments: int, segment_s: float) -> BoolArray:
     """Whether each label is active in each segment, shape (n_segments, n_labels)."""
     is_active = np.zeros((n_segments, len(labels)), dtype=np.bool_)
     for event in events:
@@ -229,7 +227,7 @@ def _clusters(
         yield [truth[i] for i in numbers if i < len(truth)], [found[i - len(truth)] for i in numbers if i >= len(truth)]
 
 
-def _worths(truth: Sequence[TimedLabel], found: Sequence[FoundEvent], criteria: Criteria) -> npt.NDArray[np.float64]:
+def _worths(truth: Sequence[TimedLabel], found: Sequence[FoundEvent], criteria: Criteria) -> Float64Array:
     """What each pair is worth, shape (n_true, n_found); 0 for one that is none."""
     # A pair of one label outweighs all substitutions together, and each of those all closeness together.
     worth_of_a_substitution = 1.0 + min(len(truth), len(found))

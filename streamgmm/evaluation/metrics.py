@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import rankdata
 
-Array = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+from streamgmm.arrays import BoolArray, Float64Array
 
 N_BINS = 15
 """Bins of equal width for calibration errors, as in Guo et al., ICML, 2017."""
@@ -33,7 +31,7 @@ class Bin(NamedTuple):
     share_right: float
 
 
-def log_loss(posteriors: Array, true_indices: Sequence[int]) -> float:
+def log_loss(posteriors: Float64Array, true_indices: Sequence[int]) -> float:
     """Mean negative logarithm of the true label's posterior (nat).
 
     Args:
@@ -44,7 +42,7 @@ def log_loss(posteriors: Array, true_indices: Sequence[int]) -> float:
     return float(-np.log(np.maximum(of_truth, MIN_POSTERIOR)).mean())
 
 
-def reliability(confidences: Array, is_right: Flags, n_bins: int = N_BINS) -> list[Bin]:
+def reliability(confidences: Float64Array, is_right: BoolArray, n_bins: int = N_BINS) -> list[Bin]:
     """Answers by the posterior of the best label, in bins of equal width that include their upper edge.
 
     Args:
@@ -63,14 +61,14 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     return sum(one.n_clips * abs(one.confidence - one.share_right) for one in bins) / n_clips
 
 
-def auroc(known: Array, unknown: Array) -> float:
+def auroc(known: Float64Array, unknown: Float64Array) -> float:
     """How often a known clip scores above an unknown one, ties counting half (Mann and Whitney, 1947)."""
     ranks = rankdata(np.concatenate([known, unknown]))
     n_pairs = len(known) * len(unknown)
     return float((ranks[: len(known)].sum() - len(known) * (len(known) + 1) / 2) / n_pairs)
 
 
-def accepted_unknown(known: Array, unknown: Array, share_known: float = 0.9) -> float:
+def accepted_unknown(known: Float64Array, unknown: Float64Array, share_known: float = 0.9) -> float:
     """Share of unknown clips at or above the highest threshold that accepts `share_known` of the known."""
     n_accepted = int(np.ceil(share_known * len(known) - 1e-9))
     threshold = np.sort(known)[len(known) - n_accepted]

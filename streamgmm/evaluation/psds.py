@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import Float64Array
 from streamgmm.evaluation.found_events import TimedLabel
 
 MIN_SHARE_OF_FOUND = 0.5
@@ -24,8 +24,6 @@ MIN_SHARE_OF_TRUE = 0.5
 
 MAX_FALSE_PER_HOUR = 100.0
 """Thresholds with more false positives an hour do not count (e_max)."""
-
-Reals = npt.NDArray[np.float64]
 
 
 class Tally(NamedTuple):
@@ -45,7 +43,7 @@ def tally(truth: Sequence[TimedLabel], found: Sequence[TimedLabel]) -> Tally:
     return Tally(int((shares_of_true >= MIN_SHARE_OF_TRUE).sum()), int((~is_accepted).sum()))
 
 
-def psds(recalls: Reals, false_per_hour: Reals, max_false_per_hour: float = MAX_FALSE_PER_HOUR) -> float:
+def psds(recalls: Float64Array, false_per_hour: Float64Array, max_false_per_hour: float = MAX_FALSE_PER_HOUR) -> float:
     """The score, from 0 to 1.
 
     It is the area below the curve of recall over false positives, of each label, in which a threshold
@@ -60,7 +58,7 @@ def psds(recalls: Reals, false_per_hour: Reals, max_false_per_hour: float = MAX_
     return float(np.mean(areas)) / max_false_per_hour
 
 
-def _area(recalls: Reals, false_per_hour: Reals, end: float) -> float:
+def _area(recalls: Float64Array, false_per_hour: Float64Array, end: float) -> float:
     """The area below the staircase that begins at (0, 0), up to `end`."""
     order = np.argsort(false_per_hour, kind="stable")
     is_within = false_per_hour[order] <= end
@@ -69,7 +67,7 @@ def _area(recalls: Reals, false_per_hour: Reals, end: float) -> float:
     return float(heights @ widths)
 
 
-def _overlaps_s(found: Sequence[TimedLabel], truth: Sequence[TimedLabel]) -> Reals:
+def _overlaps_s(found: Sequence[TimedLabel], truth: Sequence[TimedLabel]) -> Float64Array:
     """How long each found event overlaps each true one, shape (n_found, n_true)."""
     (found_onsets_s, found_offsets_s), (onsets_s, offsets_s) = _times_s(found), _times_s(truth)
     first_s = np.maximum(found_onsets_s[:, np.newaxis], onsets_s)
@@ -77,10 +75,10 @@ def _overlaps_s(found: Sequence[TimedLabel], truth: Sequence[TimedLabel]) -> Rea
     return np.asarray(np.maximum(last_s - first_s, 0.0))
 
 
-def _durations_s(events: Sequence[TimedLabel]) -> Reals:
+def _durations_s(events: Sequence[TimedLabel]) -> Float64Array:
     onsets_s, offsets_s = _times_s(events)
     return np.asarray(offsets_s - onsets_s)
 
 
-def _times_s(events: Sequence[TimedLabel]) -> tuple[Reals, Reals]:
+def _times_s(events: Sequence[TimedLabel]) -> tuple[Float64Array, Float64Array]:
     return np.array([event.onset_s for event in events]), np.array([event.offset_s for event in events])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import AnyArray, Float64Array
 from streamgmm.dataset.reasons import count_skipped
 from streamgmm.evaluation import metrics
 from streamgmm.evaluation.answering import Answer
@@ -102,7 +102,7 @@ class Posteriors(NamedTuple):
         true_indices: n columns.
     """
 
-    values: npt.NDArray[np.float64]
+    values: Float64Array
     true_indices: list[int]
 
     @property
@@ -149,7 +149,7 @@ def posteriors_of(answers: Iterable[Answer], *, is_calibrated: bool = True) -> P
 
     A clip of which nothing was heard has no posterior, and counts as evenly spread.
     """
-    rows: list[npt.NDArray[np.float64]] = []
+    rows: list[Float64Array] = []
     true_indices: list[int] = []
     for answer in answers:
         scores = (answer.decision if is_calibrated else answer.uncalibrated).posteriors
@@ -161,7 +161,7 @@ def posteriors_of(answers: Iterable[Answer], *, is_calibrated: bool = True) -> P
     return Posteriors(np.stack(rows), true_indices) if rows else None
 
 
-def knownness(answers: Iterable[Answer]) -> npt.NDArray[np.float64]:
+def knownness(answers: Iterable[Answer]) -> Float64Array:
     """What decides between a label and `unknown`, shape (n_answers,)."""
     return np.array([answer.decision.knownness for answer in answers])
 
@@ -171,7 +171,7 @@ def is_right(answer: Answer) -> bool:
     return answer.decision.label == answer.clip.label
 
 
-def count_answers(answers: Iterable[Answer], labels: Sequence[str]) -> tuple[list[str], npt.NDArray[Any]]:
+def count_answers(answers: Iterable[Answer], labels: Sequence[str]) -> tuple[list[str], AnyArray]:
     """The names of the columns, and how often each label (row) was taken for each of them (column)."""
     pairs = [(answer.clip.label, answer.decision.label) for answer in answers]
     columns = [*labels, *sorted({given for _, given in pairs} - set(labels))]
@@ -187,7 +187,7 @@ def _fold_result(fold: FoldAnswers) -> FoldResult:
     return FoldResult(fold=fold.fold, seed=fold.seed, accuracy=n_right / max(1, n_clips), n_clips=n_clips)
 
 
-def _label_result(confusion: npt.NDArray[Any], index: int) -> LabelResult:
+def _label_result(confusion: AnyArray, index: int) -> LabelResult:
     n_right = int(confusion[index, index])
     n_true, n_answered = int(confusion[index].sum()), int(confusion[:, index].sum())
     return LabelResult(
@@ -222,7 +222,7 @@ def _open_set_scores(left_out: Sequence[LeftOut]) -> dict[str, float | None]:
     }
 
 
-def _pool(left_out: Iterable[LeftOut]) -> dict[tuple[str, int], tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+def _pool(left_out: Iterable[LeftOut]) -> dict[tuple[str, int], tuple[AnyArray, AnyArray]]:
     """Knownness of the known and of the unknown clips of all folds, by label and seed."""
     known: dict[tuple[str, int], list[Answer]] = defaultdict(list)
     unknown: dict[tuple[str, int], list[Answer]] = defaultdict(list)

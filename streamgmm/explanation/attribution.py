@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.integrate import quad_vec
 
+from streamgmm.arrays import Float64Array
 from streamgmm.model.classifier import Classifier
-from streamgmm.model.mixture import Floats
 
 N_PIECES = (4, 64, 1024)
 """The line is cut into so many pieces first, then into more if a component was so narrow that it lay between nodes."""
@@ -36,10 +36,10 @@ class Attribution(NamedTuple):
     """
 
     baseline: float
-    parts: Floats
+    parts: Float64Array
 
 
-def attribute(classifier: Classifier, vector: Floats, i_label: int, i_against: int) -> Attribution:
+def attribute(classifier: Classifier, vector: Float64Array, i_label: int, i_against: int) -> Attribution:
     """Divide what the window vector alone says for one mixture and against another.
 
     Args:
@@ -53,9 +53,9 @@ def attribute(classifier: Classifier, vector: Floats, i_label: int, i_against: i
     # The projection is linear and takes the mean to 0: the line from 0 to `end` is the image of that to the vector.
     end = projection.apply(vector)
 
-    def slope(share: float) -> Floats:
+    def slope(share: float) -> Float64Array:
         point = share * end[np.newaxis]
-        gradient: Floats = (label.gradient(point) - against.gradient(point))[0]
+        gradient: Float64Array = (label.gradient(point) - against.gradient(point))[0]
         return gradient
 
     scores = classifier.score_mixtures(vector), classifier.score_mixtures(projection.mean)

@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgmm import units
-from streamgmm.audio.source import Samples
+from streamgmm.arrays import Float64Array, Samples
 from streamgmm.config import Config
-from streamgmm.decision.frame import Reals
 from streamgmm.decision.rejection import GATES
 from streamgmm.errors import UsageError
 from streamgmm.explanation.attribution import attribute
@@ -100,7 +99,7 @@ def check_against(against: str | None, model: Model) -> None:
     raise UsageError(f"cannot compare with '{against}': the model has no such label", hint=hint)
 
 
-def _opponent(classifier: Classifier, posteriors: Reals, best: int, against: str | None) -> int | None:
+def _opponent(classifier: Classifier, posteriors: Float64Array, best: int, against: str | None) -> int | None:
     """Index of the mixture to compare the best label with; None if there is no other."""
     n_mixtures = len(classifier.all_mixtures)
     if against is None:
@@ -134,11 +133,16 @@ def _gates(moment: Moment, classifier: Classifier, config: Config, best: int | N
 
 
 def _stands(
-    surroundings: Surroundings, labels: tuple[str, ...], posteriors_now: Reals, order: list[int], *, is_scored: bool
+    surroundings: Surroundings,
+    labels: tuple[str, ...],
+    posteriors_now: Float64Array,
+    order: list[int],
+    *,
+    is_scored: bool,
 ) -> dict[str, LabelStand]:
     moment = surroundings.moment
 
-    def numbers(values: Reals) -> list[float | None]:
+    def numbers(values: Float64Array) -> list[float | None]:
         return [value if is_scored else None for value in values.tolist()]
 
     posteriors, smoothed = numbers(posteriors_now), numbers(moment.judgement.posteriors)
@@ -194,7 +198,7 @@ def compare(moment: Moment, classifier: Classifier, spec: FeatureSpec, best: int
     )
 
 
-def gather(values: Reals, spec: FeatureSpec) -> list[Part]:
+def gather(values: Float64Array, spec: FeatureSpec) -> list[Part]:
     """Sum what is of one kind and place, in the order of the vector; `values` has shape (n_features,)."""
     sums: defaultdict[tuple[str, Place], float] = defaultdict(float)
     keys = ((block.kind, place) for block in window_layout(spec) for place in block.places)

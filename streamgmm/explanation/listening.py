@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgmm import units
-from streamgmm.audio.source import Samples
+from streamgmm.arrays import Samples
 from streamgmm.config import Config
 from streamgmm.decision.events import LabelRule, State
 from streamgmm.decision.frame import Frame

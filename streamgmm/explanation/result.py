@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import Float64Array
 from streamgmm.records import RejectReason
 
 
@@ -127,7 +127,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     comparison: Comparison | None
 
 
-def by_kind_and_band(parts: Sequence[Part], n_bands: int) -> tuple[list[str], npt.NDArray[np.float64]]:
+def by_kind_and_band(parts: Sequence[Part], n_bands: int) -> tuple[list[str], Float64Array]:
     """Sums of parts as a table.
 
     Args:

@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import FloatArray
 from streamgmm.features.cosines import cosine_transform
 from streamgmm.features.spec import FRAME_FINE
 from streamgmm.features.sums import sum_over_columns
-
-Array = npt.NDArray[np.floating]
 
 N_CEPSTRA = 14
 """Orders along the bands: formants, not single harmonics."""
@@ -31,7 +29,7 @@ N_VALUES = N_CEPSTRA * N_COURSES + 2
 """Length of `active_shape`."""
 
 
-def active_shape(energies: Array) -> Array:
+def active_shape(energies: FloatArray) -> FloatArray:
     """Two-dimensional cosine transform of the log spectra of the active stretch, and how long and how full it is.
 
     Args:

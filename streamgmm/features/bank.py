@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pywt
 
+from streamgmm.arrays import Complex128Array, Float64Array
 from streamgmm.features.spec import FeatureSpec
 
 TOP_OF_NYQUIST = 0.985
@@ -55,7 +55,7 @@ class BandGroup(NamedTuple):
     """
 
     decimation: int
-    taps: npt.NDArray[np.complex128]
+    taps: Complex128Array
     first_band: int
 
 
@@ -64,7 +64,7 @@ def hz_to_mel(frequency_hz: float) -> float:
     return 1127.0 * math.log1p(frequency_hz / 700.0)
 
 
-def mel_to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def mel_to_hz(mel: Float64Array) -> Float64Array:
     """Inverse of `hz_to_mel`, element by element."""
     return 700.0 * np.expm1(mel / 1127.0)
 
@@ -80,7 +80,7 @@ def design_bands(spec: FeatureSpec) -> list[Band]:
     return [Band(float(c), float(s), _decimation(float(s), spec)) for c, s in zip(centres_hz, sigmas_hz, strict=True)]
 
 
-def band_limits_hz(spec: FeatureSpec) -> npt.NDArray[np.float64]:
+def band_limits_hz(spec: FeatureSpec) -> Float64Array:
     """Where one band gives way to the next: halfway between their centres on the mel scale.
 
     Returns:
@@ -103,7 +103,7 @@ def n_taps(band: Band, sample_rate_hz: int) -> int:
     return 2 * int(SUPPORT_SIGMAS * sigma_s * sample_rate_hz) + 1
 
 
-def morlet(band: Band, sample_rate_hz: int) -> npt.NDArray[np.complex128]:
+def morlet(band: Band, sample_rate_hz: int) -> Complex128Array:
     """PyWavelets' complex Morlet of `band` at the sample points, before cut-off correction.
 
     Returns:
@@ -120,7 +120,7 @@ def morlet(band: Band, sample_rate_hz: int) -> npt.NDArray[np.complex128]:
     return np.asarray(psi, dtype=np.complex128)
 
 
-def analysis_filter(band: Band, sample_rate_hz: int) -> npt.NDArray[np.complex128]:
+def analysis_filter(band: Band, sample_rate_hz: int) -> Complex128Array:
     """The wavelet as it is used: zero mean, and gain 1 for a cosine at the centre.
 
     The cut and low centre frequencies leave a Morlet wavelet with a small mean, which would let a DC

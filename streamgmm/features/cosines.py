@@ -6,11 +6,12 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
+
+from streamgmm.arrays import Float64Array
 
 
 @lru_cache(maxsize=512)
-def cosine_transform(n_points: int, n_orders: int) -> npt.NDArray[np.float64]:
+def cosine_transform(n_points: int, n_orders: int) -> Float64Array:
     """The orthonormal DCT-II (Ahmed, Natarajan and Rao, IEEE Trans. Computers, 1974); shape (n_points, n_orders).
 
     Orders that n points cannot have are repetitions of others, not zeros: no sum over a few points is constant.

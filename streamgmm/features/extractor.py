@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgmm import units
+from streamgmm.arrays import Float32Array, Float64Array, FloatArray, IndexArray
 from streamgmm.features.frames import FrameVectors, n_frame_features
 from streamgmm.features.low_cut import LowCut
 from streamgmm.features.spec import FeatureSpec
@@ -17,7 +18,6 @@ from streamgmm.features.window import WindowStatistics, n_features
 MAX_AMPLITUDE = 1e3
 """A sample 60 dB over full scale is no sound but a broken float stream, as NaN is."""
 
-Reals = npt.NDArray[np.float64]
 
 LEVEL_TIME_CONSTANT_S = 3.0
 """Memory of the running level: long against a word, short against a change of room."""
@@ -41,12 +41,12 @@ class FeatureFrame(NamedTuple):
     """
 
     end_sample: int
-    vector: Reals | None
+    vector: Float64Array | None
     level_dbfs: float
-    frame_levels_db: Reals
+    frame_levels_db: Float64Array
     window_share: float
     window_level_dbfs: float
-    frame_vectors: Reals
+    frame_vectors: Float64Array
 
 
 class RunningLevel:
@@ -122,7 +122,7 @@ class FeatureStream:
         self._n_hops = 0
         self._n_refused_hops = 0
 
-    def take_pending(self) -> npt.NDArray[np.float32]:
+    def take_pending(self) -> Float32Array:
         """The samples of a begun hop, shape (n_pending_samples,), which is then one that was not begun."""
         taken = self._hop[: self.n_pending_samples].copy()
         self.n_pending_samples = 0
@@ -134,7 +134,7 @@ class FeatureStream:
         self.end_sample = end_sample
         self.forget()
 
-    def push(self, samples: npt.NDArray[np.floating]) -> list[FeatureFrame]:
+    def push(self, samples: FloatArray) -> list[FeatureFrame]:
         """Add samples, shape (n,), full scale 1.0; returns the frames of the hops that they complete."""
         frames = []
         while len(samples):
@@ -185,7 +185,7 @@ class FeatureStream:
             frame_vectors=self.no_frames if self._n_refused_hops else frame_vectors,
         )
 
-    def _frame_squares(self, n_samples: int) -> Reals:
+    def _frame_squares(self, n_samples: int) -> Float64Array:
         """Mean squares of the hop's frames, shape (hop_frames,), of what the bank hears of its first `n_samples`."""
         heard = self._low_cut.push_hop(self._hop)
         heard[n_samples:] = 0.0
@@ -209,7 +209,7 @@ class FeatureStream:
         self._hop -= self._offset
 
 
-def _mean(samples: npt.NDArray[np.float32]) -> np.float32:
+def _mean(samples: Float32Array) -> np.float32:
     return np.float32(np.add.reduce(samples, dtype=np.float64) / len(samples))
 
 
@@ -226,17 +226,17 @@ class Features(NamedTuple):
         n_frames: int, shape (n_hops,), how many of them each hop completed.
     """
 
-    vectors: Reals
-    levels_dbfs: Reals
-    end_s: Reals
-    window_shares: Reals
-    window_levels_dbfs: Reals
-    frame_vectors: Reals
-    n_frames: npt.NDArray[np.intp]
+    vectors: Float64Array
+    levels_dbfs: Float64Array
+    end_s: Float64Array
+    window_shares: Float64Array
+    window_levels_dbfs: Float64Array
+    frame_vectors: Float64Array
+    n_frames: IndexArray
 
 
 def extract(
-    samples: npt.NDArray[np.floating],
+    samples: FloatArray,
     spec: FeatureSpec,
     dtype: npt.DTypeLike = np.float32,
     *,
@@ -264,7 +264,7 @@ def extract(
 
 
 def clip_features(
-    samples: npt.NDArray[np.floating],
+    samples: FloatArray,
     spec: FeatureSpec,
     dtype: npt.DTypeLike = np.float32,
     *,

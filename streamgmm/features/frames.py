@@ -11,13 +11,11 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import BoolArray, Float64Array, FloatArray
 from streamgmm.features.cosines import cosine_transform
 from streamgmm.features.spec import FRAME_FINE, FeatureSpec
 from streamgmm.features.window import FLOOR, MIN_LEVEL
-
-Reals = npt.NDArray[np.float64]
 
 MAX_CEPSTRA = 16
 """Cepstra kept: the coarse half of the spectrum of 32 bands."""
@@ -58,11 +56,11 @@ class FrameVectors:
         self._sum = np.zeros(n_cepstra)
         self._weight = self._prior_weight
         # The frames that slopes still reach; None before the first.
-        self._cepstra: Reals | None = None
+        self._cepstra: Float64Array | None = None
         self._centred = np.zeros((DELAY_FRAMES, n_cepstra))
         self._is_active = np.zeros(DELAY_FRAMES, dtype=bool)
 
-    def push(self, energies: npt.NDArray[np.floating], level: float) -> Reals:
+    def push(self, energies: FloatArray, level: float) -> Float64Array:
         """Add the frames of a hop.
 
         Args:
@@ -80,14 +78,14 @@ class FrameVectors:
         is_active = relative.sum(axis=1) > 10.0 ** (-ACTIVE_RANGE_DB / 10.0)
         return self._complete(cepstra, self._centre(cepstra), is_active)
 
-    def flush(self) -> Reals:
+    def flush(self) -> Float64Array:
         """The last frames of a recording, as if its last one went on."""
         if self._cepstra is None:
             return np.zeros((0, n_frame_features(self.spec)))
         last = np.repeat(self._cepstra[-1:], DELAY_FRAMES, axis=0)
         return self._complete(last, last, np.zeros(DELAY_FRAMES, dtype=bool))
 
-    def _centre(self, cepstra: Reals) -> Reals:
+    def _centre(self, cepstra: Float64Array) -> Float64Array:
         """Cepstra less their exponential mean up to each of them."""
         kept, weights = _decay(len(cepstra), self._keep)
         sums = kept @ np.concatenate([self._sum[np.newaxis], cepstra])
@@ -95,7 +93,7 @@ class FrameVectors:
         self._sum, self._weight = sums[-1], float(totals[-1])
         return np.asarray(cepstra - sums / totals[:, np.newaxis])
 
-    def _complete(self, cepstra: Reals, centred: Reals, is_active: npt.NDArray[np.bool_]) -> Reals:
+    def _complete(self, cepstra: Float64Array, centred: Float64Array, is_active: BoolArray) -> Float64Array:
         """The vectors of the oldest `len(cepstra)` frames, now that what follows them is known."""
         # Before the first frame, as if it had always been.
         past = np.repeat(cepstra[:1], 2 * DELAY_FRAMES, axis=0) if self._cepstra is None else self._cepstra
@@ -107,12 +105,12 @@ class FrameVectors:
         self._centred, self._is_active = statics[-DELAY_FRAMES:], is_wanted[-DELAY_FRAMES:]
         n = len(cepstra)
         vectors = np.hstack([statics[:n], slopes[SLOPE_REACH:-SLOPE_REACH], _slopes(slopes)])
-        active: Reals = vectors[is_wanted[:n]]
+        active: Float64Array = vectors[is_wanted[:n]]
         return active
 
 
 @lru_cache(maxsize=8)
-def _decay(n: int, keep: float) -> tuple[Reals, Reals]:
+def _decay(n: int, keep: float) -> tuple[Float64Array, Float64Array]:
     """What is left of the sum so far and of each of n values when each of these has come, and their weights.
 
     Returns:
@@ -133,7 +131,7 @@ def n_frame_features(spec: FeatureSpec) -> int:
     return 3 * count_cepstra(spec)
 
 
-def _slopes(rows: Reals) -> Reals:
+def _slopes(rows: Float64Array) -> Float64Array:
     """Slope of the least-squares line through each row and its neighbours; shape (n - 2 * SLOPE_REACH, n_columns)."""
     n = len(rows) - 2 * SLOPE_REACH
     total = np.zeros((n, rows.shape[1]))

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import Complex128Array, Float32Array, Float64Array, FloatArray
 from streamgmm.features.spec import FeatureSpec
 
 ORDER = 8
@@ -26,10 +26,6 @@ CUTOFF_SHARE = 0.85
 STILL_RANGE = 1e-6
 """Samples of some milliseconds that differ by less are silent, whatever the filter still rings with: a thirtieth of
 the step of 16 bits, above the ripple that resampling leaves of zeros."""
-
-Reals = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
-Complexes = npt.NDArray[np.complex128]
 
 
 class _Filter(NamedTuple):
@@ -44,10 +40,10 @@ class _Filter(NamedTuple):
             the states with which it would have been smallest.
     """
 
-    into_state: Singles
-    carry: Complexes
-    output: Singles
-    first_state: Reals
+    into_state: Float32Array
+    carry: Complex128Array
+    output: Float32Array
+    first_state: Float64Array
 
 
 class LowCut:
@@ -73,7 +69,7 @@ class LowCut:
         self._contributions[:] = 0.0
         self._is_first = True
 
-    def push_hop(self, samples: npt.NDArray[np.floating]) -> Singles:
+    def push_hop(self, samples: FloatArray) -> Float32Array:
         """Filter the next `hop_samples` samples; returns float32, shape (hop_samples,)."""
         self._samples[:] = samples.reshape(self._samples.shape)
         self._contributions[:, 1:, 0] = (self._samples @ self._filter.into_state).view(np.complex64).T
@@ -87,14 +83,14 @@ class LowCut:
         filtered[ranges < STILL_RANGE] = 0.0
         return filtered.ravel()
 
-    def _run(self) -> Singles:
+    def _run(self) -> Float32Array:
         states = (self._filter.carry @ self._contributions)[:, :, 0].T
         self._last_state = states[-1]
         self._inputs[:, self._samples.shape[1] :] = np.ascontiguousarray(states[:-1]).view(np.float64)
         return self._inputs @ self._filter.output
 
 
-def low_cut(samples: npt.NDArray[np.floating], spec: FeatureSpec) -> Singles:
+def low_cut(samples: FloatArray, spec: FeatureSpec) -> Float32Array:
     """Filter a whole recording, shape (n,), as a stream of it would be; float32, as long."""
     n_missing = -len(samples) % spec.hop_samples
     # Repeated, as zeros behind an offset would be a step.
@@ -123,7 +119,7 @@ def _design(spec: FeatureSpec) -> _Filter:
     )
 
 
-def _parallel_form(cutoff: float) -> tuple[float, Complexes, Complexes]:
+def _parallel_form(cutoff: float) -> tuple[float, Complex128Array, Complex128Array]:
     """Direct gain, poles and residues of the high-pass with half power at `cutoff` cycles per sample.
 
     One pole of each conjugate pair: y[n] = direct x[n] + 2 Re(sum of residue s[n]), s[n + 1] = pole s[n] + x[n].
@@ -139,12 +135,12 @@ def _parallel_form(cutoff: float) -> tuple[float, Complexes, Complexes]:
     return direct, poles[is_upper], residues[is_upper]
 
 
-def _as_real(of_states: Complexes) -> Reals:
+def _as_real(of_states: Complex128Array) -> Float64Array:
     """Matrix that gives 2 Re(of_states @ states) from the real and imaginary parts of states; (n, m) -> (n, 2 m)."""
     return 2.0 * np.ascontiguousarray(of_states.conj()).view(np.float64)
 
 
-def _first_state(of_states: Reals, spec: FeatureSpec) -> Reals:
+def _first_state(of_states: Float64Array, spec: FeatureSpec) -> Float64Array:
     """Pseudo-inverse of what states give in the hop behind them, of as many dimensions as a hop can tell.
 
     A band that is B wide has 2 B T degrees of freedom in T seconds (Slepian, Bell System Technical Journal, 1976); more

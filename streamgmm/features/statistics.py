@@ -14,9 +14,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from streamgmm.arrays import FloatArray, IndexArray
 from streamgmm.features.sums import mean_over_rows, sum_over_columns, sum_over_rows
-
-Array = npt.NDArray[np.floating]
 
 N_GROUPS = 6
 """Groups of neighbouring bands whose envelopes are followed besides the broadband one."""
@@ -40,7 +39,7 @@ def group_edges(n_bands: int) -> list[int]:
 
 
 @lru_cache(maxsize=8)
-def _membership(n_bands: int) -> Array:
+def _membership(n_bands: int) -> FloatArray:
     """Which bands belong to the broadband energy and to each group; shape (n_bands, 1 + N_GROUPS)."""
     membership = np.ones((n_bands, 1 + N_GROUPS), dtype=np.float32)
     for column, (first, last) in enumerate(pairwise([*group_edges(n_bands), n_bands]), start=1):
@@ -49,23 +48,23 @@ def _membership(n_bands: int) -> Array:
     return membership
 
 
-def group_energies(energies: Array) -> Array:
+def group_energies(energies: FloatArray) -> FloatArray:
     """Broadband energy, and that of each run of neighbouring bands; shape (n_fine, 1 + N_GROUPS)."""
     return np.asarray(energies @ _membership(energies.shape[1]))
 
 
-def paired(groups: Array) -> Array:
+def paired(groups: FloatArray) -> FloatArray:
     """Broadband energy, and that of each pair of neighbouring groups; shape (n_fine, 1 + N_GROUPS // 2)."""
     return np.concatenate([groups[:, :1], groups[:, 1::2] + groups[:, 2::2]], axis=1)
 
 
-def spectral_shape(log_energies: Array) -> Array:
+def spectral_shape(log_energies: FloatArray) -> FloatArray:
     """Mean log energy of each band relative to the mean of all; shape (n_bands,)."""
     means = mean_over_rows(log_energies)
     return np.asarray(means - np.add.reduce(means) / len(means))
 
 
-def haar_details(log_envelopes: Array, scales: Sequence[int]) -> dict[int, Array]:
+def haar_details(log_envelopes: FloatArray, scales: Sequence[int]) -> dict[int, FloatArray]:
     """Undecimated Haar details of each column at dyadic scales.
 
     Args:
@@ -78,7 +77,7 @@ def haar_details(log_envelopes: Array, scales: Sequence[int]) -> dict[int, Array
         negative. A scale longer than a partial window repeats the longest one that fits; that of a single point is 0.
     """
     longest = len(log_envelopes).bit_length() - 1
-    details: dict[int, Array] = {}
+    details: dict[int, FloatArray] = {}
     detail = np.zeros_like(log_envelopes)
     sums, half = log_envelopes, 1  # sums of runs of `half` points, doubled from scale to scale
     for scale in range(1, max(scales) + 1):
@@ -93,12 +92,12 @@ def haar_details(log_envelopes: Array, scales: Sequence[int]) -> dict[int, Array
     return details
 
 
-def modulation_energies(details: Mapping[int, Array]) -> Array:
+def modulation_energies(details: Mapping[int, FloatArray]) -> FloatArray:
     """Log mean magnitude of the details of each scale and envelope; shape (n_scales * n_envelopes,)."""
     return np.log(np.concatenate([mean_over_rows(np.abs(detail)) for detail in details.values()]) + MIN_DETAIL)
 
 
-def second_modulations(details: Mapping[int, Array], scales: Sequence[int]) -> Array:
+def second_modulations(details: Mapping[int, FloatArray], scales: Sequence[int]) -> FloatArray:
     """How the strength of quick modulations is itself modulated, slowly.
 
     The log magnitudes of the details are transformed once more: the second order of a scattering transform
@@ -116,7 +115,7 @@ def second_modulations(details: Mapping[int, Array], scales: Sequence[int]) -> A
     return modulation_energies(haar_details(np.log(strengths + MIN_DETAIL), scales))
 
 
-def group_correlations(details: Mapping[int, Array]) -> Array:
+def group_correlations(details: Mapping[int, FloatArray]) -> FloatArray:
     """Whether groups of bands rise and fall together: correlation of the details of each pair of them.
 
     Args:
@@ -132,19 +131,19 @@ def group_correlations(details: Mapping[int, Array]) -> Array:
     return np.asarray(correlations[:, rows, columns].ravel())
 
 
-def _covariance(rows: Array) -> Array:
+def _covariance(rows: FloatArray) -> FloatArray:
     centred = rows - mean_over_rows(rows)
     return np.asarray(centred.T @ centred / len(centred))
 
 
 @lru_cache(maxsize=8)
-def _pairs(n: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _pairs(n: int) -> tuple[IndexArray, IndexArray]:
     """Rows and columns of the pairs of n things."""
     rows, columns = np.triu_indices(n, 1)
     return rows, columns
 
 
-def attack_asymmetry(details: Mapping[int, Array], scales: Sequence[int]) -> Array:
+def attack_asymmetry(details: Mapping[int, FloatArray], scales: Sequence[int]) -> FloatArray:
     """Balance of rises and falls at the given scales; shape (len(scales) * n_envelopes,).
 
     The sum of cubes over the sum of absolute cubes of the Haar details: 1 where everything rises at
@@ -158,18 +157,18 @@ def attack_asymmetry(details: Mapping[int, Array], scales: Sequence[int]) -> Arr
     return np.concatenate(blocks)
 
 
-def rising_energy(rises: Array) -> Array:
+def rising_energy(rises: FloatArray) -> FloatArray:
     """Log mean of the rises of each envelope, shape (n, n_envelopes); shape (n_envelopes,)."""
     return np.asarray(np.log(mean_over_rows(rises) + MIN_DETAIL))
 
 
-def kurtosis(energies: Array) -> Array:
+def kurtosis(energies: FloatArray) -> FloatArray:
     """Log of E[e^2] / E[e]^2 of each band's energy: how peaked its envelope is; shape (n_bands,)."""
     mean_squares = mean_over_rows(np.square(energies))
     return np.asarray(np.log(mean_squares / np.square(mean_over_rows(energies))))
 
 
-def tonality(coherences: npt.NDArray[np.complexfloating], powers: Array) -> Array:
+def tonality(coherences: npt.NDArray[np.complexfloating], powers: FloatArray) -> FloatArray:
     """Magnitude of each band's normalised autocorrelation at the lags of the transform.
 
     Args:
@@ -182,7 +181,7 @@ def tonality(coherences: npt.NDArray[np.complexfloating], powers: Array) -> Arra
     return np.asarray(np.add.reduce(np.abs(coherences) / powers) / len(coherences))
 
 
-def spectral_entropy(energies: Array, log_energies: Array, broadband: Array) -> Array:
+def spectral_entropy(energies: FloatArray, log_energies: FloatArray, broadband: FloatArray) -> FloatArray:
     """Mean and deviation over the window of the entropy of the spectrum, in nats; shape (2,).
 
     Args:
@@ -194,7 +193,7 @@ def spectral_entropy(energies: Array, log_energies: Array, broadband: Array) -> 
     return np.array(_mean_and_deviation(entropies))
 
 
-def onset_synchrony(rises: Array) -> Array:
+def onset_synchrony(rises: FloatArray) -> FloatArray:
     """How far bands rise together, from the rises per point and band; shape (2,).
 
     The deviation over time of the mean rise relative to that of single bands, and the log of the
@@ -209,14 +208,14 @@ def onset_synchrony(rises: Array) -> Array:
     return np.array([deviation / (alone + MIN_DETAIL), np.log(peak + 1.0)])
 
 
-def _mean_and_deviation(values: Array) -> tuple[float, float]:
+def _mean_and_deviation(values: FloatArray) -> tuple[float, float]:
     """Of a short row of numbers, shape (n,): with numpy's own functions, most of the time goes into calling them."""
     mean = float(values.sum()) / len(values)
     deviations = values - mean
     return mean, math.sqrt(float(deviations @ deviations) / len(values))
 
 
-def envelope_periodicity(log_envelopes: Array, fine_s: float) -> Array:
+def envelope_periodicity(log_envelopes: FloatArray, fine_s: float) -> FloatArray:
     """Strongest normalised autocorrelation of each envelope in each range of lags.
 
     Args:

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from streamgmm.arrays import AnyArray
+
 Number = TypeVar("Number", bound=np.inexact[Any])
 
 
 @lru_cache(maxsize=256)
-def _ones(n: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def _ones(n: int, dtype: np.dtype[Any]) -> AnyArray:
     ones = np.ones(n, dtype=dtype)
     ones.setflags(write=False)
     return ones

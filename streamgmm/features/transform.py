@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
+from streamgmm.arrays import FloatArray
 from streamgmm.features.bank import Band, BandGroup, design_bands, group_bands
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.sums import sum_over_rows
@@ -20,8 +21,6 @@ from streamgmm.features.sums import sum_over_rows
 LAGS_PER_INVERSE_SIGMA = (0.45, 0.9)
 """Lags, in units of 1 / sigma_hz, at which a band's coefficients are compared with themselves:
 noise has lost its phase there, a tone has not."""
-
-Float = npt.NDArray[np.floating]
 
 
 class HopEnergies(NamedTuple):
@@ -34,9 +33,9 @@ class HopEnergies(NamedTuple):
         powers: shape (n_bands,), sums of |c[n]|^2 over the hop.
     """
 
-    energies: Float
+    energies: FloatArray
     coherences: npt.NDArray[np.complexfloating]
-    powers: Float
+    powers: FloatArray
 
 
 class WaveletTransform:
@@ -61,7 +60,7 @@ class WaveletTransform:
         # Both halves of the longest wavelet, then the lag at which its coefficients are compared.
         self.memory_samples = 2 * self.delay_samples + max(group.past_samples for group in self._groups)
 
-    def push_hop(self, samples: Float) -> HopEnergies:
+    def push_hop(self, samples: FloatArray) -> HopEnergies:
         """Transform the next `spec.hop_samples` samples, shape (hop_samples,)."""
         keep = 2 * self.delay_samples
         self._samples[:keep] = self._samples[-keep:]
@@ -83,7 +82,7 @@ class WaveletTransform:
 class _GroupTransform:
     """The bands of one decimation."""
 
-    def __init__(self, group: BandGroup, bands: list[Band], delay_samples: int, spec: FeatureSpec, samples: Float):
+    def __init__(self, group: BandGroup, bands: list[Band], delay_samples: int, spec: FeatureSpec, samples: FloatArray):
         n_taps, self._n_bands = group.taps.shape
         self._decimation = group.decimation
         n_rows = spec.hop_samples // group.decimation

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.features import statistics as st
 from streamgmm.features.active_shape import N_VALUES, active_shape
 from streamgmm.features.spec import FeatureSpec
@@ -103,7 +104,7 @@ class WindowStatistics:
         self._powers = np.zeros((self._n_hops, self.spec.n_bands), dtype=self._dtype)
         self._n_heard_hops = 0
 
-    def push(self, hop: HopEnergies, level: float) -> npt.NDArray[np.float64]:
+    def push(self, hop: HopEnergies, level: float) -> Float64Array:
         """Add a hop and measure the window that ends with it.
 
         Args:
@@ -122,7 +123,7 @@ class WindowStatistics:
         energies = self._energies[-self._n_heard_hops * self._hop_fine :]
         return self._measure(energies / max(level, MIN_LEVEL))
 
-    def _measure(self, energies: st.Array) -> npt.NDArray[np.float64]:
+    def _measure(self, energies: FloatArray) -> Float64Array:
         energies = energies + FLOOR / self.spec.n_bands
         log_energies = np.log(energies)
         groups = st.group_energies(energies)

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from streamgmm.arrays import BoolArray, Float64Array
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.labels import BACKGROUND, check_labels
 from streamgmm.model.frames import FrameMixtures
-from streamgmm.model.mixture import Floats, Mixture, MixtureBank, checked_numbers
+from streamgmm.model.mixture import Mixture, MixtureBank, checked_numbers
 from streamgmm.model.projection import Projection
 
 
@@ -26,9 +27,9 @@ class Scores(NamedTuple):
         is_in_domain: (n_labels,) whether the log-likelihood reaches the label's floor.
     """
 
-    log_likelihoods: Floats
+    log_likelihoods: Float64Array
     background_log_likelihood: float
-    is_in_domain: npt.NDArray[np.bool_]
+    is_in_domain: BoolArray
 
     def llr(self, label_index: int) -> float:
         """Log-likelihood ratio of a label to the background, in nats."""
@@ -44,9 +45,9 @@ class BatchScores(NamedTuple):
         is_in_domain: (n, n_labels).
     """
 
-    log_likelihoods: Floats
-    background_log_likelihoods: Floats
-    is_in_domain: npt.NDArray[np.bool_]
+    log_likelihoods: Float64Array
+    background_log_likelihoods: Float64Array
+    is_in_domain: BoolArray
 
 
 class ClipCalibration(NamedTuple):
@@ -98,11 +99,11 @@ class Classifier:
     mixtures: tuple[Mixture, ...]
     background: Mixture
     likelihood_scale: float
-    floors: Floats
-    priors: Floats = field(default_factory=lambda: np.ones(0))
+    floors: Float64Array
+    priors: Float64Array = field(default_factory=lambda: np.ones(0))
     frames: FrameMixtures | None = None
     clips: ClipCalibration = PLAIN_VOTES
-    log_priors: Floats = field(init=False)
+    log_priors: Float64Array = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", check_labels(self.labels))
@@ -148,11 +149,11 @@ class Classifier:
     def _background_index(self) -> int:
         return self.labels.index(BACKGROUND) if BACKGROUND in self.labels else self.n_labels
 
-    def score_mixtures(self, vector: Floats) -> Floats:
+    def score_mixtures(self, vector: Float64Array) -> Float64Array:
         """Log-likelihoods of one vector (f,) under `all_mixtures`, (n_mixtures,) in nats."""
         return self._bank.log_likelihoods(self.projection.apply(vector))
 
-    def score(self, vector: Floats, frame_evidence: Floats | None = None) -> Scores:
+    def score(self, vector: Float64Array, frame_evidence: Float64Array | None = None) -> Scores:
         """Scores one window; the same numbers always give the same bits.
 
         Args:
@@ -163,7 +164,7 @@ class Classifier:
         log_likelihoods = scores[: len(self.labels)]
         return Scores(log_likelihoods, float(scores[self._background_index]), log_likelihoods >= self.floors)
 
-    def score_many(self, vectors: Floats, frame_evidence: Floats | None = None) -> BatchScores:
+    def score_many(self, vectors: Float64Array, frame_evidence: Float64Array | None = None) -> BatchScores:
         """Scores n windows together, equal to `score` up to rounding; for training.
 
         Args:
@@ -174,13 +175,13 @@ class Classifier:
         log_likelihoods = scores[:, : len(self.labels)]
         return BatchScores(log_likelihoods, scores[:, self._background_index], log_likelihoods >= self.floors)
 
-    def _combined(self, scores: Floats, frame_evidence: Floats | None) -> Floats:
+    def _combined(self, scores: Float64Array, frame_evidence: Float64Array | None) -> Float64Array:
         if self.frames is None or frame_evidence is None:
             return scores
-        combined: Floats = scores + self.frames.weight * frame_evidence
+        combined: Float64Array = scores + self.frames.weight * frame_evidence
         return combined
 
-    def posterior(self, log_likelihoods: Floats, log_priors: Floats | None = None) -> Floats:
+    def posterior(self, log_likelihoods: Float64Array, log_priors: Float64Array | None = None) -> Float64Array:
         """Posterior over the labels: softmax of likelihood_scale * log-likelihoods + log priors.
 
         Args:
@@ -190,7 +191,7 @@ class Classifier:
         prior_terms = self.log_priors if log_priors is None else log_priors
         logits = self.likelihood_scale * log_likelihoods + prior_terms
         odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        posteriors: Floats = odds / odds.sum(axis=-1, keepdims=True)
+        posteriors: Float64Array = odds / odds.sum(axis=-1, keepdims=True)
         return posteriors
 
     def with_priors(self, priors: Mapping[str, float]) -> Classifier:
@@ -216,7 +217,7 @@ def _check_clips(clips: ClipCalibration, n_labels: int) -> None:
         raise DataError(f"typical_deviation is {clips.typical_deviation:g}, wanted above 0 and at most 1e6")
 
 
-def _checked_floors(floors: npt.ArrayLike, n_labels: int) -> Floats:
+def _checked_floors(floors: npt.ArrayLike, n_labels: int) -> Float64Array:
     """A read-only float64 copy of `floors`; -inf is allowed, it refuses nothing."""
     numbers = np.array(floors, dtype=np.float64)
     if numbers.shape != (n_labels,) or not (numbers < np.inf).all():

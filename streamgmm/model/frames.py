@@ -12,8 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
+from streamgmm.arrays import Float64Array
 from streamgmm.errors import DataError
-from streamgmm.model.mixture import Floats, Mixture, MixtureBank
+from streamgmm.model.mixture import Mixture, MixtureBank
 from streamgmm.model.projection import Projection
 
 MAX_WEIGHT = 1e6
@@ -48,14 +49,14 @@ class FrameMixtures:
     def _bank(self) -> MixtureBank:
         return MixtureBank(self.mixtures)
 
-    def score(self, vectors: Floats) -> Floats:
+    def score(self, vectors: Float64Array) -> Float64Array:
         """Log-likelihoods of frame vectors (n, f) under `mixtures`, (n, n_mixtures) in nats."""
-        log_likelihoods: Floats = self._bank.log_likelihoods_of_many(self.projection.apply(vectors))
+        log_likelihoods: Float64Array = self._bank.log_likelihoods_of_many(self.projection.apply(vectors))
         return log_likelihoods
 
-    def score_one(self, vector: Floats) -> Floats:
+    def score_one(self, vector: Float64Array) -> Float64Array:
         """Log-likelihoods of one frame vector (f,), (n_mixtures,) in nats."""
-        log_likelihoods: Floats = self.score(vector[np.newaxis])[0]
+        log_likelihoods: Float64Array = self.score(vector[np.newaxis])[0]
         return log_likelihoods
 
 
@@ -69,7 +70,7 @@ class FrameEvidence:
 
     def __init__(self, mixtures: FrameMixtures, n_window_hops: int) -> None:
         self._mixtures = mixtures
-        self._sums: deque[Floats] = deque(maxlen=n_window_hops)
+        self._sums: deque[Float64Array] = deque(maxlen=n_window_hops)
         self._n_frames: deque[int] = deque(maxlen=n_window_hops)
 
     def reset(self) -> None:
@@ -77,7 +78,7 @@ class FrameEvidence:
         self._sums.clear()
         self._n_frames.clear()
 
-    def push(self, frame_vectors: Floats) -> Floats:
+    def push(self, frame_vectors: Float64Array) -> Float64Array:
         """The evidence of the window that ends with this hop.
 
         Args:
@@ -89,5 +90,5 @@ class FrameEvidence:
         self._sums.append(self._mixtures.score(frame_vectors).sum(axis=0))
         self._n_frames.append(len(frame_vectors))
         # Added up anew each time, oldest first: nothing is ever taken away, so nothing drifts.
-        evidence: Floats = np.sum(self._sums, axis=0) / max(1, sum(self._n_frames))
+        evidence: Float64Array = np.sum(self._sums, axis=0) / max(1, sum(self._n_frames))
         return evidence

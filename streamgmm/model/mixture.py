@@ -15,10 +15,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from streamgmm.arrays import Float64Array
 from streamgmm.config import Covariance
 from streamgmm.errors import DataError
-
-Floats = npt.NDArray[np.float64]
 
 MIN_VARIANCE = 1e-9
 """A smaller variance means a collapsed component (units of the projected data, squared)."""
@@ -30,7 +29,7 @@ WEIGHT_TOLERANCE = 1e-6
 SYMMETRY_TOLERANCE = 1e-9
 
 
-def checked_numbers(values: npt.ArrayLike, what: str, shape: tuple[int, ...]) -> Floats:
+def checked_numbers(values: npt.ArrayLike, what: str, shape: tuple[int, ...]) -> Float64Array:
     """A read-only float64 copy of `values`.
 
     Raises:
@@ -69,9 +68,9 @@ class Mixture:
         DataError: a shape, weight or covariance cannot be that of a mixture.
     """
 
-    weights: Floats
-    means: Floats
-    covariances: Floats
+    weights: Float64Array
+    means: Float64Array
+    covariances: Float64Array
     covariance_type: Covariance
 
     def __post_init__(self) -> None:
@@ -109,7 +108,7 @@ class Mixture:
         return int(self.means.shape[1])
 
     @cached_property
-    def precisions_cholesky(self) -> Floats:
+    def precisions_cholesky(self) -> Float64Array:
         """Factors P with P P^T = inverse covariance: (k, d) if diagonal, else (k, d, d) upper triangles."""
         k, d = self.means.shape
         if self.covariance_type in ("diag", "spherical"):
@@ -121,25 +120,27 @@ class Mixture:
         return np.broadcast_to(np.swapaxes(inverses, -1, -2), (k, d, d))
 
     @cached_property
-    def log_norms(self) -> Floats:
+    def log_norms(self) -> Float64Array:
         """Log of weight times normalising constant of each component, (k,) in nats."""
         factors = self.precisions_cholesky
         diagonals = factors if factors.ndim == 2 else np.diagonal(factors, axis1=1, axis2=2)
         log_determinants = np.log(diagonals).sum(axis=1)
-        norms: Floats = np.log(self.weights) + log_determinants - 0.5 * self.n_dimensions * math.log(2.0 * math.pi)
+        norms: Float64Array = (
+            np.log(self.weights) + log_determinants - 0.5 * self.n_dimensions * math.log(2.0 * math.pi)
+        )
         return norms
 
-    def log_likelihood(self, vectors: Floats) -> Floats:
+    def log_likelihood(self, vectors: Float64Array) -> Float64Array:
         """Log-density of each of the vectors (n, d), (n,) in nats."""
         return _log_sum_exp(self._weighted_log_densities(vectors))
 
-    def responsibilities(self, vectors: Floats) -> Floats:
+    def responsibilities(self, vectors: Float64Array) -> Float64Array:
         """Posterior over the components of each of the vectors (n, d), (n, k)."""
         weighted = self._weighted_log_densities(vectors)
-        posteriors: Floats = np.exp(weighted - _log_sum_exp(weighted)[:, np.newaxis])
+        posteriors: Float64Array = np.exp(weighted - _log_sum_exp(weighted)[:, np.newaxis])
         return posteriors
 
-    def gradient(self, vectors: Floats) -> Floats:
+    def gradient(self, vectors: Float64Array) -> Float64Array:
         """Gradient of the log-density at each of the vectors (n, d), (n, d) in nats per unit.
 
         Each component pulls towards its mean by its precision, as far as it is responsible: eq. 9.16 of Bishop 2006
@@ -153,7 +154,7 @@ class Mixture:
             total += share[:, np.newaxis] * pulls
         return total
 
-    def _weighted_log_densities(self, vectors: Floats) -> Floats:
+    def _weighted_log_densities(self, vectors: Float64Array) -> Float64Array:
         """Log of weight times density of each component at the vectors (n, d), (n, k)."""
         distances = np.empty((len(vectors), self.n_components))
         # One component at a time keeps the memory at n x d; training scores all its vectors at once.
@@ -161,7 +162,7 @@ class Mixture:
             deviations = vectors - mean
             whitened = deviations * factor if factor.ndim == 1 else deviations @ factor
             distances[:, component] = np.einsum("nd,nd->n", whitened, whitened)
-        weighted: Floats = self.log_norms - 0.5 * distances
+        weighted: Float64Array = self.log_norms - 0.5 * distances
         return weighted
 
 
@@ -189,7 +190,7 @@ class MixtureBank:
         self._factors = math.sqrt(0.5) * np.concatenate([_distinct_factors(mixture) for mixture in mixtures])
         self._whitened_means = math.sqrt(0.5) * np.concatenate([_whitened_means(mixture) for mixture in mixtures])
 
-    def log_likelihoods(self, vector: Floats) -> Floats:
+    def log_likelihoods(self, vector: Float64Array) -> Float64Array:
         """Log-density under each mixture of one vector (d,), (n_mixtures,) in nats."""
         whitened = vector * self._factors if self._factors.ndim == 2 else np.matmul(vector, self._factors)
         if self._is_tied:
@@ -198,10 +199,10 @@ class MixtureBank:
         weighted = self._log_norms - np.einsum("kd,kd->k", whitened, whitened)
         tops = np.maximum.reduceat(weighted, self._starts)
         sums = np.add.reduceat(np.exp(weighted - tops[self._owners]), self._starts)
-        log_likelihoods: Floats = tops + np.log(sums)
+        log_likelihoods: Float64Array = tops + np.log(sums)
         return log_likelihoods
 
-    def log_likelihoods_of_many(self, vectors: Floats) -> Floats:
+    def log_likelihoods_of_many(self, vectors: Float64Array) -> Float64Array:
         """Those of vectors (n, d) together, (n, n_mixtures), equal to those one by one up to rounding."""
         if self._factors.ndim > 2:
             return np.array([self.log_likelihoods(vector) for vector in vectors]).reshape(
@@ -213,29 +214,29 @@ class MixtureBank:
         weighted = self._log_norms - distances - np.square(self._whitened_means).sum(axis=1)
         tops = np.maximum.reduceat(weighted, self._starts, axis=1)
         sums = np.add.reduceat(np.exp(weighted - tops[:, self._owners]), self._starts, axis=1)
-        log_likelihoods: Floats = tops + np.log(sums)
+        log_likelihoods: Float64Array = tops + np.log(sums)
         return log_likelihoods
 
 
-def _distinct_factors(mixture: Mixture) -> Floats:
+def _distinct_factors(mixture: Mixture) -> Float64Array:
     """The precision factors without the copies that the components of a tied mixture share."""
     factors = mixture.precisions_cholesky
     return factors[:1] if mixture.covariance_type == "tied" else factors
 
 
-def _whitened_means(mixture: Mixture) -> Floats:
+def _whitened_means(mixture: Mixture) -> Float64Array:
     """Means (k, d) in the units where each component is a standard normal."""
     factors = mixture.precisions_cholesky
     subscripts = "kd,kd->kd" if factors.ndim == 2 else "kd,kde->ke"
     return np.asarray(np.einsum(subscripts, mixture.means, factors), dtype=np.float64)
 
 
-def _check_variances(variances: Floats) -> None:
+def _check_variances(variances: Float64Array) -> None:
     if (variances < MIN_VARIANCE).any():
         raise DataError(f"covariances holds a variance of {variances.min():g}, below {MIN_VARIANCE:g}")
 
 
-def _cholesky(covariances: Floats) -> Floats:
+def _cholesky(covariances: Float64Array) -> Float64Array:
     """Lower Cholesky factors of (..., d, d) covariances."""
     # The factorisation reads one triangle only and would not see that the other differs.
     asymmetry = np.abs(covariances - np.swapaxes(covariances, -1, -2)).max()
@@ -249,8 +250,8 @@ def _cholesky(covariances: Floats) -> Floats:
     return factors
 
 
-def _log_sum_exp(values: Floats) -> Floats:
+def _log_sum_exp(values: Float64Array) -> Float64Array:
     """Log of the sum of exponentials along the last axis, without overflow."""
     tops = values.max(axis=-1)
-    logs: Floats = tops + np.log(np.exp(values - tops[..., np.newaxis]).sum(axis=-1))
+    logs: Float64Array = tops + np.log(np.exp(values - tops[..., np.newaxis]).sum(axis=-1))
     return logs

@@ -7,8 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from streamgmm.arrays import Float64Array
 from streamgmm.errors import DataError
-from streamgmm.model.mixture import Floats, checked_numbers
+from streamgmm.model.mixture import checked_numbers
 
 MIN_SCALE = 1e-9
 """A feature that varies less carries nothing and would only blow up rounding errors."""
@@ -27,9 +28,9 @@ class Projection:
         DataError: shapes do not fit, or a number is unusable.
     """
 
-    mean: Floats
-    scale: Floats
-    matrix: Floats
+    mean: Float64Array
+    scale: Float64Array
+    matrix: Float64Array
 
     def __post_init__(self) -> None:
         shape = np.shape(self.matrix)
@@ -52,11 +53,11 @@ class Projection:
         return int(self.matrix.shape[1])
 
     @cached_property
-    def _scaled_matrix(self) -> Floats:
-        scaled: Floats = self.matrix / self.scale[:, np.newaxis]
+    def _scaled_matrix(self) -> Float64Array:
+        scaled: Float64Array = self.matrix / self.scale[:, np.newaxis]
         return scaled
 
-    def apply(self, vectors: Floats) -> Floats:
+    def apply(self, vectors: Float64Array) -> Float64Array:
         """Projects vectors (..., f) to (..., d)."""
-        projected: Floats = (vectors - self.mean) @ self._scaled_matrix
+        projected: Float64Array = (vectors - self.mean) @ self._scaled_matrix
         return projected

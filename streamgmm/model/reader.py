@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import AnyArray
 from streamgmm.config import LabelSection
 from streamgmm.errors import DataError
 from streamgmm.features.frames import n_frame_features
@@ -39,7 +38,7 @@ from streamgmm.model.projection import Projection
 SELF_TEST_TOLERANCE = 1e-9
 """Relative difference of scores that still is the same computation."""
 
-Arrays = dict[str, npt.NDArray[Any]]
+Arrays = dict[str, AnyArray]
 
 _FOREIGN = {
     "a pickle or joblib file": rb"\x80[\x01-\x05]|\([ldpc]|[\]}].|c[\w.]+\n\w+\n",
@@ -173,7 +172,7 @@ def _check_length(n_trained: int, n_computed: int) -> None:
         raise ModelError("features", what, offset=LENGTH_BYTES, hint="train the model again")
 
 
-def _decision(data: npt.NDArray[Any], offset: int) -> dict[str, LabelSection]:
+def _decision(data: AnyArray, offset: int) -> dict[str, LabelSection]:
     try:
         return msgspec.convert(strict_json(data.tobytes(), offset), dict[str, LabelSection])
     except msgspec.ValidationError as error:

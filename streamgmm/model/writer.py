@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import AnyArray, Float64Array
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.header import (
@@ -20,7 +19,7 @@ from streamgmm.model.header import (
     content_sha256,
 )
 from streamgmm.model.layout import canonical_json, header_bytes
-from streamgmm.model.mixture import Floats, Mixture
+from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.projection import Projection
 from streamgmm.model.reader import parse_model
@@ -81,7 +80,7 @@ def _frame_spec(frames: FrameMixtures) -> FrameFileSpec:
     )
 
 
-def _arrays(classifier: Classifier) -> dict[str, npt.NDArray[Any]]:
+def _arrays(classifier: Classifier) -> dict[str, AnyArray]:
     """The arrays of the file by name, without the JSON texts."""
     arrays = _mixture_arrays("", classifier.all_mixtures, classifier.projection, classifier.score_mixtures)
     arrays |= {"floors": classifier.floors, "priors": classifier.priors}
@@ -91,8 +90,8 @@ def _arrays(classifier: Classifier) -> dict[str, npt.NDArray[Any]]:
 
 
 def _mixture_arrays(
-    prefix: str, mixtures: Sequence[Mixture], projection: Projection, score: Callable[[Floats], Floats]
-) -> dict[str, Floats]:
+    prefix: str, mixtures: Sequence[Mixture], projection: Projection, score: Callable[[Float64Array], Float64Array]
+) -> dict[str, Float64Array]:
     """All mixtures over one kind of vectors, and a vector with the scores that it must get."""
     is_tied = mixtures[0].covariance_type == "tied"
     vector = _self_test_vector(projection)
@@ -109,11 +108,11 @@ def _mixture_arrays(
     return {prefix + name: array for name, array in arrays.items()}
 
 
-def _self_test_vector(projection: Projection) -> Floats:
+def _self_test_vector(projection: Projection) -> Float64Array:
     """Features up to one scale either way of the mean and never at it: every number of the projection takes part."""
     # Odd ninths, never zero; whole numbers and no sine, so the same on every machine.
     spread = (np.arange(projection.n_features) * 14 % 20 - 9) / 9.0
-    vector: Floats = projection.mean + spread * projection.scale
+    vector: Float64Array = projection.mean + spread * projection.scale
     return vector
 
 

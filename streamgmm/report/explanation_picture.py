@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.decision.events import State
 from streamgmm.explanation.explaining import Explained
 from streamgmm.explanation.listening import Surroundings
@@ -77,7 +78,7 @@ def make_figure(explained: Explained, model: Model, title: str) -> Figure:
     return figure
 
 
-def _mels(frequencies_hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _mels(frequencies_hz: npt.ArrayLike) -> Float64Array:
     """On the mel scale the bands of the model are equally wide, and their bars equally thick."""
     return np.array([hz_to_mel(frequency_hz) for frequency_hz in np.ravel(frequencies_hz).tolist()])
 
@@ -149,7 +150,7 @@ def _draw_posteriors(axes: Axes, explanation: Explanation, surroundings: Surroun
     _tidy(axes)
 
 
-def _shown_labels(explanation: Explanation, labels: Sequence[str], peaks: npt.NDArray[np.float64]) -> dict[str, str]:
+def _shown_labels(explanation: Explanation, labels: Sequence[str], peaks: Float64Array) -> dict[str, str]:
     """The compared labels and those that come highest around the moment, each with its colour."""
     comparison = explanation.comparison
     compared = {} if comparison is None else {comparison.label: GOOD, comparison.against: BAD}
@@ -231,9 +232,7 @@ def _of_no_kind(comparison: Comparison) -> Iterator[tuple[str, float]]:
     yield "at training mean", comparison.baseline + comparison.rest
 
 
-def _draw_bars(
-    axes: Axes, places: npt.NDArray[np.floating], values: Sequence[float], heights: npt.NDArray[np.floating]
-) -> None:
+def _draw_bars(axes: Axes, places: FloatArray, values: Sequence[float], heights: FloatArray) -> None:
     colours = [GOOD if value >= 0.0 else BAD for value in values]
     axes.barh(places, values, heights, color=colours, linewidth=0)
     axes.axvline(0.0, color=INK, linewidth=0.9)

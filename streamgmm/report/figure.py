@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
-
+from streamgmm.arrays import AnyArray
 from streamgmm.errors import OutputError
 from streamgmm.files import replace_whole
 from streamgmm.report.matplotlib_defaults import check_matplotlib, default_settings
@@ -90,7 +89,7 @@ def inline_svg(name: str, draw: Callable[[], Figure]) -> str:
     return text.replace(INK, "currentColor")
 
 
-def inline_png(levels: npt.NDArray[Any], lowest: float, highest: float) -> str:
+def inline_png(levels: AnyArray, lowest: float, highest: float) -> str:
     """An array (rows from the bottom up) in false colours, as the `src` of an `<img>`."""
     file = io.BytesIO()
     with default_settings():

@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from streamgmm import units
-from streamgmm.audio.source import Samples
+from streamgmm.arrays import Float64Array, Samples
 
 LOWEST_HZ = 60.0
 WINDOW_S = 0.04
@@ -16,12 +15,12 @@ N_HOPS_PER_WINDOW = 4
 FLOOR_POWER = 1e-14
 
 
-def band_edges_hz(n_bands: int, sample_rate_hz: int) -> npt.NDArray[np.float64]:
+def band_edges_hz(n_bands: int, sample_rate_hz: int) -> Float64Array:
     """Edges of `n_bands` bands of equal musical width from `LOWEST_HZ` to Nyquist, shape (n_bands + 1,)."""
     return np.geomspace(LOWEST_HZ, sample_rate_hz / 2, n_bands + 1)
 
 
-def band_levels_db(samples: Samples, sample_rate_hz: int, n_bands: int, n_columns: int) -> npt.NDArray[np.float64]:
+def band_levels_db(samples: Samples, sample_rate_hz: int, n_bands: int, n_columns: int) -> Float64Array:
     """Loudest moment of every band within every column, in decibels (Hann windows of 40 ms).
 
     The maximum, not the mean: a knock must not vanish in a column that is mostly pause.
@@ -43,7 +42,7 @@ def band_levels_db(samples: Samples, sample_rate_hz: int, n_bands: int, n_column
     return levels_db
 
 
-def _pooling(n_bands: int, n_window: int, sample_rate_hz: int) -> npt.NDArray[np.float64]:
+def _pooling(n_bands: int, n_window: int, sample_rate_hz: int) -> Float64Array:
     edges_hz = band_edges_hz(n_bands, sample_rate_hz)
     centres_hz = (edges_hz[:-1] + edges_hz[1:]) / 2
     bins_hz = np.fft.rfftfreq(n_window, 1 / sample_rate_hz)
@@ -51,5 +50,5 @@ def _pooling(n_bands: int, n_window: int, sample_rate_hz: int) -> npt.NDArray[np
     # bins where a band is narrower than they are.
     outside_hz = np.abs(bins_hz - centres_hz[:, None]) - np.diff(edges_hz)[:, None] / 2
     weights = np.clip(1.0 - outside_hz / bins_hz[1], 0.0, 1.0)
-    pooled: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    pooled: Float64Array = weights / weights.sum(axis=1, keepdims=True)
     return pooled

@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from streamgmm import units
-from streamgmm.audio.source import Samples
+from streamgmm.arrays import Samples
 
 CaptureState = Literal["ok", "degraded", "recovering", "stalled", "lost"]
 SignalState = Literal["ok", "quiet", "silent", "flat", "clipping"]

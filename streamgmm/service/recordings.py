@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from streamgmm import units
+from streamgmm.arrays import Samples
 from streamgmm.audio.file import RecordingFile
-from streamgmm.audio.source import Samples, Source
+from streamgmm.audio.source import Source
 from streamgmm.config import Config
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.model.model import Model

@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import soxr
 
-Samples = npt.NDArray[np.float32]
+from streamgmm.arrays import Float64Array, Samples
 
 SPEED_RANGE = (0.8, 1.25)
 """Slowest and fastest copy: a minor third down to a major third up, as far as another specimen may differ."""
@@ -59,7 +58,7 @@ def background_copy(samples: Samples, background: Samples, rng: np.random.Genera
     return _mixed(samples, noise.astype(np.float64), rng.uniform(*SNR_RANGE_DB))
 
 
-def _mixed(samples: Samples, noise: npt.NDArray[np.float64], snr_db: float) -> Samples:
+def _mixed(samples: Samples, noise: Float64Array, snr_db: float) -> Samples:
     """`samples` with noise of mean square 1, brought to a level relative to that of their sounding part."""
     sounding = samples[np.abs(samples) > DIGITAL_SILENCE]
     power = float(np.var(sounding, dtype=np.float64)) if len(sounding) else 0.0
@@ -67,9 +66,7 @@ def _mixed(samples: Samples, noise: npt.NDArray[np.float64], snr_db: float) -> S
     return np.asarray(samples + factor * noise, dtype=np.float32)
 
 
-def coloured_noise(
-    n_samples: int, sample_rate_hz: int, exponent: float, rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
+def coloured_noise(n_samples: int, sample_rate_hz: int, exponent: float, rng: np.random.Generator) -> Float64Array:
     """Gaussian noise with amplitudes proportional to 1 / f**exponent, mean square 1; shape (n_samples,)."""
     from scipy.fft import next_fast_len  # here, as processes that need no noise begin sooner without it
 

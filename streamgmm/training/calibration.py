@@ -7,17 +7,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 
+from streamgmm.arrays import Float64Array
 from streamgmm.config import FramesChoice
 from streamgmm.decision.clip import Typical
 from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import PLAIN_VOTES, Classifier, ClipCalibration
 from streamgmm.training.fitting import Fit
 from streamgmm.training.held_out import HeldOut
-
-Array = npt.NDArray[np.float64]
 
 SCALE_RANGE = (1e-3, 2.0)
 WEIGHT_RANGE = (1e-3, 1e3)
@@ -62,7 +60,7 @@ class Calibration(NamedTuple):
     """
 
     likelihood_scale: float
-    floors: Array
+    floors: Float64Array
     frame_weight: float = 0.0
     clips: ClipCalibration = PLAIN_VOTES
 
@@ -94,7 +92,7 @@ def calibrated(fit: Fit, calibration: Calibration) -> Classifier:
     )
 
 
-def gain(before: Array, after: Array) -> tuple[float, float]:
+def gain(before: Float64Array, after: Float64Array) -> tuple[float, float]:
     """How much lower losses (n,) are than before, in the mean, and the standard error of that."""
     gains = before - after
     return float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
@@ -134,7 +132,7 @@ def best_scale(held_out: HeldOut) -> float:
 def _best_weights(held_out: HeldOut, scale: float) -> tuple[float, float]:
     """Likelihood scale and weight of frames that have the least log loss together (Nelder and Mead, 1965)."""
 
-    def log_loss(logs: Array) -> float:
+    def log_loss(logs: Float64Array) -> float:
         scale, frame_scale = np.exp(logs)
         return float(held_out.log_losses(float(scale), float(frame_scale / scale)).mean())
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import Float32Array, Float64Array, IndexArray
 from streamgmm.dataset.clips import Clip
 
 
@@ -19,9 +19,9 @@ class ClipFrames(NamedTuple):
         spans: int, shape (n, 2), first and one past the last of the frames in each active window.
     """
 
-    vectors: npt.NDArray[np.float32]
-    copies: npt.NDArray[np.float32]
-    spans: npt.NDArray[np.intp]
+    vectors: Float32Array
+    copies: Float32Array
+    spans: IndexArray
 
 
 class ClipVectors(NamedTuple):
@@ -36,13 +36,13 @@ class ClipVectors(NamedTuple):
     """
 
     clip: Clip
-    vectors: npt.NDArray[np.float32]
-    copies: npt.NDArray[np.float32]
-    votes: npt.NDArray[np.float64] | None = None
+    vectors: Float32Array
+    copies: Float32Array
+    votes: Float64Array | None = None
     frames: ClipFrames | None = None
 
     @property
-    def counted_votes(self) -> npt.NDArray[np.float64]:
+    def counted_votes(self) -> Float64Array:
         """The votes, in numbers even if they are all the same; shape (n,)."""
         return np.ones(len(self.vectors)) if self.votes is None else self.votes
 
@@ -71,9 +71,7 @@ def thinned(clip: ClipVectors, limits: Limits, rng: np.random.Generator) -> Clip
     )
 
 
-def _thinned_frames(
-    frames: ClipFrames, windows: npt.NDArray[np.intp], limits: Limits, rng: np.random.Generator
-) -> ClipFrames:
+def _thinned_frames(frames: ClipFrames, windows: IndexArray, limits: Limits, rng: np.random.Generator) -> ClipFrames:
     spans = frames.spans[windows]
     is_held = np.zeros(len(frames.vectors), dtype=bool)
     for first, end in spans:
@@ -83,7 +81,7 @@ def _thinned_frames(
     return ClipFrames(frames.vectors[is_held], frames.copies[copies], places[spans])
 
 
-def _drawn(n: int, n_wanted: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+def _drawn(n: int, n_wanted: int, rng: np.random.Generator) -> IndexArray:
     """Places of `n_wanted` of `n` things, or of all if there are no more, in their order."""
     drawn = rng.permutation(n)[:n_wanted]
     return np.sort(drawn).astype(np.intp)

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import BoolArray, Float32Array, Float64Array, FloatArray, Samples
 from streamgmm.audio.channels import Channel
 from streamgmm.audio.reading import RecordingError
-from streamgmm.audio.source import Samples
 from streamgmm.config import TrainingSection
 from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.dataset.dataset import Dataset, keep_usable
@@ -181,9 +180,7 @@ def _loaded_background(clip: Clip, sample_rate_hz: int, channel: Channel) -> Sam
     return samples[: int(MAX_BACKGROUND_S * sample_rate_hz)]
 
 
-def _clip_frames(
-    recorded: Features, is_used: npt.NDArray[np.bool_], copies: Sequence[Features], spec: FeatureSpec
-) -> ClipFrames:
+def _clip_frames(recorded: Features, is_used: BoolArray, copies: Sequence[Features], spec: FeatureSpec) -> ClipFrames:
     ends = np.cumsum(recorded.n_frames)
     starts = np.concatenate([np.zeros(spec.window_samples // spec.hop_samples, dtype=np.intp), ends])[: len(ends)]
     vectors = recorded.frame_vectors.astype(np.float32)
@@ -191,7 +188,7 @@ def _clip_frames(
     return ClipFrames(vectors, np.concatenate([vectors[:0], *altered]), np.stack([starts, ends], axis=1)[is_used])
 
 
-def silenced(vectors: npt.NDArray[np.floating], kinds: Collection[str], spec: FeatureSpec) -> npt.NDArray[np.floating]:
+def silenced(vectors: FloatArray, kinds: Collection[str], spec: FeatureSpec) -> FloatArray:
     """Vectors (n, n_features) with 0 in place of all features of some kinds: they then have no say in a projection."""
     is_silenced = np.repeat(
         [block.kind in kinds for block in window_layout(spec)], [len(block.places) for block in window_layout(spec)]
@@ -199,13 +196,13 @@ def silenced(vectors: npt.NDArray[np.floating], kinds: Collection[str], spec: Fe
     return np.where(is_silenced, vectors.dtype.type(0), vectors) if is_silenced.any() else vectors
 
 
-def _finite(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+def _finite(vectors: FloatArray) -> Float32Array:
     """The vectors without those of windows that hold a sample that is no sound (see `FeatureFrame`)."""
-    finite: npt.NDArray[np.float32] = vectors[np.isfinite(vectors).all(axis=1)].astype(np.float32)
+    finite: Float32Array = vectors[np.isfinite(vectors).all(axis=1)].astype(np.float32)
     return finite
 
 
-def active_windows(levels_dbfs: npt.NDArray[np.float64], label: str, silence_gate_dbfs: float) -> npt.NDArray[np.bool_]:
+def active_windows(levels_dbfs: Float64Array, label: str, silence_gate_dbfs: float) -> BoolArray:
     """Which windows sound; shape (n,). A background is allowed to be quiet, but not to be silent."""
     if not len(levels_dbfs):
         return np.zeros(0, dtype=bool)

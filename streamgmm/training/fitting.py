@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from streamgmm.arrays import Float32Array, Float64Array, IndexArray
 from streamgmm.config import TrainingSection
 from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND
@@ -21,8 +21,6 @@ from streamgmm.training.clip_vectors import ClipVectors
 from streamgmm.training.fitting_frames import fit_frames
 from streamgmm.training.projection import Moments, fit_projection, measure_moments
 from streamgmm.training.refinement import refine
-
-Array = npt.NDArray[np.float64]
 
 MAX_WINDOWS = 300_000
 """Windows that a fit looks at, drawn evenly from the labels: more of them change nothing but time and memory."""
@@ -53,8 +51,8 @@ class Lesson(NamedTuple):
         class_indices: shape (n,), labels of the vectors.
     """
 
-    vectors: npt.NDArray[np.float32]
-    class_indices: npt.NDArray[np.intp]
+    vectors: Float32Array
+    class_indices: IndexArray
 
 
 def make_lesson(clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection) -> Lesson:
@@ -117,8 +115,8 @@ def fit_classifier(
 
 
 def _fit_mixtures(
-    projected: Array,
-    class_indices: npt.NDArray[np.intp],
+    projected: Float64Array,
+    class_indices: IndexArray,
     labels: Sequence[str],
     training: TrainingSection,
     notes: list[str],
@@ -140,7 +138,7 @@ def _check_spread(moments: Moments, labels: Sequence[str]) -> None:
             )
 
 
-def _fit_label(projected: Array, label: str, index: int, training: TrainingSection, notes: list[str]) -> Mixture:
+def _fit_label(projected: Float64Array, label: str, index: int, training: TrainingSection, notes: list[str]) -> Mixture:
     seed = training.seed + index
     if training.n_components == "bic":
         return _fit_by_bic(projected, training, seed)
@@ -150,7 +148,7 @@ def _fit_label(projected: Array, label: str, index: int, training: TrainingSecti
     return fit_mixture(projected, min(most, training.n_components), training, seed)
 
 
-def _fit_by_bic(projected: Array, training: TrainingSection, seed: int) -> Mixture:
+def _fit_by_bic(projected: Float64Array, training: TrainingSection, seed: int) -> Mixture:
     """The number of components with the least Bayesian information criterion (Schwarz, 1978)."""
     most = max(1, min(training.max_components, len(projected) // MIN_VECTORS_PER_COMPONENT))
     fits = [_expectation_maximisation(projected, k, training, seed) for k in range(1, most + 1)]
@@ -171,7 +169,7 @@ def _altogether(mixtures: Sequence[Mixture]) -> Mixture:
     )
 
 
-def fit_mixture(projected: Array, n_components: int, training: TrainingSection, seed: int) -> Mixture:
+def fit_mixture(projected: Float64Array, n_components: int, training: TrainingSection, seed: int) -> Mixture:
     """One mixture by expectation maximisation (Dempster, Laird and Rubin, 1977), begun with k-means.
 
     Args:
@@ -195,7 +193,7 @@ def unconverged_allowed() -> Iterator[None]:
 
 
 def _expectation_maximisation(
-    projected: Array, n_components: int, training: TrainingSection, seed: int
+    projected: Float64Array, n_components: int, training: TrainingSection, seed: int
 ) -> GaussianMixture:
     mixture = GaussianMixture(
         n_components,

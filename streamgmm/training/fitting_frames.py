@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.mixture import GaussianMixture
 
+from streamgmm.arrays import Float32Array
 from streamgmm.config import TrainingSection
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.frames import FrameMixtures
@@ -16,8 +16,6 @@ from streamgmm.model.mixture import Mixture
 from streamgmm.model.projection import Projection
 from streamgmm.training.clip_vectors import ClipVectors
 from streamgmm.training.projection import MIN_DEVIATION
-
-Singles = npt.NDArray[np.float32]
 
 MIN_FRAMES_PER_COMPONENT = 20
 MAX_FRAMES = 40_000
@@ -64,7 +62,7 @@ def fit_frames(clips: Sequence[ClipVectors], labels: Sequence[str], training: Tr
     return FrameMixtures(projection, tuple(mixtures), DEFAULT_WEIGHT)
 
 
-def _draw(clips: Sequence[ClipVectors], label: str, seed: int) -> Singles:
+def _draw(clips: Sequence[ClipVectors], label: str, seed: int) -> Float32Array:
     """At most `MAX_FRAMES` of the frames of a label, those of altered copies among them, in random order."""
     own = [clip.frames for clip in clips if clip.frames is not None and clip.clip.label == label]
     if not own:
@@ -73,12 +71,12 @@ def _draw(clips: Sequence[ClipVectors], label: str, seed: int) -> Singles:
     return frames[np.random.default_rng(seed).permutation(len(frames))[:MAX_FRAMES]]
 
 
-def _standardised(frames: Singles, projection: Projection) -> Singles:
+def _standardised(frames: Float32Array, projection: Projection) -> Float32Array:
     # In single precision a step takes half the time, and the mixtures come out as good.
     return np.asarray((frames - projection.mean) / projection.scale, dtype=np.float32)
 
 
-def _fit(frames: Singles, training: TrainingSection, seed: int) -> Mixture:
+def _fit(frames: Float32Array, training: TrainingSection, seed: int) -> Mixture:
     n_components = max(1, min(training.n_frame_components, len(frames) // MIN_FRAMES_PER_COMPONENT))
     maximise = partial(
         GaussianMixture,

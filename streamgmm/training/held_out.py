@@ -7,15 +7,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import BoolArray, Float64Array, IndexArray
 from streamgmm.decision.clip import KNOWN_SOFTNESS, Typical, knownness_of, sharpened
-from streamgmm.decision.frame import Flags
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.frames import FrameMixtures
 from streamgmm.training.clip_vectors import ClipFrames, ClipVectors
-
-Array = npt.NDArray[np.float64]
 
 MIN_POSTERIOR = 1e-12
 """What a posterior counts for at least in a log loss: rounding must not make it infinite."""
@@ -32,9 +29,9 @@ class HeldOutClip(NamedTuple):
     """
 
     label_index: int
-    log_likelihoods: Array
-    votes: Array
-    frame_evidence: Array | None = None
+    log_likelihoods: Float64Array
+    votes: Float64Array
+    frame_evidence: Float64Array | None = None
 
 
 def score_clip(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
@@ -46,12 +43,12 @@ def score_clip(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
     )
 
 
-def score_frames(clip_frames: ClipFrames, frames: FrameMixtures, n_labels: int) -> Array:
+def score_frames(clip_frames: ClipFrames, frames: FrameMixtures, n_labels: int) -> Float64Array:
     """Mean log-likelihoods of the frames of each window, (n_windows, n_labels), as `FrameEvidence` has them."""
     scores = frames.score(clip_frames.vectors.astype(np.float64))[:, :n_labels]
     sums = np.concatenate([np.zeros((1, scores.shape[1])), np.cumsum(scores, axis=0)])
     first, end = clip_frames.spans.T
-    evidence: Array = (sums[end] - sums[first]) / np.maximum(1, end - first)[:, np.newaxis]
+    evidence: Float64Array = (sums[end] - sums[first]) / np.maximum(1, end - first)[:, np.newaxis]
     return evidence
 
 
@@ -78,50 +75,50 @@ class HeldOut:
         return self._frame_evidence is not None
 
     @cached_property
-    def window_label_indices(self) -> npt.NDArray[np.intp]:
+    def window_label_indices(self) -> IndexArray:
         """The label of the clip of each window."""
         return np.repeat(self.label_indices, self._n_windows)
 
-    def scores(self, frame_weight: float) -> Array:
+    def scores(self, frame_weight: float) -> Float64Array:
         """Log-likelihoods of all windows, (n_windows, n_labels), with those of frames added."""
         if self._frame_evidence is None or not frame_weight:
             return self._log_likelihoods
-        combined: Array = self._log_likelihoods + frame_weight * self._frame_evidence
+        combined: Float64Array = self._log_likelihoods + frame_weight * self._frame_evidence
         return combined
 
-    def posteriors(self, scale: float, frame_weight: float = 0.0, sharpness: float = 1.0) -> Array:
+    def posteriors(self, scale: float, frame_weight: float = 0.0, sharpness: float = 1.0) -> Float64Array:
         """Posteriors of the clips, (n_clips, n_labels), as `ClipDecider` has them."""
         return sharpened(self._vote(self._window_posteriors(scale, frame_weight)), sharpness)
 
-    def knownness(self, scale: float, frame_weight: float, is_label: Flags, typical: Typical) -> Array:
+    def knownness(self, scale: float, frame_weight: float, is_label: BoolArray, typical: Typical) -> Float64Array:
         """How sure it is that each clip is of any label, (n_clips,), as `ClipDecider` has it."""
         soft = self.posteriors(KNOWN_SOFTNESS * scale, frame_weight)
         return knownness_of(soft, self.clip_scores(frame_weight), is_label, typical)
 
-    def clip_scores(self, frame_weight: float) -> Array:
+    def clip_scores(self, frame_weight: float) -> Float64Array:
         """Mean log-likelihoods of the clips, (n_clips, n_labels) in nats."""
         return self._vote(self.scores(frame_weight))
 
-    def log_losses(self, scale: float, frame_weight: float = 0.0) -> Array:
+    def log_losses(self, scale: float, frame_weight: float = 0.0) -> Float64Array:
         """Mean log loss of the windows of each clip, (n_clips,) in nats: events are decided window by window."""
         posteriors = self._window_posteriors(scale, frame_weight)
         of_true_label = posteriors[np.arange(len(posteriors)), self.window_label_indices]
         return self._vote(-np.log(of_true_label[:, np.newaxis] + MIN_POSTERIOR))[:, 0]
 
-    def clip_log_losses(self, scale: float, frame_weight: float, sharpness: float) -> Array:
+    def clip_log_losses(self, scale: float, frame_weight: float, sharpness: float) -> Float64Array:
         """Log loss of the posterior of each clip, (n_clips,) in nats."""
         posteriors = self.posteriors(scale, frame_weight, sharpness)
         of_true_label = posteriors[np.arange(len(posteriors)), self.label_indices]
-        losses: Array = -np.log(of_true_label + MIN_POSTERIOR)
+        losses: Float64Array = -np.log(of_true_label + MIN_POSTERIOR)
         return losses
 
-    def _window_posteriors(self, scale: float, frame_weight: float) -> Array:
+    def _window_posteriors(self, scale: float, frame_weight: float) -> Float64Array:
         logits = scale * self.scores(frame_weight)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        posteriors: Array = odds / odds.sum(axis=1, keepdims=True)
+        posteriors: Float64Array = odds / odds.sum(axis=1, keepdims=True)
         return posteriors
 
-    def _vote(self, of_windows: Array) -> Array:
+    def _vote(self, of_windows: Float64Array) -> Float64Array:
         """Weighted means over the windows of each clip of values (n_windows, m); (n_clips, m)."""
-        means: Array = np.add.reduceat(self._votes[:, np.newaxis] * of_windows, self._starts, axis=0)
+        means: Float64Array = np.add.reduceat(self._votes[:, np.newaxis] * of_windows, self._starts, axis=0)
         return means

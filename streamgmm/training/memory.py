@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import Float32Array
 from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.training.clip_vectors import ClipVectors, Limits, thinned
 from streamgmm.training.extraction import ExtractionTask
@@ -118,6 +118,6 @@ def _reduced(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
     )
 
 
-def _rounded(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _rounded(vectors: Float32Array) -> Float32Array:
     largest = np.finfo(KEPT).max
     return vectors.clip(-largest, largest).astype(KEPT).astype(np.float32)

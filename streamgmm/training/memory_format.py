@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec import Meta
 
+from streamgmm.arrays import AnyArray
 from streamgmm.dataset.clips import Clip
 from streamgmm.errors import DataError
 from streamgmm.features.frames import n_frame_features
@@ -36,7 +36,7 @@ MAX_ROWS = 10_000_000
 TRAIN_AGAIN = "train the model again"
 
 Count = Annotated[int, Meta(ge=0, le=MAX_ROWS)]
-Arrays = dict[str, npt.NDArray[Any]]
+Arrays = dict[str, AnyArray]
 
 _DTYPES = {"F64": "<f8", "I32": "<i4", "F16": "<f2"}
 
@@ -216,7 +216,7 @@ def _divided_frames(spec: _FileSpec, arrays: Arrays) -> Sequence[ClipFrames | No
     ]
 
 
-def _divided(rows: npt.NDArray[Any], sizes: Sequence[int]) -> list[npt.NDArray[Any]]:
+def _divided(rows: AnyArray, sizes: Sequence[int]) -> list[AnyArray]:
     return np.split(rows, np.cumsum(sizes)[:-1])
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import eigh
 
+from streamgmm.arrays import Float64Array, FloatArray, IndexArray
 from streamgmm.model.projection import Projection
-
-Array = npt.NDArray[np.float64]
 
 MIN_DEVIATION = 1e-6
 
@@ -27,15 +25,15 @@ class Moments(NamedTuple):
         total: (f, f) covariance of all vectors.
     """
 
-    mean: Array
-    scale: Array
-    class_means: Array
-    class_deviations: Array
-    within: Array
-    total: Array
+    mean: Float64Array
+    scale: Float64Array
+    class_means: Float64Array
+    class_deviations: Float64Array
+    within: Float64Array
+    total: Float64Array
 
 
-def measure_moments(vectors: npt.NDArray[np.floating], class_indices: npt.NDArray[np.intp]) -> Moments:
+def measure_moments(vectors: FloatArray, class_indices: IndexArray) -> Moments:
     """The moments of vectors (n, f), each class having at least one; computed in float64."""
     mean = vectors.mean(axis=0, dtype=np.float64)
     means, covariances, shares = [], [], []
@@ -86,7 +84,7 @@ def fit_projection(moments: Moments, *, shrinkage: float, n_extra: int) -> Proje
     return Projection(moments.mean, moments.scale, matrix / np.maximum(np.sqrt(variances), MIN_DEVIATION))
 
 
-def _discriminants(moments: Moments, shrinkage: float) -> Array:
+def _discriminants(moments: Moments, shrinkage: float) -> Float64Array:
     within = moments.within
     sphere = np.trace(within) / len(within) * np.eye(len(within))
     within = (1.0 - shrinkage) * within + (shrinkage + MIN_DEVIATION) * sphere
@@ -98,7 +96,7 @@ def _discriminants(moments: Moments, shrinkage: float) -> Array:
     return _with_fixed_signs(directions[:, ::-1])
 
 
-def _principal_rest(total: Array, taken: Array, n_extra: int) -> Array:
+def _principal_rest(total: Float64Array, taken: Float64Array, n_extra: int) -> Float64Array:
     n_extra = min(n_extra, len(total) - taken.shape[1])
     if not n_extra:
         return np.zeros((len(total), 0))
@@ -108,7 +106,7 @@ def _principal_rest(total: Array, taken: Array, n_extra: int) -> Array:
     return _with_fixed_signs(directions[:, ::-1])
 
 
-def _with_fixed_signs(directions: Array) -> Array:
+def _with_fixed_signs(directions: Float64Array) -> Float64Array:
     """Eigenvectors are unique but for their sign: make the largest entry of each positive."""
     largest = directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])]
     return np.asarray(directions * np.where(largest < 0, -1.0, 1.0))

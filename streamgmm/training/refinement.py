@@ -14,12 +14,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import Float32Array, Float64Array, IndexArray
 from streamgmm.model.mixture import Mixture
-
-Singles = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.intp]
 
 LIKELIHOOD_SCALE = 0.2
 """Of log-likelihoods in the posterior that is trained: windows overlap, so plain likelihoods are far too sure."""
@@ -46,20 +43,20 @@ NOISE_DEVIATION = 0.3
 class _Parameters(NamedTuple):
     """All mixtures end to end: (k, d) means, (k, d) logs of deviations, (k,) logits of weights within each mixture."""
 
-    means: Singles
-    log_deviations: Singles
-    logits: Singles
+    means: Float32Array
+    log_deviations: Float32Array
+    logits: Float32Array
 
 
 class _Batch(NamedTuple):
     """Vectors (n, d), and how much each counts for each label (n, n_labels)."""
 
-    vectors: Singles
-    targets: Singles
+    vectors: Float32Array
+    targets: Float32Array
 
 
 def refine(
-    mixtures: Sequence[Mixture], projected: npt.NDArray[np.float64], class_indices: Indices, *, seed: int
+    mixtures: Sequence[Mixture], projected: Float64Array, class_indices: IndexArray, *, seed: int
 ) -> list[Mixture]:
     """The mixtures, refined to tell the labels apart; every label weighs alike, however many windows it has.
 
@@ -83,7 +80,7 @@ def refine(
 class _Batches:
     """Batches drawn without repetition from epoch to epoch, mixed and blurred."""
 
-    def __init__(self, projected: npt.NDArray[np.float64], class_indices: Indices, n_labels: int, seed: int) -> None:
+    def __init__(self, projected: Float64Array, class_indices: IndexArray, n_labels: int, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         self._vectors = projected.astype(np.float32)
         smoothed = (1.0 - LABEL_SMOOTHING) * np.eye(n_labels) + LABEL_SMOOTHING / n_labels
@@ -126,12 +123,12 @@ class _Bank:
             np.log(np.concatenate([mixture.weights for mixture in mixtures])).astype(np.float32),
         )
 
-    def _log_weights(self) -> Singles:
+    def _log_weights(self) -> Float32Array:
         logits = self.parameters.logits
         totals = np.logaddexp.reduceat(logits, self._starts)
         return np.asarray(logits - totals[self._owners])
 
-    def _likelihoods(self, vectors: Singles) -> tuple[Singles, Singles]:
+    def _likelihoods(self, vectors: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Log-likelihoods (n, n_labels), and the share of each component in its mixture (n, k)."""
         means, log_deviations, _ = self.parameters
         precisions = np.exp(-2.0 * log_deviations)
@@ -153,7 +150,7 @@ class _Bank:
         excess = LIKELIHOOD_SCALE * (posteriors * wanted - batch.targets) / np.float32(len(batch.vectors))
         return self._of_components(excess[:, self._owners] * shares, batch.vectors)
 
-    def _of_components(self, pulls: Singles, vectors: Singles) -> _Parameters:
+    def _of_components(self, pulls: Float32Array, vectors: Float32Array) -> _Parameters:
         """Gradients from how much more likely (n, k) each component should not be at each vector."""
         means, log_deviations, _ = self.parameters
         precisions = np.exp(-2.0 * log_deviations)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import Float64Array
 from streamgmm.config import TrainingSection
 from streamgmm.training.calibration import best_scale, gain
 from streamgmm.training.held_out import HeldOut
@@ -98,11 +97,11 @@ def _loss(trial: _Trial) -> float:
     return float(trial.losses.mean())
 
 
-def _losses(held_out: HeldOut) -> npt.NDArray[np.float64]:
+def _losses(held_out: HeldOut) -> Float64Array:
     return held_out.log_losses(best_scale(held_out))
 
 
-def _is_better(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> bool:
+def _is_better(before: Float64Array, after: Float64Array) -> bool:
     gained, standard_error = gain(before, after)
     return gained > MIN_STANDARD_ERRORS * standard_error
 

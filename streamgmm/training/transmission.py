@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Samples = npt.NDArray[np.float32]
-Reals = npt.NDArray[np.float64]
+from streamgmm.arrays import Float64Array, Samples
 
 ROOM_SHARE = 0.75
 """How many sounds are heard in a room that answers; others are outdoors, or close by."""
@@ -78,7 +76,7 @@ def transmitted(samples: Samples, sample_rate_hz: int, rng: np.random.Generator)
     return np.asarray(heard, dtype=np.float32)
 
 
-def _drawn_room(sample_rate_hz: int, rng: np.random.Generator) -> Reals:
+def _drawn_room(sample_rate_hz: int, rng: np.random.Generator) -> Float64Array:
     """Impulse response, shape (n,); an impulse alone where no room answers."""
     if rng.uniform() >= ROOM_SHARE:
         return np.ones(1)
@@ -86,7 +84,9 @@ def _drawn_room(sample_rate_hz: int, rng: np.random.Generator) -> Reals:
     return room_response(reverberation_s, direct_db, sample_rate_hz, rng)
 
 
-def room_response(reverberation_s: float, direct_db: float, sample_rate_hz: int, rng: np.random.Generator) -> Reals:
+def room_response(
+    reverberation_s: float, direct_db: float, sample_rate_hz: int, rng: np.random.Generator
+) -> Float64Array:
     """Impulse response of a room: the direct sound, then noise that dies away (Moorer, Computer Music Journal, 1979).
 
     Args:
@@ -108,7 +108,7 @@ def room_response(reverberation_s: float, direct_db: float, sample_rate_hz: int,
     return np.asarray(response)
 
 
-def microphone_gains(frequencies_hz: Reals, rng: np.random.Generator) -> Reals:
+def microphone_gains(frequencies_hz: Float64Array, rng: np.random.Generator) -> Float64Array:
     """Gains of a microphone drawn at random, by frequency; its phase is left as it is.
 
     Args:

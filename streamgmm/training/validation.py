@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import Float64Array
 from streamgmm.config import TrainingSection
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.errors import DataError
@@ -23,8 +23,6 @@ from streamgmm.training.search import choose_settings
 from streamgmm.training.workers import Track, map_in_threads, untracked
 
 N_FOLDS = 5
-
-Array = npt.NDArray[np.float64]
 
 
 class Validation(NamedTuple):
@@ -44,7 +42,7 @@ class Validation(NamedTuple):
     recalls: dict[str, float]
     accuracy: float | None
     notes: tuple[str, ...] = ()
-    log_losses: Array | None = None
+    log_losses: Float64Array | None = None
 
 
 def validate(
@@ -93,7 +91,7 @@ class _Scored(NamedTuple):
     """One fold: its clips by their windows, or what the frames of each of them say."""
 
     clips: list[HeldOutClip]
-    evidence: list[Array | None]
+    evidence: list[Float64Array | None]
 
 
 class _Trials:
@@ -154,7 +152,7 @@ def _done(job: Callable[[], _Scored]) -> _Scored:
     return job()
 
 
-def _with_frames(clips: Sequence[HeldOutClip], evidence: Sequence[Array | None]) -> list[HeldOutClip]:
+def _with_frames(clips: Sequence[HeldOutClip], evidence: Sequence[Float64Array | None]) -> list[HeldOutClip]:
     return [clip._replace(frame_evidence=own) for clip, own in zip(clips, evidence, strict=True)]
 
 

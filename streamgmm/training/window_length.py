@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from streamgmm.arrays import Float64Array
 from streamgmm.config import FeaturesSection
 from streamgmm.dataset.clips import Clip
 from streamgmm.training.calibration import gain
@@ -27,8 +27,6 @@ OTHERS_S = (0.5, 2.0)
 
 MAX_TRIED_CLIPS = 1500
 """Of large sets each label gives an equal share to the comparison, which then is sure enough and takes no longer."""
-
-Losses = npt.NDArray[np.float64]
 
 
 class Chosen(NamedTuple):
@@ -113,7 +111,7 @@ class WindowLengths:
             self._measured[window_s, is_whole] = extract_clips(clips, self._task_of(window_s), track)
         return self._measured[window_s, is_whole]
 
-    def _losses(self, window_s: float, clips: Sequence[ClipVectors], labels: Sequence[str]) -> Losses | None:
+    def _losses(self, window_s: float, clips: Sequence[ClipVectors], labels: Sequence[str]) -> Float64Array | None:
         """Of each clip, without a search; None if none could be held out."""
         training = msgspec.structs.replace(self._task.training, search=False)
         if {clip.clip.label for clip in clips} != set(labels):

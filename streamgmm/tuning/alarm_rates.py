@@ -13,9 +13,10 @@ from __future__ import annotations
 from bisect import bisect_right
 
 import numpy as np
-import numpy.typing as npt
 from scipy.integrate import trapezoid
 from scipy.stats import chi2
+
+from streamgmm.arrays import Float64Array, Int64Array
 
 CONFIDENCE = 0.95
 """One-sided probability with which an upper limit holds."""
@@ -38,9 +39,6 @@ POOLED_HOURS = 300.0 / 3600.0
 """A label counts as if it had also been listened to for so long with the rates of all labels: in a few minutes, which
 label it is that meets a sound like its own is an accident of these minutes."""
 
-Reals = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
-
 
 def upper_rate_per_hour(n_alarms: int, hours: float) -> float:
     """Highest rate that `n_alarms` in `hours` (positive) are compatible with, at `CONFIDENCE` (Garwood 1936)."""
@@ -61,7 +59,7 @@ def max_proven_alarms(rate_per_hour: float, hours: float) -> int | None:
     return bisect_right(counts, rate_per_hour, key=lambda n_alarms: upper_rate_per_hour(n_alarms, hours)) - 1
 
 
-def expected_rates(levels: Reals, n_alarms: Counts, hours: float) -> Reals:
+def expected_rates(levels: Float64Array, n_alarms: Int64Array, hours: float) -> Float64Array:
     """Alarms per hour to be expected at each level: those counted, or more where the tail says so.
 
     The tail of a label is P(excess > x) = (1 + x / s)^-n, the predictive distribution of an exponential of
@@ -80,11 +78,11 @@ def expected_rates(levels: Reals, n_alarms: Counts, hours: float) -> Reals:
     counts = np.maximum.accumulate(n_alarms[:, ::-1], axis=1)[:, ::-1].astype(np.float64)
     own = np.array([_highest_tail(levels, row) for row in counts]) / hours
     pooled = (hours * own + POOLED_HOURS * own.mean(axis=0)) / (hours + POOLED_HOURS)
-    rates: Reals = np.maximum(counts / hours, pooled)
+    rates: Float64Array = np.maximum(counts / hours, pooled)
     return rates
 
 
-def _highest_tail(levels: Reals, counts: Reals) -> Reals:
+def _highest_tail(levels: Float64Array, counts: Float64Array) -> Float64Array:
     """Alarms of one label to be expected by its counts, which do not rise: as many, or more by any of its tails."""
     if not counts[0]:
         return _tail(levels, counts, 0)
@@ -96,12 +94,12 @@ def _highest_tail(levels: Reals, counts: Reals) -> Reals:
     return expected
 
 
-def _tail(levels: Reals, counts: Reals, begin: int) -> Reals:
+def _tail(levels: Float64Array, counts: Float64Array, begin: int) -> Float64Array:
     """Alarms to be expected by those counted at the level `begin` and above; below it as many as there."""
     n_excesses = counts[begin]
     # The mean excess over a level is the area under the counts above it, divided by the count at it.
     excess_sum = trapezoid(counts[begin:], levels[begin:]) + N_PRIOR_ALARMS * PRIOR_EXCESS
     excesses = np.maximum(levels - levels[begin], 0.0)
     shares = (1.0 + excesses / excess_sum) ** -(n_excesses + N_PRIOR_ALARMS)
-    tail: Reals = max(n_excesses, N_UNSEEN_ALARMS) * shares
+    tail: Float64Array = max(n_excesses, N_UNSEEN_ALARMS) * shares
     return tail

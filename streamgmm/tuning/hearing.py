@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from streamgmm import units
+from streamgmm.arrays import Float64Array, Int64Array
 from streamgmm.audio.file import RecordingFile
 from streamgmm.config import Config
 from streamgmm.decision.events import Automaton, Closed, LabelRule, Opened, State
@@ -40,8 +40,8 @@ class Track:
         scores: float64, shape (n,), all positive.
     """
 
-    end_samples: npt.NDArray[np.int64]
-    scores: npt.NDArray[np.float64]
+    end_samples: Int64Array
+    scores: Float64Array
 
     @cached_property
     def score_at(self) -> dict[int, float]:

@@ -10,17 +10,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit, logit
 
 from streamgmm import units
+from streamgmm.arrays import Float64Array, Int64Array
 from streamgmm.config import Config, LabelSection
 from streamgmm.decision.rules import make_rules
 from streamgmm.errors import ConfigError
 from streamgmm.labels import is_reserved
 from streamgmm.model.model import Model
 from streamgmm.training.workers import Track, untracked
-from streamgmm.tuning.alarm_rates import Counts, Reals
 from streamgmm.tuning.hearing import Event, Heard, replay
 
 MIN_LEVEL, MAX_LEVEL, LEVEL_STEP = -3.5, 18.0, 0.25
@@ -60,7 +59,7 @@ class Levels(NamedTuple):
             among other sounds is not to be seen on a background; the counts below serve the tail.
     """
 
-    logits: Reals
+    logits: Float64Array
     thresholds: list[float]
     i_first: int
 
@@ -78,9 +77,9 @@ class Curve(NamedTuple):
 
     label: str
     min_duration_s: float | None
-    n_alarms: Counts
-    recalls: Reals | None
-    latencies_s: Reals | None
+    n_alarms: Int64Array
+    recalls: Float64Array | None
+    latencies_s: Float64Array | None
 
 
 def make_levels(config: Config) -> Levels:
@@ -185,7 +184,7 @@ class _Replayer:
         return None
 
 
-def total_alarms(curve: Curve) -> npt.NDArray[np.int64]:
+def total_alarms(curve: Curve) -> Int64Array:
     """Alarms at each level on all recordings together, shape (n_levels,)."""
-    totals: npt.NDArray[np.int64] = curve.n_alarms.sum(axis=0)
+    totals: Int64Array = curve.n_alarms.sum(axis=0)
     return totals

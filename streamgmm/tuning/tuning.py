@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from streamgmm import units
+from streamgmm.arrays import BoolArray, Float64Array
 from streamgmm.config import Config, LabelSection
 from streamgmm.errors import DataError
 from streamgmm.labels import escaped
 from streamgmm.model.model import Model
 from streamgmm.training.workers import Track, untracked
-from streamgmm.tuning.alarm_rates import CONFIDENCE, Reals, expected_rates, max_proven_alarms, upper_rate_per_hour
+from streamgmm.tuning.alarm_rates import CONFIDENCE, expected_rates, max_proven_alarms, upper_rate_per_hour
 from streamgmm.tuning.budget import Point, spend
 from streamgmm.tuning.hearing import Heard
 from streamgmm.tuning.operating_points import (
@@ -116,8 +116,8 @@ def _hours(n_samples: int, model: Model) -> float:
 def _choose(
     curves: Sequence[Sequence[Curve]],
     levels: Levels,
-    is_used: npt.NDArray[np.bool_],
-    hours: Reals,
+    is_used: BoolArray,
+    hours: Float64Array,
     budget_per_hour: float,
 ) -> list[Point] | None:
     """A point for each label by the recordings that are used; None if the budget cannot be met."""
@@ -127,7 +127,7 @@ def _choose(
 
 
 def _offers(
-    curves: Sequence[Sequence[Curve]], levels: Levels, is_used: npt.NDArray[np.bool_], hours: Reals
+    curves: Sequence[Sequence[Curve]], levels: Levels, is_used: BoolArray, hours: Float64Array
 ) -> list[list[Point]]:
     """All points of each label by the recordings that are used."""
     offers: list[list[Point]] = [[] for _ in curves]
@@ -176,7 +176,7 @@ def _blamed(numbers: Sequence[float], labels: Sequence[str]) -> str:
 
 
 def _held_out(
-    curves: Sequence[Sequence[Curve]], levels: Levels, hours: Reals, budget_per_hour: float
+    curves: Sequence[Sequence[Curve]], levels: Levels, hours: Float64Array, budget_per_hour: float
 ) -> HeldOut | None:
     """Each recording judged by what the others suggest; a budget that they cannot meet leaves the strictest."""
     if len(hours) < 2:
@@ -197,7 +197,7 @@ def _summarise(
     curves: Sequence[Sequence[Curve]],
     levels: Levels,
     points: Sequence[Point],
-    hours: Reals,
+    hours: Float64Array,
     material: Material,
     budget_per_hour: float,
 ) -> Tuning:
@@ -244,7 +244,7 @@ def _label_tuning(own: Sequence[Curve], point: Point, levels: Levels, n_events: 
     )
 
 
-def _number(values: Reals | None, index: int) -> float | None:
+def _number(values: Float64Array | None, index: int) -> float | None:
     """The value at `index`; None if it is not known."""
     return None if values is None or math.isnan(values[index]) else float(values[index])
 
@@ -254,7 +254,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _sweep(curves: Sequence[Sequence[Curve]], levels: Levels, hours: Reals, budget_per_hour: float) -> list[Sweep]:
+def _sweep(
+    curves: Sequence[Sequence[Curve]], levels: Levels, hours: Float64Array, budget_per_hour: float
+) -> list[Sweep]:
     sweep = []
     for factor in SWEEP:
         points = _choose(curves, levels, np.ones(len(hours), dtype=bool), hours, factor * budget_per_hour)

@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import os
 
+from streamgmm.arrays import Float64Array
+
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import csv
@@ -32,7 +34,7 @@ from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
 from streamgmm.model.model import Model
 from streamgmm.training.trainer import train
-from streamgmm.tuning.alarm_rates import Reals, upper_rate_per_hour
+from streamgmm.tuning.alarm_rates import upper_rate_per_hour
 from streamgmm.tuning.hearing import Heard
 from streamgmm.tuning.listening import hear_all, recordings_with_events
 from streamgmm.tuning.operating_points import Curve, Levels, Material, make_levels, measure_curves
@@ -71,7 +73,7 @@ class Trial(NamedTuple):
     material: Material
 
     @property
-    def hours(self) -> Reals:
+    def hours(self) -> Float64Array:
         """Of each ambience."""
         return (
             np.array([heard.end_sample for heard in self.material.backgrounds])

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
+from streamgmm.arrays import Samples
 from streamgmm.audio.microphone import Microphone
-from streamgmm.audio.source import Block, Samples
+from streamgmm.audio.source import Block
 from streamgmm.cli.level_meter import METER_RATE_HZ, LevelMeter, show_levels
 from streamgmm.units import SILENCE_DBFS
 from tests.cli.cli_rig import run_cli
