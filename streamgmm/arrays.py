@@ -1,8 +1,8 @@
-"""Array types that the rooms share, named by their dtype."""
+"""Array types that the rooms share, named by their dtype, and the numerics that several of them need."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,3 +20,24 @@ Int64Array = npt.NDArray[np.int64]
 
 Samples = Float32Array
 """Audio, shape (n_samples,), where full scale is 1."""
+
+_Real = TypeVar("_Real", np.float32, np.float64)
+
+
+def softmax(logits: npt.NDArray[_Real]) -> npt.NDArray[_Real]:
+    """Return shares that sum to 1 along the last axis, from finite logarithms with any common offset.
+
+    Args:
+        logits: float32 or float64, shape (..., n), in nats; the result has its shape and dtype.
+    """
+    # The highest becomes 0, so that no exponential overflows and their sum is at least 1.
+    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: npt.NDArray[_Real] = odds / odds.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def log_sum_exp(values: Float64Array) -> Float64Array:
+    """Return the logarithm of the sum of exponentials along the last axis, without overflow."""
+    tops = values.max(axis=-1)
+    logs: Float64Array = tops + np.log(np.exp(values - tops[..., np.newaxis]).sum(axis=-1))
+    return logs

@@ -13,6 +13,7 @@ import msgspec
 from streamgmm.config import Config, Section
 from streamgmm.config_schema import describe, examples, fields_of, format_number, reason
 from streamgmm.strict_yaml import resolve_plain
+from streamgmm.wording import as_flow
 
 _PREAMBLE = """\
 Settings of streamgmm. One that is left out has its default; one that is misspelt or out of range is
@@ -65,7 +66,7 @@ def _flow(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, str):
-        return value if _is_plain(value) else _quoted(value)
+        return value if _is_plain(value) else as_flow(value)
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     return format_number(value)
@@ -77,9 +78,3 @@ def _is_plain(text: str) -> bool:
         return _PLAIN.fullmatch(text) is not None and resolve_plain(text) == text
     except ValueError:
         return False
-
-
-def _quoted(text: str) -> str:
-    escaped = json.dumps(text, ensure_ascii=False)
-    # JSON lets some characters pass that YAML does not: DEL, the byte order mark, line separators.
-    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped)

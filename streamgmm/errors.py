@@ -9,6 +9,8 @@ import copyreg
 from collections.abc import Sequence
 from typing import Any
 
+from streamgmm.wording import escaped
+
 
 class StreamgmmError(Exception):
     """Base of all errors that are the input's or the machine's fault, not the program's.
@@ -37,7 +39,7 @@ class StreamgmmError(Exception):
         if self.hint:
             line += f" ({self.hint})"
         # A file name may hold any character; the message stays one printable line.
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        return escaped(line)
 
 
 class UsageError(StreamgmmError):

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from streamgmm.errors import DataError
+from streamgmm.wording import escaped
 
 MAX_LABEL_CHARACTERS = 64
 
@@ -56,11 +57,6 @@ def sounds_like_background(label: str) -> bool:
 def can_be_label(text: str) -> bool:
     """Whether `check_label` would accept `text`."""
     return not _problem(unicodedata.normalize("NFC", text))
-
-
-def escaped(text: str) -> str:
-    """`text` with everything that is not printable written as an escape, fit for one line of a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def check_label(text: str) -> str:

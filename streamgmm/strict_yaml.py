@@ -17,8 +17,7 @@ from yaml import events
 from yaml.reader import Reader
 
 from streamgmm.errors import ConfigError
-from streamgmm.labels import escaped
-from streamgmm.wording import shorten
+from streamgmm.wording import escaped, shorten
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32

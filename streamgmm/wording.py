@@ -1,8 +1,9 @@
-"""Pieces of messages for people: what was meant, cut short."""
+"""Pieces of messages for people: suggestions, shortened and escaped texts."""
 
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 
 _MAX_MATCHED_CHARACTERS = 64
@@ -18,3 +19,19 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
 def shorten(text: str, max_characters: int = 40) -> str:
     """`text`, cut with an ellipsis so that it fits a message."""
     return text if len(text) <= max_characters else text[: max_characters - 1] + "…"
+
+
+def escaped(text: str) -> str:
+    """Return `text` with every character that is not printable as an escape, fit for one line of a terminal."""
+    return text if text.isprintable() else "".join(map(_escape, text))
+
+
+def _escape(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def as_flow(value: str | bool | list[str]) -> str:
+    """Return `value` in YAML's flow style, on one line and without a character that is not printable."""
+    # JSON is YAML, but lets some characters pass that YAML does not: DEL, the byte order mark, line separators.
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from streamgmm import labels, units
+from streamgmm import units, wording
 from streamgmm.audio.channels import Channel
 from streamgmm.audio.reading import open_recording
 from streamgmm.audio.resample import Resampler, warn_if_narrow
@@ -38,7 +38,7 @@ class RecordingFile:
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
-        self.name = f"file:{labels.escaped(str(path))}"
+        self.name = f"file:{wording.escaped(str(path))}"
         self.is_live = pace > 0
         self._path = path
         self._channel: Channel = channel

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from streamgmm.cli.console import stderr_console, stdout_console
 from streamgmm.errors import DataError
-from streamgmm.labels import escaped
 from streamgmm.model.file import load_model
 from streamgmm.model.lock import model_lock
 from streamgmm.training.memory_file import check_memory_target, load_memory, memory_path, save_with_memory
+from streamgmm.wording import escaped
 
 if TYPE_CHECKING:
     from streamgmm.model.model import Model

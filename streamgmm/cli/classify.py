@@ -103,8 +103,8 @@ def _print_clip(path: Path, model: Model, config: Config) -> None:
     import msgspec
 
     from streamgmm import units
-    from streamgmm.labels import escaped
     from streamgmm.service.recordings import decide_recording
+    from streamgmm.wording import escaped
 
     decision = decide_recording(path, model, config)
     score = units.round_score(decision.score)

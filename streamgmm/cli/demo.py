@@ -126,7 +126,7 @@ def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Sc
 def _show(scene: Scene, matches: Matches, times_real_time: float, picture: Path | None, console: Console) -> None:
     from streamgmm.demo.picture import draw_scene
     from streamgmm.demo.terminal import result_table, timeline_text
-    from streamgmm.labels import escaped
+    from streamgmm.wording import escaped
 
     console.print(result_table(matches, times_real_time))
     console.print(timeline_text(scene.samples, RATE_HZ, matches, n_columns=console.width, encoding=console.encoding))

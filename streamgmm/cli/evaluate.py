@@ -60,7 +60,7 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.scores import print_evaluation
     from streamgmm.config_loading import load_config
     from streamgmm.evaluation.scores import summarise
-    from streamgmm.labels import escaped
+    from streamgmm.wording import escaped
 
     _check_options(args)
     conditions = conditions_of(args)
@@ -91,7 +91,7 @@ def _try(
     from streamgmm.cli.console import RichTrack, make_progress, read_shown
     from streamgmm.dataset.report import skipped_table
     from streamgmm.evaluation.evaluation import cross_validate, score_model
-    from streamgmm.labels import escaped
+    from streamgmm.wording import escaped
 
     with make_progress(console) as progress:
         track = RichTrack(progress)

@@ -12,7 +12,8 @@ from streamgmm.explanation.result import Comparison, Explanation, Gate, LabelSta
 from streamgmm.features.bank import band_limits_hz
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.statistics import group_edges
-from streamgmm.labels import escaped, is_reserved
+from streamgmm.labels import is_reserved
+from streamgmm.wording import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from streamgmm.wording import as_flow
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +64,4 @@ def as_overrides(settings: Mapping[str, str | bool | list[str] | None]) -> Itera
     """The options that stand for settings, as `load_config` takes them; None: the option was not given."""
     for key, value in settings.items():
         if value is not None:
-            yield f"{key}={_yaml(value)}"
-
-
-def _yaml(value: str | bool | list[str]) -> str:
-    # JSON is YAML, except for characters that YAML allows only as escapes: a file name may hold any.
-    text = json.dumps(value, ensure_ascii=False)
-    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
+            yield f"{key}={as_flow(value)}"

@@ -70,9 +70,9 @@ def _run(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace, config: Config, name: str) -> int:
     from streamgmm.cli.console import RichTrack, make_progress, read_shown, stderr_console
     from streamgmm.cli.output_file import write_json
-    from streamgmm.labels import escaped
     from streamgmm.training.comparison import scores_of
     from streamgmm.training.trainer import train
+    from streamgmm.wording import escaped
 
     console = stderr_console()
     with make_progress(console) as progress:
@@ -95,10 +95,10 @@ def _train(args: argparse.Namespace, config: Config, name: str) -> int:
 
 def _save(training: Training, output: Path, *, has_memory: bool) -> tuple[Model, str]:
     """Write the model, and beside it what `enrol` and `forget` need; also says what became of that."""
-    from streamgmm.labels import escaped
     from streamgmm.training.memory import remember
     from streamgmm.training.memory_file import memory_path, save_with_memory, save_without_memory
     from streamgmm.training.memory_format import MemoryFileError
+    from streamgmm.wording import escaped
 
     if not has_memory:
         return save_without_memory(training.model, output), ""

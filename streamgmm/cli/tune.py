@@ -69,11 +69,11 @@ def _tune(args: argparse.Namespace, target: Path) -> int:
     from streamgmm.cli.tuning_tables import print_tuning
     from streamgmm.config_loading import load_config
     from streamgmm.dataset.listing import Findings
-    from streamgmm.labels import escaped
     from streamgmm.report.tuning_picture import draw_tuning
     from streamgmm.training.memory_file import save_with_same_memory
     from streamgmm.tuning.operating_points import make_levels
     from streamgmm.tuning.tuning import tune
+    from streamgmm.wording import escaped
 
     loaded = load_config(args.config, [*as_overrides({"model.path": args.model}), *args.overrides])
     config = loaded.config

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from streamgmm.labels import escaped
 from streamgmm.shares import share_text
 from streamgmm.tuning.alarm_rates import hours_to_prove
+from streamgmm.wording import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,7 +15,8 @@ from streamgmm.audio.channels import Channel, LossKind, MixLoss
 from streamgmm.audio.reading import RecordingError, checked_blocks, open_whole_recording
 from streamgmm.dataset.listing import MIN_STRETCH_S, Entry, Findings, Stretch
 from streamgmm.dataset.strong_labels import gaps_between
-from streamgmm.labels import BACKGROUND, escaped
+from streamgmm.labels import BACKGROUND
+from streamgmm.wording import escaped
 
 MIN_BACKGROUND_S = 1.0
 """Shortest gap between events that becomes a background clip: one window at the default settings."""

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from streamgmm.dataset.listing import DatasetError, Findings
 from streamgmm.dataset.scan import folder_content, holds_recordings
-from streamgmm.labels import escaped, is_reserved, meaning_of
+from streamgmm.labels import is_reserved, meaning_of
+from streamgmm.wording import escaped
 
 _SPLIT = r"(train|training|test|testing|val|valid|validation|dev|devel|development|eval|evaluation|holdout|heldout)"
 _NUMBERED = r"(fold|split|part|partition|set|subset|cv|batch|group|session)"

@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from streamgmm.errors import DataError
-from streamgmm.labels import check_label, check_labels, escaped
+from streamgmm.labels import check_label, check_labels
+from streamgmm.wording import escaped
 
 Kind = Literal["folders", "manifest", "strong"]
 

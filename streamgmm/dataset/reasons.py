@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streamgmm.audio.foreign import conversion_of
 from streamgmm.dataset.listing import Skipped
-from streamgmm.labels import escaped
+from streamgmm.wording import escaped
 
 EXPLANATIONS = {
     "bad_header": "the header of the recording makes no sense",

@@ -14,7 +14,7 @@ from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset
 from streamgmm.dataset.listing import Skipped
 from streamgmm.dataset.reasons import explanation
-from streamgmm.labels import escaped
+from streamgmm.wording import escaped
 
 N_EXAMPLES = 3
 """Files named per reason; the rest is counted."""

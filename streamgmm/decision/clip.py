@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from streamgmm.arrays import BoolArray, Float64Array
+from streamgmm.arrays import BoolArray, Float64Array, softmax
 from streamgmm.decision.frame import Frame
 from streamgmm.labels import SILENCE, UNKNOWN, is_reserved
 
@@ -190,10 +190,7 @@ class ClipDecider:
         self._n_windows += 1
 
     def _posterior(self, frame: Frame, scale: float) -> Float64Array:
-        logits = scale * frame.log_likelihoods + self._log_priors
-        odds = np.exp(logits - logits.max())
-        posterior: Float64Array = odds / odds.sum()
-        return posterior
+        return softmax(scale * frame.log_likelihoods + self._log_priors)
 
     def decide(self) -> ClipDecision:
         """The answer from all windows so far."""

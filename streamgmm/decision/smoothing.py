@@ -10,17 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from streamgmm.arrays import Float64Array
+from streamgmm.arrays import Float64Array, softmax
 from streamgmm.config import DecisionSection
 from streamgmm.errors import DataError
-
-
-def softmax(log_posteriors: Float64Array) -> Float64Array:
-    """Posteriors that sum to 1, float64, shape (n_labels,), from finite logarithms with any common offset."""
-    # The highest becomes 0, so that no exponential overflows and their sum is at least 1.
-    odds: Float64Array = np.exp(log_posteriors - log_posteriors.max())
-    odds /= odds.sum()
-    return odds
 
 
 class Smoother(Protocol):

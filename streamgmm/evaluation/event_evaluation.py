@@ -27,9 +27,10 @@ from streamgmm.evaluation.event_scoring import (
 from streamgmm.evaluation.found_events import TimedLabel
 from streamgmm.evaluation.psds import psds, tally
 from streamgmm.evaluation.scenes import THRESHOLDS, Hearing, Scene, hear_scenes
-from streamgmm.labels import escaped, is_reserved
+from streamgmm.labels import is_reserved
 from streamgmm.model.model import Model
 from streamgmm.training.workers import Track, untracked
+from streamgmm.wording import escaped
 
 Event = TypeVar("Event", bound=TimedLabel)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamgmm.arrays import BoolArray, Float64Array
+from streamgmm.arrays import BoolArray, Float64Array, softmax
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.labels import BACKGROUND, check_labels
 from streamgmm.model.frames import FrameMixtures
@@ -190,9 +190,7 @@ class Classifier:
         """
         prior_terms = self.log_priors if log_priors is None else log_priors
         logits = self.likelihood_scale * log_likelihoods + prior_terms
-        odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        posteriors: Float64Array = odds / odds.sum(axis=-1, keepdims=True)
-        return posteriors
+        return softmax(logits)
 
     def with_priors(self, priors: Mapping[str, float]) -> Classifier:
         """The same classifier with other relative priors; a label that is not named has 1.

@@ -17,9 +17,10 @@ from msgspec import Meta
 
 from streamgmm.config import Covariance
 from streamgmm.errors import DataError
-from streamgmm.labels import BACKGROUND, escaped
+from streamgmm.labels import BACKGROUND
 from streamgmm.model.layout import LENGTH_BYTES, Tensor, lay_out
 from streamgmm.model.mixture import covariance_shape
+from streamgmm.wording import escaped
 
 FORMAT: Final = "streamgmm"
 FORMAT_VERSION = 1

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from streamgmm.arrays import Float64Array
+from streamgmm.arrays import Float64Array, log_sum_exp
 from streamgmm.config import Covariance
 from streamgmm.errors import DataError
 
@@ -132,12 +132,12 @@ class Mixture:
 
     def log_likelihood(self, vectors: Float64Array) -> Float64Array:
         """Log-density of each of the vectors (n, d), (n,) in nats."""
-        return _log_sum_exp(self._weighted_log_densities(vectors))
+        return log_sum_exp(self._weighted_log_densities(vectors))
 
     def responsibilities(self, vectors: Float64Array) -> Float64Array:
         """Posterior over the components of each of the vectors (n, d), (n, k)."""
         weighted = self._weighted_log_densities(vectors)
-        posteriors: Float64Array = np.exp(weighted - _log_sum_exp(weighted)[:, np.newaxis])
+        posteriors: Float64Array = np.exp(weighted - log_sum_exp(weighted)[:, np.newaxis])
         return posteriors
 
     def gradient(self, vectors: Float64Array) -> Float64Array:
@@ -248,10 +248,3 @@ def _cholesky(covariances: Float64Array) -> Float64Array:
         raise DataError("covariances holds a matrix that is not positive definite") from None
     _check_variances(np.square(np.diagonal(factors, axis1=-2, axis2=-1)))
     return factors
-
-
-def _log_sum_exp(values: Float64Array) -> Float64Array:
-    """Log of the sum of exponentials along the last axis, without overflow."""
-    tops = values.max(axis=-1)
-    logs: Float64Array = tops + np.log(np.exp(values - tops[..., np.newaxis]).sum(axis=-1))
-    return logs

@@ -10,8 +10,9 @@ from streamgmm import __version__
 from streamgmm.config import LabelSection
 from streamgmm.errors import DataError
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.labels import check_label, escaped
+from streamgmm.labels import check_label
 from streamgmm.model.classifier import Classifier
+from streamgmm.wording import escaped
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from streamgmm.errors import DataError
 from streamgmm.features.frames import n_frame_features
 from streamgmm.features.spec import FEATURE_VERSION, FeatureSpec
 from streamgmm.features.window import n_features
-from streamgmm.labels import BACKGROUND, check_label, check_labels, escaped
+from streamgmm.labels import BACKGROUND, check_label, check_labels
 from streamgmm.model.classifier import Classifier, ClipCalibration
 from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.header import (
@@ -34,6 +34,7 @@ from streamgmm.model.layout import LENGTH_BYTES, canonical_json
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.projection import Projection
+from streamgmm.wording import escaped
 
 SELF_TEST_TOLERANCE = 1e-9
 """Relative difference of scores that still is the same computation."""

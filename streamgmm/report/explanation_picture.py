@@ -16,11 +16,12 @@ from streamgmm.explanation.listening import Surroundings
 from streamgmm.explanation.result import Comparison, Explanation, by_kind_and_band
 from streamgmm.features.bank import band_limits_hz, hz_to_mel
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.labels import escaped, is_reserved
+from streamgmm.labels import is_reserved
 from streamgmm.model.model import Model
 from streamgmm.report.figure import BAD, GOOD, new_figure, save_figure
 from streamgmm.report.matplotlib_defaults import default_settings
 from streamgmm.report.spectrogram import band_edges_hz, band_levels_db
+from streamgmm.wording import escaped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-from streamgmm.labels import escaped
+from streamgmm.wording import escaped
 
 
 def text(value: object) -> str:

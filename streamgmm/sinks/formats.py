@@ -18,6 +18,7 @@ from functools import partial
 
 from streamgmm.config import TextFormat
 from streamgmm.records import End, Record, Start, encode_json
+from streamgmm.wording import escaped
 
 Formatter = Callable[[Record], bytes | None]
 """Turns a stamped record into one line with its newline; None: the format does not show this record."""
@@ -63,12 +64,6 @@ def _interval(record: Record, *, filename: str, n_decimals: int) -> bytes | None
 
 
 def _line(*columns: str) -> bytes:
-    return "\t".join(map(_printable, columns)).encode() + b"\n"
-
-
-def _printable(text: str) -> str:
     # A file name may hold a tab, a newline, an escape sequence or bytes that are not UTF-8:
     # none of them may break a column, a line or a terminal.
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "\t".join(map(escaped, columns)).encode() + b"\n"

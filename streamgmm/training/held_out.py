@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.arrays import BoolArray, Float64Array, IndexArray
+from streamgmm.arrays import BoolArray, Float64Array, IndexArray, softmax
 from streamgmm.decision.clip import KNOWN_SOFTNESS, Typical, knownness_of, sharpened
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.frames import FrameMixtures
@@ -113,10 +113,7 @@ class HeldOut:
         return losses
 
     def _window_posteriors(self, scale: float, frame_weight: float) -> Float64Array:
-        logits = scale * self.scores(frame_weight)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        posteriors: Float64Array = odds / odds.sum(axis=1, keepdims=True)
-        return posteriors
+        return softmax(scale * self.scores(frame_weight))
 
     def _vote(self, of_windows: Float64Array) -> Float64Array:
         """Weighted means over the windows of each clip of values (n_windows, m); (n_clips, m)."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.arrays import Float32Array, Float64Array, IndexArray
+from streamgmm.arrays import Float32Array, Float64Array, IndexArray, softmax
 from streamgmm.model.mixture import Mixture
 
 LIKELIHOOD_SCALE = 0.2
@@ -143,9 +143,7 @@ class _Bank:
     def gradients(self, batch: _Batch) -> _Parameters:
         """Those of the mean cross-entropy of the scaled posterior to the targets."""
         log_likelihoods, shares = self._likelihoods(batch.vectors)
-        logits = LIKELIHOOD_SCALE * log_likelihoods
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        posteriors = odds / odds.sum(axis=1, keepdims=True)
+        posteriors = softmax(LIKELIHOOD_SCALE * log_likelihoods)
         wanted = batch.targets.sum(axis=1, keepdims=True)
         excess = LIKELIHOOD_SCALE * (posteriors * wanted - batch.targets) / np.float32(len(batch.vectors))
         return self._of_components(excess[:, self._owners] * shares, batch.vectors)

@@ -16,11 +16,12 @@ from streamgmm.dataset.dataset import Dataset
 from streamgmm.dataset.listing import Skipped
 from streamgmm.dataset.loading import by_recording
 from streamgmm.errors import DataError
-from streamgmm.labels import SILENCE, UNKNOWN, escaped, is_reserved
+from streamgmm.labels import SILENCE, UNKNOWN, is_reserved
 from streamgmm.model.model import Model
 from streamgmm.training.workers import can_start_processes, map_in_order
 from streamgmm.tuning.hearing import Advance, Heard, hear
 from streamgmm.tuning.operating_points import Truth, lowest_score
+from streamgmm.wording import escaped
 
 
 def claimed_s(paths: Sequence[Path]) -> float:

@@ -15,7 +15,6 @@ from streamgmm import units
 from streamgmm.arrays import BoolArray, Float64Array
 from streamgmm.config import Config, LabelSection
 from streamgmm.errors import DataError
-from streamgmm.labels import escaped
 from streamgmm.model.model import Model
 from streamgmm.training.workers import Track, untracked
 from streamgmm.tuning.alarm_rates import CONFIDENCE, expected_rates, max_proven_alarms, upper_rate_per_hour
@@ -31,6 +30,7 @@ from streamgmm.tuning.operating_points import (
     total_alarms,
 )
 from streamgmm.tuning.result import HeldOut, LabelTuning, Sweep, Tuning
+from streamgmm.wording import escaped
 
 N_HELD_OUT_PARTS = 10
 """Recordings are held out one by one, or, if there are more, in this many parts."""
