@@ -15,7 +15,14 @@ from streamgmm.config_schema import Place
 
 PcmFormat = Literal["u8", "s16le", "s24le", "s24_3le", "s24_32le", "s32le", "f32le", "f64le"]
 Covariance = Literal["diag", "full", "tied", "spherical"]
-FramesChoice = Literal["auto", "always", "never"]
+CepstraChoice = Literal["auto", "always", "never"]
+
+RENAMED_KEYS = {
+    "training.frames": "training.cepstra",
+    "training.n_frame_components": "training.n_cepstral_components",
+}
+"""Settings of earlier versions, by their dotted keys, and what they are called now."""
+
 TextFormat = Literal["jsonl", "text", "label", "dcase", "audacity"]
 
 
@@ -245,12 +252,14 @@ class TrainingSection(Section, frozen=True, kw_only=True):
         Meta(description="Gaussians per label, or chosen by the Bayesian information criterion"),
     ] = 3
     max_components: Annotated[int, Meta(ge=1, le=256, description="most that bic may choose")] = 8
-    frames: Annotated[
-        FramesChoice,
-        Meta(description="frames of 16 ms beside the windows, for words and voices; auto: if held-out clips gain"),
+    cepstra: Annotated[
+        CepstraChoice,
+        Meta(
+            description="16 ms cepstral frames beside the windows, for words and voices; auto: if held-out clips gain"
+        ),
     ] = "auto"
-    n_frame_components: Annotated[
-        int, Meta(ge=1, le=256, description="Gaussians per label over frames, always diagonal")
+    n_cepstral_components: Annotated[
+        int, Meta(ge=1, le=256, description="Gaussians per label over cepstral frames, always diagonal")
     ] = 32
     variance_floor: Annotated[
         float, Meta(ge=1e-6, le=10.0, description="added to every variance, in units of the projected data's")

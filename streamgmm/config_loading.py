@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from streamgmm import strict_yaml
-from streamgmm.config import Config, OutputSection, Section
+from streamgmm.config import RENAMED_KEYS, Config, OutputSection, Section
 from streamgmm.config_schema import accepts_text, describe, fields_of, is_place, unwrap
 from streamgmm.errors import ConfigError, DataError, InputMissingError, StreamgmmError
 from streamgmm.files import expand_home, read_regular
@@ -251,8 +251,17 @@ class _Reader:
         return UNSET
 
     def _unknown_key(self, node: Node, key: str, name: str, annotations: dict[str, Any]) -> None:
-        advice = did_you_mean(name, annotations) or _section_of(name) or f"known are {', '.join(annotations)}"
+        advice = (
+            _new_name_of(key)
+            or did_you_mean(name, annotations)
+            or _section_of(name)
+            or f"known are {', '.join(annotations)}"
+        )
         self._problems.add(node.key_place, f"{shorten(key, 80)}: unknown key, {advice}")
+
+
+def _new_name_of(key: str) -> str:
+    return f"it is called {RENAMED_KEYS[key]} now" if key in RENAMED_KEYS else ""
 
 
 def _section_of(name: str) -> str:

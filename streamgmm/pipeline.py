@@ -15,9 +15,9 @@ from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.config import Config
 from streamgmm.decision.clip import ClipDecider, ClipDecision, Typical
 from streamgmm.decision.decider import Decider
-from streamgmm.decision.frame import Frame
-from streamgmm.features.extractor import FeatureFrame, FeatureStream
-from streamgmm.model.frames import FrameEvidence
+from streamgmm.decision.hop_scores import HopScores
+from streamgmm.features.extractor import FeatureStream, HopFeatures
+from streamgmm.model.cepstra import CepstralEvidence
 from streamgmm.model.model import Model
 from streamgmm.records import GapReason, Record
 
@@ -27,11 +27,11 @@ class Observation(NamedTuple):
 
     Attributes:
         features: of the hop and of the window that ends with it.
-        frame_evidence: float64, shape (n_mixtures,), nat, what the window's frames say; None if the model has none.
+        cepstral_evidence: float64, shape (n_mixtures,), nat, what the window's frames say; None if the model has none.
     """
 
-    features: FeatureFrame
-    frame_evidence: Float64Array | None
+    features: HopFeatures
+    cepstral_evidence: Float64Array | None
 
 
 class Analyser:
@@ -47,10 +47,10 @@ class Analyser:
 
     def __init__(self, model: Model) -> None:
         self._classifier = model.classifier
-        frames = self._classifier.frames
-        self._features = FeatureStream(model.spec, has_frames=frames is not None)
+        cepstra = self._classifier.cepstra
+        self._features = FeatureStream(model.spec, has_cepstra=cepstra is not None)
         n_window_hops = model.spec.window_samples // model.spec.hop_samples
-        self._evidence = FrameEvidence(frames, n_window_hops) if frames else None
+        self._evidence = CepstralEvidence(cepstra, n_window_hops) if cepstra else None
         self._refused = np.full(len(model.labels), np.nan)
         self._in_no_domain = np.zeros(len(model.labels), dtype=bool)
         self._lost_samples = 0
@@ -75,11 +75,11 @@ class Analyser:
         """Level of the last finished hop (dB re full scale)."""
         return self._features.level_dbfs
 
-    def push(self, samples: FloatArray) -> list[Frame]:
+    def push(self, samples: FloatArray) -> list[HopScores]:
         """The frames of the hops that `samples`, shape (n,), full scale 1.0, complete."""
         return [self.score(observation) for observation in self.observe(samples)]
 
-    def flush(self) -> list[Frame]:
+    def flush(self) -> list[HopScores]:
         """The frame of a begun hop, completed with silence."""
         return [self.score(observation) for observation in self.observe_rest()]
 
@@ -91,7 +91,7 @@ class Analyser:
         """The first half of `flush`."""
         return [self._observe(features) for features in self._features.flush()]
 
-    def score_all(self, features: Iterable[FeatureFrame]) -> list[Frame]:
+    def score_all(self, features: Iterable[HopFeatures]) -> list[HopScores]:
         """The frames of a stream whose features were measured elsewhere, with frame vectors if the model uses them."""
         return [self.score(self._observe(one)) for one in features]
 
@@ -101,7 +101,7 @@ class Analyser:
         self._features.forget()
         self._forget_evidence()
 
-    def go_on_from(self, other: Analyser) -> list[Frame]:
+    def go_on_from(self, other: Analyser) -> list[HopScores]:
         """Take over the stream of `other` where it is, the samples of its begun hop too; for a fresh analyser."""
         self._lost_samples = other._lost_samples
         self._features.end_sample = other._features.end_sample
@@ -123,27 +123,27 @@ class Analyser:
         if self._evidence:
             self._evidence.reset()
 
-    def _observe(self, features: FeatureFrame) -> Observation:
-        return Observation(features, self._evidence.push(features.frame_vectors) if self._evidence else None)
+    def _observe(self, features: HopFeatures) -> Observation:
+        return Observation(features, self._evidence.push(features.cepstra) if self._evidence else None)
 
-    def score(self, observation: Observation) -> Frame:
+    def score(self, observation: Observation) -> HopScores:
         """The second half of `push` and `flush`: the frame of what was observed since the last loss or reset."""
         log_likelihoods, llrs, is_in_domain = self._refused, self._refused, self._in_no_domain
-        frame = observation.features
-        if frame.vector is not None:
-            scores = self._classifier.score(frame.vector, observation.frame_evidence)
+        hop = observation.features
+        if hop.vector is not None:
+            scores = self._classifier.score(hop.vector, observation.cepstral_evidence)
             log_likelihoods, is_in_domain = scores.log_likelihoods, scores.is_in_domain
             llrs = log_likelihoods - scores.background_log_likelihood
-        end_sample = frame.end_sample + self._lost_samples
-        return Frame(
+        end_sample = hop.end_sample + self._lost_samples
+        return HopScores(
             end_sample=end_sample,
-            level_dbfs=frame.level_dbfs,
+            level_dbfs=hop.level_dbfs,
             log_likelihoods=log_likelihoods,
             llrs=llrs,
             is_in_domain=is_in_domain,
-            levels_db=frame.frame_levels_db,
-            window_share=frame.window_share,
-            window_level_dbfs=frame.window_level_dbfs,
+            levels_db=hop.frame_levels_db,
+            window_share=hop.window_share,
+            window_level_dbfs=hop.window_level_dbfs,
         )
 
 
@@ -219,9 +219,9 @@ class Pipeline:
         self.analyser.reset()
         self.decider.reset()
 
-    def decide(self, frames: Iterable[Frame]) -> list[Record]:
+    def decide(self, hops: Iterable[HopScores]) -> list[Record]:
         """The records of frames that `analyser` gave: other settings decide on them without new features."""
-        return [record for frame in frames for record in self.decider.update(frame)]
+        return [record for hop in hops for record in self.decider.update(hop)]
 
 
 def decide_clip(blocks: Iterable[FloatArray], model: Model, config: Config) -> ClipDecision:
@@ -232,10 +232,10 @@ def decide_clip(blocks: Iterable[FloatArray], model: Model, config: Config) -> C
         model: what to recognise.
         config: the priors and the silence gate are used.
     """
-    return decide_frames(clip_frames(blocks, model), model, config)
+    return decide_scores(clip_scores(blocks, model), model, config)
 
 
-def clip_frames(blocks: Iterable[FloatArray], model: Model) -> Iterator[Frame]:
+def clip_scores(blocks: Iterable[FloatArray], model: Model) -> Iterator[HopScores]:
     """The frames of a whole clip, to be kept by whom wants several answers; arguments as for `decide_clip`."""
     analyser = Analyser(model)
     for block in blocks:
@@ -243,7 +243,7 @@ def clip_frames(blocks: Iterable[FloatArray], model: Model) -> Iterator[Frame]:
     yield from analyser.flush()
 
 
-def decide_frames(frames: Iterable[Frame], model: Model, config: Config) -> ClipDecision:
+def decide_scores(hops: Iterable[HopScores], model: Model, config: Config) -> ClipDecision:
     """One answer for the frames of a whole clip; arguments as for `decide_clip`."""
     classifier = model.classifier.with_priors(config.model.priors)
     clips = classifier.clips
@@ -256,6 +256,6 @@ def decide_frames(frames: Iterable[Frame], model: Model, config: Config) -> Clip
         min_knownness=clips.min_knownness,
         typical=Typical(np.array(clips.typical), clips.typical_deviation) if clips.typical else None,
     )
-    for frame in frames:
-        decider.add(frame)
+    for hop in hops:
+        decider.add(hop)
     return decider.decide()

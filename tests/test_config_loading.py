@@ -93,6 +93,10 @@ def test_C2_syntax_is_reported_with_the_mistakes_of_the_options(tmp_path: Path) 
             "2:3: decision.onset_threshhold: unknown key, did you mean onset_threshold?",
         ),
         ("sorce: {}", "1:1: sorce: unknown key, did you mean source?"),
+        (
+            "training: {frames: never}",
+            "1:12: training.frames: unknown key, it is called training.cepstra now",
+        ),
         ("decision: {hop_s: 1}", "1:12: decision.hop_s: unknown key, it belongs to features"),
         (
             "model:\n  xyz: 1",

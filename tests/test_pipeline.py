@@ -15,8 +15,8 @@ from streamgmm.decision.clip import vote_weight
 from streamgmm.demo.scene import make_scene
 from streamgmm.features.extractor import extract
 from streamgmm.features.spec import FeatureSpec
+from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
-from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.projection import Projection
@@ -37,7 +37,7 @@ def samples() -> np.ndarray:
 @pytest.fixture(scope="module", params=[False, True], ids=["windows", "frames"])
 def model(samples: np.ndarray, request: pytest.FixtureRequest) -> Model:
     """Mixtures around windows of the very scene, so that labels come and go."""
-    features = extract(samples, SPEC, has_frames=True)
+    features = extract(samples, SPEC, has_cepstra=True)
     vectors = features.vectors
     rng = np.random.default_rng(0)
     matrix = rng.standard_normal((vectors.shape[1], 4)) / 20
@@ -48,16 +48,16 @@ def model(samples: np.ndarray, request: pytest.FixtureRequest) -> Model:
     background = Mixture(np.ones(1), projected.mean(axis=0)[None], projected.var(axis=0)[None] * 9 + 1, "diag")
     classifier = Classifier(LABELS, projection, mixtures, background, 1.0, np.full(3, -np.inf))
     if request.param:
-        classifier = replace(classifier, frames=mixtures_of_frames(features.frame_vectors))
+        classifier = replace(classifier, cepstra=mixtures_of_frames(features.cepstra))
     return Model(name="bells", spec=SPEC, classifier=classifier)
 
 
-def mixtures_of_frames(frames: np.ndarray) -> FrameMixtures:
+def mixtures_of_frames(frames: np.ndarray) -> CepstralMixtures:
     """A component for each label and the background, around single frames."""
     projection = Projection(frames.mean(axis=0), frames.std(axis=0), np.eye(frames.shape[1]))
     anchors = projection.apply(frames[[100, 300, 500, 700]])
     mixtures = tuple(Mixture(np.ones(1), anchor[None], np.full(anchor[None].shape, 4.0), "diag") for anchor in anchors)
-    return FrameMixtures(projection, mixtures, 0.02)
+    return CepstralMixtures(projection, mixtures, 0.02)
 
 
 CONFIG = Config(
@@ -133,7 +133,7 @@ def test_the_halves_of_a_push_are_the_push(model: Model, samples: np.ndarray) ->
     records = []
     for block in np.array_split(samples, 7):
         observations = halves.analyser.observe(block)
-        assert all((seen.frame_evidence is None) == (model.classifier.frames is None) for seen in observations)
+        assert all((seen.cepstral_evidence is None) == (model.classifier.cepstra is None) for seen in observations)
         records += halves.decide([halves.analyser.score(seen) for seen in observations])
     records += halves.decide(map(halves.analyser.score, halves.analyser.observe_rest()))
     assert lines(records) == lines(whole.push(samples) + whole.decide(whole.analyser.flush()))

@@ -46,8 +46,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_wav(folder / "kitchen" / f"kettle_{number}.wav", kettle, 16000)
     config = Config(training=TrainingSection(search=False, n_speed_copies=0, n_noise_copies=0))
     training = train(read_dataset(folder / "recordings"), config, name="my")
-    has_frames = training.model.classifier.frames is not None
-    save_with_memory(training.model, remember(training.clips, training.task, has_frames=has_frames), folder / "my.sgm")
+    has_cepstra = training.model.classifier.cepstra is not None
+    save_with_memory(
+        training.model, remember(training.clips, training.task, has_cepstra=has_cepstra), folder / "my.sgm"
+    )
     return folder
 
 

@@ -12,7 +12,7 @@ from streamgmm.cli.parser import place
 from streamgmm.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from streamgmm.model.frames import FrameMixtures
+    from streamgmm.model.cepstra import CepstralMixtures
     from streamgmm.model.model import Model
 
 _SHOW = "Print what a model hears, how, and the card of its training; nothing is scored."
@@ -97,7 +97,7 @@ def summarise(model: Model) -> dict[str, Any]:
             for label, mixture, prior, floor in details
         },
         "background": {"n_components": classifier.background.n_components},
-        "frames": _frames_summary(classifier.frames),
+        "frames": _cepstra_summary(classifier.cepstra),
         "card": model.card,
     }
 
@@ -111,7 +111,7 @@ def memory_state(model: Model, path: Path) -> str:
     return memory_path(path).name if has_memory(model, path) else "missing"
 
 
-def _frames_summary(frames: FrameMixtures | None) -> dict[str, float]:
+def _cepstra_summary(frames: CepstralMixtures | None) -> dict[str, float]:
     """Empty if windows decide alone."""
     if frames is None:
         return {}

@@ -102,8 +102,8 @@ def _save(training: Training, output: Path, *, has_memory: bool) -> tuple[Model,
 
     if not has_memory:
         return save_without_memory(training.model, output), ""
-    has_frames = training.model.classifier.frames is not None
-    memory = remember(training.clips, training.task, has_frames=has_frames)
+    has_cepstra = training.model.classifier.cepstra is not None
+    memory = remember(training.clips, training.task, has_cepstra=has_cepstra)
     try:
         model = save_with_memory(training.model, memory, output)
     except MemoryFileError as error:

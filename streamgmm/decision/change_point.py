@@ -1,6 +1,6 @@
 """Where the level rose or fell within a short stretch: the back-dating of onsets and offsets.
 
-A window delays its score by up to its own length; the level of each short frame does not. The test is
+A window delays its score by up to its own length; the level of each short hop does not. The test is
 the two-mean likelihood ratio for one change in Gaussian noise (Page 1954; Basseville and Nikiforov 1993,
 chapter 2): the split that maximises sqrt(n_before n_after / n) (mean_after - mean_before).
 """

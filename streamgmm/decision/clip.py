@@ -1,4 +1,4 @@
-"""One answer for a whole clip, from the same frames that make events."""
+"""One answer for a whole clip, from the same hops that make events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from streamgmm.arrays import BoolArray, Float64Array, softmax
-from streamgmm.decision.frame import Frame
+from streamgmm.decision.hop_scores import HopScores
 from streamgmm.labels import SILENCE, UNKNOWN, is_reserved
 
 Values = TypeVar("Values", float, Float64Array)
@@ -130,7 +130,7 @@ def sharpened(posteriors: Float64Array, sharpness: float) -> Float64Array:
 
 
 class ClipDecider:
-    """Collects the frames of a clip.
+    """Collects the hops of a clip.
 
     The mean posterior of its windows, each weighing as `vote_weight` says, is a vote in which a sure window counts
     more. Its outcome is too modest as a posterior of the clip, as windows that agree make each other surer: its
@@ -175,22 +175,22 @@ class ClipDecider:
         self._n_windows = 0
         self._n_refused = 0
 
-    def add(self, frame: Frame) -> None:
+    def add(self, hop: HopScores) -> None:
         """Let one window vote."""
-        if frame.level_dbfs < self._silence_gate_dbfs:
+        if hop.level_dbfs < self._silence_gate_dbfs:
             return
-        if not np.isfinite(frame.log_likelihoods).all():
+        if not np.isfinite(hop.log_likelihoods).all():
             self._n_refused += 1
             return
-        weight = vote_weight(frame.window_share, frame.window_level_dbfs)
-        self._posterior_sums += weight * self._posterior(frame, self._likelihood_scale)
-        self._soft_sums += weight * self._posterior(frame, KNOWN_SOFTNESS * self._likelihood_scale)
-        self._log_likelihood_sums += weight * frame.log_likelihoods
+        weight = vote_weight(hop.window_share, hop.window_level_dbfs)
+        self._posterior_sums += weight * self._posterior(hop, self._likelihood_scale)
+        self._soft_sums += weight * self._posterior(hop, KNOWN_SOFTNESS * self._likelihood_scale)
+        self._log_likelihood_sums += weight * hop.log_likelihoods
         self._weight_sum += weight
         self._n_windows += 1
 
-    def _posterior(self, frame: Frame, scale: float) -> Float64Array:
-        return softmax(scale * frame.log_likelihoods + self._log_priors)
+    def _posterior(self, hop: HopScores, scale: float) -> Float64Array:
+        return softmax(scale * hop.log_likelihoods + self._log_priors)
 
     def decide(self) -> ClipDecision:
         """The answer from all windows so far."""

@@ -1,4 +1,4 @@
-"""From frames to records: smoothing, gates and automata in one object without thread or clock."""
+"""From hops to records: smoothing, gates and automata in one object without thread or clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamgmm.arrays import Float64Array
 from streamgmm.config import DecisionSection, LabelSection
 from streamgmm.decision.change_point import LevelHistory
 from streamgmm.decision.events import Change, Closed, Continued, Crossed, Dipped, Opened, Segmenter, State
-from streamgmm.decision.frame import Frame
+from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge, Judgement
 from streamgmm.decision.rejection import Verdict
 from streamgmm.decision.rules import make_rules
@@ -44,7 +44,7 @@ class Decider:
         section: the configuration.
         hop_samples: stride of windows.
         window_samples: length of windows.
-        level_samples: samples per level in `Frame.levels_db`.
+        level_samples: samples per level in `HopScores.levels_db`.
         sample_rate_hz: rate of the model.
         log_priors: float64, shape (n_labels,), log prior of each label (nat).
         likelihood_scale: factor on log-likelihoods that calibrates the posteriors.
@@ -54,9 +54,9 @@ class Decider:
         updates: whether to make a record for every hop of an open event.
 
     Attributes:
-        judgement: what the last frame was worth; None before the first.
+        judgement: what the last hop was worth; None before the first.
         rules: of each label, when its events start and end.
-        n_rejects: how many frames each gate has refused.
+        n_rejects: how many hops each gate has refused.
 
     Raises:
         ConfigError: settings of labels that the model does not have.
@@ -104,26 +104,26 @@ class Decider:
         self._dates: list[_Dates]
         self.reset()
 
-    def update(self, frame: Frame) -> list[Record]:
+    def update(self, hop: HopScores) -> list[Record]:
         """The records of one hop: its window first (if wanted), then what changes, label by label.
 
         Raises:
-            DataError: the frame does not lie after the one before, or has another number of labels.
+            DataError: the hop does not lie after the one before, or has another number of labels.
         """
-        if frame.end_sample <= self._end_sample:
-            raise DataError(f"a frame that ends at sample {frame.end_sample} after one at {self._end_sample}")
-        if frame.log_likelihoods.shape != (len(self._labels),):
-            raise DataError(f"a frame of shape {frame.log_likelihoods.shape} for {len(self._labels)} labels")
-        self.judgement = self._judge.update(frame)
+        if hop.end_sample <= self._end_sample:
+            raise DataError(f"a hop that ends at sample {hop.end_sample} after one at {self._end_sample}")
+        if hop.log_likelihoods.shape != (len(self._labels),):
+            raise DataError(f"a hop of shape {hop.log_likelihoods.shape} for {len(self._labels)} labels")
+        self.judgement = self._judge.update(hop)
         verdict, posteriors, scores = self.judgement
         if verdict.reject is not None:
             self.n_rejects[verdict.reject] += 1
-        self._end_sample = frame.end_sample
+        self._end_sample = hop.end_sample
         # Before the automata, because a change is dated by the levels up to its own hop.
-        self._history.append(frame.levels_db, frame.end_sample)
-        records: list[Record] = [self._window(verdict, posteriors, frame)] if self._has_windows else []
-        for change in self._segmenter.update(scores, frame.end_sample):
-            records += self._follow(change, frame)
+        self._history.append(hop.levels_db, hop.end_sample)
+        records: list[Record] = [self._window(verdict, posteriors, hop)] if self._has_windows else []
+        for change in self._segmenter.update(scores, hop.end_sample):
+            records += self._follow(change, hop)
         return records
 
     def gap(self, lost_samples: int, reason: GapReason, end_sample: int | None = None) -> list[Record]:
@@ -132,10 +132,10 @@ class Decider:
         Args:
             lost_samples: how many samples are missing.
             reason: why.
-            end_sample: position just after the loss; None if it follows the last frame directly.
+            end_sample: position just after the loss; None if it follows the last hop directly.
 
         Raises:
-            DataError: a gap of less than nothing, or one that ends before the last frame does.
+            DataError: a gap of less than nothing, or one that ends before the last hop does.
         """
         end_sample = self._end_sample + lost_samples if end_sample is None else end_sample
         if lost_samples < 0 or end_sample < self._end_sample:
@@ -174,14 +174,14 @@ class Decider:
         self._events = {}
         self._dates = [_Dates() for _ in self._labels]
 
-    def _follow(self, change: Change, frame: Frame) -> list[Record]:
+    def _follow(self, change: Change, hop: HopScores) -> list[Record]:
         match change:
             case Crossed():
                 self._date_onset(change)
             case Dipped():
                 self._date_offset(change)
             case Opened():
-                return [self._start(change, float(frame.llrs[change.i_label]))]
+                return [self._start(change, float(hop.llrs[change.i_label]))]
             case Continued() if self._has_updates:
                 return [self._update(change)]
             case Closed():
@@ -255,15 +255,15 @@ class Decider:
             gap=event.has_gap,
         )
 
-    def _window(self, verdict: Verdict, posteriors: Float64Array, frame: Frame) -> Window:
+    def _window(self, verdict: Verdict, posteriors: Float64Array, hop: HopScores) -> Window:
         scores = {label: units.round_score(p) for label, p in zip(self._labels, posteriors.tolist(), strict=True)}
         return Window(
-            t=self._seconds(frame.end_sample),
+            t=self._seconds(hop.end_sample),
             label=verdict.label,
             score=units.round_score(verdict.score),
             scores=scores,
             llr=None if verdict.llr is None else units.round_score(verdict.llr),
-            level_dbfs=units.round_db(frame.level_dbfs),
+            level_dbfs=units.round_db(hop.level_dbfs),
             reject=verdict.reject,
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from streamgmm.arrays import Float64Array
 from streamgmm.config import DecisionSection
-from streamgmm.decision.frame import Frame
+from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.rejection import Verdict, decide, event_scores, screen
 from streamgmm.decision.smoothing import make_smoother
 from streamgmm.labels import is_reserved
@@ -33,7 +33,7 @@ class Judge:
     """The part of the decisions that no threshold, duration or time of a label has a say in.
 
     Silence resets the smoother, so that the next sound starts fresh instead of from what was heard
-    before it; a frame with numbers that are not finite leaves it untouched. Both are worth zeros.
+    before it; a hop with numbers that are not finite leaves it untouched. Both are worth zeros.
 
     Args:
         labels: names of the model's labels; a reserved one may win, but has no score.
@@ -60,16 +60,16 @@ class Judge:
         self._nothing = np.zeros(len(labels))
         self._smoother = make_smoother(section, hop_s, len(labels))
 
-    def update(self, frame: Frame) -> Judgement:
+    def update(self, hop: HopScores) -> Judgement:
         """What one more hop, with log-likelihoods of shape (n_labels,), is worth."""
-        verdict = screen(frame, self._section.silence_gate_dbfs)
+        verdict = screen(hop, self._section.silence_gate_dbfs)
         if verdict is not None:
             if verdict.reject == "silence":
                 self._smoother.reset()
             return Judgement(verdict, self._nothing, self._nothing)
-        posteriors = self._smoother.update(self._likelihood_scale * frame.log_likelihoods + self._log_priors)
-        verdict = decide(self._labels, posteriors, frame, self._section.min_llr)
-        return Judgement(verdict, posteriors, event_scores(posteriors, frame, self._section.min_llr, self._is_reserved))
+        posteriors = self._smoother.update(self._likelihood_scale * hop.log_likelihoods + self._log_priors)
+        verdict = decide(self._labels, posteriors, hop, self._section.min_llr)
+        return Judgement(verdict, posteriors, event_scores(posteriors, hop, self._section.min_llr, self._is_reserved))
 
     def reset(self) -> None:
         """Forget what was heard."""

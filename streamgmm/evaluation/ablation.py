@@ -17,7 +17,7 @@ from streamgmm.training.validation import validate
 from streamgmm.training.workers import Track, untracked
 
 WITHOUT: dict[str, dict[str, Any]] = {
-    "frames": {"frames": "never"},
+    "cepstral frames": {"cepstra": "never"},
     # Mixtures that are not refined do better with fewer dimensions.
     "refinement": {"refinement": False, "n_principal": 4},
     "altered copies": {"copies": False},

@@ -13,11 +13,11 @@ from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.loading import by_recording, load_clips
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, apply_conditions
-from streamgmm.features.extractor import FeatureFrame, clip_features
+from streamgmm.features.extractor import HopFeatures, clip_features
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.classifier import PLAIN_VOTES
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Analyser, decide_frames
+from streamgmm.pipeline import Analyser, decide_scores
 from streamgmm.training.workers import map_in_order
 
 
@@ -68,19 +68,19 @@ def heard_clips(clips: Sequence[Clip], spec: FeatureSpec, config: Config, condit
 def _answer_recording(
     clips: list[Clip], models: Sequence[Model], config: Config, conditions: Conditions
 ) -> list[tuple[Answer, ...]]:
-    has_frames = any(model.classifier.frames is not None for model in models)
-    measured: dict[FeatureSpec, list[list[FeatureFrame]]] = {}
+    has_cepstra = any(model.classifier.cepstra is not None for model in models)
+    measured: dict[FeatureSpec, list[list[HopFeatures]]] = {}
     for spec in {model.spec for model in models}:
         heard = heard_clips(clips, spec, config, conditions)
-        measured[spec] = [clip_features(samples, spec, has_frames=has_frames) for samples in heard]
+        measured[spec] = [clip_features(samples, spec, has_cepstra=has_cepstra) for samples in heard]
     return [
         tuple(_answer(clip, measured[model.spec][i_clip], model, config) for model in models)
         for i_clip, clip in enumerate(clips)
     ]
 
 
-def _answer(clip: Clip, features: Sequence[FeatureFrame], model: Model, config: Config) -> Answer:
-    frames = Analyser(model).score_all(features)
+def _answer(clip: Clip, features: Sequence[HopFeatures], model: Model, config: Config) -> Answer:
+    hops = Analyser(model).score_all(features)
     plain = replace(model.classifier, likelihood_scale=1.0, clips=PLAIN_VOTES)
     uncalibrated = replace(model, classifier=plain)
-    return Answer(clip, decide_frames(frames, model, config), decide_frames(frames, uncalibrated, config))
+    return Answer(clip, decide_scores(hops, model, config), decide_scores(hops, uncalibrated, config))

@@ -15,7 +15,7 @@ from streamgmm.audio.reading import RecordingError
 from streamgmm.config import Config, LabelSection
 from streamgmm.dataset.dataset import list_recordings
 from streamgmm.dataset.listing import Entry, Findings, Skipped, Stretch
-from streamgmm.decision.frame import Frame
+from streamgmm.decision.hop_scores import HopScores
 from streamgmm.errors import DataError
 from streamgmm.evaluation.found_events import FoundEvent, events_of
 from streamgmm.labels import is_reserved
@@ -103,23 +103,23 @@ def hear_scenes(scenes: Sequence[Scene], model: Model, config: Config) -> Iterat
 def hear(path: Path, model: Model, config: Config) -> Hearing:
     """Stream the recording at `path` once through the pipeline, and decide again for each threshold.
 
-    Features and likelihoods do not depend on thresholds, so their frames are kept and only the
+    Features and likelihoods do not depend on thresholds, so their hops are kept and only the
     decisions are made anew.
 
     Raises:
         RecordingError: it cannot be read.
     """
     pipeline = Pipeline(model, config)
-    frames: list[Frame] = []
+    hops: list[HopScores] = []
     n_samples = 0
     with closing(RecordingFile(path, channel=config.source.channel)) as source:
         source.open(model.spec.sample_rate_hz)
         for samples in blocks_of(source):
             n_samples += len(samples)
-            frames += pipeline.analyser.push(samples)
-    frames += pipeline.analyser.flush()
-    found = events_of(pipeline.decide(frames) + pipeline.flush())
-    by_threshold = [_decide(frames, model, with_threshold(config, model.labels, value)) for value in THRESHOLDS]
+            hops += pipeline.analyser.push(samples)
+    hops += pipeline.analyser.flush()
+    found = events_of(pipeline.decide(hops) + pipeline.flush())
+    by_threshold = [_decide(hops, model, with_threshold(config, model.labels, value)) for value in THRESHOLDS]
     return Hearing(n_samples / model.spec.sample_rate_hz, found, by_threshold)
 
 
@@ -146,6 +146,6 @@ def _hear_scene(scene: Scene, model: Model, config: Config) -> Hearing | Skipped
         return Skipped(scene.path, error.reason)
 
 
-def _decide(frames: Sequence[Frame], model: Model, config: Config) -> list[FoundEvent]:
+def _decide(hops: Sequence[HopScores], model: Model, config: Config) -> list[FoundEvent]:
     pipeline = Pipeline(model, config)
-    return events_of(pipeline.decide(frames) + pipeline.flush())
+    return events_of(pipeline.decide(hops) + pipeline.flush())

@@ -68,15 +68,15 @@ def explain(
     # Stable, so that the first of equals is the best here as it is for the judge.
     order = np.argsort(-posteriors, kind="stable").tolist()
     best = order[0] if is_scored else None
-    posteriors_now = classifier.posterior(moment.frame.log_likelihoods)  # as if there were no smoother
+    posteriors_now = classifier.posterior(moment.scores.log_likelihoods)  # as if there were no smoother
     other = None if best is None else _opponent(classifier, posteriors_now, best, against)
     rate_hz = model.spec.sample_rate_hz
-    heard_samples = round(moment.frame.window_share * model.spec.window_samples)
+    heard_samples = round(moment.scores.window_share * model.spec.window_samples)
     explanation = Explanation(
-        t=units.samples_to_seconds(moment.frame.end_sample, rate_hz),
-        start_t=units.samples_to_seconds(max(0, moment.frame.end_sample - heard_samples), rate_hz),
-        window_share=moment.frame.window_share,
-        level_dbfs=moment.frame.level_dbfs,
+        t=units.samples_to_seconds(moment.scores.end_sample, rate_hz),
+        start_t=units.samples_to_seconds(max(0, moment.scores.end_sample - heard_samples), rate_hz),
+        window_share=moment.scores.window_share,
+        level_dbfs=moment.scores.level_dbfs,
         label=verdict.label,
         best=None if best is None else model.labels[best],
         reject=verdict.reject,
@@ -114,12 +114,12 @@ def _opponent(classifier: Classifier, posteriors: Float64Array, best: int, again
 
 def _gates(moment: Moment, classifier: Classifier, config: Config, best: int | None) -> list[Gate]:
     """What each gate looked at; which of them refused is the judge's own word."""
-    frame, reject = moment.frame, moment.judgement.verdict.reject
-    llr = None if best is None else float(frame.llrs[best])
-    log_likelihood = None if best is None else float(frame.log_likelihoods[best])
+    scores, reject = moment.scores, moment.judgement.verdict.reject
+    llr = None if best is None else float(scores.llrs[best])
+    log_likelihood = None if best is None else float(scores.log_likelihoods[best])
     floor = None if best is None or np.isneginf(classifier.floors[best]) else float(classifier.floors[best])
     numbers: dict[RejectReason, tuple[float | None, float | None, str]] = {
-        "silence": (frame.level_dbfs, config.decision.silence_gate_dbfs, "dBFS"),
+        "silence": (scores.level_dbfs, config.decision.silence_gate_dbfs, "dBFS"),
         "nonfinite": (None, None, ""),
         "background": (llr, config.decision.min_llr, "nat"),
         "unknown": (log_likelihood, floor, "nat"),
@@ -146,7 +146,7 @@ def _stands(
         return [value if is_scored else None for value in values.tolist()]
 
     posteriors, smoothed = numbers(posteriors_now), numbers(moment.judgement.posteriors)
-    log_likelihoods, llrs = numbers(moment.frame.log_likelihoods), numbers(moment.frame.llrs)
+    log_likelihoods, llrs = numbers(moment.scores.log_likelihoods), numbers(moment.scores.llrs)
     return {
         labels[i]: LabelStand(
             posterior=posteriors[i],
@@ -172,17 +172,17 @@ def compare(moment: Moment, classifier: Classifier, spec: FeatureSpec, best: int
         best: index of a label.
         other: index among `classifier.all_mixtures`.
     """
-    vector, evidence = moment.observation.features.vector, moment.observation.frame_evidence
+    vector, evidence = moment.observation.features.vector, moment.observation.cepstral_evidence
     if vector is None:
         raise ValueError("a window without a vector has no scores to compare")
     # Of the background, which need not be a label, the ratio to itself is 0.
-    llrs = np.append(moment.frame.llrs, 0.0)
+    llrs = np.append(moment.scores.llrs, 0.0)
     log_priors = np.append(classifier.log_priors, 0.0)
     llr = float(llrs[best] - llrs[other])
     log_prior_ratio = float(log_priors[best] - log_priors[other])
     frames = None
-    if classifier.frames is not None and evidence is not None:
-        frames = classifier.frames.weight * float(evidence[best] - evidence[other])
+    if classifier.cepstra is not None and evidence is not None:
+        frames = classifier.cepstra.weight * float(evidence[best] - evidence[other])
     attribution = attribute(classifier, vector, best, other)
     return Comparison(
         label=classifier.labels[best],

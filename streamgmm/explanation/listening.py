@@ -11,7 +11,7 @@ from streamgmm import units
 from streamgmm.arrays import Samples
 from streamgmm.config import Config
 from streamgmm.decision.events import LabelRule, State
-from streamgmm.decision.frame import Frame
+from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judgement
 from streamgmm.errors import DataError, UsageError
 from streamgmm.model.model import Model
@@ -27,14 +27,14 @@ class Moment(NamedTuple):
 
     Attributes:
         observation: what the classifier was shown.
-        frame: what it said.
+        scores: what it said.
         judgement: what that was worth.
         states: of the automaton of each label, after the hop.
         event_starts: of each label with an open event, when it began (s).
     """
 
     observation: Observation
-    frame: Frame
+    scores: HopScores
     judgement: Judgement
     states: tuple[State, ...]
     event_starts: Mapping[str, float]
@@ -80,11 +80,11 @@ def listen(blocks: Iterable[Samples], model: Model, config: Config, at_s: float)
     kept: list[Samples] = []
     moments: list[Moment] = []
     for moment in _moments(pipeline, _keeping(blocks, first, end, kept)):
-        if moment.frame.end_sample > first:
+        if moment.scores.end_sample > first:
             moments.append(moment)
-        if moment.frame.end_sample >= end:
+        if moment.scores.end_sample >= end:
             break
-    wanted = next((one for one in moments if one.frame.end_sample >= at_sample), None)
+    wanted = next((one for one in moments if one.scores.end_sample >= at_sample), None)
     if wanted is None:
         raise _beyond_the_end(at_s, pipeline.analyser.end_sample / rate_hz)
     return Surroundings(wanted, moments, np.concatenate(kept), first, pipeline.decider.rules)
@@ -108,14 +108,14 @@ def _keeping(blocks: Iterable[Samples], first: int, end: int, kept: list[Samples
 def _moments(pipeline: Pipeline, blocks: Iterable[Samples]) -> Iterator[Moment]:
     event_starts: dict[str, float] = {}
     for observation in _observations(pipeline, blocks):
-        frame = pipeline.analyser.score(observation)
-        for record in pipeline.decide([frame]):
+        scores = pipeline.analyser.score(observation)
+        for record in pipeline.decide([scores]):
             if isinstance(record, Start):
                 event_starts[record.label] = record.start_t
             elif isinstance(record, End):
                 event_starts.pop(record.label)
-        if (judgement := pipeline.decider.judgement) is not None:  # as it is after every frame
-            yield Moment(observation, frame, judgement, pipeline.decider.states, dict(event_starts))
+        if (judgement := pipeline.decider.judgement) is not None:  # as it is after every scores
+            yield Moment(observation, scores, judgement, pipeline.decider.states, dict(event_starts))
 
 
 def _observations(pipeline: Pipeline, blocks: Iterable[Samples]) -> Iterator[Observation]:

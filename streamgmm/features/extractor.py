@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from streamgmm import units
 from streamgmm.arrays import Float32Array, Float64Array, FloatArray, IndexArray
-from streamgmm.features.frames import FrameVectors, n_frame_features
+from streamgmm.features.cepstra import CepstralFrames, n_cepstral_features
 from streamgmm.features.low_cut import LowCut
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.transform import WaveletTransform
@@ -23,7 +23,7 @@ LEVEL_TIME_CONSTANT_S = 3.0
 """Memory of the running level: long against a word, short against a change of room."""
 
 
-class FeatureFrame(NamedTuple):
+class HopFeatures(NamedTuple):
     """What is known after one hop.
 
     All levels are of what the bank hears: without a constant offset, drift, or rumble below the lowest band.
@@ -36,7 +36,7 @@ class FeatureFrame(NamedTuple):
         frame_levels_db: shape (hop_frames,), levels of its frames, dBFS; fewer for the last, incomplete hop.
         window_share: how much of a whole window has been heard, 0 to 1; less than 1 after a start or a loss.
         window_level_dbfs: level of the window, what of it has not been heard counted as silence.
-        frame_vectors: float64, shape (n, n_frame_features), of the frames that became complete with this hop
+        cepstra: float64, shape (n, n_cepstral_features), of the frames that became complete with this hop
             and are no pauses; none if `vector` is None, or if the stream does not make them.
     """
 
@@ -46,7 +46,7 @@ class FeatureFrame(NamedTuple):
     frame_levels_db: Float64Array
     window_share: float
     window_level_dbfs: float
-    frame_vectors: Float64Array
+    cepstra: Float64Array
 
 
 class RunningLevel:
@@ -73,24 +73,24 @@ class RunningLevel:
 
 
 class FeatureStream:
-    """Samples in blocks of any size in, one `FeatureFrame` per hop out.
+    """Samples in blocks of any size in, one `HopFeatures` per hop out.
 
     Args:
         spec: what to measure.
         dtype: of the wavelet transform; float64 costs twice the time.
-        has_frames: whether to make frame vectors too.
+        has_cepstra: whether to make frame vectors too.
 
     Attributes:
         end_sample: samples in finished hops.
         n_pending_samples: samples that wait for their hop to be complete.
         level_dbfs: level of the last finished hop; that of silence before the first.
-        no_frames: shape (0, n_frame_features), what a hop without frame vectors has.
+        no_cepstra: shape (0, n_cepstral_features), what a hop without frame vectors has.
     """
 
-    def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32, *, has_frames: bool = False) -> None:
+    def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32, *, has_cepstra: bool = False) -> None:
         self.spec = spec
-        self._frames = FrameVectors(spec) if has_frames else None
-        self.no_frames = np.zeros((0, n_frame_features(spec)))
+        self._frames = CepstralFrames(spec) if has_cepstra else None
+        self.no_cepstra = np.zeros((0, n_cepstral_features(spec)))
         self._n_window_hops = spec.window_samples // spec.hop_samples
         self._low_cut = LowCut(spec)
         self._transform = WaveletTransform(spec, dtype)
@@ -134,19 +134,19 @@ class FeatureStream:
         self.end_sample = end_sample
         self.forget()
 
-    def push(self, samples: FloatArray) -> list[FeatureFrame]:
-        """Add samples, shape (n,), full scale 1.0; returns the frames of the hops that they complete."""
-        frames = []
+    def push(self, samples: FloatArray) -> list[HopFeatures]:
+        """Add samples, shape (n,), full scale 1.0; return the features of the hops that they complete."""
+        hops = []
         while len(samples):
             taken = samples[: self.spec.hop_samples - self.n_pending_samples]
             self._hop[self.n_pending_samples : self.n_pending_samples + len(taken)] = taken
             self.n_pending_samples += len(taken)
             samples = samples[len(taken) :]
             if self.n_pending_samples == self.spec.hop_samples:
-                frames.append(self._finish_hop(self.spec.hop_samples))
-        return frames
+                hops.append(self._finish_hop(self.spec.hop_samples))
+        return hops
 
-    def flush(self) -> list[FeatureFrame]:
+    def flush(self) -> list[HopFeatures]:
         """Complete a begun hop, so that the last samples of a recording count too."""
         n_samples = self.n_pending_samples
         if not n_samples:
@@ -155,10 +155,10 @@ class FeatureStream:
         self._hop[n_samples:] = _mean(self._hop[:n_samples])
         last = self._finish_hop(n_samples)
         if self._frames and last.vector is not None:
-            last = last._replace(frame_vectors=np.concatenate([last.frame_vectors, self._frames.flush()]))
+            last = last._replace(cepstra=np.concatenate([last.cepstra, self._frames.flush()]))
         return [last]
 
-    def _finish_hop(self, n_samples: int) -> FeatureFrame:
+    def _finish_hop(self, n_samples: int) -> HopFeatures:
         self.n_pending_samples = 0
         self.end_sample += n_samples
         self._refuse_non_finite()
@@ -168,21 +168,21 @@ class FeatureStream:
         powers = np.add.reduce(hop.energies, axis=1, dtype=np.float64)
         level = self._level.update(float(np.add.reduce(powers)) / len(powers))
         vector = self._window.push(hop, level)
-        frame_vectors = self._frames.push(hop.energies, level) if self._frames else self.no_frames
+        cepstra = self._frames.push(hop.energies, level) if self._frames else self.no_cepstra
         self._hop_powers[self._n_hops % self._n_window_hops] = np.add.reduce(squares) / len(squares)
         self._n_hops += 1
         # Of a hop completed with silence, only the frames that are whole have a level.
         whole = squares[: n_samples // self.spec.frame_samples]
         frame_levels_db = 10.0 * np.log10(np.maximum(whole, 10.0 ** (units.SILENCE_DBFS / 10.0)))
         self.level_dbfs = units.power_to_dbfs(float(squares.sum()) * self.spec.frame_samples / n_samples)
-        return FeatureFrame(
+        return HopFeatures(
             end_sample=self.end_sample,
             vector=None if self._n_refused_hops else vector,
             level_dbfs=self.level_dbfs,
             frame_levels_db=frame_levels_db,
             window_share=min(1.0, self._n_hops / self._n_window_hops),
             window_level_dbfs=units.power_to_dbfs(float(np.add.reduce(self._hop_powers)) / self._n_window_hops),
-            frame_vectors=self.no_frames if self._n_refused_hops else frame_vectors,
+            cepstra=self.no_cepstra if self._n_refused_hops else cepstra,
         )
 
     def _frame_squares(self, n_samples: int) -> Float64Array:
@@ -222,7 +222,7 @@ class Features(NamedTuple):
         end_s: float64, shape (n_hops,), when each window ends.
         window_shares: float64, shape (n_hops,), how much of a whole window had been heard.
         window_levels_dbfs: float64, shape (n_hops,), of the windows.
-        frame_vectors: float64, shape (n_frames, n_frame_features), of the frames that are no pauses.
+        cepstra: float64, shape (n_frames, n_cepstral_features), of the frames that are no pauses.
         n_frames: int, shape (n_hops,), how many of them each hop completed.
     """
 
@@ -231,7 +231,7 @@ class Features(NamedTuple):
     end_s: Float64Array
     window_shares: Float64Array
     window_levels_dbfs: Float64Array
-    frame_vectors: Float64Array
+    cepstra: Float64Array
     n_frames: IndexArray
 
 
@@ -240,7 +240,7 @@ def extract(
     spec: FeatureSpec,
     dtype: npt.DTypeLike = np.float32,
     *,
-    has_frames: bool = False,
+    has_cepstra: bool = False,
 ) -> Features:
     """Vectors of a whole recording, exactly those that a stream of it gives.
 
@@ -248,18 +248,18 @@ def extract(
         samples: shape (n,), mono, at `spec.sample_rate_hz`, full scale 1.0, finite.
         spec: what to measure.
         dtype: of the wavelet transform.
-        has_frames: whether to make frame vectors too.
+        has_cepstra: whether to make frame vectors too.
     """
-    frames = clip_features(samples, spec, dtype, has_frames=has_frames)
-    vectors = [np.full(n_features(spec), np.nan) if frame.vector is None else frame.vector for frame in frames]
+    hops = clip_features(samples, spec, dtype, has_cepstra=has_cepstra)
+    vectors = [np.full(n_features(spec), np.nan) if hop.vector is None else hop.vector for hop in hops]
     return Features(
-        np.array(vectors).reshape(len(frames), n_features(spec)),
-        np.array([frame.level_dbfs for frame in frames]),
-        np.array([frame.end_sample / spec.sample_rate_hz for frame in frames]),
-        np.array([frame.window_share for frame in frames]),
-        np.array([frame.window_level_dbfs for frame in frames]),
-        np.concatenate([np.zeros((0, n_frame_features(spec))), *(frame.frame_vectors for frame in frames)]),
-        np.array([len(frame.frame_vectors) for frame in frames], dtype=np.intp),
+        np.array(vectors).reshape(len(hops), n_features(spec)),
+        np.array([hop.level_dbfs for hop in hops]),
+        np.array([hop.end_sample / spec.sample_rate_hz for hop in hops]),
+        np.array([hop.window_share for hop in hops]),
+        np.array([hop.window_level_dbfs for hop in hops]),
+        np.concatenate([np.zeros((0, n_cepstral_features(spec))), *(hop.cepstra for hop in hops)]),
+        np.array([len(hop.cepstra) for hop in hops], dtype=np.intp),
     )
 
 
@@ -268,8 +268,8 @@ def clip_features(
     spec: FeatureSpec,
     dtype: npt.DTypeLike = np.float32,
     *,
-    has_frames: bool = False,
-) -> list[FeatureFrame]:
+    has_cepstra: bool = False,
+) -> list[HopFeatures]:
     """What a stream of a whole recording gives, hop by hop; arguments as for `extract`."""
-    stream = FeatureStream(spec, dtype, has_frames=has_frames)
+    stream = FeatureStream(spec, dtype, has_cepstra=has_cepstra)
     return stream.push(samples) + stream.flush()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from streamgmm.arrays import BoolArray, Float64Array, softmax
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.labels import BACKGROUND, check_labels
-from streamgmm.model.frames import FrameMixtures
+from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.mixture import Mixture, MixtureBank, checked_numbers
 from streamgmm.model.projection import Projection
 
@@ -86,7 +86,7 @@ class Classifier:
             plain likelihoods are far too sure, and a factor below 1, fitted on held-out data, calibrates them.
         floors: (n_labels,) log-likelihood below which a vector is not of the label's domain; -inf for none.
         priors: (n_labels,) relative, positive; ones if left out.
-        frames: what the frames of a window add to it; None if windows decide alone.
+        cepstra: what the frames of a window add to it; None if windows decide alone.
         clips: how the votes of windows become the posterior of a clip.
         log_priors: (n_labels,) log of `priors`, in nats.
 
@@ -101,7 +101,7 @@ class Classifier:
     likelihood_scale: float
     floors: Float64Array
     priors: Float64Array = field(default_factory=lambda: np.ones(0))
-    frames: FrameMixtures | None = None
+    cepstra: CepstralMixtures | None = None
     clips: ClipCalibration = PLAIN_VOTES
     log_priors: Float64Array = field(init=False)
 
@@ -127,8 +127,8 @@ class Classifier:
             raise DataError("the label 'background' and the background need to be one mixture")
         if self.background.n_dimensions != self.projection.n_dimensions:
             raise DataError("mixtures and projection differ in dimension")
-        if self.frames and len(self.frames.mixtures) != len(self.all_mixtures):
-            raise DataError(f"{len(self.frames.mixtures)} mixtures of frames, wanted {len(self.all_mixtures)}")
+        if self.cepstra and len(self.cepstra.mixtures) != len(self.all_mixtures):
+            raise DataError(f"{len(self.cepstra.mixtures)} mixtures of frames, wanted {len(self.all_mixtures)}")
         _ = self._bank
 
     @property
@@ -153,32 +153,32 @@ class Classifier:
         """Log-likelihoods of one vector (f,) under `all_mixtures`, (n_mixtures,) in nats."""
         return self._bank.log_likelihoods(self.projection.apply(vector))
 
-    def score(self, vector: Float64Array, frame_evidence: Float64Array | None = None) -> Scores:
+    def score(self, vector: Float64Array, cepstral_evidence: Float64Array | None = None) -> Scores:
         """Scores one window; the same numbers always give the same bits.
 
         Args:
             vector: (f,), float64 and finite.
-            frame_evidence: (n_mixtures,) mean log-likelihoods of the window's frames (see `FrameEvidence`).
+            cepstral_evidence: (n_mixtures,) mean log-likelihoods of the window's frames (see `CepstralEvidence`).
         """
-        scores = self._combined(self.score_mixtures(vector), frame_evidence)
+        scores = self._combined(self.score_mixtures(vector), cepstral_evidence)
         log_likelihoods = scores[: len(self.labels)]
         return Scores(log_likelihoods, float(scores[self._background_index]), log_likelihoods >= self.floors)
 
-    def score_many(self, vectors: Float64Array, frame_evidence: Float64Array | None = None) -> BatchScores:
+    def score_many(self, vectors: Float64Array, cepstral_evidence: Float64Array | None = None) -> BatchScores:
         """Scores n windows together, equal to `score` up to rounding; for training.
 
         Args:
             vectors: (n, f).
-            frame_evidence: (n, n_mixtures).
+            cepstral_evidence: (n, n_mixtures).
         """
-        scores = self._combined(self._bank.log_likelihoods_of_many(self.projection.apply(vectors)), frame_evidence)
+        scores = self._combined(self._bank.log_likelihoods_of_many(self.projection.apply(vectors)), cepstral_evidence)
         log_likelihoods = scores[:, : len(self.labels)]
         return BatchScores(log_likelihoods, scores[:, self._background_index], log_likelihoods >= self.floors)
 
-    def _combined(self, scores: Float64Array, frame_evidence: Float64Array | None) -> Float64Array:
-        if self.frames is None or frame_evidence is None:
+    def _combined(self, scores: Float64Array, cepstral_evidence: Float64Array | None) -> Float64Array:
+        if self.cepstra is None or cepstral_evidence is None:
             return scores
-        combined: Float64Array = scores + self.frames.weight * frame_evidence
+        combined: Float64Array = scores + self.cepstra.weight * cepstral_evidence
         return combined
 
     def posterior(self, log_likelihoods: Float64Array, log_priors: Float64Array | None = None) -> Float64Array:

@@ -77,7 +77,7 @@ class ModelError(DataError):
         super().__init__(f"{what}, at byte {offset}", where=where, hint=hint)
 
 
-class FrameFileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CepstralFileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sizes and settings of the mixtures over frame vectors.
 
     Attributes:
@@ -109,7 +109,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         n_components: of each mixture; the background is the last, unless it is one of the labels.
         decision_bytes: length of the JSON of the decisions of single labels.
         card_bytes: length of the JSON of the card.
-        frames: the mixtures over frame vectors; None if there are none.
+        cepstra: the mixtures over cepstral frames; None if there are none.
         sharpness: exponent on the votes of a clip's windows.
         min_knownness: below which a clip is `unknown`.
         typical: log-likelihood (nat) of clips of each label; empty if not known.
@@ -126,7 +126,8 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     n_components: Annotated[list[Annotated[int, Meta(ge=1, le=65536)]], Meta(max_length=MAX_LABELS + 1)]
     decision_bytes: Annotated[int, Meta(ge=2, le=MAX_CARD_BYTES)]
     card_bytes: Annotated[int, Meta(ge=2, le=MAX_CARD_BYTES)]
-    frames: FrameFileSpec | None = None
+    # The name in the file is that of its first version, so that every model can still be read.
+    cepstra: CepstralFileSpec | None = msgspec.field(default=None, name="frames")
     sharpness: float = 1.0
     min_knownness: float = 0.0
     typical: Annotated[list[float], Meta(max_length=MAX_LABELS)] = []
@@ -143,7 +144,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             **_mixture_shapes("", self, self.n_mixtures),
             "floors": ("F64", (len(self.labels),)),
             "priors": ("F64", (len(self.labels),)),
-            **(_mixture_shapes("frames.", self.frames, self.n_mixtures) if self.frames else {}),
+            **(_mixture_shapes("frames.", self.cepstra, self.n_mixtures) if self.cepstra else {}),
             "decision": ("U8", (self.decision_bytes,)),
             "card": ("U8", (self.card_bytes,)),
         }
@@ -154,7 +155,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def _mixture_shapes(
-    prefix: str, spec: FileSpec | FrameFileSpec, n_mixtures: int
+    prefix: str, spec: FileSpec | CepstralFileSpec, n_mixtures: int
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Dtype and shape of the arrays of all mixtures over one kind of vectors, with their projection and self-test."""
     total, d, f = sum(spec.n_components), spec.n_dimensions, spec.n_features

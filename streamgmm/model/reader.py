@@ -12,17 +12,17 @@ import numpy as np
 from streamgmm.arrays import AnyArray
 from streamgmm.config import LabelSection
 from streamgmm.errors import DataError
-from streamgmm.features.frames import n_frame_features
+from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.spec import FEATURE_VERSION, FeatureSpec
 from streamgmm.features.window import n_features
 from streamgmm.labels import BACKGROUND, check_label, check_labels
+from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier, ClipCalibration
-from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.header import (
     DIGEST_OFFSET,
     MAX_MODEL_BYTES,
+    CepstralFileSpec,
     FileSpec,
-    FrameFileSpec,
     Header,
     ModelError,
     Reason,
@@ -117,7 +117,7 @@ def _foreign_error(data: bytes) -> ModelError | None:
 def _check_layout(data: bytes, header: Header) -> None:
     """Compares the arrays and the length of the file to what the spec calls for, before any is read."""
     spec = header.spec
-    for kind in (spec, spec.frames):
+    for kind in (spec, spec.cepstra):
         if kind and len(kind.n_components) != spec.n_mixtures:
             what = f"{len(kind.n_components)} mixtures, wanted {spec.n_mixtures}"
             raise ModelError("layout", what, offset=LENGTH_BYTES)
@@ -162,8 +162,8 @@ def _feature_spec(file_spec: FileSpec) -> FeatureSpec:
                 "features", f"PyWavelets has no wavelet '{wavelet}'", offset=LENGTH_BYTES, hint="upgrade PyWavelets"
             )
     _check_length(file_spec.n_features, n_features(spec))
-    if file_spec.frames:
-        _check_length(file_spec.frames.n_features, n_frame_features(spec))
+    if file_spec.cepstra:
+        _check_length(file_spec.cepstra.n_features, n_cepstral_features(spec))
     return spec
 
 
@@ -191,20 +191,20 @@ def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
         likelihood_scale=spec.likelihood_scale,
         floors=arrays["floors"],
         priors=arrays["priors"],
-        frames=_frame_mixtures(spec.frames, arrays) if spec.frames else None,
+        cepstra=_cepstral_mixtures(spec.cepstra, arrays) if spec.cepstra else None,
         clips=ClipCalibration(spec.sharpness, spec.min_knownness, tuple(spec.typical), spec.typical_deviation),
     )
 
 
-def _frame_mixtures(spec: FrameFileSpec, arrays: Arrays) -> FrameMixtures:
-    return FrameMixtures(_projection("frames.", arrays), _mixtures("frames.", spec, arrays), spec.weight)
+def _cepstral_mixtures(spec: CepstralFileSpec, arrays: Arrays) -> CepstralMixtures:
+    return CepstralMixtures(_projection("frames.", arrays), _mixtures("frames.", spec, arrays), spec.weight)
 
 
 def _projection(prefix: str, arrays: Arrays) -> Projection:
     return Projection(*(arrays[f"{prefix}projection.{part}"] for part in ("mean", "scale", "matrix")))
 
 
-def _mixtures(prefix: str, spec: FileSpec | FrameFileSpec, arrays: Arrays) -> tuple[Mixture, ...]:
+def _mixtures(prefix: str, spec: FileSpec | CepstralFileSpec, arrays: Arrays) -> tuple[Mixture, ...]:
     weights, means, covariances = (arrays[prefix + part] for part in ("weights", "means", "covariances"))
     ends = np.cumsum(spec.n_components)[:-1]
     own = list(covariances) if spec.covariance_type == "tied" else np.split(covariances, ends)
@@ -213,7 +213,10 @@ def _mixtures(prefix: str, spec: FileSpec | FrameFileSpec, arrays: Arrays) -> tu
 
 
 def _self_test(classifier: Classifier, arrays: Arrays, offset: int) -> None:
-    scorers = {"": classifier.score_mixtures, **({"frames.": classifier.frames.score_one} if classifier.frames else {})}
+    scorers = {
+        "": classifier.score_mixtures,
+        **({"frames.": classifier.cepstra.score_one} if classifier.cepstra else {}),
+    }
     for prefix, score in scorers.items():
         stored = arrays[f"{prefix}self_test.log_likelihoods"]
         with np.errstate(all="ignore"):

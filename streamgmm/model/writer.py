@@ -8,13 +8,13 @@ import msgspec
 import numpy as np
 
 from streamgmm.arrays import AnyArray, Float64Array
+from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
-from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.header import (
     DIGEST_BYTES,
     DIGEST_OFFSET,
+    CepstralFileSpec,
     FileSpec,
-    FrameFileSpec,
     Metadata,
     content_sha256,
 )
@@ -62,7 +62,7 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
         n_components=[mixture.n_components for mixture in classifier.all_mixtures],
         decision_bytes=decision_bytes,
         card_bytes=card_bytes,
-        frames=_frame_spec(classifier.frames) if classifier.frames else None,
+        cepstra=_cepstral_spec(classifier.cepstra) if classifier.cepstra else None,
         sharpness=float(classifier.clips.sharpness),
         min_knownness=float(classifier.clips.min_knownness),
         typical=list(classifier.clips.typical),
@@ -70,8 +70,8 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
     )
 
 
-def _frame_spec(frames: FrameMixtures) -> FrameFileSpec:
-    return FrameFileSpec(
+def _cepstral_spec(frames: CepstralMixtures) -> CepstralFileSpec:
+    return CepstralFileSpec(
         covariance_type=frames.mixtures[0].covariance_type,
         weight=float(frames.weight),
         n_features=frames.projection.n_features,
@@ -84,7 +84,7 @@ def _arrays(classifier: Classifier) -> dict[str, AnyArray]:
     """The arrays of the file by name, without the JSON texts."""
     arrays = _mixture_arrays("", classifier.all_mixtures, classifier.projection, classifier.score_mixtures)
     arrays |= {"floors": classifier.floors, "priors": classifier.priors}
-    if frames := classifier.frames:
+    if frames := classifier.cepstra:
         arrays |= _mixture_arrays("frames.", frames.mixtures, frames.projection, frames.score_one)
     return {name: array.astype("<f8") for name, array in arrays.items()}
 

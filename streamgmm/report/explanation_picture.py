@@ -115,7 +115,7 @@ def _draw_posteriors(axes: Axes, explanation: Explanation, surroundings: Surroun
     moments = surroundings.moments
     posteriors = np.array([moment.judgement.posteriors for moment in moments])
     # A hop ends with the end of its window, so that is where its value stands.
-    ends_s = [moment.frame.end_sample / model.spec.sample_rate_hz for moment in moments]
+    ends_s = [moment.scores.end_sample / model.spec.sample_rate_hz for moment in moments]
     hop_s = model.spec.hop_samples / model.spec.sample_rate_hz
     shown = _shown_labels(explanation, model.labels, posteriors.max(axis=0))
     for label, colour in shown.items():

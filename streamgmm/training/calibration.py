@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
 from streamgmm.arrays import Float64Array
-from streamgmm.config import FramesChoice
+from streamgmm.config import CepstraChoice
 from streamgmm.decision.clip import Typical
 from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import PLAIN_VOTES, Classifier, ClipCalibration
@@ -55,39 +55,39 @@ class Calibration(NamedTuple):
     Attributes:
         likelihood_scale: factor on log-likelihoods with the least held-out log loss.
         floors: shape (n_labels,), log-likelihoods that all but a few windows of a label reach.
-        frame_weight: of frames beside windows; 0 if windows decide alone.
+        cepstral_weight: of frames beside windows; 0 if windows decide alone.
         clips: how votes become posteriors of clips, and from where on a clip is known.
     """
 
     likelihood_scale: float
     floors: Float64Array
-    frame_weight: float = 0.0
+    cepstral_weight: float = 0.0
     clips: ClipCalibration = PLAIN_VOTES
 
 
-def calibrate(held_out: HeldOut, labels: Sequence[str], frames: FramesChoice) -> tuple[Calibration, tuple[str, ...]]:
+def calibrate(held_out: HeldOut, labels: Sequence[str], frames: CepstraChoice) -> tuple[Calibration, tuple[str, ...]]:
     """The calibration with the least log loss, and what was decided about frames."""
-    scale, frame_weight, notes = _choose_frames(held_out, frames)
-    sharpness = _best_sharpness(held_out, scale, frame_weight)
-    typical = _typical(held_out, len(labels), frame_weight)
-    least = _least_knownness(held_out, labels, scale, frame_weight, typical)
+    scale, cepstral_weight, notes = _choose_cepstra(held_out, frames)
+    sharpness = _best_sharpness(held_out, scale, cepstral_weight)
+    typical = _typical(held_out, len(labels), cepstral_weight)
+    least = _least_knownness(held_out, labels, scale, cepstral_weight, typical)
     floors = np.full(len(labels), -np.inf)
-    scores = held_out.scores(frame_weight)
+    scores = held_out.scores(cepstral_weight)
     for i in np.unique(held_out.label_indices):
         floors[i] = np.quantile(scores[held_out.window_label_indices == i, i], DOMAIN_QUANTILE)
     clips = ClipCalibration(sharpness, least, tuple(typical.log_likelihoods.tolist()), typical.deviation)
-    return Calibration(scale, floors, frame_weight, clips), notes
+    return Calibration(scale, floors, cepstral_weight, clips), notes
 
 
 def calibrated(fit: Fit, calibration: Calibration) -> Classifier:
     """The classifier of `fit` under `calibration`, its floors lowered by `FLOOR_SLACK_NAT` for each dimension."""
-    frames = fit.classifier.frames
-    weight = calibration.frame_weight
+    frames = fit.classifier.cepstra
+    weight = calibration.cepstral_weight
     return replace(
         fit.classifier,
         likelihood_scale=calibration.likelihood_scale,
         floors=calibration.floors - FLOOR_SLACK_NAT * fit.classifier.projection.n_dimensions,
-        frames=replace(frames, weight=weight) if frames and weight else None,
+        cepstra=replace(frames, weight=weight) if frames and weight else None,
         clips=calibration.clips,
     )
 
@@ -98,13 +98,13 @@ def gain(before: Float64Array, after: Float64Array) -> tuple[float, float]:
     return float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
 
 
-def _choose_frames(held_out: HeldOut, frames: FramesChoice) -> tuple[float, float, tuple[str, ...]]:
+def _choose_cepstra(held_out: HeldOut, frames: CepstraChoice) -> tuple[float, float, tuple[str, ...]]:
     """The likelihood scale, the weight of frames, and why it is so."""
     scale = best_scale(held_out)
-    if not held_out.has_frames:
+    if not held_out.has_cepstra:
         return scale, 0.0, () if frames == "never" else ("frames do not take part: a class has too few of them",)
-    scale_beside, frame_weight = _best_weights(held_out, scale)
-    alone, beside = held_out.log_losses(scale), held_out.log_losses(scale_beside, frame_weight)
+    scale_beside, cepstral_weight = _best_weights(held_out, scale)
+    alone, beside = held_out.log_losses(scale), held_out.log_losses(scale_beside, cepstral_weight)
     gained, standard_error = gain(alone, beside)
     is_better = gained > max(
         _n_standard_errors(len(alone)) * standard_error, MIN_SHARE_GAINED * float(alone.mean()), MIN_NATS_GAINED
@@ -115,7 +115,7 @@ def _choose_frames(held_out: HeldOut, frames: FramesChoice) -> tuple[float, floa
         f"standard error {standard_error:.3f})"
     )
     if is_better or frames == "always":
-        return scale_beside, frame_weight, (note,)
+        return scale_beside, cepstral_weight, (note,)
     return scale, 0.0, (note,)
 
 
@@ -133,35 +133,35 @@ def _best_weights(held_out: HeldOut, scale: float) -> tuple[float, float]:
     """Likelihood scale and weight of frames that have the least log loss together (Nelder and Mead, 1965)."""
 
     def log_loss(logs: Float64Array) -> float:
-        scale, frame_scale = np.exp(logs)
-        return float(held_out.log_losses(float(scale), float(frame_scale / scale)).mean())
+        scale, cepstral_scale = np.exp(logs)
+        return float(held_out.log_losses(float(scale), float(cepstral_scale / scale)).mean())
 
     bounds = [np.log(SCALE_RANGE), np.log(WEIGHT_RANGE)]
     options = {"xatol": 1e-2, "fatol": 1e-5}
     # Once from windows that decide nearly alone, once from frames that do: the loss has a valley at either end.
     starts = [np.log([scale, 0.01]), np.log([max(0.2 * scale, SCALE_RANGE[0]), 0.5])]
     ends = [minimize(log_loss, start, method="Nelder-Mead", bounds=bounds, options=options) for start in starts]
-    scale, frame_scale = np.exp(min(ends, key=lambda end: float(end.fun)).x)
-    return float(scale), float(frame_scale / scale)
+    scale, cepstral_scale = np.exp(min(ends, key=lambda end: float(end.fun)).x)
+    return float(scale), float(cepstral_scale / scale)
 
 
 def _n_standard_errors(n_clips: int) -> float:
     return MIN_STANDARD_ERRORS if n_clips >= MANY_CLIPS else 2.0 * MIN_STANDARD_ERRORS
 
 
-def _best_sharpness(held_out: HeldOut, scale: float, frame_weight: float) -> float:
+def _best_sharpness(held_out: HeldOut, scale: float, cepstral_weight: float) -> float:
     """The exponent on the votes of clips with the least log loss: many windows that agree are surer than each."""
 
     def log_loss(log_sharpness: float) -> float:
-        return float(held_out.clip_log_losses(scale, frame_weight, float(np.exp(log_sharpness))).mean())
+        return float(held_out.clip_log_losses(scale, cepstral_weight, float(np.exp(log_sharpness))).mean())
 
     best = minimize_scalar(log_loss, bounds=np.log(SHARPNESS_RANGE), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(best.x))
 
 
-def _typical(held_out: HeldOut, n_labels: int, frame_weight: float) -> Typical:
+def _typical(held_out: HeldOut, n_labels: int, cepstral_weight: float) -> Typical:
     """How likely held-out clips are under the mixture of their own label; of labels without any, as of all others."""
-    scores, own = held_out.clip_scores(frame_weight), held_out.label_indices
+    scores, own = held_out.clip_scores(cepstral_weight), held_out.label_indices
     of_clips = scores[np.arange(len(own)), own]
     means = np.full(n_labels, of_clips.mean())
     for i in np.unique(own):
@@ -170,11 +170,11 @@ def _typical(held_out: HeldOut, n_labels: int, frame_weight: float) -> Typical:
 
 
 def _least_knownness(
-    held_out: HeldOut, labels: Sequence[str], scale: float, frame_weight: float, typical: Typical
+    held_out: HeldOut, labels: Sequence[str], scale: float, cepstral_weight: float, typical: Typical
 ) -> float:
     """What all but a few held-out clips of labels that are not reserved reach."""
     is_label = np.array([not is_reserved(label) for label in labels])
     if not is_label.any():
         return 0.0
-    known = held_out.knownness(scale, frame_weight, is_label, typical)[is_label[held_out.label_indices]]
+    known = held_out.knownness(scale, cepstral_weight, is_label, typical)[is_label[held_out.label_indices]]
     return min(MAX_MIN_KNOWNNESS, float(np.quantile(known, UNKNOWN_QUANTILE))) if len(known) else 0.0

@@ -10,12 +10,12 @@ from streamgmm.arrays import Float32Array, Float64Array, IndexArray
 from streamgmm.dataset.clips import Clip
 
 
-class ClipFrames(NamedTuple):
+class ClipCepstra(NamedTuple):
     """The frames of a clip.
 
     Attributes:
-        vectors: float32, shape (n_frames, n_frame_features), of the clip as recorded.
-        copies: float32, shape (m_frames, n_frame_features), of its altered copies.
+        vectors: float32, shape (n_frames, n_cepstral_features), of the clip as recorded.
+        copies: float32, shape (m_frames, n_cepstral_features), of its altered copies.
         spans: int, shape (n, 2), first and one past the last of the frames in each active window.
     """
 
@@ -32,14 +32,14 @@ class ClipVectors(NamedTuple):
         vectors: float32, shape (n, n_features), of the active windows of the clip as recorded.
         copies: float32, shape (m, n_features), of those of its altered copies.
         votes: float64, shape (n,), above 0, how much each counts in the vote on the clip; None: all the same.
-        frames: its frames; None if they were not measured.
+        cepstra: its cepstral frames; None if they were not measured.
     """
 
     clip: Clip
     vectors: Float32Array
     copies: Float32Array
     votes: Float64Array | None = None
-    frames: ClipFrames | None = None
+    cepstra: ClipCepstra | None = None
 
     @property
     def counted_votes(self) -> Float64Array:
@@ -52,7 +52,7 @@ class Limits(NamedTuple):
 
     n_windows: int
     n_copies: int
-    n_frame_copies: int
+    n_cepstral_copies: int
 
 
 def thinned(clip: ClipVectors, limits: Limits, rng: np.random.Generator) -> ClipVectors:
@@ -67,18 +67,18 @@ def thinned(clip: ClipVectors, limits: Limits, rng: np.random.Generator) -> Clip
         vectors=clip.vectors[windows],
         copies=clip.copies[copies],
         votes=None if clip.votes is None else clip.votes[windows],
-        frames=_thinned_frames(clip.frames, windows, limits, rng) if clip.frames else None,
+        cepstra=_thinned_cepstra(clip.cepstra, windows, limits, rng) if clip.cepstra else None,
     )
 
 
-def _thinned_frames(frames: ClipFrames, windows: IndexArray, limits: Limits, rng: np.random.Generator) -> ClipFrames:
+def _thinned_cepstra(frames: ClipCepstra, windows: IndexArray, limits: Limits, rng: np.random.Generator) -> ClipCepstra:
     spans = frames.spans[windows]
     is_held = np.zeros(len(frames.vectors), dtype=bool)
     for first, end in spans:
         is_held[first:end] = True
     places = np.concatenate([[0], np.cumsum(is_held)])
-    copies = _drawn(len(frames.copies), limits.n_frame_copies, rng)
-    return ClipFrames(frames.vectors[is_held], frames.copies[copies], places[spans])
+    copies = _drawn(len(frames.copies), limits.n_cepstral_copies, rng)
+    return ClipCepstra(frames.vectors[is_held], frames.copies[copies], places[spans])
 
 
 def _drawn(n: int, n_wanted: int, rng: np.random.Generator) -> IndexArray:

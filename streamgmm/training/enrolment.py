@@ -183,8 +183,8 @@ def _check_number(clips: Sequence[object], n_needed: int, label: str, findings: 
 
 def _task_like(model: Model, task: ExtractionTask, n_jobs: int) -> ExtractionTask:
     """How the clips of `model` were measured; whether frames take part is decided already."""
-    frames = "never" if model.classifier.frames is None else "always"
-    training = msgspec.structs.replace(task.training, frames=frames, n_jobs=n_jobs)
+    frames = "never" if model.classifier.cepstra is None else "always"
+    training = msgspec.structs.replace(task.training, cepstra=frames, n_jobs=n_jobs)
     return msgspec.structs.replace(task, training=training)
 
 
@@ -192,7 +192,7 @@ def _refitted(
     model: Model, memory: Memory, label: str, clips: Sequence[ClipVectors], new_windows: Counter[str], track: Track
 ) -> Change:
     """`model` fitted to `clips`, what is kept of them, and how both compare."""
-    kept = remember(clips, memory.task, has_frames=memory.has_frames)
+    kept = remember(clips, memory.task, has_cepstra=memory.has_cepstra)
     labels = kept.labels
     task = _task_like(model, memory.task, memory.task.training.n_jobs)
     fit, validation = fit_calibrated(kept.clips, labels, task, track)
@@ -206,7 +206,7 @@ def _refitted(
         card=_card(model, kept, validation, new_windows),
     )
     # Fitted without frames after all, if a class has too few of them.
-    kept = kept if refitted.classifier.frames else remember(kept.clips, kept.task, has_frames=False)
+    kept = kept if refitted.classifier.cepstra else remember(kept.clips, kept.task, has_cepstra=False)
     staying = [name for name in labels if name in model.labels and name != label]
     notes = [*fit.notes, *validation.notes, *_decision_notes(model)]
     comparison = Comparison(scores_of(model.card), scores_of(refitted.card), staying)

@@ -23,7 +23,7 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
 from streamgmm.labels import BACKGROUND
 from streamgmm.training.augmentation import background_copy, noise_copy, speed_copies
-from streamgmm.training.clip_vectors import ClipFrames, ClipVectors, Limits, thinned
+from streamgmm.training.clip_vectors import ClipCepstra, ClipVectors, Limits, thinned
 from streamgmm.training.transmission import transmitted
 from streamgmm.training.workers import Track, map_in_order, untracked
 
@@ -114,8 +114,8 @@ def _extract_recording(clips: list[Clip], task: ExtractionTask, limits: Limits) 
 
 
 def _within(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
-    n_frame_copies = len(clip.frames.copies) if clip.frames else 0
-    sizes = (len(clip.vectors), len(clip.copies), n_frame_copies)
+    n_cepstral_copies = len(clip.cepstra.copies) if clip.cepstra else 0
+    sizes = (len(clip.vectors), len(clip.copies), n_cepstral_copies)
     if all(size <= limit for size, limit in zip(sizes, limits, strict=True)):
         return clip
     return thinned(clip, limits, rng_of(clip.clip, seed))
@@ -123,8 +123,8 @@ def _within(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
 
 def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVectors:
     rng = rng_of(clip, task.training.seed)
-    has_frames = task.training.frames != "never"
-    measure = partial(extract, spec=task.spec, has_frames=has_frames)
+    has_cepstra = task.training.cepstra != "never"
+    measure = partial(extract, spec=task.spec, has_cepstra=has_cepstra)
     recorded = measure(samples)
     is_active = active_windows(recorded.levels_dbfs, clip.label, task.silence_gate_dbfs)
     faster, noisy = _faster_copies(samples, task, rng), _noisy_copies(clip, samples, task, rng)
@@ -143,7 +143,7 @@ def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVec
         vectors=vectors,
         copies=np.concatenate([vectors[:0], *map(_finite, windows)]),
         votes=vote_weight(recorded.window_shares[is_used], recorded.window_levels_dbfs[is_used]),
-        frames=_clip_frames(recorded, is_used, copies, task.spec) if has_frames else None,
+        cepstra=_clip_cepstra(recorded, is_used, copies, task.spec) if has_cepstra else None,
     )
 
 
@@ -180,12 +180,12 @@ def _loaded_background(clip: Clip, sample_rate_hz: int, channel: Channel) -> Sam
     return samples[: int(MAX_BACKGROUND_S * sample_rate_hz)]
 
 
-def _clip_frames(recorded: Features, is_used: BoolArray, copies: Sequence[Features], spec: FeatureSpec) -> ClipFrames:
+def _clip_cepstra(recorded: Features, is_used: BoolArray, copies: Sequence[Features], spec: FeatureSpec) -> ClipCepstra:
     ends = np.cumsum(recorded.n_frames)
     starts = np.concatenate([np.zeros(spec.window_samples // spec.hop_samples, dtype=np.intp), ends])[: len(ends)]
-    vectors = recorded.frame_vectors.astype(np.float32)
-    altered = [copy.frame_vectors.astype(np.float32) for copy in copies]
-    return ClipFrames(vectors, np.concatenate([vectors[:0], *altered]), np.stack([starts, ends], axis=1)[is_used])
+    vectors = recorded.cepstra.astype(np.float32)
+    altered = [copy.cepstra.astype(np.float32) for copy in copies]
+    return ClipCepstra(vectors, np.concatenate([vectors[:0], *altered]), np.stack([starts, ends], axis=1)[is_used])
 
 
 def silenced(vectors: FloatArray, kinds: Collection[str], spec: FeatureSpec) -> FloatArray:
@@ -197,7 +197,7 @@ def silenced(vectors: FloatArray, kinds: Collection[str], spec: FeatureSpec) -> 
 
 
 def _finite(vectors: FloatArray) -> Float32Array:
-    """The vectors without those of windows that hold a sample that is no sound (see `FeatureFrame`)."""
+    """The vectors without those of windows that hold a sample that is no sound (see `HopFeatures`)."""
     finite: Float32Array = vectors[np.isfinite(vectors).all(axis=1)].astype(np.float32)
     return finite
 

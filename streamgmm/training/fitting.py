@@ -18,7 +18,7 @@ from streamgmm.labels import BACKGROUND
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.mixture import Mixture
 from streamgmm.training.clip_vectors import ClipVectors
-from streamgmm.training.fitting_frames import fit_frames
+from streamgmm.training.fitting_cepstra import fit_cepstra
 from streamgmm.training.projection import Moments, fit_projection, measure_moments
 from streamgmm.training.refinement import refine
 
@@ -78,7 +78,7 @@ def fit_classifier(
     labels: Sequence[str],
     training: TrainingSection,
     *,
-    has_frames: bool = False,
+    has_cepstra: bool = False,
     moments: Moments | None = None,
 ) -> Fit:
     """Fit projection and mixtures to all vectors of `clips`.
@@ -87,7 +87,7 @@ def fit_classifier(
         clips: at least one for each label.
         labels: sorted names.
         training: shape and number of the components, regularisation, refinement, seed.
-        has_frames: whether to fit mixtures to their frames too, if there are enough of each label.
+        has_cepstra: whether to fit mixtures to their frames too, if there are enough of each label.
         moments: of the very windows, if they are known.
 
     Raises:
@@ -109,7 +109,7 @@ def fit_classifier(
         background=mixtures[labels.index(BACKGROUND)] if BACKGROUND in labels else _altogether(mixtures),
         likelihood_scale=DEFAULT_LIKELIHOOD_SCALE,
         floors=np.full(len(labels), -np.inf),
-        frames=fit_frames(clips, labels, training) if has_frames else None,
+        cepstra=fit_cepstra(clips, labels, training) if has_cepstra else None,
     )
     return Fit(classifier, notes)
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from streamgmm.arrays import BoolArray, Float64Array, IndexArray, softmax
 from streamgmm.decision.clip import KNOWN_SOFTNESS, Typical, knownness_of, sharpened
+from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
-from streamgmm.model.frames import FrameMixtures
-from streamgmm.training.clip_vectors import ClipFrames, ClipVectors
+from streamgmm.training.clip_vectors import ClipCepstra, ClipVectors
 
 MIN_POSTERIOR = 1e-12
 """What a posterior counts for at least in a log loss: rounding must not make it infinite."""
@@ -25,13 +25,13 @@ class HeldOutClip(NamedTuple):
         label_index: of the clip.
         log_likelihoods: (n_windows, n_labels) in nats, of the windows alone.
         votes: (n_windows,) how much each counts.
-        frame_evidence: (n_windows, n_labels) in nats, mean log-likelihood of its frames; None if not measured.
+        cepstral_evidence: (n_windows, n_labels) in nats, mean log-likelihood of its frames; None if not measured.
     """
 
     label_index: int
     log_likelihoods: Float64Array
     votes: Float64Array
-    frame_evidence: Float64Array | None = None
+    cepstral_evidence: Float64Array | None = None
 
 
 def score_clip(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
@@ -43,11 +43,11 @@ def score_clip(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
     )
 
 
-def score_frames(clip_frames: ClipFrames, frames: FrameMixtures, n_labels: int) -> Float64Array:
-    """Mean log-likelihoods of the frames of each window, (n_windows, n_labels), as `FrameEvidence` has them."""
-    scores = frames.score(clip_frames.vectors.astype(np.float64))[:, :n_labels]
+def score_cepstra(clip_cepstra: ClipCepstra, frames: CepstralMixtures, n_labels: int) -> Float64Array:
+    """Mean log-likelihoods of the frames of each window, (n_windows, n_labels), as `CepstralEvidence` has them."""
+    scores = frames.score(clip_cepstra.vectors.astype(np.float64))[:, :n_labels]
     sums = np.concatenate([np.zeros((1, scores.shape[1])), np.cumsum(scores, axis=0)])
-    first, end = clip_frames.spans.T
+    first, end = clip_cepstra.spans.T
     evidence: Float64Array = (sums[end] - sums[first]) / np.maximum(1, end - first)[:, np.newaxis]
     return evidence
 
@@ -66,54 +66,54 @@ class HeldOut:
         self._log_likelihoods = np.concatenate([clip.log_likelihoods for clip in clips])
         votes = np.concatenate([clip.votes for clip in clips])
         self._votes = votes / np.repeat(np.add.reduceat(votes, self._starts), self._n_windows)
-        evidence = [clip.frame_evidence for clip in clips if clip.frame_evidence is not None]
-        self._frame_evidence = np.concatenate(evidence) if len(evidence) == len(clips) else None
+        evidence = [clip.cepstral_evidence for clip in clips if clip.cepstral_evidence is not None]
+        self._cepstral_evidence = np.concatenate(evidence) if len(evidence) == len(clips) else None
 
     @property
-    def has_frames(self) -> bool:
+    def has_cepstra(self) -> bool:
         """Whether the frames of all clips were measured."""
-        return self._frame_evidence is not None
+        return self._cepstral_evidence is not None
 
     @cached_property
     def window_label_indices(self) -> IndexArray:
         """The label of the clip of each window."""
         return np.repeat(self.label_indices, self._n_windows)
 
-    def scores(self, frame_weight: float) -> Float64Array:
+    def scores(self, cepstral_weight: float) -> Float64Array:
         """Log-likelihoods of all windows, (n_windows, n_labels), with those of frames added."""
-        if self._frame_evidence is None or not frame_weight:
+        if self._cepstral_evidence is None or not cepstral_weight:
             return self._log_likelihoods
-        combined: Float64Array = self._log_likelihoods + frame_weight * self._frame_evidence
+        combined: Float64Array = self._log_likelihoods + cepstral_weight * self._cepstral_evidence
         return combined
 
-    def posteriors(self, scale: float, frame_weight: float = 0.0, sharpness: float = 1.0) -> Float64Array:
+    def posteriors(self, scale: float, cepstral_weight: float = 0.0, sharpness: float = 1.0) -> Float64Array:
         """Posteriors of the clips, (n_clips, n_labels), as `ClipDecider` has them."""
-        return sharpened(self._vote(self._window_posteriors(scale, frame_weight)), sharpness)
+        return sharpened(self._vote(self._window_posteriors(scale, cepstral_weight)), sharpness)
 
-    def knownness(self, scale: float, frame_weight: float, is_label: BoolArray, typical: Typical) -> Float64Array:
+    def knownness(self, scale: float, cepstral_weight: float, is_label: BoolArray, typical: Typical) -> Float64Array:
         """How sure it is that each clip is of any label, (n_clips,), as `ClipDecider` has it."""
-        soft = self.posteriors(KNOWN_SOFTNESS * scale, frame_weight)
-        return knownness_of(soft, self.clip_scores(frame_weight), is_label, typical)
+        soft = self.posteriors(KNOWN_SOFTNESS * scale, cepstral_weight)
+        return knownness_of(soft, self.clip_scores(cepstral_weight), is_label, typical)
 
-    def clip_scores(self, frame_weight: float) -> Float64Array:
+    def clip_scores(self, cepstral_weight: float) -> Float64Array:
         """Mean log-likelihoods of the clips, (n_clips, n_labels) in nats."""
-        return self._vote(self.scores(frame_weight))
+        return self._vote(self.scores(cepstral_weight))
 
-    def log_losses(self, scale: float, frame_weight: float = 0.0) -> Float64Array:
+    def log_losses(self, scale: float, cepstral_weight: float = 0.0) -> Float64Array:
         """Mean log loss of the windows of each clip, (n_clips,) in nats: events are decided window by window."""
-        posteriors = self._window_posteriors(scale, frame_weight)
+        posteriors = self._window_posteriors(scale, cepstral_weight)
         of_true_label = posteriors[np.arange(len(posteriors)), self.window_label_indices]
         return self._vote(-np.log(of_true_label[:, np.newaxis] + MIN_POSTERIOR))[:, 0]
 
-    def clip_log_losses(self, scale: float, frame_weight: float, sharpness: float) -> Float64Array:
+    def clip_log_losses(self, scale: float, cepstral_weight: float, sharpness: float) -> Float64Array:
         """Log loss of the posterior of each clip, (n_clips,) in nats."""
-        posteriors = self.posteriors(scale, frame_weight, sharpness)
+        posteriors = self.posteriors(scale, cepstral_weight, sharpness)
         of_true_label = posteriors[np.arange(len(posteriors)), self.label_indices]
         losses: Float64Array = -np.log(of_true_label + MIN_POSTERIOR)
         return losses
 
-    def _window_posteriors(self, scale: float, frame_weight: float) -> Float64Array:
-        return softmax(scale * self.scores(frame_weight))
+    def _window_posteriors(self, scale: float, cepstral_weight: float) -> Float64Array:
+        return softmax(scale * self.scores(cepstral_weight))
 
     def _vote(self, of_windows: Float64Array) -> Float64Array:
         """Weighted means over the windows of each clip of values (n_windows, m); (n_clips, m)."""

@@ -57,12 +57,12 @@ class Memory(NamedTuple):
         return sorted({clip.clip.label for clip in self.clips})
 
     @property
-    def has_frames(self) -> bool:
+    def has_cepstra(self) -> bool:
         """Whether frames are kept beside the windows."""
-        return self.clips[0].frames is not None
+        return self.clips[0].cepstra is not None
 
 
-def remember(clips: Sequence[ClipVectors], task: ExtractionTask, *, has_frames: bool) -> Memory:
+def remember(clips: Sequence[ClipVectors], task: ExtractionTask, *, has_cepstra: bool) -> Memory:
     """What to keep of `clips`: all of them, and of each label as many windows and frames as the limits allow.
 
     Which ones is drawn by the content of the clip and the seed, so that the same training keeps the same.
@@ -70,9 +70,11 @@ def remember(clips: Sequence[ClipVectors], task: ExtractionTask, *, has_frames: 
     Args:
         clips: at least one; those of a memory pass unchanged where there is room.
         task: how they were measured.
-        has_frames: whether to keep frames; without them, windows alone can be fitted again.
+        has_cepstra: whether to keep cepstral frames; without them, windows alone can be fitted again.
     """
-    nameless = [clip._replace(clip=_nameless(clip.clip), frames=clip.frames if has_frames else None) for clip in clips]
+    nameless = [
+        clip._replace(clip=_nameless(clip.clip), cepstra=clip.cepstra if has_cepstra else None) for clip in clips
+    ]
     by_label: dict[str, list[ClipVectors]] = defaultdict(list)
     for clip in nameless:
         by_label[clip.clip.label].append(clip)
@@ -88,7 +90,7 @@ def _limits(clips: Sequence[ClipVectors]) -> Limits:
     return Limits(
         max(1, _share([len(clip.vectors) for clip in clips], WINDOWS_PER_LABEL)),
         _share([len(clip.copies) for clip in clips], COPIES_PER_LABEL),
-        _share([len(clip.frames.copies) for clip in clips if clip.frames], FRAME_COPIES_PER_LABEL),
+        _share([len(clip.cepstra.copies) for clip in clips if clip.cepstra], FRAME_COPIES_PER_LABEL),
     )
 
 
@@ -109,12 +111,12 @@ def _nameless(clip: Clip) -> Clip:
 
 def _reduced(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
     kept = thinned(clip, limits, rng_of(clip.clip, seed))
-    frames = kept.frames
+    cepstra = kept.cepstra
     return kept._replace(
         vectors=_rounded(kept.vectors),
         copies=_rounded(kept.copies),
         votes=kept.counted_votes,
-        frames=frames and frames._replace(vectors=_rounded(frames.vectors), copies=_rounded(frames.copies)),
+        cepstra=cepstra and cepstra._replace(vectors=_rounded(cepstra.vectors), copies=_rounded(cepstra.copies)),
     )
 
 

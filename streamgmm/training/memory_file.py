@@ -63,7 +63,7 @@ def load_memory(model: Model, model_path: Path) -> Memory:
     memory = parse_memory(data, str(path))
     if memory.task.spec != model.spec or memory.labels != sorted(model.labels):
         raise MemoryFileError("has other features or classes than its model", where=str(path), hint=TRAIN_AGAIN)
-    if memory.has_frames != (model.classifier.frames is not None):
+    if memory.has_cepstra != (model.classifier.cepstra is not None):
         raise MemoryFileError("does not say the same of frames as its model", where=str(path), hint=TRAIN_AGAIN)
     return memory
 

@@ -19,15 +19,15 @@ from msgspec import Meta
 from streamgmm.arrays import AnyArray
 from streamgmm.dataset.clips import Clip
 from streamgmm.errors import DataError
-from streamgmm.features.frames import n_frame_features
+from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.window import n_features
 from streamgmm.model.layout import LENGTH_BYTES, Shapes, Tensor, canonical_json, header_bytes, lay_out
-from streamgmm.training.clip_vectors import ClipFrames, ClipVectors
+from streamgmm.training.clip_vectors import ClipCepstra, ClipVectors
 from streamgmm.training.extraction import ExtractionTask
 from streamgmm.training.memory import Memory
 
 FORMAT = "streamgmm-memory"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MAX_MEMORY_BYTES = 512 * 2**20
 MAX_HEADER_BYTES = 64 * 2**20
 MAX_CLIPS = 100_000
@@ -58,14 +58,14 @@ class _KeptClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     n_windows: Annotated[int, Meta(ge=1, le=MAX_ROWS)]
     n_copies: Count
     n_frames: Count = 0
-    n_frame_copies: Count = 0
+    n_cepstral_copies: Count = 0
 
 
 class _FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The description from which every byte before the arrays follows, and the size of these."""
 
     task: ExtractionTask
-    has_frames: bool
+    has_cepstra: bool
     clips: Annotated[list[_KeptClip], Meta(min_length=1, max_length=MAX_CLIPS)]
 
     def shapes(self) -> Shapes:
@@ -73,14 +73,14 @@ class _FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         n_windows = sum(clip.n_windows for clip in self.clips)
         width = n_features(self.task.spec)
         shapes: dict[str, tuple[str, tuple[int, ...]]] = {"votes": ("F64", (n_windows,))}
-        if self.has_frames:
+        if self.has_cepstra:
             shapes["frame_spans"] = ("I32", (n_windows, 2))
         shapes["windows"] = ("F16", (n_windows, width))
         shapes["copies"] = ("F16", (sum(clip.n_copies for clip in self.clips), width))
-        if self.has_frames:
-            frame_width = n_frame_features(self.task.spec)
+        if self.has_cepstra:
+            frame_width = n_cepstral_features(self.task.spec)
             shapes["frames"] = ("F16", (sum(clip.n_frames for clip in self.clips), frame_width))
-            shapes["frame_copies"] = ("F16", (sum(clip.n_frame_copies for clip in self.clips), frame_width))
+            shapes["frame_copies"] = ("F16", (sum(clip.n_cepstral_copies for clip in self.clips), frame_width))
         return shapes
 
 
@@ -90,7 +90,7 @@ def memory_bytes(memory: Memory) -> bytes:
     Raises:
         MemoryFileError: it is over a limit of the format.
     """
-    spec = _FileSpec(task=memory.task, has_frames=memory.has_frames, clips=[_kept(clip) for clip in memory.clips])
+    spec = _FileSpec(task=memory.task, has_cepstra=memory.has_cepstra, clips=[_kept(clip) for clip in memory.clips])
     header, placed = _layout(spec)
     size = len(header) + _n_bytes(placed)
     if size > MAX_MEMORY_BYTES:
@@ -162,8 +162,8 @@ def _kept(clip: ClipVectors) -> _KeptClip:
         sample_rate_hz=described.sample_rate_hz,
         n_windows=len(clip.vectors),
         n_copies=len(clip.copies),
-        n_frames=len(clip.frames.vectors) if clip.frames else 0,
-        n_frame_copies=len(clip.frames.copies) if clip.frames else 0,
+        n_frames=len(clip.cepstra.vectors) if clip.cepstra else 0,
+        n_cepstral_copies=len(clip.cepstra.copies) if clip.cepstra else 0,
     )
 
 
@@ -174,8 +174,8 @@ def _arrays(memory: Memory) -> Arrays:
         "windows": np.concatenate([clip.vectors for clip in clips]),
         "copies": np.concatenate([clip.copies for clip in clips]),
     }
-    if memory.has_frames:
-        frames = [clip.frames for clip in clips if clip.frames]
+    if memory.has_cepstra:
+        frames = [clip.cepstra for clip in clips if clip.cepstra]
         arrays |= {
             "frame_spans": np.concatenate([one.spans for one in frames]),
             "frames": np.concatenate([one.vectors for one in frames]),
@@ -190,7 +190,7 @@ def _check_values(spec: _FileSpec, arrays: Arrays, name: str) -> None:
             raise _refusal(name, f"{key}: a number is not finite")
     if not (arrays["votes"] > 0.0).all():
         raise _refusal(name, "votes: one is not above 0")
-    if spec.has_frames:
+    if spec.has_cepstra:
         n_frames = np.repeat([clip.n_frames for clip in spec.clips], [clip.n_windows for clip in spec.clips])
         first, end = arrays["frame_spans"].T
         if not ((first >= 0) & (first <= end) & (end <= n_frames)).all():
@@ -201,17 +201,17 @@ def _clips(spec: _FileSpec, arrays: Arrays) -> Iterator[ClipVectors]:
     windows = _divided(arrays["windows"], [clip.n_windows for clip in spec.clips])
     copies = _divided(arrays["copies"], [clip.n_copies for clip in spec.clips])
     votes = _divided(arrays["votes"], [clip.n_windows for clip in spec.clips])
-    frames = _divided_frames(spec, arrays) if spec.has_frames else [None] * len(spec.clips)
+    frames = _divided_cepstra(spec, arrays) if spec.has_cepstra else [None] * len(spec.clips)
     for i, kept in enumerate(spec.clips):
         yield ClipVectors(_clip(kept), windows[i].astype(np.float32), copies[i].astype(np.float32), votes[i], frames[i])
 
 
-def _divided_frames(spec: _FileSpec, arrays: Arrays) -> Sequence[ClipFrames | None]:
+def _divided_cepstra(spec: _FileSpec, arrays: Arrays) -> Sequence[ClipCepstra | None]:
     vectors = _divided(arrays["frames"], [clip.n_frames for clip in spec.clips])
-    copies = _divided(arrays["frame_copies"], [clip.n_frame_copies for clip in spec.clips])
+    copies = _divided(arrays["frame_copies"], [clip.n_cepstral_copies for clip in spec.clips])
     spans = _divided(arrays["frame_spans"], [clip.n_windows for clip in spec.clips])
     return [
-        ClipFrames(own.astype(np.float32), other.astype(np.float32), span.astype(np.intp))
+        ClipCepstra(own.astype(np.float32), other.astype(np.float32), span.astype(np.intp))
         for own, other, span in zip(vectors, copies, spans, strict=True)
     ]
 

@@ -131,8 +131,8 @@ def fit_calibrated(
     validation = validate(clips, labels, task.training, track)
 
     def fit_all(_: None) -> Fit:
-        has_frames = validation.calibration.frame_weight > 0.0
-        return fit_classifier(clips, labels, validation.training, has_frames=has_frames)
+        has_cepstra = validation.calibration.cepstral_weight > 0.0
+        return fit_classifier(clips, labels, validation.training, has_cepstra=has_cepstra)
 
     (fit,) = track(map_in_threads(fit_all, [None]), "fitting", 1)
     return fit, validation

@@ -16,8 +16,8 @@ from streamgmm.errors import DataError
 from streamgmm.training.calibration import Calibration, calibrate
 from streamgmm.training.clip_vectors import ClipVectors
 from streamgmm.training.fitting import DEFAULT_LIKELIHOOD_SCALE, fit_classifier, make_lesson
-from streamgmm.training.fitting_frames import DEFAULT_WEIGHT, fit_frames
-from streamgmm.training.held_out import HeldOut, HeldOutClip, score_clip, score_frames
+from streamgmm.training.fitting_cepstra import DEFAULT_WEIGHT, fit_cepstra
+from streamgmm.training.held_out import HeldOut, HeldOutClip, score_cepstra, score_clip
 from streamgmm.training.projection import Moments, measure_moments
 from streamgmm.training.search import choose_settings
 from streamgmm.training.workers import Track, map_in_threads, untracked
@@ -59,22 +59,22 @@ def validate(
         training: how to fit, whether to look for better settings, whether mixtures of frames may take part.
         track: shows the folds.
     """
-    frames = training.frames if all(clip.frames is not None for clip in clips) else "never"
+    frames = training.cepstra if all(clip.cepstra is not None for clip in clips) else "never"
     folds, note = _folds(clips, labels, training.seed)
     notes: tuple[str, ...] = (note,) if note else ()
     if set(folds) == {NEVER_HELD_OUT}:
-        frame_weight = DEFAULT_WEIGHT if frames == "always" else 0.0
-        calibration = Calibration(DEFAULT_LIKELIHOOD_SCALE, np.full(len(labels), -np.inf), frame_weight)
+        cepstral_weight = DEFAULT_WEIGHT if frames == "always" else 0.0
+        calibration = Calibration(DEFAULT_LIKELIHOOD_SCALE, np.full(len(labels), -np.inf), cepstral_weight)
         return Validation(msgspec.structs.replace(training, search=False), calibration, {}, None, notes)
     trials = _Trials(clips, labels, folds, track)
-    (tested,) = trials.hold_out([training], "validating", has_frames=frames != "never")
+    (tested,) = trials.hold_out([training], "validating", has_cepstra=frames != "never")
     held_out = HeldOut(tested)
     if training.search and len(labels) > 1:
 
         def hold_out(settings: Sequence[TrainingSection]) -> list[HeldOut]:
             results = trials.hold_out(settings, "searching")
             # No variation changes the word of the frames.
-            return [HeldOut(_with_frames(result, [clip.frame_evidence for clip in tested])) for result in results]
+            return [HeldOut(_with_cepstra(result, [clip.cepstral_evidence for clip in tested])) for result in results]
 
         training, held_out, choice = choose_settings(training, held_out, hold_out)
         notes += choice
@@ -82,7 +82,7 @@ def validate(
     calibration, decision = calibrate(held_out, labels, frames)
     recalls, accuracy = _count_right(held_out, labels, calibration)
     losses = held_out.clip_log_losses(
-        calibration.likelihood_scale, calibration.frame_weight, calibration.clips.sharpness
+        calibration.likelihood_scale, calibration.cepstral_weight, calibration.clips.sharpness
     )
     return Validation(training, calibration, recalls, accuracy, notes + decision, losses)
 
@@ -107,37 +107,37 @@ class _Trials:
         self._moments = cache(self._measure)
 
     def hold_out(
-        self, settings: Sequence[TrainingSection], description: str, *, has_frames: bool = False
+        self, settings: Sequence[TrainingSection], description: str, *, has_cepstra: bool = False
     ) -> list[list[HeldOutClip]]:
         """The clips of all folds, in the same order under each of the settings.
 
         Args:
             settings: how to fit windows.
             description: of the work.
-            has_frames: whether to hear their frames too, fitted by the first of the settings.
+            has_cepstra: whether to hear their frames too, fitted by the first of the settings.
         """
         n = len(self._numbers)
         windows = [partial(self._score_windows, training, number) for training in settings for number in self._numbers]
-        frames = [partial(self._score_frames, settings[0], number) for number in self._numbers] if has_frames else []
+        frames = [partial(self._score_cepstra, settings[0], number) for number in self._numbers] if has_cepstra else []
         jobs: list[Callable[[], _Scored]] = [*frames, *windows]
         scored = list(self._track(map_in_threads(_done, jobs), description, len(jobs)))
         evidence = [one for fold in scored[: len(frames)] for one in fold.evidence]
         held_out = [fold.clips for fold in scored[len(frames) :]]
         trials = [[clip for fold in held_out[i * n : (i + 1) * n] for clip in fold] for i in range(len(settings))]
-        return [_with_frames(clips, evidence) for clips in trials] if has_frames else trials
+        return [_with_cepstra(clips, evidence) for clips in trials] if has_cepstra else trials
 
     def _score_windows(self, training: TrainingSection, number: int) -> _Scored:
         moments = self._moments(training.copies, training.seed, number)
         fit = fit_classifier(self._known[number], self._labels, training, moments=moments)
         return _Scored([score_clip(clip, fit.classifier) for clip in self._held_out[number]], [])
 
-    def _score_frames(self, training: TrainingSection, number: int) -> _Scored:
-        mixtures = fit_frames(self._known[number], self._labels, training)
+    def _score_cepstra(self, training: TrainingSection, number: int) -> _Scored:
+        mixtures = fit_cepstra(self._known[number], self._labels, training)
         n_labels = len(self._labels)
         return _Scored(
             [],
             [
-                score_frames(clip.frames, mixtures, n_labels) if mixtures and clip.frames else None
+                score_cepstra(clip.cepstra, mixtures, n_labels) if mixtures and clip.cepstra else None
                 for clip in self._held_out[number]
             ],
         )
@@ -152,13 +152,13 @@ def _done(job: Callable[[], _Scored]) -> _Scored:
     return job()
 
 
-def _with_frames(clips: Sequence[HeldOutClip], evidence: Sequence[Float64Array | None]) -> list[HeldOutClip]:
-    return [clip._replace(frame_evidence=own) for clip, own in zip(clips, evidence, strict=True)]
+def _with_cepstra(clips: Sequence[HeldOutClip], evidence: Sequence[Float64Array | None]) -> list[HeldOutClip]:
+    return [clip._replace(cepstral_evidence=own) for clip, own in zip(clips, evidence, strict=True)]
 
 
 def _count_right(held_out: HeldOut, labels: Sequence[str], calibration: Calibration) -> tuple[dict[str, float], float]:
     """Share of each label's clips that were recognised, and of all."""
-    answers = held_out.posteriors(calibration.likelihood_scale, calibration.frame_weight).argmax(axis=1)
+    answers = held_out.posteriors(calibration.likelihood_scale, calibration.cepstral_weight).argmax(axis=1)
     is_right = answers == held_out.label_indices
     recalls = {
         labels[i]: float(is_right[held_out.label_indices == i].mean()) for i in np.unique(held_out.label_indices)

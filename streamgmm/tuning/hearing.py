@@ -22,7 +22,7 @@ from streamgmm.arrays import Float64Array, Int64Array
 from streamgmm.audio.file import RecordingFile
 from streamgmm.config import Config
 from streamgmm.decision.events import Automaton, Closed, LabelRule, Opened, State
-from streamgmm.decision.frame import Frame
+from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Analyser
@@ -106,19 +106,19 @@ def hear(path: Path, model: Model, config: Config, min_score: float, advance: Ad
     Raises:
         RecordingError: it cannot be read.
     """
-    frames = _frames(path, model, config, advance)
-    return keep_scores(path, frames, make_judge(model, config), len(model.labels), min_score)
+    hops = _hops(path, model, config, advance)
+    return keep_scores(path, hops, make_judge(model, config), len(model.labels), min_score)
 
 
-def keep_scores(path: Path, frames: Iterator[Frame], judge: Judge, n_labels: int, min_score: float) -> Heard:
-    """What to keep of `frames`, in order."""
+def keep_scores(path: Path, hops: Iterator[HopScores], judge: Judge, n_labels: int, min_score: float) -> Heard:
+    """What to keep of `hops`, in order."""
     end_samples = [array("q") for _ in range(n_labels)]
     scores = [array("d") for _ in range(n_labels)]
     end_sample = silent_samples = 0
-    for frame in frames:
-        verdict, _, judged = judge.update(frame)
-        silent_samples += frame.end_sample - end_sample if verdict.reject == "silence" else 0
-        end_sample = frame.end_sample
+    for hop in hops:
+        verdict, _, judged = judge.update(hop)
+        silent_samples += hop.end_sample - end_sample if verdict.reject == "silence" else 0
+        end_sample = hop.end_sample
         for i_label in np.flatnonzero((judged > 0.0) & (judged >= min_score)).tolist():
             end_samples[i_label].append(end_sample)
             scores[i_label].append(judged[i_label])
@@ -149,7 +149,7 @@ def replay(track: Track, rule: LabelRule, hop_samples: int, end_sample: int) -> 
     return [*events, *(Event(change.onset_sample, change.offset_sample, reported_sample) for change in last)]
 
 
-def _frames(path: Path, model: Model, config: Config, advance: Advance) -> Iterator[Frame]:
+def _hops(path: Path, model: Model, config: Config, advance: Advance) -> Iterator[HopScores]:
     analyser = Analyser(model)
     report_samples = units.seconds_to_samples(REPORT_S, model.spec.sample_rate_hz)
     n_unreported = 0

@@ -34,7 +34,7 @@ from streamgmm.training.calibration import calibrated
 from streamgmm.training.trainer import fit_calibrated, make_task
 from streamgmm.training.window_length import Chosen, WindowLengths
 
-EM_ALONE = {"refinement": False, "n_principal": 4, "frames": "never", "search": False}
+EM_ALONE = {"refinement": False, "n_principal": 4, "cepstra": "never", "search": False}
 """Mixtures as EM leaves them, with the dimensions that suit them."""
 
 Key = tuple[str, str]

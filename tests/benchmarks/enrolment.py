@@ -87,7 +87,7 @@ def try_label(label: str, clips: Sequence[ClipVectors], tested: Sequence[Clip], 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "nine.sgm"
         before = fitted(nine, task)
-        save_with_memory(before, remember(nine, task, has_frames=before.classifier.frames is not None), path)
+        save_with_memory(before, remember(nine, task, has_cepstra=before.classifier.cepstra is not None), path)
         memory_mib = memory_path(path).stat().st_size / 2**20
         command = [sys.executable, "-m", "streamgmm", "enrol", label, *(str(clip.clip.path) for clip in added)]
         started_s = time.monotonic()

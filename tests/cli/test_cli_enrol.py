@@ -16,7 +16,7 @@ QUICK = (
     "training.n_jobs=1",
     "training.n_speed_copies=0",
     "training.n_noise_copies=0",
-    "training.frames=never",
+    "training.cepstra=never",
 )
 
 

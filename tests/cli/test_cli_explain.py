@@ -71,18 +71,18 @@ def test_the_tables_hold_the_numbers_of_the_json(capsys, demo_model, demo_scene,
     assert [values[-1] for values in gates.values()] == ["passed"] * 4 + ["reached"]
 
 
-@pytest.mark.parametrize("has_frames", [False, True])
-def test_cells_of_a_row_and_of_a_column_add_up(has_frames):
+@pytest.mark.parametrize("has_cepstra", [False, True])
+def test_cells_of_a_row_and_of_a_column_add_up(has_cepstra):
     from rich.console import Console
 
-    model = random_model(has_frames=has_frames)
+    model = random_model(has_cepstra=has_cepstra)
     console = Console(width=120, file=io.StringIO(), record=True)
     print_explanation(explain(in_blocks(noise()), model, CONFIG, 2.7).explanation, model.spec, console)
     parts = rows(console.export_text(), "In nat, by kind and by band")
-    assert ("frames" in parts) == has_frames
+    assert ("frames" in parts) == has_cepstra
     *cells, total = (float(value) for value in parts["sum"])
     baseline = float(parts["at training mean"][-1])
-    frames = float(parts["frames"][-1]) if has_frames else 0.0
+    frames = float(parts["frames"][-1]) if has_cepstra else 0.0
     assert sum(cells) + baseline + frames == pytest.approx(total, abs=0.05 * len(cells) + 0.02)  # cells are rounded
     for name in ("kurtosis", "attack asymmetry"):
         *cells, total = (float(value) for value in parts[name])

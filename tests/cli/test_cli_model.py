@@ -38,7 +38,7 @@ def test_show_json_is_one_object(capsys: pytest.CaptureFixture[str], model_path:
 
 
 def test_show_tells_of_frames_where_they_take_part(capsys: pytest.CaptureFixture[str], model_path: Path) -> None:
-    save_model(make_model(n_frame_features=N_FRAME_FEATURES), model_path)
+    save_model(make_model(n_cepstral_features=N_FRAME_FEATURES), model_path)
     shown = json.loads(run_cli(capsys, "model", "show", "--json", model_path).out)
     assert shown["frames"] == {"weight": 2.5, "n_features": N_FRAME_FEATURES, "n_components": 9}
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from streamgmm.config import DecisionSection
 from streamgmm.decision.decider import Decider
-from streamgmm.decision.frame import Frame
+from streamgmm.decision.hop_scores import HopScores
 
 RATE_HZ = 1000
 HOP, WINDOW, LEVEL = 100, 1000, 20
@@ -33,7 +33,7 @@ def make_decider(section=PLAIN, labels=LABELS, log_priors=None, **wanted) -> Dec
 
 def make_frame(i_hop, log_likelihoods=NOTHING, *, level_dbfs=-30.0, llrs=None, is_in_domain=None, levels_db=None):
     n_labels = len(log_likelihoods)
-    return Frame(
+    return HopScores(
         end_sample=(i_hop + 1) * HOP,
         level_dbfs=level_dbfs,
         log_likelihoods=np.array(log_likelihoods, dtype=float),

@@ -17,14 +17,14 @@ from streamgmm.decision.clip import (
     knownness_of,
     sharpened,
 )
-from streamgmm.decision.frame import Frame
+from streamgmm.decision.hop_scores import HopScores
 
 NOTHING = np.zeros(0)
 
 
-def frame(log_likelihoods: list[float], *, level_dbfs: float = -20.0) -> Frame:
+def frame(log_likelihoods: list[float], *, level_dbfs: float = -20.0) -> HopScores:
     scores = np.array(log_likelihoods, dtype=np.float64)
-    return Frame(1, level_dbfs, scores, scores, np.ones(len(scores), dtype=bool), NOTHING)
+    return HopScores(1, level_dbfs, scores, scores, np.ones(len(scores), dtype=bool), NOTHING)
 
 
 def decider(

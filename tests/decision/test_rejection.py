@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from streamgmm.decision.frame import Frame
+from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.rejection import GATES, Verdict, decide, event_scores, screen
 
 LABELS = ("bark", "door", "background")
@@ -15,7 +15,7 @@ GATE_DBFS = -75.0
 
 
 def make_frame(*, level_dbfs=-30.0, log_likelihoods=(0.0, 0.0, 0.0), llrs=(5.0, 5.0, 5.0), is_in_domain=(1, 1, 1)):
-    return Frame(
+    return HopScores(
         end_sample=100,
         level_dbfs=level_dbfs,
         log_likelihoods=np.array(log_likelihoods),

@@ -25,7 +25,7 @@ def measured(label, number, place, task):
 
 
 def test_only_without_the_kind_of_feature_that_tells_the_labels_are_clips_confused():
-    task = task_with(frames="never")
+    task = task_with(cepstra="never")
     told_by = window_layout(task.spec)[-1]
     clips = [measured(label, number, -1, task) for label in ("loud", "soft") for number in range(10)]
     parts = {part.name: part for part in ablate(clips, ["loud", "soft"], task)}
@@ -35,7 +35,7 @@ def test_only_without_the_kind_of_feature_that_tells_the_labels_are_clips_confus
 
 
 def test_each_setting_and_each_kind_of_features_is_left_out_once_unless_it_is_out_already():
-    task = task_with(frames="never", copies=False, without=["kurtosis"])
+    task = task_with(cepstra="never", copies=False, without=["kurtosis"])
     clips = [measured(label, number, 0, task) for label in ("loud", "soft") for number in range(2)]
     names = [part.name for part in ablate(clips, ["loud", "soft"], task)]
     kinds = dict.fromkeys(block.kind for block in window_layout(task.spec))

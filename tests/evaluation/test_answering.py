@@ -44,7 +44,7 @@ def test_the_answers_are_those_of_classify(sounds, model):
 def test_several_models_answer_as_each_of_them_does_alone(sounds, model):
     labels = sounds.labels[1:]
     fewer = msgspec.structs.replace(sounds, labels=labels, clips=[c for c in sounds.clips if c.label in labels])
-    shorter = msgspec.structs.replace(quick_config(frames="never"), features=FeaturesSection(window_s=0.5))
+    shorter = msgspec.structs.replace(quick_config(cepstra="never"), features=FeaturesSection(window_s=0.5))
     models = [
         model,
         train(fewer, quick_config(seed=3), name="fewer").model,

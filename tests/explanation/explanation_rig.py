@@ -22,11 +22,11 @@ DURATION_S = 6.0
 SILENT_S = (4.0, 4.5)
 
 
-def random_model(labels=("dog", "glass", "owl"), *, has_frames=False, **settings) -> Model:
+def random_model(labels=("dog", "glass", "owl"), *, has_cepstra=False, **settings) -> Model:
     """So sure of itself that events come and go, and so strict that some windows are unknown."""
-    model = make_model(labels=labels, n_frame_features=N_FRAME_FEATURES if has_frames else 0, **settings)
+    model = make_model(labels=labels, n_cepstral_features=N_FRAME_FEATURES if has_cepstra else 0, **settings)
     classifier = replace(
-        model.classifier, likelihood_scale=3.0, floors=np.full(len(labels), -15.0 if has_frames else FLOOR)
+        model.classifier, likelihood_scale=3.0, floors=np.full(len(labels), -15.0 if has_cepstra else FLOOR)
     )
     return replace(model, classifier=classifier)
 

@@ -39,9 +39,9 @@ def open_at(records, t):
     return {label for label, yes in is_open.items() if yes}
 
 
-@pytest.mark.parametrize("has_frames", [False, True])
-def test_at_every_hop_it_is_what_the_run_said(has_frames) -> None:
-    model = random_model(has_frames=has_frames)
+@pytest.mark.parametrize("has_cepstra", [False, True])
+def test_at_every_hop_it_is_what_the_run_said(has_cepstra) -> None:
+    model = random_model(has_cepstra=has_cepstra)
     records = run(model)
     for window in [record for record in records if isinstance(record, Window)][::8]:
         found = explained(model, at_s=window.t)
@@ -56,23 +56,23 @@ def test_at_every_hop_it_is_what_the_run_said(has_frames) -> None:
         assert open_labels == open_at(records, window.t)
 
 
-@pytest.mark.parametrize("has_frames", [False, True])
-def test_the_noise_is_such_that_a_run_says_something_and_refuses_some(has_frames) -> None:
+@pytest.mark.parametrize("has_cepstra", [False, True])
+def test_the_noise_is_such_that_a_run_says_something_and_refuses_some(has_cepstra) -> None:
     """Else the test above would compare nothing with nothing."""
-    records = run(random_model(has_frames=has_frames))
+    records = run(random_model(has_cepstra=has_cepstra))
     assert {record.reject for record in records if isinstance(record, Window)} >= {None, "silence", "unknown"}
     assert sum(isinstance(record, Start) for record in records) > 1
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-@pytest.mark.parametrize("has_frames", [False, True])
+@pytest.mark.parametrize("has_cepstra", [False, True])
 @pytest.mark.parametrize("against", [None, "background"])
-def test_all_parts_together_are_the_ratio(covariance_type, has_frames, against) -> None:
-    found = explained(random_model(has_frames=has_frames, covariance_type=covariance_type), against=against)
+def test_all_parts_together_are_the_ratio(covariance_type, has_cepstra, against) -> None:
+    found = explained(random_model(has_cepstra=has_cepstra, covariance_type=covariance_type), against=against)
     comparison = found.comparison
     parts = [part.nats for part in comparison.parts]
     frames = comparison.frames or 0.0
-    assert (comparison.frames is not None) == has_frames
+    assert (comparison.frames is not None) == has_cepstra
     assert comparison.baseline + sum(parts) + frames + comparison.rest == pytest.approx(comparison.llr, abs=1e-9)
     assert abs(comparison.rest) < 1e-5
     llrs = {label: stand.llr for label, stand in found.labels.items()} | {"background": 0.0}
@@ -188,7 +188,7 @@ def test_little_is_kept_of_a_long_recording() -> None:
     assert len(surroundings.samples) == (5.0 + SPEC.window_samples / rate_hz) * rate_hz
     first = surroundings.first_sample
     np.testing.assert_array_equal(surroundings.samples, long[first : first + len(surroundings.samples)])
-    ends = [moment.frame.end_sample for moment in surroundings.moments]
+    ends = [moment.scores.end_sample for moment in surroundings.moments]
     assert ends == list(range(ends[0], ends[-1] + 1, SPEC.hop_samples))
     assert ends[0] - SPEC.hop_samples <= first < ends[0]
     assert any(moment is surroundings.moment for moment in surroundings.moments)

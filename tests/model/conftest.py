@@ -10,12 +10,12 @@ from streamgmm.model.writer import model_bytes
 @pytest.fixture
 def data() -> bytes:
     """The file of a small model."""
-    return model_bytes(make_model(n_frame_features=N_FRAME_FEATURES))
+    return model_bytes(make_model(n_cepstral_features=N_FRAME_FEATURES))
 
 
 @pytest.fixture
 def tiny_data(monkeypatch: pytest.MonkeyPatch) -> bytes:
     """The file of a model so small that all of its bits can be tried; real features are longer."""
     monkeypatch.setattr(reader, "n_features", lambda _: 3)
-    monkeypatch.setattr(reader, "n_frame_features", lambda _: 2)
-    return model_bytes(make_model(n_features=3, n_frame_features=2))
+    monkeypatch.setattr(reader, "n_cepstral_features", lambda _: 2)
+    return model_bytes(make_model(n_features=3, n_cepstral_features=2))

@@ -13,8 +13,8 @@ import pytest
 from streamgmm.config import LabelSection
 from streamgmm.features import extractor
 from streamgmm.features.spec import FeatureSpec
+from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
-from streamgmm.model.frames import FrameMixtures
 from streamgmm.model.header import DIGEST_BYTES, DIGEST_OFFSET, ModelError, content_sha256
 from streamgmm.model.layout import LENGTH_BYTES
 from streamgmm.model.mixture import Mixture
@@ -24,7 +24,7 @@ from streamgmm.model.reader import parse_model
 
 SPEC = FeatureSpec(sample_rate_hz=8000, window_s=0.5, n_bands=8)
 N_FEATURES = extractor.n_features(SPEC)
-N_FRAME_FEATURES = extractor.n_frame_features(SPEC)
+N_FRAME_FEATURES = extractor.n_cepstral_features(SPEC)
 
 
 def make_mixture(rng: np.random.Generator, n_components: int, n_dimensions: int, covariance_type="diag") -> Mixture:
@@ -47,10 +47,10 @@ def make_classifier(
     n_dimensions=2,
     n_features=N_FEATURES,
     covariance_type="diag",
-    n_frame_features=0,
+    n_cepstral_features=0,
     seed=0,
 ) -> Classifier:
-    """A classifier of random numbers; with mixtures of frames if `n_frame_features` is not 0."""
+    """A classifier of random numbers; with mixtures of frames if `n_cepstral_features` is not 0."""
     rng = np.random.default_rng(seed)
     mixtures = [make_mixture(rng, n_components + i % 2, n_dimensions, covariance_type) for i in range(len(labels))]
     background = make_mixture(rng, n_components, n_dimensions, covariance_type)
@@ -58,11 +58,11 @@ def make_classifier(
         background = mixtures[labels.index("background")]
     projection = make_projection(rng, n_features, n_dimensions)
     classifier = Classifier(tuple(labels), projection, tuple(mixtures), background, 0.25, np.full(len(labels), -40.0))
-    if not n_frame_features:
+    if not n_cepstral_features:
         return classifier
     mixtures = [make_mixture(rng, n_components + 1, n_dimensions, covariance_type) for _ in classifier.all_mixtures]
-    frames = FrameMixtures(make_projection(rng, n_frame_features, n_dimensions), tuple(mixtures), 2.5)
-    return replace(classifier, frames=frames)
+    frames = CepstralMixtures(make_projection(rng, n_cepstral_features, n_dimensions), tuple(mixtures), 2.5)
+    return replace(classifier, cepstra=frames)
 
 
 def make_projection(rng: np.random.Generator, n_features: int, n_dimensions: int) -> Projection:

@@ -29,7 +29,7 @@ from streamgmm.model.writer import model_bytes
 
 
 def test_what_was_written_is_read(data: bytes) -> None:
-    model, original = parse_model(data, "yard.sgm"), make_model(n_frame_features=N_FRAME_FEATURES)
+    model, original = parse_model(data, "yard.sgm"), make_model(n_cepstral_features=N_FRAME_FEATURES)
     assert (model.name, model.spec, model.labels) == (original.name, original.spec, original.labels)
     assert (model.decision, model.card, model.tool_version) == (original.decision, original.card, original.tool_version)
     vector = np.linspace(-1.0, 1.0, original.classifier.projection.n_features)
@@ -37,7 +37,7 @@ def test_what_was_written_is_read(data: bytes) -> None:
     assert read.log_likelihoods.tobytes() == expected.log_likelihoods.tobytes()
     assert read.background_log_likelihood == expected.background_log_likelihood
     assert header_of(data)["__metadata__"]["content_sha256"] == model.sha256
-    frames, expected_frames = model.classifier.frames, original.classifier.frames
+    frames, expected_frames = model.classifier.cepstra, original.classifier.cepstra
     assert frames.weight == expected_frames.weight
     frame = np.linspace(-1.0, 1.0, N_FRAME_FEATURES)
     assert frames.score_one(frame).tobytes() == expected_frames.score_one(frame).tobytes()
@@ -231,7 +231,7 @@ def test_D9_the_first_format_is_read_for_ever(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(reader, "FEATURE_VERSION", 1)
     monkeypatch.setattr(reader, "n_features", lambda _: 3)
-    monkeypatch.setattr(reader, "n_frame_features", lambda _: 2)
+    monkeypatch.setattr(reader, "n_cepstral_features", lambda _: 2)
     model = load_model(Path(__file__).parent / "golden" / "format_1.sgm")
     assert model.labels == ("dog", "glass", "background")
     assert model.sha256 == "ee1756ad33a75333993c791188e0a57cf7db0089ec8b24c708c0e6d7deb82b97"

@@ -37,7 +37,7 @@ def explained(model: Model, at_s=AT_S, against=None) -> Explained:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return random_model(LABELS, has_frames=True)
+    return random_model(LABELS, has_cepstra=True)
 
 
 @pytest.fixture(scope="module")

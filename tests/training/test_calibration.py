@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from streamgmm.decision.clip import ClipDecider, Typical, vote_weight
-from streamgmm.decision.frame import Frame
+from streamgmm.decision.hop_scores import HopScores
 from streamgmm.training.calibration import MAX_MIN_KNOWNNESS, Calibration, calibrate, calibrated
 from streamgmm.training.fitting import fit_classifier
 from streamgmm.training.held_out import HeldOut, HeldOutClip
@@ -27,25 +27,25 @@ def made_clips(sharpness: float, n_clips: int = 30) -> list[HeldOutClip]:
     return clips
 
 
-def window_posteriors(clip: HeldOutClip, scale: float, frame_weight: float) -> list[np.ndarray]:
+def window_posteriors(clip: HeldOutClip, scale: float, cepstral_weight: float) -> list[np.ndarray]:
     posteriors = []
     for n, row in enumerate(clip.log_likelihoods):
-        logits = scale * (row + frame_weight * (clip.frame_evidence[n] if frame_weight else 0.0))
+        logits = scale * (row + cepstral_weight * (clip.cepstral_evidence[n] if cepstral_weight else 0.0))
         odds = np.exp(logits - logits.max())
         posteriors.append(odds / odds.sum())
     return posteriors
 
 
-def posterior(clip: HeldOutClip, scale: float, frame_weight: float = 0.0) -> np.ndarray:
-    weighted = zip(clip.votes, window_posteriors(clip, scale, frame_weight), strict=True)
+def posterior(clip: HeldOutClip, scale: float, cepstral_weight: float = 0.0) -> np.ndarray:
+    weighted = zip(clip.votes, window_posteriors(clip, scale, cepstral_weight), strict=True)
     return sum(vote * of_window for vote, of_window in weighted) / clip.votes.sum()
 
 
-def log_loss(clips: list[HeldOutClip], scale: float, frame_weight: float = 0.0) -> float:
+def log_loss(clips: list[HeldOutClip], scale: float, cepstral_weight: float = 0.0) -> float:
     """Of the windows, votes counting; clips weigh alike."""
     losses = []
     for clip in clips:
-        of_windows = [-np.log(row[clip.label_index] + 1e-12) for row in window_posteriors(clip, scale, frame_weight)]
+        of_windows = [-np.log(row[clip.label_index] + 1e-12) for row in window_posteriors(clip, scale, cepstral_weight)]
         losses.append(np.average(of_windows, weights=clip.votes))
     return float(np.mean(losses))
 
@@ -58,7 +58,7 @@ def test_posteriors_are_those_that_a_clip_decider_gives():
     shares, levels_dbfs = np.linspace(0.1, 1.0, 20), np.linspace(0.0, -60.0, 20)
     clip = clips[0]._replace(votes=vote_weight(shares, levels_dbfs))
     frames = [
-        Frame(1, -20.0, row, row, np.ones(3, dtype=bool), np.zeros(0), float(share), float(level_dbfs))
+        HopScores(1, -20.0, row, row, np.ones(3, dtype=bool), np.zeros(0), float(share), float(level_dbfs))
         for row, share, level_dbfs in zip(clip.log_likelihoods, shares, levels_dbfs, strict=True)
     ]
     for frame in frames:
@@ -117,7 +117,7 @@ def knownness(clip: HeldOutClip, labels: list[str], found: Calibration) -> float
         typical=Typical(np.array(found.clips.typical), found.clips.typical_deviation),
     )
     for row, vote in zip(clip.log_likelihoods, clip.votes, strict=True):
-        decider.add(Frame(1, -20.0, row, row, np.ones(3, dtype=bool), np.zeros(0), 1.0, 20.0 * np.log10(vote)))
+        decider.add(HopScores(1, -20.0, row, row, np.ones(3, dtype=bool), np.zeros(0), 1.0, 20.0 * np.log10(vote)))
     return decider.decide().knownness
 
 
@@ -153,7 +153,7 @@ def with_frames(clips: list[HeldOutClip], separation: float) -> list[HeldOutClip
     """The clips with frames that tell their labels apart as far as `separation`, in steps twice too large."""
     rng = np.random.default_rng(1)
     return [
-        clip._replace(frame_evidence=rng.normal(size=(20, 3)) + 2 * separation * (np.arange(3) == clip.label_index))
+        clip._replace(cepstral_evidence=rng.normal(size=(20, 3)) + 2 * separation * (np.arange(3) == clip.label_index))
         for clip in clips
     ]
 
@@ -162,21 +162,21 @@ def test_frames_that_help_take_part_with_the_weight_of_least_log_loss():
     clips = with_frames(made_clips(0.1), 1.5)
     calibration, notes = calibrate(HeldOut(clips), LABELS, "auto")
     assert notes[0].startswith("frames take part: ")
-    found = log_loss(clips, calibration.likelihood_scale, calibration.frame_weight)
+    found = log_loss(clips, calibration.likelihood_scale, calibration.cepstral_weight)
     for scale in np.geomspace(0.02, 0.5, 12):
-        for frame_scale in np.geomspace(0.1, 10.0, 16):
-            assert found <= log_loss(clips, scale, frame_scale / scale) + 1e-3
+        for cepstral_scale in np.geomspace(0.1, 10.0, 16):
+            assert found <= log_loss(clips, scale, cepstral_scale / scale) + 1e-3
 
 
 def test_frames_that_tell_nothing_stay_out_unless_asked_for():
     clips = with_frames(made_clips(0.1), 0.0)
     calibration, notes = calibrate(HeldOut(clips), LABELS, "auto")
-    assert calibration.frame_weight == 0.0
+    assert calibration.cepstral_weight == 0.0
     assert notes[0].startswith("frames do not take part: ")
     alone, no_notes = calibrate(HeldOut(made_clips(0.1)), LABELS, "never")
     assert calibration.likelihood_scale == alone.likelihood_scale
     assert no_notes == ()
-    assert calibrate(HeldOut(clips), LABELS, "always")[0].frame_weight > 0.0
+    assert calibrate(HeldOut(clips), LABELS, "always")[0].cepstral_weight > 0.0
 
 
 @pytest.mark.parametrize("separation", [0.0, 0.02, 0.3, 3.0])
@@ -184,7 +184,7 @@ def test_frames_with_the_best_weight_are_never_worse_than_none(separation):
     clips = with_frames(made_clips(0.02), separation)
     calibration, notes = calibrate(HeldOut(clips), LABELS, "always")
     alone = calibrate(HeldOut(made_clips(0.02)), LABELS, "never")[0].likelihood_scale
-    beside = log_loss(clips, calibration.likelihood_scale, calibration.frame_weight)
+    beside = log_loss(clips, calibration.likelihood_scale, calibration.cepstral_weight)
     assert beside <= log_loss(clips, alone) + 0.02, notes
 
 

@@ -28,7 +28,7 @@ from streamgmm.training.trainer import train
 from tests.training.memory_rig import TASK, make_memory, model_of, wide_clips
 from tests.training.training_rig import RATE_HZ, SOUND_LABELS, quick_config, write_sounds
 
-CONFIG = quick_config(frames="never", n_noise_copies=0, credit="the neighbours, CC BY")
+CONFIG = quick_config(cepstra="never", n_noise_copies=0, credit="the neighbours, CC BY")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def known(sounds, tmp_path_factory):
     folder = shutil.copytree(sounds, tmp_path_factory.mktemp("known") / "sounds")
     shutil.rmtree(folder / "doorbell")
     training = train(read_dataset(folder), CONFIG, name="yard")
-    return training.model, remember(training.clips, training.task, has_frames=False)
+    return training.model, remember(training.clips, training.task, has_cepstra=False)
 
 
 @pytest.fixture(scope="module")
@@ -195,17 +195,17 @@ def test_a_class_is_forgotten_in_model_memory_and_card(known, change):
 def test_enrolled_and_forgotten_again_the_model_is_what_it_was_refitted_to():
     memory = make_memory()
     model = model_of(memory)
-    longer = remember([*memory.clips, *wide_clips(["frog"])], TASK, has_frames=False)
+    longer = remember([*memory.clips, *wide_clips(["frog"])], TASK, has_cepstra=False)
     forgotten = forget(model_of(longer), longer, "frog").model
     for own, other in zip(forgotten.classifier.mixtures, model.classifier.mixtures, strict=True):
         assert np.array_equal(own.means, other.means)
 
 
 def test_frames_stay_where_the_model_has_them():
-    memory = make_memory(has_frames=True)
+    memory = make_memory(has_cepstra=True)
     forgotten = forget(model_of(memory), memory, "owl")
-    assert forgotten.model.classifier.frames is not None
-    assert forgotten.memory.has_frames
+    assert forgotten.model.classifier.cepstra is not None
+    assert forgotten.memory.has_cepstra
 
 
 def test_a_class_that_is_not_there_is_refused_with_a_guess():

@@ -46,22 +46,22 @@ def test_vectors_are_those_of_a_stream_of_the_clip(dataset):
 def test_frames_are_those_of_a_stream_and_each_window_knows_its_own(dataset):
     measured = measure(dataset, n_speed_copies=1, n_noise_copies=1).clips[0]
     spec = make_task(dataset, config_with()).spec
-    recorded = extract(load_clip(dataset.clips[0], RATE_HZ), spec, has_frames=True)
-    assert np.array_equal(measured.frames.vectors, recorded.frame_vectors.astype(np.float32))
-    assert measured.frames.copies.shape[1] == measured.frames.vectors.shape[1]
+    recorded = extract(load_clip(dataset.clips[0], RATE_HZ), spec, has_cepstra=True)
+    assert np.array_equal(measured.cepstra.vectors, recorded.cepstra.astype(np.float32))
+    assert measured.cepstra.copies.shape[1] == measured.cepstra.vectors.shape[1]
     is_active = recorded.levels_dbfs >= max(-75.0, recorded.levels_dbfs.max() - 45.0)
     n_window_hops = spec.window_samples // spec.hop_samples
     spans = []
     for hop in np.flatnonzero(is_active):
         end = recorded.n_frames[: hop + 1].sum()
         spans.append((end - recorded.n_frames[max(0, hop + 1 - n_window_hops) : hop + 1].sum(), end))
-    assert measured.frames.spans.tolist() == [list(map(int, span)) for span in spans]
+    assert measured.cepstra.spans.tolist() == [list(map(int, span)) for span in spans]
     votes = [vote_weight(*pair) for pair in zip(recorded.window_shares, recorded.window_levels_dbfs, strict=True)]
     np.testing.assert_allclose(measured.votes, np.array(votes)[is_active], rtol=1e-12)
 
 
 def test_frames_that_are_not_wanted_are_not_measured(dataset):
-    assert measure(dataset, frames="never").clips[0].frames is None
+    assert measure(dataset, cepstra="never").clips[0].cepstra is None
 
 
 def test_clips_stay_in_the_order_of_the_data_set(dataset):
@@ -119,8 +119,8 @@ def test_copies_alone_are_heard_elsewhere_unless_that_is_switched_off(dataset, m
     elsewhere, here = (measure(dataset, clips=clip, n_speed_copies=1, rooms=rooms).clips[0] for rooms in (True, False))
     assert np.array_equal(elsewhere.vectors, here.vectors)
     assert not np.allclose(elsewhere.copies[:20], here.copies[:20], atol=0.1)
-    n_frames = len(here.frames.copies)
-    assert abs(len(elsewhere.frames.copies) - n_frames) < 0.1 * n_frames
+    n_frames = len(here.cepstra.copies)
+    assert abs(len(elsewhere.cepstra.copies) - n_frames) < 0.1 * n_frames
 
 
 def test_B14_a_recording_that_vanished_is_left_out(dataset, tmp_path):
@@ -251,19 +251,19 @@ def test_an_unknown_kind_or_no_kind_at_all_is_one_line(dataset):
 
 
 def test_of_very_many_clips_each_keeps_an_equal_share_of_windows_with_their_own_frames(dataset, monkeypatch):
-    whole = measure(dataset, frames="always")
+    whole = measure(dataset, cepstra="always")
     n = len(dataset.clips)
     monkeypatch.setattr(room, "MAX_WINDOWS", 4 * n)
     monkeypatch.setattr(room, "MAX_FRAMES", 9 * n)
-    kept = measure(dataset, frames="always")
+    kept = measure(dataset, cepstra="always")
     for clip, every in zip(kept.clips, whole.clips, strict=True):
-        assert (len(clip.vectors), len(clip.copies), len(clip.frames.copies)) == (4, 4, 9)
+        assert (len(clip.vectors), len(clip.copies), len(clip.cepstra.copies)) == (4, 4, 9)
         places = [every.vectors.tolist().index(row) for row in clip.vectors.tolist()]
         assert places == sorted(set(places))
         assert np.array_equal(clip.votes, every.votes[places])
-        for span, place in zip(clip.frames.spans, places, strict=True):
+        for span, place in zip(clip.cepstra.spans, places, strict=True):
             assert np.array_equal(
-                clip.frames.vectors[slice(*span)], every.frames.vectors[slice(*every.frames.spans[place])]
+                clip.cepstra.vectors[slice(*span)], every.cepstra.vectors[slice(*every.cepstra.spans[place])]
             )
-    for clip, again in zip(kept.clips, measure(dataset, frames="always", n_jobs=2).clips, strict=True):
+    for clip, again in zip(kept.clips, measure(dataset, cepstra="always", n_jobs=2).clips, strict=True):
         assert_equal(clip, again)

@@ -61,7 +61,7 @@ def test_the_tie_is_the_hash_in_the_card_so_both_may_be_moved_and_copied(path, t
 
 
 def test_frames_are_kept_where_the_model_has_them(tmp_path):
-    memory = make_memory(has_frames=True)
+    memory = make_memory(has_cepstra=True)
     save_with_memory(model_of(memory), memory, tmp_path / "my.sgm")
     assert_same_memory(load_memory(load_model(tmp_path / "my.sgm"), tmp_path / "my.sgm"), memory)
 

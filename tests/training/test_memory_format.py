@@ -19,7 +19,7 @@ from tests.training.memory_rig import TASK, assert_same_memory, make_memory
 
 @pytest.fixture(scope="module", params=[False, True], ids=["windows", "frames"])
 def memory(request):
-    return make_memory(n_clips=2, n_windows=2, has_frames=request.param)
+    return make_memory(n_clips=2, n_windows=2, has_cepstra=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_any_safetensors_reader_opens_it(memory, data):
     arrays = load(data)
     assert np.array_equal(arrays["windows"], np.concatenate([clip.vectors for clip in memory.clips]))
     assert arrays["windows"].dtype == np.float16
-    assert ("frames" in arrays) == memory.has_frames
+    assert ("frames" in arrays) == memory.has_cepstra
 
 
 def test_every_truncation_and_anything_appended_is_refused(data):
@@ -117,7 +117,7 @@ def test_votes_are_above_0(memory, data, value):
 
 @pytest.mark.parametrize(("place", "value"), [(0, -1), (0, 20), (1, 13), (5, 2**30)])
 def test_spans_lie_within_their_clip(place, value):
-    memory = make_memory(n_clips=2, n_windows=2, has_frames=True)
+    memory = make_memory(n_clips=2, n_windows=2, has_cepstra=True)
     assert "a span lies outside its clip" in refusal(
         with_number(memory_bytes(memory), memory, "frame_spans", value, place)
     )
@@ -140,7 +140,7 @@ def test_spans_lie_within_their_clip(place, value):
         lambda spec: spec["task"]["training"].update(n_components=10**6),
         lambda spec: spec["task"]["spec"].update(n_bands=9),
         lambda spec: spec["task"]["spec"].update(min_hz=3000.0),
-        lambda spec: spec.update(has_frames=not spec["has_frames"]),
+        lambda spec: spec.update(has_cepstra=not spec["has_cepstra"]),
         lambda spec: spec.pop("task"),
     ],
 )

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamgmm.model.frames import FrameEvidence
+from streamgmm.model.cepstra import CepstralEvidence
 from streamgmm.training import validation as module
 from streamgmm.training.calibration import calibrated
-from streamgmm.training.clip_vectors import ClipFrames, ClipVectors
+from streamgmm.training.clip_vectors import ClipCepstra, ClipVectors
 from streamgmm.training.fitting import DEFAULT_LIKELIHOOD_SCALE, fit_classifier
-from streamgmm.training.held_out import score_frames
+from streamgmm.training.held_out import score_cepstra
 from streamgmm.training.validation import validate
 from tests.training.training_rig import config_with, make_clip, make_clips, vectors_of
 
@@ -108,7 +108,7 @@ def spoken_clips(n_clips: int = 8, n_windows: int = 4, n_frames_per_window: int 
         ends = n_frames_per_window * np.arange(1, n_windows + 1)
         spans = np.stack([np.zeros(n_windows, dtype=int), ends], axis=1)
         shares = np.arange(1, n_windows + 1) / n_windows
-        clips.append(ClipVectors(make_clip(label, n), vectors, vectors[:0], shares, ClipFrames(frames, frames, spans)))
+        clips.append(ClipVectors(make_clip(label, n), vectors, vectors[:0], shares, ClipCepstra(frames, frames, spans)))
     return clips
 
 
@@ -116,32 +116,32 @@ def test_sounds_that_frames_tell_apart_are_learnt_by_frames():
     clips, labels = spoken_clips(), ["no", "yes"]
     validation = validate(clips, labels, TRAINING)
     assert validation.accuracy == 1.0
-    assert validation.calibration.frame_weight > 0.0
-    fit = fit_classifier(clips, labels, TRAINING, has_frames=True)
+    assert validation.calibration.cepstral_weight > 0.0
+    fit = fit_classifier(clips, labels, TRAINING, has_cepstra=True)
     calibration = validation.calibration
-    assert calibrated(fit, calibration).frames.weight == calibration.frame_weight
-    assert calibrated(fit, calibration._replace(frame_weight=0.0)).frames is None
-    assert validate(clips, labels, config_with(frames="never", search=False).training).accuracy < 0.9
+    assert calibrated(fit, calibration).cepstra.weight == calibration.cepstral_weight
+    assert calibrated(fit, calibration._replace(cepstral_weight=0.0)).cepstra is None
+    assert validate(clips, labels, config_with(cepstra="never", search=False).training).accuracy < 0.9
 
 
 def test_the_evidence_of_held_out_frames_is_that_of_the_stream():
     (clip,) = spoken_clips(n_clips=1)[:1]
-    classifier = fit_classifier(spoken_clips(), ["no", "yes"], TRAINING, has_frames=True).classifier
-    evidence = FrameEvidence(classifier.frames, 4)
-    streamed = [evidence.push(hop) for hop in np.split(clip.frames.vectors.astype(float), 4)]
-    scored = score_frames(clip.frames, classifier.frames, 2)
+    classifier = fit_classifier(spoken_clips(), ["no", "yes"], TRAINING, has_cepstra=True).classifier
+    evidence = CepstralEvidence(classifier.cepstra, 4)
+    streamed = [evidence.push(hop) for hop in np.split(clip.cepstra.vectors.astype(float), 4)]
+    scored = score_cepstra(clip.cepstra, classifier.cepstra, 2)
     np.testing.assert_allclose(scored, np.array(streamed)[:, :2], rtol=1e-9)
 
 
 def test_too_few_frames_of_a_class_leave_the_decision_to_windows_and_say_so():
     clips = [
         clip._replace(
-            frames=ClipFrames(clip.frames.vectors[:1], clip.frames.copies[:0], np.minimum(clip.frames.spans, 1))
+            cepstra=ClipCepstra(clip.cepstra.vectors[:1], clip.cepstra.copies[:0], np.minimum(clip.cepstra.spans, 1))
         )
         for clip in spoken_clips()
     ]
     validation = validate(clips, ["no", "yes"], TRAINING)
-    assert validation.calibration.frame_weight == 0.0
+    assert validation.calibration.cepstral_weight == 0.0
     assert validation.notes == ("frames do not take part: a class has too few of them",)
 
 

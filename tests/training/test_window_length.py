@@ -19,7 +19,7 @@ CLIPS = [make_clip(label, number) for label in LABELS for number in range(20)]
 
 
 def task_with(window_s: float = 1.0, **training):
-    config = config_with(**{"frames": "never", "search": True, **training})
+    config = config_with(**{"cepstra": "never", "search": True, **training})
     config = msgspec.structs.replace(config, features=msgspec.structs.replace(config.features, window_s=window_s))
     return make_task(make_dataset(CLIPS), config)
 
@@ -139,7 +139,7 @@ def test_a_model_has_the_length_that_was_chosen(tmp_path, monkeypatch):
 
     monkeypatch.setattr(window_length, "extract_clips", extract)
     dataset = read_dataset(write_sounds(tmp_path / "data", n_clips=6))
-    config = quick_config(search=True, frames="never", n_noise_copies=0)
+    config = quick_config(search=True, cepstra="never", n_noise_copies=0)
     training = train(dataset, config, name="yard")
     assert training.model.spec.window_s == training.task.spec.window_s == 2.0
     assert training.model.card["settings"]["features"]["window_s"] == 2.0

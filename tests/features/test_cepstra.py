@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.fft import dct
 
+from streamgmm.features.cepstra import DELAY_FRAMES, CepstralFrames, count_cepstra, n_cepstral_features
 from streamgmm.features.extractor import FeatureStream, extract
-from streamgmm.features.frames import DELAY_FRAMES, FrameVectors, count_cepstra, n_frame_features
 from streamgmm.features.spec import FeatureSpec
 
 SPEC = FeatureSpec(sample_rate_hz=8000, n_bands=20)
@@ -45,16 +45,16 @@ def expected_vectors(energies: np.ndarray, level: float) -> np.ndarray:
 
 def test_vectors_are_those_of_the_definition() -> None:
     energies, level = energies_of(5), 0.02
-    vectors = FrameVectors(SPEC)
+    vectors = CepstralFrames(SPEC)
     found = np.concatenate([*(vectors.push(hop, level) for hop in energies), vectors.flush()])
     expected = expected_vectors(energies, level)
-    assert found.shape == (len(expected), n_frame_features(SPEC))
+    assert found.shape == (len(expected), n_cepstral_features(SPEC))
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_a_frame_is_told_when_the_slopes_of_its_slopes_are_known() -> None:
     energies = energies_of(3)
-    vectors = FrameVectors(SPEC)
+    vectors = CepstralFrames(SPEC)
     lengths = [len(vectors.push(hop, 0.02)) for hop in energies]
     assert lengths == [SPEC.hop_frames - DELAY_FRAMES, SPEC.hop_frames, SPEC.hop_frames]
     assert len(vectors.flush()) == DELAY_FRAMES
@@ -63,50 +63,50 @@ def test_a_frame_is_told_when_the_slopes_of_its_slopes_are_known() -> None:
 def test_pauses_make_no_vectors() -> None:
     energies = energies_of(2)
     energies[0, 4:8] *= 1e-4  # the second frame
-    vectors = FrameVectors(SPEC)
+    vectors = CepstralFrames(SPEC)
     found = np.concatenate([*(vectors.push(hop, 0.02) for hop in energies), vectors.flush()])
     expected = np.delete(expected_vectors(energies, 0.02), 1, axis=0)
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_A19_silence_makes_none_and_does_no_harm() -> None:
-    vectors = FrameVectors(SPEC)
+    vectors = CepstralFrames(SPEC)
     assert len(vectors.push(np.zeros_like(energies_of(1)[0]), 0.0)) == 0
     assert np.isfinite(vectors.push(energies_of(1)[0], 0.02)).all()
 
 
 def test_nothing_heard_leaves_nothing_to_flush() -> None:
-    assert FrameVectors(SPEC).flush().shape == (0, n_frame_features(SPEC))
+    assert CepstralFrames(SPEC).flush().shape == (0, n_cepstral_features(SPEC))
 
 
 @pytest.mark.parametrize("n_bands", [8, 16, 32])
 def test_few_bands_have_no_more_cepstra_than_bands(n_bands: int) -> None:
     spec = FeatureSpec(sample_rate_hz=8000, n_bands=n_bands)
-    assert extract(SAMPLES, spec, has_frames=True).frame_vectors.shape[1] == 3 * min(16, n_bands)
+    assert extract(SAMPLES, spec, has_cepstra=True).cepstra.shape[1] == 3 * min(16, n_bands)
 
 
 @settings(max_examples=20, deadline=None)
 @given(cuts=st.lists(st.integers(0, SAMPLES.size), max_size=12))
 def test_streams_are_bit_identical_for_any_block_sizes(cuts: list[int]) -> None:
-    stream = FeatureStream(SPEC, has_frames=True)
+    stream = FeatureStream(SPEC, has_cepstra=True)
     frames = [frame for block in np.split(SAMPLES, sorted(cuts)) for frame in stream.push(block)] + stream.flush()
-    whole = extract(SAMPLES, SPEC, has_frames=True)
-    assert b"".join(frame.frame_vectors.tobytes() for frame in frames) == whole.frame_vectors.tobytes()
-    assert [len(frame.frame_vectors) for frame in frames] == whole.n_frames.tolist()
+    whole = extract(SAMPLES, SPEC, has_cepstra=True)
+    assert b"".join(frame.cepstra.tobytes() for frame in frames) == whole.cepstra.tobytes()
+    assert [len(frame.cepstra) for frame in frames] == whole.n_frames.tolist()
 
 
 @pytest.mark.parametrize("gain", [0.1, 10.0])
 def test_vectors_do_not_depend_on_the_gain(gain: float) -> None:
-    vectors = extract(SAMPLES, SPEC, has_frames=True).frame_vectors
-    louder = extract(SAMPLES * np.float32(gain), SPEC, has_frames=True).frame_vectors
+    vectors = extract(SAMPLES, SPEC, has_cepstra=True).cepstra
+    louder = extract(SAMPLES * np.float32(gain), SPEC, has_cepstra=True).cepstra
     np.testing.assert_allclose(louder, vectors, atol=1e-3)
 
 
 def test_A17_hops_that_lack_a_sample_have_no_frames() -> None:
     spoilt = SAMPLES.copy()
     spoilt[3 * SPEC.hop_samples] = np.nan
-    frames = FeatureStream(SPEC, has_frames=True).push(spoilt)
-    assert all((frame.vector is not None) or (len(frame.frame_vectors) == 0) for frame in frames)
+    frames = FeatureStream(SPEC, has_cepstra=True).push(spoilt)
+    assert all((frame.vector is not None) or (len(frame.cepstra) == 0) for frame in frames)
     assert frames[2].vector is not None
     assert frames[3].vector is None
 

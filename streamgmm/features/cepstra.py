@@ -36,7 +36,7 @@ ACTIVE_RANGE_DB = 30.0
 """Frames this far below the running level are pauses, and no frame vector is made of them."""
 
 
-class FrameVectors:
+class CepstralFrames:
     """Turns the energies of hops into the vectors of their frames, `DELAY_FRAMES` later.
 
     Args:
@@ -68,7 +68,7 @@ class FrameVectors:
             level: running mean of the broadband energy.
 
         Returns:
-            float64, shape (n, n_frame_features(spec)), of the active frames among those that became complete.
+            float64, shape (n, n_cepstral_features(spec)), of the active frames among those that became complete.
         """
         relative = energies.reshape(-1, FRAME_FINE, energies.shape[1]).sum(axis=1, dtype=np.float64)
         relative /= FRAME_FINE * max(level, MIN_LEVEL)
@@ -81,7 +81,7 @@ class FrameVectors:
     def flush(self) -> Float64Array:
         """The last frames of a recording, as if its last one went on."""
         if self._cepstra is None:
-            return np.zeros((0, n_frame_features(self.spec)))
+            return np.zeros((0, n_cepstral_features(self.spec)))
         last = np.repeat(self._cepstra[-1:], DELAY_FRAMES, axis=0)
         return self._complete(last, last, np.zeros(DELAY_FRAMES, dtype=bool))
 
@@ -126,7 +126,7 @@ def count_cepstra(spec: FeatureSpec) -> int:
     return min(MAX_CEPSTRA, spec.n_bands)
 
 
-def n_frame_features(spec: FeatureSpec) -> int:
+def n_cepstral_features(spec: FeatureSpec) -> int:
     """Length of a frame vector: cepstra, their slopes, and the slopes of these."""
     return 3 * count_cepstra(spec)
 

@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 from streamgmm.arrays import Float32Array
 from streamgmm.config import TrainingSection
 from streamgmm.labels import BACKGROUND
-from streamgmm.model.frames import FrameMixtures
+from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.projection import Projection
 from streamgmm.training.clip_vectors import ClipVectors
@@ -33,7 +33,9 @@ DEFAULT_WEIGHT = 1.0
 """Of frames beside windows, until validation says otherwise."""
 
 
-def fit_frames(clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection) -> FrameMixtures | None:
+def fit_cepstra(
+    clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection
+) -> CepstralMixtures | None:
     """One diagonal mixture for the frames of each label.
 
     Cepstra hardly depend on each other, so no projection turns them: it standardises only.
@@ -59,12 +61,12 @@ def fit_frames(clips: Sequence[ClipVectors], labels: Sequence[str], training: Tr
         drawn.append(together[rng.permutation(len(together))[:MAX_FRAMES]])
     projection = Projection(mean, scale, np.eye(together.shape[1]))
     mixtures = [_fit(_standardised(frames, projection), training, training.seed + i) for i, frames in enumerate(drawn)]
-    return FrameMixtures(projection, tuple(mixtures), DEFAULT_WEIGHT)
+    return CepstralMixtures(projection, tuple(mixtures), DEFAULT_WEIGHT)
 
 
 def _draw(clips: Sequence[ClipVectors], label: str, seed: int) -> Float32Array:
     """At most `MAX_FRAMES` of the frames of a label, those of altered copies among them, in random order."""
-    own = [clip.frames for clip in clips if clip.frames is not None and clip.clip.label == label]
+    own = [clip.cepstra for clip in clips if clip.cepstra is not None and clip.clip.label == label]
     if not own:
         return np.zeros((0, 1), dtype=np.float32)
     frames = np.concatenate([part for one in own for part in (one.vectors, one.copies)])
@@ -77,7 +79,7 @@ def _standardised(frames: Float32Array, projection: Projection) -> Float32Array:
 
 
 def _fit(frames: Float32Array, training: TrainingSection, seed: int) -> Mixture:
-    n_components = max(1, min(training.n_frame_components, len(frames) // MIN_FRAMES_PER_COMPONENT))
+    n_components = max(1, min(training.n_cepstral_components, len(frames) // MIN_FRAMES_PER_COMPONENT))
     maximise = partial(
         GaussianMixture,
         n_components,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from streamgmm.arrays import BoolArray, Float64Array
 
 
-class Frame(NamedTuple):
+class HopScores(NamedTuple):
     """The scores of the window that ends with this hop.
 
     Attributes:
@@ -17,7 +17,7 @@ class Frame(NamedTuple):
         llrs: float64, shape (n_labels,), log-likelihood ratios of each label to the background (nat).
         is_in_domain: bool, shape (n_labels,), whether the label's mixture knows sounds like this one.
         levels_db: shape (n,), levels since the previous hop, oldest first, equally long, the last
-            ending at `end_sample` (dB re full scale); may be empty. The first frame after a start or a
+            ending at `end_sample` (dB re full scale); may be empty. The first hop after a start or a
             gap may hand in those of its whole window.
         window_share: how much of a whole window has been heard, above 0 to 1; less than 1 after a start or a gap.
         window_level_dbfs: level of the window, what of it has not been heard counted as silence.

@@ -10,7 +10,7 @@ from model_rig import make_classifier
 from sklearn.mixture import GaussianMixture
 
 from streamgmm.errors import DataError
-from streamgmm.model.frames import FrameEvidence, FrameMixtures
+from streamgmm.model.cepstra import CepstralEvidence, CepstralMixtures
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.projection import Projection
 
@@ -21,14 +21,14 @@ FRAMES = RNG.normal(size=(40, N_FRAME_FEATURES))
 
 @pytest.fixture
 def classifier():
-    return make_classifier(("dog", "glass"), n_frame_features=N_FRAME_FEATURES)
+    return make_classifier(("dog", "glass"), n_cepstral_features=N_FRAME_FEATURES)
 
 
 def test_a_frame_scores_as_scikit_learn_says() -> None:
     fitted = [GaussianMixture(3, covariance_type="diag", random_state=n).fit(RNG.normal(n, 1, (90, 4))) for n in (0, 1)]
     mixtures = [Mixture(f.weights_ / f.weights_.sum(), f.means_, f.covariances_, "diag") for f in fitted]
     plain = Projection(np.zeros(4), np.ones(4), np.eye(4))
-    frames = FrameMixtures(plain, tuple(mixtures), 1.0)
+    frames = CepstralMixtures(plain, tuple(mixtures), 1.0)
     vectors = RNG.normal(size=(10, 4))
     expected = np.stack([f.score_samples(vectors) for f in fitted], axis=1)
     np.testing.assert_allclose(frames.score(vectors), expected, atol=1e-9)
@@ -36,35 +36,35 @@ def test_a_frame_scores_as_scikit_learn_says() -> None:
 
 
 def test_evidence_is_the_mean_over_the_frames_of_the_last_hops(classifier) -> None:
-    evidence = FrameEvidence(classifier.frames, 3)
+    evidence = CepstralEvidence(classifier.cepstra, 3)
     hops = np.split(FRAMES, [5, 5, 12, 13, 30])
     for i, hop in enumerate(hops):
         found = evidence.push(hop)
         window = np.concatenate(hops[max(0, i - 2) : i + 1])
-        expected = np.mean([classifier.frames.score_one(vector) for vector in window], axis=0)
+        expected = np.mean([classifier.cepstra.score_one(vector) for vector in window], axis=0)
         np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_a_window_without_frames_favours_no_label(classifier) -> None:
-    evidence = FrameEvidence(classifier.frames, 2)
+    evidence = CepstralEvidence(classifier.cepstra, 2)
     evidence.push(FRAMES)
     evidence.push(FRAMES[:0])
     assert (evidence.push(FRAMES[:0]) == 0.0).all()
 
 
 def test_after_a_reset_nothing_is_remembered(classifier) -> None:
-    evidence = FrameEvidence(classifier.frames, 4)
+    evidence = CepstralEvidence(classifier.cepstra, 4)
     evidence.push(FRAMES[:20])
     evidence.reset()
-    fresh = FrameEvidence(classifier.frames, 4)
+    fresh = CepstralEvidence(classifier.cepstra, 4)
     assert evidence.push(FRAMES[20:]).tobytes() == fresh.push(FRAMES[20:]).tobytes()
 
 
 def test_frames_add_to_the_window_with_their_weight_and_the_background_too(classifier) -> None:
     vector = RNG.normal(size=classifier.projection.n_features)
-    evidence = FrameEvidence(classifier.frames, 1).push(FRAMES)
+    evidence = CepstralEvidence(classifier.cepstra, 1).push(FRAMES)
     alone, together = classifier.score(vector), classifier.score(vector, evidence)
-    weight = classifier.frames.weight
+    weight = classifier.cepstra.weight
     np.testing.assert_allclose(together.log_likelihoods, alone.log_likelihoods + weight * evidence[:2])
     assert together.llr(0) == pytest.approx(alone.llr(0) + weight * (evidence[0] - evidence[2]))
     many = classifier.score_many(vector[np.newaxis], evidence[np.newaxis])
@@ -73,11 +73,11 @@ def test_frames_add_to_the_window_with_their_weight_and_the_background_too(class
 
 
 def test_D7_frames_that_do_not_fit_are_refused(classifier) -> None:
-    frames = classifier.frames
+    frames = classifier.cepstra
     changes = [{"weight": 0.0}, {"weight": np.nan}, {"weight": np.inf}]
     changes += [{"mixtures": make_classifier(n_dimensions=3).all_mixtures}]
     for change in changes:
         with pytest.raises(DataError):
             replace(frames, **change)
     with pytest.raises(DataError, match="mixtures of frames"):
-        replace(classifier, frames=replace(frames, mixtures=frames.mixtures[:2]))
+        replace(classifier, cepstra=replace(frames, mixtures=frames.mixtures[:2]))

@@ -21,7 +21,7 @@ MAX_WEIGHT = 1e6
 
 
 @dataclass(frozen=True, eq=False)
-class FrameMixtures:
+class CepstralMixtures:
     """The mixtures over frame vectors.
 
     Attributes:
@@ -60,7 +60,7 @@ class FrameMixtures:
         return log_likelihoods
 
 
-class FrameEvidence:
+class CepstralEvidence:
     """Mean log-likelihoods of the frames of the last window, hop by hop.
 
     Args:
@@ -68,7 +68,7 @@ class FrameEvidence:
         n_window_hops: hops of a window.
     """
 
-    def __init__(self, mixtures: FrameMixtures, n_window_hops: int) -> None:
+    def __init__(self, mixtures: CepstralMixtures, n_window_hops: int) -> None:
         self._mixtures = mixtures
         self._sums: deque[Float64Array] = deque(maxlen=n_window_hops)
         self._n_frames: deque[int] = deque(maxlen=n_window_hops)
@@ -78,17 +78,17 @@ class FrameEvidence:
         self._sums.clear()
         self._n_frames.clear()
 
-    def push(self, frame_vectors: Float64Array) -> Float64Array:
+    def push(self, cepstra: Float64Array) -> Float64Array:
         """The evidence of the window that ends with this hop.
 
         Args:
-            frame_vectors: (n, f) of the hop; n may be 0.
+            cepstra: (n, f) of the hop; n may be 0.
 
         Returns:
             (n_mixtures,) in nats; 0, which favours none, if the window holds no frame.
         """
-        self._sums.append(self._mixtures.score(frame_vectors).sum(axis=0))
-        self._n_frames.append(len(frame_vectors))
+        self._sums.append(self._mixtures.score(cepstra).sum(axis=0))
+        self._n_frames.append(len(cepstra))
         # Added up anew each time, oldest first: nothing is ever taken away, so nothing drifts.
         evidence: Float64Array = np.sum(self._sums, axis=0) / max(1, sum(self._n_frames))
         return evidence
