@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from dataset_rig import RATE_HZ, noise, write_classes, write_recording
 
 from streamgmm.dataset.dataset import at_rate, common_rate_hz, read_dataset
 from streamgmm.dataset.listing import Skipped
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
+from tests.dataset.dataset_rig import RATE_HZ, noise, write_classes, write_recording
 
 
 def skipped_names(root, **options):

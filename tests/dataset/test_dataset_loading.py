@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import soundfile
-from dataset_rig import RATE_HZ, noise, write_classes, write_recording
 
 from streamgmm.audio import reading
 from streamgmm.dataset import loading
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
 from streamgmm.dataset.loading import by_recording, iter_audio, load_clip, load_clips
+from tests.dataset.dataset_rig import RATE_HZ, noise, write_classes, write_recording
 
 
 @pytest.fixture

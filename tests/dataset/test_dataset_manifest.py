@@ -2,7 +2,6 @@ import csv
 import io
 
 import pytest
-from dataset_rig import write_recording
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +9,7 @@ from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import DatasetError, Findings
 from streamgmm.dataset.manifest import read_manifest
 from streamgmm.errors import DataError, PermissionDeniedError
+from tests.dataset.dataset_rig import write_recording
 
 
 @pytest.fixture

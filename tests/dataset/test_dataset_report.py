@@ -1,13 +1,13 @@
 from pathlib import Path
 from typing import get_args
 
-from dataset_rig import write_classes, write_recording
 from rich.console import Console
 
 from streamgmm.audio.reading import Reason
 from streamgmm.dataset import reasons, report
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Skipped
+from tests.dataset.dataset_rig import write_classes, write_recording
 
 
 def rendered(renderable):

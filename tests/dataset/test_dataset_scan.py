@@ -2,12 +2,12 @@ import os
 import unicodedata
 
 import pytest
-from dataset_rig import write_classes, write_recording
 
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import DatasetError, Findings
 from streamgmm.dataset.scan import recordings_below
 from streamgmm.errors import DataError
+from tests.dataset.dataset_rig import write_classes, write_recording
 
 
 def reasons(dataset, root):

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import soundfile
-from dataset_rig import RATE_HZ, write_classes, write_recording
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +9,7 @@ from streamgmm.dataset.listing import DatasetError, Findings, Stretch
 from streamgmm.dataset.loading import load_clip
 from streamgmm.dataset.strong_labels import gaps_between, read_event_list
 from streamgmm.errors import DataError
+from tests.dataset.dataset_rig import RATE_HZ, write_classes, write_recording
 
 DCASE = (
     "filename\tonset\toffset\tevent_label\n"

@@ -1,12 +1,12 @@
 """Label files as programs and people write them are read, or a line is left out with a word."""
 
 import pytest
-from dataset_rig import write_classes, write_recording
 
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.event_lines import parse_events
 from streamgmm.dataset.listing import DatasetError
 from streamgmm.errors import DataError
+from tests.dataset.dataset_rig import write_classes, write_recording
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """Folders that are a level above or below the classes are noticed."""
 
 import pytest
-from dataset_rig import write_classes, write_recording
 
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import DatasetError
+from tests.dataset.dataset_rig import write_classes, write_recording
 
 
 def write_parts(root, *parts):

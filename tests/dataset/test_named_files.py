@@ -3,9 +3,9 @@
 import unicodedata
 
 import pytest
-from dataset_rig import write_recording
 
 from streamgmm.dataset.dataset import read_dataset
+from tests.dataset.dataset_rig import write_recording
 
 ROWS = [("audio/Tür 0.wav", "dog"), ("audio/Tür 1.wav", "dog"), ("audio/Tür 2.wav", "cat"), ("audio/Tür 3.wav", "cat")]
 

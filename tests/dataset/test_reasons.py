@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from dataset_rig import write_classes
 
 from streamgmm.audio.reading import Reason
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Skipped
 from streamgmm.dataset.reasons import EXPLANATIONS, left_out_lines
 from streamgmm.errors import DataError
+from tests.dataset.dataset_rig import write_classes
 
 
 @pytest.mark.parametrize("suffix", [".m4a", ".aac", ".wma", ".amr", ".3gp", ".mp4", ".webm", ".M4A", ".qta"])

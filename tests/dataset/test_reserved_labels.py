@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import soundfile
-from dataset_rig import RATE_HZ, write_classes, write_recording
 
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.errors import DataError
+from tests.dataset.dataset_rig import RATE_HZ, write_classes, write_recording
 
 
 @pytest.mark.parametrize("label", ["silence", "unknown", "_silence_", "_unknown_"])

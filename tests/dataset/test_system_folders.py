@@ -3,13 +3,13 @@
 import shutil
 
 import pytest
-from dataset_rig import write_classes, write_recording
 
 from streamgmm.dataset.backgrounds import background_recordings
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import DatasetError, Findings
 from streamgmm.dataset.scan import recordings_below
 from streamgmm.errors import DataError
+from tests.dataset.dataset_rig import write_classes, write_recording
 
 SYSTEM_FOLDERS = [
     *("@eaDir", "@tmp", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot", "~snapshot", ".snapshot", ".zfs"),

@@ -7,7 +7,13 @@ import math
 
 import numpy as np
 import pytest
-from decider_streams import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamgmm.config import DecisionSection, LabelSection
+from streamgmm.errors import ConfigError, DataError
+from streamgmm.records import End, Gap, Start, Update, Window, encode_json
+from tests.decision.decider_streams import (
     BARK,
     DOOR,
     HOP,
@@ -21,12 +27,6 @@ from decider_streams import (
     run,
     sound_frames,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from streamgmm.config import DecisionSection, LabelSection
-from streamgmm.errors import ConfigError, DataError
-from streamgmm.records import End, Gap, Start, Update, Window, encode_json
 
 
 def test_event_starts_and_ends_with_all_its_fields():

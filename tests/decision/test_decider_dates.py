@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from decider_streams import (
+
+from streamgmm.config import DecisionSection
+from streamgmm.records import End
+from tests.decision.decider_streams import (
     BARK,
     LOUD,
     NOTHING,
@@ -18,9 +21,6 @@ from decider_streams import (
     run,
     sound_frames,
 )
-
-from streamgmm.config import DecisionSection
-from streamgmm.records import End
 
 
 @pytest.mark.parametrize("smoothing", ["none", "exponential", "hmm"])

@@ -9,7 +9,6 @@ import statistics
 
 import numpy as np
 import pytest
-from score_pictures import RULE, closed, run, scores_of
 
 from streamgmm.decision.events import (
     Change,
@@ -21,6 +20,7 @@ from streamgmm.decision.events import (
     Opened,
     Segmenter,
 )
+from tests.decision.score_pictures import RULE, closed, run, scores_of
 
 
 def picture(digits: str, rule: LabelRule) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from score_pictures import closed, run
 
 from streamgmm.decision.events import Closed, Continued, Crossed, Dipped, LabelRule, Opened, Segmenter
+from tests.decision.score_pictures import closed, run
 
 
 class Case(NamedTuple):

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from event_strategies import found_at, true_at
 
 from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.listing import Findings, Skipped
@@ -14,6 +13,7 @@ from streamgmm.evaluation.event_evaluation import HeardScene, Spread, evaluate_e
 from streamgmm.evaluation.event_scoring import Criteria
 from streamgmm.evaluation.scenes import THRESHOLDS, Hearing, Scene
 from streamgmm.model.file import load_model
+from tests.evaluation.event_strategies import found_at, true_at
 
 SCORE_KEYS = {
     *("event_f1", "segment_f1", "error_rate", "false_alarms_per_hour", "onset_latency_s", "onset_error_s"),

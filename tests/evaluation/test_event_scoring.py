@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
-from event_strategies import DURATION_S, LABELS, found_at, found_events, true_at, true_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from streamgmm.evaluation.event_scoring import (
     scores_of,
     segment_counts,
 )
+from tests.evaluation.event_strategies import DURATION_S, LABELS, found_at, found_events, true_at, true_events
 from tests.required import oracle
 
 collars_s = st.sampled_from([1 / 64, 0.25, 0.5, 2.0])

@@ -6,13 +6,13 @@ import warnings
 
 import numpy as np
 import pytest
-from event_strategies import DURATION_S, found_at, found_events, true_at, true_events
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from streamgmm.evaluation.found_events import FoundEvent
 from streamgmm.evaluation.psds import Tally, psds, tally
 from streamgmm.evaluation.scenes import without_overlaps
+from tests.evaluation.event_strategies import DURATION_S, found_at, found_events, true_at, true_events
 from tests.required import oracle
 
 COLUMNS = ["filename", "onset", "offset", "event_label"]

@@ -3,7 +3,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from event_strategies import true_events
 from hypothesis import given
 
 from streamgmm.config import Config, DecisionSection, LabelSection, TrainingSection
@@ -22,6 +21,7 @@ from streamgmm.evaluation.scenes import (
 from streamgmm.model.file import load_model
 from streamgmm.service.recordings import classify_recording
 from tests.dataset.dataset_rig import write_classes, write_recording
+from tests.evaluation.event_strategies import true_events
 
 EVENTS = "a.wav\t2.0\t3.0\tbell\na.wav\t0.5\t1.5\tdog\na.wav\t0\t4\tbackground\nb.wav\t\t\t\n"
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from model_rig import N_FRAME_FEATURES, make_model
 
 from streamgmm.model import reader
 from streamgmm.model.writer import model_bytes
+from tests.model.model_rig import N_FRAME_FEATURES, make_model
 
 
 @pytest.fixture

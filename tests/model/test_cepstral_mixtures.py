@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from model_rig import make_classifier
 from sklearn.mixture import GaussianMixture
 
 from streamgmm.errors import DataError
 from streamgmm.model.cepstra import CepstralEvidence, CepstralMixtures
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.projection import Projection
+from tests.model.model_rig import make_classifier
 
 N_FRAME_FEATURES = 6
 RNG = np.random.default_rng(3)

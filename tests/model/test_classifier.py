@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from model_rig import N_FEATURES, make_classifier
 
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.model.projection import Projection
+from tests.model.model_rig import N_FEATURES, make_classifier
 
 RNG = np.random.default_rng(10)
 VECTORS = RNG.normal(size=(20, N_FEATURES))

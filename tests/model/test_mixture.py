@@ -5,10 +5,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from model_rig import make_mixture
 
 from streamgmm.errors import DataError
 from streamgmm.model.mixture import MAX_MAGNITUDE, MIN_VARIANCE, Mixture, MixtureBank
+from tests.model.model_rig import make_mixture
 
 COVARIANCE_TYPES = ["diag", "full", "tied", "spherical"]
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from model_rig import make_model
 
 from streamgmm.errors import (
     CannotCreateError,
@@ -27,6 +26,7 @@ from streamgmm.errors import (
 from streamgmm.model.file import ModelError, load_model, save_model
 from streamgmm.model.header import MAX_MODEL_BYTES
 from streamgmm.model.writer import model_bytes
+from tests.model.model_rig import make_model
 
 
 def names_in(directory: Path) -> list[str]:

@@ -11,11 +11,11 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
-from model_rig import refusal
 from safetensors.numpy import save
 
 from streamgmm.model.file import load_model
 from streamgmm.model.header import ModelError
+from tests.model.model_rig import refusal
 
 
 class Canary:

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import pywt
-from model_rig import (
+
+from streamgmm.model import header as header_module
+from streamgmm.model.file import load_model
+from streamgmm.model.header import MAX_HEADER_BYTES, ModelError, strict_json
+from streamgmm.model.reader import parse_model
+from streamgmm.model.writer import model_bytes
+from tests.model.model_rig import (
     N_FRAME_FEATURES,
     array_of,
     assemble,
@@ -20,12 +26,6 @@ from model_rig import (
     with_header,
     with_spec,
 )
-
-from streamgmm.model import header as header_module
-from streamgmm.model.file import load_model
-from streamgmm.model.header import MAX_HEADER_BYTES, ModelError, strict_json
-from streamgmm.model.reader import parse_model
-from streamgmm.model.writer import model_bytes
 
 
 def test_what_was_written_is_read(data: bytes) -> None:

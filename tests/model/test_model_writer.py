@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from model_rig import array_of, header_of, make_model, with_array
 
 from streamgmm.config import LabelSection
 from streamgmm.errors import DataError
@@ -14,6 +13,7 @@ from streamgmm.model.classifier import ClipCalibration
 from streamgmm.model.header import MAX_CARD_BYTES, ModelError
 from streamgmm.model.reader import parse_model
 from streamgmm.model.writer import model_bytes
+from tests.model.model_rig import array_of, header_of, make_model, with_array
 
 
 @pytest.mark.parametrize("covariance_type", ["diag", "full", "tied", "spherical"])

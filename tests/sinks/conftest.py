@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sink_rig import Failures, LogLines
 
 from streamgmm.sinks.listeners import Listener, TcpListener
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.unix import UnixListener
+from tests.sinks.sink_rig import Failures, LogLines
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
-from sink_rig import HELLO, TIMEOUT_S, Client, Failures, Reader, account, message, n_open_fds, status
 
 from streamgmm.records import decode_json
 from streamgmm.sinks.listeners import TcpListener
@@ -19,6 +18,7 @@ from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.stdout import StdoutSink
 from streamgmm.sinks.token import Token
 from streamgmm.sinks.unix import UnixListener
+from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, Failures, Reader, account, message, n_open_fds, status
 
 MAX_RECORDS = 32
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from sink_rig import Client
 
 from streamgmm.records import Error, decode_json
 from streamgmm.sinks.door import ACCEPTS_PER_TURN, Door
 from streamgmm.sinks.listeners import TcpListener
+from tests.sinks.sink_rig import Client
 
 
 @pytest.fixture

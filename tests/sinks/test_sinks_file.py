@@ -7,11 +7,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sink_rig import TIMEOUT_S, Failures, LogLines, account, end, full_disk, message, n_open_fds, start, status
 
 from streamgmm.errors import CannotCreateError, ConfigError, OutputError, PermissionDeniedError
 from streamgmm.records import AnyRecord, Dropped, decode_json
 from streamgmm.sinks.file import FileSink, append_whole
+from tests.sinks.sink_rig import (
+    TIMEOUT_S,
+    Failures,
+    LogLines,
+    account,
+    end,
+    full_disk,
+    message,
+    n_open_fds,
+    start,
+    status,
+)
 
 OpenSink = Callable[..., FileSink]
 

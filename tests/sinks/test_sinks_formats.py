@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
-from sink_rig import HELLO, end, start, status
 
 from streamgmm.config import TextFormat
 from streamgmm.records import Record, Stamper, encode_json
 from streamgmm.sinks.formats import make_formatter
+from tests.sinks.sink_rig import HELLO, end, start, status
 
 STAMPER = Stamper("mic", datetime(2026, 1, 31, 12, tzinfo=UTC))
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 from msgspec import structs
-from sink_rig import HELLO, end, message, start, status
 
 from streamgmm.records import Gap, Model, Record, decode_json
 from streamgmm.sinks.greeting import Greeting
+from tests.sinks.sink_rig import HELLO, end, message, start, status
 
 MODEL = Model(seq=4, t=1.0, model=HELLO.model, labels=["door"], window_s=1.0, hop_s=0.1)
 

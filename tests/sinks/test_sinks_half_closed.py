@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sink_rig import HELLO, TIMEOUT_S, Client, FakeClock, LogLines, Reader, account, message, status
 
 from streamgmm.records import Error, Hello, decode_json
 from streamgmm.sinks.hangups import is_abandoned
@@ -21,6 +20,7 @@ from streamgmm.sinks.sockets import LOOK_S, SocketSink
 from streamgmm.sinks.subscriber import DOUBT_S, MAX_INPUT_BYTES
 from streamgmm.sinks.token import Token
 from tests.required import require_or_skip
+from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, FakeClock, LogLines, Reader, account, message, status
 
 OpenSink = Callable[..., SocketSink]
 N_RECORDS = 50

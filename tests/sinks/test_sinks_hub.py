@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
-from sink_rig import HELLO, TIMEOUT_S, Client, Failures, LogLines, message, status
 
 from streamgmm.config import OutputSection
 from streamgmm.errors import CannotCreateError, ConfigError, OutputError, StreamgmmError
@@ -16,6 +15,7 @@ from streamgmm.sinks.listeners import TcpListener
 from streamgmm.sinks.sink import Message, OnFailure, PipeClosedError
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.stdout import StdoutSink
+from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, Failures, LogLines, message, status
 
 
 class FakeSink:

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from sink_rig import account, message, status
 
 from streamgmm.records import Dropped, decode_json
 from streamgmm.sinks.queue import MAX_QUEUE_BYTES, RecordQueue
+from tests.sinks.sink_rig import account, message, status
 
 
 def fill(queue: RecordQueue, seqs: range) -> None:

@@ -10,7 +10,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from sink_rig import (
+
+from streamgmm.errors import SystemResourceError
+from streamgmm.records import Dropped, Error, Hello, Start, decode_json
+from streamgmm.sinks.listeners import Listener, TcpListener
+from streamgmm.sinks.sockets import LOOK_S, SocketSink
+from streamgmm.sinks.unix import UnixListener
+from tests.sinks.sink_rig import (
     HELLO,
     TIMEOUT_S,
     Client,
@@ -24,12 +30,6 @@ from sink_rig import (
     start,
     status,
 )
-
-from streamgmm.errors import SystemResourceError
-from streamgmm.records import Dropped, Error, Hello, Start, decode_json
-from streamgmm.sinks.listeners import Listener, TcpListener
-from streamgmm.sinks.sockets import LOOK_S, SocketSink
-from streamgmm.sinks.unix import UnixListener
 
 OpenSink = Callable[..., SocketSink]
 

@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sink_rig import TIMEOUT_S, Failures, LogLines, Reader, account, end, full_disk, message, start, status
 
 from streamgmm.errors import ConfigError, OutputError
 from streamgmm.records import decode_json
 from streamgmm.sinks.sink import PipeClosedError
 from streamgmm.sinks.stdout import StdoutSink
+from tests.sinks.sink_rig import TIMEOUT_S, Failures, LogLines, Reader, account, end, full_disk, message, start, status
 
 
 class Pipe:

@@ -4,11 +4,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from sink_rig import Reader, account, message, status
 
 from streamgmm.records import decode_json
 from streamgmm.sinks.queue import RecordQueue
 from streamgmm.sinks.subscriber import MAX_INPUT_BYTES, STALL_S, Subscriber
+from tests.sinks.sink_rig import Reader, account, message, status
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sink_rig import HELLO, TIMEOUT_S, Client, Failures, FakeClock, LogLines, message, n_open_fds, status
 
 from streamgmm.errors import ConfigError, DataError, InputMissingError
 from streamgmm.records import Error, Hello, decode_json
@@ -16,6 +15,7 @@ from streamgmm.sinks.listeners import TcpListener
 from streamgmm.sinks.lobby import MAX_VISITORS
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.token import ANSWER_S, Handshake, Token, read_token
+from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, Failures, FakeClock, LogLines, message, n_open_fds, status
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 OpenSink = Callable[..., SocketSink]
