@@ -30,6 +30,12 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of all sections."""
 
 
+SourceName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$", description="1 to 64 letters, digits and _ . -")
+]
+"""What records call one of several sources: letters, digits and `_ . -`."""
+
+
 class SourceSection(Section, frozen=True, kw_only=True):
     """Where the samples come from."""
 
@@ -209,6 +215,14 @@ class OutputSection(Section, frozen=True, kw_only=True):
     ] = ""
 
 
+class NamedSourceSection(SourceSection, frozen=True, kw_only=True):
+    """One of several sources; what it leaves out is as in the sections `source`, `model` and `decision`."""
+
+    model: Annotated[Place, Meta(description="model file of this source; empty: that of all")] = ""
+    decision: Annotated[DecisionSection, Meta(description="how this source decides")] = DecisionSection()
+    is_required: Annotated[bool, Meta(description="`status` fails while no audio flows from it")] = True
+
+
 class FeaturesSection(Section, frozen=True, kw_only=True):
     """What `train` measures; a model carries its own and `run` follows it."""
 
@@ -300,8 +314,35 @@ class Config(Section, frozen=True, kw_only=True):
     """Everything that can be set."""
 
     source: SourceSection = SourceSection()
+    sources: Annotated[
+        dict[SourceName, NamedSourceSection],
+        Meta(
+            description="several sources by name, in place of source.uri: each a URI, or a mapping with settings of "
+            "the section `source`, `model`, `decision` and `is_required`",
+            examples=[{"kitchen": "mic:USB", "yard": "mic:Jabra"}],
+        ),
+    ] = {}
     model: ModelSection = ModelSection()
     decision: DecisionSection = DecisionSection()
     output: OutputSection = OutputSection()
     features: FeaturesSection = FeaturesSection()
     training: TrainingSection = TrainingSection()
+
+
+def settings_by_source(config: Config) -> dict[str, Config]:
+    """Return the settings of each source by its name; of a single source without a name, `config` under "".
+
+    In each of them `source`, `model.path` and `decision` are those of the source, and `sources` is empty.
+    """
+    if not config.sources:
+        return {"": config}
+    return {
+        name: msgspec.structs.replace(
+            config,
+            source=SourceSection(**{key: getattr(own, key) for key in SourceSection.__struct_fields__}),
+            sources={},
+            model=msgspec.structs.replace(config.model, path=own.model or config.model.path),
+            decision=own.decision,
+        )
+        for name, own in config.sources.items()
+    }

@@ -7,14 +7,15 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_origin
+from types import UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET
 
 from streamgmm import strict_yaml
 from streamgmm.config import RENAMED_KEYS, Config, OutputSection, Section
-from streamgmm.config_schema import accepts_text, describe, fields_of, is_place, unwrap
+from streamgmm.config_schema import accepts_text, describe, fields_of, is_place, is_section, is_valid, reason, unwrap
 from streamgmm.errors import ConfigError, DataError, InputMissingError, StreamgmmError
 from streamgmm.files import expand_home, read_regular
 from streamgmm.strict_yaml import Node, Problems
@@ -52,6 +53,7 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Loade
     problems = Problems()
     chosen_path = _find() if path is None else Path(expand_home(str(path)))
     root = _read_tree(chosen_path, overrides, problems)
+    _share_settings(root)
     reader = _Reader(problems)
     config = reader.read(Config, root, "")
     problems.raise_if_any()
@@ -104,6 +106,27 @@ def _read_tree(path: Path | None, overrides: Sequence[str], problems: Problems) 
     for keys, node in sorted(assignments, key=lambda assignment: len(assignment.keys)):
         _put(root, keys, node)
     return root
+
+
+def _share_settings(root: Node) -> None:
+    """Write out what each of several sources leaves to the sections of all: a URI alone, and settings left out."""
+    top = _mapping(root)
+    sources = _mapping(top.get("sources"))
+    shared = {name: node for name, node in _mapping(top.get("source")).items() if name != "uri"}
+    if "decision" in top:
+        shared["decision"] = top["decision"]
+    for name, node in sources.items():
+        own = {"uri": node} if isinstance(node.value, str) else _mapping(node)
+        if own:
+            members = {**shared, **own}
+            if "decision" in own and isinstance(own["decision"].value, dict):
+                decision = {**_mapping(shared.get("decision")), **own["decision"].value}
+                members["decision"] = own["decision"]._replace(value=decision)
+            sources[name] = node._replace(value=members)
+
+
+def _mapping(node: Node | None) -> dict[str, Node]:
+    return node.value if node is not None and isinstance(node.value, dict) else {}
 
 
 def _read_file(path: Path, problems: Problems) -> Node:
@@ -174,6 +197,7 @@ class _Reader:
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
+        self._noted: set[tuple[str, str]] = set()
         self.explicit_keys: set[str] = set()
 
     def read(self, annotation: Any, node: Node, key: str) -> Any:
@@ -181,7 +205,7 @@ class _Reader:
         kind = unwrap(annotation)
         if node.is_refused:
             return UNSET
-        if isinstance(kind, type) and issubclass(kind, Section):
+        if is_section(annotation):
             return self._section(kind, node, key)
         if get_origin(kind) is dict:
             return self._dict(kind, node, key)
@@ -189,6 +213,13 @@ class _Reader:
         if get_origin(kind) is list:
             return self._list(annotation, node, key)
         return self._leaf(annotation, node, key)
+
+    def _add(self, place: str, key: str, text: str) -> None:
+        # What several sources share is read for each of them, and is wrong once.
+        noted = (place, key.rpartition(".")[2])
+        if noted not in self._noted:
+            self._noted.add(noted)
+            self._problems.add(place, text)
 
     def _section(self, section: type[Section], node: Node, key: str) -> Any:
         annotations = fields_of(section)
@@ -203,22 +234,33 @@ class _Reader:
         try:
             return section(**settings)
         except ValueError as error:
-            self._problems.add(node.key_place, f"{key}: {error}")
+            self._add(node.key_place, key, f"{key}: {error}")
             return UNSET
 
     def _dict(self, kind: Any, node: Node, key: str) -> Any:
-        value_type = get_args(kind)[1]
-        values = {
-            name: self.read(value_type, member, member_key) for name, member, member_key in self._members(node, key)
-        }
+        key_type, value_type = get_args(kind)
+        values: dict[str, Any] = {}
+        for name, member, member_key in self._members(node, key):
+            values[name] = self.read(value_type, member, member_key)
+            if not is_valid(name, key_type):
+                self._add(
+                    member.key_place, member_key, f"{shorten(member_key, 80)}: wanted {reason(key_type)} as a name"
+                )
+                values[name] = UNSET
         return UNSET if UNSET in values.values() else values
 
     def _list(self, annotation: Any, node: Node, key: str) -> Any:
         if not isinstance(node.value, list):
             return self._wrong_value(annotation, node, key)
         item_type = get_args(unwrap(annotation))[0]
-        items = [self._leaf(item_type, item, f"{key}[{index}]") for index, item in enumerate(node.value)]
+        items = [self._item(item_type, item, f"{key}[{index}]") for index, item in enumerate(node.value)]
         return UNSET if UNSET in items else items
+
+    def _item(self, annotation: Any, node: Node, key: str) -> Any:
+        section = _section_within(annotation)
+        if section is not None and isinstance(node.value, dict):
+            return self._section(section, node, key)
+        return self._leaf(annotation, node, key)
 
     def _leaf(self, annotation: Any, node: Node, key: str) -> Any:
         if node.is_refused:
@@ -231,7 +273,7 @@ class _Reader:
         except msgspec.ValidationError:
             return self._wrong_value(annotation, node, key)
         except InputMissingError as error:
-            self._problems.add(node.place, f"{key}: {error}")
+            self._add(node.place, key, f"{key}: {error}")
             return UNSET
 
     def _members(self, node: Node, key: str) -> Iterator[tuple[str, Node, str]]:
@@ -239,15 +281,16 @@ class _Reader:
         members = {} if node.value is None and key else node.value
         if not isinstance(members, dict):
             wanted = f"{key}: got {_show(node)}, wanted a mapping" if key else f"got {_show(node)}, wanted sections"
-            self._problems.add(node.place, wanted)
+            self._add(node.place, key, wanted)
             return
-        for name, member in members.items():
+        # What several sources share stands elsewhere, and is read there first.
+        for name, member in sorted(members.items(), key=lambda item: not key and item[0] == "sources"):
             yield name, member, f"{key}.{name}" if key else name
 
     def _wrong_value(self, annotation: Any, node: Node, key: str) -> Any:
         quote = ", quote it" if accepts_text(annotation) and isinstance(node.value, bool | int | float) else ""
         text = f"{shorten(key, 80)}: got {_show(node)}, wanted {describe(annotation)}{quote}"
-        self._problems.add(node.place, text)
+        self._add(node.place, key, text)
         return UNSET
 
     def _unknown_key(self, node: Node, key: str, name: str, annotations: dict[str, Any]) -> None:
@@ -257,7 +300,14 @@ class _Reader:
             or _section_of(name)
             or f"known are {', '.join(annotations)}"
         )
-        self._problems.add(node.key_place, f"{shorten(key, 80)}: unknown key, {advice}")
+        self._add(node.key_place, key, f"{shorten(key, 80)}: unknown key, {advice}")
+
+
+def _section_within(annotation: Any) -> type[Section] | None:
+    """The section that a value may be instead of a text, e.g. of `str | SinkSection`."""
+    kind = unwrap(annotation)
+    is_union = get_origin(kind) in (Union, UnionType)
+    return next((member for member in get_args(kind) if is_section(member)), None) if is_union else None
 
 
 def _new_name_of(key: str) -> str:
@@ -266,7 +316,7 @@ def _new_name_of(key: str) -> str:
 
 def _section_of(name: str) -> str:
     """Advice for a setting that was written into the wrong section."""
-    sections = [section for section, kind in fields_of(Config).items() if name in fields_of(kind)]
+    sections = [key for key, kind in fields_of(Config).items() if is_section(kind) and name in fields_of(kind)]
     return f"it belongs to {sections[0]}" if sections else ""
 
 

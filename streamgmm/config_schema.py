@@ -35,6 +35,21 @@ def is_place(annotation: Any) -> bool:
     return isinstance(kind, inspect.Metadata) and "is_place" in (kind.extra or {})
 
 
+def is_valid(value: Any, annotation: Any) -> bool:
+    """Return whether `value` is one of this type."""
+    try:
+        msgspec.convert(value, annotation)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def is_section(annotation: Any) -> bool:
+    """Return whether a value of this type is a section: a mapping whose keys are settings."""
+    kind = unwrap(annotation)
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
 def reason(annotation: Any) -> str:
     """The line that says what the setting is for; empty if its type has none."""
     return str(_metadata(annotation).get("description", ""))

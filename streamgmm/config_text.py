@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from streamgmm.config import Config, Section
-from streamgmm.config_schema import describe, examples, fields_of, format_number, reason
+from streamgmm.config_schema import describe, examples, fields_of, format_number, is_section, reason
 from streamgmm.strict_yaml import resolve_plain
 from streamgmm.wording import as_flow
 
@@ -27,26 +27,37 @@ _PLAIN = re.compile(r"[A-Za-z/]([A-Za-z0-9_./:-]*[A-Za-z0-9_/])?")
 
 def annotated_yaml(config: Config) -> str:
     """`config` as YAML that `load_config` reads back to an equal one, with comments from the types."""
-    sections = (_section_lines(name, getattr(config, name)) for name in fields_of(Config))
-    blocks = [_comment(_PREAMBLE), *("\n".join(lines) for lines in sections)]
+    blocks = [_comment(_PREAMBLE)]
+    for name, annotation in fields_of(Config).items():
+        value = getattr(config, name)
+        lines = _section_lines(name, value) if is_section(annotation) else _setting_lines(name, annotation, value)
+        blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
 
 
 def plain_yaml(config: Config) -> str:
     """`config` as YAML without comments."""
-    return "".join(
-        f"{name}:\n" + "".join(f"  {key}: {_flow(value)}\n" for key, value in section.items())
-        for name, section in msgspec.to_builtins(config).items()
-    )
+    lines: list[str] = []
+    for name, annotation in fields_of(Config).items():
+        value = msgspec.to_builtins(getattr(config, name))
+        if is_section(annotation):
+            lines += [f"{name}:", *(f"  {key}: {_flow(item)}" for key, item in value.items())]
+        else:
+            lines.append(f"{name}: {_flow(value)}")
+    return "\n".join(lines) + "\n"
 
 
 def _section_lines(name: str, section: Section) -> Iterator[str]:
     yield _comment(str(type(section).__doc__))
     yield f"{name}:"
     for key, annotation in fields_of(type(section)).items():
-        yield textwrap.indent(_comment(reason(annotation)), "  ")
-        setting = f"  {key}: {_flow(msgspec.to_builtins(getattr(section, key)))}"
-        yield f"{setting:{_COMMENT_COLUMN - 1}} # {_note(annotation)}"
+        yield from (textwrap.indent(line, "  ") for line in _setting_lines(key, annotation, getattr(section, key), 2))
+
+
+def _setting_lines(key: str, annotation: Any, value: Any, n_indented: int = 0) -> Iterator[str]:
+    yield _comment(reason(annotation))
+    setting = f"{key}: {_flow(msgspec.to_builtins(value))}"
+    yield f"{setting:{_COMMENT_COLUMN - 1 - n_indented}} # {_note(annotation)}"
 
 
 def _note(annotation: Any) -> str:

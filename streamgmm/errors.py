@@ -19,7 +19,16 @@ class StreamgmmError(Exception):
         what: what was wrong, in one line.
         where: the file, key, device or address that it concerns.
         hint: what to do about it.
+
+    Attributes:
+        may_heal: whether a source that worked before and fails of it may work again.
+        is_hopeless: whether waiting cannot help a source that fails of it and has never worked.
+        is_stall: whether it hangs rather than is gone.
     """
+
+    may_heal: bool = False
+    is_hopeless: bool = False
+    is_stall: bool = False
 
     exit_code = 70
 
@@ -64,6 +73,7 @@ class DeviceError(StreamgmmError):
     """The microphone, or the library that reaches it, is not available (EX_UNAVAILABLE)."""
 
     exit_code = 69
+    may_heal = True
 
 
 class NotRunningError(StreamgmmError):
@@ -76,6 +86,8 @@ class SystemResourceError(StreamgmmError):
     """The operating system refused a thread, a process or a descriptor (EX_OSERR)."""
 
     exit_code = 71
+    may_heal = True
+    is_hopeless = True
 
 
 class CannotCreateError(StreamgmmError):

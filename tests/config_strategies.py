@@ -8,13 +8,15 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from streamgmm.config import Config, DecisionSection, FeaturesSection, LabelSection
-from streamgmm.config_schema import fields_of
+from streamgmm.config import Config, DecisionSection, FeaturesSection, LabelSection, NamedSourceSection, SourceSection
+from streamgmm.config_schema import fields_of, is_section
 
 # YAML cannot carry half a surrogate pair, and no file name or label needs one.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20) | st.sampled_from(
     ["no", "012", "1e5", "stdout:", "a: b", "# x", "2026-01-31", "<<", "~", "true", ".nan", "- a", "\ufeff", "\x7f"]
 )
+
+NAMES = st.from_regex(r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}\Z")
 
 
 def _values(kind: Any) -> st.SearchStrategy[Any]:
@@ -58,4 +60,10 @@ def _consistent(section: type[msgspec.Struct], settings: dict[str, Any]) -> Any:
 
 def configs() -> st.SearchStrategy[Config]:
     """Any valid `Config`."""
-    return st.builds(Config, **{name: _sections(section) for name, section in fields_of(Config).items()})
+    sections = {name: _sections(kind) for name, kind in fields_of(Config).items() if is_section(kind)}
+    return st.builds(Config, **sections, sources=st.dictionaries(NAMES, _named_sources(), max_size=2))
+
+
+def _named_sources() -> st.SearchStrategy[NamedSourceSection]:
+    own = {name: _values(inspect.type_info(kind)) for name, kind in fields_of(SourceSection).items()}
+    return st.builds(NamedSourceSection, **own, is_required=st.booleans(), decision=_sections(DecisionSection))

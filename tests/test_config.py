@@ -4,11 +4,11 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from streamgmm.config import Config, DecisionSection, FeaturesSection, LabelSection
-from streamgmm.config_schema import describe, fields_of, reason
+from streamgmm.config import Config, DecisionSection, FeaturesSection, LabelSection, NamedSourceSection
+from streamgmm.config_schema import describe, fields_of, is_section, reason
 from tests.config_strategies import configs
 
-SECTIONS = fields_of(Config)
+SECTIONS = {name: kind for name, kind in fields_of(Config).items() if is_section(kind)} | {"of one": NamedSourceSection}
 
 
 @pytest.mark.parametrize("section", SECTIONS)

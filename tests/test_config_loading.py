@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamgmm.config import Config
+from streamgmm.config import Config, settings_by_source
 from streamgmm.config_loading import LoadedConfig, default_paths, load_config
 from streamgmm.errors import ConfigError, InputMissingError
 
@@ -162,7 +162,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         "c.yaml:4:8: the anchor &a is refused, write values out",
         "c.yaml:1:27: source.ring_s: got 1, wanted a number from 2 to 600 s",
         "c.yaml:2:15: model.path: got 3, wanted text, quote it",
-        "c.yaml:4:1: xyzzy: unknown key, known are source, model, decision, output, features, training",
+        "c.yaml:4:1: xyzzy: unknown key, known are source, sources, model, decision, output, features, training",
         "--set training.seed=-1: training.seed: got -1, wanted a whole number from 0 to 4294967295",
     ]
 
@@ -342,3 +342,40 @@ def test_any_text_and_any_option_give_a_config_or_a_config_error(
     except ConfigError as error:
         problems = error.problems
         assert problems and all(line.isprintable() for line in problems)  # noqa: PT018 (both ends are fine)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("kitchen: mic:USB", {"uri": "mic:USB", "channel": 1, "onset": 0.9}),
+        ("kitchen: {uri: mic:2, channel: mean}", {"uri": "mic:2", "channel": "mean", "onset": 0.9}),
+        ("kitchen: {decision: {onset_threshold: 0.8}}", {"uri": "mic", "channel": 1, "onset": 0.8}),
+    ],
+)
+def test_a_source_shares_what_it_leaves_out(tmp_path: Path, text: str, wanted: dict[str, object]) -> None:
+    shared = "source: {uri: file:x, channel: 1}\ndecision: {onset_threshold: 0.9, hangover_s: 3}\n"
+    (tmp_path / "c.yaml").write_text(f"{shared}sources: {{{text}}}\n")
+    config = load_config(tmp_path / "c.yaml").config
+    (name, own), *_ = settings_by_source(config).items()
+    assert name == "kitchen"
+    found = {"uri": own.source.uri, "channel": own.source.channel, "onset": own.decision.onset_threshold}
+    assert found == wanted
+    assert own.decision.hangover_s == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{a b: mic}", "1:11: sources.a b: wanted 1 to 64 letters, digits and _ . - as a name"),
+        ("{a: {uri: mic, chanel: 1}}", "1:25: sources.a.chanel: unknown key, did you mean channel?"),
+        ("{a: {uri: mic, decision: 5}}", "1:35: sources.a.decision: got 5, wanted a mapping"),
+        ("[mic]", "1:10: sources: got a list, wanted a mapping"),
+    ],
+)
+def test_a_bad_source_is_refused_with_its_place(tmp_path: Path, text: str, problem: str) -> None:
+    assert problems_of(tmp_path, f"sources: {text}") == [f"c.yaml:{problem}"]
+
+
+def test_what_all_sources_share_is_wrong_once(tmp_path: Path) -> None:
+    text = "source: {channel: -1}\nsources: {a: mic, b: mic:2}\ndecision: {hangover_s: x}\n"
+    assert len(problems_of(tmp_path, text)) == 2

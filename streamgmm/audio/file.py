@@ -13,7 +13,7 @@ from streamgmm import units, wording
 from streamgmm.audio.channels import Channel
 from streamgmm.audio.reading import open_recording
 from streamgmm.audio.resample import Resampler, warn_if_narrow
-from streamgmm.audio.source import Block
+from streamgmm.audio.source import Block, Vitals
 
 _logger = logging.getLogger(__name__)
 
@@ -78,6 +78,10 @@ class RecordingFile:
         if block is None or self._is_closed_before_due(len(block.samples)):
             return None
         return block
+
+    def vitals(self) -> Vitals:
+        """Return its name; it has no clock of its own."""
+        return Vitals(self.name)
 
     def close(self) -> None:
         """Stop; wakes a `read` that waits in another thread."""

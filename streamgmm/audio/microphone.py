@@ -24,7 +24,7 @@ from streamgmm.audio.child import Child
 from streamgmm.audio.flow import FlowMeter
 from streamgmm.audio.known_device import KnownDevice, ServerSource
 from streamgmm.audio.resample import Resampler, warn_if_narrow
-from streamgmm.audio.source import Block
+from streamgmm.audio.source import Block, Vitals
 from streamgmm.errors import DeviceError
 from streamgmm.records import GapReason
 
@@ -44,6 +44,9 @@ Reason = Literal[
     "open_timeout", "no_first_block", "stalled", "child_exit", "moved", "protocol",
 ]  # fmt: skip
 
+_HOPELESS = frozenset[Reason]({"no_library", "no_channel", "ambiguous"})
+_STALLS = frozenset[Reason]({"open_timeout", "no_first_block", "stalled"})
+
 
 class CaptureError(DeviceError):
     """The microphone cannot be opened, or is lost.
@@ -57,6 +60,8 @@ class CaptureError(DeviceError):
 
     def __init__(self, reason: Reason, what: str, *, where: str = "", hint: str = "") -> None:
         self.reason = reason
+        self.is_hopeless = reason in _HOPELESS
+        self.is_stall = reason in _STALLS
         super().__init__(what, where=where, hint=hint)
 
 
@@ -170,24 +175,18 @@ class Microphone:
         self._converter: _Converter | None = None
         self._blocks: deque[Block] = deque()
 
-    @property
-    def description(self) -> str:
-        """What it turned out to be: its name, and the device and the sound server's source behind it."""
+    def vitals(self) -> Vitals:
+        """Return the device and the sound server's source behind it, and its clock; the drift takes a minute."""
+        if self._converter is None:
+            return Vitals(self._describe())
+        return Vitals(self._describe(), self._converter.heard_until_s, self._converter.drift_ppm)
+
+    def _describe(self) -> str:
         if self.opened is None:
             return self.name
         source = self.opened.server_source
         names = [self.opened.device, source and source.name]
         return f"{self.name} ({', '.join(name for name in names if name)})"
-
-    @property
-    def drift_ppm(self) -> float | None:
-        """How much faster than nominal the device samples, in millionths; None in its first minute."""
-        return self._converter.drift_ppm if self._converter else None
-
-    @property
-    def heard_until_s(self) -> float | None:
-        """Monotonic time when the last sample that was delivered reached the driver; None before the first."""
-        return self._converter.heard_until_s if self._converter else None
 
     def open(self, sample_rate_hz: int) -> None:
         """Start the capture child and wait until it has opened the device.

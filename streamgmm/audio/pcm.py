@@ -20,7 +20,7 @@ from streamgmm.audio.channels import Channel, LiveMixer, has_channel
 from streamgmm.audio.containers import PACKED, WAV, recognise
 from streamgmm.audio.pcm_coding import bytes_per_sample, decode_pcm
 from streamgmm.audio.resample import Resampler, warn_if_narrow
-from streamgmm.audio.source import Block
+from streamgmm.audio.source import Block, Vitals
 from streamgmm.audio.wav_stream import BLOCK_BYTES, Layout, wav_sound
 from streamgmm.config import PcmFormat
 from streamgmm.errors import DataError, InputMissingError, UsageError
@@ -110,6 +110,10 @@ class PcmPipe:
                         return Block(samples)
             self._wake_reader.close()
             return None
+
+    def vitals(self) -> Vitals:
+        """Return its name; it has no clock of its own."""
+        return Vitals(self.name)
 
     def close(self) -> None:
         """Stop; wakes a `read` that waits in another thread."""

@@ -25,6 +25,21 @@ class Block(NamedTuple):
     gap_reason: GapReason | None = None
 
 
+class Vitals(NamedTuple):
+    """The condition of an open source.
+
+    Attributes:
+        description: its name for people, e.g. with the device behind it.
+        heard_until_s: monotonic time when the last sample that was delivered reached the driver (s); None where
+            delivery is all that is known.
+        drift_ppm: how much faster than nominal it samples (millionths); None where that is not known.
+    """
+
+    description: str
+    heard_until_s: float | None = None
+    drift_ppm: float | None = None
+
+
 class Source(Protocol):
     """A stream of mono blocks at one rate.
 
@@ -50,6 +65,9 @@ class Source(Protocol):
         Raises:
             StreamgmmError: the source failed.
         """
+
+    def vitals(self) -> Vitals:
+        """Return its condition; from any thread, also before `open`."""
 
     def close(self) -> None:
         """Stop; may be called from any thread, more than once, and also before `open`."""

@@ -99,10 +99,8 @@ def _train(folder: Path, seed: int, console: Console) -> Model:
 
 def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Scene, Matches, float]:
     """Run the daemon on a scene, and print the labels as they come."""
-    from functools import partial
-
-    from streamgmm.audio.file import RecordingFile
-    from streamgmm.config import Config
+    from streamgmm.audio.choosing import plan_source
+    from streamgmm.config import Config, SourceSection
     from streamgmm.demo.listener import PrintingSink
     from streamgmm.demo.matching import match_events
     from streamgmm.demo.recordings import write_wav
@@ -116,7 +114,8 @@ def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Sc
     write_wav(path, scene.samples, RATE_HZ)
     console.print(f"listening to a scene of {SCENE_S:.0f} s that it has never heard")
     sink = PrintingSink(console)
-    daemon = Daemon(model, Config(), partial(RecordingFile, path), Hub([sink]), run_id="demo")
+    source = plan_source(SourceSection(uri=f"file:{path}"))
+    daemon = Daemon(model, Config(), source, Hub([sink]), run_id="demo")
     started_s = time.monotonic()
     daemon.run()
     times_real_time = SCENE_S / (time.monotonic() - started_s)

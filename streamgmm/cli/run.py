@@ -134,25 +134,21 @@ def _make_daemon(
     config: Config, model: Model, is_device_required: bool, on_status: Callable[[str, str], None]
 ) -> Daemon:
     import secrets
-    from contextlib import closing
-    from functools import partial
 
-    from streamgmm.audio.choosing import make_source
-    from streamgmm.audio.known_device import KnownDevice
+    from streamgmm.audio.choosing import plan_source
     from streamgmm.service.daemon import Daemon
     from streamgmm.service.recordings import file_run_id
     from streamgmm.sinks.activation import take_inherited
     from streamgmm.sinks.hub import Hub, make_sinks
 
-    with closing(make_source(config.source)) as source:
-        is_live, name = source.is_live, source.name
+    source = plan_source(config.source)
     # A recording is the same recording tomorrow; a microphone never hears the same twice.
-    run_id = secrets.token_hex(6) if is_live else file_run_id(model, name)
+    run_id = secrets.token_hex(6) if source.is_live else file_run_id(model, source.name)
     return Daemon(
         model,
         config,
-        partial(make_source, config.source, known=KnownDevice()),
-        Hub(make_sinks(config.output, is_live=is_live, inherited=take_inherited())),
+        source,
+        Hub(make_sinks(config.output, is_live=source.is_live, inherited=take_inherited())),
         run_id=run_id,
         is_device_required=is_device_required,
         on_status=on_status,

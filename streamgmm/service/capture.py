@@ -9,7 +9,7 @@ from collections.abc import Callable
 from streamgmm import units
 from streamgmm.audio.ring import Ring
 from streamgmm.audio.source import Block, Source
-from streamgmm.errors import DeviceError, StreamgmmError, SystemResourceError
+from streamgmm.errors import DeviceError, StreamgmmError
 from streamgmm.service.health import CaptureState
 from streamgmm.service.sleep_clock import SleepClock, boot_time
 
@@ -18,12 +18,6 @@ logger = logging.getLogger("streamgmm.capture")
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 10.0
 """Waits between attempts double from the first to the longest, and never end: a microphone may come back any day."""
-
-HOPELESS_REASONS = frozenset({"no_library", "no_channel", "ambiguous"})
-"""Why a microphone cannot be had that no waiting will change (`CaptureError.reason`)."""
-
-STALL_REASONS = frozenset({"open_timeout", "no_first_block", "stalled"})
-"""Why a microphone hangs rather than is gone."""
 
 OnState = Callable[[CaptureState, str], None]
 
@@ -110,6 +104,12 @@ class Capture:
             self.is_over = True
             self._ring.end()
 
+    @property
+    def drift_ppm(self) -> float | None:
+        """How much faster than nominal the source samples (millionths); None where that is not known."""
+        source = self.source
+        return None if source is None else source.vitals().drift_ppm
+
     def stop(self) -> None:
         """Make `run` return soon; from any thread."""
         with self._lock:
@@ -146,10 +146,8 @@ class Capture:
 
     def _may_heal(self, error: StreamgmmError) -> bool:
         if self._last_block_s is not None:
-            return isinstance(error, DeviceError | SystemResourceError)
-        # Only a `CaptureError` has a reason; its module is not imported for it, as it needs sound libraries.
-        is_hopeless = getattr(error, "reason", None) in HOPELESS_REASONS
-        return isinstance(error, DeviceError) and not is_hopeless and not self._is_device_required
+            return error.may_heal
+        return error.may_heal and not error.is_hopeless and not self._is_device_required
 
     def _deliver(self, block: Block, source: Source) -> bool:
         self._on_move()
@@ -173,7 +171,7 @@ class Capture:
             self.first_heard_s = self._heard_until_s(source) - duration_s
         if lost_samples := self._take_lost_samples(self._heard_until_s(source), n_samples):
             self._ring.write_gap(lost_samples, "device_lost")
-        self._say("ok", f"audio flows from {getattr(source, 'description', source.name)}")
+        self._say("ok", f"audio flows from {source.vitals().description}")
 
     def _tell_failure(self, error: StreamgmmError) -> None:
         """Count what was lost so far, so that readers see time go on; say why, unless that was said before."""
@@ -189,7 +187,7 @@ class Capture:
     def _state_after(self, error: StreamgmmError, is_first: bool) -> CaptureState:
         if not is_first or isinstance(error, ResumedError):
             return "recovering"
-        return "stalled" if getattr(error, "reason", None) in STALL_REASONS else "lost"
+        return "stalled" if error.is_stall else "lost"
 
     def _say_recovering(self) -> None:
         if self._said is not None and self._said[0] in ("lost", "stalled"):
@@ -211,7 +209,7 @@ class Capture:
 
     def _heard_until_s(self, source: Source) -> float:
         """When the sound that was delivered just now ended: a driver may hold back some that came after it."""
-        until_s: float | None = getattr(source, "heard_until_s", None)
+        until_s = source.vitals().heard_until_s
         return self._clock() if until_s is None else until_s
 
     def _take_lost_samples(self, now_s: float, n_new_samples: int = 0) -> int:

@@ -8,15 +8,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
 
 from streamgmm import units
+from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.ring import Ring
-from streamgmm.audio.source import Source
 from streamgmm.config import Config
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.model.model import Model
@@ -62,7 +62,7 @@ class Daemon:
     Args:
         model: what to recognise.
         config: how to decide and whom to tell.
-        make_source: a fresh source, not yet opened; called again whenever a live one fails.
+        source: what to listen to.
         hub: opened here and closed at the end.
         run_id: goes into the hello and the ids of events.
         is_device_required: whether a missing microphone ends the run instead of being waited for.
@@ -80,7 +80,7 @@ class Daemon:
         self,
         model: Model,
         config: Config,
-        make_source: Callable[[], Source],
+        source: PlannedSource,
         hub: Hub,
         *,
         run_id: str,
@@ -90,8 +90,7 @@ class Daemon:
         now: Callable[[], datetime] = utc_now,
         on_status: OnStatus = lambda state, detail: None,
     ) -> None:
-        with closing(make_source()) as source:
-            self._is_live, name = source.is_live, source.name
+        self._is_live = source.is_live
         rate_hz = model.spec.sample_rate_hz
         self._model = model
         self._heartbeat_s = config.output.heartbeat_s
@@ -109,7 +108,7 @@ class Daemon:
             is_lossy=self._is_live,
         )
         self._capture = Capture(
-            make_source,
+            source.make,
             self._ring,
             rate_hz,
             on_state=lambda state, detail: self._condition.say_capture(state, detail),
@@ -131,7 +130,7 @@ class Daemon:
             clock=clock,
         )
         self._account = Account(self._ring, self._worker, rate_hz)
-        self._stamper = Stamper(name, self._wall_clock.read() if self._is_live else None)
+        self._stamper = Stamper(source.name, self._wall_clock.read() if self._is_live else None)
         self._publishing = threading.Lock()
         self._has_said_bye = False
         self._reason: str | None = None
@@ -327,7 +326,7 @@ class Daemon:
             n_failures=worker.failures.n_failures,
             n_clients=self._hub.n_clients,
             rtf=_rounded(worker.rtf.value, 4),
-            drift_ppm=_rounded(getattr(self._capture.source, "drift_ppm", None), 1),
+            drift_ppm=_rounded(self._capture.drift_ppm, 1),
             model=model_info(self._model),
         )
 

@@ -407,4 +407,4 @@ def test_A7_what_the_sound_server_says_is_part_of_the_description() -> None:
     )
     source = opened(line)
     source.close()
-    assert source.description == "mic (pulse, a.monitor)"
+    assert source.vitals().description == "mic (pulse, a.monitor)"

@@ -7,7 +7,7 @@ import pytest
 
 from streamgmm.arrays import Samples
 from streamgmm.audio.microphone import Microphone
-from streamgmm.audio.source import Block
+from streamgmm.audio.source import Block, Vitals
 from streamgmm.cli.level_meter import METER_RATE_HZ, LevelMeter, show_levels
 from streamgmm.units import SILENCE_DBFS
 from tests.cli.cli_rig import run_cli
@@ -31,6 +31,9 @@ class ListSource:
     def read(self) -> Block | None:
         samples = next(self._blocks, None)
         return None if samples is None else Block(samples)
+
+    def vitals(self) -> Vitals:
+        return Vitals(self.name)
 
     def close(self) -> None:
         self.is_closed = True

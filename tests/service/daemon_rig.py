@@ -11,7 +11,7 @@ from streamgmm.service.daemon import Daemon
 from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sink import Sink
 from tests.model.model_rig import make_model
-from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, KeepingSink, supply
+from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, KeepingSink, plan
 
 CONFIG = Config(source=SourceSection(ring_s=2.0), output=OutputSection(windows=True))
 STOP_LIMIT_S = 2.0
@@ -19,9 +19,7 @@ HOP_SAMPLES = make_model().spec.hop_samples
 
 
 def make_daemon(*sources: FakeSource, sink: Sink, config: Config = CONFIG, **options: object) -> Daemon:
-    # The first one is only asked for its name.
-    make_source = supply(FakeSource(is_live=sources[0].is_live), *sources)
-    return Daemon(make_model(), config, make_source, Hub([sink]), run_id="r", **options)
+    return Daemon(make_model(), config, plan(*sources), Hub([sink]), run_id="r", **options)
 
 
 class Running:

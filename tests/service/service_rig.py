@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from streamgmm.audio.source import Block
+from streamgmm.audio.choosing import PlannedSource
+from streamgmm.audio.source import Block, Vitals
 from streamgmm.records import Bye, Record
 from streamgmm.sinks.sink import Message, OnFailure
 
@@ -92,8 +93,16 @@ class FakeSource:
                     step()
         return None
 
+    def vitals(self) -> Vitals:
+        return Vitals(self.name)
+
     def close(self) -> None:
         self.is_closed.set()
+
+
+def plan(*sources: FakeSource) -> PlannedSource:
+    """What the settings would name for these sources, made in turn; the last one again and again."""
+    return PlannedSource(sources[0].name, sources[0].is_live, is_device=True, make=supply(*sources))
 
 
 def supply(*sources: FakeSource) -> Callable[[], FakeSource]:

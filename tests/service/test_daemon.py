@@ -30,7 +30,7 @@ from tests.service.service_rig import (
     check_conservation,
     noise,
     passes,
-    supply,
+    plan,
 )
 from tests.sinks.sink_rig import Client, account
 
@@ -329,7 +329,7 @@ def test_a_late_subscriber_learns_who_speaks_and_how_it_stands(tmp_path: Path) -
     microphone = FakeSource(8000, lambda: is_joined.wait(TIMEOUT_S), 8000)
     sinks = make_sinks(OutputSection(sinks=[f"unix://{tmp_path}/s"]))
     recorder = KeepingSink()
-    daemon = Daemon(make_model(), CONFIG, supply(FakeSource(), microphone), Hub([*sinks, recorder]), run_id="r")
+    daemon = Daemon(make_model(), CONFIG, plan(microphone), Hub([*sinks, recorder]), run_id="r")
     running = Running(daemon)
     recorder.wait_for(Window)
     with Client(f"unix://{tmp_path}/s") as client:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from streamgmm.audio.capture_child import BLOCK_HEADER
+from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.microphone import Microphone
 from streamgmm.audio.source import Block
 from streamgmm.config import Config, OutputSection
@@ -318,7 +319,8 @@ def test_F14_F15_F16_five_hundred_device_cycles_leave_nothing_behind(tmp_path: P
 
     sink = KeepingSink(count)
     n_before = n_open_fds(), threading.active_count(), _n_children()
-    daemon = Daemon(make_model(), Config(), partial(Microphone, command=command), Hub([sink]), run_id="r")
+    microphone = PlannedSource("mic", is_live=True, is_device=True, make=partial(Microphone, command=command))
+    daemon = Daemon(make_model(), Config(), microphone, Hub([sink]), run_id="r")
     running = Running(daemon)
     assert is_enough.wait(60)
     daemon.stop("SIGTERM")

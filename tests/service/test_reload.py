@@ -27,7 +27,7 @@ from streamgmm.service.daemon import Daemon
 from streamgmm.service.reload import MAX_READINGS, Loaded, Reloader, list_changes
 from streamgmm.sinks.hub import Hub
 from tests.model.model_rig import SPEC, make_classifier, make_model
-from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, KeepingSink, check_conservation, supply
+from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, KeepingSink, check_conservation, plan
 
 # Every window is an event, so that some are always open.
 EAGER = DecisionSection(min_llr=-1e6, onset_threshold=0.01, offset_threshold=0.0, min_duration_s=0.0)
@@ -39,8 +39,7 @@ N_RELOADS = 1000
 
 
 def make_daemon(source: FakeSource, sink: KeepingSink, config: Config = CONFIG, model: Model = MODEL) -> Daemon:
-    make_source = supply(FakeSource(is_live=source.is_live), source)
-    return Daemon(model, config, make_source, Hub([sink]), run_id="r")
+    return Daemon(model, config, plan(source), Hub([sink]), run_id="r")
 
 
 def with_decision(**settings: object) -> Config:

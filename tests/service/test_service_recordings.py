@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from streamgmm.audio.file import RecordingFile
+from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.reading import RecordingError
 from streamgmm.config import Config, OutputSection, SourceSection
 from streamgmm.pipeline import decide_clip
@@ -41,7 +40,8 @@ def config_of(channel: int | str) -> Config:
 def test_the_records_are_those_of_a_daemon(recording: Path, channel: int | str) -> None:
     model, config, sink = make_model(), config_of(channel), KeepingSink()
     run_id = file_run_id(model, f"file:{recording}")
-    Daemon(model, config, partial(RecordingFile, recording, channel=channel), Hub([sink]), run_id=run_id).run()
+    source = plan_source(SourceSection(uri=f"file:{recording}", channel=channel))
+    Daemon(model, config, source, Hub([sink]), run_id=run_id).run()
     lines = [encode_json(record) for record in classify_recording(recording, model, config)]
     assert lines == [encode_json(record) for record in sink.records]
     assert len(lines) > N_SAMPLES // model.spec.hop_samples

@@ -91,7 +91,7 @@ def failure(microphone: Microphone) -> CaptureError:
 def test_a_source_is_found_by_name(sources: PulseServer, wanted: str, expected: str) -> None:
     with opened(wanted) as microphone:
         assert source_of(microphone) == expected
-        assert microphone.description == f"mic:{wanted} ({sources.device}, {expected})"
+        assert microphone.vitals().description == f"mic:{wanted} ({sources.device}, {expected})"
         assert microphone.read() is not None
 
 
