@@ -64,7 +64,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hello(Record, frozen=True, kw_only=True):
-    """First line of a stream, also to each new subscriber."""
+    """First line of each source, also to each new subscriber; `sources` names all, where there are several."""
 
     run_id: str
     version: str
@@ -73,6 +73,7 @@ class Hello(Record, frozen=True, kw_only=True):
     sample_rate_hz: int
     window_s: float
     hop_s: float
+    sources: list[str] = []
 
 
 class Start(Record, frozen=True, kw_only=True):

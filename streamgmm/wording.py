@@ -30,7 +30,7 @@ def _escape(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
-def as_flow(value: str | bool | list[str]) -> str:
+def as_flow(value: str | bool | list[str] | dict[str, str]) -> str:
     """Return `value` in YAML's flow style, on one line and without a character that is not printable."""
     # JSON is YAML, but lets some characters pass that YAML does not: DEL, the byte order mark, line separators.
     text = json.dumps(value, ensure_ascii=False)

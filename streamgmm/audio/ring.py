@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -59,9 +60,12 @@ class Ring:
     Args:
         capacity_samples: most samples in flight, and most that one `read` may ask for.
         is_lossy: when full, True overwrites the oldest unread samples, and False makes the writer wait.
+        on_change: called after each write, loss, end and close, for a reader that looks after several rings; must
+            not wait.
     """
 
-    def __init__(self, capacity_samples: int, *, is_lossy: bool) -> None:
+    def __init__(self, capacity_samples: int, *, is_lossy: bool, on_change: Callable[[], None] = lambda: None) -> None:
+        self._on_change = on_change
         self.capacity_samples = capacity_samples
         self._is_lossy = is_lossy
         self._storage: Samples = np.zeros(2 * capacity_samples, np.float32)
@@ -114,6 +118,7 @@ class Ring:
                 self._store(piece)
                 rest = rest[piece.size :]
                 self._changed.notify_all()
+                self._on_change()
             return not self._is_closed
 
     def write_gap(self, lost_samples: int, reason: GapReason) -> None:
@@ -128,18 +133,21 @@ class Ring:
             self._lost_samples[reason] += lost_samples
             self._losses.setdefault(self._write_index, Counter()).update({reason: lost_samples})
             self._changed.notify_all()
+        self._on_change()
 
     def end(self) -> None:
         """No more will be written: the reader gets what is left, then None."""
         with self._changed:
             self._is_ended = True
             self._changed.notify_all()
+        self._on_change()
 
     def close(self) -> None:
         """Wake both sides and stop at once; what is in flight stays there."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+        self._on_change()
 
     def read(self, n_samples: int, timeout_s: float | None = None) -> Stretch | None:
         """Wait for exactly `n_samples` contiguous samples, or for a loss.

@@ -106,7 +106,9 @@ def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Sc
     from streamgmm.demo.recordings import write_wav
     from streamgmm.demo.scene import make_scene
     from streamgmm.evaluation.found_events import events_of
+    from streamgmm.service.channel import ChannelPlan
     from streamgmm.service.daemon import Daemon
+    from streamgmm.service.session import Setup
     from streamgmm.sinks.hub import Hub
 
     scene = make_scene(SCENE_S, seed, RATE_HZ)
@@ -115,7 +117,8 @@ def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Sc
     console.print(f"listening to a scene of {SCENE_S:.0f} s that it has never heard")
     sink = PrintingSink(console)
     source = plan_source(SourceSection(uri=f"file:{path}"))
-    daemon = Daemon(model, Config(), source, Hub([sink]), run_id="demo")
+    plan = ChannelPlan(source, Setup(model, Config()))
+    daemon = Daemon([plan], Hub([sink]), run_id="demo")
     started_s = time.monotonic()
     daemon.run()
     times_real_time = SCENE_S / (time.monotonic() - started_s)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from streamgmm.config_loading import LoadedConfig
     from streamgmm.model.model import Model
     from streamgmm.service.daemon import Daemon
+    from streamgmm.service.reload import Loaded
 
 logger = logging.getLogger("streamgmm.run")
 
@@ -41,7 +42,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "run", help="listen day and night, and tell other programs", description=_DESCRIPTION
     )
     parser.add_argument("-m", "--model", metavar="MODEL", help="made by `train` (default: shipped, of ten sounds)")
-    parser.add_argument("-s", "--source", metavar="SOURCE", help="where to listen (default: mic)")
+    parser.add_argument(
+        "-s",
+        "--source",
+        metavar="[NAME=]SOURCE",
+        action="append",
+        help="where to listen (default: mic)",
+    )
     parser.add_argument("-k", "--sink", metavar="SINK", action="append", help="whom to tell (default: stdout:)")
     parser.add_argument(
         "-f", "--format", choices=["jsonl", "text", "label", "dcase", "audacity"], help="what stdout: prints"
@@ -62,27 +69,24 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.service.log_limit import LogLimit
     from streamgmm.service.log_writer import detached_log
     from streamgmm.service.notify import Notifier
-    from streamgmm.service.reload import Loaded
     from streamgmm.service.supervision import Supervision
     from streamgmm.sinks.sink import PipeClosedError
 
     def load_again() -> Loaded:
         # The very file of the start: one that can no longer be seen must not give way to the defaults.
-        again = _load_settings(args, loaded.path)
-        return Loaded(again.config, _load_model(again))
+        return _plan(_load_settings(args, settings.path), says_which=False)
 
     terminal = Terminal()
     supervision = Supervision(Notifier.from_environment())
-    loaded = _load_settings(args)
-    _refuse_idle_options(args, loaded.config.source.uri)
-    model = load_chosen_or_shipped_model(loaded)
-    daemon = _make_daemon(loaded.config, model, args.require_device, supervision.on_status)
+    settings = _load_settings(args)
+    _refuse_idle_options(args, settings.config)
+    loaded = _plan(settings, says_which=True)
+    daemon = _make_daemon(loaded, args.require_device, supervision.on_status)
     _end_on_bugs(daemon)
     received = _stop_on_signals(daemon)
     _log_status_on_signal(daemon)
     try:
-        started_with = Loaded(loaded.config, model)
-        with detached_log(LogLimit()), supervised(daemon, supervision, load_again, started_with, terminal):
+        with detached_log(LogLimit()), supervised(daemon, supervision, load_again, loaded, terminal):
             _warn_of_root()
             daemon.run()
     except PipeClosedError:
@@ -105,22 +109,28 @@ def _load_settings(args: argparse.Namespace, path: Path | None = None) -> Loaded
     return load_config(args.config or path, [*_shorthands(args), *args.overrides])
 
 
-def _refuse_idle_options(args: argparse.Namespace, uri: str) -> None:
-    """Refuse options that say nothing about the source that was chosen."""
+def _refuse_idle_options(args: argparse.Namespace, config: Config) -> None:
+    """Refuse options that say nothing about any source that was chosen."""
+    from streamgmm.config import settings_by_source
     from streamgmm.errors import UsageError
 
-    kind = uri.partition(":")[0]
-    if args.pace is not None and kind != "file":
-        raise UsageError("--pace is for file:PATH", where=uri)
-    if args.require_device and kind in ("file", "pcm"):
-        raise UsageError("--require-device is for a microphone", where=uri)
+    uris = [own.source.uri for own in settings_by_source(config).values()]
+    kinds = {uri.partition(":")[0] for uri in uris}
+    if args.pace is not None and "file" not in kinds:
+        raise UsageError("--pace is for file:PATH", where=uris[0])
+    if args.require_device and kinds <= {"file", "pcm"}:
+        raise UsageError("--require-device is for a microphone", where=uris[0])
 
 
 def _shorthands(args: argparse.Namespace) -> list[str]:
-    """The options that stand for settings, as the settings they stand for."""
-    settings = {
+    """The options that stand for settings, as the settings they stand for.
+
+    Raises:
+        UsageError: several sources without a name each, or of one name.
+    """
+    settings: dict[str, str | bool | list[str] | dict[str, str] | None] = {
+        **_sources(args.source or []),
         "model.path": args.model,
-        "source.uri": args.source,
         "output.sinks": args.sink,
         "output.format": args.format,
         "output.windows": args.windows or None,
@@ -130,29 +140,75 @@ def _shorthands(args: argparse.Namespace) -> list[str]:
     return [*as_overrides(settings), *pace]
 
 
-def _make_daemon(
-    config: Config, model: Model, is_device_required: bool, on_status: Callable[[str, str], None]
-) -> Daemon:
+def _sources(given: list[str]) -> dict[str, str | dict[str, str]]:
+    """One `URI`, or `NAME=URI` for each of several, in place of all sources of the settings."""
+    from streamgmm.errors import UsageError
+
+    named: dict[str, str] = {}
+    for text in given:
+        name, uri = _split_name(text)
+        if not name and len(given) > 1:
+            raise UsageError("several sources need a name each", where=text, hint=f"e.g. --source kitchen={text}")
+        if name in named:
+            raise UsageError("two sources have this name", where=name, hint="give each a name of its own")
+        named[name] = uri
+    if "" in named:
+        return {"source.uri": named[""], "sources": {}}
+    return {"sources": named} if named else {}
+
+
+def _split_name(text: str) -> tuple[str, str]:
+    """Split `NAME=URI`; a URI may hold `=` too, but only after its colon."""
+    name, equals, uri = text.partition("=")
+    return (name, uri) if equals and ":" not in name and "/" not in name else ("", text)
+
+
+def _make_daemon(loaded: Loaded, is_device_required: bool, on_status: Callable[[str, str], None]) -> Daemon:
     import secrets
 
-    from streamgmm.audio.choosing import plan_source
     from streamgmm.service.daemon import Daemon
     from streamgmm.service.recordings import file_run_id
     from streamgmm.sinks.activation import take_inherited
     from streamgmm.sinks.hub import Hub, make_sinks
 
-    source = plan_source(config.source)
+    is_live = any(plan.source.is_live for plan in loaded.plans)
     # A recording is the same recording tomorrow; a microphone never hears the same twice.
-    run_id = secrets.token_hex(6) if source.is_live else file_run_id(model, source.name)
+    names = " ".join(plan.source.name for plan in loaded.plans)
+    run_id = secrets.token_hex(6) if is_live else file_run_id(loaded.plans[0].setup.model, names)
     return Daemon(
-        model,
-        config,
-        source,
-        Hub(make_sinks(config.output, is_live=source.is_live, inherited=take_inherited())),
+        loaded.plans,
+        Hub(make_sinks(loaded.config.output, is_live=is_live, inherited=take_inherited())),
         run_id=run_id,
         is_device_required=is_device_required,
         on_status=on_status,
     )
+
+
+def _plan(settings: LoadedConfig, *, says_which: bool) -> Loaded:
+    """Plan the sources that the settings name, each with its model; a model is read once, however many use it.
+
+    Args:
+        settings: as read.
+        says_which: whether to report that no model is named, and which one is taken.
+
+    Raises:
+        StreamgmmError: a source or a model cannot be had as named.
+    """
+    from streamgmm.audio.choosing import plan_source
+    from streamgmm.config import settings_by_source
+    from streamgmm.service.channel import ChannelPlan
+    from streamgmm.service.reload import Loaded
+    from streamgmm.service.session import Setup
+
+    models: dict[str, Model] = {}
+    plans = []
+    for name, config in settings_by_source(settings.config).items():
+        source = plan_source(config.source, name)
+        if config.model.path not in models:
+            own = settings._replace(config=config)
+            models[config.model.path] = load_chosen_or_shipped_model(own) if says_which else _load_model(own)
+        plans.append(ChannelPlan(source, Setup(models[config.model.path], config)))
+    return Loaded(settings.config, tuple(plans))
 
 
 def load_chosen_model(loaded: LoadedConfig) -> Model:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from streamgmm import units
+from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.ring import Ring
 from streamgmm.audio.source import Block, Source
 from streamgmm.errors import DeviceError, StreamgmmError
+from streamgmm.service.clocks import Clocks
 from streamgmm.service.health import CaptureState
-from streamgmm.service.sleep_clock import SleepClock, boot_time
+from streamgmm.service.sleep_clock import SleepClock
 
 logger = logging.getLogger("streamgmm.capture")
 
@@ -26,6 +29,18 @@ class ResumedError(DeviceError):
     """The machine slept: what a device delivers after that is not to be trusted, so it is opened again."""
 
 
+class CaptureListener(NamedTuple):
+    """Who hears of a capture.
+
+    Attributes:
+        on_state: receives each new state and its reason.
+        on_move: called at every step, so that a watchdog sees that it moves.
+    """
+
+    on_state: OnState
+    on_move: Callable[[], None] = lambda: None
+
+
 class Capture:
     """Reads a source into a ring until it ends or is stopped; a live source is opened again when it fails.
 
@@ -33,16 +48,13 @@ class Capture:
     that was heard before, then `recovering` while it is opened again; else `ok`.
 
     Args:
-        make_source: a fresh source, not yet opened.
+        source: what to read.
         ring: receives the samples, and is ended when no more will come.
         sample_rate_hz: rate of the ring's samples.
-        on_state: is told from the capture thread when the state changes, and why.
+        listener: called from the capture thread.
+        clocks: where the time is read.
         is_device_required: whether a live source that is missing at the start is an error instead of
             something to wait for.
-        clock: seconds, monotonic.
-        boot_clock: seconds, monotonic, going on while the machine sleeps.
-        wait: waits for the event, at most for so many seconds; True if it is set.
-        on_move: is called at every step, so that others see it moves.
 
     Attributes:
         source: what is read now, or was last; None before the first and when `run` has ended.
@@ -53,26 +65,23 @@ class Capture:
 
     def __init__(
         self,
-        make_source: Callable[[], Source],
+        source: PlannedSource,
         ring: Ring,
         sample_rate_hz: int,
+        listener: CaptureListener,
+        clocks: Clocks,
         *,
-        on_state: OnState,
         is_device_required: bool,
-        clock: Callable[[], float],
-        boot_clock: Callable[[], float] = boot_time,
-        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
-        on_move: Callable[[], None] = lambda: None,
     ) -> None:
-        self._make_source = make_source
+        self._make_source = source.make
         self._ring = ring
         self._sample_rate_hz = sample_rate_hz
-        self._on_state = on_state
+        self._on_state = listener.on_state
         self._is_device_required = is_device_required
-        self._clock = clock
-        self._wait = wait
-        self._on_move = on_move
-        self._sleep_clock = SleepClock(clock, boot_clock)
+        self._clock = clocks.monotonic
+        self._wait = clocks.wait
+        self._on_move = listener.on_move
+        self._sleep_clock = SleepClock(clocks.monotonic, clocks.boot)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self.source: Source | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streamgmm import __version__, records, units
 from streamgmm.model.model import Model
 from streamgmm.records import Hello, ModelInfo
@@ -12,8 +14,8 @@ def model_info(model: Model) -> ModelInfo:
     return ModelInfo(name=model.name, version=model.tool_version, sha256=model.sha256)
 
 
-def make_hello(model: Model, run_id: str) -> Hello:
-    """The first record of a stream."""
+def make_hello(model: Model, run_id: str, sources: Sequence[str] = ()) -> Hello:
+    """Return the first record of a source; `sources` are the names of all."""
     spec = model.spec
     return Hello(
         t=0.0,
@@ -24,6 +26,7 @@ def make_hello(model: Model, run_id: str) -> Hello:
         sample_rate_hz=spec.sample_rate_hz,
         window_s=units.samples_to_seconds(spec.window_samples, spec.sample_rate_hz),
         hop_s=units.samples_to_seconds(spec.hop_samples, spec.sample_rate_hz),
+        sources=list(sources),
     )
 
 

@@ -31,6 +31,12 @@ CaptureState = Literal["ok", "degraded", "recovering", "stalled", "lost"]
 SignalState = Literal["ok", "quiet", "silent", "flat", "clipping"]
 State = Literal[CaptureState, SignalState, "overloaded", "starting"]
 
+STATES: tuple[State, ...] = (
+    *("ok", "quiet", "silent", "flat", "clipping", "overloaded"),
+    *("stalled", "lost", "recovering", "degraded", "starting"),
+)
+"""All states, the worst last."""
+
 HEARING_STATES: frozenset[str] = frozenset({"ok", "quiet", "clipping", "overloaded"})
 """States in which sound comes in; zeros or a constant for many seconds are samples, and a dead or muted microphone."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
@@ -14,11 +14,12 @@ import msgspec
 from streamgmm.config import Config, Section
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.model.model import Model
+from streamgmm.service.channel import ChannelPlan
 
 logger = logging.getLogger("streamgmm.reload")
 
 RELOADABLE = frozenset(
-    {"model", "decision", "output.windows", "output.updates", "output.heartbeat_s", "features", "training"}
+    {"sources", "model", "decision", "output.windows", "output.updates", "output.heartbeat_s", "features", "training"}
 )
 """Settings that a running daemon can change, or does not use at all; every other one needs a restart."""
 
@@ -30,15 +31,26 @@ MAX_READINGS = 20
 
 
 class Loaded(NamedTuple):
-    """What one reading gave."""
+    """What one reading gave.
+
+    Attributes:
+        config: the settings.
+        plans: the sources that they name, each with its model.
+    """
 
     config: Config
-    model: Model
+    plans: tuple[ChannelPlan, ...]
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """The model of each source."""
+        return {plan.source.name: plan.setup.model for plan in self.plans}
 
     def is_same(self, other: Loaded) -> bool:
-        """Whether `other` would decide alike."""
-        models = [(model.sha256, model.name, model.labels, model.spec) for model in (self.model, other.model)]
-        return self.config == other.config and models[0] == models[1]
+        """Return whether `other` would decide alike."""
+        setups = zip(self.plans, other.plans, strict=False)
+        is_alike = all(own.setup.is_same(theirs.setup) for own, theirs in setups)
+        return self.config == other.config and self.models.keys() == other.models.keys() and is_alike
 
 
 Reading = Loaded | StreamgmmError
@@ -64,7 +76,7 @@ class Reloader:
     def __init__(
         self,
         load: Callable[[], Loaded],
-        adopt: Callable[[Model, Config], None],
+        adopt: Callable[[Sequence[ChannelPlan]], None],
         current: Loaded,
         *,
         announce: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -119,7 +131,8 @@ class Reloader:
             self._refuse(f"{type(error).__name__}: {error}")
         else:
             self.n_reloaded += 1
-            logger.info("config.reload_ok model=%s changed=%s", loaded.model.name, changes)
+            names = ",".join(sorted({model.name for model in loaded.models.values()}))
+            logger.info("config.reload_ok model=%s changed=%s", names, changes)
             self._on_outcome("")
 
     def _refuse(self, reason: str) -> None:
@@ -132,8 +145,9 @@ class Reloader:
             return "nothing"
         changed_keys = list(list_changes(self._current.config, loaded.config))
         refuse_fixed(changed_keys)
-        self._adopt(loaded.model, loaded.config)
-        is_other_model = loaded.model.sha256 != self._current.model.sha256
+        self._adopt(loaded.plans)
+        before, now = ({name: model.sha256 for name, model in one.models.items()} for one in (self._current, loaded))
+        is_other_model = any(now[name] != before[name] for name in now.keys() & before.keys())
         self._current = loaded
         return ",".join([*(["model"] if is_other_model else []), *changed_keys])
 

@@ -13,9 +13,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal
-
-Part = Literal["capture", "worker", "writer"]
 
 ALIVE_S = 15.0
 """A part that has not moved for so long is stuck; longer than the longest step of the capture."""
@@ -37,19 +34,28 @@ class Watch:
         clock: seconds, monotonic.
     """
 
-    def __init__(self, is_due: dict[Part, Callable[[], bool]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, is_due: dict[str, Callable[[], bool]], clock: Callable[[], float] = time.monotonic) -> None:
         self._is_due = is_due
         self._clock = clock
         self._moved_s = dict.fromkeys(is_due, clock())
-        self._busy: set[Part] = set()
+        self._busy: set[str] = set()
 
-    def move(self, part: Part) -> None:
+    def add(self, part: str, is_due: Callable[[], bool]) -> None:
+        """Watch one more part; from any thread."""
+        self._moved_s[part] = self._clock()
+        self._is_due = {**self._is_due, part: is_due}
+
+    def drop(self, part: str) -> None:
+        """Watch a part no more, if it was watched; from any thread."""
+        self._is_due = {other: is_due for other, is_due in self._is_due.items() if other != part}
+
+    def move(self, part: str) -> None:
         """`part` has moved."""
         if part in self._moved_s:
             self._moved_s[part] = self._clock()
 
     @contextlib.contextmanager
-    def busy(self, part: Part) -> Iterator[None]:
+    def busy(self, part: str) -> Iterator[None]:
         """`part` does something that has to end soon."""
         self.move(part)
         self._busy.add(part)
@@ -63,10 +69,10 @@ class Watch:
         """Whether no part is stuck: what feeds a watchdog, and nothing else may."""
         return self.stuck_for_s()[1] <= ALIVE_S
 
-    def stuck_for_s(self) -> tuple[Part | None, float]:
+    def stuck_for_s(self) -> tuple[str | None, float]:
         """The part that has not moved for longest although it had to, and for how many seconds; (None, 0.0) if none."""
         now_s = self._clock()
-        worst: tuple[Part | None, float] = (None, 0.0)
+        worst: tuple[str | None, float] = (None, 0.0)
         for part, is_due in self._is_due.items():
             if part not in self._busy and not is_due():
                 self._moved_s[part] = now_s
@@ -81,7 +87,7 @@ class Watch:
             self._moved_s[part] = now_s
 
 
-def end_process(part: Part | None, stuck_s: float) -> None:
+def end_process(part: str | None, stuck_s: float) -> None:
     """Show where every thread stands, and end without asking any of them: neither for the log nor for stderr."""
     timer = threading.Timer(LOOK_S, os._exit, (EXIT_DEADLOCK,))
     timer.daemon = True
@@ -96,7 +102,7 @@ def guard(
     watch: Watch,
     is_over: threading.Event,
     *,
-    end: Callable[[Part | None, float], None] = end_process,
+    end: Callable[[str | None, float], None] = end_process,
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
 ) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from streamgmm import units
 from streamgmm.audio.ring import Ring, Stretch
-from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import GapReason, Record
 from streamgmm.service.failures import FailureBudget
 from streamgmm.service.health import Condition, SignalHealth
 from streamgmm.service.overload import Overload
+from streamgmm.service.session import Session
 from streamgmm.service.status import RealTimeFactor
 from streamgmm.service.watch import Watch
 
@@ -27,16 +27,14 @@ class Worker:
 
     Args:
         ring: where the samples are.
-        pipeline: what makes records of them.
-        model: whose hops they are.
-        condition: is told of the signal and of overload.
-        watch: is told when work begins and ends.
-        silence_gate_dbfs: level below which it is quiet (dB re full scale).
+        session: what makes records of them.
+        condition: receives the state of the signal and of overload.
+        watch: notes when work begins and ends.
         may_skip: whether the source goes on without its reader; another one waits, and loses nothing.
         clock: seconds, monotonic.
 
     Attributes:
-        pipeline: as given, or as adopted since.
+        session: as given, or as adopted since.
         signal: what the sound itself says of the microphone.
         rtf: how fast it works.
         failures: how many bugs it survived.
@@ -46,41 +44,42 @@ class Worker:
     def __init__(
         self,
         ring: Ring,
-        pipeline: Pipeline,
-        model: Model,
-        *,
+        session: Session,
         condition: Condition,
         watch: Watch,
-        silence_gate_dbfs: float,
+        *,
         may_skip: bool,
         clock: Callable[[], float],
     ) -> None:
-        spec = model.spec
-        self.pipeline = pipeline
-        self.signal = SignalHealth(spec.sample_rate_hz, silence_gate_dbfs)
+        spec = session.model.spec
+        self.session = session
+        self.signal = SignalHealth(spec.sample_rate_hz, session.silence_gate_dbfs)
         self.rtf = RealTimeFactor()
         self.failures = FailureBudget(clock)
         self.failed_samples = 0
         self._ring = ring
-        self._spec = spec
         self._condition = condition
         self._watch = watch
         self._overload = Overload(spec.hop_samples, ring.capacity_samples, spec.sample_rate_hz) if may_skip else None
         self._clock = clock
 
-    def next_stretch(self) -> Stretch | None:
-        """Wait for the next stretch; None at the end of the ring."""
-        self._skip_if_overloaded()
-        return self._ring.read(self._spec.hop_samples)
+    @property
+    def pipeline(self) -> Pipeline:
+        """That of the session."""
+        return self.session.pipeline
 
-    def adopt(self, pipeline: Pipeline, model: Model, silence_gate_dbfs: float) -> None:
-        """Go on with another pipeline, model and gate from the next stretch on; between two stretches only."""
-        spec = model.spec
-        self.pipeline = pipeline
-        self.signal.gate_dbfs = silence_gate_dbfs
-        if self._overload is not None and spec.hop_samples != self._spec.hop_samples:
+    def next_stretch(self) -> Stretch | None:
+        """Take the next stretch, without samples if there is none yet; None at the end of the ring."""
+        self._skip_if_overloaded()
+        return self._ring.read(self.session.model.spec.hop_samples, timeout_s=0.0)
+
+    def adopt(self, session: Session) -> None:
+        """Go on with another session from the next stretch on; between two stretches only."""
+        spec, before = session.model.spec, self.session.model.spec
+        self.session = session
+        self.signal.gate_dbfs = session.silence_gate_dbfs
+        if self._overload is not None and spec.hop_samples != before.hop_samples:
             self._overload = Overload(spec.hop_samples, self._ring.capacity_samples, spec.sample_rate_hz)
-        self._spec = spec
 
     def _skip_if_overloaded(self) -> None:
         """Live sound that cannot be analysed in time is given up by the rule of `Overload`."""
@@ -118,6 +117,6 @@ class Worker:
         started_s = self._clock()
         records = self.pipeline.push(stretch.samples)
         self._condition.say_signal(self.signal.update(stretch.samples, self.pipeline.analyser.level_dbfs))
-        audio_s = units.samples_to_seconds(len(stretch.samples), self._spec.sample_rate_hz)
+        audio_s = units.samples_to_seconds(len(stretch.samples), self.session.model.spec.sample_rate_hz)
         self.rtf.update(self._clock() - started_s, audio_s)
         return records

@@ -6,8 +6,11 @@ import threading
 import time
 
 from streamgmm.config import Config, OutputSection, SourceSection
+from streamgmm.model.model import Model
 from streamgmm.records import Gap, Window
+from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
+from streamgmm.service.session import Setup
 from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sink import Sink
 from tests.model.model_rig import make_model
@@ -19,7 +22,11 @@ HOP_SAMPLES = make_model().spec.hop_samples
 
 
 def make_daemon(*sources: FakeSource, sink: Sink, config: Config = CONFIG, **options: object) -> Daemon:
-    return Daemon(make_model(), config, plan(*sources), Hub([sink]), run_id="r", **options)
+    return Daemon([planned(make_model(), config, *sources)], Hub([sink]), run_id="r", **options)
+
+
+def planned(model: Model, config: Config, *sources: FakeSource) -> ChannelPlan:
+    return ChannelPlan(plan(*sources), Setup(model, config))
 
 
 class Running:
@@ -49,7 +56,7 @@ def keep_up(daemon: Daemon, sink: KeepingSink) -> None:
     """Wait until every whole hop that was captured is told of, window by window, as a worker that is fast enough."""
 
     def is_told() -> bool:
-        counts = daemon._ring.counts
+        counts = daemon._channels[0]._ring.counts
         # Hops begin anew after a gap.
         last_t = next((record.t for record in reversed(sink.records) if isinstance(record, Window | Gap)), 0.0)
         return last_t * RATE_HZ > counts.captured_samples + counts.source_lost_samples - HOP_SAMPLES

@@ -10,8 +10,9 @@ from streamgmm.audio.microphone import CaptureError
 from streamgmm.audio.ring import Ring, Stretch
 from streamgmm.audio.source import Block
 from streamgmm.errors import DataError, DeviceError, InputMissingError, SystemResourceError
-from streamgmm.service.capture import Capture
-from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, FakeTime, noise, passes, supply
+from streamgmm.service.capture import Capture, CaptureListener
+from streamgmm.service.clocks import Clocks
+from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, FakeTime, noise, passes, plan
 
 MISSING = CaptureError("not_found", "no input device")
 
@@ -25,15 +26,12 @@ class Rig:
         self.n_moves = 0
         self.ring = Ring(10 * RATE_HZ, is_lossy=is_lossy)
         self.capture = Capture(
-            supply(*sources),
+            plan(*sources),
             self.ring,
             RATE_HZ,
-            on_state=lambda state, detail: self.states.append((state, detail)),
+            CaptureListener(lambda state, detail: self.states.append((state, detail)), self._move),
+            Clocks(monotonic=self.time.clock, boot=self.time.boot_clock, wait=self.time.wait),
             is_device_required=is_device_required,
-            clock=self.time.clock,
-            boot_clock=self.time.boot_clock,
-            wait=self.time.wait,
-            on_move=self._move,
         )
 
     def _move(self) -> None:

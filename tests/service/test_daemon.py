@@ -16,11 +16,12 @@ from streamgmm.errors import CannotCreateError, InputMissingError, OutputError, 
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, Gap, Heartbeat, Hello, Record, Status, Window, decode_json
 from streamgmm.service import capture
+from streamgmm.service.clocks import Clocks
 from streamgmm.service.daemon import Daemon
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.sink import Message
 from tests.model.model_rig import make_model
-from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, STOP_LIMIT_S, Running, keep_up, make_daemon
+from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, STOP_LIMIT_S, Running, keep_up, make_daemon, planned
 from tests.service.service_rig import (
     RATE_HZ,
     TIMEOUT_S,
@@ -30,7 +31,6 @@ from tests.service.service_rig import (
     check_conservation,
     noise,
     passes,
-    plan,
 )
 from tests.sinks.sink_rig import Client, account
 
@@ -98,8 +98,8 @@ def test_A1_a_missing_device_is_told_and_then_heard() -> None:
 def test_A1_the_stream_begins_when_the_first_sound_comes() -> None:
     times = (NOW + timedelta(seconds=hours) for hours in (0, 60, 3600))
     sink = KeepingSink()
-    clocks = {"now": lambda: next(times), "clock": lambda: 7.0, "boot_clock": lambda: 7.0}
-    make_daemon(FakeSource(MISSING), FakeSource(8000), sink=sink, **clocks).run()
+    clocks = {"now": lambda: next(times), "monotonic": lambda: 7.0, "boot": lambda: 7.0}
+    make_daemon(FakeSource(MISSING), FakeSource(8000), sink=sink, clocks=Clocks(**clocks)).run()
     first = {type(record): record.time for record in reversed(sink.records)}
     assert first[Hello] == "2026-01-31T12:00:00.000Z"
     assert first[Status] == "2026-01-31T12:01:00.000Z"
@@ -135,7 +135,7 @@ def test_F30_no_record_is_dated_after_it_comes(first_late_s: float, drift_ppm: i
     blocks = [
         step for wait_s in waits_s for step in (passes(time, wait_s), block_samples, lambda: keep_up(daemon, sink))
     ]
-    daemon = make_daemon(FakeSource(*blocks), sink=sink, now=now, clock=time.clock, boot_clock=time.boot_clock)
+    daemon = make_daemon(FakeSource(*blocks), sink=sink, clocks=Clocks(time.clock, time.boot_clock, now))
     daemon.run()
     assert min(sink.ages_s) >= 0.0
     assert max(sink.ages_s[2:]) < 0.2 + block_samples / RATE_HZ + max(0.0, -drift_ppm * 5e-6)
@@ -147,7 +147,7 @@ def test_A2_lost_sound_is_a_gap_that_the_times_after_it_include() -> None:
     time = FakeTime()
     sink = KeepingSink()
     microphones = FakeSource(8000, passes(time, 5.0), MISSING), FakeSource(800)
-    make_daemon(*microphones, sink=sink, clock=time.clock).run()
+    make_daemon(*microphones, sink=sink, clocks=Clocks(time.clock)).run()
     bye = check_conservation(sink.records[-1], 8800)
     assert {gap.reason for gap in sink.of(Gap)} == {"device_lost"}
     assert sum(gap.lost_samples for gap in sink.of(Gap)) == 5 * RATE_HZ
@@ -329,7 +329,7 @@ def test_a_late_subscriber_learns_who_speaks_and_how_it_stands(tmp_path: Path) -
     microphone = FakeSource(8000, lambda: is_joined.wait(TIMEOUT_S), 8000)
     sinks = make_sinks(OutputSection(sinks=[f"unix://{tmp_path}/s"]))
     recorder = KeepingSink()
-    daemon = Daemon(make_model(), CONFIG, plan(microphone), Hub([*sinks, recorder]), run_id="r")
+    daemon = Daemon([planned(make_model(), CONFIG, microphone)], Hub([*sinks, recorder]), run_id="r")
     running = Running(daemon)
     recorder.wait_for(Window)
     with Client(f"unix://{tmp_path}/s") as client:

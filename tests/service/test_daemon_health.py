@@ -26,7 +26,10 @@ from streamgmm.errors import DeviceError
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, Gap, Record, Status, Window, encode_json
 from streamgmm.service import capture
+from streamgmm.service.channel import ChannelPlan
+from streamgmm.service.clocks import Clocks
 from streamgmm.service.daemon import Daemon
+from streamgmm.service.session import Setup
 from streamgmm.sinks.hub import Hub, make_sinks
 from tests.model.model_rig import make_model
 from tests.service.daemon_rig import HOP_SAMPLES, Running, keep_up, make_daemon
@@ -149,7 +152,7 @@ class SlowWorker:
     def go_on(self, daemon: Daemon) -> None:
         """One hop; it stands at the next then, unless it has skipped all that waited."""
         while not self._is_at_window.acquire(timeout=0.01):
-            if daemon._ring.waiting_samples < HOP_SAMPLES:
+            if daemon._channels[0]._ring.waiting_samples < HOP_SAMPLES:
                 return
         self._may_go_on.release()
 
@@ -196,8 +199,8 @@ def test_F11_a_thousand_steps_of_the_wall_clock_change_nothing_but_the_dates() -
             script += [Block(loud), step]
         sink = KeepingSink()
         sources = FakeSource(*script[:700], DeviceError("gone")), FakeSource(*script[700:])
-        clocks = {"clock": fake.clock, "boot_clock": fake.boot_clock, "now": lambda: hour[0]}
-        daemon = make_daemon(*sources, sink=sink, config=WINDOWS, **clocks)
+        clocks = Clocks(fake.clock, fake.boot_clock, lambda: hour[0])
+        daemon = make_daemon(*sources, sink=sink, config=WINDOWS, clocks=clocks)
         daemon.run()
         check_conservation(sink.records[-1], 125 * RATE_HZ)
         assert any(record.time for record in sink.records)
@@ -235,8 +238,8 @@ def test_a_subscriber_is_greeted_with_how_it_stands_now(tmp_path: Path) -> None:
     microphone = FakeSource(8000, "hang")
     sinks = make_sinks(OutputSection(sinks=[f"unix://{tmp_path}/s"]))
     fake = FakeTime()
-    clocks = {"clock": fake.clock, "boot_clock": fake.boot_clock}
-    daemon = make_daemon(microphone, sink=sinks[0], **clocks)
+    clocks = Clocks(fake.clock, fake.boot_clock)
+    daemon = make_daemon(microphone, sink=sinks[0], clocks=clocks)
     running = Running(daemon)
     assert microphone.hanging.wait(TIMEOUT_S)
     fake.now_s += 50.0
@@ -320,7 +323,7 @@ def test_F14_F15_F16_five_hundred_device_cycles_leave_nothing_behind(tmp_path: P
     sink = KeepingSink(count)
     n_before = n_open_fds(), threading.active_count(), _n_children()
     microphone = PlannedSource("mic", is_live=True, is_device=True, make=partial(Microphone, command=command))
-    daemon = Daemon(make_model(), Config(), microphone, Hub([sink]), run_id="r")
+    daemon = Daemon([ChannelPlan(microphone, Setup(make_model(), Config()))], Hub([sink]), run_id="r")
     running = Running(daemon)
     assert is_enough.wait(60)
     daemon.stop("SIGTERM")

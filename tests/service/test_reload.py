@@ -4,7 +4,7 @@ import errno
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +23,13 @@ from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, End, Gap, Hello, Record, Start, Window
 from streamgmm.records import Model as ModelRecord
 from streamgmm.service import reload
+from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.reload import MAX_READINGS, Loaded, Reloader, list_changes
 from streamgmm.sinks.hub import Hub
 from tests.model.model_rig import SPEC, make_classifier, make_model
-from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, KeepingSink, check_conservation, plan
+from tests.service.daemon_rig import planned
+from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, KeepingSink, check_conservation
 
 # Every window is an event, so that some are always open.
 EAGER = DecisionSection(min_llr=-1e6, onset_threshold=0.01, offset_threshold=0.0, min_duration_s=0.0)
@@ -39,7 +41,17 @@ N_RELOADS = 1000
 
 
 def make_daemon(source: FakeSource, sink: KeepingSink, config: Config = CONFIG, model: Model = MODEL) -> Daemon:
-    return Daemon(model, config, plan(source), Hub([sink]), run_id="r")
+    return Daemon([planned(model, config, source)], Hub([sink]), run_id="r")
+
+
+def adopt(daemon: Daemon, model: Model, config: Config) -> None:
+    """Reload `daemon`, whose source stays."""
+    daemon.adopt([planned(model, config, FakeSource())])
+
+
+def loaded(config: Config, model: Model) -> Loaded:
+    """One reading, which names one source."""
+    return Loaded(config, (planned(model, config, FakeSource()),))
 
 
 def with_decision(**settings: object) -> Config:
@@ -52,7 +64,7 @@ def with_decision(**settings: object) -> Config:
 @pytest.mark.parametrize("n_before", [8000, 8123, 0])
 def test_D13_new_labels_are_announced_before_the_first_of_them(n_before: int) -> None:
     sink = KeepingSink()
-    microphone = FakeSource(n_before, lambda: daemon.adopt(OTHER, CONFIG), 8000, is_live=False)
+    microphone = FakeSource(n_before, lambda: adopt(daemon, OTHER, CONFIG), 8000, is_live=False)
     daemon = make_daemon(microphone, sink)
     daemon.run()
     kinds = [type(record) for record in sink.records]
@@ -85,7 +97,7 @@ def check_stream_is_whole(sink: KeepingSink, n_samples: int) -> None:
 def test_F3_other_thresholds_are_no_other_model() -> None:
     sink = KeepingSink()
     deaf = with_decision(onset_threshold=1.0, min_llr=1e6)
-    microphone = FakeSource(8000, lambda: daemon.adopt(MODEL, deaf), 8000, is_live=False)
+    microphone = FakeSource(8000, lambda: adopt(daemon, MODEL, deaf), 8000, is_live=False)
     daemon = make_daemon(microphone, sink)
     daemon.run()
     assert not sink.of(ModelRecord)
@@ -101,7 +113,7 @@ def test_F3_a_daemon_that_hears_nothing_reloads_at_once() -> None:
     running = threading.Thread(target=daemon.run)
     running.start()
     assert microphone.hanging.wait(TIMEOUT_S)
-    daemon.adopt(OTHER, CONFIG)
+    adopt(daemon, OTHER, CONFIG)
     assert sink.of(ModelRecord)
     daemon.stop("SIGTERM")
     running.join(TIMEOUT_S)
@@ -113,7 +125,7 @@ def test_F3_another_hop_is_taken_up_in_the_middle() -> None:
     assert spec.hop_samples != SPEC.hop_samples
     other = replace(OTHER, spec=spec, classifier=make_classifier(OTHER.labels))
     sink = KeepingSink()
-    microphone = FakeSource(8100, lambda: daemon.adopt(other, CONFIG), 8000, is_live=False)
+    microphone = FakeSource(8100, lambda: adopt(daemon, other, CONFIG), 8000, is_live=False)
     daemon = make_daemon(microphone, sink)
     daemon.run()
     check_conservation(sink.records[-1], 16100)
@@ -131,7 +143,7 @@ def test_C14_a_model_that_the_ring_cannot_feed_needs_a_restart(spec: FeatureSpec
     sink = KeepingSink()
     daemon = make_daemon(FakeSource(8000, is_live=False), sink)
     with pytest.raises(ConfigError, match=said):
-        daemon.adopt(replace(OTHER, spec=spec), CONFIG)
+        adopt(daemon, replace(OTHER, spec=spec), CONFIG)
     daemon.run()
     assert not sink.of(ModelRecord)
 
@@ -140,7 +152,7 @@ def test_D12_settings_for_labels_that_the_model_lacks_change_nothing() -> None:
     sink = KeepingSink()
     daemon = make_daemon(FakeSource(8000, is_live=False), sink)
     with pytest.raises(ConfigError, match="dog"):
-        daemon.adopt(OTHER, msgspec.structs.replace(CONFIG, model=ModelSection(priors={"dog": 2.0})))
+        adopt(daemon, OTHER, msgspec.structs.replace(CONFIG, model=ModelSection(priors={"dog": 2.0})))
     daemon.run()
     assert not sink.of(ModelRecord)
     assert set(sink.of(Window)[0].scores) == {"dog", "glass"}
@@ -163,7 +175,7 @@ class Readings:
         self.reloader = Reloader(
             self._load,
             self._adopt,
-            Loaded(CONFIG, MODEL),
+            loaded(CONFIG, MODEL),
             announce=self._announce,
             on_outcome=self.outcomes.append,
             settle_s=0.0,
@@ -177,10 +189,10 @@ class Readings:
             raise reading
         return reading
 
-    def _adopt(self, model: Model, config: Config) -> None:
+    def _adopt(self, plans: Sequence[ChannelPlan]) -> None:
         if self._refusal is not None:
             raise self._refusal
-        self.adopted.append((model, config))
+        self.adopted += [(plan.setup.model, plan.setup.config) for plan in plans]
 
     @contextmanager
     def _announce(self) -> Iterator[None]:
@@ -218,7 +230,7 @@ CALM = with_decision(onset_threshold=0.9)
 
 def test_F3_what_is_read_is_what_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    readings = Readings(Loaded(CALM, OTHER)).serve()
+    readings = Readings(loaded(CALM, OTHER)).serve()
     assert readings.adopted == [(OTHER, CALM)]
     assert readings.counts == (1, 0)
     assert readings.outcomes == [""]
@@ -227,7 +239,7 @@ def test_F3_what_is_read_is_what_goes_on(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_F3_nothing_new_changes_nothing() -> None:
-    readings = Readings(Loaded(CONFIG, MODEL)).serve()
+    readings = Readings(loaded(CONFIG, MODEL)).serve()
     assert readings.adopted == []
     assert readings.counts == (1, 0)
 
@@ -245,7 +257,7 @@ def test_C12_D12_what_is_bad_is_refused_in_one_line(error: StreamgmmError, caplo
 
 
 def test_D12_what_the_daemon_refuses_is_not_taken_for_current() -> None:
-    readings = Readings(Loaded(CALM, OTHER), refusal=DataError("no")).serve()
+    readings = Readings(loaded(CALM, OTHER), refusal=DataError("no")).serve()
     assert readings.counts == (0, 1)
     readings._refusal = None
     readings.reloader._ended.clear()
@@ -268,14 +280,14 @@ UNEXPECTED = [
 def test_C18_whatever_a_reload_fails_of_it_is_refused_and_the_next_one_is_served(
     error: Exception, is_read: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    readings = Readings(error) if is_read else Readings(Loaded(CALM, OTHER), refusal=error)
+    readings = Readings(error) if is_read else Readings(loaded(CALM, OTHER), refusal=error)
     readings.serve()
     assert (readings.adopted, readings.counts) == ([], (0, 1))
     (record,) = caplog.records
     assert (record.levelname, record.getMessage()) == ("ERROR", "config.reload_failed unexpectedly")
     assert record.exc_info[1] is error
     assert readings.outcomes == [f"reload refused, the old settings go on: {type(error).__name__}: {error}"]
-    readings._readings, readings._refusal = [Loaded(CALM, OTHER)], None
+    readings._readings, readings._refusal = [loaded(CALM, OTHER)], None
     readings.reloader._ended.clear()
     readings.reloader._reload()
     assert readings.adopted == [(OTHER, CALM)]
@@ -289,13 +301,13 @@ def test_a_model_that_fails_on_the_samples_at_hand_is_not_announced(monkeypatch:
     sink = KeepingSink()
     failures: list[BaseException] = []
 
-    def adopt() -> None:
+    def try_it() -> None:
         try:
-            daemon.adopt(OTHER, CONFIG)
+            adopt(daemon, OTHER, CONFIG)
         except MemoryError as error:
             failures.append(error)
 
-    daemon = make_daemon(FakeSource(8000, adopt, 8000, is_live=False), sink)
+    daemon = make_daemon(FakeSource(8000, try_it, 8000, is_live=False), sink)
     daemon.run()
     assert len(failures) == 1
     assert not sink.of(ModelRecord)
@@ -303,13 +315,13 @@ def test_a_model_that_fails_on_the_samples_at_hand_is_not_announced(monkeypatch:
 
 
 def test_C13_a_file_that_is_being_written_is_read_until_it_is_at_rest() -> None:
-    readings = Readings(BAD, Loaded(CONFIG, MODEL), Loaded(CALM, MODEL)).serve()
+    readings = Readings(BAD, loaded(CONFIG, MODEL), loaded(CALM, MODEL)).serve()
     assert readings.adopted == [(MODEL, CALM)]
     assert readings.n_read == 4
 
 
 def test_C13_a_file_that_is_never_at_rest_is_refused() -> None:
-    restless = [Loaded(with_decision(hangover_s=float(i)), MODEL) for i in range(MAX_READINGS + 2)]
+    restless = [loaded(with_decision(hangover_s=float(i)), MODEL) for i in range(MAX_READINGS + 2)]
     readings = Readings(*restless).serve()
     assert (readings.adopted, readings.counts) == ([], (0, 1))
     assert "rename" in readings.outcomes[0]
@@ -317,7 +329,7 @@ def test_C13_a_file_that_is_never_at_rest_is_refused() -> None:
 
 def test_F1_a_reload_that_is_overtaken_by_the_end_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    readings = Readings(Loaded(CALM, OTHER))
+    readings = Readings(loaded(CALM, OTHER))
     readings.on_read = readings.reloader.end
     readings.reloader.request()
     readings.reloader.run()
@@ -326,12 +338,12 @@ def test_F1_a_reload_that_is_overtaken_by_the_end_changes_nothing(caplog: pytest
 
 
 def test_C13_a_hundred_requests_at_once_are_one_reload() -> None:
-    readings = Readings(Loaded(CALM, MODEL)).serve(100)
+    readings = Readings(loaded(CALM, MODEL)).serve(100)
     assert (readings.n_announced, readings.counts) == (1, (1, 0))
 
 
 def test_C13_a_request_that_comes_while_the_last_reading_goes_on_is_answered_by_another() -> None:
-    readings = Readings(Loaded(CALM, MODEL), Loaded(CALM, MODEL), Loaded(CONFIG, MODEL))
+    readings = Readings(loaded(CALM, MODEL), loaded(CALM, MODEL), loaded(CONFIG, MODEL))
     readings.on_read = lambda: readings.reloader.request() if readings.n_read == 1 else None
     readings.reloader.request()
     thread = threading.Thread(target=readings.reloader.run, daemon=True)
@@ -349,7 +361,11 @@ FIXED = {
 
 
 def test_C14_every_setting_needs_a_restart_unless_it_is_known_not_to() -> None:
-    sections = [(field.name, type(getattr(CONFIG, field.name))) for field in msgspec.structs.fields(Config)]
+    sections = [
+        (field.name, type(getattr(CONFIG, field.name)))
+        for field in msgspec.structs.fields(Config)
+        if field.name != "sources"
+    ]
     keys = [f"{name}.{field.name}" for name, kind in sections for field in msgspec.structs.fields(kind)]
     for key in keys:
         if key in FIXED:
@@ -363,7 +379,7 @@ def test_C14_every_setting_needs_a_restart_unless_it_is_known_not_to() -> None:
 def test_C14_all_or_nothing() -> None:
     source = msgspec.structs.replace(CALM, source=SourceSection(uri="mic:other", ring_s=2.0))
     changed = msgspec.structs.replace(source, output=OutputSection(windows=True, sinks=["tcp://127.0.0.1:1"]))
-    readings = Readings(Loaded(changed, OTHER)).serve()
+    readings = Readings(loaded(changed, OTHER)).serve()
     assert (readings.adopted, readings.counts) == ([], (0, 1))
     assert readings.outcomes[0].endswith("source.uri: needs restart; output.sinks: needs restart")
 
@@ -383,8 +399,8 @@ def test_C12_D12_D13_a_thousand_reloads_good_and_bad_lose_nothing(tmp_path: Path
     good = "source: {{ring_s: 2.0}}\noutput: {{windows: true}}\nmodel: {{path: {}}}\ndecision: {{hangover_s: {}}}\n"
 
     def load() -> Loaded:
-        loaded = load_config(config_path)
-        return Loaded(loaded.config, load_model(loaded.config.model.path))
+        config = load_config(config_path).config
+        return loaded(config, load_model(config.model.path))
 
     def write(i: int) -> None:
         """Of four, the second has bad settings and the last a bad model; the labels change with every good one."""
@@ -406,7 +422,7 @@ def test_C12_D12_D13_a_thousand_reloads_good_and_bad_lose_nothing(tmp_path: Path
 
     steps = [step for _ in range(N_RELOADS) for step in (397, reload_once)]
     microphone = FakeSource(*steps)
-    daemon = make_daemon(microphone, sink, current.config, current.model)
+    daemon = make_daemon(microphone, sink, current.config, current.models["mic"])
     reloader = Reloader(load, daemon.adopt, current, settle_s=0.0)
     threading.Thread(target=reloader.run, daemon=True).start()
     daemon.run()

@@ -12,8 +12,10 @@ from streamgmm.audio.reading import RecordingError
 from streamgmm.config import Config, OutputSection, SourceSection
 from streamgmm.pipeline import decide_clip
 from streamgmm.records import Bye, Hello, encode_json
+from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.recordings import classify_recording, decide_recording, file_run_id
+from streamgmm.service.session import Setup
 from streamgmm.sinks.hub import Hub
 from tests.model.model_rig import make_model
 from tests.service.service_rig import KeepingSink, check_conservation, noise
@@ -41,7 +43,7 @@ def test_the_records_are_those_of_a_daemon(recording: Path, channel: int | str) 
     model, config, sink = make_model(), config_of(channel), KeepingSink()
     run_id = file_run_id(model, f"file:{recording}")
     source = plan_source(SourceSection(uri=f"file:{recording}", channel=channel))
-    Daemon(model, config, source, Hub([sink]), run_id=run_id).run()
+    Daemon([ChannelPlan(source, Setup(model, config))], Hub([sink]), run_id=run_id).run()
     lines = [encode_json(record) for record in classify_recording(recording, model, config)]
     assert lines == [encode_json(record) for record in sink.records]
     assert len(lines) > N_SAMPLES // model.spec.hop_samples

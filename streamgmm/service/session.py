@@ -1,0 +1,61 @@
+"""What decides on the sound of one source: a reload replaces it as a whole."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from streamgmm.config import Config
+from streamgmm.model.model import Model
+from streamgmm.pipeline import Pipeline
+
+
+class Setup(NamedTuple):
+    """Model and settings that one source is run with.
+
+    Attributes:
+        model: what to recognise.
+        config: the settings of this source (see `config.settings_by_source`).
+    """
+
+    model: Model
+    config: Config
+
+    def is_same(self, other: Setup) -> bool:
+        """Return whether `other` decides alike on the same source."""
+        models = [(model.sha256, model.name, model.labels, model.spec) for model in (self.model, other.model)]
+        return self.config == other.config and models[0] == models[1]
+
+
+class Session(NamedTuple):
+    """A setup at work.
+
+    Attributes:
+        setup: model and settings.
+        pipeline: turns samples into records with them.
+    """
+
+    setup: Setup
+    pipeline: Pipeline
+
+    @property
+    def model(self) -> Model:
+        """The model of the setup."""
+        return self.setup.model
+
+    @property
+    def silence_gate_dbfs(self) -> float:
+        """Level below which it is quiet (dB re full scale)."""
+        return self.setup.config.decision.silence_gate_dbfs
+
+
+def begin_session(setup: Setup, run_id: str) -> Session:
+    """Make a session at the start of a stream.
+
+    Args:
+        setup: model and settings.
+        run_id: beginning of the ids of events.
+
+    Raises:
+        ConfigError: the settings name a label that the model does not have.
+    """
+    return Session(setup, Pipeline(setup.model, setup.config, run_id))

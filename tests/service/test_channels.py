@@ -1,0 +1,242 @@
+"""Several sources in one run: each whole by itself, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from streamgmm import units
+from streamgmm.audio.choosing import PlannedSource
+from streamgmm.audio.microphone import CaptureError
+from streamgmm.config import DecisionSection
+from streamgmm.errors import ConfigError, DataError, DeviceError
+from streamgmm.records import Bye, Gap, Hello, Record, Start, Status, Window
+from streamgmm.records import Model as ModelRecord
+from streamgmm.service import capture
+from streamgmm.service.channel import ChannelPlan
+from streamgmm.service.daemon import Daemon
+from streamgmm.service.session import Setup
+from streamgmm.sinks.hub import Hub
+from tests.model.model_rig import make_model
+from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, Running, make_daemon
+from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, KeepingSink, check_conservation, supply
+
+MODEL = make_model()
+OTHER = make_model(labels=("kettle", "phone", "rain"), seed=1)
+EAGER = DecisionSection(min_llr=-1e6, onset_threshold=0.01, offset_threshold=0.0, min_duration_s=0.0)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "FIRST_DELAY_S", 0.0)
+
+
+def plan_of(name: str, *sources: FakeSource, model: object = MODEL, config: object = CONFIG) -> ChannelPlan:
+    source = PlannedSource(name, sources[0].is_live, is_device=True, make=supply(*sources))
+    return ChannelPlan(source, Setup(model, config))
+
+
+def daemon_of(sink: KeepingSink, *plans: ChannelPlan, **options: object) -> Daemon:
+    return Daemon(plans, Hub([sink]), run_id="r", **options)
+
+
+def by_source(records: list[Record]) -> dict[str, list[Record]]:
+    sources = dict.fromkeys(record.source for record in records)
+    return {source: [record for record in records if record.source == source] for source in sources}
+
+
+def without_envelope(record: Record) -> Record:
+    changes = {"seq": 0, "source": "", **({"sources": []} if isinstance(record, Hello) else {})}
+    if hasattr(record, "id"):
+        changes["id"] = record.id.rpartition("-")[2]
+    return msgspec.structs.replace(record, **changes)
+
+
+@pytest.mark.parametrize("n_sources", [2, 8])
+def test_the_records_of_each_source_are_those_of_it_alone(n_sources: int) -> None:
+    lengths = [5000 + 777 * i for i in range(n_sources)]
+    config = msgspec.structs.replace(CONFIG, decision=EAGER)
+    sink = KeepingSink()
+    plans = [plan_of(f"s{i}", FakeSource(n, n, is_live=False), config=config) for i, n in enumerate(lengths)]
+    daemon_of(sink, *plans).run()
+    assert [record.seq for record in sink.records] == list(range(len(sink.records)))
+    for (name, records), n_samples in zip(by_source(sink.records).items(), lengths, strict=True):
+        alone = KeepingSink()
+        make_daemon(FakeSource(n_samples, n_samples, is_live=False), sink=alone, config=config).run()
+        assert list(map(without_envelope, records)) == list(map(without_envelope, alone.records)), name
+        check_conservation(records[-1], 2 * n_samples)
+
+
+def test_hellos_come_first_and_list_all() -> None:
+    sink = KeepingSink()
+    daemon_of(sink, plan_of("kitchen", FakeSource(900, is_live=False)), plan_of("yard", FakeSource(0))).run()
+    hellos = sink.records[:2]
+    assert all(isinstance(record, Hello) for record in hellos)
+    assert [(record.source, record.sources) for record in hellos] == [
+        ("kitchen", ["kitchen", "yard"]),
+        ("yard", ["kitchen", "yard"]),
+    ]
+
+
+def test_ids_of_events_are_those_of_one_source() -> None:
+    sink = KeepingSink()
+    config = msgspec.structs.replace(CONFIG, decision=EAGER)
+    daemon_of(sink, *(plan_of(name, FakeSource(9000, is_live=False), config=config) for name in "ab")).run()
+    ids = [record.id for record in sink.of(Start)]
+    assert len(ids) == len(set(ids)) > 1
+
+
+def test_each_source_has_its_own_model() -> None:
+    sink = KeepingSink()
+    one, other = FakeSource(4000, is_live=False), FakeSource(4000, is_live=False)
+    daemon_of(sink, plan_of("a", one), plan_of("b", other, model=OTHER)).run()
+    labels = {
+        source: {tuple(r.scores) for r in records if isinstance(r, Window)}
+        for source, records in by_source(sink.records).items()
+    }
+    assert labels == {"a": {MODEL.labels}, "b": {OTHER.labels}}
+
+
+@pytest.mark.parametrize(
+    "error", [DataError("is damaged"), CaptureError("no_library", "no PortAudio"), ZeroDivisionError()]
+)
+def test_A33_a_source_that_fails_for_good_leaves_the_others_alone(error: Exception) -> None:
+    sink = KeepingSink()
+    bad, good = FakeSource(error), FakeSource(lambda: sink_has_bye(sink, "bad"), 8000, is_live=False)
+    with pytest.raises(type(error)):
+        daemon_of(sink, plan_of("bad", bad), plan_of("good", good)).run()
+    records = by_source(sink.records)
+    check_conservation(records["bad"][-1], 0)
+    assert records["bad"][-1].reason != "end of input"
+    assert [record.state for record in records["bad"] if isinstance(record, Status)][-1:] == ["lost"]
+    assert check_conservation(records["good"][-1], 8000).reason == "end of input"
+
+
+def sink_has_bye(sink: KeepingSink, source: str) -> None:
+    sink.wait_until(lambda: any(isinstance(record, Bye) and record.source == source for record in sink.records))
+
+
+def test_a_source_that_is_lost_and_found_is_so_by_itself() -> None:
+    sink = KeepingSink()
+    shaky = [FakeSource(800, DeviceError("gone")), FakeSource(800)]
+    daemon_of(sink, plan_of("shaky", *shaky), plan_of("calm", FakeSource(8000))).run()
+    records = by_source(sink.records)
+    assert [r.state for r in records["shaky"] if isinstance(r, Status)] == ["ok", "lost", "recovering", "ok"]
+    assert [r.state for r in records["calm"] if isinstance(r, Status)] == ["ok"]
+    assert not [r for r in records["calm"] if isinstance(r, Gap)]
+    check_conservation(records["shaky"][-1], 1600)
+
+
+def test_the_flood_of_one_source_waits_for_no_more_than_a_hop_of_it() -> None:
+    sink = KeepingSink()
+    is_flooded = threading.Event()
+    flood = FakeSource(*(200 * [1000]), is_flooded.set, is_live=False)
+    calm = FakeSource(lambda: sink.wait_for(Window), *(10 * [HOP_SAMPLES]), is_live=False)
+    daemon_of(sink, plan_of("flood", flood), plan_of("calm", calm)).run()
+    order = [record.source for record in sink.records if isinstance(record, Window)]
+    first = order.index("calm")
+    last = len(order) - 1 - order[::-1].index("calm")
+    # In turn: as long as both have something, no more than a few hops of the flood lie between two of the other.
+    assert order[first : last + 1].count("flood") < 5 * order.count("calm")
+
+
+def test_the_state_of_all_is_that_of_the_worst_and_names_each() -> None:
+    told: list[tuple[str, str]] = []
+    sink = KeepingSink()
+    missing = FakeSource(CaptureError("not_found", "no input device"))
+    stop: list[Callable[[], None]] = []
+    calm = FakeSource(800, lambda: sink.wait_until(lambda: len(sink.of(Status)) >= 2), lambda: stop[0](), "hang")
+    daemon = daemon_of(sink, plan_of("a", missing), plan_of("b", calm), on_status=lambda *said: told.append(said))
+    stop.append(lambda: daemon.stop("SIGTERM"))
+    daemon.run()
+    assert told[-1][0] == "stopping"
+    assert told[0] == ("degraded", "a: degraded, b: ok")
+
+
+# Sources that come and go
+
+
+class Changing:
+    """A run of two sources that hang, until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.sink = KeepingSink()
+        self.sources = {name: FakeSource(8000, "hang") for name in "ab"}
+        self.daemon = daemon_of(self.sink, *(plan_of(name, source) for name, source in self.sources.items()))
+        self.running = Running(self.daemon)
+        for source in self.sources.values():
+            assert source.hanging.wait(TIMEOUT_S)
+
+    def plan(self, name: str, **changes: object) -> ChannelPlan:
+        return plan_of(name, self.sources.get(name) or FakeSource(8000, "hang"), **changes)
+
+    def end(self) -> dict[str, list[Record]]:
+        self.daemon.stop("SIGTERM")
+        self.running.join()
+        assert self.running.error is None
+        assert [record.seq for record in self.sink.records] == list(range(len(self.sink.records)))
+        return by_source(self.sink.records)
+
+
+def test_F31_a_source_that_is_added_begins_and_the_others_go_on() -> None:
+    run = Changing()
+    run.daemon.adopt([run.plan("a"), run.plan("b"), run.plan("c")])
+    run.sink.wait_until(lambda: any(r.source == "c" and isinstance(r, Window) for r in run.sink.records))
+    records = run.end()
+    assert records["c"][0].sources == ["a", "b", "c"]
+    for name in "abc":
+        check_conservation(records[name][-1], 8000, in_flight_samples=None)
+        assert not [record for record in records[name] if isinstance(record, Gap)]
+
+
+def test_F31_a_source_that_is_dropped_ends_and_the_others_go_on() -> None:
+    run = Changing()
+    run.daemon.adopt([run.plan("b")])
+    assert run.sources["a"].is_closed.is_set()
+    assert not run.sources["b"].is_closed.is_set()
+    records = run.end()
+    assert records["a"][-1].reason == "no longer in the settings"
+    assert records["b"][-1].reason == "SIGTERM"
+
+
+def test_F31_a_source_with_other_settings_begins_again() -> None:
+    run = Changing()
+    source = msgspec.structs.replace(CONFIG.source, channel=1)
+    run.daemon.adopt(
+        [run.plan("a"), plan_of("b", FakeSource(800, "hang"), config=msgspec.structs.replace(CONFIG, source=source))]
+    )
+    records = run.end()
+    assert [type(r) for r in records["b"]].count(Hello) == 2
+    assert [type(r) for r in records["a"]].count(Hello) == 1
+
+
+def test_F31_another_model_for_one_source_leaves_the_other_alone() -> None:
+    run = Changing()
+    run.daemon.adopt([run.plan("a", model=OTHER), run.plan("b")])
+    records = run.end()
+    assert [r.labels for r in records["a"] if isinstance(r, ModelRecord)] == [list(OTHER.labels)]
+    assert not [r for r in records["b"] if isinstance(r, ModelRecord)]
+
+
+def test_F31_what_one_source_refuses_changes_none() -> None:
+    run = Changing()
+    long_hop = msgspec.structs.replace(CONFIG, model=msgspec.structs.replace(CONFIG.model, priors={"zebra": 2.0}))
+    with pytest.raises(ConfigError, match="zebra"):
+        run.daemon.adopt([run.plan("a", model=OTHER), run.plan("b", config=long_hop), run.plan("c")])
+    records = run.end()
+    assert records.keys() == {"a", "b"}
+    assert not run.sink.of(ModelRecord)
+
+
+def test_t_of_each_source_rises_along_seq() -> None:
+    sink = KeepingSink()
+    config = msgspec.structs.replace(CONFIG, decision=EAGER)
+    plans = [plan_of(name, FakeSource(*(20 * [777])), config=config) for name in "abc"]
+    daemon_of(sink, *plans).run()
+    for records in by_source(sink.records).values():
+        times_s = [record.t for record in records]
+        assert times_s == sorted(times_s)
+        assert units.samples_to_seconds(20 * 777, RATE_HZ) == times_s[-1]
