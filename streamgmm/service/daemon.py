@@ -148,7 +148,7 @@ class Daemon:
             BaseException: what a thread failed of that should not have failed.
         """
         threads: list[threading.Thread] = []
-        self._hub.greet_with(self.snapshot)
+        self._hub.greet_with(lambda: [self.snapshot()])
         self._hub.open(self.fail)
         try:
             self._publish(make_hello(self._model, self._run_id))
