@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from streamgmm.records import Record, Start
-from streamgmm.sinks.sink import Message, OnFailure
+from streamgmm.sinks.sink import Message, OnFailure, Snapshot
 
 
 class PrintingSink:
@@ -20,6 +20,8 @@ class PrintingSink:
     """
 
     name = "demo"
+    snapshot: Snapshot | None = None
+    n_clients = 0
 
     def __init__(self, console: Console) -> None:
         self.records: list[Record] = []

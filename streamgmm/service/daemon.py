@@ -90,7 +90,7 @@ class Daemon:
             BaseException: what a thread failed of that should not have failed.
         """
         threads: list[threading.Thread] = []
-        self._hub.greet_with(lambda: self.snapshots()[0])
+        self._hub.greet_with(self.snapshots)
         self._hub.open(self.fail)
         try:
             self._announce(self._channels)

@@ -1,6 +1,9 @@
-"""What a subscriber that comes late must know: who speaks, in which state, and what is going on now."""
+"""The records that a late subscriber needs: who publishes, in which state, and which events are open."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -8,45 +11,55 @@ from streamgmm.records import End, Hello, Model, Start, Status, encode_json
 from streamgmm.sinks.sink import Message
 
 
+class _Key(NamedTuple):
+    source: str
+    type: str
+    event_id: str = ""
+
+
+class _Entry(NamedTuple):
+    seq: int
+    line: bytes
+
+
 class Greeting:
-    """The last `hello`, `model` and `status`, and the `start` of every open event, in order of seq."""
+    """The last `hello`, `model` and `status` of each source, and the `start` of every open event, in order of seq."""
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[str, str], bytes] = {}
-        self._status_seq = 0
+        self._entries: dict[_Key, _Entry] = {}
 
     def update(self, message: Message) -> None:
         """Take note of a record that was published."""
-        match message.record:
+        record = message.record
+        match record:
             case Hello():
-                # A new run: what came before says nothing about it.
-                self._lines = {("hello", ""): message.line}
-                self._status_seq = message.record.seq
+                # A new run of this source: its earlier records no longer apply.
+                self._entries = {key: entry for key, entry in self._entries.items() if key.source != record.source}
+                self._renew(_Key(record.source, "hello"), message)
             case Model():
-                self._renew(("model", ""), message.line)
+                self._renew(_Key(record.source, "model"), message)
             case Status():
-                self._renew(("status", ""), message.line)
-                self._status_seq = message.record.seq
+                self._renew(_Key(record.source, "status"), message)
             case Start(id=event_id):
-                self._renew(("start", event_id), message.line)
+                self._renew(_Key(record.source, "start", event_id), message)
             case End(id=event_id):
-                self._lines.pop(("start", event_id), None)
+                self._entries.pop(_Key(record.source, "start", event_id), None)
 
-    def to_bytes(self, now: Status | None = None) -> bytes:
-        """All its lines.
+    def to_bytes(self, now: Iterable[Status] = ()) -> bytes:
+        """Return all its lines.
 
         Args:
-            now: how it stands at this moment; takes the place and the number of the last `status`, or follows
-                the `hello` if there was none.
+            now: the current status of each source; takes the place and the number of its last `status`, or follows
+                its `hello` if there was none. One of a source that has published neither is left out.
         """
-        lines = dict(self._lines)
-        if now is not None and lines:
-            fresh = encode_json(msgspec.structs.replace(now, seq=self._status_seq))
-            if ("status", "") not in lines:
-                lines = {("hello", ""): lines.pop(("hello", ""), b""), ("status", ""): fresh, **lines}
-            lines["status", ""] = fresh
-        return b"".join(lines.values())
+        entries = dict(self._entries)
+        for status in now:
+            key = _Key(status.source, "status")
+            last = self._entries.get(key) or self._entries.get(_Key(status.source, "hello"))
+            if last is not None:
+                entries[key] = _Entry(last.seq, encode_json(msgspec.structs.replace(status, seq=last.seq)))
+        # Sorting is stable: a status that borrows the number of its hello comes after it.
+        return b"".join(entry.line for entry in sorted(entries.values(), key=lambda entry: entry.seq))
 
-    def _renew(self, key: tuple[str, str], line: bytes) -> None:
-        self._lines.pop(key, None)
-        self._lines[key] = line
+    def _renew(self, key: _Key, message: Message) -> None:
+        self._entries[key] = _Entry(message.record.seq, message.line)

@@ -6,17 +6,17 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 from streamgmm.config import OutputSection
 from streamgmm.errors import ConfigError, StreamgmmError
-from streamgmm.records import Record, Status, encode_json
+from streamgmm.records import Record, encode_json
 from streamgmm.sinks.activation import InheritedListener
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.listeners import Listener, TcpListener
-from streamgmm.sinks.sink import Message, OnFailure, Sink
+from streamgmm.sinks.sink import Message, OnFailure, Sink, Snapshot
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.stdout import StdoutSink
 from streamgmm.sinks.token import Token, read_token
@@ -64,14 +64,13 @@ class Hub:
 
     @property
     def n_clients(self) -> int:
-        """Subscribers of all sockets at this moment."""
-        return sum(sink.n_clients for sink in self._sinks if isinstance(sink, SocketSink))
+        """Subscribers of all sinks at this moment."""
+        return sum(sink.n_clients for sink in self._sinks)
 
-    def greet_with(self, snapshot: Callable[[], Status]) -> None:
-        """Greet each new subscriber with the status that `snapshot` makes; it is called by the sinks' threads."""
+    def greet_with(self, snapshot: Snapshot) -> None:
+        """Greet each new subscriber with the statuses that `snapshot` makes; before `open`."""
         for sink in self._sinks:
-            if isinstance(sink, SocketSink):
-                sink.snapshot = snapshot
+            sink.snapshot = snapshot
 
     def publish(self, record: Record) -> None:
         """Give a stamped record to every sink; a live source never waits here, whatever the readers do."""

@@ -9,7 +9,7 @@ from streamgmm.config import TextFormat
 from streamgmm.errors import StreamgmmError
 from streamgmm.sinks.formats import make_formatter
 from streamgmm.sinks.queue import RecordQueue
-from streamgmm.sinks.sink import Message, OnFailure, start_thread
+from streamgmm.sinks.sink import Message, OnFailure, Snapshot, start_thread
 
 logger = logging.getLogger("streamgmm.sinks")
 
@@ -32,6 +32,9 @@ class LineSink:
             before `hurry`.
         retry_s: from one attempt to the next while the output takes nothing (seconds).
     """
+
+    snapshot: Snapshot | None = None
+    n_clients = 0
 
     def __init__(
         self, name: str, *, text_format: TextFormat, max_records: int, is_live: bool, retry_s: float = RETRY_S

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError
 from streamgmm.memory_limit import memory_limit_bytes
-from streamgmm.records import Record
+from streamgmm.records import Record, Status
 
 
 class Message(NamedTuple):
@@ -19,7 +19,10 @@ class Message(NamedTuple):
 
 
 OnFailure = Callable[[StreamgmmError], None]
-"""Told once, from the sink's own thread, that the sink cannot go on."""
+"""Called once, from the sink's own thread, when the sink cannot go on."""
+
+Snapshot = Callable[[], Sequence[Status]]
+"""Makes the current status of every source; called from the sinks' threads."""
 
 
 class PipeClosedError(OutputError):
@@ -34,9 +37,16 @@ class Sink(Protocol):
 
     Attributes:
         name: its URI as configured.
+        snapshot: greets a new subscriber; set before `open`, and unused by a sink without subscribers. None: the
+            greeting holds the last status published.
     """
 
     name: str
+    snapshot: Snapshot | None
+
+    @property
+    def n_clients(self) -> int:
+        """Subscribers at this moment; 0 for a sink that has no subscribers."""
 
     def open(self, on_failure: OnFailure) -> None:
         """Claim the output and start serving it.

@@ -13,7 +13,6 @@ from contextlib import ExitStack, suppress
 from functools import partial
 
 from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError
-from streamgmm.records import Status
 from streamgmm.sinks.door import Door
 from streamgmm.sinks.greeting import Greeting
 from streamgmm.sinks.hangups import is_abandoned
@@ -21,7 +20,7 @@ from streamgmm.sinks.listeners import Listener
 from streamgmm.sinks.lobby import STATUS_REQUEST, Enquiry, Lobby
 from streamgmm.sinks.poller import Poller
 from streamgmm.sinks.queue import RecordQueue
-from streamgmm.sinks.sink import Message, OnFailure, start_thread
+from streamgmm.sinks.sink import Message, OnFailure, Snapshot, start_thread
 from streamgmm.sinks.subscriber import CloseReason, Subscriber
 from streamgmm.sinks.token import Handshake, Token
 from streamgmm.sinks.wakeup import WakeUp
@@ -48,7 +47,7 @@ class SocketSink:
     Attributes:
         name: its URI as configured.
         n_closed: connections closed so far, by reason.
-        snapshot: makes the status that a new subscriber is greeted with; None: the last one published will do.
+        snapshot: makes the statuses that a new subscriber is greeted with; None: the last ones published will do.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class SocketSink:
         self._next_look_s = clock() + LOOK_S
         self._missed_for = ""
         self._greeting = Greeting()
-        self.snapshot: Callable[[], Status] | None = None
+        self.snapshot: Snapshot | None = None
         self._clients: list[Subscriber] = []
         # Held while a record is published and while a client joins: the client gets each record either
         # in its greeting or in its queue, never in both or in neither.
@@ -223,7 +222,7 @@ class SocketSink:
         if not self._has_room():
             self._refuse(connection, peer, said)
             return
-        now = self.snapshot() if self.snapshot else None
+        now = self.snapshot() if self.snapshot else ()
         with self._lock:
             client = Subscriber(connection, peer, self._greeting.to_bytes(now), RecordQueue(self._max_records))
             self._poller.watch(connection, partial(self._receive, client))
@@ -259,7 +258,7 @@ class SocketSink:
 
     def _answer(self, connection: socket.socket, peer: str) -> None:
         """Tell one that asked, and for whom there is no place, how it stands."""
-        now = self.snapshot() if self.snapshot else None
+        now = self.snapshot() if self.snapshot else ()
         with connection, suppress(OSError), self._lock:
             connection.send(self._greeting.to_bytes(now))
         logger.info("client.answered sink=%s peer=%s", self.name, peer)

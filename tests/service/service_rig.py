@@ -10,7 +10,7 @@ import numpy as np
 from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.source import Block, Vitals
 from streamgmm.records import Bye, Record
-from streamgmm.sinks.sink import Message, OnFailure
+from streamgmm.sinks.sink import Message, OnFailure, Snapshot
 
 RATE_HZ = 8000
 TIMEOUT_S = 10.0
@@ -115,6 +115,8 @@ class KeepingSink:
     """Keeps all records; `on_record` sees each one first, in the publishing thread."""
 
     name = "keeping:"
+    snapshot: Snapshot | None = None
+    n_clients = 0
 
     def __init__(self, on_record: Callable[[Record], None] = lambda record: None) -> None:
         self.records: list[Record] = []

@@ -29,3 +29,31 @@ def test_what_a_latecomer_is_told(published: list[Record], seqs: list[int]) -> N
     for record in published:
         greeting.update(message(record))
     assert [decode_json(line).seq for line in greeting.to_bytes().splitlines()] == seqs
+
+
+def of(source: str, *records: Record) -> list[Record]:
+    return [structs.replace(record, source=source) for record in records]
+
+
+def test_each_of_several_sources_keeps_its_own_records_in_order_of_seq() -> None:
+    first = [HELLO, structs.replace(start(3), seq=3)]
+    second = [structs.replace(HELLO, seq=1), start(2), status(4)]
+    greeting = Greeting()
+    for record in sorted([*of("yard", *first), *of("kitchen", *second)], key=lambda record: record.seq):
+        greeting.update(message(record))
+    shown = [decode_json(line) for line in greeting.to_bytes(of("yard", status(0, "now"))).splitlines()]
+    assert [(record.seq, record.source, type(record).__name__) for record in shown] == [
+        (0, "yard", "Hello"),
+        (0, "yard", "Status"),
+        (1, "kitchen", "Hello"),
+        (2, "kitchen", "Start"),
+        (3, "yard", "Start"),
+        (4, "kitchen", "Status"),
+    ]
+
+
+def test_new_run_of_one_source_leaves_those_of_the_others() -> None:
+    greeting = Greeting()
+    for record in (*of("yard", HELLO), *of("kitchen", start(1)), *of("yard", structs.replace(HELLO, seq=2))):
+        greeting.update(message(record))
+    assert [decode_json(line).seq for line in greeting.to_bytes().splitlines()] == [1, 2]

@@ -12,7 +12,7 @@ from streamgmm.errors import CannotCreateError, ConfigError, OutputError, Stream
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.listeners import TcpListener
-from streamgmm.sinks.sink import Message, OnFailure, PipeClosedError
+from streamgmm.sinks.sink import Message, OnFailure, PipeClosedError, Snapshot
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.stdout import StdoutSink
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, Failures, LogLines, message, status
@@ -20,6 +20,9 @@ from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, Failures, LogLines, m
 
 class FakeSink:
     """Keeps what it is given; `open_error` and `fail` make it go wrong."""
+
+    snapshot: Snapshot | None = None
+    n_clients = 0
 
     def __init__(self, name: str = "fake:", open_error: StreamgmmError | None = None) -> None:
         self.name = name
@@ -198,3 +201,12 @@ def test_E17_an_address_for_all_needs_the_permission_and_a_token(tmp_path: Path)
 def test_E17_no_permission_opens_a_socket_without_a_token(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"open to anybody; name an output\.token_file"):
         make_sinks(OutputSection(sinks=["tcp://127.0.0.1:0"], allow_remote=True))
+
+
+def test_subscribers_of_all_sinks_are_counted_and_each_sink_gets_the_snapshot() -> None:
+    first, second = FakeSink("1"), FakeSink("2")
+    first.n_clients, second.n_clients = 2, 3
+    hub = Hub([first, second])
+    hub.greet_with(lambda: [status(1)])
+    assert hub.n_clients == 5
+    assert [list(sink.snapshot()) for sink in (first, second) if sink.snapshot] == 2 * [[status(1)]]

@@ -11,7 +11,7 @@ from tests.sinks.sink_rig import HELLO, message, start, status
 NOW = status(0, "now")
 
 
-def greeted(*records, now=NOW) -> list[tuple[str, int, str]]:
+def greeted(*records, now=(NOW,)) -> list[tuple[str, int, str]]:
     greeting = Greeting()
     for record in records:
         greeting.update(message(record))
@@ -35,4 +35,4 @@ def test_before_the_hello_there_is_nothing_to_greet_with() -> None:
 
 
 def test_without_one_the_last_status_will_do() -> None:
-    assert greeted(HELLO, status(3, "then"), now=None)[1] == ("Status", 3, "then")
+    assert greeted(HELLO, status(3, "then"), now=())[1] == ("Status", 3, "then")
