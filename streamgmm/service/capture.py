@@ -35,10 +35,12 @@ class CaptureListener(NamedTuple):
     Attributes:
         on_state: receives each new state and its reason.
         on_move: called at every step, so that a watchdog sees that it moves.
+        on_failure: receives what the capture fails of for good, before the ring is ended.
     """
 
     on_state: OnState
     on_move: Callable[[], None] = lambda: None
+    on_failure: Callable[[BaseException], None] = lambda error: None
 
 
 class Capture:
@@ -81,6 +83,7 @@ class Capture:
         self._clock = clocks.monotonic
         self._wait = clocks.wait
         self._on_move = listener.on_move
+        self._on_failure = listener.on_failure
         self._sleep_clock = SleepClock(clocks.monotonic, clocks.boot)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -107,6 +110,9 @@ class Capture:
                 self._delay_s = min(2.0 * self._delay_s, LONGEST_DELAY_S)
                 self._on_move()
                 self._say_recovering()
+        except BaseException as error:
+            self._on_failure(error)
+            raise
         finally:
             with self._lock:
                 self.source = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -97,7 +98,11 @@ class Channel:
         self._wall_clock = WallClock(clocks.now, clocks.boot)
         self._ring = _make_ring(plan, context.wake)
         self.condition = Condition(self._report)
-        listener = CaptureListener(self.condition.say_capture, lambda: context.watch.move(self._part("capture")))
+        listener = CaptureListener(
+            on_state=self.condition.say_capture,
+            on_move=lambda: context.watch.move(self._part("capture")),
+            on_failure=self._on_capture_failure,
+        )
         self._capture = Capture(
             plan.source,
             self._ring,
@@ -139,7 +144,7 @@ class Channel:
         if self.plan.source.is_live:
             watch.add(self._part("capture"), lambda: not self._capture.is_over)
             watch.add(self._part("writer"), lambda: False)
-        self._thread = start_thread(lambda: self._attempt(self._capture.run), self._part("capture"))
+        self._thread = start_thread(self._run_capture, self._part("capture"))
 
     def step(self) -> bool:
         """Analyse one hop, if one waits; from the worker's thread. Returns whether there was one.
@@ -157,6 +162,7 @@ class Channel:
                     self._publish(*self._worker.records_of(stretch))
                     self._beat()
                     self._follow_wall_clock()
+                    self._worker.skip_if_overloaded()
                     return True
                 self._publish(*self._worker.pipeline.flush())
             except BaseException as error:
@@ -229,16 +235,16 @@ class Channel:
     def _part(self, name: str) -> str:
         return f"{name}{self._suffix}"
 
-    def _attempt(self, act: Callable[[], None]) -> None:
-        # Whatever it is, it is noted: a thread that dies in silence would leave a daemon that hears nothing.
-        try:
-            act()
-        except BaseException as error:
-            self.note(error)
-            if self._suffix:
-                # The others go on: readers and `status` see that this one does not.
-                logger.error("source.failed source=%s reason=%s", self.name, self.reason)
-                self.condition.say_capture("lost", self.reason or "")
+    def _run_capture(self) -> None:
+        with suppress(BaseException):  # noted by `_on_capture_failure`, and raised at the end of the run
+            self._capture.run()
+
+    def _on_capture_failure(self, error: BaseException) -> None:
+        self.note(error)
+        if self._suffix:
+            # The others go on: readers and `status` see that this one does not.
+            logger.error("source.failed source=%s reason=%s", self.name, self.reason)
+            self.condition.say_capture("lost", self.reason or "")
 
     def _finish(self) -> None:
         """Publish the last record."""

@@ -70,7 +70,6 @@ class Worker:
 
     def next_stretch(self) -> Stretch | None:
         """Take the next stretch, without samples if there is none yet; None at the end of the ring."""
-        self._skip_if_overloaded()
         return self._ring.read(self.session.model.spec.hop_samples, timeout_s=0.0)
 
     def adopt(self, session: Session) -> None:
@@ -81,8 +80,8 @@ class Worker:
         if self._overload is not None and spec.hop_samples != before.hop_samples:
             self._overload = Overload(spec.hop_samples, self._ring.capacity_samples, spec.sample_rate_hz)
 
-    def _skip_if_overloaded(self) -> None:
-        """Live sound that cannot be analysed in time is given up by the rule of `Overload`."""
+    def skip_if_overloaded(self) -> None:
+        """Give up live sound that cannot be analysed in time, by the rule of `Overload`; after each stretch."""
         if self._overload is not None:
             self._ring.skip(self._overload.samples_to_skip(self._ring.waiting_samples), "overload")
             self._condition.say_overload(is_overloaded=self._overload.is_overloaded)

@@ -12,8 +12,9 @@ from tests.cli.cli_rig import run_cli
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["run", "--source", "file:a", "--source", "file:b"], "--source is given twice, as file:a and as file:b"),
-        (["run", "-s", "mic", "--source", "mic"], "--source is given twice, as mic and as mic"),
+        (["run", "--source", "file:a", "--source", "file:b"], "file:a: several sources need a name each"),
+        (["run", "-s", "a=mic", "--source", "mic"], "mic: several sources need a name each"),
+        (["run", "-s", "a=mic", "--source", "a=mic:2"], "a: two sources have this name"),
         (["run", "-m", "a", "--model", "b"], "--model is given twice, as a and as b"),
         (["run", "--pace", "1", "--pace=2"], "--pace is given twice, as 1 and as 2"),
         (["run", "-f", "text", "-f", "label"], "-f is given twice, as text and as label"),

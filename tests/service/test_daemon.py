@@ -151,8 +151,9 @@ def test_A2_lost_sound_is_a_gap_that_the_times_after_it_include() -> None:
     bye = check_conservation(sink.records[-1], 8800)
     assert {gap.reason for gap in sink.of(Gap)} == {"device_lost"}
     assert sum(gap.lost_samples for gap in sink.of(Gap)) == 5 * RATE_HZ
-    states = [(record.state, record.t) for record in sink.of(Status)]
-    assert states == [("ok", 0.0), ("lost", 6.0), ("recovering", 6.0), ("ok", 6.0)]
+    assert [record.state for record in sink.of(Status)] == ["ok", "lost", "recovering", "ok"]
+    times_s = [record.t for record in sink.records]
+    assert times_s == sorted(times_s)
     assert bye.t == 6.1
 
 
