@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from streamgmm.config import OutputSection
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Record, encode_json
@@ -27,7 +29,7 @@ VALID_URIS = "stdout:, file://PATH, unix://PATH and tcp://HOST:PORT"
 
 
 class Hub:
-    """Publishes each record to every sink that is well.
+    """Numbers the records of all sources, and publishes each to every sink that has not failed.
 
     A sink that fails is dropped and logged; the others go on.
 
@@ -43,6 +45,9 @@ class Hub:
         self._sinks: tuple[Sink, ...] = tuple(sinks)
         self._opened: list[Sink] = []
         self._lock = threading.Lock()
+        # Not the lock above: a sink may fail while a publisher waits for its reader.
+        self._publishing = threading.Lock()
+        self._next_seq = 0
 
     def open(self, on_failure: OnFailure) -> None:
         """Open all sinks, or none.
@@ -73,10 +78,17 @@ class Hub:
             sink.snapshot = snapshot
 
     def publish(self, record: Record) -> None:
-        """Give a stamped record to every sink; a live source never waits here, whatever the readers do."""
-        message = Message(record, encode_json(record))
-        for sink in self._sinks:
-            sink.publish(message)
+        """Number a stamped record and give it to every sink; from any thread.
+
+        A live source never waits here for a reader; one that can wait (see `Sink.publish`) holds up all others.
+        """
+        # The order of numbers is the order in which every sink gets the records.
+        with self._publishing:
+            numbered = msgspec.structs.replace(record, seq=self._next_seq)
+            self._next_seq += 1
+            message = Message(numbered, encode_json(numbered))
+            for sink in self._sinks:
+                sink.publish(message)
 
     def drain(self) -> None:
         """Wait for the readers that may be waited for (see `Sink.drain`)."""

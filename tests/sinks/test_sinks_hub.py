@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,8 @@ def seqs(messages: list[Message]) -> list[int]:
 
 def test_all_sinks_share_one_encoding() -> None:
     first, second = FakeSink("1"), FakeSink("2")
-    open_hub(first, second).publish(status(3))
-    assert first.messages == second.messages == [message(status(3))]
+    open_hub(first, second).publish(status(0))
+    assert first.messages == second.messages == [message(status(0))]
     assert first.messages[0].line is second.messages[0].line
 
 
@@ -210,3 +211,14 @@ def test_subscribers_of_all_sinks_are_counted_and_each_sink_gets_the_snapshot() 
     hub.greet_with(lambda: [status(1)])
     assert hub.n_clients == 5
     assert [list(sink.snapshot()) for sink in (first, second) if sink.snapshot] == 2 * [[status(1)]]
+
+
+def test_records_of_many_threads_are_numbered_in_the_order_of_every_sink() -> None:
+    first, second = FakeSink("1"), FakeSink("2")
+    hub = open_hub(first, second)
+    threads = [threading.Thread(target=lambda: [hub.publish(status(0)) for _ in range(500)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seqs(first.messages) == seqs(second.messages) == list(range(2000))
