@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -16,16 +15,11 @@ from streamgmm.config import OutputSection
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Record, encode_json
 from streamgmm.sinks.activation import InheritedListener
-from streamgmm.sinks.file import FileSink
-from streamgmm.sinks.listeners import Listener, TcpListener
+from streamgmm.sinks.registry import SinkPlan, find_kind, make_socket_sink, valid_forms
 from streamgmm.sinks.sink import Message, OnFailure, Sink, Snapshot
-from streamgmm.sinks.sockets import SocketSink
-from streamgmm.sinks.stdout import StdoutSink
-from streamgmm.sinks.token import Token, read_token
+from streamgmm.sinks.token import read_token
 
 logger = logging.getLogger("streamgmm.sinks")
-
-VALID_URIS = "stdout:, file://PATH, unix://PATH and tcp://HOST:PORT"
 
 
 class Hub:
@@ -139,12 +133,12 @@ def make_sinks(
     sinks: list[Sink] = []
     problems = _list_problems(section.sinks)
     token = read_token(Path(section.token_file)) if section.token_file else None
-    sinks += [_make_socket_sink(listener, section) for listener in inherited]
+    sinks += [make_socket_sink(listener, SinkPlan(listener.uri, section, is_live)) for listener in inherited]
     for uri in section.sinks:
         if any(uri == listener.uri for listener in inherited):
             continue
         try:
-            sinks.append(_make_sink(uri, section, token, is_live))
+            sinks.append(find_kind(uri).make(SinkPlan(uri, section, is_live, token)))
         except ConfigError as error:
             problems += error.problems
     if problems:
@@ -154,37 +148,5 @@ def make_sinks(
 
 def _list_problems(uris: Sequence[str]) -> list[str]:
     if not uris:
-        return [f"output.sinks: no sink; name at least one of {VALID_URIS}"]
+        return [f"output.sinks: no sink; name at least one of {valid_forms()}"]
     return [f"output.sinks: {uri!r} is given twice" for uri in sorted(set(uris)) if uris.count(uri) > 1]
-
-
-def _make_sink(uri: str, section: OutputSection, token: Token | None, is_live: bool) -> Sink:
-    if uri == "stdout:":
-        is_alone = len(section.sinks) == 1
-        return StdoutSink(
-            text_format=section.format, max_records=section.queue_records, is_live=is_live, is_alone=is_alone
-        )
-    if uri.startswith("file://"):
-        return FileSink(uri, text_format=section.format, max_records=section.queue_records, is_live=is_live)
-    if uri.startswith("tcp://"):
-        return _make_socket_sink(_make_tcp_listener(uri, section), section, token)
-    return _make_socket_sink(_make_unix_listener(uri), section)
-
-
-def _make_socket_sink(listener: Listener, section: OutputSection, token: Token | None = None) -> SocketSink:
-    return SocketSink(listener, max_clients=section.n_clients, max_records=section.queue_records, token=token)
-
-
-def _make_tcp_listener(uri: str, section: OutputSection) -> Listener:
-    if section.allow_remote and not section.token_file:
-        raise ConfigError([f"output.allow_remote: {uri!r} would be open to anybody; name an output.token_file too"])
-    return TcpListener(uri, allow_remote=section.allow_remote)
-
-
-def _make_unix_listener(uri: str) -> Listener:
-    if uri.startswith("unix://") and os.name == "posix":
-        # Here, as its file locks exist on UNIX only.
-        from streamgmm.sinks.unix import UnixListener
-
-        return UnixListener(uri)
-    raise ConfigError([f"output.sinks: {uri!r} is not a sink; valid are {VALID_URIS}"])

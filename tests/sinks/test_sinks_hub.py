@@ -164,10 +164,27 @@ def test_sinks_are_chosen_by_uri(tmp_path: Path) -> None:
     assert [sink.name for sink in sinks] == uris
 
 
-@pytest.mark.parametrize("uri", ["", "stdout", "mqtt://broker", "unix:/run/s", "tcp:localhost:1", "file:out.jsonl"])
-def test_unknown_uri_is_refused_and_the_valid_ones_named(uri: str) -> None:
-    with pytest.raises(ConfigError, match=r"valid are stdout:, file://PATH, unix://PATH and tcp://HOST:PORT"):
+VALID = "valid are stdout:, file://PATH, unix://PATH and tcp://HOST:PORT"
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("", f"'' is not a sink; {VALID}"),
+        ("mqtt://broker", f"'mqtt://broker' is not a sink; {VALID}"),
+        ("stdout", "'stdout' is not of the form stdout:"),
+        ("stdot:", f"'stdot:' is not a sink, did you mean stdout?; {VALID}"),
+        ("fil:///tmp/f", f"'fil:///tmp/f' is not a sink, did you mean file?; {VALID}"),
+        ("unix:/run/s", "'unix:/run/s' is not of the form unix://PATH"),
+        ("tcp:localhost:1", "'tcp:localhost:1' is not of the form tcp://HOST:PORT"),
+        ("file:out.jsonl", "'file:out.jsonl' is not of the form file://PATH"),
+        ("stdout:x", "'stdout:x' is not of the form stdout:"),
+    ],
+)
+def test_unknown_uri_is_refused_with_the_nearest_scheme_and_the_valid_forms(uri: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
         make_sinks(OutputSection(sinks=[uri]))
+    assert str(caught.value) == f"output.sinks: {reason}"
 
 
 def test_no_sink_is_refused() -> None:
