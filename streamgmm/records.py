@@ -3,12 +3,13 @@
 The names are a contract: `tests/test_records.py` holds every key of every type. Readers ignore keys
 that they do not know; `v` changes only when an existing key changes its meaning.
 
-The pipeline makes records with their stream time `t` alone; a `Stamper` adds the rest of the envelope
-(sequence number, wall-clock time, name of the source) where they leave for the sinks.
+The pipeline makes records with their stream time `t` alone; the `Stamper` of a source adds the wall-clock time and the
+name of the source, and whoever joins the records of all sources to one stream (the hub) numbers them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
@@ -64,7 +65,11 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hello(Record, frozen=True, kw_only=True):
-    """First line of each source, also to each new subscriber; `sources` names all, where there are several."""
+    """First record of a source, also to each new subscriber.
+
+    Attributes:
+        sources: names of all sources of the stream; empty if this one is the only one.
+    """
 
     run_id: str
     version: str
@@ -248,8 +253,14 @@ def decode_json(line: bytes | str) -> AnyRecord:
     return _decoder.decode(line)
 
 
+def numbered(records: Iterable[R], first_seq: int = 0) -> Iterator[R]:
+    """Number the records of a stream: 0, 1, 2 ... from `first_seq` on."""
+    for seq, record in enumerate(records, first_seq):
+        yield msgspec.structs.replace(record, seq=seq)
+
+
 class Stamper:
-    """Completes the envelope of the records of one run.
+    """Adds the time and the source to the records of one source; `seq` is given by whoever publishes them.
 
     Args:
         source: name that goes into every record.
@@ -260,18 +271,16 @@ class Stamper:
         # The name of a file may hold bytes that are not UTF-8, and JSON cannot.
         self.source = source.encode("utf-8", "backslashreplace").decode()
         self.origin = origin
-        self._next_seq = 0
 
     def time_of(self, t: float) -> str | None:
         """Wall-clock time of stream time `t` (s) as RFC 3339 text; None without an origin."""
         return None if self.origin is None else units.rfc3339(self.origin + timedelta(seconds=t))
 
     def stamp(self, record: R) -> R:
-        """A copy of `record` with seq, time, source, and the wall-clock times of an event's ends."""
-        changes: dict[str, object] = {"seq": self._next_seq, "time": self.time_of(record.t), "source": self.source}
+        """Return a copy of `record` with time, source, and the wall-clock times of an event's ends."""
+        changes: dict[str, object] = {"time": self.time_of(record.t), "source": self.source}
         if isinstance(record, Start | End):
             changes["start_time"] = self.time_of(record.start_t)
         if isinstance(record, End):
             changes["end_time"] = self.time_of(record.end_t)
-        self._next_seq += 1
         return msgspec.structs.replace(record, **changes)

@@ -21,7 +21,7 @@ from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.projection import Projection
 from streamgmm.pipeline import Analyser, Pipeline, decide_clip
-from streamgmm.records import End, Gap, Record, Stamper, Start, Window, encode_json
+from streamgmm.records import End, Gap, Record, Stamper, Start, Window, encode_json, numbered
 
 SPEC = FeatureSpec(sample_rate_hz=8000)
 LABELS = ("ding", "dong", "hum")
@@ -68,7 +68,7 @@ CONFIG = Config(
 
 def lines(records: list[Record]) -> bytes:
     stamper = Stamper("test")
-    return b"".join(encode_json(stamper.stamp(record)) for record in records)
+    return b"".join(encode_json(record) for record in numbered(map(stamper.stamp, records)))
 
 
 def whole(model: Model, samples: np.ndarray) -> list[Record]:

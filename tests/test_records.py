@@ -34,7 +34,7 @@ EXAMPLES: dict[str, tuple[r.Record, set[str]]] = {
         r.Hello(
             t=0.0, run_id="x", version="1", model=MODEL, labels=["a"], sample_rate_hz=8000, window_s=1.0, hop_s=0.1
         ),
-        {"run_id", "version", "model", "labels", "sample_rate_hz", "window_s", "hop_s"},
+        {"run_id", "version", "model", "labels", "sample_rate_hz", "window_s", "hop_s", "sources"},
     ),
     "start": (
         r.Start(t=1.0, id="x-1", label="a", score=0.7, llr=3.0, threshold=0.6, start_t=0.5),
@@ -132,10 +132,16 @@ def test_E26_a_name_that_is_not_utf8_is_written_with_escapes() -> None:
     assert json.loads(r.encode_json(stamped))["source"] == "caf\\udce9.wav"
 
 
-def test_stamper_numbers_and_dates() -> None:
+def test_stream_is_numbered_in_order() -> None:
+    records = [EXAMPLES["start"][0], EXAMPLES["end"][0]]
+    assert [record.seq for record in r.numbered(records)] == [0, 1]
+    assert [record.seq for record in r.numbered(records, first_seq=7)] == [7, 8]
+
+
+def test_stamper_dates_and_leaves_the_number() -> None:
     stamper = r.Stamper("mic", datetime(2026, 1, 31, 12, 0, tzinfo=UTC))
     first, second = stamper.stamp(EXAMPLES["start"][0]), stamper.stamp(EXAMPLES["end"][0])
-    assert (first.seq, second.seq) == (0, 1)
+    assert (first.seq, second.seq) == (EXAMPLES["start"][0].seq, EXAMPLES["end"][0].seq)
     assert first.source == "mic"
     assert first.time == "2026-01-31T12:00:01.000Z"
     assert first.start_time == "2026-01-31T12:00:00.500Z"  # type: ignore[attr-defined]

@@ -52,7 +52,8 @@ def _status(args: argparse.Namespace) -> int:
     output, problem = _read_output(args)
     uri = args.sink or _first_socket(output.sinks, problem)
     needs_token = output.token_file and not uri.startswith("unix://")
-    hello, status = ask_status(uri, TIMEOUT_S, read_token(Path(output.token_file)) if needs_token else None)
+    answers = ask_status(uri, TIMEOUT_S, read_token(Path(output.token_file)) if needs_token else None)
+    hello, status = answers[0]
     if problem is not None:
         logger.warning("the settings have mistakes, which the daemon does not go by: %s", problem)
     if args.json:

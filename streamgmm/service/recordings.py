@@ -16,7 +16,7 @@ from streamgmm.config import Config
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline, decide_clip
-from streamgmm.records import Bye, Record, Stamper
+from streamgmm.records import Bye, Record, Stamper, numbered
 from streamgmm.service.greeting import make_hello
 
 
@@ -26,7 +26,7 @@ def file_run_id(model: Model, name: str) -> str:
 
 
 def classify_recording(path: Path, model: Model, config: Config, *, origin: datetime | None = None) -> Iterator[Record]:
-    """The stamped records of a recording, `hello` first and `bye` last: those of a daemon without heartbeats.
+    """Return the numbered records of a recording, `hello` first and `bye` last: those of a daemon without heartbeats.
 
     Args:
         path: the recording.
@@ -37,6 +37,10 @@ def classify_recording(path: Path, model: Model, config: Config, *, origin: date
     Raises:
         RecordingError: it cannot be read.
     """
+    return numbered(_stamped_records(path, model, config, origin))
+
+
+def _stamped_records(path: Path, model: Model, config: Config, origin: datetime | None) -> Iterator[Record]:
     rate_hz = model.spec.sample_rate_hz
     with closing(RecordingFile(path, channel=config.source.channel)) as source:
         source.open(rate_hz)

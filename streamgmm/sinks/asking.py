@@ -1,11 +1,13 @@
-"""Asking a daemon how it stands: whoever connects to one of its sockets is greeted with that."""
+"""Ask a running daemon for its status, which is part of the greeting of each of its sockets."""
 
 from __future__ import annotations
 
 import os
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,27 +21,35 @@ from streamgmm.sinks.token import Token
 MAX_GREETING_BYTES = 1024 * 1024
 
 
-def ask_status(uri: str, timeout_s: float, token: Token | None = None) -> tuple[Hello, Status]:
-    """What the daemon that listens at `uri` says of itself at this moment.
+class SourceStatus(NamedTuple):
+    """The `hello` of one source, and its current status."""
+
+    hello: Hello
+    status: Status
+
+
+def ask_status(uri: str, timeout_s: float, token: Token | None = None) -> list[SourceStatus]:
+    """Return the current status of every source of the daemon that listens at `uri`, in the order of their hellos.
 
     Args:
         uri: `unix://PATH` or `tcp://HOST:PORT`.
         timeout_s: how long it may take to answer.
-        token: said first at an address of TCP, if there is one.
+        token: sent first to an address of TCP, if there is one.
 
     Raises:
-        UsageError: `uri` is no such address.
+        UsageError: `uri` is not such an address.
         PermissionDeniedError: this user may not open the socket.
         NotRunningError: nobody listens there, or it does not answer as a daemon does.
-        TemporaryError: it turns us away: too many subscribers, or another token is wanted.
+        TemporaryError: the daemon refuses: too many subscribers, or another token is wanted.
     """
     deadline_s = time.monotonic() + timeout_s
     try:
         with _connect(uri, timeout_s) as connection:
-            said = token.to_line() if token is not None and not uri.startswith("unix://") else b""
-            with suppress(BrokenPipeError):  # it may have answered and gone already
-                connection.sendall(said + STATUS_REQUEST)
-            return _read_greeting(connection, deadline_s, uri, has_said_token=bool(said))
+            sent = token.to_line() if token is not None and not uri.startswith("unix://") else b""
+            with suppress(BrokenPipeError):  # the daemon may have answered and closed already
+                connection.sendall(sent + STATUS_REQUEST)
+            lines = _read_lines(connection, deadline_s)
+            return _read_greeting(lines, uri, has_sent_token=bool(sent))
     except PermissionError as error:
         hint = "use sudo, or become a member of its group"
         raise PermissionDeniedError("this user may not open the socket", where=uri, hint=hint) from error
@@ -68,30 +78,45 @@ def _connect(uri: str, timeout_s: float) -> socket.socket:
     return socket.create_connection((host, port), timeout_s)
 
 
-def _read_greeting(
-    connection: socket.socket, deadline_s: float, uri: str, *, has_said_token: bool
-) -> tuple[Hello, Status]:
-    hello: Hello | None = None
+def _read_lines(connection: socket.socket, deadline_s: float) -> Iterator[bytes]:
+    """Receive lines until the peer closes, at most `MAX_GREETING_BYTES` in a line.
+
+    Raises:
+        OSError: the connection failed, or `deadline_s` (monotonic time) is over.
+    """
     received = b""
     while len(received) < MAX_GREETING_BYTES:
         connection.settimeout(max(0.001, deadline_s - time.monotonic()))
         if not (part := connection.recv(65536)):
-            break
+            return
         *lines, received = (received + part).split(b"\n")
-        for record in map(_decode, lines):
-            match record:
-                case Hello():
-                    hello = record
-                case Status() if hello is not None:
-                    return hello, record
-                case Error(message=message) if message == TOKEN_WANTED and not has_said_token:
-                    hint = "name the file that holds it as output.token_file"
-                    raise NotRunningError(f"no daemon answers without a token: {message}", where=uri, hint=hint)
-                case Error():
-                    raise TemporaryError(record.message, where=uri)
-                case None:
-                    raise NotRunningError("what answers is no daemon of this kind", where=uri)
-    raise NotRunningError("it left before it said how it stands", where=uri)
+        yield from lines
+
+
+def _read_greeting(lines: Iterator[bytes], uri: str, *, has_sent_token: bool) -> list[SourceStatus]:
+    hellos: dict[str, Hello] = {}
+    statuses: dict[str, Status] = {}
+    for record in map(_decode, lines):
+        match record:
+            case Hello():
+                hellos[record.source] = record
+            case Status() if record.source in hellos:
+                statuses[record.source] = record
+            case Error(message=message) if message == TOKEN_WANTED and not has_sent_token:
+                hint = "name the file that holds it as output.token_file"
+                raise NotRunningError(f"no daemon answers without a token: {message}", where=uri, hint=hint)
+            case Error():
+                raise TemporaryError(record.message, where=uri)
+            case None:
+                raise NotRunningError("what answers is not a daemon of this kind", where=uri)
+        if _sources_of(hellos) <= statuses.keys() and hellos:
+            return [SourceStatus(hello, statuses[name]) for name, hello in hellos.items()]
+    raise NotRunningError("the connection ended before the status came", where=uri)
+
+
+def _sources_of(hellos: dict[str, Hello]) -> set[str]:
+    """Return the names of all sources of the daemon, as far as its hellos name them."""
+    return {name for own, hello in hellos.items() for name in (own, *hello.sources)}
 
 
 def _decode(line: bytes) -> AnyRecord | None:

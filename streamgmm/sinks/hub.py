@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from streamgmm.config import OutputSection
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Record, encode_json
 from streamgmm.sinks.activation import InheritedListener
-from streamgmm.sinks.file import FileSink
-from streamgmm.sinks.listeners import Listener, TcpListener
+from streamgmm.sinks.registry import SinkPlan, find_kind, make_socket_sink, valid_forms
 from streamgmm.sinks.sink import Message, OnFailure, Sink, Snapshot
-from streamgmm.sinks.sockets import SocketSink
-from streamgmm.sinks.stdout import StdoutSink
-from streamgmm.sinks.token import Token, read_token
+from streamgmm.sinks.token import read_token
 
 logger = logging.getLogger("streamgmm.sinks")
 
-VALID_URIS = "stdout:, file://PATH, unix://PATH and tcp://HOST:PORT"
-
 
 class Hub:
-    """Publishes each record to every sink that is well.
+    """Numbers the records of all sources, and publishes each to every sink that has not failed.
 
     A sink that fails is dropped and logged; the others go on.
 
@@ -43,6 +39,9 @@ class Hub:
         self._sinks: tuple[Sink, ...] = tuple(sinks)
         self._opened: list[Sink] = []
         self._lock = threading.Lock()
+        # Not the lock above: a sink may fail while a publisher waits for its reader.
+        self._publishing = threading.Lock()
+        self._next_seq = 0
 
     def open(self, on_failure: OnFailure) -> None:
         """Open all sinks, or none.
@@ -73,10 +72,17 @@ class Hub:
             sink.snapshot = snapshot
 
     def publish(self, record: Record) -> None:
-        """Give a stamped record to every sink; a live source never waits here, whatever the readers do."""
-        message = Message(record, encode_json(record))
-        for sink in self._sinks:
-            sink.publish(message)
+        """Number a stamped record and give it to every sink; from any thread.
+
+        A live source never waits here for a reader; one that can wait (see `Sink.publish`) holds up all others.
+        """
+        # The order of numbers is the order in which every sink gets the records.
+        with self._publishing:
+            numbered = msgspec.structs.replace(record, seq=self._next_seq)
+            self._next_seq += 1
+            message = Message(numbered, encode_json(numbered))
+            for sink in self._sinks:
+                sink.publish(message)
 
     def drain(self) -> None:
         """Wait for the readers that may be waited for (see `Sink.drain`)."""
@@ -127,12 +133,12 @@ def make_sinks(
     sinks: list[Sink] = []
     problems = _list_problems(section.sinks)
     token = read_token(Path(section.token_file)) if section.token_file else None
-    sinks += [_make_socket_sink(listener, section) for listener in inherited]
+    sinks += [make_socket_sink(listener, SinkPlan(listener.uri, section, is_live)) for listener in inherited]
     for uri in section.sinks:
         if any(uri == listener.uri for listener in inherited):
             continue
         try:
-            sinks.append(_make_sink(uri, section, token, is_live))
+            sinks.append(find_kind(uri).make(SinkPlan(uri, section, is_live, token)))
         except ConfigError as error:
             problems += error.problems
     if problems:
@@ -142,37 +148,5 @@ def make_sinks(
 
 def _list_problems(uris: Sequence[str]) -> list[str]:
     if not uris:
-        return [f"output.sinks: no sink; name at least one of {VALID_URIS}"]
+        return [f"output.sinks: no sink; name at least one of {valid_forms()}"]
     return [f"output.sinks: {uri!r} is given twice" for uri in sorted(set(uris)) if uris.count(uri) > 1]
-
-
-def _make_sink(uri: str, section: OutputSection, token: Token | None, is_live: bool) -> Sink:
-    if uri == "stdout:":
-        is_alone = len(section.sinks) == 1
-        return StdoutSink(
-            text_format=section.format, max_records=section.queue_records, is_live=is_live, is_alone=is_alone
-        )
-    if uri.startswith("file://"):
-        return FileSink(uri, text_format=section.format, max_records=section.queue_records, is_live=is_live)
-    if uri.startswith("tcp://"):
-        return _make_socket_sink(_make_tcp_listener(uri, section), section, token)
-    return _make_socket_sink(_make_unix_listener(uri), section)
-
-
-def _make_socket_sink(listener: Listener, section: OutputSection, token: Token | None = None) -> SocketSink:
-    return SocketSink(listener, max_clients=section.n_clients, max_records=section.queue_records, token=token)
-
-
-def _make_tcp_listener(uri: str, section: OutputSection) -> Listener:
-    if section.allow_remote and not section.token_file:
-        raise ConfigError([f"output.allow_remote: {uri!r} would be open to anybody; name an output.token_file too"])
-    return TcpListener(uri, allow_remote=section.allow_remote)
-
-
-def _make_unix_listener(uri: str) -> Listener:
-    if uri.startswith("unix://") and os.name == "posix":
-        # Here, as its file locks exist on UNIX only.
-        from streamgmm.sinks.unix import UnixListener
-
-        return UnixListener(uri)
-    raise ConfigError([f"output.sinks: {uri!r} is not a sink; valid are {VALID_URIS}"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,8 @@ def seqs(messages: list[Message]) -> list[int]:
 
 def test_all_sinks_share_one_encoding() -> None:
     first, second = FakeSink("1"), FakeSink("2")
-    open_hub(first, second).publish(status(3))
-    assert first.messages == second.messages == [message(status(3))]
+    open_hub(first, second).publish(status(0))
+    assert first.messages == second.messages == [message(status(0))]
     assert first.messages[0].line is second.messages[0].line
 
 
@@ -163,10 +164,27 @@ def test_sinks_are_chosen_by_uri(tmp_path: Path) -> None:
     assert [sink.name for sink in sinks] == uris
 
 
-@pytest.mark.parametrize("uri", ["", "stdout", "mqtt://broker", "unix:/run/s", "tcp:localhost:1", "file:out.jsonl"])
-def test_unknown_uri_is_refused_and_the_valid_ones_named(uri: str) -> None:
-    with pytest.raises(ConfigError, match=r"valid are stdout:, file://PATH, unix://PATH and tcp://HOST:PORT"):
+VALID = "valid are stdout:, file://PATH, unix://PATH and tcp://HOST:PORT"
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("", f"'' is not a sink; {VALID}"),
+        ("mqtt://broker", f"'mqtt://broker' is not a sink; {VALID}"),
+        ("stdout", "'stdout' is not of the form stdout:"),
+        ("stdot:", f"'stdot:' is not a sink, did you mean stdout?; {VALID}"),
+        ("fil:///tmp/f", f"'fil:///tmp/f' is not a sink, did you mean file?; {VALID}"),
+        ("unix:/run/s", "'unix:/run/s' is not of the form unix://PATH"),
+        ("tcp:localhost:1", "'tcp:localhost:1' is not of the form tcp://HOST:PORT"),
+        ("file:out.jsonl", "'file:out.jsonl' is not of the form file://PATH"),
+        ("stdout:x", "'stdout:x' is not of the form stdout:"),
+    ],
+)
+def test_unknown_uri_is_refused_with_the_nearest_scheme_and_the_valid_forms(uri: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
         make_sinks(OutputSection(sinks=[uri]))
+    assert str(caught.value) == f"output.sinks: {reason}"
 
 
 def test_no_sink_is_refused() -> None:
@@ -210,3 +228,14 @@ def test_subscribers_of_all_sinks_are_counted_and_each_sink_gets_the_snapshot() 
     hub.greet_with(lambda: [status(1)])
     assert hub.n_clients == 5
     assert [list(sink.snapshot()) for sink in (first, second) if sink.snapshot] == 2 * [[status(1)]]
+
+
+def test_records_of_many_threads_are_numbered_in_the_order_of_every_sink() -> None:
+    first, second = FakeSink("1"), FakeSink("2")
+    hub = open_hub(first, second)
+    threads = [threading.Thread(target=lambda: [hub.publish(status(0)) for _ in range(500)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seqs(first.messages) == seqs(second.messages) == list(range(2000))

@@ -1,0 +1,143 @@
+"""The kinds of sinks by the scheme of their URIs: how the URIs look, how a sink is made, and its own settings."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamgmm.config import OutputSection, TextFormat
+from streamgmm.errors import ConfigError
+from streamgmm.sinks.file import FileSink
+from streamgmm.sinks.listeners import Listener, TcpListener
+from streamgmm.sinks.sink import Sink
+from streamgmm.sinks.sockets import SocketSink
+from streamgmm.sinks.stdout import StdoutSink
+from streamgmm.sinks.token import Token
+from streamgmm.wording import did_you_mean
+
+
+@dataclass(frozen=True)
+class SinkPlan:
+    """All that a sink is made from.
+
+    Attributes:
+        uri: its URI.
+        output: the settings of all sinks.
+        is_live: False if the source waits for its readers.
+        token: for clients of TCP; None: no token.
+    """
+
+    uri: str
+    output: OutputSection
+    is_live: bool
+    token: Token | None = None
+
+    @property
+    def text_format(self) -> TextFormat:
+        """What a line looks like."""
+        return self.output.format
+
+    @property
+    def max_records(self) -> int:
+        """Records kept for a slow reader."""
+        return self.output.queue_records
+
+
+@dataclass(frozen=True)
+class SinkKind:
+    """One kind of sink.
+
+    Attributes:
+        form: how its URIs look: the prefix, then a placeholder in capitals if anything follows.
+        make: makes a sink, not yet open; raises StreamgmmError.
+        needs_posix: whether it exists on POSIX systems only.
+    """
+
+    form: str
+    make: Callable[[SinkPlan], Sink]
+    needs_posix: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """Return the scheme, the colon and the slashes that its URIs begin with."""
+        return re.split("[A-Z]", self.form)[0]
+
+    @property
+    def scheme(self) -> str:
+        """Return what stands before the colon."""
+        return self.form.partition(":")[0]
+
+    def accepts(self, uri: str) -> bool:
+        """Return whether `uri` begins as it must; one without a placeholder must be equal."""
+        return uri.startswith(self.prefix) if self.prefix != self.form else uri == self.form
+
+
+def make_socket_sink(listener: Listener, plan: SinkPlan, token: Token | None = None) -> SocketSink:
+    """Make the sink of the subscribers of `listener`, who have to send `token` if there is one."""
+    return SocketSink(listener, max_clients=plan.output.n_clients, max_records=plan.max_records, token=token)
+
+
+def find_kind(uri: str) -> SinkKind:
+    """Return the kind of sink that `uri` names.
+
+    Raises:
+        ConfigError: there is none of that scheme, or its URIs look different.
+    """
+    scheme = uri.partition(":")[0]
+    kind = KINDS.get(scheme)
+    if kind is not None and kind.accepts(uri):
+        return kind
+    if kind is not None:
+        raise ConfigError([f"output.sinks: {uri!r} is not of the form {kind.form}"])
+    advice = did_you_mean(scheme, KINDS)
+    hint = f", {advice}" if advice else ""
+    raise ConfigError([f"output.sinks: {uri!r} is not a sink{hint}; valid are {valid_forms()}"])
+
+
+def valid_forms() -> str:
+    """Return how the URIs of all kinds look, for a message."""
+    *forms, last = [kind.form for kind in KINDS.values()]
+    return f"{', '.join(forms)} and {last}"
+
+
+def _make_stdout(plan: SinkPlan) -> Sink:
+    return StdoutSink(
+        text_format=plan.text_format,
+        max_records=plan.max_records,
+        is_live=plan.is_live,
+        is_alone=len(plan.output.sinks) == 1,
+    )
+
+
+def _make_file(plan: SinkPlan) -> Sink:
+    return FileSink(plan.uri, text_format=plan.text_format, max_records=plan.max_records, is_live=plan.is_live)
+
+
+def _make_unix(plan: SinkPlan) -> Sink:
+    # Imported here, as its file locks exist on POSIX systems only.
+    from streamgmm.sinks.unix import UnixListener
+
+    return make_socket_sink(UnixListener(plan.uri), plan)
+
+
+def _make_tcp(plan: SinkPlan) -> Sink:
+    allow_remote = plan.output.allow_remote
+    if allow_remote and not plan.output.token_file:
+        problem = f"output.allow_remote: {plan.uri!r} would be open to anybody; name an output.token_file too"
+        raise ConfigError([problem])
+    return make_socket_sink(TcpListener(plan.uri, allow_remote=allow_remote), plan, plan.token)
+
+
+KINDS: dict[str, SinkKind] = {
+    kind.scheme: kind
+    for kind in (
+        SinkKind("stdout:", _make_stdout),
+        SinkKind("file://PATH", _make_file),
+        SinkKind("unix://PATH", _make_unix, needs_posix=True),
+        SinkKind("tcp://HOST:PORT", _make_tcp),
+    )
+    if os.name == "posix" or not kind.needs_posix
+}
+"""Every kind by its scheme, in the order of messages."""
