@@ -17,15 +17,20 @@ _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXE
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}(\..*)?\.tmp", re.DOTALL)
 _PIECE_BYTES = 2**20
 _TILDE = re.compile(r"(?P<scheme>(?:file|unix):(?://)?)?~(?P<user>[^/]*)")
-_KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFSOCK: "socket"}
+_KINDS: dict[int, PathKind] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "folder",
+    stat.S_IFLNK: "link",
+    stat.S_IFSOCK: "socket",
+}
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
-Kind = Literal["nothing", "file", "folder", "link", "socket", "other"]
+PathKind = Literal["nothing", "file", "folder", "link", "socket", "other"]
 """What can be at a path; `other` is a pipe or a device."""
 
 
-def look_at(path: Path, *, follow_symlinks: bool = True) -> os.stat_result | None:
+def path_status(path: Path, *, follow_symlinks: bool = True) -> os.stat_result | None:
     """Return the status of what is at `path`, None if nothing is there; a link that leads nowhere is nothing.
 
     The predicates of `pathlib` (`exists`, `is_file`, ...) raise OSError for most failures and hide some others;
@@ -43,9 +48,9 @@ def look_at(path: Path, *, follow_symlinks: bool = True) -> os.stat_result | Non
         raise _open_error(path, error) from error
 
 
-def kind_of(path: Path, *, follow_symlinks: bool = True) -> Kind:
-    """Return what is at `path`; a link is what it leads to, unless it is not followed. Errors as for `look_at`."""
-    status = look_at(path, follow_symlinks=follow_symlinks)
+def path_kind(path: Path, *, follow_symlinks: bool = True) -> PathKind:
+    """Return what is at `path`; a link is what it leads to, unless it is not followed. Errors as for `path_status`."""
+    status = path_status(path, follow_symlinks=follow_symlinks)
     return "nothing" if status is None else _KINDS.get(stat.S_IFMT(status.st_mode), "other")
 
 
@@ -84,7 +89,7 @@ def _home_of(user: str) -> str:
         return ""
 
 
-def read_regular(path: Path, max_bytes: int) -> bytes:
+def read_regular_file(path: Path, max_bytes: int) -> bytes:
     """The content of a regular file, read once.
 
     Neither a pipe that nobody writes to nor a device without end can hold the caller up: what is not a
@@ -138,7 +143,7 @@ def _refuse_irregular(path: Path, mode: int) -> None:
 
 
 def check_replaceable(target: Path) -> None:
-    """Refuse a place where `replace_whole` could not write, or must not.
+    """Refuse a place where `replace_atomically` could not write, or must not.
 
     Raises:
         CannotCreateError: `target` is there and is not a regular file: a rename would replace a device or a link.
@@ -152,7 +157,7 @@ def check_replaceable(target: Path) -> None:
             raise CannotCreateError("there is something else that is not a regular file", where=str(target))
 
 
-def replace_whole(target: Path, content: bytes) -> None:
+def replace_atomically(target: Path, content: bytes) -> None:
     """Put `content` in the place of `target`, by a file beside it and a rename: old or new, but whole.
 
     What a process that was killed left half written in the directory is removed.
@@ -226,7 +231,7 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def move_whole(source: Path, target: Path) -> None:
+def rename_durably(source: Path, target: Path) -> None:
     """Give `source` the name `target`, in the same directory, in the place of what was called so.
 
     Raises:

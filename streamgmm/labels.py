@@ -20,7 +20,7 @@ SILENCE = "silence"
 RESERVED = frozenset({BACKGROUND, UNKNOWN, SILENCE})
 """Labels with a meaning of their own: they may be trained, but never open an event."""
 
-MEANINGS = {"_background_noise_": BACKGROUND, "_silence_": SILENCE, "_unknown_": UNKNOWN}
+LABEL_ALIASES = {"_background_noise_": BACKGROUND, "_silence_": SILENCE, "_unknown_": UNKNOWN}
 """Names of Speech Commands, and of what was made after it, for the reserved labels."""
 
 _LIKE_BACKGROUND = frozenset(
@@ -44,9 +44,9 @@ def is_reserved(label: str) -> bool:
     return label in RESERVED
 
 
-def meaning_of(label: str) -> str:
+def canonical_label(label: str) -> str:
     """The reserved label that `label` is another name of, or `label` itself."""
-    return MEANINGS.get(label, label)
+    return LABEL_ALIASES.get(label, label)
 
 
 def sounds_like_background(label: str) -> bool:

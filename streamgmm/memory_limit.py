@@ -29,7 +29,7 @@ def memory_limit_bytes() -> int | None:
     return None if limit == resource.RLIM_INFINITY else limit
 
 
-def refuse_little_memory(min_bytes: int) -> None:
+def prepare_for_memory_limit(min_bytes: int) -> None:
     """Make do with a small limit, before libraries are imported that would not.
 
     Args:
@@ -48,7 +48,7 @@ def refuse_little_memory(min_bytes: int) -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def is_lack_of_memory(error: BaseException | None) -> bool:
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Return whether an exception, or what it came from, is a lack of memory."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -59,7 +59,7 @@ def is_lack_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def lack_of_memory(error: BaseException) -> SystemResourceError:
+def out_of_memory_error(error: BaseException) -> SystemResourceError:
     """Return the error that reports a lack of memory to the user."""
     limit_bytes = memory_limit_bytes()
     where, reason = "", str(error)

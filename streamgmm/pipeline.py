@@ -13,7 +13,7 @@ import numpy as np
 
 from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.config import Config
-from streamgmm.decision.clip import ClipDecider, ClipDecision, Typical
+from streamgmm.decision.clip import ClipDecider, ClipDecision, TypicalLikelihoods
 from streamgmm.decision.decider import Decider
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.features.extractor import FeatureStream, HopFeatures
@@ -101,7 +101,7 @@ class Analyser:
         self._features.forget()
         self._forget_evidence()
 
-    def go_on_from(self, other: Analyser) -> list[HopScores]:
+    def continue_from(self, other: Analyser) -> list[HopScores]:
         """Take over the stream of `other` where it is, the samples of its begun hop too; for a fresh analyser."""
         self._lost_samples = other._lost_samples
         self._features.end_sample = other._features.end_sample
@@ -200,7 +200,7 @@ class Pipeline:
         """The last records of the stream: a begun hop is completed with silence, open events end."""
         return self.decide(self.analyser.flush()) + self.decider.flush()
 
-    def go_on_from(self, other: Pipeline) -> list[Record]:
+    def continue_from(self, other: Pipeline) -> list[Record]:
         """Take over the stream of `other` where it is, which must not be used any more; for a fresh pipeline.
 
         Positions, counts and the ids of events go on. What was heard before tells this one nothing.
@@ -211,8 +211,8 @@ class Pipeline:
         Returns:
             The records of a hop that the samples of the begun hop of `other` may complete.
         """
-        self.decider.go_on_from(other.decider)
-        return self.decide(self.analyser.go_on_from(other.analyser))
+        self.decider.continue_from(other.decider)
+        return self.decide(self.analyser.continue_from(other.analyser))
 
     def reset(self) -> None:
         """Begin a new stream at t = 0."""
@@ -253,8 +253,8 @@ def decide_scores(hops: Iterable[HopScores], model: Model, config: Config) -> Cl
         log_priors=classifier.log_priors,
         likelihood_scale=classifier.likelihood_scale,
         sharpness=clips.sharpness,
-        min_knownness=clips.min_knownness,
-        typical=Typical(np.array(clips.typical), clips.typical_deviation) if clips.typical else None,
+        min_in_domain_score=clips.min_in_domain_score,
+        typical=TypicalLikelihoods(np.array(clips.typical), clips.typical_deviation) if clips.typical else None,
     )
     for hop in hops:
         decider.add(hop)

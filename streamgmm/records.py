@@ -202,7 +202,7 @@ class Heartbeat(Record, frozen=True, kw_only=True):
     lost_samples: int
 
 
-class Model(Record, frozen=True, kw_only=True):
+class ModelChanged(Record, frozen=True, kw_only=True, tag="model"):
     """The model changed; labels, windows and hops of later records are these instead of those of `hello`."""
 
     model: ModelInfo
@@ -227,7 +227,7 @@ class Bye(Record, frozen=True, kw_only=True):
     in_flight_samples: int
 
 
-AnyRecord = Hello | Start | Update | End | Window | Gap | Status | Dropped | Heartbeat | Model | Error | Bye
+AnyRecord = Hello | Start | Update | End | Window | Gap | Status | Dropped | Heartbeat | ModelChanged | Error | Bye
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)

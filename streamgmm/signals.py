@@ -14,7 +14,7 @@ _WITH_MEANING_LATER = ("SIGHUP", "SIGUSR1", "SIGUSR2")
 _was_hangup_ignored: bool | None = None
 
 
-def signals_without_meaning() -> list[int]:
+def unused_signals() -> list[int]:
     """Return the signals of this system that end a process by default and that no daemon has a use for."""
     first, last = getattr(signal, "SIGRTMIN", 1), getattr(signal, "SIGRTMAX", 0)
     return [*_present(_WITHOUT_MEANING), *range(first, last + 1)]
@@ -25,7 +25,7 @@ def was_hangup_ignored() -> bool:
     return bool(_was_hangup_ignored)
 
 
-def hold_signals() -> None:
+def ignore_unused_signals() -> None:
     """Ignore what means nothing, or nothing yet, and let SIGTERM end the process in order; for a program that starts.
 
     Nothing has been begun that would have to be cleared away. To be called from the main thread.
@@ -33,13 +33,13 @@ def hold_signals() -> None:
     global _was_hangup_ignored
     if _was_hangup_ignored is None and hasattr(signal, "SIGHUP"):
         _was_hangup_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    for number in [*_present(_WITH_MEANING_LATER), *signals_without_meaning()]:
+    for number in [*_present(_WITH_MEANING_LATER), *unused_signals()]:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_at_once)
 
 
 @contextmanager
-def for_children_only() -> Iterator[None]:
+def signals_blocked_for_children() -> Iterator[None]:
     """Within it, a process that is started never gets these signals, e.g. one that is sent to the whole group.
 
     They are blocked in the thread that starts it, which its child inherits over `exec`; a handler would not be.
@@ -47,7 +47,7 @@ def for_children_only() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [*_present(_WITH_MEANING_LATER), *signals_without_meaning()])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [*_present(_WITH_MEANING_LATER), *unused_signals()])
     try:
         yield
     finally:

@@ -22,7 +22,7 @@ from streamgmm.wording import escaped, shorten
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_VALUES = 10_000
-MAX_PROBLEMS = 50
+MAX_YAML_PROBLEMS = 50
 MAX_TEXT_CHARACTERS = 300
 
 Scalar = str | int | float | bool | None
@@ -69,7 +69,7 @@ class Node(NamedTuple):
     is_refused: bool = False
 
 
-class Problems:
+class YamlProblems:
     """Collects what is wrong, one line each, in the order found."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Problems:
             ConfigError: there are so many that nobody would read on.
         """
         self._lines.append(escaped(f"{place}: {shorten(text, MAX_TEXT_CHARACTERS)}"))
-        if len(self._lines) >= MAX_PROBLEMS:
+        if len(self._lines) >= MAX_YAML_PROBLEMS:
             raise self._error()
 
     def stop(self, place: str, text: str) -> ConfigError:
@@ -96,12 +96,12 @@ class Problems:
             raise self._error()
 
     def _error(self) -> ConfigError:
-        is_cut = len(self._lines) >= MAX_PROBLEMS
-        cut_note = [f"only the first {MAX_PROBLEMS} problems are shown"] if is_cut else []
-        return ConfigError([*self._lines[:MAX_PROBLEMS], *cut_note])
+        is_cut = len(self._lines) >= MAX_YAML_PROBLEMS
+        cut_note = [f"only the first {MAX_YAML_PROBLEMS} problems are shown"] if is_cut else []
+        return ConfigError([*self._lines[:MAX_YAML_PROBLEMS], *cut_note])
 
 
-def parse(content: bytes, place_of: PlaceOf, problems: Problems) -> Node:
+def parse(content: bytes, place_of: PlaceOf, problems: YamlProblems) -> Node:
     """The tree of one YAML document.
 
     Args:
@@ -148,7 +148,7 @@ def _number(text: str) -> str | int | float:
     return number
 
 
-def _decode(content: bytes, place_of: PlaceOf, problems: Problems) -> str:
+def _decode(content: bytes, place_of: PlaceOf, problems: YamlProblems) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -170,7 +170,7 @@ def _position(text_before: str) -> tuple[int, int]:
 class _Composer:
     """Builds nodes from the parser's events; never deeper than `MAX_DEPTH`."""
 
-    def __init__(self, text: str, place_of: PlaceOf, problems: Problems) -> None:
+    def __init__(self, text: str, place_of: PlaceOf, problems: YamlProblems) -> None:
         self._text = text
         self._place_of = place_of
         self._problems = problems

@@ -14,23 +14,23 @@ from streamgmm.labels import SILENCE, UNKNOWN, is_reserved
 Values = TypeVar("Values", float, Float64Array)
 """Of one window, or an array of those of several."""
 
-KNOWN_SOFTNESS = 0.3
+IN_DOMAIN_SOFTNESS = 0.3
 """Factor on the likelihood scale when it is asked whether a clip is of any label at all. Posteriors that are calibrated
 among the labels are near 1 for strangers too; softer ones still tell how near the next label was (Liang, Li and
 Srikant, ICLR, 2018)."""
 
-KNOWN_PER_DEVIATION = 0.25
+LOG_ODDS_PER_DEVIATION = 0.25
 MAX_DEVIATIONS = 2.0
 """What it counts, in log-odds, that a clip is less likely than clips of its label usually are, for each deviation of
 these and up to so many: another room or microphone makes all clips less likely."""
 
-KNOWN_STEEPNESS = 4.0
+IN_DOMAIN_STEEPNESS = 4.0
 """Exponent on the odds of a clip relative to those below which it is `unknown`. The larger, the less do the scores of
 known clips lose: with 4, the calibration error of 360 spoken digits, speakers left out, is 4.3 % (3.0 % of the
 posteriors alone), with 1 it is 17.8 %. Chosen on these very clips, so that the first figure flatters."""
 
 
-class Typical(NamedTuple):
+class TypicalLikelihoods(NamedTuple):
     """How likely the mixtures find clips of their own label.
 
     Attributes:
@@ -42,8 +42,8 @@ class Typical(NamedTuple):
     deviation: float
 
 
-def knownness_of(
-    soft_posteriors: Float64Array, log_likelihoods: Float64Array, is_label: BoolArray, typical: Typical
+def in_domain_scores(
+    soft_posteriors: Float64Array, log_likelihoods: Float64Array, is_label: BoolArray, typical: TypicalLikelihoods
 ) -> Float64Array:
     """How sure it is that clips are of any label that is not reserved, above 0 to 1.
 
@@ -52,7 +52,7 @@ def knownness_of(
     strangers with an AUROC of 0.83, the best soft one with 0.86, and both together with 0.88.
 
     Args:
-        soft_posteriors: (..., n_labels), means over the windows, likelihoods scaled by `KNOWN_SOFTNESS` more.
+        soft_posteriors: (..., n_labels), means over the windows, likelihoods scaled by `IN_DOMAIN_SOFTNESS` more.
         log_likelihoods: (..., n_labels), nat, means over the windows.
         is_label: bool, (n_labels,), not all false: labels that are not reserved.
         typical: what is usual.
@@ -61,23 +61,23 @@ def knownness_of(
     shares = np.take_along_axis(soft_posteriors, best, axis=-1)[..., 0]
     own = np.take_along_axis(log_likelihoods, best, axis=-1)[..., 0]
     deviations = (own - typical.log_likelihoods[best[..., 0]]) / typical.deviation
-    odds = np.exp(KNOWN_PER_DEVIATION * np.clip(deviations, -MAX_DEVIATIONS, MAX_DEVIATIONS))
+    odds = np.exp(LOG_ODDS_PER_DEVIATION * np.clip(deviations, -MAX_DEVIATIONS, MAX_DEVIATIONS))
     known: Float64Array = shares * odds / (shares * odds + 1.0 - shares)
     return known
 
 
-def known_share(knownness: float, min_knownness: float) -> float:
-    """Return how likely it is that a clip is of any label, 0 to 1: 0.5 at `min_knownness`, below which it is `unknown`.
+def in_domain_probability(in_domain_score: float, min_in_domain_score: float) -> float:
+    """Return the probability that a clip is of any label, 0 to 1: 0.5 at `min_in_domain_score`, 1 if that is 0.
 
-    What `knownness_of` is for usual clips differs from model to model; relative to the least known of the clips that
-    were held out, it means the same for all of them. Without a `min_knownness` every clip is known.
+    In-domain scores of ordinary clips differ from model to model. Relative to `min_in_domain_score`, which is a low
+    quantile of the scores of held-out clips, they mean the same for all models.
     """
-    odds = knownness * (1.0 - min_knownness)
-    least = (1.0 - knownness) * min_knownness
+    odds = in_domain_score * (1.0 - min_in_domain_score)
+    least = (1.0 - in_domain_score) * min_in_domain_score
     if not odds + least:
-        return 1.0 if min_knownness == 0.0 or knownness == 1.0 else 0.0
+        return 1.0 if min_in_domain_score == 0.0 or in_domain_score == 1.0 else 0.0
     share = odds / (odds + least)
-    known, unknown = float(share**KNOWN_STEEPNESS), float((1.0 - share) ** KNOWN_STEEPNESS)
+    known, unknown = float(share**IN_DOMAIN_STEEPNESS), float((1.0 - share) ** IN_DOMAIN_STEEPNESS)
     return known / (known + unknown)
 
 
@@ -91,8 +91,8 @@ class ClipDecision(NamedTuple):
         scores: probability of each label: its posterior times `known`, or the posterior alone of reserved labels,
             which are no sounds that can be unknown. What they lack of 1 is that of a sound of no label.
         n_windows: how many windows decided.
-        knownness: what decides between a label and `unknown`, 0 to 1 (see `knownness_of`).
-        known: how likely it is that the clip is of any label that is not reserved, 0 to 1 (see `known_share`).
+        in_domain_score: decides between a label and `unknown`, 0 to 1 (see `in_domain_scores`).
+        in_domain_probability: that the clip is of any label that is not reserved (see the function of this name).
         posteriors: of each label if the clip is of any of them, from the windows that were not silent; sum to 1.
     """
 
@@ -100,8 +100,8 @@ class ClipDecision(NamedTuple):
     score: float
     scores: dict[str, float]
     n_windows: int
-    knownness: float
-    known: float
+    in_domain_score: float
+    in_domain_probability: float
     posteriors: dict[str, float]
 
 
@@ -135,7 +135,7 @@ class ClipDecider:
     The mean posterior of its windows, each weighing as `vote_weight` says, is a vote in which a sure window counts
     more. Its outcome is too modest as a posterior of the clip, as windows that agree make each other surer: its
     sharpness, fitted on held-out clips, calibrates it. A clip whose best label is not reserved is `unknown` when too
-    little says that it is of any label (see `knownness_of`).
+    little says that it is of any label (see `in_domain_scores`).
 
     Args:
         labels: names of the model's labels.
@@ -143,7 +143,7 @@ class ClipDecider:
         log_priors: float64, shape (n_labels,), nat.
         likelihood_scale: factor on log-likelihoods that calibrates the posteriors of windows.
         sharpness: exponent that calibrates those of clips.
-        min_knownness: below it a clip is `unknown`.
+        min_in_domain_score: below it a clip is `unknown`.
         typical: how likely clips of each label are; None if that is not known.
     """
 
@@ -155,14 +155,14 @@ class ClipDecider:
         log_priors: Float64Array,
         likelihood_scale: float,
         sharpness: float = 1.0,
-        min_knownness: float = 0.0,
-        typical: Typical | None = None,
+        min_in_domain_score: float = 0.0,
+        typical: TypicalLikelihoods | None = None,
     ) -> None:
         self._labels = tuple(labels)
         self._is_label = np.array([not is_reserved(label) for label in labels])
         self._sharpness = sharpness
-        self._min_knownness = min_knownness
-        self._typical = typical or Typical(np.zeros(len(self._labels)), np.inf)
+        self._min_in_domain_score = min_in_domain_score
+        self._typical = typical or TypicalLikelihoods(np.zeros(len(self._labels)), np.inf)
         self._silence_gate_dbfs = silence_gate_dbfs
         self._log_priors = log_priors
         self._likelihood_scale = likelihood_scale
@@ -184,7 +184,7 @@ class ClipDecider:
             return
         weight = vote_weight(hop.window_share, hop.window_level_dbfs)
         self._posterior_sums += weight * self._posterior(hop, self._likelihood_scale)
-        self._soft_sums += weight * self._posterior(hop, KNOWN_SOFTNESS * self._likelihood_scale)
+        self._soft_sums += weight * self._posterior(hop, IN_DOMAIN_SOFTNESS * self._likelihood_scale)
         self._log_likelihood_sums += weight * hop.log_likelihoods
         self._weight_sum += weight
         self._n_windows += 1
@@ -200,24 +200,24 @@ class ClipDecider:
             nothing = dict.fromkeys(self._labels, 0.0)
             return ClipDecision(UNKNOWN if self._n_refused else SILENCE, 0.0, nothing, 0, 0.0, 0.0, nothing)
         best = int(posteriors.argmax())
-        knownness = self._knownness(self._soft_sums / total, self._log_likelihood_sums / total)
-        known = known_share(knownness, self._min_knownness)
-        scores = np.where(self._is_label, known, 1.0) * posteriors
-        is_known = knownness >= self._min_knownness or not self._is_label[best]
+        in_domain_score = self._in_domain_score(self._soft_sums / total, self._log_likelihood_sums / total)
+        probability = in_domain_probability(in_domain_score, self._min_in_domain_score)
+        scores = np.where(self._is_label, probability, 1.0) * posteriors
+        is_known = in_domain_score >= self._min_in_domain_score or not self._is_label[best]
         return ClipDecision(
             label=self._labels[best] if is_known else UNKNOWN,
             score=float(scores[best]),
             scores=self._by_label(scores),
             n_windows=self._n_windows,
-            knownness=knownness,
-            known=known,
+            in_domain_score=in_domain_score,
+            in_domain_probability=probability,
             posteriors=self._by_label(posteriors),
         )
 
     def _by_label(self, values: Float64Array) -> dict[str, float]:
         return dict(zip(self._labels, values.tolist(), strict=True))
 
-    def _knownness(self, soft_posteriors: Float64Array, log_likelihoods: Float64Array) -> float:
+    def _in_domain_score(self, soft_posteriors: Float64Array, log_likelihoods: Float64Array) -> float:
         if not self._is_label.any():
             return 0.0
-        return float(knownness_of(soft_posteriors, log_likelihoods, self._is_label, self._typical))
+        return float(in_domain_scores(soft_posteriors, log_likelihoods, self._is_label, self._typical))

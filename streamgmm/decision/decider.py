@@ -10,7 +10,16 @@ from streamgmm import units
 from streamgmm.arrays import Float64Array
 from streamgmm.config import DecisionSection, LabelSection
 from streamgmm.decision.change_point import LevelHistory
-from streamgmm.decision.events import Change, Closed, Continued, Crossed, Dipped, Opened, Segmenter, State
+from streamgmm.decision.events import (
+    EventChange,
+    EventClosed,
+    EventContinued,
+    EventOpened,
+    EventState,
+    OnsetCrossed,
+    ScoreDipped,
+    Segmenter,
+)
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge, Judgement
 from streamgmm.decision.rejection import Verdict
@@ -145,20 +154,20 @@ class Decider:
         self._judge.reset()
         for event in self._events.values():
             event.has_gap = True
-        ends = [self._end(change) for change in self._segmenter.gap(end_sample) if isinstance(change, Closed)]
+        ends = [self._end(change) for change in self._segmenter.gap(end_sample) if isinstance(change, EventClosed)]
         return [Gap(t=self._seconds(end_sample), lost_samples=lost_samples, reason=reason), *ends]
 
     def flush(self) -> list[Record]:
         """The ends of the events that the end of the stream cuts off."""
         changes = self._segmenter.close_all("flush")
-        return [self._end(change) for change in changes if isinstance(change, Closed)]
+        return [self._end(change) for change in changes if isinstance(change, EventClosed)]
 
     @property
-    def states(self) -> tuple[State, ...]:
+    def states(self) -> tuple[EventState, ...]:
         """Where each label is between two events."""
         return self._segmenter.states
 
-    def go_on_from(self, other: Decider) -> None:
+    def continue_from(self, other: Decider) -> None:
         """Take over the stream of `other`, whose events were ended: its position, ids and counts go on here."""
         self._end_sample = other._end_sample
         self._n_events = other._n_events
@@ -174,21 +183,21 @@ class Decider:
         self._events = {}
         self._dates = [_Dates() for _ in self._labels]
 
-    def _follow(self, change: Change, hop: HopScores) -> list[Record]:
+    def _follow(self, change: EventChange, hop: HopScores) -> list[Record]:
         match change:
-            case Crossed():
+            case OnsetCrossed():
                 self._date_onset(change)
-            case Dipped():
+            case ScoreDipped():
                 self._date_offset(change)
-            case Opened():
+            case EventOpened():
                 return [self._start(change, float(hop.llrs[change.i_label]))]
-            case Continued() if self._has_updates:
+            case EventContinued() if self._has_updates:
                 return [self._update(change)]
-            case Closed():
+            case EventClosed():
                 return [self._end(change)]
         return []
 
-    def _date_onset(self, change: Crossed) -> None:
+    def _date_onset(self, change: OnsetCrossed) -> None:
         """Back-date at the crossing: the window that crossed holds the onset, a later one may not."""
         dates = self._dates[change.i_label]
         risen_sample = self._history.last_rise_sample()
@@ -196,14 +205,14 @@ class Decider:
         # Back-dating must not reach into the refractory time, which an event cut by its length does not have.
         dates.onset_sample = max(onset_sample, min(dates.earliest_onset_sample, change.onset_sample))
 
-    def _date_offset(self, change: Dipped) -> None:
+    def _date_offset(self, change: ScoreDipped) -> None:
         # At the dip, because a long hangover outlasts the history.
         dates = self._dates[change.i_label]
         fallen_sample = self._history.last_fall_sample(self._events[change.i_label].onset_sample)
         dates.dipped_at_sample = change.offset_sample
         dates.offset_sample = change.offset_sample if fallen_sample is None else fallen_sample
 
-    def _offset(self, change: Closed) -> int:
+    def _offset(self, change: EventClosed) -> int:
         """Where the sound ended: at the fall that the last dip showed, else where the score was last above."""
         dates = self._dates[change.i_label]
         # An event that ends otherwise than by its last dip, e.g. by a gap, was still sounding.
@@ -211,7 +220,7 @@ class Decider:
             return change.offset_sample
         return min(dates.offset_sample, change.offset_sample)
 
-    def _start(self, change: Opened, llr: float) -> Start:
+    def _start(self, change: EventOpened, llr: float) -> Start:
         # Counted on over resets: an id stands for one event of the whole run.
         self._n_events += 1
         event = _Event(f"{self._run_id}-{self._n_events}", self._dates[change.i_label].onset_sample)
@@ -226,7 +235,7 @@ class Decider:
             start_t=self._seconds(event.onset_sample),
         )
 
-    def _update(self, change: Continued) -> Update:
+    def _update(self, change: EventContinued) -> Update:
         event = self._events[change.i_label]
         return Update(
             t=self._seconds(self._end_sample),
@@ -237,7 +246,7 @@ class Decider:
             duration_s=self._seconds(self._end_sample - event.onset_sample),
         )
 
-    def _end(self, change: Closed) -> End:
+    def _end(self, change: EventClosed) -> End:
         event = self._events.pop(change.i_label)
         offset_sample = self._offset(change)
         dates = self._dates[change.i_label]

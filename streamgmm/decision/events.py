@@ -40,14 +40,14 @@ class LabelRule(NamedTuple):
     max_duration_samples: int
 
 
-class Crossed(NamedTuple):
+class OnsetCrossed(NamedTuple):
     """A candidate began with the hop at `onset_sample`."""
 
     i_label: int
     onset_sample: int
 
 
-class Opened(NamedTuple):
+class EventOpened(NamedTuple):
     """The candidate has lasted long enough: an event; `score` is that of this hop."""
 
     i_label: int
@@ -55,7 +55,7 @@ class Opened(NamedTuple):
     score: float
 
 
-class Continued(NamedTuple):
+class EventContinued(NamedTuple):
     """The event goes on, or is still within its hangover; `max_score` is that up to here."""
 
     i_label: int
@@ -63,14 +63,14 @@ class Continued(NamedTuple):
     max_score: float
 
 
-class Dipped(NamedTuple):
+class ScoreDipped(NamedTuple):
     """The score fell below the offset threshold; `offset_sample` is where it was last above."""
 
     i_label: int
     offset_sample: int
 
 
-class Closed(NamedTuple):
+class EventClosed(NamedTuple):
     """The event is over; `mean_score` is over all hops from its onset to its offset."""
 
     i_label: int
@@ -81,10 +81,10 @@ class Closed(NamedTuple):
     reason: EndReason
 
 
-Change = Crossed | Opened | Continued | Dipped | Closed
+EventChange = OnsetCrossed | EventOpened | EventContinued | ScoreDipped | EventClosed
 
 
-class State(Enum):
+class EventState(Enum):
     """Where an automaton is."""
 
     IDLE = "idle"
@@ -106,50 +106,52 @@ class Automaton:
         self._i_label = i_label
         self._rule = rule
         self._hop_samples = hop_samples
-        self.state = State.IDLE
+        self.state = EventState.IDLE
         # None, not 0: a stream may begin at any position.
         self._earliest_onset_sample: int | None = None
         self._begin(0)
 
-    def update(self, score: float, end_sample: int) -> list[Change]:
+    def update(self, score: float, end_sample: int) -> list[EventChange]:
         """What one more hop changes.
 
         Args:
             score: of the label, 0 where it was rejected.
             end_sample: position just after the hop.
         """
-        if self.state is State.IDLE:
+        if self.state is EventState.IDLE:
             return self._wait(score, end_sample)
         # A rejection is below every threshold, also below one of 0.
         if score > 0.0 and score >= self._rule.offset_threshold:
             return self._go_on(score, end_sample)
         return self._fade(score, end_sample)
 
-    def close(self, reason: EndReason) -> list[Change]:
+    def close(self, reason: EndReason) -> list[EventChange]:
         """End an open event where its score was last above; drop a candidate."""
-        is_event = self.state in (State.OPEN, State.HANGOVER)
-        self.state = State.IDLE
+        is_event = self.state in (EventState.OPEN, EventState.HANGOVER)
+        self.state = EventState.IDLE
         if not is_event:
             return []
         self._earliest_onset_sample = self._offset_sample + self._rule.refractory_samples
         return [
-            Closed(self._i_label, self._onset_sample, self._offset_sample, self._max_score, self._mean_score, reason)
+            EventClosed(
+                self._i_label, self._onset_sample, self._offset_sample, self._max_score, self._mean_score, reason
+            )
         ]
 
-    def resume(self, end_sample: int) -> list[Change]:
+    def resume(self, end_sample: int) -> list[EventChange]:
         """Audio is missing up to `end_sample`: only an event whose hangover bridges it survives."""
-        if self.state is not State.CANDIDATE and not self._is_over(end_sample):
+        if self.state is not EventState.CANDIDATE and not self._is_over(end_sample):
             return []
         return self.close("gap")
 
-    def _wait(self, score: float, end_sample: int) -> list[Change]:
+    def _wait(self, score: float, end_sample: int) -> list[EventChange]:
         onset_sample = end_sample - self._hop_samples
         is_refractory = self._earliest_onset_sample is not None and onset_sample < self._earliest_onset_sample
         if is_refractory or score < self._rule.onset_threshold:
             return []
         self._begin(onset_sample)
-        self.state = State.CANDIDATE
-        return [Crossed(self._i_label, onset_sample), *self._go_on(score, end_sample)]
+        self.state = EventState.CANDIDATE
+        return [OnsetCrossed(self._i_label, onset_sample), *self._go_on(score, end_sample)]
 
     def _begin(self, onset_sample: int) -> None:
         self._onset_sample = self._offset_sample = onset_sample
@@ -161,43 +163,43 @@ class Automaton:
         self._sum_score += score
         self._max_score = max(self._max_score, score)
 
-    def _go_on(self, score: float, end_sample: int) -> list[Change]:
+    def _go_on(self, score: float, end_sample: int) -> list[EventChange]:
         self._add(score)
         # The mean is taken up to the offset: a hangover that bridged nothing must not lower it.
         self._offset_sample, self._mean_score = end_sample, self._sum_score / self._n_hops
         duration_samples = end_sample - self._onset_sample
-        changes: list[Change]
-        if self.state is not State.CANDIDATE:
-            changes = [Continued(self._i_label, score, self._max_score)]
+        changes: list[EventChange]
+        if self.state is not EventState.CANDIDATE:
+            changes = [EventContinued(self._i_label, score, self._max_score)]
         elif duration_samples >= self._rule.min_duration_samples:
-            changes = [Opened(self._i_label, self._onset_sample, score)]
+            changes = [EventOpened(self._i_label, self._onset_sample, score)]
         else:
             return []
-        self.state = State.OPEN
+        self.state = EventState.OPEN
         if 0 < self._rule.max_duration_samples <= duration_samples:
             changes += self._begin_anew(end_sample)
         return changes
 
-    def _begin_anew(self, end_sample: int) -> list[Change]:
+    def _begin_anew(self, end_sample: int) -> list[EventChange]:
         changes = self.close("max_duration")
         # A candidate again, not an event: if the sound ends with the cut, nothing more is reported.
         self._begin(end_sample)
-        self.state = State.CANDIDATE
-        return [*changes, Crossed(self._i_label, end_sample)]
+        self.state = EventState.CANDIDATE
+        return [*changes, OnsetCrossed(self._i_label, end_sample)]
 
-    def _fade(self, score: float, end_sample: int) -> list[Change]:
+    def _fade(self, score: float, end_sample: int) -> list[EventChange]:
         # What has not proved itself has no hangover: a flicker would add up to an event.
-        if self.state is State.CANDIDATE:
-            self.state = State.IDLE
+        if self.state is EventState.CANDIDATE:
+            self.state = EventState.IDLE
             return []
         self._add(score)
-        changes: list[Change] = []
-        if self.state is State.OPEN:
-            self.state = State.HANGOVER
-            changes.append(Dipped(self._i_label, self._offset_sample))
+        changes: list[EventChange] = []
+        if self.state is EventState.OPEN:
+            self.state = EventState.HANGOVER
+            changes.append(ScoreDipped(self._i_label, self._offset_sample))
         if self._is_over(end_sample):
             return changes + self.close("offset")
-        return [*changes, Continued(self._i_label, score, self._max_score)]
+        return [*changes, EventContinued(self._i_label, score, self._max_score)]
 
     def _is_over(self, end_sample: int) -> bool:
         return end_sample - self._offset_sample > self._rule.hangover_samples
@@ -217,32 +219,32 @@ class Segmenter:
         self._onset_thresholds = np.array([rule.onset_threshold for rule in rules])
         self.reset()
 
-    def update(self, scores: Float64Array, end_sample: int) -> list[Change]:
+    def update(self, scores: Float64Array, end_sample: int) -> list[EventChange]:
         """What one more hop changes, label by label.
 
         Args:
             scores: float64, shape (n_labels,), 0 where a label was rejected.
             end_sample: position just after the hop.
         """
-        changes: list[Change] = []
+        changes: list[EventChange] = []
         # An idle label below its onset threshold stays idle: at most hops nobody is asked. To ask in
         # vain, because a gap has closed the event, does no harm.
         for i_label in np.flatnonzero(self._is_active | (scores >= self._onset_thresholds)).tolist():
             automaton = self._automata[i_label]
             changes += automaton.update(float(scores[i_label]), end_sample)
-            self._is_active[i_label] = automaton.state is not State.IDLE
+            self._is_active[i_label] = automaton.state is not EventState.IDLE
         return changes
 
     @property
-    def states(self) -> tuple[State, ...]:
+    def states(self) -> tuple[EventState, ...]:
         """Where the automaton of each label is."""
         return tuple(automaton.state for automaton in self._automata)
 
-    def gap(self, end_sample: int) -> list[Change]:
+    def gap(self, end_sample: int) -> list[EventChange]:
         """Audio is missing up to `end_sample`: end what no hangover bridges, drop candidates."""
         return [change for automaton in self._automata for change in automaton.resume(end_sample)]
 
-    def close_all(self, reason: EndReason) -> list[Change]:
+    def close_all(self, reason: EndReason) -> list[EventChange]:
         """End every open event, drop every candidate."""
         return [change for automaton in self._automata for change in automaton.close(reason)]
 

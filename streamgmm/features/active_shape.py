@@ -22,7 +22,7 @@ N_CEPSTRA = 14
 N_COURSES = 6
 """Orders in time: a word of three syllables rises and falls three times."""
 
-ACTIVE_RANGE_DB = 20.0
+SHAPE_RANGE_DB = 20.0
 """Frames this far below the loudest of the window lie before or after what sounds; 30 dB was worse on words."""
 
 N_VALUES = N_CEPSTRA * N_COURSES + 2
@@ -42,7 +42,7 @@ def active_shape(energies: FloatArray) -> FloatArray:
     """
     frames = energies.reshape(-1, FRAME_FINE, energies.shape[1]).sum(axis=1)
     loudness = sum_over_columns(frames)
-    is_active = loudness >= loudness.max() * 10.0 ** (-ACTIVE_RANGE_DB / 10.0)
+    is_active = loudness >= loudness.max() * 10.0 ** (-SHAPE_RANGE_DB / 10.0)
     active = np.flatnonzero(is_active)
     stretch = np.log(frames[active[0] : active[-1] + 1])
     n_frames = len(stretch)

@@ -15,7 +15,7 @@ import numpy as np
 from streamgmm.arrays import BoolArray, Float64Array, FloatArray
 from streamgmm.features.cosines import cosine_transform
 from streamgmm.features.spec import FRAME_FINE, FeatureSpec
-from streamgmm.features.window import FLOOR, MIN_LEVEL
+from streamgmm.features.window import FLOOR, MIN_ENERGY
 
 MAX_CEPSTRA = 16
 """Cepstra kept: the coarse half of the spectrum of 32 bands."""
@@ -32,7 +32,7 @@ MEAN_TIME_CONSTANT_S = 4.0
 MEAN_PRIOR_S = 1.0
 """The running mean starts from a flat spectrum that weighs as much as this long a sound."""
 
-ACTIVE_RANGE_DB = 30.0
+PAUSE_RANGE_DB = 30.0
 """Frames this far below the running level are pauses, and no frame vector is made of them."""
 
 
@@ -71,11 +71,11 @@ class CepstralFrames:
             float64, shape (n, n_cepstral_features(spec)), of the active frames among those that became complete.
         """
         relative = energies.reshape(-1, FRAME_FINE, energies.shape[1]).sum(axis=1, dtype=np.float64)
-        relative /= FRAME_FINE * max(level, MIN_LEVEL)
+        relative /= FRAME_FINE * max(level, MIN_ENERGY)
         cepstra = np.log(relative + FLOOR / relative.shape[1]) @ cosine_transform(
             relative.shape[1], count_cepstra(self.spec)
         )
-        is_active = relative.sum(axis=1) > 10.0 ** (-ACTIVE_RANGE_DB / 10.0)
+        is_active = relative.sum(axis=1) > 10.0 ** (-PAUSE_RANGE_DB / 10.0)
         return self._complete(cepstra, self._centre(cepstra), is_active)
 
     def flush(self) -> Float64Array:

@@ -18,7 +18,7 @@ from streamgmm.features.transform import LAGS_PER_INVERSE_SIGMA, HopEnergies
 FLOOR = 1e-6
 """Energies are floored 60 dB below the running level, so that digital silence and faint noise look alike."""
 
-MIN_LEVEL = 1e-20
+MIN_ENERGY = 1e-20
 """Stands for the level of digital silence, far below one bit of any converter."""
 
 ASYMMETRY_SCALES = (4, 6)
@@ -30,51 +30,51 @@ QUICK_SCALES = (2, 3, 4)
 SLOW_SCALES = (5, 6, 7)
 
 
-Place = tuple[int, ...]
-"""Bands, by their index in the bank."""
+Bands = tuple[int, ...]
+"""Indices of bands in the bank, ascending."""
 
 
-class Block(NamedTuple):
+class FeatureBlock(NamedTuple):
     """A run of numbers of the vector that one call of a function measures.
 
     Attributes:
         kind: what is measured, by the name of the function.
-        places: for each of the numbers the bands that it looks at, ascending; all of them for the whole spectrum.
+        bands: for each number the bands that it depends on, ascending; all bands for the whole spectrum.
     """
 
     kind: str
-    places: tuple[Place, ...]
+    bands: tuple[Bands, ...]
 
 
 @lru_cache(maxsize=8)
-def window_layout(spec: FeatureSpec) -> tuple[Block, ...]:
+def window_layout(spec: FeatureSpec) -> tuple[FeatureBlock, ...]:
     """What the vector consists of, in the order in which `WindowStatistics` measures it: every number is told here."""
     everything = (tuple(range(spec.n_bands)),)
     bands = tuple((band,) for band in range(spec.n_bands))
     groups = tuple(tuple(range(first, end)) for first, end in pairwise([*st.group_edges(spec.n_bands), spec.n_bands]))
     pairs = tuple(low + high for low, high in zip(groups[::2], groups[1::2], strict=True))
     return (
-        Block("spectral shape", bands),
-        Block("modulation energies", len(st.GROUP_SCALES) * (everything + groups)),
-        Block("modulation energies", len(BAND_SCALES) * bands),
-        Block("second modulations", len(QUICK_SCALES) * len(SLOW_SCALES) * (everything + groups)),
-        Block(
+        FeatureBlock("spectral shape", bands),
+        FeatureBlock("modulation energies", len(st.GROUP_SCALES) * (everything + groups)),
+        FeatureBlock("modulation energies", len(BAND_SCALES) * bands),
+        FeatureBlock("second modulations", len(QUICK_SCALES) * len(SLOW_SCALES) * (everything + groups)),
+        FeatureBlock(
             "group correlations", len(CORRELATION_SCALES) * tuple(low + high for low, high in combinations(groups, 2))
         ),
-        Block("attack asymmetry", len(ASYMMETRY_SCALES) * (everything + groups)),
-        Block("rising energy", len(RISE_SCALES) * bands),
-        Block("kurtosis", bands),
-        Block("tonality", bands),
-        Block("spectral entropy", 2 * everything),
-        Block("onset synchrony", 2 * everything),
-        Block("envelope periodicity", st.N_LAG_RANGES * (everything + pairs)),
-        Block("active shape", N_VALUES * everything),
+        FeatureBlock("attack asymmetry", len(ASYMMETRY_SCALES) * (everything + groups)),
+        FeatureBlock("rising energy", len(RISE_SCALES) * bands),
+        FeatureBlock("kurtosis", bands),
+        FeatureBlock("tonality", bands),
+        FeatureBlock("spectral entropy", 2 * everything),
+        FeatureBlock("onset synchrony", 2 * everything),
+        FeatureBlock("envelope periodicity", st.N_LAG_RANGES * (everything + pairs)),
+        FeatureBlock("active shape", N_VALUES * everything),
     )
 
 
 def n_features(spec: FeatureSpec) -> int:
     """Length of a vector."""
-    return sum(len(block.places) for block in window_layout(spec))
+    return sum(len(block.bands) for block in window_layout(spec))
 
 
 class WindowStatistics:
@@ -121,7 +121,7 @@ class WindowStatistics:
             kept[-1] = new
         self._n_heard_hops = min(self._n_heard_hops + 1, self._n_hops)
         energies = self._energies[-self._n_heard_hops * self._hop_fine :]
-        return self._measure(energies / max(level, MIN_LEVEL))
+        return self._measure(energies / max(level, MIN_ENERGY))
 
     def _measure(self, energies: FloatArray) -> Float64Array:
         energies = energies + FLOOR / self.spec.n_bands
@@ -140,7 +140,7 @@ class WindowStatistics:
                 st.attack_asymmetry(group_details, ASYMMETRY_SCALES),
                 *map(st.rising_energy, rises.values()),
                 st.kurtosis(energies),
-                st.tonality(np.add.reduce(self._coherences), np.add.reduce(self._powers) + MIN_LEVEL),
+                st.tonality(np.add.reduce(self._coherences), np.add.reduce(self._powers) + MIN_ENERGY),
                 st.spectral_entropy(energies, log_energies, groups[:, 0]),
                 st.onset_synchrony(rises[SYNCHRONY_SCALE]),
                 st.envelope_periodicity(np.log(st.paired(groups)), self._fine_s),

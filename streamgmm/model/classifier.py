@@ -18,7 +18,7 @@ from streamgmm.model.mixture import Mixture, MixtureBank, checked_numbers
 from streamgmm.model.projection import Projection
 
 
-class Scores(NamedTuple):
+class VectorScores(NamedTuple):
     """What one vector is worth.
 
     Attributes:
@@ -37,7 +37,7 @@ class Scores(NamedTuple):
 
 
 class BatchScores(NamedTuple):
-    """What n vectors are worth: `Scores` with a leading axis.
+    """What n vectors are worth: `VectorScores` with a leading axis.
 
     Attributes:
         log_likelihoods: (n, n_labels) in nats.
@@ -55,13 +55,13 @@ class ClipCalibration(NamedTuple):
 
     Attributes:
         sharpness: exponent on the mean posterior of the windows.
-        min_knownness: how sure it has to be that a clip is of any label; below it a clip is `unknown`.
+        min_in_domain_score: how sure it has to be that a clip is of any label; below it a clip is `unknown`.
         typical: nat, mean log-likelihood of held-out clips under the mixture of their own label; empty: not known.
         typical_deviation: nat, of single clips from these.
     """
 
     sharpness: float = 1.0
-    min_knownness: float = 0.0
+    min_in_domain_score: float = 0.0
     typical: tuple[float, ...] = ()
     typical_deviation: float = 1.0
 
@@ -153,8 +153,8 @@ class Classifier:
         """Log-likelihoods of one vector (f,) under `all_mixtures`, (n_mixtures,) in nats."""
         return self._bank.log_likelihoods(self.projection.apply(vector))
 
-    def score(self, vector: Float64Array, cepstral_evidence: Float64Array | None = None) -> Scores:
-        """Scores one window; the same numbers always give the same bits.
+    def score(self, vector: Float64Array, cepstral_evidence: Float64Array | None = None) -> VectorScores:
+        """VectorScores one window; the same numbers always give the same bits.
 
         Args:
             vector: (f,), float64 and finite.
@@ -162,10 +162,10 @@ class Classifier:
         """
         scores = self._combined(self.score_mixtures(vector), cepstral_evidence)
         log_likelihoods = scores[: len(self.labels)]
-        return Scores(log_likelihoods, float(scores[self._background_index]), log_likelihoods >= self.floors)
+        return VectorScores(log_likelihoods, float(scores[self._background_index]), log_likelihoods >= self.floors)
 
     def score_many(self, vectors: Float64Array, cepstral_evidence: Float64Array | None = None) -> BatchScores:
-        """Scores n windows together, equal to `score` up to rounding; for training.
+        """VectorScores n windows together, equal to `score` up to rounding; for training.
 
         Args:
             vectors: (n, f).
@@ -207,8 +207,8 @@ class Classifier:
 def _check_clips(clips: ClipCalibration, n_labels: int) -> None:
     if not 0.0 < clips.sharpness <= MAX_SHARPNESS:
         raise DataError(f"the sharpness of clips is {clips.sharpness:g}, wanted above 0 and at most {MAX_SHARPNESS:g}")
-    if not 0.0 <= clips.min_knownness <= 1.0:
-        raise DataError(f"min_knownness is {clips.min_knownness:g}, wanted 0 to 1")
+    if not 0.0 <= clips.min_in_domain_score <= 1.0:
+        raise DataError(f"min_knownness is {clips.min_in_domain_score:g}, wanted 0 to 1")
     if len(clips.typical) not in (0, n_labels) or not np.isfinite(clips.typical).all():
         raise DataError(f"typical has {len(clips.typical)} values or one that is no number, wanted {n_labels}")
     if not 0.0 < clips.typical_deviation <= 1e6:

@@ -14,14 +14,14 @@ from streamgmm.errors import (
     StreamgmmError,
     UsageError,
 )
-from streamgmm.files import check_replaceable, kind_of, read_regular, replace_whole
-from streamgmm.model.header import MAX_MODEL_BYTES, ModelError, Reason, content_sha256
+from streamgmm.files import check_replaceable, path_kind, read_regular_file, replace_atomically
+from streamgmm.model.header import MAX_MODEL_BYTES, ModelError, ModelErrorReason, content_sha256
 from streamgmm.model.model import Model
 from streamgmm.model.reader import parse_model
 from streamgmm.model.writer import model_bytes
 
 __all__ = [
-    "SUFFIX",
+    "MODEL_SUFFIX",
     "ModelError",
     "check_target",
     "load_model",
@@ -31,7 +31,7 @@ __all__ = [
     "save_model",
 ]
 
-SUFFIX = ".sgm"
+MODEL_SUFFIX = ".sgm"
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
@@ -47,12 +47,12 @@ def load_model(path: Path | str) -> Model:
         ModelError: it is not a model that this build accepts.
     """
     source = Path(path)
-    if kind_of(source, follow_symlinks=False) == "link":
+    if path_kind(source, follow_symlinks=False) == "link":
         raise ModelError("not_regular", "a symbolic link", where=str(path), hint="name the file itself")
     try:
-        data = read_regular(source, MAX_MODEL_BYTES)
+        data = read_regular_file(source, MAX_MODEL_BYTES)
     except DataError as error:
-        reason: Reason = "too_large" if kind_of(source) == "file" else "not_regular"
+        reason: ModelErrorReason = "too_large" if path_kind(source) == "file" else "not_regular"
         raise ModelError(reason, error.what, where=str(path)) from None
     return parse_model(data, str(path))
 
@@ -74,7 +74,7 @@ def save_model(model: Model, path: Path | str) -> Model:
     check_target(target)
     data = model_bytes(model)
     try:
-        replace_whole(target, data)
+        replace_atomically(target, data)
     except (OSError, ValueError) as error:
         raise save_error(error, target) from None
     return replace(model, sha256=content_sha256(data))
@@ -89,8 +89,8 @@ def check_target(path: Path | str) -> None:
         PermissionDeniedError: the directory may not be written.
     """
     target = Path(path)
-    if target.suffix != SUFFIX:
-        raise UsageError("not the name of a model file", where=str(target), hint=f"let it end in {SUFFIX}")
+    if target.suffix != MODEL_SUFFIX:
+        raise UsageError("not the name of a model file", where=str(target), hint=f"let it end in {MODEL_SUFFIX}")
     try:
         check_replaceable(target)
     except (OSError, ValueError) as error:

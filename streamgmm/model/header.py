@@ -22,11 +22,11 @@ from streamgmm.model.layout import LENGTH_BYTES, Tensor, lay_out
 from streamgmm.model.mixture import covariance_shape
 from streamgmm.wording import escaped
 
-FORMAT: Final = "streamgmm"
-FORMAT_VERSION = 1
+MODEL_FORMAT: Final = "streamgmm"
+MODEL_FORMAT_VERSION = 1
 
 MAX_MODEL_BYTES = 64 * 2**20
-MAX_HEADER_BYTES = 64 * 2**10
+MAX_MODEL_HEADER_BYTES = 64 * 2**10
 MAX_CARD_BYTES = 2**20
 MAX_LABELS = 256
 MAX_DIMENSIONS = 256
@@ -41,7 +41,7 @@ DIGEST_PREFIX = b'{"__metadata__":{"content_sha256":"'
 DIGEST_OFFSET = LENGTH_BYTES + len(DIGEST_PREFIX)
 DIGEST_BYTES = 64
 
-Reason = Literal[
+ModelErrorReason = Literal[
     "digest",  # the content does not have the hash that it claims
     "features",  # this build cannot compute the features that it needs
     "foreign",  # another kind of file
@@ -71,7 +71,9 @@ class ModelError(DataError):
         hint: what to do about it.
     """
 
-    def __init__(self, reason: Reason, what: str, *, offset: int = 0, where: str = "", hint: str = "") -> None:
+    def __init__(
+        self, reason: ModelErrorReason, what: str, *, offset: int = 0, where: str = "", hint: str = ""
+    ) -> None:
         self.reason = reason
         self.offset = offset
         super().__init__(f"{what}, at byte {offset}", where=where, hint=hint)
@@ -111,7 +113,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         card_bytes: length of the JSON of the card.
         cepstra: the mixtures over cepstral frames; None if there are none.
         sharpness: exponent on the votes of a clip's windows.
-        min_knownness: below which a clip is `unknown`.
+        min_in_domain_score: below which a clip is `unknown`.
         typical: log-likelihood (nat) of clips of each label; empty if not known.
         typical_deviation: of single clips from these (nat).
     """
@@ -129,7 +131,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # The name in the file is that of its first version, so that every model can still be read.
     cepstra: CepstralFileSpec | None = msgspec.field(default=None, name="frames")
     sharpness: float = 1.0
-    min_knownness: float = 0.0
+    min_in_domain_score: float = msgspec.field(default=0.0, name="min_knownness")
     typical: Annotated[list[float], Meta(max_length=MAX_LABELS)] = []
     typical_deviation: float = 1.0
 
@@ -177,8 +179,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The `__metadata__` of the header; safetensors allows strings only."""
 
     content_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-    format: Literal["streamgmm"] = FORMAT
-    format_version: Annotated[str, Meta(pattern=r"^[0-9]{1,9}$")] = str(FORMAT_VERSION)
+    format: Literal["streamgmm"] = MODEL_FORMAT
+    format_version: Annotated[str, Meta(pattern=r"^[0-9]{1,9}$")] = str(MODEL_FORMAT_VERSION)
     spec: str
     tool_version: VersionText
 
@@ -239,7 +241,7 @@ def read_header(data: bytes) -> Header:
     _check_extent(data, n_bytes)
     entries = strict_json(data[LENGTH_BYTES:data_offset], LENGTH_BYTES)
     strings = entries.pop("__metadata__", None)
-    if not isinstance(strings, dict) or strings.get("format") != FORMAT:
+    if not isinstance(strings, dict) or strings.get("format") != MODEL_FORMAT:
         raise ModelError("foreign", "a safetensors file of another program", hint="name a model of streamgmm")
     _check_version(strings.get("format_version"))
     metadata = _converted(strings, Metadata)
@@ -252,8 +254,10 @@ def read_header(data: bytes) -> Header:
 def _check_extent(data: bytes, n_header_bytes: int) -> None:
     if len(data) < LENGTH_BYTES:
         raise ModelError("truncated", "the file ends before its header", offset=len(data))
-    if n_header_bytes > MAX_HEADER_BYTES:
-        raise ModelError("too_large", f"the header claims {n_header_bytes} bytes, at most {MAX_HEADER_BYTES} are read")
+    if n_header_bytes > MAX_MODEL_HEADER_BYTES:
+        raise ModelError(
+            "too_large", f"the header claims {n_header_bytes} bytes, at most {MAX_MODEL_HEADER_BYTES} are read"
+        )
     if len(data) < LENGTH_BYTES + n_header_bytes:
         raise ModelError("truncated", "the file ends within its header", offset=len(data))
     if not data.startswith(b"{", LENGTH_BYTES) or n_header_bytes == 0:
@@ -261,12 +265,12 @@ def _check_extent(data: bytes, n_header_bytes: int) -> None:
 
 
 def _check_version(version: object) -> None:
-    if version == str(FORMAT_VERSION):
+    if version == str(MODEL_FORMAT_VERSION):
         return
     shown = escaped(str(version)[:9])
-    is_newer = re.fullmatch("[0-9]+", shown) is not None and int(shown) > FORMAT_VERSION
+    is_newer = re.fullmatch("[0-9]+", shown) is not None and int(shown) > MODEL_FORMAT_VERSION
     hint = "upgrade streamgmm" if is_newer else "train the model again"
-    raise ModelError("version", f"made by format {shown}, this build reads {FORMAT_VERSION}", hint=hint)
+    raise ModelError("version", f"made by format {shown}, this build reads {MODEL_FORMAT_VERSION}", hint=hint)
 
 
 def _converted(value: Any, kind: type[Any]) -> Any:

@@ -25,7 +25,7 @@ from streamgmm.model.header import (
     FileSpec,
     Header,
     ModelError,
-    Reason,
+    ModelErrorReason,
     content_sha256,
     read_header,
     strict_json,
@@ -192,7 +192,7 @@ def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
         floors=arrays["floors"],
         priors=arrays["priors"],
         cepstra=_cepstral_mixtures(spec.cepstra, arrays) if spec.cepstra else None,
-        clips=ClipCalibration(spec.sharpness, spec.min_knownness, tuple(spec.typical), spec.typical_deviation),
+        clips=ClipCalibration(spec.sharpness, spec.min_in_domain_score, tuple(spec.typical), spec.typical_deviation),
     )
 
 
@@ -227,7 +227,7 @@ def _self_test(classifier: Classifier, arrays: Arrays, offset: int) -> None:
 
 
 @contextmanager
-def _refusal(reason: Reason, offset: int = LENGTH_BYTES) -> Iterator[None]:
+def _refusal(reason: ModelErrorReason, offset: int = LENGTH_BYTES) -> Iterator[None]:
     """Turns what the parts of a model refuse into the refusal of the file."""
     try:
         yield

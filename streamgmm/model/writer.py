@@ -64,7 +64,7 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
         card_bytes=card_bytes,
         cepstra=_cepstral_spec(classifier.cepstra) if classifier.cepstra else None,
         sharpness=float(classifier.clips.sharpness),
-        min_knownness=float(classifier.clips.min_knownness),
+        min_in_domain_score=float(classifier.clips.min_in_domain_score),
         typical=list(classifier.clips.typical),
         typical_deviation=float(classifier.clips.typical_deviation),
     )

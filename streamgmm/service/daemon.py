@@ -217,7 +217,7 @@ class Daemon:
             before = self._worker.pipeline
             self._publish(*before.decider.flush())
             # Before it is announced: if the new model fails on the samples at hand, the old one goes on.
-            records = successor.go_on_from(before)
+            records = successor.continue_from(before)
             if make_model_record(model, 0.0) != make_model_record(self._model, 0.0):
                 self._publish(make_model_record(model, self._account.analysed_s))
             self._publish(*records)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streamgmm.records import End, Hello, Model, Start, Status, encode_json
+from streamgmm.records import End, Hello, ModelChanged, Start, Status, encode_json
 from streamgmm.sinks.sink import Message
 
 
@@ -22,7 +22,7 @@ class Greeting:
                 # A new run: what came before says nothing about it.
                 self._lines = {("hello", ""): message.line}
                 self._status_seq = message.record.seq
-            case Model():
+            case ModelChanged():
                 self._renew(("model", ""), message.line)
             case Status():
                 self._renew(("status", ""), message.line)
