@@ -1,4 +1,4 @@
-"""The window vector: the statistics of the last second, computed anew each hop."""
+"""The window vector: statistics of the last `window_s` seconds, computed from scratch at each hop."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.transform import LAGS_PER_INVERSE_SIGMA, HopEnergies
 
 FLOOR = 1e-6
-"""Energies are floored 60 dB below the running level, so that digital silence and faint noise look alike."""
+"""Energy floor, 60 dB below the running level, so that digital silence and faint noise give similar features."""
 
 MIN_ENERGY = 1e-20
-"""Stands for the level of digital silence, far below one bit of any converter."""
+"""Energy that stands for digital silence, far below one bit of any converter."""
 
 ASYMMETRY_SCALES = (4, 6)
 BAND_SCALES = (3, 5)
@@ -35,11 +35,11 @@ Bands = tuple[int, ...]
 
 
 class FeatureBlock(NamedTuple):
-    """A run of numbers of the vector that one call of a function measures.
+    """Neighbouring features that one function measures.
 
     Attributes:
-        kind: what is measured, by the name of the function.
-        bands: for each number the bands that it depends on, ascending; all bands for the whole spectrum.
+        kind: name of the function, with spaces.
+        bands: for each feature the bands that it depends on, ascending; all bands for the whole spectrum.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class FeatureBlock(NamedTuple):
 
 @lru_cache(maxsize=8)
 def window_layout(spec: FeatureSpec) -> tuple[FeatureBlock, ...]:
-    """What the vector consists of, in the order in which `WindowStatistics` measures it: every number is told here."""
+    """Return the blocks of the window vector, in the order in which `WindowStatistics` measures them."""
     everything = (tuple(range(spec.n_bands)),)
     bands = tuple((band,) for band in range(spec.n_bands))
     groups = tuple(tuple(range(first, end)) for first, end in pairwise([*st.group_edges(spec.n_bands), spec.n_bands]))
@@ -73,19 +73,19 @@ def window_layout(spec: FeatureSpec) -> tuple[FeatureBlock, ...]:
 
 
 def n_features(spec: FeatureSpec) -> int:
-    """Length of a vector."""
+    """Return the length of a window vector."""
     return sum(len(block.bands) for block in window_layout(spec))
 
 
 class WindowStatistics:
-    """Keeps the energies of the last window and turns them into one vector per hop.
+    """Stores the energies of the last window, and turns them into one vector per hop.
 
-    Everything is computed anew from the window itself: nothing is added and subtracted, so nothing
-    drifts, however long the stream.
+    All statistics are computed from the whole window at each hop. No running sums are kept, so rounding errors do
+    not add up, however long the stream.
 
     Args:
-        spec: numbers of the bank.
-        dtype: of the energies.
+        spec: defines the bank and the lengths of windows and hops.
+        dtype: dtype of the energies.
     """
 
     def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32) -> None:
@@ -97,7 +97,7 @@ class WindowStatistics:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the window: the next vectors come from partial ones."""
+        """Drop the window; the next vectors come from partial windows."""
         self._energies = np.zeros((self._n_hops * self._hop_fine, self.spec.n_bands), dtype=self._dtype)
         complex_dtype = np.result_type(self._dtype, np.complex64)
         self._coherences = np.zeros((self._n_hops, len(LAGS_PER_INVERSE_SIGMA), self.spec.n_bands), dtype=complex_dtype)
@@ -105,33 +105,37 @@ class WindowStatistics:
         self._n_heard_hops = 0
 
     def push(self, hop: HopEnergies, level: float) -> Float64Array:
-        """Add a hop and measure the window that ends with it.
+        """Add a hop, and return the vector of the window that ends with it.
 
         Args:
-            hop: the hop's energies.
-            level: running mean of the broadband energy, which sets the floor.
+            hop: output of the bank for the hop.
+            level: running mean of the broadband energy, the reference of the energies.
 
         Returns:
             float64, shape (n_features(spec),), finite.
         """
         self._energies[: -self._hop_fine] = self._energies[self._hop_fine :]
         self._energies[-self._hop_fine :] = hop.energies
+        # Shifting the arrays costs a copy, but keeps rows in order of time, as all statistics need them.
         for kept, new in ((self._coherences, hop.coherences), (self._powers, hop.powers)):
             kept[:-1] = kept[1:]
             kept[-1] = new
         self._n_heard_hops = min(self._n_heard_hops + 1, self._n_hops)
+        # A partial window has no rows of zeros: they would count as silence before the sound.
         energies = self._energies[-self._n_heard_hops * self._hop_fine :]
         return self._measure(energies / max(level, MIN_ENERGY))
 
     def _measure(self, energies: FloatArray) -> Float64Array:
+        # A copy: the stored energies must stay as they are for the next windows.
         energies = energies + FLOOR / self.spec.n_bands
         log_energies = np.log(energies)
         groups = st.group_energies(energies)
         band_details = st.haar_details(log_energies, RISE_SCALES)
+        # Details are earlier minus later energies, so that a rise is negative.
         rises = {scale: np.maximum(-detail, 0.0) for scale, detail in band_details.items()}
         group_details = st.haar_details(np.log(groups), st.GROUP_SCALES)
         return np.concatenate(
-            [  # in the order of `window_layout`
+            [  # In the order of `window_layout`.
                 st.spectral_shape(log_energies),
                 st.modulation_energies(group_details),
                 st.modulation_energies({scale: band_details[scale] for scale in BAND_SCALES}),

@@ -69,7 +69,7 @@ def test_every_file_of_the_package_that_is_no_module_is_installed() -> None:
 
 def test_an_installation_without_it_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "files", lambda _: tmp_path)
-    with pytest.raises(InputMissingError, match="install streamgmm anew"):
+    with pytest.raises(InputMissingError, match="reinstall streamgmm"):
         load_shipped_model()
 
 
