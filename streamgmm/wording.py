@@ -1,4 +1,4 @@
-"""Pieces of messages for people: suggestions, shortened and escaped texts."""
+"""Parts of messages for users: suggestions, shortened and escaped texts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _MAX_MATCHED_CHARACTERS = 64
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """`did you mean X?` for the candidate most like `word`; empty if none is like it."""
-    # Matching is quadratic, and nobody mistypes a key by a thousand letters.
+    """Return `did you mean X?` for the candidate most similar to `word`; empty if none is similar."""
+    # Matching takes quadratic time, and no real key is this long.
     matches = difflib.get_close_matches(word[:_MAX_MATCHED_CHARACTERS], list(candidates), n=1)
     return f"did you mean {matches[0]}?" if matches else ""
 
 
 def shorten(text: str, max_characters: int = 40) -> str:
-    """`text`, cut with an ellipsis so that it fits a message."""
+    """Return `text`, cut to `max_characters` with an ellipsis."""
     return text if len(text) <= max_characters else text[: max_characters - 1] + "…"
 
 
 def escaped(text: str) -> str:
-    """Return `text` with every character that is not printable as an escape, fit for one line of a terminal."""
+    """Return `text` with escapes for all characters that are not printable, so that it fits one line of a terminal."""
     return text if text.isprintable() else "".join(map(_escape, text))
 
 
@@ -31,7 +31,7 @@ def _escape(character: str) -> str:
 
 
 def as_flow(value: str | bool | list[str]) -> str:
-    """Return `value` in YAML's flow style, on one line and without a character that is not printable."""
-    # JSON is YAML, but lets some characters pass that YAML does not: DEL, the byte order mark, line separators.
+    """Return `value` in YAML flow style, on one line, with printable characters only."""
+    # JSON is valid YAML except for some characters that YAML does not allow: DEL, byte order mark, line separators.
     text = json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)

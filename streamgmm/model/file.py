@@ -15,8 +15,9 @@ from streamgmm.errors import (
     UsageError,
 )
 from streamgmm.files import check_replaceable, path_kind, read_regular_file, replace_atomically
-from streamgmm.model.header import MAX_MODEL_BYTES, ModelError, ModelErrorReason, content_sha256
+from streamgmm.model.header import MAX_MODEL_BYTES, content_sha256
 from streamgmm.model.model import Model
+from streamgmm.model.model_error import ModelError, ModelErrorReason
 from streamgmm.model.reader import parse_model
 from streamgmm.model.writer import model_bytes
 

@@ -16,10 +16,10 @@ import msgspec
 from msgspec import Meta
 
 from streamgmm.config import Covariance
-from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.layout import LENGTH_BYTES, Tensor, lay_out
 from streamgmm.model.mixture import covariance_shape
+from streamgmm.model.model_error import ModelError
 from streamgmm.wording import escaped
 
 MODEL_FORMAT: Final = "streamgmm"
@@ -41,42 +41,7 @@ DIGEST_PREFIX = b'{"__metadata__":{"content_sha256":"'
 DIGEST_OFFSET = LENGTH_BYTES + len(DIGEST_PREFIX)
 DIGEST_BYTES = 64
 
-ModelErrorReason = Literal[
-    "digest",  # The hash of the content differs from that in the header.
-    "features",  # This build cannot compute the features of the model.
-    "foreign",  # Another kind of file.
-    "header",  # The header is not strict JSON with the expected keys.
-    "labels",  # A label or the name breaks the rules.
-    "layout",  # The arrays differ from those that follow from the spec.
-    "not_regular",  # A link, directory, pipe or device.
-    "self_test",  # Scores differ from those at training.
-    "too_large",  # Above one of the limits.
-    "truncated",  # The end is missing.
-    "values",  # The numbers do not make a valid classifier.
-    "version",  # Another version of the format.
-]
-"""Reasons for the rejection of a model file: a closed list, suitable for counters."""
-
 VersionText = Annotated[str, Meta(pattern=r"^[0-9A-Za-z.+-]{1,32}$")]
-
-
-class ModelError(DataError):
-    """A model file was rejected.
-
-    Args:
-        reason: kind of fault.
-        what: the fault, in one line.
-        offset: position of the fault in the file (bytes).
-        where: name of the file.
-        hint: remedy for the user.
-    """
-
-    def __init__(
-        self, reason: ModelErrorReason, what: str, *, offset: int = 0, where: str = "", hint: str = ""
-    ) -> None:
-        self.reason = reason
-        self.offset = offset
-        super().__init__(f"{what}, at byte {offset}", where=where, hint=hint)
 
 
 class CepstralFileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -24,8 +24,6 @@ from streamgmm.model.header import (
     CepstralFileSpec,
     FileSpec,
     Header,
-    ModelError,
-    ModelErrorReason,
     content_sha256,
     read_header,
     strict_json,
@@ -33,6 +31,7 @@ from streamgmm.model.header import (
 from streamgmm.model.layout import LENGTH_BYTES, canonical_json
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
+from streamgmm.model.model_error import ModelError, ModelErrorReason
 from streamgmm.model.projection import Projection
 from streamgmm.wording import escaped
 

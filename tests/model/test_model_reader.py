@@ -10,7 +10,8 @@ import pywt
 
 from streamgmm.model import header as header_module
 from streamgmm.model.file import load_model
-from streamgmm.model.header import MAX_MODEL_HEADER_BYTES, ModelError, strict_json
+from streamgmm.model.header import MAX_MODEL_HEADER_BYTES, strict_json
+from streamgmm.model.model_error import ModelError
 from streamgmm.model.reader import parse_model
 from streamgmm.model.writer import model_bytes
 from tests.model.model_rig import (
