@@ -192,10 +192,10 @@ class FeatureStream:
 
     def _frame_squares(self, n_samples: int) -> Float64Array:
         """Return the mean square of each frame after the low cut, shape (hop_frames,); padding counts as 0."""
-        heard = self._low_cut.push_hop(self._hop)
-        heard[n_samples:] = 0.0
+        filtered = self._low_cut.push_hop(self._hop)
+        filtered[n_samples:] = 0.0
         # For arrays this small, the call overhead of `mean` exceeds the work.
-        squares = np.add.reduce(np.square(heard, dtype=np.float64).reshape(self.spec.hop_frames, -1), axis=1)
+        squares = np.add.reduce(np.square(filtered, dtype=np.float64).reshape(self.spec.hop_frames, -1), axis=1)
         return np.asarray(squares / self.spec.frame_samples)
 
     def _refuse_non_finite(self) -> None:

@@ -99,8 +99,8 @@ def low_cut(samples: FloatArray, spec: FeatureSpec) -> Float32Array:
     # The last sample is repeated: zeros after an offset would be a step.
     hops = np.pad(samples, (0, n_missing), mode="edge").reshape(-1, spec.hop_samples) if len(samples) else samples
     stream = LowCut(spec)
-    heard = [stream.push_hop(hop) for hop in hops]
-    return np.concatenate([np.zeros(0, np.float32), *heard])[: len(samples)]
+    filtered = [stream.push_hop(hop) for hop in hops]
+    return np.concatenate([np.zeros(0, np.float32), *filtered])[: len(samples)]
 
 
 @lru_cache(maxsize=8)
@@ -157,7 +157,7 @@ def _first_state(of_states: Float64Array, spec: FeatureSpec) -> Float64Array:
         spec: gives the length of a hop.
     """
     hop_s = spec.hop_samples / spec.sample_rate_hz
-    n_told = min(ORDER, 2 + math.ceil(2.0 * CUTOFF_SHARE * spec.min_hz * hop_s))
+    rank = min(ORDER, 2 + math.ceil(2.0 * CUTOFF_SHARE * spec.min_hz * hop_s))
     # Only the best determined directions are inverted, those with the largest gains.
     outputs, gains, states = np.linalg.svd(of_states, full_matrices=False)
-    return np.asarray(-(outputs[:, :n_told] / gains[:n_told]) @ states[:n_told])
+    return np.asarray(-(outputs[:, :rank] / gains[:rank]) @ states[:rank])

@@ -102,7 +102,7 @@ class WindowStatistics:
         complex_dtype = np.result_type(self._dtype, np.complex64)
         self._coherences = np.zeros((self._n_hops, len(LAGS_PER_INVERSE_SIGMA), self.spec.n_bands), dtype=complex_dtype)
         self._powers = np.zeros((self._n_hops, self.spec.n_bands), dtype=self._dtype)
-        self._n_heard_hops = 0
+        self._n_stored_hops = 0
 
     def push(self, hop: HopEnergies, level: float) -> Float64Array:
         """Add a hop, and return the vector of the window that ends with it.
@@ -120,9 +120,9 @@ class WindowStatistics:
         for kept, new in ((self._coherences, hop.coherences), (self._powers, hop.powers)):
             kept[:-1] = kept[1:]
             kept[-1] = new
-        self._n_heard_hops = min(self._n_heard_hops + 1, self._n_hops)
+        self._n_stored_hops = min(self._n_stored_hops + 1, self._n_hops)
         # A partial window has no rows of zeros: they would count as silence before the sound.
-        energies = self._energies[-self._n_heard_hops * self._hop_fine :]
+        energies = self._energies[-self._n_stored_hops * self._hop_fine :]
         return self._measure(energies / max(level, MIN_ENERGY))
 
     def _measure(self, energies: FloatArray) -> Float64Array:
