@@ -123,12 +123,12 @@ def _check_layout(data: bytes, header: Header) -> None:
     # Before the shapes are derived, which depend on the number of mixtures.
     for kind in (spec, spec.cepstra):
         if kind and len(kind.n_components) != spec.n_mixtures:
-            what = f"{len(kind.n_components)} mixtures, wanted {spec.n_mixtures}"
+            what = f"{len(kind.n_components)} mixtures, expected {spec.n_mixtures}"
             raise ModelError("layout", what, offset=LENGTH_BYTES)
     tensors = spec.tensors()
-    wanted = {name: tensor.entry() for name, tensor in tensors.items()}
+    expected = {name: tensor.entry() for name, tensor in tensors.items()}
     # Compared as JSON text, because in Python `True == 1 == 1.0`.
-    if canonical_json(header.entries) != canonical_json(wanted):
+    if canonical_json(header.entries) != canonical_json(expected):
         raise ModelError("layout", "the arrays are not those that the spec calls for", offset=LENGTH_BYTES)
     end = header.data_offset + tensors["card"].end
     if len(data) < end:
