@@ -1,4 +1,4 @@
-"""Array types that the rooms share, named by their dtype, and the numerics that several of them need."""
+"""Array types, named by dtype, and numerical functions that several packages share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Complex128Array = npt.NDArray[np.complex128]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[np.floating]
-"""float32 or float64; what is computed from it keeps the precision that came in."""
+"""float32 or float64; results keep the precision of the input."""
 
 IndexArray = npt.NDArray[np.intp]
 Int64Array = npt.NDArray[np.int64]

@@ -17,8 +17,8 @@ from streamgmm import strict_yaml
 from streamgmm.config import RENAMED_KEYS, Config, OutputSection, Section
 from streamgmm.config_schema import accepts_text, describe, fields_of, is_place, is_section, is_valid, reason, unwrap
 from streamgmm.errors import ConfigError, DataError, InputMissingError, StreamgmmError
-from streamgmm.files import expand_home, read_regular
-from streamgmm.strict_yaml import Node, Problems
+from streamgmm.files import expand_home, read_regular_file
+from streamgmm.strict_yaml import Node, YamlProblems
 from streamgmm.wording import did_you_mean, shorten
 
 
@@ -50,7 +50,7 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Loade
         InputMissingError: the file is missing.
         PermissionDeniedError: the user may not read the file.
     """
-    problems = Problems()
+    problems = YamlProblems()
     chosen_path = _find() if path is None else Path(expand_home(str(path)))
     root = _read_tree(chosen_path, overrides, problems)
     _share_settings(root)
@@ -65,7 +65,7 @@ def salvage_output(path: Path | str | None, overrides: Sequence[str] = ()) -> Ou
 
     For asking a daemon that goes on with what it read before. Arguments as for `load_config`.
     """
-    problems = Problems()
+    problems = YamlProblems()
     reader = _Reader(problems)
     annotations = fields_of(OutputSection)
     with suppress(StreamgmmError, ValueError):
@@ -91,7 +91,7 @@ def _find() -> Path | None:
     return next((path for path in default_paths() if os.access(path, os.F_OK)), None)
 
 
-def _read_tree(path: Path | None, overrides: Sequence[str], problems: Problems) -> Node:
+def _read_tree(path: Path | None, overrides: Sequence[str], problems: YamlProblems) -> Node:
     root = Node({}, "", "")
     # What stops one text from being read is noted; the others are still worth checking.
     if path is not None:
@@ -131,7 +131,7 @@ def _mapping(node: Node | None) -> dict[str, Node]:
 
 def _read_file(path: Path, problems: Problems) -> Node:
     try:
-        content = read_regular(path, strict_yaml.MAX_BYTES)
+        content = read_regular_file(path, strict_yaml.MAX_BYTES)
     except DataError as error:
         raise problems.stop(str(path), error.what) from error
     return strict_yaml.parse(content, lambda line, column: f"{path}:{line}:{column}", problems)
@@ -142,7 +142,7 @@ class _Assignment(NamedTuple):
     node: Node
 
 
-def _read_override(text: str, problems: Problems) -> _Assignment:
+def _read_override(text: str, problems: YamlProblems) -> _Assignment:
     place = f"--set {shorten(text, 60)}"
     key, equals, value = text.partition("=")
     keys = key.strip().split(".")
@@ -153,7 +153,7 @@ def _read_override(text: str, problems: Problems) -> _Assignment:
     return _Assignment(keys, strict_yaml.parse(content, lambda _line, _column: place, problems))
 
 
-def _refuse_conflicts(assignments: Sequence[_Assignment], problems: Problems) -> None:
+def _refuse_conflicts(assignments: Sequence[_Assignment], problems: YamlProblems) -> None:
     """Note each setting that has two values on one command line: whichever is taken, somebody meant the other."""
     given: dict[str, Node] = {}
     for keys, node in assignments:
@@ -195,7 +195,7 @@ def _put(root: Node, keys: Sequence[str], node: Node) -> None:
 class _Reader:
     """Turns nodes into typed values; UNSET stands for one that a problem is noted for."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: YamlProblems) -> None:
         self._problems = problems
         self._noted: set[tuple[str, str]] = set()
         self.explicit_keys: set[str] = set()

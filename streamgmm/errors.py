@@ -1,6 +1,6 @@
-"""The exceptions that a user can meet, each with the exit code of its kind (BSD sysexits).
+"""Exceptions that are reported to the user, each with its exit code (BSD sysexits).
 
-Every one carries one line that says what was wrong, where, and what to do.
+The message of each is one line with the problem, its place, and a remedy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from streamgmm.wording import escaped
 
 
 class StreamgmmError(Exception):
-    """Base of all errors that are the input's or the machine's fault, not the program's.
+    """Base of all errors caused by the input or the machine, not by a bug.
 
     Args:
         what: what was wrong, in one line.
@@ -39,45 +39,45 @@ class StreamgmmError(Exception):
         super().__init__(what)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # By itself an exception is made anew from its positional arguments, and one that wants others could
-        # not come back from a worker process.
+        # By default, unpickling calls the constructor with `args` only. Subclasses with other arguments could not be
+        # passed on from a worker process.
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
         if self.hint:
             line += f" ({self.hint})"
-        # A file name may hold any character; the message stays one printable line.
+        # A file name may have any character; the message must remain one printable line.
         return escaped(line)
 
 
 class UsageError(StreamgmmError):
-    """The command line makes no sense (EX_USAGE)."""
+    """The command line is not valid (EX_USAGE)."""
 
     exit_code = 64
 
 
 class DataError(StreamgmmError):
-    """A model, a recording or a data set has unusable content (EX_DATAERR)."""
+    """The content of a model, recording or data set is not valid (EX_DATAERR)."""
 
     exit_code = 65
 
 
 class InputMissingError(StreamgmmError):
-    """A file that was named is missing or cannot be read (EX_NOINPUT)."""
+    """An input file is missing or cannot be read (EX_NOINPUT)."""
 
     exit_code = 66
 
 
 class DeviceError(StreamgmmError):
-    """The microphone, or the library that reaches it, is not available (EX_UNAVAILABLE)."""
+    """The microphone, or the library that accesses it, is not available (EX_UNAVAILABLE)."""
 
     exit_code = 69
     may_heal = True
 
 
 class NotRunningError(StreamgmmError):
-    """No daemon answers where one was asked (EX_UNAVAILABLE)."""
+    """No daemon answers at the given address (EX_UNAVAILABLE)."""
 
     exit_code = 69
 
@@ -91,35 +91,35 @@ class SystemResourceError(StreamgmmError):
 
 
 class CannotCreateError(StreamgmmError):
-    """An output cannot be created: a socket in use, a directory that is missing (EX_CANTCREAT)."""
+    """An output cannot be created, e.g. a socket in use or a missing directory (EX_CANTCREAT)."""
 
     exit_code = 73
 
 
 class OutputError(StreamgmmError):
-    """Writing failed: a full disk, a closed descriptor (EX_IOERR)."""
+    """Writing failed, e.g. because of a full disk or a closed descriptor (EX_IOERR)."""
 
     exit_code = 74
 
 
 class TemporaryError(StreamgmmError):
-    """It does not work now, but is being healed (EX_TEMPFAIL)."""
+    """A temporary failure, from which the program is recovering (EX_TEMPFAIL)."""
 
     exit_code = 75
 
 
 class PermissionDeniedError(StreamgmmError):
-    """The user may not read or write what was named (EX_NOPERM)."""
+    """The user lacks permission to read or write a file (EX_NOPERM)."""
 
     exit_code = 77
 
 
 class ConfigError(StreamgmmError):
-    """The configuration is wrong (EX_CONFIG); holds every problem found, not only the first.
+    """The configuration is not valid (EX_CONFIG); reports all problems, not only the first.
 
     Args:
         problems: one line per problem, each with its place.
-        where: the file or option that holds them.
+        where: file or option that has the problems.
     """
 
     exit_code = 78

@@ -1,4 +1,4 @@
-"""Files that someone else named: only regular ones are read, and only whole ones are ever left behind."""
+"""Safe access to files that users name: reads of regular files only, and atomic writes."""
 
 from __future__ import annotations
 
@@ -17,23 +17,29 @@ _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXE
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}(\..*)?\.tmp", re.DOTALL)
 _PIECE_BYTES = 2**20
 _TILDE = re.compile(r"(?P<scheme>(?:file|unix):(?://)?)?~(?P<user>[^/]*)")
-_KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFSOCK: "socket"}
+_KINDS: dict[int, PathKind] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "folder",
+    stat.S_IFLNK: "link",
+    stat.S_IFSOCK: "socket",
+}
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
-Kind = Literal["nothing", "file", "folder", "link", "socket", "other"]
-"""What can be at a path; `other` is a pipe or a device."""
+PathKind = Literal["nothing", "file", "folder", "link", "socket", "other"]
+"""Kinds of entries at a path; `other` is a pipe or a device."""
 
 
-def look_at(path: Path, *, follow_symlinks: bool = True) -> os.stat_result | None:
-    """Return the status of what is at `path`, None if nothing is there; a link that leads nowhere is nothing.
+def path_status(path: Path, *, follow_symlinks: bool = True) -> os.stat_result | None:
+    """Return the status of the entry at `path`; None if there is none, or only a dangling link.
 
-    The predicates of `pathlib` (`exists`, `is_file`, ...) raise OSError for most failures and hide some others;
-    here each failure is an error that a user can understand.
+    The predicates of `pathlib` (`exists`, `is_file`, ...) raise OSError for most failures and hide others. Here each
+    failure raises an error with a message for users.
 
     Raises:
         PermissionDeniedError: a folder on the way may not be entered.
-        InputMissingError: it cannot be looked at: the name is too long, links lead in a circle, the disk fails.
+        InputMissingError: the status cannot be read, e.g. because the name is too long, links form a loop, or the disk
+            fails.
     """
     try:
         return path.stat(follow_symlinks=follow_symlinks)
@@ -43,19 +49,19 @@ def look_at(path: Path, *, follow_symlinks: bool = True) -> os.stat_result | Non
         raise _open_error(path, error) from error
 
 
-def kind_of(path: Path, *, follow_symlinks: bool = True) -> Kind:
-    """Return what is at `path`; a link is what it leads to, unless it is not followed. Errors as for `look_at`."""
-    status = look_at(path, follow_symlinks=follow_symlinks)
+def path_kind(path: Path, *, follow_symlinks: bool = True) -> PathKind:
+    """Return the kind of the entry at `path`, or of its target if it is a link; errors as for `path_status`."""
+    status = path_status(path, follow_symlinks=follow_symlinks)
     return "nothing" if status is None else _KINDS.get(stat.S_IFMT(status.st_mode), "other")
 
 
 def expand_home(place: str) -> str:
-    """Return a path, or a URI with one, in which a leading `~` or `~user` is the home directory, as in a shell.
+    """Replace a leading `~` or `~user` in a path, or in a URI with a path, by the home directory, as a shell does.
 
-    A file that is itself called `~name` is left alone if there is no such user.
+    An existing file called `~name` stays as it is if there is no such user.
 
     Raises:
-        InputMissingError: the user or the home directory is not known.
+        InputMissingError: the user or the home directory is unknown.
     """
     match = _TILDE.match(place)
     if match is None:
@@ -71,7 +77,7 @@ def expand_home(place: str) -> str:
 
 
 def _home_of(user: str) -> str:
-    """The home directory of a user, of this one if there is no name; empty if it is not known."""
+    """Return the home directory of a user, of the current user if `user` is empty; empty if it is unknown."""
     if not user and Path(own := os.environ.get("HOME", "")).is_absolute():
         return own
     try:
@@ -84,16 +90,16 @@ def _home_of(user: str) -> str:
         return ""
 
 
-def read_regular(path: Path, max_bytes: int) -> bytes:
-    """The content of a regular file, read once.
+def read_regular_file(path: Path, max_bytes: int) -> bytes:
+    """Read a regular file once and completely.
 
-    Neither a pipe that nobody writes to nor a device without end can hold the caller up: what is not a
-    regular file is refused before the first read, and one that claims a small size is not believed.
+    A pipe without a writer or an endless device cannot block the caller: anything but a regular file is rejected before
+    the first read. The limit applies to the bytes that are read, not to the size that the file system reports.
 
     Raises:
-        InputMissingError: the file is missing, is a directory or cannot be read.
-        PermissionDeniedError: the user may not read it.
-        DataError: it is a pipe, a socket or a device, or holds more than `max_bytes`.
+        InputMissingError: the file is missing, is a directory, or cannot be read.
+        PermissionDeniedError: the user may not read the file.
+        DataError: the path is a pipe, a socket or a device, or the file has more than `max_bytes` bytes.
     """
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
@@ -113,7 +119,8 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 
 def _read_at_most(file: BinaryIO, n_bytes: int) -> bytes:
-    """Read piece by piece: a single call would allocate all that is allowed for the smallest file."""
+    """Read at most `n_bytes` bytes."""
+    # Piece by piece: a single call would allocate `n_bytes` even for the smallest file.
     pieces: list[bytes] = []
     while n_bytes > 0 and (piece := file.read(min(n_bytes, _PIECE_BYTES))):
         n_bytes -= len(piece)
@@ -138,27 +145,27 @@ def _refuse_irregular(path: Path, mode: int) -> None:
 
 
 def check_replaceable(target: Path) -> None:
-    """Refuse a place where `replace_whole` could not write, or must not.
+    """Raise an error if `replace_atomically` could not, or must not, write `target`.
 
     Raises:
-        CannotCreateError: `target` is there and is not a regular file: a rename would replace a device or a link.
-        OSError: its directory is missing or may not be written.
+        CannotCreateError: `target` exists and is not a regular file: a rename would replace a device or a link.
+        OSError: the directory is missing or not writable.
     """
     if not os.access(target.parent, os.W_OK | os.X_OK):
-        target.parent.stat()  # a missing directory says so itself
+        target.parent.stat()  # Raises if the directory is missing.
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target.parent))
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(target.lstat().st_mode):
             raise CannotCreateError("there is something else that is not a regular file", where=str(target))
 
 
-def replace_whole(target: Path, content: bytes) -> None:
-    """Put `content` in the place of `target`, by a file beside it and a rename: old or new, but whole.
+def replace_atomically(target: Path, content: bytes) -> None:
+    """Write `content` to `target` atomically: a temporary file in the same directory is renamed.
 
-    What a process that was killed left half written in the directory is removed.
+    Temporary files of processes that were killed are removed from the directory.
 
     Raises:
-        OSError: it could not be written; what was there before is untouched.
+        OSError: writing failed; the previous file is unchanged.
     """
     _remove_abandoned(target.parent)
     temporary, descriptor = _create_beside(target)
@@ -168,11 +175,11 @@ def replace_whole(target: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             if os.name == "posix":
-                temporary.replace(target)  # while it is locked
+                temporary.replace(target)  # While it is locked, so that nobody removes it as abandoned.
         if os.name != "posix":
-            temporary.replace(target)  # here only once it is closed
+            temporary.replace(target)  # Windows renames closed files only.
     except BaseException:
-        # Ctrl-C too; and a failure to clean up must not hide the first one.
+        # Also on Ctrl-C; a failure of the clean-up must not hide the first error.
         with suppress(OSError):
             temporary.unlink()
         raise
@@ -180,10 +187,10 @@ def replace_whole(target: Path, content: bytes) -> None:
 
 
 def _create_beside(target: Path) -> tuple[Path, int]:
-    """A new file to be renamed to `target`, locked as long as it is open, so that nobody takes it for abandoned."""
+    """Create a temporary file next to `target`, locked while it is open, so that it does not look abandoned."""
     while True:
         temporary = target.parent / f".{secrets.token_hex(8)}{target.suffix}.tmp"
-        # The kernel takes the umask off; asking for the umask to do that later would race other threads.
+        # The kernel applies the umask; reading the umask to apply it later would race with other threads.
         descriptor = os.open(temporary, _CREATE_FLAGS, 0o666)
         try:
             _lock(descriptor)
@@ -191,19 +198,19 @@ def _create_beside(target: Path) -> tuple[Path, int]:
             os.close(descriptor)
             continue
         except OSError:
-            return temporary, descriptor  # no locks here, and so nobody who removes what is not locked
-        # Somebody may have removed it before it was locked.
+            return temporary, descriptor  # Without locks, nobody removes unlocked files either.
+        # Another process may have removed it as abandoned before it was locked.
         if os.fstat(descriptor).st_nlink > 0:
             return temporary, descriptor
         os.close(descriptor)
 
 
 def _remove_abandoned(directory: Path) -> None:
-    """Remove the temporary files of processes that are no more: those that nobody has locked."""
+    """Remove temporary files of processes that no longer exist, which are those that are not locked."""
     if os.name != "posix":
         return
     for temporary in [Path(entry) for entry in os.scandir(directory) if _TEMPORARY.fullmatch(entry.name)]:
-        # Another process may be at it too, it may be another user's, or there are no locks here.
+        # Another process may remove it at the same time, it may belong to another user, or locks are not available.
         with suppress(OSError):
             descriptor = os.open(temporary, _OPEN_FLAGS | os.O_NOFOLLOW)
             try:
@@ -214,11 +221,11 @@ def _remove_abandoned(directory: Path) -> None:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock an open file until it is closed, by whatever end of the process.
+    """Lock an open file until it is closed, also by the end of the process.
 
     Raises:
-        BlockingIOError: another one has locked it.
-        OSError: there are no locks here.
+        BlockingIOError: another process holds the lock.
+        OSError: locks are not available.
     """
     if os.name == "posix":
         import fcntl
@@ -226,18 +233,19 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def move_whole(source: Path, target: Path) -> None:
-    """Give `source` the name `target`, in the same directory, in the place of what was called so.
+def rename_durably(source: Path, target: Path) -> None:
+    """Rename `source` to `target` in the same directory, replacing `target`, and sync the directory.
 
     Raises:
-        OSError: it could not be renamed; both are as they were.
+        OSError: the rename failed; both files are unchanged.
     """
     source.replace(target)
     _sync_directory(target.parent)
 
 
 def _sync_directory(directory: Path) -> None:
-    """Make the rename last through a loss of power; Windows cannot open directories and does it itself."""
+    """Make a rename survive a loss of power."""
+    # Windows cannot open directories, and needs no sync for this.
     if os.name == "nt":
         return
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,7 +1,7 @@
-"""Which texts may be labels: the same rules where a folder is trained and where a model is read.
+"""The rules for labels, which apply to data sets and to models alike.
 
-A label reaches terminals, logs, file names and topics of other programs, so it is plain text in
-one normal form (NFC), and no two labels of a model look alike.
+Labels reach terminals, logs, file names and message topics of other programs. So a label is plain text in one normal
+form (NFC), and no two labels of a model look alike.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ BACKGROUND = "background"
 UNKNOWN = "unknown"
 SILENCE = "silence"
 RESERVED = frozenset({BACKGROUND, UNKNOWN, SILENCE})
-"""Labels with a meaning of their own: they may be trained, but never open an event."""
+"""Labels with a special meaning: they may be trained, but never start an event."""
 
-MEANINGS = {"_background_noise_": BACKGROUND, "_silence_": SILENCE, "_unknown_": UNKNOWN}
-"""Names of Speech Commands, and of what was made after it, for the reserved labels."""
+LABEL_ALIASES = {"_background_noise_": BACKGROUND, "_silence_": SILENCE, "_unknown_": UNKNOWN}
+"""Names of the reserved labels in Speech Commands and in data sets modelled on it."""
 
 _LIKE_BACKGROUND = frozenset(
     {
@@ -33,40 +33,40 @@ _LIKE_BACKGROUND = frozenset(
 
 PUNCTUATION = frozenset(" ._-")
 
-# Unicode calls these letters or marks, yet they draw nothing: two labels could look the same.
+# Letters or marks by their Unicode category, but invisible: labels that differ only by these look the same.
 INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0").union(
     map(chr, range(0xFE00, 0xFE10)), map(chr, range(0xE0100, 0xE01F0))
 )
 
 
 def is_reserved(label: str) -> bool:
-    """Whether `label` never opens an event."""
+    """Return whether `label` is reserved, and so never starts an event."""
     return label in RESERVED
 
 
-def meaning_of(label: str) -> str:
-    """The reserved label that `label` is another name of, or `label` itself."""
-    return MEANINGS.get(label, label)
+def canonical_label(label: str) -> str:
+    """Return the reserved label that `label` is an alias of, else `label` itself."""
+    return LABEL_ALIASES.get(label, label)
 
 
 def sounds_like_background(label: str) -> bool:
-    """Whether people who call a class `label` may mean what is to be ignored."""
+    """Return whether `label` is a common name of classes of background sounds, such as `noise` or `other`."""
     return _folded(label).strip(" ._-").replace("_", " ").replace("-", " ") in _LIKE_BACKGROUND
 
 
 def can_be_label(text: str) -> bool:
-    """Whether `check_label` would accept `text`."""
+    """Return whether `check_label` would accept `text`."""
     return not _problem(unicodedata.normalize("NFC", text))
 
 
 def check_label(text: str) -> str:
-    """The label that `text` stands for, in normal form NFC.
+    """Check a label, and return it in normal form NFC.
 
-    Allowed are 1 to 64 letters and digits of any script, spaces and `. _ -`; no hyphen at the start
-    (command lines would take it for an option), no space at either end.
+    A label has 1 to 64 characters: letters and digits of any script, spaces and `. _ -`. A label does not start with a
+    hyphen, which command lines would parse as an option, and does not start or end with a space.
 
     Raises:
-        DataError: `text` cannot be a label; the message shows it escaped.
+        DataError: `text` is not a valid label; the message shows the text escaped.
     """
     label = unicodedata.normalize("NFC", text)
     problem = _problem(label)
@@ -77,7 +77,7 @@ def check_label(text: str) -> str:
 
 
 def nearest_label(text: str, *, otherwise: str) -> str:
-    """`text` with `_` for every character that no label may hold, cut to length; `otherwise` if that is none."""
+    """Return `text` as a label: other characters become `_`, excess ones are cut; `otherwise` if none is left."""
     normal = unicodedata.normalize("NFC", text)
     allowed = "".join(c if _is_allowed(c) else "_" for c in normal)
     label = allowed.lstrip(" -")[:MAX_LABEL_CHARACTERS].rstrip(" ")
@@ -85,10 +85,10 @@ def nearest_label(text: str, *, otherwise: str) -> str:
 
 
 def check_labels(labels: Iterable[str]) -> tuple[str, ...]:
-    """All labels of one model in normal form, in the order given.
+    """Check the labels of a model, and return them in normal form, in the same order.
 
     Raises:
-        DataError: one of them cannot be a label, or two differ only by case or Unicode form.
+        DataError: a label is not valid, or two labels differ only by case or Unicode form.
     """
     seen: dict[str, str] = {}
     for text in labels:
@@ -102,7 +102,7 @@ def check_labels(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def _problem(label: str) -> str:
-    """What keeps `label` from being one, as the rest of a sentence; empty if nothing does."""
+    """Return why `label` is not valid, as the end of a sentence; empty if it is valid."""
     if not label:
         return "is empty"
     if len(label) > MAX_LABEL_CHARACTERS:
@@ -123,10 +123,11 @@ def _problem(label: str) -> str:
 
 
 def _is_allowed(character: str) -> bool:
-    # Marks (M) are the vowels of many scripts, e.g. Devanagari; they follow the letter they belong to.
+    # Marks (M) are the vowels of many scripts, e.g. Devanagari; each follows its letter.
     return character in PUNCTUATION or (unicodedata.category(character)[0] in "LMN" and character not in INVISIBLE)
 
 
 def _folded(label: str) -> str:
-    """What labels that look alike have in common."""
+    """Return a form that is equal for labels that differ only by case or Unicode form."""
+    # Normalised twice, because case folding can leave text that is not in normal form.
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())

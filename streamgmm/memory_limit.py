@@ -1,4 +1,4 @@
-"""A limit on the memory of the process (`ulimit -v`), and failures for lack of memory, which come in many forms."""
+"""Memory limits of the process (`ulimit -v`), and detection of out-of-memory errors in their many forms."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import os
 from streamgmm.errors import SystemResourceError
 
 MIN_BYTES = 192 * 2**20
-"""With less address space OpenBLAS ends the process by itself, with a line of its own and code 1, or tries forever."""
+"""Minimum address space: with less, OpenBLAS ends the process with code 1, or retries forever."""
 
 MIN_TRAINING_BYTES = 1024 * 2**20
-"""The same where scipy brings a second OpenBLAS."""
+"""Minimum address space for commands that import scipy, which loads a second OpenBLAS."""
 
 SMALL_BYTES = 2**31
-"""Below this limit OpenBLAS gets one thread: each one more takes 30 MiB and more, and dozens of cores all of it."""
+"""Below this limit OpenBLAS uses one thread: each further thread takes 30 MiB or more, too much on many cores."""
 
 _SIGNS = ("failed to map segment", "annot allocate memory", "can't start new thread", "Unable to allocate")
-"""Parts of what the loader of libraries, the system, Python and numpy say then."""
+"""Parts of messages that the dynamic loader, the system, Python and numpy give when out of memory."""
 
 
 def memory_limit_bytes() -> int | None:
@@ -29,14 +29,14 @@ def memory_limit_bytes() -> int | None:
     return None if limit == resource.RLIM_INFINITY else limit
 
 
-def refuse_little_memory(min_bytes: int) -> None:
-    """Make do with a small limit, before libraries are imported that would not.
+def prepare_for_memory_limit(min_bytes: int) -> None:
+    """Adapt to a small memory limit; call this before numpy is imported, as OpenBLAS reads its settings then.
 
     Args:
-        min_bytes: `MIN_BYTES`, or `MIN_TRAINING_BYTES`.
+        min_bytes: `MIN_BYTES` or `MIN_TRAINING_BYTES`.
 
     Raises:
-        SystemResourceError: nothing can be done within it.
+        SystemResourceError: the limit is below `min_bytes`.
     """
     limit_bytes = memory_limit_bytes()
     if limit_bytes is None:
@@ -48,8 +48,8 @@ def refuse_little_memory(min_bytes: int) -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def is_lack_of_memory(error: BaseException | None) -> bool:
-    """Return whether an exception, or what it came from, is a lack of memory."""
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether an exception, or one of its causes, is an out-of-memory error."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS):
@@ -59,8 +59,8 @@ def is_lack_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def lack_of_memory(error: BaseException) -> SystemResourceError:
-    """Return the error that reports a lack of memory to the user."""
+def out_of_memory_error(error: BaseException) -> SystemResourceError:
+    """Return the error that reports that memory ran out to the user."""
     limit_bytes = memory_limit_bytes()
     where, reason = "", str(error)
     if isinstance(error, OSError) and error.filename is not None:

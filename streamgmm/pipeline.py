@@ -1,7 +1,7 @@
-"""From samples to records: the one object that live streams, files and evaluations all go through.
+"""The pipeline from samples to records, shared by live streams, recordings and evaluations.
 
-It holds no thread, no clock and no file. For the same samples the records are the same to the last bit,
-however the samples are cut into blocks.
+The pipeline has no thread, clock or file. The same samples give bitwise the same records, whatever the blocks in which
+they arrive.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.config import Config
-from streamgmm.decision.clip import ClipDecider, ClipDecision, Typical
+from streamgmm.decision.clip import ClipDecider, ClipDecision, TypicalLikelihoods
 from streamgmm.decision.decider import Decider
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.features.extractor import FeatureStream, HopFeatures
@@ -23,11 +23,12 @@ from streamgmm.records import GapReason, Record
 
 
 class Observation(NamedTuple):
-    """What the classifier is shown of one hop.
+    """The input of the classifier for one hop.
 
     Attributes:
-        features: of the hop and of the window that ends with it.
-        cepstral_evidence: float64, shape (n_mixtures,), nat, what the window's frames say; None if the model has none.
+        features: features of the hop and of the window that ends with it.
+        cepstral_evidence: float64, shape (n_mixtures,), mean log-likelihoods of the cepstral frames of the window
+            (nat); None if the model does not use them.
     """
 
     features: HopFeatures
@@ -35,14 +36,10 @@ class Observation(NamedTuple):
 
 
 class Analyser:
-    """Samples in, the classifier's word on every hop out.
+    """Turns samples into one `HopScores` per hop.
 
     Args:
-        model: features to measure and mixtures to score them with.
-
-    Attributes:
-        end_sample: stream position just after the last finished hop, losses counted in.
-        analysed_samples: samples that went through the features.
+        model: defines the features and the classifier.
     """
 
     def __init__(self, model: Model) -> None:
@@ -57,17 +54,17 @@ class Analyser:
 
     @property
     def analysed_samples(self) -> int:
-        """Samples in finished hops."""
+        """Number of samples in finished hops."""
         return self._features.end_sample
 
     @property
     def pending_samples(self) -> int:
-        """Samples that wait for their hop to be complete."""
+        """Number of samples that wait for the rest of their hop."""
         return self._features.n_pending_samples
 
     @property
     def end_sample(self) -> int:
-        """Stream position after the last finished hop."""
+        """Stream position just after the last finished hop, in samples, including lost ones."""
         return self._features.end_sample + self._lost_samples
 
     @property
@@ -76,45 +73,51 @@ class Analyser:
         return self._features.level_dbfs
 
     def push(self, samples: FloatArray) -> list[HopScores]:
-        """The frames of the hops that `samples`, shape (n,), full scale 1.0, complete."""
+        """Add samples, shape (n,), full scale 1.0; return the scores of the hops that they complete."""
         return [self.score(observation) for observation in self.observe(samples)]
 
     def flush(self) -> list[HopScores]:
-        """The frame of a begun hop, completed with silence."""
+        """Complete an incomplete hop with silence; return its scores."""
         return [self.score(observation) for observation in self.observe_rest()]
 
     def observe(self, samples: FloatArray) -> list[Observation]:
-        """The first half of `push`, for those who want to see what the classifier is shown."""
+        """Do the first half of `push`: return the input of the classifier for each hop."""
         return [self._observe(features) for features in self._features.push(samples)]
 
     def observe_rest(self) -> list[Observation]:
-        """The first half of `flush`."""
+        """Do the first half of `flush`."""
         return [self._observe(features) for features in self._features.flush()]
 
     def score_all(self, features: Iterable[HopFeatures]) -> list[HopScores]:
-        """The frames of a stream whose features were measured elsewhere, with frame vectors if the model uses them."""
+        """Return the scores of a stream from its features, which include cepstra if the model uses them."""
         return [self.score(self._observe(one)) for one in features]
 
     def skip(self, lost_samples: int) -> None:
-        """Go on after a loss: what was heard before it tells nothing about what comes (call `flush` first)."""
+        """Continue after a loss, independently of the audio before it; call `flush` first."""
         self._lost_samples += lost_samples
         self._features.forget()
         self._forget_evidence()
 
-    def go_on_from(self, other: Analyser) -> list[HopScores]:
-        """Take over the stream of `other` where it is, the samples of its begun hop too; for a fresh analyser."""
+    def continue_from(self, other: Analyser) -> list[HopScores]:
+        """Continue the stream of `other` in this new analyser, including the samples of its incomplete hop."""
+        # The new model may have other hops; the samples of the old incomplete hop start a hop of this one.
         self._lost_samples = other._lost_samples
         self._features.end_sample = other._features.end_sample
         return self.push(other._features.take_pending())
 
     def abandon(self, analysed_samples: int, lost_samples: int) -> None:
-        """Go on after a failure: what came after the first `analysed_samples` is lost, `lost_samples` in all."""
+        """Continue after a failure: of the samples so far, all but the first `analysed_samples` are lost.
+
+        Args:
+            analysed_samples: number of samples to keep.
+            lost_samples: number of samples that count as lost.
+        """
         self._lost_samples += lost_samples
         self._features.abandon(analysed_samples)
         self._forget_evidence()
 
     def reset(self) -> None:
-        """Begin a new stream at sample 0."""
+        """Start a new stream at sample 0."""
         self._lost_samples = 0
         self._features.reset()
         self._forget_evidence()
@@ -127,7 +130,8 @@ class Analyser:
         return Observation(features, self._evidence.push(features.cepstra) if self._evidence else None)
 
     def score(self, observation: Observation) -> HopScores:
-        """The second half of `push` and `flush`: the frame of what was observed since the last loss or reset."""
+        """Do the second half of `push` and `flush`: return the scores of a hop."""
+        # NaN and false where the hop has no vector: the gates of the decision reject it as not finite.
         log_likelihoods, llrs, is_in_domain = self._refused, self._refused, self._in_no_domain
         hop = observation.features
         if hop.vector is not None:
@@ -148,16 +152,16 @@ class Analyser:
 
 
 class Pipeline:
-    """Samples in, records out.
+    """Turns samples into records.
 
     Args:
-        model: decides which labels there are.
-        config: priors, decision and output sections are used.
-        run_id: beginning of the ids of events.
+        model: defines features, classifier and labels.
+        config: the priors and the sections `decision` and `output` are used.
+        run_id: prefix of the ids of events.
 
     Attributes:
-        analyser: the first half, from samples to frames.
-        decider: the second half, from frames to records.
+        analyser: the first half, from samples to hop scores.
+        decider: the second half, from hop scores to records.
 
     Raises:
         ConfigError: the settings name a label that the model does not have.
@@ -183,60 +187,61 @@ class Pipeline:
         )
 
     def push(self, samples: FloatArray) -> list[Record]:
-        """The records of the hops that `samples`, shape (n,), at the model's rate, full scale 1.0, complete."""
+        """Add samples, shape (n,), at the rate of the model, full scale 1.0; return the records of finished hops."""
         return self.decide(self.analyser.push(samples))
 
     def gap(self, lost_samples: int, reason: GapReason) -> list[Record]:
-        """The records of a loss of audio just after the samples pushed so far."""
+        """Process a loss of audio just after the samples so far; return its records."""
+        # The samples before the loss still count: their incomplete hop is scored first.
         records = self.decide(self.analyser.flush())
         self.analyser.skip(lost_samples)
         return records + self.lost(lost_samples, reason)
 
     def lost(self, lost_samples: int, reason: GapReason) -> list[Record]:
-        """The records of a loss that the analyser has gone over already (see `Analyser.abandon`)."""
+        """Return the records of a loss that the analyser has already processed (see `Analyser.abandon`)."""
         return self.decider.gap(lost_samples, reason, self.analyser.end_sample)
 
     def flush(self) -> list[Record]:
-        """The last records of the stream: a begun hop is completed with silence, open events end."""
+        """Complete an incomplete hop with silence, end all events; return the last records of the stream."""
         return self.decide(self.analyser.flush()) + self.decider.flush()
 
-    def go_on_from(self, other: Pipeline) -> list[Record]:
-        """Take over the stream of `other` where it is, which must not be used any more; for a fresh pipeline.
+    def continue_from(self, other: Pipeline) -> list[Record]:
+        """Continue the stream of `other` in this new pipeline; `other` must not be used again.
 
-        Positions, counts and the ids of events go on. What was heard before tells this one nothing.
+        Positions, counts and ids of events continue. The audio before is not taken into account.
 
         Args:
-            other: the pipeline of a model with the same sample rate, whose events were ended.
+            other: pipeline of a model with the same sample rate, whose events have ended.
 
         Returns:
-            The records of a hop that the samples of the begun hop of `other` may complete.
+            Records of the hops that the samples of the incomplete hop of `other` complete, if hops are shorter here.
         """
-        self.decider.go_on_from(other.decider)
-        return self.decide(self.analyser.go_on_from(other.analyser))
+        self.decider.continue_from(other.decider)
+        return self.decide(self.analyser.continue_from(other.analyser))
 
     def reset(self) -> None:
-        """Begin a new stream at t = 0."""
+        """Start a new stream at t = 0."""
         self.analyser.reset()
         self.decider.reset()
 
     def decide(self, hops: Iterable[HopScores]) -> list[Record]:
-        """The records of frames that `analyser` gave: other settings decide on them without new features."""
+        """Return the records of hop scores from `analyser`, e.g. to try other settings without computing them again."""
         return [record for hop in hops for record in self.decider.update(hop)]
 
 
 def decide_clip(blocks: Iterable[FloatArray], model: Model, config: Config) -> ClipDecision:
-    """One answer for a whole clip, from the very frames that a stream of it gives.
+    """Classify a clip, from the same hop scores that a stream of it gives.
 
     Args:
-        blocks: float, shape (n,) each, at the model's rate, full scale 1.0.
-        model: what to recognise.
+        blocks: samples of the clip, float, shape (n,) each, at the rate of the model, full scale 1.0.
+        model: the model to use.
         config: the priors and the silence gate are used.
     """
     return decide_scores(clip_scores(blocks, model), model, config)
 
 
 def clip_scores(blocks: Iterable[FloatArray], model: Model) -> Iterator[HopScores]:
-    """The frames of a whole clip, to be kept by whom wants several answers; arguments as for `decide_clip`."""
+    """Return the hop scores of a clip, for several calls of `decide_scores`; arguments as for `decide_clip`."""
     analyser = Analyser(model)
     for block in blocks:
         yield from analyser.push(block)
@@ -244,7 +249,7 @@ def clip_scores(blocks: Iterable[FloatArray], model: Model) -> Iterator[HopScore
 
 
 def decide_scores(hops: Iterable[HopScores], model: Model, config: Config) -> ClipDecision:
-    """One answer for the frames of a whole clip; arguments as for `decide_clip`."""
+    """Classify a clip from its hop scores; arguments as for `decide_clip`."""
     classifier = model.classifier.with_priors(config.model.priors)
     clips = classifier.clips
     decider = ClipDecider(
@@ -253,8 +258,8 @@ def decide_scores(hops: Iterable[HopScores], model: Model, config: Config) -> Cl
         log_priors=classifier.log_priors,
         likelihood_scale=classifier.likelihood_scale,
         sharpness=clips.sharpness,
-        min_knownness=clips.min_knownness,
-        typical=Typical(np.array(clips.typical), clips.typical_deviation) if clips.typical else None,
+        min_in_domain_score=clips.min_in_domain_score,
+        typical=TypicalLikelihoods(np.array(clips.typical), clips.typical_deviation) if clips.typical else None,
     )
     for hop in hops:
         decider.add(hop)

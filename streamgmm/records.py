@@ -1,7 +1,7 @@
-"""What travels to other programs: one frozen struct per record type, JSON Lines on the wire.
+"""The records that are emitted to other programs: one frozen struct per type, encoded as JSON Lines.
 
-The names are a contract: `tests/test_records.py` holds every key of every type. Readers ignore keys
-that they do not know; `v` changes only when an existing key changes its meaning.
+The keys are a public interface: `tests/test_records.py` lists all keys of all types. Readers should ignore unknown
+keys; `v` changes only if an existing key changes its meaning.
 
 The pipeline makes records with their stream time `t` alone; the `Stamper` of a source adds the wall-clock time and the
 name of the source, and whoever joins the records of all sources to one stream (the hub) numbers them.
@@ -24,9 +24,9 @@ R = TypeVar("R", bound="Record")
 GapReason = Literal[
     "input_overflow", "ring_overwrite", "device_lost", "suspend", "driver_loss", "overload", "worker_error"
 ]
-"""Why audio was lost. Lost before it was captured: the driver said that it lost input, it lost input and said
-nothing (the clock shows it), the device was gone, the machine slept. Lost of what was captured: overwritten in
-the ring, skipped because the machine is too slow, given up because its analysis failed."""
+"""Causes of lost audio. Lost before capture: the driver reported an overflow (`input_overflow`) or lost input silently,
+as the clock shows (`driver_loss`), the device was gone, the machine slept. Lost after capture: overwritten in the ring,
+skipped because the machine is too slow (`overload`), dropped because the analysis failed (`worker_error`)."""
 
 EndReason = Literal["offset", "gap", "flush", "max_duration"]
 RejectReason = Literal["silence", "background", "unknown", "nonfinite"]
@@ -38,7 +38,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=st
     Attributes:
         v: major version of the schema.
         seq: strictly increasing number of the record within one run.
-        time: wall-clock time of `t` (RFC 3339, UTC); null for a recording whose hour nobody knows.
+        time: wall-clock time of `t` (RFC 3339, UTC); null for a recording without a known date.
         t: stream time in seconds, by sample count.
         source: name of the source.
     """
@@ -51,11 +51,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=st
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Which model decides.
+    """Identity of a model.
 
     Attributes:
-        name: name given at training, or the file's.
-        version: version of the model format and tool that made it.
+        name: name given at training, or name of the file.
+        version: version of the model format and of the tool that trained the model.
         sha256: content hash of the model file, 64 hexadecimal digits.
     """
 
@@ -82,10 +82,10 @@ class Hello(Record, frozen=True, kw_only=True):
 
 
 class Start(Record, frozen=True, kw_only=True):
-    """An event began; `start_t` is back-dated to the onset of the sound.
+    """An event started; `start_t` is back-dated to the onset of the sound.
 
-    `score` is the smoothed posterior that crossed `threshold`; `llr` the log-likelihood ratio of the
-    label to the background.
+    `score` is the smoothed posterior, which has crossed `threshold`; `llr` is the log-likelihood ratio of the label to
+    the background.
     """
 
     id: str
@@ -98,7 +98,7 @@ class Start(Record, frozen=True, kw_only=True):
 
 
 class Update(Record, frozen=True, kw_only=True):
-    """An event goes on (opt-in, one per hop)."""
+    """An event continues (opt-in, one record per hop)."""
 
     id: str
     label: str
@@ -110,7 +110,8 @@ class Update(Record, frozen=True, kw_only=True):
 class End(Record, frozen=True, kw_only=True):
     """An event ended.
 
-    `reason` says why; `gap` whether audio was lost within it; `clip` names a recording of it, if kept.
+    `reason` is the cause of the end; `gap` is true if audio was lost within the event; `clip` names a recording of the
+    event, if one is kept.
     """
 
     id: str
@@ -128,7 +129,7 @@ class End(Record, frozen=True, kw_only=True):
 
 
 class Window(Record, frozen=True, kw_only=True):
-    """The decision of one hop (opt-in); `reject` names the gate that refused a label, null if none did."""
+    """The decision on one hop (opt-in); `reject` names the gate that rejected the label, null if it passed."""
 
     label: str
     score: float
@@ -139,32 +140,32 @@ class Window(Record, frozen=True, kw_only=True):
 
 
 class Gap(Record, frozen=True, kw_only=True):
-    """Audio was lost: `lost_samples` at the model's rate, just before `t`."""
+    """Audio was lost: `lost_samples` samples, at the rate of the model, just before `t`."""
 
     lost_samples: int
     reason: GapReason
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run stands at one moment. All counts of samples are at the model's rate.
+    """Health of a run at one moment. All counts of samples are at the rate of the model.
 
-    Captured = analysed + in flight + lost for the reasons ring_overwrite, overload and worker_error; what was
-    lost for other reasons was never captured.
+    captured = analysed + in flight + lost for the reasons ring_overwrite, overload and worker_error. Samples lost for
+    other reasons were never captured.
 
     Attributes:
-        level_dbfs: level of the last second; null before the first sound.
-        uptime_s: since the start of the run.
-        captured_samples: came in.
-        analysed_samples: went through the features.
-        in_flight_samples: wait to be analysed.
-        lost_samples: by reason.
-        n_clipped_samples: at full scale.
-        n_reopened: how often sound came again after a failure of the microphone.
-        n_failures: how many bugs the worker survived.
-        n_clients: subscribers of all sockets.
+        level_dbfs: level of the last second (dB re full scale); null before the first audio.
+        uptime_s: time since the start of the run.
+        captured_samples: samples that came in.
+        analysed_samples: samples whose features were computed.
+        in_flight_samples: samples that wait for their analysis.
+        lost_samples: lost samples by `GapReason`.
+        n_clipped_samples: samples at full scale.
+        n_reopened: number of times that audio came back after a failure of the microphone.
+        n_failures: number of unexpected exceptions that the worker survived.
+        n_clients: number of subscribers of all sockets.
         rtf: real-time factor of the worker, below 1 if it is fast enough; null before the first hop.
-        drift_ppm: how much faster than nominal the device samples; null where it is not known yet.
-        model: which model decides.
+        drift_ppm: deviation of the sample rate of the device from nominal, positive if faster; null if not known yet.
+        model: the model in use.
     """
 
     level_dbfs: float | None
@@ -183,9 +184,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(Record, frozen=True, kw_only=True):
-    """The state changed; in a greeting: how it stands at this moment, with the `seq` of the last change.
+    """The state of the daemon changed; in a greeting, the current state with the `seq` of the last change.
 
-    `state` is one word (see `streamgmm.service.health`), `detail` says why in one line.
+    `state` is one word (see `streamgmm.service.health`), `detail` explains it in one line.
     """
 
     state: str
@@ -194,22 +195,22 @@ class Status(Record, frozen=True, kw_only=True):
 
 
 class Dropped(Record, frozen=True, kw_only=True):
-    """This subscriber was too slow: `count` records, from `from_seq` on, were dropped for it alone."""
+    """This subscriber was too slow: `count` records from `from_seq` on were dropped, for this subscriber only."""
 
     count: int
     from_seq: int
 
 
 class Heartbeat(Record, frozen=True, kw_only=True):
-    """Sign of life (opt-in) with the sample counters (at the model's rate)."""
+    """Sign of life (opt-in) with sample counters, at the rate of the model."""
 
     captured_samples: int
     analysed_samples: int
     lost_samples: int
 
 
-class Model(Record, frozen=True, kw_only=True):
-    """The model changed; labels, windows and hops of later records are these instead of those of `hello`."""
+class ModelChanged(Record, frozen=True, kw_only=True, tag="model"):
+    """The model changed; for later records, these labels, windows and hops replace those of `hello`."""
 
     model: ModelInfo
     labels: list[str]
@@ -218,13 +219,13 @@ class Model(Record, frozen=True, kw_only=True):
 
 
 class Error(Record, frozen=True, kw_only=True):
-    """Something went wrong that the reader should know."""
+    """An error that concerns the reader."""
 
     message: str
 
 
 class Bye(Record, frozen=True, kw_only=True):
-    """Last line of a stream; captured = analysed + lost + in flight (samples at the model's rate)."""
+    """Last record of a stream; captured = analysed + lost + in flight (samples at the rate of the model)."""
 
     reason: str
     captured_samples: int
@@ -233,19 +234,19 @@ class Bye(Record, frozen=True, kw_only=True):
     in_flight_samples: int
 
 
-AnyRecord = Hello | Start | Update | End | Window | Gap | Status | Dropped | Heartbeat | Model | Error | Bye
+AnyRecord = Hello | Start | Update | End | Window | Gap | Status | Dropped | Heartbeat | ModelChanged | Error | Bye
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
 
 
 def encode_json(record: Record) -> bytes:
-    """One JSON line with its newline; UTF-8, a number that is not finite becomes null."""
+    """Return one JSON line with its newline, in UTF-8; numbers that are not finite become null."""
     return _encoder.encode(record) + b"\n"
 
 
 def decode_json(line: bytes | str) -> AnyRecord:
-    """The record of one JSON line; unknown keys are ignored.
+    """Decode one JSON line; unknown keys are ignored.
 
     Raises:
         msgspec.DecodeError: the line is not a record.
@@ -263,17 +264,17 @@ class Stamper:
     """Adds the time and the source to the records of one source; `seq` is given by whoever publishes them.
 
     Args:
-        source: name that goes into every record.
-        origin: wall-clock time of `t` = 0, or None for a recording whose hour nobody knows.
+        source: name of the source, for every record.
+        origin: wall-clock time of `t` = 0; None for a recording without a known date.
     """
 
     def __init__(self, source: str, origin: datetime | None = None) -> None:
-        # The name of a file may hold bytes that are not UTF-8, and JSON cannot.
+        # The name of a file may have bytes that are not UTF-8, which JSON does not allow.
         self.source = source.encode("utf-8", "backslashreplace").decode()
         self.origin = origin
 
     def time_of(self, t: float) -> str | None:
-        """Wall-clock time of stream time `t` (s) as RFC 3339 text; None without an origin."""
+        """Return the wall-clock time of stream time `t` (s) as RFC 3339 text; None without an origin."""
         return None if self.origin is None else units.rfc3339(self.origin + timedelta(seconds=t))
 
     def stamp(self, record: R) -> R:

@@ -1,4 +1,4 @@
-"""Signals that must not end a daemon: set aside before anything else is imported, so this module imports little."""
+"""Signals that must not end a daemon. They are ignored before other imports, so this module imports little."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_WITHOUT_MEANING = ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGSTKFLT", "SIGEMT")
-_WITH_MEANING_LATER = ("SIGHUP", "SIGUSR1", "SIGUSR2")
+_UNUSED = ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGSTKFLT", "SIGEMT")
+_USED_LATER = ("SIGHUP", "SIGUSR1", "SIGUSR2")
 
 _was_hangup_ignored: bool | None = None
 
 
-def signals_without_meaning() -> list[int]:
-    """Return the signals of this system that end a process by default and that no daemon has a use for."""
+def unused_signals() -> list[int]:
+    """Return the signals of this system that end a process by default, and that the daemon does not use."""
     first, last = getattr(signal, "SIGRTMIN", 1), getattr(signal, "SIGRTMAX", 0)
-    return [*_present(_WITHOUT_MEANING), *range(first, last + 1)]
+    return [*_present(_UNUSED), *range(first, last + 1)]
 
 
 def was_hangup_ignored() -> bool:
-    """Return whether whoever started this process had SIGHUP ignored, as `nohup` does."""
+    """Return whether SIGHUP was ignored when this process started, as with `nohup`."""
     return bool(_was_hangup_ignored)
 
 
-def hold_signals() -> None:
-    """Ignore what means nothing, or nothing yet, and let SIGTERM end the process in order; for a program that starts.
+def ignore_unused_signals() -> None:
+    """Ignore signals that have no meaning, or none until the daemon runs, and let SIGTERM exit with code 0.
 
-    Nothing has been begun that would have to be cleared away. To be called from the main thread.
+    For the start of a program, before there is anything to clean up. Call this from the main thread.
     """
     global _was_hangup_ignored
     if _was_hangup_ignored is None and hasattr(signal, "SIGHUP"):
         _was_hangup_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    for number in [*_present(_WITH_MEANING_LATER), *signals_without_meaning()]:
+    for number in [*_present(_USED_LATER), *unused_signals()]:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_at_once)
 
 
 @contextmanager
-def for_children_only() -> Iterator[None]:
-    """Within it, a process that is started never gets these signals, e.g. one that is sent to the whole group.
+def signals_blocked_for_children() -> Iterator[None]:
+    """Keep these signals from processes that are started in the context, e.g. signals sent to the whole group.
 
-    They are blocked in the thread that starts it, which its child inherits over `exec`; a handler would not be.
+    The signals are blocked in the current thread. A child inherits this mask over `exec`, but not handlers.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [*_present(_WITH_MEANING_LATER), *signals_without_meaning()])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [*_present(_USED_LATER), *unused_signals()])
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
-"""A small, strict YAML: what two readers could understand differently is refused, with its place.
+"""A strict subset of YAML: text that readers could interpret differently is an error, with its place.
 
-YAML 1.1 and 1.2 disagree about `no`, `012`, `12:30:45` and more; a plain word that they disagree about must
-be quoted. Aliases, anchors, tags, merge keys and duplicate keys are refused. Size, depth and number of
-values are bounded while the text is read, so that no input costs more than a blink.
+YAML 1.1 and 1.2 disagree about `no`, `012`, `12:30:45` and more; such plain words must be quoted. Aliases, anchors,
+tags, merge keys and duplicate keys are errors. Size, depth and number of values are limited while the text is read, so
+that every input is read in a short time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from streamgmm.wording import escaped, shorten
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_VALUES = 10_000
-MAX_PROBLEMS = 50
+MAX_YAML_PROBLEMS = 50
 MAX_TEXT_CHARACTERS = 300
 
 Scalar = str | int | float | bool | None
@@ -44,7 +44,7 @@ _SURPRISES = [
     (re.compile(r"[-+]?[0-9.]+_[0-9_.]*"), "a number", "write it without _"),
     (re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ]+[0-9].*)?"), "a date", ""),
 ]
-"""What YAML 1.1 and 1.2 read differently: the pattern, the other reading, and what to write instead of quotes."""
+"""Words that YAML 1.1 and 1.2 read differently: pattern, other reading, and alternative to quotes."""
 
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)
 _LINE_BREAK = re.compile("\r\n?|[\n\x85\u2028\u2029]")
@@ -54,13 +54,13 @@ _LONGEST_NUMBER = 64
 
 
 class Node(NamedTuple):
-    """A value with its place.
+    """A value with its place in the text.
 
     Attributes:
-        value: a scalar, or a mapping or list of nodes; None also stands for what was refused.
-        place: where the value is, ready for a message, e.g. `config.yaml:3:10`.
-        key_place: where its key is; the same as `place` for what has no key.
-        is_refused: True if a problem is already noted for this value.
+        value: a scalar, a mapping or a list of nodes; None also stands for rejected values.
+        place: place of the value for messages, e.g. `config.yaml:3:10`.
+        key_place: place of its key; equal to `place` for values without a key.
+        is_refused: whether a problem was already noted for this value.
     """
 
     value: Value
@@ -69,48 +69,48 @@ class Node(NamedTuple):
     is_refused: bool = False
 
 
-class Problems:
-    """Collects what is wrong, one line each, in the order found."""
+class YamlProblems:
+    """Collects problems, one line each, in order."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
 
     def add(self, place: str, text: str) -> None:
-        """Note a problem; the line is made printable and short, whatever the input holds.
+        """Note a problem, as a printable and short line, whatever the input.
 
         Raises:
-            ConfigError: there are so many that nobody would read on.
+            ConfigError: there are `MAX_YAML_PROBLEMS` problems.
         """
         self._lines.append(escaped(f"{place}: {shorten(text, MAX_TEXT_CHARACTERS)}"))
-        if len(self._lines) >= MAX_PROBLEMS:
+        if len(self._lines) >= MAX_YAML_PROBLEMS:
             raise self._error()
 
     def stop(self, place: str, text: str) -> ConfigError:
-        """The error to raise when `text` makes all that follows unreadable."""
+        """Note a problem after which nothing can be read; return the error to raise."""
         self.add(place, text)
         return self._error()
 
     def raise_if_any(self) -> None:
-        """Raise `ConfigError` with every problem, if there is one."""
+        """Raise `ConfigError` with all problems, if there are any."""
         if self._lines:
             raise self._error()
 
     def _error(self) -> ConfigError:
-        is_cut = len(self._lines) >= MAX_PROBLEMS
-        cut_note = [f"only the first {MAX_PROBLEMS} problems are shown"] if is_cut else []
-        return ConfigError([*self._lines[:MAX_PROBLEMS], *cut_note])
+        is_cut = len(self._lines) >= MAX_YAML_PROBLEMS
+        cut_note = [f"only the first {MAX_YAML_PROBLEMS} problems are shown"] if is_cut else []
+        return ConfigError([*self._lines[:MAX_YAML_PROBLEMS], *cut_note])
 
 
-def parse(content: bytes, place_of: PlaceOf, problems: Problems) -> Node:
-    """The tree of one YAML document.
+def parse(content: bytes, place_of: PlaceOf, problems: YamlProblems) -> Node:
+    """Parse one YAML document into a tree of nodes.
 
     Args:
         content: UTF-8 text, with or without a byte order mark.
-        place_of: names a place from its line and column, both from 1.
-        problems: takes what is wrong but does not end the reading.
+        place_of: formats a place from its line and column, both from 1.
+        problems: collects problems that do not end the reading.
 
     Raises:
-        ConfigError: what follows cannot be read; holds also the problems collected before.
+        ConfigError: the rest of the text cannot be read; includes the problems collected before.
     """
     if len(content) > MAX_BYTES:
         raise problems.stop(place_of(1, 1), f"the text is larger than {MAX_BYTES} bytes")
@@ -118,10 +118,10 @@ def parse(content: bytes, place_of: PlaceOf, problems: Problems) -> Node:
 
 
 def resolve_plain(text: str) -> Scalar:
-    """The value of a word without quotes, by the core schema of YAML 1.2.2 (section 10.3).
+    """Return the value of a word without quotes, by the core schema of YAML 1.2.2 (section 10.3).
 
     Raises:
-        ValueError: it is not a finite number, or other readers would take it for something else.
+        ValueError: the word is a number that is not finite, or other readers would interpret it differently.
     """
     if text in _CONSTANTS:
         return _CONSTANTS[text]
@@ -148,14 +148,14 @@ def _number(text: str) -> str | int | float:
     return number
 
 
-def _decode(content: bytes, place_of: PlaceOf, problems: Problems) -> str:
+def _decode(content: bytes, place_of: PlaceOf, problems: YamlProblems) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, column = _position(content[: error.start].decode("utf-8-sig", "replace"))
         wrong = f"byte 0x{content[error.start]:02x} is not UTF-8, save the text as UTF-8"
         raise problems.stop(place_of(line, column), wrong) from error
-    # The scanner would notice too, but names an offset instead of a line.
+    # The scanner would find it too, but reports an offset instead of a line.
     if match := Reader.NON_PRINTABLE.search(text):
         wrong = f"character U+{ord(match[0]):04X} is not allowed in YAML"
         raise problems.stop(place_of(*_position(text[: match.start()])), wrong)
@@ -168,16 +168,16 @@ def _position(text_before: str) -> tuple[int, int]:
 
 
 class _Composer:
-    """Builds nodes from the parser's events; never deeper than `MAX_DEPTH`."""
+    """Builds nodes from the events of the parser, never deeper than `MAX_DEPTH`."""
 
-    def __init__(self, text: str, place_of: PlaceOf, problems: Problems) -> None:
+    def __init__(self, text: str, place_of: PlaceOf, problems: YamlProblems) -> None:
         self._text = text
         self._place_of = place_of
         self._problems = problems
         self._events = self._checked_events()
 
     def document(self) -> Node:
-        """The root of the only document; None as value if there is none."""
+        """Return the root of the only document; a node with the value None if there is no document."""
         root = Node(None, self._place_of(1, 1), self._place_of(1, 1))
         n_documents = 0
         for event in self._events:
@@ -205,7 +205,7 @@ class _Composer:
         except yaml.MarkedYAMLError as error:
             raise self._problems.stop(*self._syntax_problem(error)) from error
         except (yaml.YAMLError, ValueError, OverflowError) as error:
-            # PyYAML passes on what chr() says to an escape beyond Unicode.
+            # PyYAML passes on the ValueError of chr() for an escape beyond Unicode.
             raise self._problems.stop(self._place_of(1, 1), f"cannot be read as YAML: {error}") from error
 
     def _syntax_problem(self, error: yaml.MarkedYAMLError) -> tuple[str, str]:

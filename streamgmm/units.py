@@ -1,4 +1,4 @@
-"""Conversions between units, and rounding: the only place where either happens."""
+"""Conversions between units, and rounding of the numbers in records."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ import math
 from datetime import UTC, datetime
 
 SILENCE_DBFS = -200.0
-"""Level that stands for exact digital silence, so that no level is ever infinite (dB re full scale)."""
+"""Level of exact digital silence (dB re full scale); finite, so that all levels are finite."""
 
 
 def seconds_to_samples(duration_s: float, sample_rate_hz: int) -> int:
-    """Nearest whole number of samples in `duration_s` seconds."""
+    """Return the whole number of samples nearest to `duration_s`."""
     return round(duration_s * sample_rate_hz)
 
 
 def samples_to_seconds(n_samples: int, sample_rate_hz: int) -> float:
-    """Duration of `n_samples` samples in seconds, to the microsecond."""
+    """Return the duration of `n_samples` samples in seconds, rounded to microseconds."""
     return round_s(n_samples / sample_rate_hz)
 
 
 def round_s(seconds: float) -> float:
-    """Seconds to the microsecond, as records carry them."""
+    """Round seconds to microseconds, for records."""
     return round(seconds, 6)
 
 
 def round_score(score: float) -> float:
-    """Scores, posteriors and log-likelihood ratios to 4 decimals, as records carry them."""
+    """Round scores, posteriors and log-likelihood ratios to 4 decimals, for records."""
     return round(score, 4)
 
 
 def round_db(level_db: float) -> float:
-    """Levels to a tenth of a decibel, as records carry them."""
+    """Round levels to a tenth of a decibel, for records."""
     return round(level_db, 1)
 
 
 def power_to_dbfs(mean_square: float) -> float:
-    """Level of a mean square (full scale = 1.0) in dB; digital silence gives `SILENCE_DBFS`."""
+    """Convert a mean square (full scale = 1.0) to a level (dB re full scale), at least `SILENCE_DBFS`."""
     if mean_square <= 0.0:
         return SILENCE_DBFS
     return max(SILENCE_DBFS, 10.0 * math.log10(mean_square))
 
 
 def db_to_amplitude(level_db: float) -> float:
-    """Factor on amplitudes that changes a level by `level_db` decibels."""
+    """Return the factor on amplitudes that changes a level by `level_db` decibels."""
     return float(10.0 ** (level_db / 20.0))
 
 
 def rfc3339(time: datetime) -> str:
-    """UTC time with milliseconds as RFC 3339 text, e.g. `2026-01-31T12:00:00.250Z`."""
+    """Format a time as RFC 3339 text in UTC, with milliseconds, e.g. `2026-01-31T12:00:00.250Z`."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

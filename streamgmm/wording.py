@@ -1,4 +1,4 @@
-"""Pieces of messages for people: suggestions, shortened and escaped texts."""
+"""Parts of messages for users: suggestions, shortened and escaped texts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _MAX_MATCHED_CHARACTERS = 64
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """`did you mean X?` for the candidate most like `word`; empty if none is like it."""
-    # Matching is quadratic, and nobody mistypes a key by a thousand letters.
+    """Return `did you mean X?` for the candidate most similar to `word`; empty if none is similar."""
+    # Matching takes quadratic time, and no real key is this long.
     matches = difflib.get_close_matches(word[:_MAX_MATCHED_CHARACTERS], list(candidates), n=1)
     return f"did you mean {matches[0]}?" if matches else ""
 
 
 def shorten(text: str, max_characters: int = 40) -> str:
-    """`text`, cut with an ellipsis so that it fits a message."""
+    """Return `text`, cut to `max_characters` with an ellipsis."""
     return text if len(text) <= max_characters else text[: max_characters - 1] + "…"
 
 
 def escaped(text: str) -> str:
-    """Return `text` with every character that is not printable as an escape, fit for one line of a terminal."""
+    """Return `text` with escapes for all characters that are not printable, so that it fits one line of a terminal."""
     return text if text.isprintable() else "".join(map(_escape, text))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from streamgmm import files
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
-from streamgmm.files import expand_home, read_regular, replace_whole
+from streamgmm.files import expand_home, read_regular_file, replace_atomically
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="these kinds of file exist on POSIX")
 
@@ -19,9 +19,9 @@ posix_only = pytest.mark.skipif(os.name != "posix", reason="these kinds of file 
 def test_reads_all_of_a_file_up_to_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"x\r\n\0y")
-    assert read_regular(path, 5) == b"x\r\n\0y"
+    assert read_regular_file(path, 5) == b"x\r\n\0y"
     with pytest.raises(DataError, match="is larger than 4 bytes"):
-        read_regular(path, 4)
+        read_regular_file(path, 4)
 
 
 def test_a_huge_sparse_file_is_refused_by_its_limit(tmp_path: Path) -> None:
@@ -29,20 +29,20 @@ def test_a_huge_sparse_file_is_refused_by_its_limit(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(10 * 2**30)
     with pytest.raises(DataError, match="is larger than 1000 bytes"):
-        read_regular(path, 1000)
+        read_regular_file(path, 1000)
 
 
 @pytest.mark.parametrize(("name", "says"), [("missing", "no such file"), (".", "is a directory"), ("a\0b", "null")])
 def test_C1_missing_names_are_told_with_their_path(tmp_path: Path, name: str, says: str) -> None:
     with pytest.raises(InputMissingError, match=says) as caught:
-        read_regular(tmp_path / name, 10)
+        read_regular_file(tmp_path / name, 10)
     assert caught.value.where == str(tmp_path / name)
     assert "\n" not in str(caught.value)
 
 
 def test_C1_an_overlong_name_is_an_error_of_the_input(tmp_path: Path) -> None:
     with pytest.raises(InputMissingError, match="cannot be opened"):
-        read_regular(tmp_path / ("x" * 300), 10)
+        read_regular_file(tmp_path / ("x" * 300), 10)
 
 
 @posix_only
@@ -54,7 +54,7 @@ def test_C1_an_unreadable_file_is_a_matter_of_permission(tmp_path: Path) -> None
         os.seteuid(65534)
     try:
         with pytest.raises(PermissionDeniedError):
-            read_regular(path, 10)
+            read_regular_file(path, 10)
     finally:
         os.seteuid(user)
 
@@ -65,7 +65,7 @@ def test_C1_a_refusal_by_the_system_is_a_matter_of_permission(monkeypatch: pytes
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(PermissionDeniedError) as caught:
-        read_regular(tmp_path / "f", 10)
+        read_regular_file(tmp_path / "f", 10)
     assert caught.value.exit_code == 77
 
 
@@ -74,14 +74,14 @@ def test_C1_a_refusal_by_the_system_is_a_matter_of_permission(monkeypatch: pytes
 def test_C11_a_pipe_without_a_writer_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="not a regular file"):
-        read_regular(tmp_path / "pipe", 10)
+        read_regular_file(tmp_path / "pipe", 10)
 
 
 @posix_only
 @pytest.mark.timeout(10)
 def test_C11_endless_devices_are_refused() -> None:
     with pytest.raises(DataError, match="not a regular file"):
-        read_regular(Path("/dev/zero"), 10)
+        read_regular_file(Path("/dev/zero"), 10)
 
 
 @posix_only
@@ -89,13 +89,13 @@ def test_C11_a_socket_is_refused(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
         with pytest.raises(InputMissingError):
-            read_regular(tmp_path / "s", 10)
+            read_regular_file(tmp_path / "s", 10)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux")
 def test_C11_a_file_that_claims_to_be_regular_but_fails_to_read() -> None:
     with pytest.raises(InputMissingError, match="cannot be read"):
-        read_regular(Path("/proc/self/mem"), 10)
+        read_regular_file(Path("/proc/self/mem"), 10)
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     os.close(before)
     for name, limit in (("f", 3), ("f", 2), (".", 1)):
         with contextlib.suppress(DataError, InputMissingError):
-            read_regular(tmp_path / name, limit)
+            read_regular_file(tmp_path / name, limit)
     after = os.dup(0)
     os.close(after)
     assert after == before
@@ -121,12 +121,12 @@ def test_B25_what_a_killed_process_left_is_removed_and_what_another_one_writes_i
     (link := tmp_path / f".{'2' * 16}.tmp").symlink_to(foreign)
     with others.open("rb") as writing:
         fcntl.flock(writing, fcntl.LOCK_EX)
-        replace_whole(target, b"whole")
+        replace_atomically(target, b"whole")
         assert not abandoned.exists()
         assert others.exists()
         assert foreign.read_bytes() == b"precious"
         assert link.is_symlink()
-    replace_whole(target, b"whole again")
+    replace_atomically(target, b"whole again")
     assert not others.exists()
     assert target.read_bytes() == b"whole again"
 
@@ -145,7 +145,7 @@ def test_B27_a_file_that_is_removed_before_it_is_locked_is_made_anew(
         lock(descriptor)
 
     monkeypatch.setattr(files, "_lock", remove_first)
-    replace_whole(tmp_path / "f", b"whole")
+    replace_atomically(tmp_path / "f", b"whole")
     assert n_locked == 2
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
@@ -159,7 +159,7 @@ def test_a_file_system_without_locks_is_written_to_all_the_same(
 
     (somebodys := tmp_path / f".{'0' * 16}.tmp").write_bytes(b"half")
     monkeypatch.setattr(files, "_lock", refuse)
-    replace_whole(tmp_path / "f", b"whole")
+    replace_atomically(tmp_path / "f", b"whole")
     assert (tmp_path / "f").read_bytes() == b"whole"
     assert somebodys.exists()
 

@@ -219,7 +219,7 @@ def test_a_clip_is_decided_by_the_frames_of_the_stream(model: Model, samples: np
 def test_D13_another_pipeline_goes_on_at_the_very_sample(model: Model, samples: np.ndarray, n_before: int) -> None:
     before, after = Pipeline(model, CONFIG, "run"), Pipeline(model, CONFIG, "run")
     old = before.push(samples[:n_before]) + before.decider.flush()
-    new = after.go_on_from(before) + after.push(samples[n_before:]) + after.flush()
+    new = after.continue_from(before) + after.push(samples[n_before:]) + after.flush()
     assert after.analyser.analysed_samples == after.analyser.end_sample == len(samples)
     # A begun hop is analysed as a whole, by the new one, which otherwise knows nothing of what was before.
     n_finished = n_before - n_before % SPEC.hop_samples
@@ -236,7 +236,7 @@ def test_D13_losses_stay_in_the_time_that_another_pipeline_goes_on_with(model: M
     before, after = Pipeline(model, CONFIG), Pipeline(model, CONFIG)
     before.push(samples[:5000])
     before.gap(100_000, "device_lost")
-    after.go_on_from(before)
+    after.continue_from(before)
     after.push(samples[5000:])
     after.flush()
     assert after.analyser.analysed_samples == len(samples)

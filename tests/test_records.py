@@ -73,7 +73,7 @@ EXAMPLES: dict[str, tuple[r.Record, set[str]]] = {
         {"captured_samples", "analysed_samples", "lost_samples"},
     ),
     "model": (
-        r.Model(t=1.0, model=MODEL, labels=["a"], window_s=1.0, hop_s=0.1),
+        r.ModelChanged(t=1.0, model=MODEL, labels=["a"], window_s=1.0, hop_s=0.1),
         {"model", "labels", "window_s", "hop_s"},
     ),
     "error": (r.Error(t=1.0, message="m"), {"message"}),

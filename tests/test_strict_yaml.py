@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from streamgmm import strict_yaml
 from streamgmm.errors import ConfigError
-from streamgmm.strict_yaml import Node, Problems, parse, resolve_plain
+from streamgmm.strict_yaml import Node, YamlProblems, parse, resolve_plain
 
 
 def read(content: bytes | str) -> Node:
-    problems = Problems()
+    problems = YamlProblems()
     raw = content.encode() if isinstance(content, str) else content
     node = parse(raw, lambda line, column: f"{line}:{column}", problems)
     problems.raise_if_any()
@@ -163,7 +163,7 @@ def test_only_one_document_is_read() -> None:
 
 def test_a_hostile_text_gives_a_short_list() -> None:
     lines = problems_of("\n".join(f"k{i}: no" for i in range(5000)))
-    assert len(lines) == strict_yaml.MAX_PROBLEMS + 1
+    assert len(lines) == strict_yaml.MAX_YAML_PROBLEMS + 1
     assert lines[-1] == "only the first 50 problems are shown"
 
 

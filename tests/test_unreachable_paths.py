@@ -19,7 +19,7 @@ from streamgmm.dataset.backgrounds import background_recordings
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
 from streamgmm.errors import InputMissingError, PermissionDeniedError, StreamgmmError
-from streamgmm.files import Kind, kind_of, look_at
+from streamgmm.files import PathKind, path_kind, path_status
 from streamgmm.model.file import check_target, load_model
 from streamgmm.service.installation import Place, plan_install, plan_uninstall
 from streamgmm.sinks.file import FileSink
@@ -157,7 +157,7 @@ def test_what_is_at_a_path(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "file")
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
     with socket.create_server(str(tmp_path / "socket"), family=socket.AF_UNIX):
-        expected: dict[str, Kind] = {
+        expected: dict[str, PathKind] = {
             "folder": "folder",
             "file": "file",
             "link": "file",
@@ -166,17 +166,17 @@ def test_what_is_at_a_path(tmp_path: Path) -> None:
             "file/below": "nothing",
             "socket": "socket",
         }
-        assert {name: kind_of(tmp_path / name) for name in expected} == expected
-    assert kind_of(Path("/dev/null")) == "other"
-    assert kind_of(tmp_path / "link", follow_symlinks=False) == "link"
-    assert kind_of(tmp_path / "dangling", follow_symlinks=False) == "link"
+        assert {name: path_kind(tmp_path / name) for name in expected} == expected
+    assert path_kind(Path("/dev/null")) == "other"
+    assert path_kind(tmp_path / "link", follow_symlinks=False) == "link"
+    assert path_kind(tmp_path / "dangling", follow_symlinks=False) == "link"
 
 
 def test_the_status_of_a_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
-    status = look_at(tmp_path / "file")
+    status = path_status(tmp_path / "file")
     assert status is not None
     assert status.st_size == 3
-    assert look_at(tmp_path / "nothing") is None
+    assert path_status(tmp_path / "nothing") is None
     with pytest.raises(InputMissingError, match="cannot be opened"):
-        look_at(tmp_path / ("n" * 300))
+        path_status(tmp_path / ("n" * 300))

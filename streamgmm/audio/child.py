@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from streamgmm.errors import SystemResourceError
-from streamgmm.signals import for_children_only
+from streamgmm.signals import signals_blocked_for_children
 
 STDERR_TAIL_BYTES = 64 * 1024
 MAX_LINE_BYTES = 1024 * 1024
@@ -51,7 +51,7 @@ class Child:
         with contextlib.ExitStack() as resources:
             self._selector = resources.enter_context(selectors.DefaultSelector())
             wake, self._waker = (resources.enter_context(end) for end in socket.socketpair())
-            with for_children_only():
+            with signals_blocked_for_children():
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
                 )

@@ -118,7 +118,7 @@ def _print_clip(path: Path, model: Model, config: Config) -> None:
                 "path": escaped(str(path)),
                 "label": decision.label,
                 "score": score,
-                "known": units.round_score(decision.known),
+                "known": units.round_score(decision.in_domain_probability),
                 "scores": scores,
             }
             line = msgspec.json.encode(answer).decode()

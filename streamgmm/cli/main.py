@@ -26,9 +26,9 @@ from streamgmm.errors import ConfigError, OutputError, StreamgmmError, SystemRes
 from streamgmm.memory_limit import (
     MIN_BYTES,
     MIN_TRAINING_BYTES,
-    is_lack_of_memory,
-    lack_of_memory,
-    refuse_little_memory,
+    is_out_of_memory,
+    out_of_memory_error,
+    prepare_for_memory_limit,
 )
 from streamgmm.wording import did_you_mean
 
@@ -138,7 +138,7 @@ def _run(argv: Sequence[str], stderr: EnduringStream | None) -> int:
         if sys.stdout is None and args.command not in _NEEDS_NO_STDOUT:
             raise _lost_result()
         if args.command not in _NEEDS_LITTLE_MEMORY:
-            refuse_little_memory(MIN_TRAINING_BYTES if args.command in _TRAINS else MIN_BYTES)
+            prepare_for_memory_limit(MIN_TRAINING_BYTES if args.command in _TRAINS else MIN_BYTES)
         with enduring_stdout() if args.command in _FINISHES_FIRST else contextlib.nullcontext():
             code: int = args.handler(args)
     except SystemExit as stop:  # how argparse ends --help and --version
@@ -202,8 +202,8 @@ def _report(error: StreamgmmError) -> int:
 
 def _report_unexpected(error: Exception) -> int:
     """Report what the machine is to blame for as such, and everything else as a bug."""
-    if is_lack_of_memory(error):
-        return _report(lack_of_memory(error))
+    if is_out_of_memory(error):
+        return _report(out_of_memory_error(error))
     where = str(error.filename or "") if isinstance(error, OSError) else ""
     if isinstance(error, OSError) and error.errno in _FULL:
         abandon(sys.stdout)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from streamgmm.errors import CannotCreateError, UsageError
-from streamgmm.files import check_replaceable, replace_whole
+from streamgmm.files import check_replaceable, replace_atomically
 
 PICTURE_SUFFIXES = (".png", ".svg", "")
 """Without any, PNG."""
@@ -80,7 +80,7 @@ def write_file(content: bytes, path: Path) -> None:
         CannotCreateError: it cannot be written.
     """
     try:
-        replace_whole(path, content)
+        replace_atomically(path, content)
     except (OSError, ValueError) as error:
         raise _cannot_create(path, error) from error
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from streamgmm.cli.options import add_config_options, as_overrides
 from streamgmm.errors import OutputError
-from streamgmm.signals import hold_signals
+from streamgmm.signals import ignore_unused_signals
 
 if TYPE_CHECKING:
     from streamgmm.config import Config
@@ -63,7 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _run(args: argparse.Namespace) -> int:
     # Small matrix products gain nothing from threads, and a second one costs memory; before numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    hold_signals()
+    ignore_unused_signals()
     from streamgmm.cli.supervised import supervised
     from streamgmm.cli.terminal import Terminal
     from streamgmm.service.log_limit import LogLimit

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamgmm.errors import CannotCreateError
-from streamgmm.files import kind_of
+from streamgmm.files import path_kind
 
 if TYPE_CHECKING:
     from streamgmm.service.installation import Plan
@@ -66,7 +66,7 @@ def _install(args: argparse.Namespace) -> int:
     try:
         _settle(args, place, plan)
     except CannotCreateError:
-        if all(kind_of(path) == "file" for path in plan.writes):
+        if all(path_kind(path) == "file" for path in plan.writes):
             _print_state(place)
         raise
     if not args.dry_run:
@@ -91,7 +91,7 @@ def _uninstall(args: argparse.Namespace) -> int:
 
     place = _place(args)
     _settle(args, place, plan_uninstall(place))
-    if not args.dry_run and kind_of(place.config_path) != "nothing":
+    if not args.dry_run and path_kind(place.config_path) != "nothing":
         print(f"kept: {place.config_path}")
     return 0
 

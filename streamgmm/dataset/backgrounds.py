@@ -10,7 +10,7 @@ from streamgmm.dataset.listing import Entry, Findings, Stretch
 from streamgmm.dataset.reasons import left_out_lines
 from streamgmm.dataset.scan import recordings_below
 from streamgmm.errors import DataError
-from streamgmm.files import kind_of
+from streamgmm.files import path_kind
 from streamgmm.labels import BACKGROUND
 
 STRETCH_S = 5.0
@@ -27,7 +27,7 @@ def background_recordings(places: Sequence[Path], findings: Findings) -> list[Pa
     """
     paths: dict[Path, None] = {}
     for place in places:
-        if kind_of(place) == "folder":
+        if path_kind(place) == "folder":
             found = list(recordings_below(place, findings))
         else:
             open_recording(place, follow_symlinks=True).close()

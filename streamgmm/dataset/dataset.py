@@ -25,7 +25,7 @@ from streamgmm.dataset.listing import Entry, Findings, Kind, Listing, Skipped, d
 from streamgmm.dataset.manifest import read_manifest
 from streamgmm.dataset.strong_labels import labels_of, read_event_list
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
-from streamgmm.labels import BACKGROUND, meaning_of, sounds_like_background
+from streamgmm.labels import BACKGROUND, canonical_label, sounds_like_background
 
 MANIFEST_NAME = "manifest.csv"
 EVENT_LIST_NAME = "events.tsv"
@@ -154,17 +154,17 @@ def list_recordings(path: Path, findings: Findings, folds: Collection[str] = ())
 
 def _with_meanings(listing: Listing, findings: Findings) -> Listing:
     """`listing` with the reserved labels in place of other names for them."""
-    others = [label for label in listing.labels if meaning_of(label) != label]
+    others = [label for label in listing.labels if canonical_label(label) != label]
     for label in others:
-        findings.note(f"{label!r} is used as {meaning_of(label)!r}")
+        findings.note(f"{label!r} is used as {canonical_label(label)!r}")
     if not others:
         return listing
     entries = (_with_meaning(entry) for entry in listing.entries)
-    return Listing(listing.kind, sorted({meaning_of(label) for label in listing.labels}), entries)
+    return Listing(listing.kind, sorted({canonical_label(label) for label in listing.labels}), entries)
 
 
 def _with_meaning(entry: Entry) -> Entry:
-    return entry._replace(stretches=[s._replace(label=meaning_of(s.label)) for s in entry.stretches])
+    return entry._replace(stretches=[s._replace(label=canonical_label(s.label)) for s in entry.stretches])
 
 
 def _of_folds(listing: Listing, folds: Collection[str], *, where: Path) -> Listing:

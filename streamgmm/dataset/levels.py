@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from streamgmm.dataset.listing import DatasetError, Findings
 from streamgmm.dataset.scan import folder_content, holds_recordings
-from streamgmm.labels import is_reserved, meaning_of
+from streamgmm.labels import canonical_label, is_reserved
 from streamgmm.wording import escaped
 
 _SPLIT = r"(train|training|test|testing|val|valid|validation|dev|devel|development|eval|evaluation|holdout|heldout)"
@@ -55,7 +55,7 @@ def check_levels(root: Path, names: Sequence[str], findings: Findings) -> None:
     Raises:
         DatasetError: all folders have names of parts, and the classes are a level below.
     """
-    classes = [name for name in names if not is_reserved(meaning_of(name))]
+    classes = [name for name in names if not is_reserved(canonical_label(name))]
     branches = [branch for branch in (_branch(root, name) for name in classes) if branch]
     levels = [branch for branch in branches if branch.is_level]
     if levels and all(branch.is_part for branch in branches):

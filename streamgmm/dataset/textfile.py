@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 from streamgmm.errors import DataError
-from streamgmm.files import read_regular
+from streamgmm.files import read_regular_file
 
 MAX_TEXT_BYTES = 256 * 2**20
 """Largest manifest or list of events that is read: about two million lines."""
@@ -29,7 +29,7 @@ def read_text(path: Path) -> str:
         PermissionDeniedError: it may not be read.
         DataError: it is not a regular file, not in this encoding, or too large.
     """
-    content = read_regular(path, MAX_TEXT_BYTES)
+    content = read_regular_file(path, MAX_TEXT_BYTES)
     is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return content.decode("utf-16" if is_wide else "utf-8-sig")

@@ -1,1 +1,1 @@
-"""From log-likelihoods to events: smoothing, rejection, hysteresis, back-dating."""
+"""Decisions, from log-likelihoods to events: smoothing, rejection, hysteresis, back-dating."""

@@ -1,7 +1,7 @@
-"""Where the level rose or fell within a short stretch: the back-dating of onsets and offsets.
+"""Change-point detection on levels, which back-dates onsets and offsets.
 
-A window delays its score by up to its own length; the level of each short hop does not. The test is
-the two-mean likelihood ratio for one change in Gaussian noise (Page 1954; Basseville and Nikiforov 1993,
+The score of a window lags by up to the length of the window; the levels of short frames do not. The test is the
+two-mean likelihood ratio for one change in Gaussian noise (Page 1954; Basseville and Nikiforov 1993,
 chapter 2): the split that maximises sqrt(n_before n_after / n) (mean_after - mean_before).
 """
 
@@ -12,24 +12,25 @@ import numpy as np
 from streamgmm.arrays import Float64Array
 
 MIN_CHANGE_DB = 3.0
-"""Smaller changes of the mean level are no onset: twice the power (dB)."""
+"""Minimum change of the mean level that counts as an onset: a doubling of the power (dB)."""
 
 
 def rise(levels_db: Float64Array, min_change_db: float = MIN_CHANGE_DB) -> int | None:
-    """Index of the first level after the most likely upward change.
+    """Return the index of the first level after the most likely upward change.
 
     Args:
-        levels_db: shape (n,), levels in dB at equal distances.
-        min_change_db: least difference of the means after and before.
+        levels_db: shape (n,), levels (dB) at equal intervals.
+        min_change_db: minimum difference between the means after and before the change.
 
     Returns:
-        1 to n - 1; the earliest of equally likely ones. None if no change is large enough, or if a level
-        is not finite.
+        1 to n - 1, the earliest of equally likely changes; None if no change is large enough, or if a level is not
+        finite.
     """
     n = levels_db.size
+    # The cumulative sum would spread a single NaN over all splits.
     if n < 2 or not np.isfinite(levels_db).all():
         return None
-    # All splits at once: either mean follows from the running sum.
+    # All splits at once: both means follow from the cumulative sum.
     sums = np.cumsum(levels_db)
     n_before = np.arange(1, n)
     n_after = n - n_before
@@ -40,17 +41,17 @@ def rise(levels_db: Float64Array, min_change_db: float = MIN_CHANGE_DB) -> int |
 
 
 def fall(levels_db: Float64Array, min_change_db: float = MIN_CHANGE_DB) -> int | None:
-    """Index of the first level after the most likely downward change; see `rise`."""
+    """Return the index of the first level after the most likely downward change; see `rise`."""
     return rise(-levels_db, min_change_db)
 
 
 class LevelHistory:
-    """The last levels and where they were.
+    """The most recent levels and their positions in the stream.
 
     Args:
-        n_levels: how many are kept.
+        n_levels: number of levels kept.
         level_samples: samples per level.
-        floor_dbfs: lower levels count as this one, so that digital silence is no cliff.
+        floor_dbfs: lower levels are raised to this one, so that a step from digital silence is not overrated.
     """
 
     def __init__(self, n_levels: int, level_samples: int, floor_dbfs: float) -> None:
@@ -62,7 +63,10 @@ class LevelHistory:
         self.clear()
 
     def append(self, levels_db: Float64Array, end_sample: int) -> None:
-        """Add levels, oldest first, the last ending at `end_sample`; what does not adjoin them is forgotten."""
+        """Add levels, oldest first, the last ending at `end_sample`.
+
+        After a gap, the earlier levels are dropped: a change across a gap cannot be dated.
+        """
         if end_sample - levels_db.size * self._level_samples != self._end_sample:
             self.clear()
         kept = np.concatenate((self._levels_db, np.maximum(levels_db, self._floor_dbfs)))
@@ -70,22 +74,23 @@ class LevelHistory:
         self._end_sample = end_sample
 
     def last_rise_sample(self) -> int | None:
-        """Position of the most likely rise; None if there is none."""
+        """Return the position of the most likely rise; None if there is none."""
         i_level = rise(self._levels_db)
         return None if i_level is None else self._position(i_level)
 
     def last_fall_sample(self, onset_sample: int) -> int | None:
-        """Position of the most likely fall after `onset_sample`; None if there is none."""
-        # Levels before the onset would make a long quiet stretch there look like the fall's other side.
+        """Return the position of the most likely fall after `onset_sample`; None if there is none."""
+        # A long quiet stretch before the onset would pull down the mean before the fall, and hide it.
         n_since = max(0, (self._end_sample - onset_sample) // self._level_samples)
         skipped = max(0, self._levels_db.size - n_since)
         i_level = fall(self._levels_db[skipped:])
         return None if i_level is None else self._position(skipped + i_level)
 
     def clear(self) -> None:
-        """Forget all levels."""
+        """Drop all levels."""
         self._levels_db = np.empty(0)
         self._end_sample = 0
 
     def _position(self, i_level: int) -> int:
+        # Counted from the end, because the history may be shorter than `n_levels`.
         return self._end_sample - (self._levels_db.size - i_level) * self._level_samples

@@ -1,4 +1,4 @@
-"""From hops to records: smoothing, gates and automata in one object without thread or clock."""
+"""The decisions of one stream, from hop scores to records, in one object without thread or clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from streamgmm import units
 from streamgmm.arrays import Float64Array
 from streamgmm.config import DecisionSection, LabelSection
 from streamgmm.decision.change_point import LevelHistory
-from streamgmm.decision.events import Change, Closed, Continued, Crossed, Dipped, Opened, Segmenter, State
+from streamgmm.decision.events import (
+    EventChange,
+    EventClosed,
+    EventContinued,
+    EventOpened,
+    EventState,
+    OnsetCrossed,
+    ScoreDipped,
+    Segmenter,
+)
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge, Judgement
 from streamgmm.decision.rejection import Verdict
@@ -28,7 +37,7 @@ class _Event:
 
 @dataclass(slots=True)
 class _Dates:
-    """What the levels say of one label: where its candidate and its last dip really began."""
+    """Back-dated positions of one label: the onset of its candidate and the offset at its last dip."""
 
     onset_sample: int = 0
     offset_sample: int = 0
@@ -37,29 +46,29 @@ class _Dates:
 
 
 class Decider:
-    """The decisions of one stream: a judge of hops, an automaton per label, and the dates of its events.
+    """The decisions of one stream: a judge of hops, an automaton per label, and back-dating of events.
 
     Args:
         labels: names of the model's labels; a reserved one may win, but never makes an event.
-        section: the configuration.
-        hop_samples: stride of windows.
+        section: settings of the decisions.
+        hop_samples: distance between windows.
         window_samples: length of windows.
         level_samples: samples per level in `HopScores.levels_db`.
-        sample_rate_hz: rate of the model.
+        sample_rate_hz: sample rate of the model.
         log_priors: float64, shape (n_labels,), log prior of each label (nat).
         likelihood_scale: factor on log-likelihoods that calibrates the posteriors.
-        label_overrides: what the model says of single labels; the configuration goes before it.
-        run_id: beginning of the ids of events.
+        label_overrides: settings of single labels in the model; those in `section` take precedence.
+        run_id: prefix of the ids of events.
         windows: whether to make a record for every hop.
         updates: whether to make a record for every hop of an open event.
 
     Attributes:
-        judgement: what the last hop was worth; None before the first.
-        rules: of each label, when its events start and end.
-        n_rejects: how many hops each gate has refused.
+        judgement: result of the gates and the smoother for the last hop; None before the first.
+        rules: the rule of each label for the start and end of its events.
+        n_rejects: number of hops that each gate has rejected.
 
     Raises:
-        ConfigError: settings of labels that the model does not have.
+        ConfigError: the settings name labels that the model does not have.
     """
 
     def __init__(
@@ -92,8 +101,8 @@ class Decider:
             likelihood_scale=likelihood_scale,
         )
         self._segmenter = Segmenter(self.rules, hop_samples)
-        # A sound that the smoothed posterior crosses the threshold for only now may have begun a window earlier
-        # than the one that holds it now: on scenes of everyday sounds, a shorter memory dated every fourth onset late.
+        # When the smoothed posterior crosses the threshold, the sound may have begun before the current window. With a
+        # history of one window, every fourth onset in scenes of everyday sounds was dated late.
         n_levels = max(2, 2 * window_samples // level_samples)
         self._history = LevelHistory(n_levels, level_samples, section.silence_gate_dbfs)
         self._n_events = 0
@@ -105,10 +114,10 @@ class Decider:
         self.reset()
 
     def update(self, hop: HopScores) -> list[Record]:
-        """The records of one hop: its window first (if wanted), then what changes, label by label.
+        """Return the records of one hop: its window first (if enabled), then the changes, label by label.
 
         Raises:
-            DataError: the hop does not lie after the one before, or has another number of labels.
+            DataError: the hop does not follow the previous one, or has another number of labels.
         """
         if hop.end_sample <= self._end_sample:
             raise DataError(f"a hop that ends at sample {hop.end_sample} after one at {self._end_sample}")
@@ -119,7 +128,7 @@ class Decider:
         if verdict.reject is not None:
             self.n_rejects[verdict.reject] += 1
         self._end_sample = hop.end_sample
-        # Before the automata, because a change is dated by the levels up to its own hop.
+        # Before the automata: a change is dated by the levels up to its own hop.
         self._history.append(hop.levels_db, hop.end_sample)
         records: list[Record] = [self._window(verdict, posteriors, hop)] if self._has_windows else []
         for change in self._segmenter.update(scores, hop.end_sample):
@@ -127,45 +136,47 @@ class Decider:
         return records
 
     def gap(self, lost_samples: int, reason: GapReason, end_sample: int | None = None) -> list[Record]:
-        """The records of lost audio: the gap, then the ends of events that it was too long for.
+        """Return the records of lost audio: the gap, then the ends of events that do not survive it.
 
         Args:
-            lost_samples: how many samples are missing.
-            reason: why.
-            end_sample: position just after the loss; None if it follows the last hop directly.
+            lost_samples: number of missing samples.
+            reason: cause of the loss.
+            end_sample: position just after the loss; None if the loss follows the last hop directly.
 
         Raises:
-            DataError: a gap of less than nothing, or one that ends before the last hop does.
+            DataError: the gap has a negative length or ends before the last hop.
         """
         end_sample = self._end_sample + lost_samples if end_sample is None else end_sample
         if lost_samples < 0 or end_sample < self._end_sample:
             raise DataError(f"a gap of {lost_samples} samples that ends at {end_sample}")
         self._end_sample = end_sample
-        # The levels need no reset: those after the loss do not adjoin the ones before it.
+        # The history of levels needs no reset: it drops levels that do not adjoin the new ones.
         self._judge.reset()
+        # Events that survive the gap are marked too: their duration includes time without audio.
         for event in self._events.values():
             event.has_gap = True
-        ends = [self._end(change) for change in self._segmenter.gap(end_sample) if isinstance(change, Closed)]
+        ends = [self._end(change) for change in self._segmenter.gap(end_sample) if isinstance(change, EventClosed)]
         return [Gap(t=self._seconds(end_sample), lost_samples=lost_samples, reason=reason), *ends]
 
     def flush(self) -> list[Record]:
-        """The ends of the events that the end of the stream cuts off."""
+        """End all open events at the end of the stream; return their records."""
+        # Candidates end without a change: an event that never opened has no record.
         changes = self._segmenter.close_all("flush")
-        return [self._end(change) for change in changes if isinstance(change, Closed)]
+        return [self._end(change) for change in changes if isinstance(change, EventClosed)]
 
     @property
-    def states(self) -> tuple[State, ...]:
-        """Where each label is between two events."""
+    def states(self) -> tuple[EventState, ...]:
+        """The state of the automaton of each label."""
         return self._segmenter.states
 
-    def go_on_from(self, other: Decider) -> None:
-        """Take over the stream of `other`, whose events were ended: its position, ids and counts go on here."""
+    def continue_from(self, other: Decider) -> None:
+        """Continue the stream of `other`, whose events have ended: take over its position, ids and counts."""
         self._end_sample = other._end_sample
         self._n_events = other._n_events
         self.n_rejects = other.n_rejects
 
     def reset(self) -> None:
-        """Begin a new stream at sample 0; only ids go on, and counts."""
+        """Start a new stream at sample 0; ids and counts continue."""
         self._end_sample = 0
         self.judgement = None
         self._judge.reset()
@@ -174,45 +185,47 @@ class Decider:
         self._events = {}
         self._dates = [_Dates() for _ in self._labels]
 
-    def _follow(self, change: Change, hop: HopScores) -> list[Record]:
+    def _follow(self, change: EventChange, hop: HopScores) -> list[Record]:
         match change:
-            case Crossed():
+            case OnsetCrossed():
                 self._date_onset(change)
-            case Dipped():
+            case ScoreDipped():
                 self._date_offset(change)
-            case Opened():
+            case EventOpened():
                 return [self._start(change, float(hop.llrs[change.i_label]))]
-            case Continued() if self._has_updates:
+            case EventContinued() if self._has_updates:
                 return [self._update(change)]
-            case Closed():
+            case EventClosed():
                 return [self._end(change)]
         return []
 
-    def _date_onset(self, change: Crossed) -> None:
-        """Back-date at the crossing: the window that crossed holds the onset, a later one may not."""
+    def _date_onset(self, change: OnsetCrossed) -> None:
+        """Back-date the onset of a candidate."""
+        # At the crossing, not when the event opens: by then, the onset may have left the history.
         dates = self._dates[change.i_label]
         risen_sample = self._history.last_rise_sample()
         onset_sample = change.onset_sample if risen_sample is None else risen_sample
         # Back-dating must not reach into the refractory time, which an event cut by its length does not have.
         dates.onset_sample = max(onset_sample, min(dates.earliest_onset_sample, change.onset_sample))
 
-    def _date_offset(self, change: Dipped) -> None:
-        # At the dip, because a long hangover outlasts the history.
+    def _date_offset(self, change: ScoreDipped) -> None:
+        # At the dip, not when the event closes: a long hangover outlasts the history.
         dates = self._dates[change.i_label]
         fallen_sample = self._history.last_fall_sample(self._events[change.i_label].onset_sample)
         dates.dipped_at_sample = change.offset_sample
         dates.offset_sample = change.offset_sample if fallen_sample is None else fallen_sample
 
-    def _offset(self, change: Closed) -> int:
-        """Where the sound ended: at the fall that the last dip showed, else where the score was last above."""
+    def _offset(self, change: EventClosed) -> int:
+        """Return the end of the sound: the fall of the level at the last dip, else the last hop above the threshold."""
         dates = self._dates[change.i_label]
-        # An event that ends otherwise than by its last dip, e.g. by a gap, was still sounding.
+        # An event that did not end with its last dip, e.g. one ended by a gap, was still sounding.
         if dates.dipped_at_sample != change.offset_sample:
             return change.offset_sample
+        # A later fall is ignored: the event does not last longer than its score was above the threshold.
         return min(dates.offset_sample, change.offset_sample)
 
-    def _start(self, change: Opened, llr: float) -> Start:
-        # Counted on over resets: an id stands for one event of the whole run.
+    def _start(self, change: EventOpened, llr: float) -> Start:
+        # Not reset with the stream: an id stands for one event of the whole run.
         self._n_events += 1
         event = _Event(f"{self._run_id}-{self._n_events}", self._dates[change.i_label].onset_sample)
         self._events[change.i_label] = event
@@ -226,7 +239,7 @@ class Decider:
             start_t=self._seconds(event.onset_sample),
         )
 
-    def _update(self, change: Continued) -> Update:
+    def _update(self, change: EventContinued) -> Update:
         event = self._events[change.i_label]
         return Update(
             t=self._seconds(self._end_sample),
@@ -237,10 +250,11 @@ class Decider:
             duration_s=self._seconds(self._end_sample - event.onset_sample),
         )
 
-    def _end(self, change: Closed) -> End:
+    def _end(self, change: EventClosed) -> End:
         event = self._events.pop(change.i_label)
         offset_sample = self._offset(change)
         dates = self._dates[change.i_label]
+        # The refractory time runs from the back-dated offset, which the automaton does not know.
         dates.earliest_onset_sample = offset_sample + self.rules[change.i_label].refractory_samples
         return End(
             t=self._seconds(self._end_sample),

@@ -1,4 +1,4 @@
-"""What the classifier says of one hop: the input of this room."""
+"""The scores of one hop: output of the classifier, input of the decisions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ class HopScores(NamedTuple):
     """The scores of the window that ends with this hop.
 
     Attributes:
-        end_sample: stream position just after the hop, in samples, losses counted in.
+        end_sample: stream position just after the hop, in samples, including lost ones.
         level_dbfs: level of the hop (dB re full scale).
-        log_likelihoods: float64, shape (n_labels,), of each label's mixture (nat).
+        log_likelihoods: float64, shape (n_labels,), log-likelihood of the window for each label (nat).
         llrs: float64, shape (n_labels,), log-likelihood ratios of each label to the background (nat).
-        is_in_domain: bool, shape (n_labels,), whether the label's mixture knows sounds like this one.
-        levels_db: shape (n,), levels since the previous hop, oldest first, equally long, the last
-            ending at `end_sample` (dB re full scale); may be empty. The first hop after a start or a
-            gap may hand in those of its whole window.
-        window_share: how much of a whole window has been heard, above 0 to 1; less than 1 after a start or a gap.
-        window_level_dbfs: level of the window, what of it has not been heard counted as silence.
+        is_in_domain: bool, shape (n_labels,), whether the log-likelihood reaches the floor of the label.
+        levels_db: shape (n,), levels of equally long frames since the previous hop, oldest first, the last ending at
+            `end_sample` (dB re full scale); may be empty. After a start or a gap, it may cover the whole window.
+        window_share: received share of a whole window, above 0 to 1; below 1 after a start or a gap.
+        window_level_dbfs: level of the window (dB re full scale), its missing part counted as silence.
     """
 
     end_sample: int

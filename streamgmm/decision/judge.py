@@ -1,4 +1,4 @@
-"""What each hop is worth to the automata: the gates before smoothing, the smoother, the gates after it."""
+"""Gates and smoothing: from the scores of a hop to the scores that the automata get."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from streamgmm.labels import is_reserved
 
 
 class Judgement(NamedTuple):
-    """What one hop is worth.
+    """The result for one hop.
 
     Attributes:
         verdict: the answer for the hop.
-        posteriors: float64, shape (n_labels,), smoothed; zeros if nothing was scored.
-        scores: float64, shape (n_labels,), the posterior of each label that passed the gates, 0 for the others.
+        posteriors: float64, shape (n_labels,), smoothed; zeros if the hop was rejected before scoring.
+        scores: float64, shape (n_labels,), the posterior of each label that passed the gates, 0 for other labels.
     """
 
     verdict: Verdict
@@ -30,15 +30,15 @@ class Judgement(NamedTuple):
 
 
 class Judge:
-    """The part of the decisions that no threshold, duration or time of a label has a say in.
+    """The part of the decisions that does not depend on thresholds or durations of labels.
 
-    Silence resets the smoother, so that the next sound starts fresh instead of from what was heard
-    before it; a hop with numbers that are not finite leaves it untouched. Both are worth zeros.
+    Silence resets the smoother, so that the next sound does not start from the posteriors of the previous one. A hop
+    with numbers that are not finite leaves the smoother unchanged. Both give scores of 0.
 
     Args:
         labels: names of the model's labels; a reserved one may win, but has no score.
-        section: the configuration.
-        hop_s: stride of windows.
+        section: settings of the decisions.
+        hop_s: distance between windows.
         log_priors: float64, shape (n_labels,), log prior of each label (nat).
         likelihood_scale: factor on log-likelihoods that calibrates the posteriors.
     """
@@ -61,16 +61,17 @@ class Judge:
         self._smoother = make_smoother(section, hop_s, len(labels))
 
     def update(self, hop: HopScores) -> Judgement:
-        """What one more hop, with log-likelihoods of shape (n_labels,), is worth."""
+        """Process one hop, with log-likelihoods of shape (n_labels,)."""
         verdict = screen(hop, self._section.silence_gate_dbfs)
         if verdict is not None:
             if verdict.reject == "silence":
                 self._smoother.reset()
             return Judgement(verdict, self._nothing, self._nothing)
+        # The scale applies to likelihoods only: features depend on each other, which makes these overconfident.
         posteriors = self._smoother.update(self._likelihood_scale * hop.log_likelihoods + self._log_priors)
         verdict = decide(self._labels, posteriors, hop, self._section.min_llr)
         return Judgement(verdict, posteriors, event_scores(posteriors, hop, self._section.min_llr, self._is_reserved))
 
     def reset(self) -> None:
-        """Forget what was heard."""
+        """Reset the smoother."""
         self._smoother.reset()

@@ -1,7 +1,7 @@
 """The gates between a posterior and an answer: silence, unusable numbers, background, unknown.
 
-`silence` (below the gate), `background` (fits the background better) and `unknown` (fits nothing) are
-three different answers; each refuses the label for another reason.
+A label is rejected as `silence` if the level is below the gate, as `background` if the sound fits the background model
+better, and as `unknown` if it fits no label.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN
 from streamgmm.records import RejectReason
 
 GATES: tuple[RejectReason, ...] = ("silence", "nonfinite", "background", "unknown")
-"""All gates in the order in which they are asked: the first two by `screen`, the others by `decide`."""
+"""All gates in their order of application: the first two in `screen`, the others in `decide`."""
 
 
 class Verdict(NamedTuple):
@@ -25,9 +25,9 @@ class Verdict(NamedTuple):
 
     Attributes:
         label: a label of the model, or `silence`, `background`, `unknown`.
-        score: smoothed posterior of the best label, even if a gate refused it; 0 if nothing was scored.
-        llr: its log-likelihood ratio to the background (nat); None if nothing was scored.
-        reject: the gate that refused the best label; None if none did.
+        score: smoothed posterior of the best label, even if a gate rejected it; 0 if the hop was not scored.
+        llr: log-likelihood ratio of the best label to the background (nat); None if the hop was not scored.
+        reject: the gate that rejected the best label; None if it passed.
     """
 
     label: str
@@ -37,8 +37,8 @@ class Verdict(NamedTuple):
 
 
 def screen(hop: HopScores, silence_gate_dbfs: float) -> Verdict | None:
-    """The gates before smoothing: silence first, then numbers that are not finite; None if it may be scored."""
-    # First, because features of digital silence may well not be finite, and it is silence all the same.
+    """Apply the gates before smoothing: silence, then numbers that are not finite; return None if the hop passes."""
+    # Silence first: features of digital silence may not be finite, and the answer is still silence.
     if hop.level_dbfs < silence_gate_dbfs:
         return Verdict(SILENCE, 0.0, None, "silence")
     is_finite = math.isfinite(hop.level_dbfs) and np.isfinite(hop.log_likelihoods).all() and np.isfinite(hop.llrs).all()
@@ -46,19 +46,19 @@ def screen(hop: HopScores, silence_gate_dbfs: float) -> Verdict | None:
 
 
 def decide(labels: tuple[str, ...], posteriors: Float64Array, hop: HopScores, min_llr: float) -> Verdict:
-    """The gates after smoothing, on the best label: background, then unknown.
+    """Apply the gates after smoothing to the best label: background, then unknown.
 
-    A reserved label that was trained may win like any other; it only never makes an event.
+    A trained reserved label may win like any other; it just never makes an event.
 
     Args:
         labels: names of the model's labels.
         posteriors: float64, shape (n_labels,), smoothed.
-        hop: the hop, which passed `screen`.
-        min_llr: log-likelihood ratio to the background that a label needs (nat).
+        hop: a hop that passed `screen`.
+        min_llr: minimum log-likelihood ratio of a label to the background (nat).
     """
     best = int(posteriors.argmax())
     score, llr = float(posteriors[best]), float(hop.llrs[best])
-    # The gates look at this hop alone: a smoothed label must not outlive its sound.
+    # The gates use this hop alone: smoothing must not keep a label after its sound has ended.
     if llr < min_llr:
         return Verdict(BACKGROUND, score, llr, "background")
     if not hop.is_in_domain[best]:
@@ -67,13 +67,14 @@ def decide(labels: tuple[str, ...], posteriors: Float64Array, hop: HopScores, mi
 
 
 def event_scores(posteriors: Float64Array, hop: HopScores, min_llr: float, is_reserved: BoolArray) -> Float64Array:
-    """The smoothed posterior of every label that passes the gates by itself, 0 for the others.
+    """Return the smoothed posterior of each label that passes the gates by itself, 0 for other labels.
 
     Args:
         posteriors: float64, shape (n_labels,), smoothed.
-        hop: the hop, which passed `screen`.
-        min_llr: log-likelihood ratio to the background that a label needs (nat).
+        hop: a hop that passed `screen`.
+        min_llr: minimum log-likelihood ratio of a label to the background (nat).
         is_reserved: bool, shape (n_labels,), labels that never make an event.
     """
+    # Each label by itself, not the best one alone: two sounds at the same time make two events.
     is_accepted = (hop.llrs >= min_llr) & hop.is_in_domain & ~is_reserved
     return np.where(is_accepted, posteriors, 0.0)

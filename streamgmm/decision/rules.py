@@ -1,4 +1,4 @@
-"""The rule of each label: the configuration's word on it, else the model's, else the common setting."""
+"""The rule of each label, from its settings in the configuration, else in the model, else the common settings."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from streamgmm.wording import did_you_mean
 def make_rules(
     labels: Sequence[str], section: DecisionSection, overrides: Mapping[str, LabelSection], sample_rate_hz: int
 ) -> list[LabelRule]:
-    """One rule per label.
+    """Return one rule per label.
 
     Args:
         labels: names of the model's labels.
-        section: the configuration; its `labels` come first, its common settings last.
-        overrides: what the model says of its labels, in between.
-        sample_rate_hz: rate at which positions count.
+        section: settings of the decisions: its `labels` take precedence over `overrides`, and these over the rest.
+        overrides: settings of single labels in the model.
+        sample_rate_hz: sample rate of positions and durations.
 
     Raises:
         ConfigError: `section.labels` names labels that the model does not have.
     """
+    # All unknown labels at once, so that a single start shows every mistake.
     problems = [_unknown_label(label, labels) for label in section.labels if label not in labels]
     if problems:
         raise ConfigError(problems)
@@ -40,6 +41,7 @@ def _unknown_label(label: str, labels: Sequence[str]) -> str:
 
 def _rule(chain: Sequence[LabelSection], section: DecisionSection, sample_rate_hz: int) -> LabelRule:
     def first(name: str) -> float:
+        # None means not set; the section has a value for every setting.
         values = (getattr(part, name) for part in chain)
         return float(next((value for value in values if value is not None), getattr(section, name)))
 
@@ -49,7 +51,7 @@ def _rule(chain: Sequence[LabelSection], section: DecisionSection, sample_rate_h
     onset_threshold = first("onset_threshold")
     return LabelRule(
         onset_threshold=onset_threshold,
-        # The two may come from different places; a low onset threshold then takes the other along.
+        # The two may come from different levels of settings; a low onset threshold then lowers the other.
         offset_threshold=min(first("offset_threshold"), onset_threshold),
         min_duration_samples=samples("min_duration_s"),
         hangover_samples=samples("hangover_s"),

@@ -1,6 +1,6 @@
 """Smoothing of posteriors over time: exponential, sticky hidden Markov model, or none.
 
-All start from, and `reset` to, the uniform distribution: nothing has been heard yet.
+All smoothers start from the uniform distribution, and `reset` returns to it.
 """
 
 from __future__ import annotations
@@ -16,35 +16,36 @@ from streamgmm.errors import DataError
 
 
 class Smoother(Protocol):
-    """One step of smoothing per hop."""
+    """Smooths posteriors, one step per hop."""
 
     def update(self, log_posteriors: Float64Array) -> Float64Array:
-        """Smoothed posteriors after one more hop.
+        """Process one hop; return the smoothed posteriors.
 
         Args:
-            log_posteriors: float64, shape (n_labels,): log-likelihood plus log prior of each label (nat);
-                a common offset does not matter.
+            log_posteriors: float64, shape (n_labels,): log-likelihood plus log prior of each label (nat),
+                up to a common offset.
 
         Returns:
-            float64, shape (n_labels,), summing to 1; never written to again.
+            float64, shape (n_labels,), summing to 1; the smoother does not change the array later.
 
         Raises:
-            DataError: wrong shape, or a number that is not finite; the state stays as it was.
+            DataError: wrong shape, or a number that is not finite; the state is unchanged.
         """
 
     def reset(self) -> None:
-        """Forget what was heard."""
+        """Return to the uniform distribution."""
 
 
 def _check(log_posteriors: Float64Array, n_labels: int) -> None:
     if log_posteriors.shape != (n_labels,):
         raise DataError(f"posteriors of shape {log_posteriors.shape}", hint=f"the model has {n_labels} labels")
+    # A NaN would stay in the state of the smoother forever.
     if not np.isfinite(log_posteriors).all():
         raise DataError("posteriors that are not finite")
 
 
 class NoSmoother:
-    """The posteriors of each hop by itself."""
+    """Returns the posteriors of each hop unsmoothed."""
 
     def __init__(self, n_labels: int) -> None:
         self._n_labels = n_labels
@@ -63,11 +64,12 @@ class ExponentialSmoother:
 
     Args:
         hop_s: time between updates.
-        time_constant_s: after this time 63 % of a change has come through; 0 smooths nothing.
-        n_labels: labels of the model.
+        time_constant_s: time in which 63 % of a change takes effect; 0 smooths nothing.
+        n_labels: number of labels.
     """
 
     def __init__(self, hop_s: float, time_constant_s: float, n_labels: int) -> None:
+        # `expm1` stays precise for hops much shorter than the time constant.
         self._gain = -math.expm1(-hop_s / time_constant_s) if time_constant_s > 0.0 else 1.0
         self._n_labels = n_labels
         self._posteriors: Float64Array
@@ -76,7 +78,7 @@ class ExponentialSmoother:
     def update(self, log_posteriors: Float64Array) -> Float64Array:
         """See `Smoother.update`."""
         _check(log_posteriors, self._n_labels)
-        # Both terms sum to their weight, so rounding errors fade instead of adding up.
+        # Both terms sum to their weight, so rounding errors decay instead of adding up.
         self._posteriors = self._gain * softmax(log_posteriors) + (1.0 - self._gain) * self._posteriors
         return self._posteriors
 
@@ -86,20 +88,21 @@ class ExponentialSmoother:
 
 
 class StickyHmmSmoother:
-    """Forward pass of a hidden Markov model that prefers to stay in its label (Rabiner 1989, eq. 19 to 21).
+    """Forward pass of a hidden Markov model with a high probability of staying (Rabiner 1989, eq. 19 to 21).
 
-    A label is left with probability hop / mean duration, for any other one alike. The pass is normalised
-    at every hop and takes its evidence as logarithms, so nothing underflows however long it runs.
+    At each hop, a label is left with probability hop / mean duration, for all other labels alike. The pass is
+    normalised at every hop, and takes log-likelihoods, so it does not underflow however long it runs.
 
     Args:
         hop_s: time between updates.
-        mean_duration_s: mean stay in one label.
-        n_labels: labels of the model.
+        mean_duration_s: mean time in one label.
+        n_labels: number of labels.
     """
 
     def __init__(self, hop_s: float, mean_duration_s: float, n_labels: int) -> None:
-        # Less sticky than uniform would mean to expect a change at every hop.
+        # With less than the uniform probability, the model would expect a change at every hop.
         stay = max(1.0 - hop_s / mean_duration_s, 1.0 / n_labels)
+        # A single label has no other one to move to.
         self._move = (1.0 - stay) / (n_labels - 1) if n_labels > 1 else 0.0
         self._stickiness = stay - self._move if n_labels > 1 else 1.0
         self._n_labels = n_labels
@@ -111,6 +114,7 @@ class StickyHmmSmoother:
         _check(log_posteriors, self._n_labels)
         # The product with the transition matrix, whose off-diagonal entries are all equal: n operations, not n^2.
         predicted = self._move + self._stickiness * self._posteriors
+        # `predicted` is at least the probability of a move, so its logarithm is finite.
         self._posteriors = softmax(np.log(predicted) + log_posteriors)
         return self._posteriors
 
@@ -120,7 +124,7 @@ class StickyHmmSmoother:
 
 
 def make_smoother(section: DecisionSection, hop_s: float, n_labels: int) -> Smoother:
-    """The smoother that the configuration asks for."""
+    """Return the smoother that the settings name."""
     if section.smoothing == "exponential":
         return ExponentialSmoother(hop_s, section.smoothing_s, n_labels)
     if section.smoothing == "hmm":

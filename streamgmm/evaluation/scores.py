@@ -163,7 +163,7 @@ def posteriors_of(answers: Iterable[Answer], *, is_calibrated: bool = True) -> P
 
 def knownness(answers: Iterable[Answer]) -> Float64Array:
     """What decides between a label and `unknown`, shape (n_answers,)."""
-    return np.array([answer.decision.knownness for answer in answers])
+    return np.array([answer.decision.in_domain_score for answer in answers])
 
 
 def is_right(answer: Answer) -> bool:

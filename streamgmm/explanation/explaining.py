@@ -18,7 +18,7 @@ from streamgmm.explanation.listening import Moment, Surroundings, listen
 from streamgmm.explanation.result import Comparison, Explanation, Gate, LabelStand, Part
 from streamgmm.features.bank import band_limits_hz
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.features.window import Place, window_layout
+from streamgmm.features.window import Bands, window_layout
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.model import Model
@@ -200,8 +200,8 @@ def compare(moment: Moment, classifier: Classifier, spec: FeatureSpec, best: int
 
 def gather(values: Float64Array, spec: FeatureSpec) -> list[Part]:
     """Sum what is of one kind and place, in the order of the vector; `values` has shape (n_features,)."""
-    sums: defaultdict[tuple[str, Place], float] = defaultdict(float)
-    keys = ((block.kind, place) for block in window_layout(spec) for place in block.places)
+    sums: defaultdict[tuple[str, Bands], float] = defaultdict(float)
+    keys = ((block.kind, place) for block in window_layout(spec) for place in block.bands)
     for key, value in zip(keys, values.tolist(), strict=True):
         sums[key] += value
     limits_hz = band_limits_hz(spec).tolist()

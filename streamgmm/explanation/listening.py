@@ -10,7 +10,7 @@ import numpy as np
 from streamgmm import units
 from streamgmm.arrays import Samples
 from streamgmm.config import Config
-from streamgmm.decision.events import LabelRule, State
+from streamgmm.decision.events import EventState, LabelRule
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judgement
 from streamgmm.errors import DataError, UsageError
@@ -36,7 +36,7 @@ class Moment(NamedTuple):
     observation: Observation
     scores: HopScores
     judgement: Judgement
-    states: tuple[State, ...]
+    states: tuple[EventState, ...]
     event_starts: Mapping[str, float]
 
 

@@ -1,1 +1,1 @@
-"""From samples to vectors: the wavelet bank and what is measured on its bands."""
+"""Feature extraction: the wavelet bank, and the statistics of its bands that make the vectors."""

@@ -1,8 +1,8 @@
 """The analytic wavelet bank: complex Morlet wavelets with mel-spaced centres and finite support.
 
-One bank serves everything. The wavelet is PyWavelets' complex Morlet `cmorB-C`
-(psi(t) = exp(-t^2 / B) exp(2 pi i C t) / sqrt(pi B)), stretched so that each band gets the centre
-and the width that the mel scale asks for (Teolis, Computational Signal Processing with Wavelets, 1998).
+All features use this one bank. The wavelet is PyWavelets' complex Morlet `cmorB-C`
+(psi(t) = exp(-t^2 / B) exp(2 pi i C t) / sqrt(pi B)), stretched so that each band gets
+the centre and the width of its place on the mel scale (Teolis, Computational Signal Processing with Wavelets, 1998).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ TOP_OF_NYQUIST = 0.985
 """Centre of the highest band relative to half the sample rate."""
 
 MIN_SIGMA_HZ = 25.0
-"""No band is narrower: its wavelet would outlast a tenth of a second and smear onsets."""
+"""Lower limit of the width of a band: narrower wavelets would last over a tenth of a second and smear onsets."""
 
 SUPPORT_SIGMAS = 2.75
-"""Wavelets are cut at this many standard deviations of their envelope (amplitude 0.02)."""
+"""Wavelets are truncated at this many standard deviations of their envelope (relative amplitude 0.02)."""
 
 RATE_PER_SIGMA = 4.0
-"""A band is computed at no less than this many coefficients per second and Hz of its standard deviation."""
+"""Minimum number of coefficients per second, per Hz of the standard deviation of a band."""
 
 
 class Band(NamedTuple):
@@ -51,7 +51,7 @@ class BandGroup(NamedTuple):
         decimation: samples per coefficient.
         taps: complex128, shape (n_taps, n_bands), odd length, centred; `samples @ taps` is the
             correlation of the samples with the conjugated wavelets.
-        first_band: index of the group's first band in the bank.
+        first_band: index in the bank of the first band.
     """
 
     decimation: int
@@ -60,12 +60,12 @@ class BandGroup(NamedTuple):
 
 
 def hz_to_mel(frequency_hz: float) -> float:
-    """Mel scale of O'Shaughnessy, Speech Communication, 1987 (natural-logarithm form)."""
+    """Convert to the mel scale of O'Shaughnessy, Speech Communication, 1987 (natural-logarithm form)."""
     return 1127.0 * math.log1p(frequency_hz / 700.0)
 
 
 def mel_to_hz(mel: Float64Array) -> Float64Array:
-    """Inverse of `hz_to_mel`, element by element."""
+    """Invert `hz_to_mel`, element by element."""
     return 700.0 * np.expm1(mel / 1127.0)
 
 
@@ -81,10 +81,11 @@ def design_bands(spec: FeatureSpec) -> list[Band]:
 
 
 def band_limits_hz(spec: FeatureSpec) -> Float64Array:
-    """Where one band gives way to the next: halfway between their centres on the mel scale.
+    """Return the limits between neighbouring bands: halfway between their centres on the mel scale.
 
     Returns:
-        float64, shape (n_bands + 1,), rising; the outer limits are as far from the outer centres, within 0 and Nyquist.
+        float64, shape (n_bands + 1,), ascending; the outer limits lie half a step beyond the outer centres, clipped to
+        0 and Nyquist.
     """
     mels = np.array([hz_to_mel(band.centre_hz) for band in design_bands(spec)])
     half_step = (mels[1] - mels[0]) / 2
@@ -93,24 +94,26 @@ def band_limits_hz(spec: FeatureSpec) -> Float64Array:
 
 
 def _decimation(sigma_hz: float, spec: FeatureSpec) -> int:
+    # Narrow bands change slowly: a lower rate loses little of them and saves time.
     widest = spec.sample_rate_hz / (RATE_PER_SIGMA * sigma_hz)
     return int(min(spec.fine_samples, 2 ** max(0, int(math.log2(max(1.0, widest))))))
 
 
 def n_taps(band: Band, sample_rate_hz: int) -> int:
-    """Odd number of samples under the cut wavelet of `band`."""
+    """Return the number of samples of the truncated wavelet of `band`, which is odd."""
     sigma_s = 1.0 / (2.0 * math.pi * band.sigma_hz)
     return 2 * int(SUPPORT_SIGMAS * sigma_s * sample_rate_hz) + 1
 
 
 def morlet(band: Band, sample_rate_hz: int) -> Complex128Array:
-    """PyWavelets' complex Morlet of `band` at the sample points, before cut-off correction.
+    """Sample PyWavelets' complex Morlet wavelet of `band`, without the correction of its mean.
 
     Returns:
         complex128, shape (n_taps,); `cmorB-C` with C = 1 at scale 1 / centre and
         B = 2 (centre / (2 pi sigma))^2, so that its response has the band's sigma.
     """
     length = n_taps(band, sample_rate_hz)
+    # The numbers in the name are placeholders; those of the band follow.
     wavelet = pywt.ContinuousWavelet("cmor1.0-1.0")
     wavelet.center_frequency = 1.0
     wavelet.bandwidth_frequency = 2.0 * (band.centre_hz / (2.0 * math.pi * band.sigma_hz)) ** 2
@@ -121,23 +124,27 @@ def morlet(band: Band, sample_rate_hz: int) -> Complex128Array:
 
 
 def analysis_filter(band: Band, sample_rate_hz: int) -> Complex128Array:
-    """The wavelet as it is used: zero mean, and gain 1 for a cosine at the centre.
+    """Return the wavelet that filters the samples: zero mean, and gain 1 for a cosine at the centre.
 
-    The cut and low centre frequencies leave a Morlet wavelet with a small mean, which would let a DC
-    offset in; subtracting a multiple of its envelope removes exactly that (the admissibility term
-    of Grossmann and Morlet, 1984).
+    Truncation and low centre frequencies leave a Morlet wavelet with a small mean, which would pass a DC
+    offset. Subtracting a multiple of its envelope removes the mean (the admissibility term of Grossmann and
+    Morlet, 1984).
+
+    Returns:
+        complex128, shape (n_taps,).
     """
     psi = morlet(band, sample_rate_hz)
     envelope = np.abs(psi)
     psi = psi - envelope * (psi.sum() / envelope.sum())
     positions = np.arange(len(psi)) - len(psi) // 2
+    # Normalised by its measured response: truncation changes the gain slightly.
     tone = np.exp(2j * math.pi * band.centre_hz / sample_rate_hz * positions)
     return np.asarray(psi * (2.0 / abs(np.vdot(psi, tone))), dtype=np.complex128)
 
 
 @lru_cache(maxsize=8)
 def group_bands(spec: FeatureSpec) -> tuple[BandGroup, ...]:
-    """Taps of the whole bank, grouped by decimation, lowest bands first; designed once for each `spec`."""
+    """Return the taps of the whole bank, grouped by decimation, lowest bands first; cached for each `spec`."""
     bands = design_bands(spec)
     groups = []
     for decimation in sorted({band.decimation for band in bands}, reverse=True):
@@ -145,8 +152,10 @@ def group_bands(spec: FeatureSpec) -> tuple[BandGroup, ...]:
         filters = [analysis_filter(bands[i], spec.sample_rate_hz) for i in members]
         taps = np.zeros((max(map(len, filters)), len(filters)), dtype=np.complex128)
         for column, psi in enumerate(filters):
+            # Shorter wavelets of the group are padded with zeros: one matrix product needs equal lengths.
             margin = (len(taps) - len(psi)) // 2
             taps[margin : margin + len(psi), column] = psi.conj()
+        # The cache hands the same array to every stream.
         taps.setflags(write=False)
         groups.append(BandGroup(decimation, taps, members[0]))
     return tuple(groups)

@@ -1,8 +1,8 @@
-"""Frame vectors: what the spectrum is at one moment and how it moves, for words and voices.
+"""Cepstral frames: vectors of the spectrum every 16 ms and of its movement, for words and voices.
 
-A window of a second says what a sound is like altogether; what follows what within it is told by frames of
-some 16 ms: cepstra of the same bank (Davis and Mermelstein, IEEE ASSP, 1980), less their running mean, and
-their slopes, twice over (Furui, IEEE ASSP, 1986).
+The vector of a window describes a second of sound as a whole. Cepstral frames describe the moments within it: cepstra
+of the same bank (Davis and Mermelstein, IEEE ASSP, 1980) minus their running mean, with their slopes and the slopes
+of these (Furui, IEEE ASSP, 1986).
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ import numpy as np
 from streamgmm.arrays import BoolArray, Float64Array, FloatArray
 from streamgmm.features.cosines import cosine_transform
 from streamgmm.features.spec import FRAME_FINE, FeatureSpec
-from streamgmm.features.window import FLOOR, MIN_LEVEL
+from streamgmm.features.window import FLOOR, MIN_ENERGY
 
 MAX_CEPSTRA = 16
-"""Cepstra kept: the coarse half of the spectrum of 32 bands."""
+"""Number of cepstra: the coarse half of the spectrum of 32 bands."""
 
 SLOPE_REACH = 3
-"""Frames either way over which a slope is fitted (50 ms)."""
+"""Frames on either side over which a slope is fitted (50 ms)."""
 
 DELAY_FRAMES = 2 * SLOPE_REACH
-"""A frame is told this many frames later, when the slopes of its slopes are known."""
+"""Delay of a frame vector: the slopes of slopes need this many later frames."""
 
 MEAN_TIME_CONSTANT_S = 4.0
-"""Memory of the running mean: it takes away microphone, room and part of the speaker, not the word."""
+"""Time constant of the running mean: long enough to remove microphone, room and part of the speaker, not the word."""
 
 MEAN_PRIOR_S = 1.0
-"""The running mean starts from a flat spectrum that weighs as much as this long a sound."""
+"""Weight of the flat spectrum from which the running mean starts, as a duration of sound."""
 
-ACTIVE_RANGE_DB = 30.0
-"""Frames this far below the running level are pauses, and no frame vector is made of them."""
+PAUSE_RANGE_DB = 30.0
+"""Frames further below the running level are pauses, which give no frame vector."""
 
 
 class CepstralFrames:
-    """Turns the energies of hops into the vectors of their frames, `DELAY_FRAMES` later.
+    """Turns the energies of hops into frame vectors, with a delay of `DELAY_FRAMES`.
 
     Args:
-        spec: numbers of the bank.
+        spec: defines the bank and the length of frames.
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
@@ -51,11 +51,11 @@ class CepstralFrames:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all frames."""
+        """Drop all frames, and start the running mean again."""
         n_cepstra = count_cepstra(self.spec)
         self._sum = np.zeros(n_cepstra)
         self._weight = self._prior_weight
-        # The frames that slopes still reach; None before the first.
+        # Frames that slopes of later frames still need; None before the first hop.
         self._cepstra: Float64Array | None = None
         self._centred = np.zeros((DELAY_FRAMES, n_cepstra))
         self._is_active = np.zeros(DELAY_FRAMES, dtype=bool)
@@ -64,29 +64,32 @@ class CepstralFrames:
         """Add the frames of a hop.
 
         Args:
-            energies: shape (n_fine, n_bands), n_fine a multiple of the frame's points.
+            energies: shape (n_fine, n_bands), n_fine a multiple of `FRAME_FINE`.
             level: running mean of the broadband energy.
 
         Returns:
-            float64, shape (n, n_cepstral_features(spec)), of the active frames among those that became complete.
+            float64, shape (n, n_cepstral_features(spec)): vectors of the frames that became complete and are no pauses.
         """
         relative = energies.reshape(-1, FRAME_FINE, energies.shape[1]).sum(axis=1, dtype=np.float64)
-        relative /= FRAME_FINE * max(level, MIN_LEVEL)
+        # Relative to the running level, so that cepstra do not depend on the gain.
+        relative /= FRAME_FINE * max(level, MIN_ENERGY)
+        # The floor is spread over the bands, so that silence gives a flat spectrum, not the noise of rounding.
         cepstra = np.log(relative + FLOOR / relative.shape[1]) @ cosine_transform(
             relative.shape[1], count_cepstra(self.spec)
         )
-        is_active = relative.sum(axis=1) > 10.0 ** (-ACTIVE_RANGE_DB / 10.0)
+        is_active = relative.sum(axis=1) > 10.0 ** (-PAUSE_RANGE_DB / 10.0)
         return self._complete(cepstra, self._centre(cepstra), is_active)
 
     def flush(self) -> Float64Array:
-        """The last frames of a recording, as if its last one went on."""
+        """Return the vectors of the last frames of a recording, as if the last spectrum continued."""
         if self._cepstra is None:
             return np.zeros((0, n_cepstral_features(self.spec)))
         last = np.repeat(self._cepstra[-1:], DELAY_FRAMES, axis=0)
         return self._complete(last, last, np.zeros(DELAY_FRAMES, dtype=bool))
 
     def _centre(self, cepstra: Float64Array) -> Float64Array:
-        """Cepstra less their exponential mean up to each of them."""
+        """Subtract from each row of `cepstra`, shape (n, n_cepstra), the exponential mean up to this row."""
+        # One product gives the means of all frames; a Python loop over frames would be slower.
         kept, weights = _decay(len(cepstra), self._keep)
         sums = kept @ np.concatenate([self._sum[np.newaxis], cepstra])
         totals = kept[:, 0] * self._weight + weights
@@ -94,8 +97,8 @@ class CepstralFrames:
         return np.asarray(cepstra - sums / totals[:, np.newaxis])
 
     def _complete(self, cepstra: Float64Array, centred: Float64Array, is_active: BoolArray) -> Float64Array:
-        """The vectors of the oldest `len(cepstra)` frames, now that what follows them is known."""
-        # Before the first frame, as if it had always been.
+        """Return the vectors of the oldest `len(cepstra)` frames, whose slopes are now known."""
+        # A stream starts as if its first spectrum had always been there: slopes of 0, no jump from silence.
         past = np.repeat(cepstra[:1], 2 * DELAY_FRAMES, axis=0) if self._cepstra is None else self._cepstra
         known = np.concatenate([past, cepstra])
         slopes = _slopes(known)
@@ -103,6 +106,7 @@ class CepstralFrames:
         is_wanted = np.concatenate([self._is_active, is_active])
         self._cepstra = known[-2 * DELAY_FRAMES :]
         self._centred, self._is_active = statics[-DELAY_FRAMES:], is_wanted[-DELAY_FRAMES:]
+        # The vectors lag by DELAY_FRAMES: cepstra and pauses come from the stored frames first.
         n = len(cepstra)
         vectors = np.hstack([statics[:n], slopes[SLOPE_REACH:-SLOPE_REACH], _slopes(slopes)])
         active: Float64Array = vectors[is_wanted[:n]]
@@ -111,30 +115,37 @@ class CepstralFrames:
 
 @lru_cache(maxsize=8)
 def _decay(n: int, keep: float) -> tuple[Float64Array, Float64Array]:
-    """What is left of the sum so far and of each of n values when each of these has come, and their weights.
+    """Return the weights with which n values, added one by one, enter an exponential sum.
+
+    Args:
+        n: number of values.
+        keep: factor on the sum for each value that is added.
 
     Returns:
-        shapes (n, 1 + n) and (n,).
+        Shape (n, 1 + n), row by row after each value: the factor on the sum before the first value, then on each
+        value; and shape (n,), the total weight of the values in each row.
     """
+    # Values that come later have a negative age and no weight yet.
     ages = np.arange(1, n + 1)[:, np.newaxis] - np.arange(n + 1)
     kept = np.where(ages >= 0, keep ** np.maximum(ages, 0), 0.0)
     return kept, kept[:, 1:].sum(axis=1)
 
 
 def count_cepstra(spec: FeatureSpec) -> int:
-    """Cepstra of a frame."""
+    """Return the number of cepstra of a frame."""
     return min(MAX_CEPSTRA, spec.n_bands)
 
 
 def n_cepstral_features(spec: FeatureSpec) -> int:
-    """Length of a frame vector: cepstra, their slopes, and the slopes of these."""
+    """Return the length of a frame vector: cepstra, their slopes, and the slopes of these."""
     return 3 * count_cepstra(spec)
 
 
 def _slopes(rows: Float64Array) -> Float64Array:
-    """Slope of the least-squares line through each row and its neighbours; shape (n - 2 * SLOPE_REACH, n_columns)."""
+    """Fit a line through each row and its neighbours; return the slopes, shape (n - 2 * SLOPE_REACH, n_columns)."""
     n = len(rows) - 2 * SLOPE_REACH
     total = np.zeros((n, rows.shape[1]))
+    # With equally spaced rows, least squares reduces to weighted differences of rows at equal distances.
     for k in range(1, SLOPE_REACH + 1):
         total += k * (rows[SLOPE_REACH + k : SLOPE_REACH + k + n] - rows[SLOPE_REACH - k : SLOPE_REACH - k + n])
     return total / (2 * sum(k * k for k in range(1, SLOPE_REACH + 1)))

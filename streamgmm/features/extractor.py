@@ -1,4 +1,4 @@
-"""The whole chain from samples to vectors, as a stream or on an array."""
+"""Feature extraction from samples to vectors, for streams and for whole recordings."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from streamgmm.features.transform import WaveletTransform
 from streamgmm.features.window import WindowStatistics, n_features
 
 MAX_AMPLITUDE = 1e3
-"""A sample 60 dB over full scale is no sound but a broken float stream, as NaN is."""
-
+"""Larger samples (60 dB above full scale) come from a broken float stream and are treated like NaN."""
 
 LEVEL_TIME_CONSTANT_S = 3.0
-"""Memory of the running level: long against a word, short against a change of room."""
+"""Time constant of the running level: longer than a word, shorter than a stay in one room."""
 
 
 class HopFeatures(NamedTuple):
-    """What is known after one hop.
+    """The features that one hop completes.
 
-    All levels are of what the bank hears: without a constant offset, drift, or rumble below the lowest band.
+    All levels are measured after the low cut: without offset, drift, or rumble below the lowest band.
 
     Attributes:
         end_sample: absolute index of the sample after the hop.
-        vector: float64, shape (n_features,), of the window that ends here; None if a sample of it was
+        vector: float64, shape (n_features,), of the window that ends with the hop; None if one of its samples was
             not finite.
-        level_dbfs: of the hop.
-        frame_levels_db: shape (hop_frames,), levels of its frames, dBFS; fewer for the last, incomplete hop.
-        window_share: how much of a whole window has been heard, 0 to 1; less than 1 after a start or a loss.
-        window_level_dbfs: level of the window, what of it has not been heard counted as silence.
-        cepstra: float64, shape (n, n_cepstral_features), of the frames that became complete with this hop
-            and are no pauses; none if `vector` is None, or if the stream does not make them.
+        level_dbfs: level of the hop (dB re full scale).
+        frame_levels_db: shape (hop_frames,), levels of the frames in the hop (dB re full scale); only the complete
+            frames of a last, incomplete hop.
+        window_share: received share of a whole window, above 0 to 1; below 1 after a start or a loss.
+        window_level_dbfs: level of the window, its missing part counted as silence.
+        cepstra: float64, shape (n, n_cepstral_features), vectors of the frames that became complete with this hop
+            and are no pauses; n is 0 if `vector` is None or if the stream makes no frame vectors.
     """
 
     end_sample: int
@@ -50,11 +50,11 @@ class HopFeatures(NamedTuple):
 
 
 class RunningLevel:
-    """Exponential mean that starts from the signal itself instead of zero.
+    """Exponential mean without the bias of a start at zero.
 
     Args:
-        time_constant_s: memory.
-        hop_s: seconds between values.
+        time_constant_s: time after which a value weighs 1/e of a new one.
+        hop_s: time between values.
     """
 
     def __init__(self, time_constant_s: float, hop_s: float) -> None:
@@ -62,29 +62,30 @@ class RunningLevel:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all values."""
+        """Drop all values."""
         self._sum = self._weight = 0.0
 
     def update(self, value: float) -> float:
-        """Mean of the values so far, the newer ones weighing more."""
+        """Add `value`, and return the mean of all values, in which newer ones weigh more."""
         self._sum = self._keep * self._sum + (1.0 - self._keep) * value
+        # Dividing by the total weight removes the zero that the sum started from.
         self._weight = self._keep * self._weight + (1.0 - self._keep)
         return self._sum / self._weight
 
 
 class FeatureStream:
-    """Samples in blocks of any size in, one `HopFeatures` per hop out.
+    """Turns samples, in blocks of any size, into one `HopFeatures` per hop.
 
     Args:
-        spec: what to measure.
-        dtype: of the wavelet transform; float64 costs twice the time.
+        spec: defines the features.
+        dtype: of the wavelet transform; float64 takes twice the time.
         has_cepstra: whether to make frame vectors too.
 
     Attributes:
-        end_sample: samples in finished hops.
-        n_pending_samples: samples that wait for their hop to be complete.
-        level_dbfs: level of the last finished hop; that of silence before the first.
-        no_cepstra: shape (0, n_cepstral_features), what a hop without frame vectors has.
+        end_sample: number of samples in finished hops.
+        n_pending_samples: number of samples that wait for the rest of their hop.
+        level_dbfs: level of the last finished hop (dB re full scale); `SILENCE_DBFS` before the first.
+        no_cepstra: shape (0, n_cepstral_features), the `cepstra` of a hop without frame vectors.
     """
 
     def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32, *, has_cepstra: bool = False) -> None:
@@ -96,8 +97,10 @@ class FeatureStream:
         self._transform = WaveletTransform(spec, dtype)
         self._window = WindowStatistics(spec, dtype)
         self._level = RunningLevel(LEVEL_TIME_CONSTANT_S, spec.hop_samples / spec.sample_rate_hz)
+        # float32 also if the transform runs in float64: the low cut and its levels stay the same.
         self._hop = np.zeros(spec.hop_samples, dtype=np.float32)
         self._hop_powers = np.zeros(self._n_window_hops)
+        # A bad sample affects vectors until it has left both the window and the wavelets at its beginning.
         memory_samples = spec.window_samples + self._transform.memory_samples
         self._memory_hops = -(-memory_samples // spec.hop_samples)
         self.reset()
@@ -110,7 +113,7 @@ class FeatureStream:
         self.forget()
 
     def forget(self) -> None:
-        """Drop what was heard so far, but go on counting: audio was lost here."""
+        """Drop all earlier audio but keep the position in the stream, for a loss of audio."""
         self._low_cut.reset()
         self._transform.reset()
         self._window.reset()
@@ -123,13 +126,13 @@ class FeatureStream:
         self._n_refused_hops = 0
 
     def take_pending(self) -> Float32Array:
-        """The samples of a begun hop, shape (n_pending_samples,), which is then one that was not begun."""
+        """Remove and return the samples of an incomplete hop, shape (n_pending_samples,)."""
         taken = self._hop[: self.n_pending_samples].copy()
         self.n_pending_samples = 0
         return taken
 
     def abandon(self, end_sample: int) -> None:
-        """Give up all samples after `end_sample`, in a begun hop or in one whose analysis failed."""
+        """Drop all samples after `end_sample`: those of an incomplete hop, or of a hop whose analysis failed."""
         self.n_pending_samples = 0
         self.end_sample = end_sample
         self.forget()
@@ -147,14 +150,15 @@ class FeatureStream:
         return hops
 
     def flush(self) -> list[HopFeatures]:
-        """Complete a begun hop, so that the last samples of a recording count too."""
+        """Complete an incomplete hop and return its features, so that the last samples of a recording count."""
         n_samples = self.n_pending_samples
         if not n_samples:
             return []
-        # Without a step behind a recording that has an offset; of one without, this is silence.
+        # Padding with the mean: zeros would be a step, and so a click, after a recording with an offset.
         self._hop[n_samples:] = _mean(self._hop[:n_samples])
         last = self._finish_hop(n_samples)
         if self._frames and last.vector is not None:
+            # No further hop will complete the frames that still wait for their slopes.
             last = last._replace(cepstra=np.concatenate([last.cepstra, self._frames.flush()]))
         return [last]
 
@@ -169,9 +173,10 @@ class FeatureStream:
         level = self._level.update(float(np.add.reduce(powers)) / len(powers))
         vector = self._window.push(hop, level)
         cepstra = self._frames.push(hop.energies, level) if self._frames else self.no_cepstra
+        # A ring of the last hops: their order does not matter for a mean.
         self._hop_powers[self._n_hops % self._n_window_hops] = np.add.reduce(squares) / len(squares)
         self._n_hops += 1
-        # Of a hop completed with silence, only the frames that are whole have a level.
+        # In a padded hop, only frames without padding have a meaningful level.
         whole = squares[: n_samples // self.spec.frame_samples]
         frame_levels_db = 10.0 * np.log10(np.maximum(whole, 10.0 ** (units.SILENCE_DBFS / 10.0)))
         self.level_dbfs = units.power_to_dbfs(float(squares.sum()) * self.spec.frame_samples / n_samples)
@@ -186,24 +191,25 @@ class FeatureStream:
         )
 
     def _frame_squares(self, n_samples: int) -> Float64Array:
-        """Mean squares of the hop's frames, shape (hop_frames,), of what the bank hears of its first `n_samples`."""
-        heard = self._low_cut.push_hop(self._hop)
-        heard[n_samples:] = 0.0
-        # Plain reductions: of arrays as small as these, `mean` takes most of its time to be called.
-        squares = np.add.reduce(np.square(heard, dtype=np.float64).reshape(self.spec.hop_frames, -1), axis=1)
+        """Return the mean square of each frame after the low cut, shape (hop_frames,); padding counts as 0."""
+        filtered = self._low_cut.push_hop(self._hop)
+        filtered[n_samples:] = 0.0
+        # For arrays this small, the call overhead of `mean` exceeds the work.
+        squares = np.add.reduce(np.square(filtered, dtype=np.float64).reshape(self.spec.hop_frames, -1), axis=1)
         return np.asarray(squares / self.spec.frame_samples)
 
     def _refuse_non_finite(self) -> None:
-        """Keep what is no sound out of the sums, and remember how long the windows lack a sample."""
-        is_sound = np.abs(self._hop) <= MAX_AMPLITUDE  # false for NaN
+        """Replace unusable samples of the hop, and count for how many hops windows hold one."""
+        is_sound = np.abs(self._hop) <= MAX_AMPLITUDE  # False for NaN
         if is_sound.all():
             self._n_refused_hops = max(0, self._n_refused_hops - 1)
         else:
+            # A NaN would stay in the sums of filters and means forever.
             self._hop[~is_sound] = _mean(self._hop[is_sound]) if is_sound.any() else self._offset
             self._n_refused_hops = self._memory_hops
 
     def _remove_offset(self) -> None:
-        """Subtract the offset with which the stream begins: no band hears it, but its beginning would be a click."""
+        """Subtract the offset at the start of the stream: no band passes it, but its onset would be a click."""
         if self._n_hops == 0:
             self._offset = _mean(self._hop[: self.spec.frame_samples])
         self._hop -= self._offset
@@ -214,16 +220,16 @@ def _mean(samples: Float32Array) -> np.float32:
 
 
 class Features(NamedTuple):
-    """All vectors of a recording.
+    """The features of a whole recording.
 
     Attributes:
         vectors: float64, shape (n_hops, n_features).
-        levels_dbfs: float64, shape (n_hops,).
-        end_s: float64, shape (n_hops,), when each window ends.
-        window_shares: float64, shape (n_hops,), how much of a whole window had been heard.
-        window_levels_dbfs: float64, shape (n_hops,), of the windows.
-        cepstra: float64, shape (n_frames, n_cepstral_features), of the frames that are no pauses.
-        n_frames: int, shape (n_hops,), how many of them each hop completed.
+        levels_dbfs: float64, shape (n_hops,), levels of the hops (dB re full scale).
+        end_s: float64, shape (n_hops,), end of each window, in seconds from the start.
+        window_shares: float64, shape (n_hops,), received share of each window, above 0 to 1.
+        window_levels_dbfs: float64, shape (n_hops,), levels of the windows (dB re full scale).
+        cepstra: float64, shape (n_frames, n_cepstral_features), vectors of the frames that are no pauses.
+        n_frames: int, shape (n_hops,), number of rows of `cepstra` that each hop completed.
     """
 
     vectors: Float64Array
@@ -242,11 +248,11 @@ def extract(
     *,
     has_cepstra: bool = False,
 ) -> Features:
-    """Vectors of a whole recording, exactly those that a stream of it gives.
+    """Return all features of a recording, bit for bit those of a stream of it.
 
     Args:
         samples: shape (n,), mono, at `spec.sample_rate_hz`, full scale 1.0, finite.
-        spec: what to measure.
+        spec: defines the features.
         dtype: of the wavelet transform.
         has_cepstra: whether to make frame vectors too.
     """
@@ -270,6 +276,6 @@ def clip_features(
     *,
     has_cepstra: bool = False,
 ) -> list[HopFeatures]:
-    """What a stream of a whole recording gives, hop by hop; arguments as for `extract`."""
+    """Return the features of each hop of a recording; arguments as for `extract`."""
     stream = FeatureStream(spec, dtype, has_cepstra=has_cepstra)
     return stream.push(samples) + stream.flush()

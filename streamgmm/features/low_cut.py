@@ -1,9 +1,9 @@
-"""Remove what lies below the lowest band, so that levels count what the bank hears and nothing else.
+"""High-pass filter below the lowest band, so that levels measure only what the bank passes.
 
-Microphones add a constant, a constant that drifts or dies away, and rumble of a few hertz. No band is there for these,
-so they must not open the silence gate, make a pause count as sound, or hide an onset. The filter is a Butterworth
+Microphones add offsets, offsets that drift or decay, and rumble of a few hertz. No band covers these frequencies, so
+they must not open the silence gate, make a pause count as sound, or hide an onset. The filter is a Butterworth
 high-pass (Butterworth, Experimental Wireless, 1930) by the bilinear transform (Oppenheim and Schafer, Discrete-Time
-Signal Processing, 2010, section 7.2) in parallel form: a sum of decaying oscillations, here called modes.
+Signal Processing, 2010, section 7.2) in parallel form: a sum of decaying oscillations, called modes here.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from streamgmm.arrays import Complex128Array, Float32Array, Float64Array, FloatA
 from streamgmm.features.spec import FeatureSpec
 
 ORDER = 8
-"""Even, as modes are used in conjugate pairs; 10 Hz loses 65 dB at the default lowest band of 30 Hz."""
+"""Filter order, even as modes come in conjugate pairs; attenuates 10 Hz by 65 dB for a lowest band of 30 Hz."""
 
 CUTOFF_SHARE = 0.85
-"""Half-power frequency relative to the centre of the lowest band, which loses 0.3 dB by it."""
+"""Half-power frequency relative to the centre of the lowest band, which is attenuated by 0.3 dB."""
 
 STILL_RANGE = 1e-6
-"""Samples of some milliseconds that differ by less are silent, whatever the filter still rings with: a thirtieth of
-the step of 16 bits, above the ripple that resampling leaves of zeros."""
+"""Blocks whose samples differ by less count as silent, even if the filter still rings: a thirtieth of the step of
+16-bit audio, but more than the ripple of resampled zeros."""
 
 
 class _Filter(NamedTuple):
-    """The high-pass for blocks of n samples, with m modes whose states are kept as real and imaginary parts.
+    """The high-pass as matrices for blocks of n samples, with m modes; states are real and imaginary parts.
 
     Attributes:
-        into_state: float32, shape (n, 2 m): what a block adds to the state behind it.
-        carry: complex128, shape (m, n_blocks + 1, n_blocks + 1): what the state before the hop (column 0) and each
-            block's own contribution leave before each block, and behind the last one.
-        output: float32, shape (n + 2 m, n): what a block and the state before it give.
-        first_state: float64, shape (hop_samples, 2 m): the output of a first hop that began with states of zero ->
-            the states with which it would have been smallest.
+        into_state: float32, shape (n, 2 m), from a block to its contribution to the state after it.
+        carry: complex128, shape (m, n_blocks + 1, n_blocks + 1), from the state before the hop (column 0) and the
+            contribution of each block to the states before each block and after the last one.
+        output: float32, shape (n + 2 m, n), from a block and the state before it to the filtered block.
+        first_state: float64, shape (hop_samples, 2 m), from the output of a first hop that started with states of 0
+            to the states that would have made this output smallest.
     """
 
     into_state: Float32Array
@@ -47,13 +47,13 @@ class _Filter(NamedTuple):
 
 
 class LowCut:
-    """A high-pass below the lowest band of a bank, for whole hops and without delay.
+    """Streaming high-pass below the lowest band of a bank, for whole hops and without delay.
 
-    After `reset`, states begin as fits the first hop best (least squares): a stream that begins with an offset, or in
-    the middle of a slow movement, does not begin with a click.
+    After `reset`, the states are those that fit the first hop best (least squares): a stream that starts with an
+    offset, or in the middle of a slow movement, does not start with a click.
 
     Args:
-        spec: numbers of the bank.
+        spec: defines the bank and the length of hops.
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
@@ -65,20 +65,23 @@ class LowCut:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all samples: the next hop begins a stream."""
+        """Drop all samples; the next hop starts a stream."""
         self._contributions[:] = 0.0
         self._is_first = True
 
     def push_hop(self, samples: FloatArray) -> Float32Array:
-        """Filter the next `hop_samples` samples; returns float32, shape (hop_samples,)."""
+        """Filter the next `hop_samples` samples; return float32, shape (hop_samples,)."""
         self._samples[:] = samples.reshape(self._samples.shape)
+        # A real product, whose pairs of columns are viewed as complex numbers, takes half the work of a complex one.
         self._contributions[:, 1:, 0] = (self._samples @ self._filter.into_state).view(np.complex64).T
         if self._is_first:
             self._is_first = False
+            # Run from zero states first; what comes out shows which states the stream had before.
             begun = self._run().ravel() @ self._filter.first_state
             self._contributions[:, 0, 0] = begun.view(np.complex128)
         filtered = self._run()
         self._contributions[:, 0, 0] = self._last_state
+        # Ringing after a sound must not count as level: a constant block gives exact zeros.
         ranges = np.maximum.reduce(self._samples, axis=1) - np.minimum.reduce(self._samples, axis=1)
         filtered[ranges < STILL_RANGE] = 0.0
         return filtered.ravel()
@@ -91,18 +94,20 @@ class LowCut:
 
 
 def low_cut(samples: FloatArray, spec: FeatureSpec) -> Float32Array:
-    """Filter a whole recording, shape (n,), as a stream of it would be; float32, as long."""
+    """Filter a whole recording, shape (n,), bit for bit like a stream of it; return float32, shape (n,)."""
     n_missing = -len(samples) % spec.hop_samples
-    # Repeated, as zeros behind an offset would be a step.
+    # The last sample is repeated: zeros after an offset would be a step.
     hops = np.pad(samples, (0, n_missing), mode="edge").reshape(-1, spec.hop_samples) if len(samples) else samples
     stream = LowCut(spec)
-    heard = [stream.push_hop(hop) for hop in hops]
-    return np.concatenate([np.zeros(0, np.float32), *heard])[: len(samples)]
+    filtered = [stream.push_hop(hop) for hop in hops]
+    return np.concatenate([np.zeros(0, np.float32), *filtered])[: len(samples)]
 
 
 @lru_cache(maxsize=8)
 def _design(spec: FeatureSpec) -> _Filter:
     n, n_blocks = spec.fine_samples, spec.hop_samples // spec.fine_samples
+    # A recursion over samples would be a slow loop in Python. Within a block, the response is a matrix product;
+    # from block to block, each mode decays by its pole to the power of the block length.
     direct, poles, residues = _parallel_form(CUTOFF_SHARE * spec.min_hz / spec.sample_rate_hz)
     powers = poles ** np.arange(n)[:, np.newaxis]
     response = np.append(direct, 2.0 * (powers @ residues).real)
@@ -120,14 +125,15 @@ def _design(spec: FeatureSpec) -> _Filter:
 
 
 def _parallel_form(cutoff: float) -> tuple[float, Complex128Array, Complex128Array]:
-    """Direct gain, poles and residues of the high-pass with half power at `cutoff` cycles per sample.
+    """Return direct gain, poles and residues of the high-pass with half power at `cutoff` cycles per sample.
 
-    One pole of each conjugate pair: y[n] = direct x[n] + 2 Re(sum of residue s[n]), s[n + 1] = pole s[n] + x[n].
+    One pole of each pair is returned: y[n] = direct x[n] + 2 Re(sum of residue s[n]), s[n + 1] = pole s[n] + x[n].
     """
     angles = np.pi * (2 * np.arange(ORDER) + ORDER + 1) / (2 * ORDER)
     prototype = math.tan(math.pi * cutoff) * np.exp(1j * angles)
     poles = (1.0 + prototype) / (1.0 - prototype)
     direct = float(np.prod((1.0 + poles) / 2.0).real)
+    # Partial fractions: all zeros lie at 1, so each residue follows from the distances of its pole to the others.
     differences = poles[:, np.newaxis] - poles
     np.fill_diagonal(differences, 1.0)
     residues = direct * (poles - 1.0) ** ORDER / differences.prod(axis=1)
@@ -136,17 +142,22 @@ def _parallel_form(cutoff: float) -> tuple[float, Complex128Array, Complex128Arr
 
 
 def _as_real(of_states: Complex128Array) -> Float64Array:
-    """Matrix that gives 2 Re(of_states @ states) from the real and imaginary parts of states; (n, m) -> (n, 2 m)."""
+    """Return the matrix (n, 2 m) that gives 2 Re(of_states @ states) from real and imaginary parts."""
     return 2.0 * np.ascontiguousarray(of_states.conj()).view(np.float64)
 
 
 def _first_state(of_states: Float64Array, spec: FeatureSpec) -> Float64Array:
-    """Pseudo-inverse of what states give in the hop behind them, of as many dimensions as a hop can tell.
+    """Return the pseudo-inverse of the map from states to the hop after them, of limited rank.
 
-    A band that is B wide has 2 B T degrees of freedom in T seconds (Slepian, Bell System Technical Journal, 1976); more
-    would fit the noise of a short hop, and leave a large state to the next one.
+    A band of width B has 2 B T degrees of freedom in T seconds (Slepian, Bell System Technical Journal, 1976). A higher
+    rank would fit the noise of a short hop, and pass a large state on to the next one.
+
+    Args:
+        of_states: shape (hop_samples, 2 m), output of a hop for given states before it and no input.
+        spec: gives the length of a hop.
     """
     hop_s = spec.hop_samples / spec.sample_rate_hz
-    n_told = min(ORDER, 2 + math.ceil(2.0 * CUTOFF_SHARE * spec.min_hz * hop_s))
+    rank = min(ORDER, 2 + math.ceil(2.0 * CUTOFF_SHARE * spec.min_hz * hop_s))
+    # Only the best determined directions are inverted, those with the largest gains.
     outputs, gains, states = np.linalg.svd(of_states, full_matrices=False)
-    return np.asarray(-(outputs[:, :n_told] / gains[:n_told]) @ states[:n_told])
+    return np.asarray(-(outputs[:, :rank] / gains[:rank]) @ states[:rank])

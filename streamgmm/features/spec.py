@@ -1,4 +1,4 @@
-"""The numbers that define the features; a model carries them, so that run and training agree."""
+"""The settings that define the features; stored in the model, so that a run uses those of its training."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import msgspec
 from msgspec import Meta
 
 FEATURE_VERSION = 1
-"""Changes whenever the same samples would give other vectors."""
+"""Increased whenever the same samples would give other vectors."""
 
 FRAME_FINE = 4
-"""Points of the fine energy grid in one frame."""
+"""Points of the fine energy grid per frame."""
 
 
 class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that the vectors depend on besides the samples.
+    """All settings that the vectors depend on.
 
     Attributes:
-        sample_rate_hz: rate of the samples.
-        window_s: samples analysed together.
-        hop_s: stride of windows.
-        n_bands: wavelet bands, centres mel-spaced from `min_hz` to 0.985 of Nyquist.
+        sample_rate_hz: sample rate of the input.
+        window_s: length of windows; rounded, see `window_samples`.
+        hop_s: distance between windows; rounded, see `hop_samples`.
+        n_bands: number of wavelet bands, with mel-spaced centres from `min_hz` to 0.985 of Nyquist.
         min_hz: centre of the lowest band.
         wavelet: family of the bank in PyWavelets' naming.
-        modulation_wavelet: wavelet of the second transform, over the envelopes.
+        modulation_wavelet: wavelet of the second transform, of the envelopes.
         version: version of the feature code.
     """
 
@@ -38,6 +38,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     version: int = FEATURE_VERSION
 
     def __post_init__(self) -> None:
+        # The mel-spaced bands need room between the lowest one and Nyquist.
         if self.min_hz >= self.sample_rate_hz / 4:
             raise ValueError(f"min_hz {self.min_hz:g} is too high for a rate of {self.sample_rate_hz} Hz")
         if self.hop_s > self.window_s:
@@ -46,11 +47,12 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     @property
     def fine_samples(self) -> int:
         """Samples per point of the fine energy grid: the largest power of two within 4.1 ms."""
+        # A power of two, because the decimations of bands are powers of two that must divide it.
         return int(2 ** int(self.sample_rate_hz * 0.0041).bit_length()) // 2
 
     @property
     def frame_samples(self) -> int:
-        """Samples per frame (about 12 to 16 ms)."""
+        """Samples per frame (8 to 16 ms)."""
         return FRAME_FINE * self.fine_samples
 
     @property
@@ -60,12 +62,13 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def hop_samples(self) -> int:
-        """Samples per hop, a whole number of frames."""
+        """Samples per hop: a whole number of frames, near `hop_s`."""
         return self.hop_frames * self.frame_samples
 
     @property
     def window_frames(self) -> int:
-        """Frames per window, a whole number of hops."""
+        """Frames per window: a whole number of hops, near `window_s`."""
+        # Whole hops, so that a window always begins and ends with a hop, and no partial hop has to be stored.
         return self.hop_frames * max(1, round(self.window_s * self.sample_rate_hz / self.hop_samples))
 
     @property

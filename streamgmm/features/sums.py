@@ -1,6 +1,6 @@
-"""Sums over the rows or columns of small arrays, as products with a vector of ones.
+"""Sums over rows or columns of small arrays, computed as products with a vector of ones.
 
-For arrays of a few hundred rows, numpy's own reductions cost four to ten times as much as such a product.
+For arrays of a few hundred rows, numpy's reductions take four to ten times as long as such a product.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ Number = TypeVar("Number", bound=np.inexact[Any])
 @lru_cache(maxsize=256)
 def _ones(n: int, dtype: np.dtype[Any]) -> AnyArray:
     ones = np.ones(n, dtype=dtype)
+    # The cache hands the same array to all callers.
     ones.setflags(write=False)
     return ones
 
 
 def sum_over_rows(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    """Sum of all rows of `values`, shape (n, m); shape (m,), of the same dtype."""
+    """Return the sum of the rows of `values`, shape (n, m); shape (m,), same dtype."""
     return np.asarray(_ones(len(values), values.dtype) @ values)
 
 
 def mean_over_rows(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    """Mean of all rows of `values`, shape (n, m), n >= 1; shape (m,), of the same dtype."""
+    """Return the mean of the rows of `values`, shape (n, m), n >= 1; shape (m,), same dtype."""
     return np.asarray(sum_over_rows(values) / len(values))
 
 
 def sum_over_columns(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    """Sum of all columns of `values`, shape (n, m); shape (n,), of the same dtype."""
+    """Return the sum of the columns of `values`, shape (n, m); shape (n,), same dtype."""
     return np.asarray(values @ _ones(values.shape[1], values.dtype))

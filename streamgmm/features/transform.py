@@ -1,8 +1,8 @@
-"""The streaming wavelet transform: one hop of samples in, the hop's band energies out.
+"""Streaming wavelet transform: from one hop of samples to its band energies.
 
-Each group of bands is one matrix product over overlapping rows of samples. Every product has the same
-shape, whatever the blocks the samples came in, because the sums of a matrix product depend on its shape
-in the last bit: so a stream and a file give identical results.
+Each group of bands is one matrix product over overlapping rows of samples. Every product has the same shape, whatever
+the blocks in which the samples arrive, because the shape of a matrix product affects the last bits of its sums. So a
+stream and a file give identical results.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.sums import sum_over_rows
 
 LAGS_PER_INVERSE_SIGMA = (0.45, 0.9)
-"""Lags, in units of 1 / sigma_hz, at which a band's coefficients are compared with themselves:
-noise has lost its phase there, a tone has not."""
+"""Lags of the autocorrelation of a band's coefficients, in units of 1 / sigma_hz: long enough for noise to lose its
+phase, while a tone keeps it."""
 
 
 class HopEnergies(NamedTuple):
-    """What the bank says about one hop.
+    """The output of the bank for one hop.
 
     Attributes:
-        energies: shape (hop_fine, n_bands), mean squared magnitude per point of the fine grid; a
-            full-scale cosine at a band's centre gives 1.
+        energies: shape (hop_fine, n_bands), mean squared magnitude per point of the fine grid; a full-scale
+            cosine at the centre of a band gives 1.
         coherences: complex, shape (n_lags, n_bands), sums of c[n] conj(c[n - lag]) over the hop.
         powers: shape (n_bands,), sums of |c[n]|^2 over the hop.
     """
@@ -39,15 +39,15 @@ class HopEnergies(NamedTuple):
 
 
 class WaveletTransform:
-    """Turns hops of samples into band energies, with a constant delay of `delay_samples`.
+    """Transforms hops of samples into band energies, with a constant delay of `delay_samples`.
 
     Args:
-        spec: the bank's numbers.
+        spec: defines the bank.
         dtype: float32 (half the time, relative error 1e-6) or float64.
 
     Attributes:
-        delay_samples: how far the results lie behind the newest sample.
-        memory_samples: a sample reaches no result later than this many samples after itself.
+        delay_samples: distance of the results from the newest sample.
+        memory_samples: a sample affects no result later than this many samples after it.
     """
 
     def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32) -> None:
@@ -57,7 +57,7 @@ class WaveletTransform:
         self.delay_samples = max(len(group.taps) // 2 for group in groups)
         self._samples = np.zeros(2 * self.delay_samples + spec.hop_samples, dtype=dtype)
         self._groups = [_GroupTransform(group, self.bands, self.delay_samples, spec, self._samples) for group in groups]
-        # Both halves of the longest wavelet, then the lag at which its coefficients are compared.
+        # Both halves of the longest wavelet, then the lag of the coherences.
         self.memory_samples = 2 * self.delay_samples + max(group.past_samples for group in self._groups)
 
     def push_hop(self, samples: FloatArray) -> HopEnergies:
@@ -65,6 +65,7 @@ class WaveletTransform:
         keep = 2 * self.delay_samples
         self._samples[:keep] = self._samples[-keep:]
         self._samples[keep:] = samples
+        # The groups read `_samples` through their views.
         parts = [group.compute() for group in self._groups]
         return HopEnergies(
             np.concatenate([part.energies for part in parts], axis=1),
@@ -73,7 +74,7 @@ class WaveletTransform:
         )
 
     def reset(self) -> None:
-        """Forget all samples, as if none had come."""
+        """Drop all samples."""
         self._samples[:] = 0
         for group in self._groups:
             group.reset()
@@ -86,10 +87,12 @@ class _GroupTransform:
         n_taps, self._n_bands = group.taps.shape
         self._decimation = group.decimation
         n_rows = spec.hop_samples // group.decimation
-        # Rows are centred `delay_samples` behind the newest sample: all bands look at the same moment.
+        # Rows of all bands are centred `delay_samples` before the newest sample, so that they describe the same moment.
+        # The view overlaps itself: it follows `samples` without a copy per row.
         first = samples[delay_samples - n_taps // 2 :]
         self._view = as_strided(first, (n_rows, n_taps), (group.decimation * samples.itemsize, samples.itemsize))
         self._rows = np.empty((n_rows, n_taps), dtype=samples.dtype)
+        # Real and imaginary parts side by side: one real product, whose result is viewed as complex numbers.
         interleaved = np.stack([group.taps.real, group.taps.imag], axis=2).reshape(n_taps, -1)
         self._taps = np.ascontiguousarray(interleaved, dtype=samples.dtype)
         self._rows_per_fine = spec.fine_samples // group.decimation
@@ -98,12 +101,14 @@ class _GroupTransform:
         self._n_past = max(self._lags)
         self.past_samples = self._n_past * group.decimation
         complex_dtype = np.result_type(samples.dtype, np.complex64)
+        # Past coefficients are kept before those of the hop: the lags reach back into earlier hops.
         self._coefficients = np.zeros((self._n_past + n_rows, self._n_bands), dtype=complex_dtype)
 
     def reset(self) -> None:
         self._coefficients[:] = 0
 
     def compute(self) -> HopEnergies:
+        # Matrix products need contiguous rows, and reusing the memory avoids an allocation per hop.
         np.copyto(self._rows, self._view)
         past = self._n_past
         self._coefficients[:past] = self._coefficients[-past:]
@@ -120,6 +125,6 @@ class _GroupTransform:
 
 
 def _lag(bands: list[Band], per_inverse_sigma: float, sample_rate_hz: int) -> int:
-    """Whole coefficients nearest to the lag of the group's middle band, at least one."""
+    """Return the lag for the middle band of a group in coefficients, rounded, at least 1."""
     band = bands[len(bands) // 2]
     return max(1, round(per_inverse_sigma / band.sigma_hz * sample_rate_hz / band.decimation))

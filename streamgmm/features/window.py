@@ -1,4 +1,4 @@
-"""The window vector: the statistics of the last second, computed anew each hop."""
+"""The window vector: statistics of the last `window_s` seconds, computed from scratch at each hop."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.transform import LAGS_PER_INVERSE_SIGMA, HopEnergies
 
 FLOOR = 1e-6
-"""Energies are floored 60 dB below the running level, so that digital silence and faint noise look alike."""
+"""Energy floor, 60 dB below the running level, so that digital silence and faint noise give similar features."""
 
-MIN_LEVEL = 1e-20
-"""Stands for the level of digital silence, far below one bit of any converter."""
+MIN_ENERGY = 1e-20
+"""Energy that stands for digital silence, far below one bit of any converter."""
 
 ASYMMETRY_SCALES = (4, 6)
 BAND_SCALES = (3, 5)
@@ -30,62 +30,62 @@ QUICK_SCALES = (2, 3, 4)
 SLOW_SCALES = (5, 6, 7)
 
 
-Place = tuple[int, ...]
-"""Bands, by their index in the bank."""
+Bands = tuple[int, ...]
+"""Indices of bands in the bank, ascending."""
 
 
-class Block(NamedTuple):
-    """A run of numbers of the vector that one call of a function measures.
+class FeatureBlock(NamedTuple):
+    """Neighbouring features that one function measures.
 
     Attributes:
-        kind: what is measured, by the name of the function.
-        places: for each of the numbers the bands that it looks at, ascending; all of them for the whole spectrum.
+        kind: name of the function, with spaces.
+        bands: for each feature the bands that it depends on, ascending; all bands for the whole spectrum.
     """
 
     kind: str
-    places: tuple[Place, ...]
+    bands: tuple[Bands, ...]
 
 
 @lru_cache(maxsize=8)
-def window_layout(spec: FeatureSpec) -> tuple[Block, ...]:
-    """What the vector consists of, in the order in which `WindowStatistics` measures it: every number is told here."""
+def window_layout(spec: FeatureSpec) -> tuple[FeatureBlock, ...]:
+    """Return the blocks of the window vector, in the order in which `WindowStatistics` measures them."""
     everything = (tuple(range(spec.n_bands)),)
     bands = tuple((band,) for band in range(spec.n_bands))
     groups = tuple(tuple(range(first, end)) for first, end in pairwise([*st.group_edges(spec.n_bands), spec.n_bands]))
     pairs = tuple(low + high for low, high in zip(groups[::2], groups[1::2], strict=True))
     return (
-        Block("spectral shape", bands),
-        Block("modulation energies", len(st.GROUP_SCALES) * (everything + groups)),
-        Block("modulation energies", len(BAND_SCALES) * bands),
-        Block("second modulations", len(QUICK_SCALES) * len(SLOW_SCALES) * (everything + groups)),
-        Block(
+        FeatureBlock("spectral shape", bands),
+        FeatureBlock("modulation energies", len(st.GROUP_SCALES) * (everything + groups)),
+        FeatureBlock("modulation energies", len(BAND_SCALES) * bands),
+        FeatureBlock("second modulations", len(QUICK_SCALES) * len(SLOW_SCALES) * (everything + groups)),
+        FeatureBlock(
             "group correlations", len(CORRELATION_SCALES) * tuple(low + high for low, high in combinations(groups, 2))
         ),
-        Block("attack asymmetry", len(ASYMMETRY_SCALES) * (everything + groups)),
-        Block("rising energy", len(RISE_SCALES) * bands),
-        Block("kurtosis", bands),
-        Block("tonality", bands),
-        Block("spectral entropy", 2 * everything),
-        Block("onset synchrony", 2 * everything),
-        Block("envelope periodicity", st.N_LAG_RANGES * (everything + pairs)),
-        Block("active shape", N_VALUES * everything),
+        FeatureBlock("attack asymmetry", len(ASYMMETRY_SCALES) * (everything + groups)),
+        FeatureBlock("rising energy", len(RISE_SCALES) * bands),
+        FeatureBlock("kurtosis", bands),
+        FeatureBlock("tonality", bands),
+        FeatureBlock("spectral entropy", 2 * everything),
+        FeatureBlock("onset synchrony", 2 * everything),
+        FeatureBlock("envelope periodicity", st.N_LAG_RANGES * (everything + pairs)),
+        FeatureBlock("active shape", N_VALUES * everything),
     )
 
 
 def n_features(spec: FeatureSpec) -> int:
-    """Length of a vector."""
-    return sum(len(block.places) for block in window_layout(spec))
+    """Return the length of a window vector."""
+    return sum(len(block.bands) for block in window_layout(spec))
 
 
 class WindowStatistics:
-    """Keeps the energies of the last window and turns them into one vector per hop.
+    """Stores the energies of the last window, and turns them into one vector per hop.
 
-    Everything is computed anew from the window itself: nothing is added and subtracted, so nothing
-    drifts, however long the stream.
+    All statistics are computed from the whole window at each hop. No running sums are kept, so rounding errors do
+    not add up, however long the stream.
 
     Args:
-        spec: numbers of the bank.
-        dtype: of the energies.
+        spec: defines the bank and the lengths of windows and hops.
+        dtype: dtype of the energies.
     """
 
     def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32) -> None:
@@ -97,41 +97,45 @@ class WindowStatistics:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the window: the next vectors come from partial ones."""
+        """Drop the window; the next vectors come from partial windows."""
         self._energies = np.zeros((self._n_hops * self._hop_fine, self.spec.n_bands), dtype=self._dtype)
         complex_dtype = np.result_type(self._dtype, np.complex64)
         self._coherences = np.zeros((self._n_hops, len(LAGS_PER_INVERSE_SIGMA), self.spec.n_bands), dtype=complex_dtype)
         self._powers = np.zeros((self._n_hops, self.spec.n_bands), dtype=self._dtype)
-        self._n_heard_hops = 0
+        self._n_stored_hops = 0
 
     def push(self, hop: HopEnergies, level: float) -> Float64Array:
-        """Add a hop and measure the window that ends with it.
+        """Add a hop, and return the vector of the window that ends with it.
 
         Args:
-            hop: the hop's energies.
-            level: running mean of the broadband energy, which sets the floor.
+            hop: output of the bank for the hop.
+            level: running mean of the broadband energy, the reference of the energies.
 
         Returns:
             float64, shape (n_features(spec),), finite.
         """
         self._energies[: -self._hop_fine] = self._energies[self._hop_fine :]
         self._energies[-self._hop_fine :] = hop.energies
+        # Shifting the arrays costs a copy, but keeps rows in order of time, as all statistics need them.
         for kept, new in ((self._coherences, hop.coherences), (self._powers, hop.powers)):
             kept[:-1] = kept[1:]
             kept[-1] = new
-        self._n_heard_hops = min(self._n_heard_hops + 1, self._n_hops)
-        energies = self._energies[-self._n_heard_hops * self._hop_fine :]
-        return self._measure(energies / max(level, MIN_LEVEL))
+        self._n_stored_hops = min(self._n_stored_hops + 1, self._n_hops)
+        # A partial window has no rows of zeros: they would count as silence before the sound.
+        energies = self._energies[-self._n_stored_hops * self._hop_fine :]
+        return self._measure(energies / max(level, MIN_ENERGY))
 
     def _measure(self, energies: FloatArray) -> Float64Array:
+        # A copy: the stored energies must stay as they are for the next windows.
         energies = energies + FLOOR / self.spec.n_bands
         log_energies = np.log(energies)
         groups = st.group_energies(energies)
         band_details = st.haar_details(log_energies, RISE_SCALES)
+        # Details are earlier minus later energies, so that a rise is negative.
         rises = {scale: np.maximum(-detail, 0.0) for scale, detail in band_details.items()}
         group_details = st.haar_details(np.log(groups), st.GROUP_SCALES)
         return np.concatenate(
-            [  # in the order of `window_layout`
+            [  # In the order of `window_layout`.
                 st.spectral_shape(log_energies),
                 st.modulation_energies(group_details),
                 st.modulation_energies({scale: band_details[scale] for scale in BAND_SCALES}),
@@ -140,7 +144,7 @@ class WindowStatistics:
                 st.attack_asymmetry(group_details, ASYMMETRY_SCALES),
                 *map(st.rising_energy, rises.values()),
                 st.kurtosis(energies),
-                st.tonality(np.add.reduce(self._coherences), np.add.reduce(self._powers) + MIN_LEVEL),
+                st.tonality(np.add.reduce(self._coherences), np.add.reduce(self._powers) + MIN_ENERGY),
                 st.spectral_entropy(energies, log_energies, groups[:, 0]),
                 st.onset_synchrony(rises[SYNCHRONY_SCALE]),
                 st.envelope_periodicity(np.log(st.paired(groups)), self._fine_s),

@@ -1,1 +1,1 @@
-"""From vectors to log-likelihoods: the mixtures, and the file that carries them."""
+"""Models: mixtures that give log-likelihoods of vectors, and the model file."""

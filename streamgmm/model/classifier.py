@@ -1,4 +1,4 @@
-"""From one feature vector to the log-likelihood of every label, and on to posteriors."""
+"""The classifier: from a feature vector to the log-likelihoods and posteriors of all labels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from streamgmm.model.mixture import Mixture, MixtureBank, checked_numbers
 from streamgmm.model.projection import Projection
 
 
-class Scores(NamedTuple):
-    """What one vector is worth.
+class VectorScores(NamedTuple):
+    """Scores of one vector.
 
     Attributes:
-        log_likelihoods: (n_labels,) in nats, not scaled.
-        background_log_likelihood: in nats.
-        is_in_domain: (n_labels,) whether the log-likelihood reaches the label's floor.
+        log_likelihoods: float64, shape (n_labels,), not scaled (nat).
+        background_log_likelihood: log-likelihood of the background mixture (nat).
+        is_in_domain: bool, shape (n_labels,), whether the log-likelihood reaches the floor of the label.
     """
 
     log_likelihoods: Float64Array
@@ -32,17 +32,17 @@ class Scores(NamedTuple):
     is_in_domain: BoolArray
 
     def llr(self, label_index: int) -> float:
-        """Log-likelihood ratio of a label to the background, in nats."""
+        """Return the log-likelihood ratio of a label to the background (nat)."""
         return float(self.log_likelihoods[label_index]) - self.background_log_likelihood
 
 
 class BatchScores(NamedTuple):
-    """What n vectors are worth: `Scores` with a leading axis.
+    """Scores of n vectors: `VectorScores` with a leading axis.
 
     Attributes:
-        log_likelihoods: (n, n_labels) in nats.
-        background_log_likelihoods: (n,) in nats.
-        is_in_domain: (n, n_labels).
+        log_likelihoods: float64, shape (n, n_labels) (nat).
+        background_log_likelihoods: float64, shape (n,) (nat).
+        is_in_domain: bool, shape (n, n_labels).
     """
 
     log_likelihoods: Float64Array
@@ -51,47 +51,48 @@ class BatchScores(NamedTuple):
 
 
 class ClipCalibration(NamedTuple):
-    """From the votes of windows to the posterior of a clip (see `decision.clip`).
+    """Calibration of the decisions on whole clips (see `decision.clip`).
 
     Attributes:
         sharpness: exponent on the mean posterior of the windows.
-        min_knownness: how sure it has to be that a clip is of any label; below it a clip is `unknown`.
-        typical: nat, mean log-likelihood of held-out clips under the mixture of their own label; empty: not known.
-        typical_deviation: nat, of single clips from these.
+        min_in_domain_score: clips with a lower in-domain score are `unknown`; 0 to 1.
+        typical: mean log-likelihood of held-out clips of each label under its own mixture (nat); empty if unknown.
+        typical_deviation: standard deviation of single clips from these means (nat).
     """
 
     sharpness: float = 1.0
-    min_knownness: float = 0.0
+    min_in_domain_score: float = 0.0
     typical: tuple[float, ...] = ()
     typical_deviation: float = 1.0
 
 
 PLAIN_VOTES = ClipCalibration()
-"""Votes as they are, and every clip known."""
+"""No calibration: posteriors of clips are the mean votes, and no clip is `unknown`."""
 
 MAX_SHARPNESS = 1e3
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """One mixture per label behind a projection, and the background that all of them must beat.
+    """A projection, one mixture per label, and the background mixture that a label has to exceed.
 
     Attributes:
-        labels: 1 or more; the reserved ones may be among them.
-        projection: from features to what the mixtures see.
+        labels: one or more labels; reserved ones may be among them.
+        projection: maps features to the space of the mixtures.
         mixtures: one per label, all of one covariance type.
-        background: reference of the log-likelihood ratios; the very mixture of the label
-            `background` where that one is trained.
-        likelihood_scale: factor on log-likelihoods in posteriors; features depend on each other, so
-            plain likelihoods are far too sure, and a factor below 1, fitted on held-out data, calibrates them.
-        floors: (n_labels,) log-likelihood below which a vector is not of the label's domain; -inf for none.
-        priors: (n_labels,) relative, positive; ones if left out.
-        cepstra: what the frames of a window add to it; None if windows decide alone.
-        clips: how the votes of windows become the posterior of a clip.
-        log_priors: (n_labels,) log of `priors`, in nats.
+        background: reference of the log-likelihood ratios; the same object as the mixture of the label
+            `background`, if there is one.
+        likelihood_scale: factor on log-likelihoods in posteriors. Features depend on each other, which makes plain
+            likelihoods overconfident; a factor below 1, fitted on held-out data, calibrates them.
+        floors: float64, shape (n_labels,), log-likelihood below which a vector is out of the domain of the label
+            (nat); -inf for no floor.
+        priors: float64, shape (n_labels,), relative and positive; all 1 by default.
+        cepstra: mixtures over cepstral frames; None if windows decide alone.
+        clips: calibration of the decisions on clips.
+        log_priors: float64, shape (n_labels,), logarithm of `priors` (nat).
 
     Raises:
-        DataError: the parts do not fit together, or a number or label is unusable.
+        DataError: the parts do not fit together, or a number or label is invalid.
     """
 
     labels: tuple[str, ...]
@@ -110,7 +111,7 @@ class Classifier:
         object.__setattr__(self, "mixtures", tuple(self.mixtures))
         self._check_mixtures()
         if not 0.0 < self.likelihood_scale <= 1e6:
-            raise DataError(f"likelihood_scale is {self.likelihood_scale:g}, wanted above 0 and at most 1e6")
+            raise DataError(f"likelihood_scale is {self.likelihood_scale:g}, expected above 0 and at most 1e6")
         _check_clips(self.clips, self.n_labels)
         object.__setattr__(self, "floors", _checked_floors(self.floors, self.n_labels))
         given = self.priors if np.size(self.priors) else np.ones(self.n_labels)
@@ -122,14 +123,15 @@ class Classifier:
 
     def _check_mixtures(self) -> None:
         if not self.labels or len(self.labels) != len(self.mixtures):
-            raise DataError(f"{len(self.labels)} labels and {len(self.mixtures)} mixtures, wanted one for each")
+            raise DataError(f"{len(self.labels)} labels and {len(self.mixtures)} mixtures, expected as many")
+        # Two mixtures would give the label `background` and the background different scores for one sound.
         if BACKGROUND in self.labels and self.background is not self.mixtures[self.labels.index(BACKGROUND)]:
-            raise DataError("the label 'background' and the background need to be one mixture")
+            raise DataError("the label 'background' must share the mixture of the background")
         if self.background.n_dimensions != self.projection.n_dimensions:
             raise DataError("mixtures and projection differ in dimension")
         if self.cepstra and len(self.cepstra.mixtures) != len(self.all_mixtures):
-            raise DataError(f"{len(self.cepstra.mixtures)} mixtures of frames, wanted {len(self.all_mixtures)}")
-        _ = self._bank
+            raise DataError(f"{len(self.cepstra.mixtures)} mixtures of frames, expected {len(self.all_mixtures)}")
+        _ = self._bank  # Created here, so that mixtures that do not fit together fail at once.
 
     @property
     def n_labels(self) -> int:
@@ -138,7 +140,7 @@ class Classifier:
 
     @property
     def all_mixtures(self) -> tuple[Mixture, ...]:
-        """The mixtures of the labels, then the background if it is not one of them."""
+        """The mixtures of the labels, then the background unless it is a label."""
         return self.mixtures if BACKGROUND in self.labels else (*self.mixtures, self.background)
 
     @cached_property
@@ -150,26 +152,27 @@ class Classifier:
         return self.labels.index(BACKGROUND) if BACKGROUND in self.labels else self.n_labels
 
     def score_mixtures(self, vector: Float64Array) -> Float64Array:
-        """Log-likelihoods of one vector (f,) under `all_mixtures`, (n_mixtures,) in nats."""
+        """Return log-likelihoods of one vector, shape (f,), under `all_mixtures`, shape (n_mixtures,) (nat)."""
         return self._bank.log_likelihoods(self.projection.apply(vector))
 
-    def score(self, vector: Float64Array, cepstral_evidence: Float64Array | None = None) -> Scores:
-        """Scores one window; the same numbers always give the same bits.
+    def score(self, vector: Float64Array, cepstral_evidence: Float64Array | None = None) -> VectorScores:
+        """Score one window; the same input always gives bitwise the same result.
 
         Args:
-            vector: (f,), float64 and finite.
-            cepstral_evidence: (n_mixtures,) mean log-likelihoods of the window's frames (see `CepstralEvidence`).
+            vector: float64, shape (f,), finite.
+            cepstral_evidence: float64, shape (n_mixtures,), from `CepstralEvidence` (nat).
         """
+        # One vector at a time with fixed shapes: the bits of a score must not depend on what else is scored.
         scores = self._combined(self.score_mixtures(vector), cepstral_evidence)
         log_likelihoods = scores[: len(self.labels)]
-        return Scores(log_likelihoods, float(scores[self._background_index]), log_likelihoods >= self.floors)
+        return VectorScores(log_likelihoods, float(scores[self._background_index]), log_likelihoods >= self.floors)
 
     def score_many(self, vectors: Float64Array, cepstral_evidence: Float64Array | None = None) -> BatchScores:
-        """Scores n windows together, equal to `score` up to rounding; for training.
+        """Score n windows together, equal to `score` up to rounding; for training.
 
         Args:
-            vectors: (n, f).
-            cepstral_evidence: (n, n_mixtures).
+            vectors: float64, shape (n, f).
+            cepstral_evidence: float64, shape (n, n_mixtures) (nat).
         """
         scores = self._combined(self._bank.log_likelihoods_of_many(self.projection.apply(vectors)), cepstral_evidence)
         log_likelihoods = scores[:, : len(self.labels)]
@@ -182,43 +185,46 @@ class Classifier:
         return combined
 
     def posterior(self, log_likelihoods: Float64Array, log_priors: Float64Array | None = None) -> Float64Array:
-        """Posterior over the labels: softmax of likelihood_scale * log-likelihoods + log priors.
+        """Return posteriors of the labels: softmax of likelihood_scale * log-likelihoods + log priors.
 
         Args:
-            log_likelihoods: (..., n_labels) in nats, not scaled.
-            log_priors: (..., n_labels) in nats; None for those of the classifier.
+            log_likelihoods: float64, shape (..., n_labels), not scaled (nat).
+            log_priors: float64, shape (..., n_labels) (nat); None for those of the classifier.
         """
         prior_terms = self.log_priors if log_priors is None else log_priors
         logits = self.likelihood_scale * log_likelihoods + prior_terms
         return softmax(logits)
 
     def with_priors(self, priors: Mapping[str, float]) -> Classifier:
-        """The same classifier with other relative priors; a label that is not named has 1.
+        """Return this classifier with other relative priors; labels that are not named have 1.
 
         Raises:
-            ConfigError: a name is not one of the labels.
+            ConfigError: a name is not a label of the classifier.
         """
+        # All unknown names at once, so that a single start shows every mistake.
         unknown = sorted(set(priors) - set(self.labels))
         if unknown:
             raise ConfigError([f"model.priors: the model has no label '{name}'" for name in unknown])
+        # The mixtures are shared with the copy; only the small arrays are new.
         return replace(self, priors=np.array([priors.get(label, 1.0) for label in self.labels]))
 
 
 def _check_clips(clips: ClipCalibration, n_labels: int) -> None:
     if not 0.0 < clips.sharpness <= MAX_SHARPNESS:
-        raise DataError(f"the sharpness of clips is {clips.sharpness:g}, wanted above 0 and at most {MAX_SHARPNESS:g}")
-    if not 0.0 <= clips.min_knownness <= 1.0:
-        raise DataError(f"min_knownness is {clips.min_knownness:g}, wanted 0 to 1")
+        raise DataError(f"sharpness is {clips.sharpness:g}, expected above 0 and at most {MAX_SHARPNESS:g}")
+    if not 0.0 <= clips.min_in_domain_score <= 1.0:
+        raise DataError(f"min_knownness is {clips.min_in_domain_score:g}, expected 0 to 1")
     if len(clips.typical) not in (0, n_labels) or not np.isfinite(clips.typical).all():
-        raise DataError(f"typical has {len(clips.typical)} values or one that is no number, wanted {n_labels}")
+        raise DataError(f"typical has {len(clips.typical)} values or one that is not finite, expected {n_labels}")
     if not 0.0 < clips.typical_deviation <= 1e6:
-        raise DataError(f"typical_deviation is {clips.typical_deviation:g}, wanted above 0 and at most 1e6")
+        raise DataError(f"typical_deviation is {clips.typical_deviation:g}, expected above 0 and at most 1e6")
 
 
 def _checked_floors(floors: npt.ArrayLike, n_labels: int) -> Float64Array:
-    """A read-only float64 copy of `floors`; -inf is allowed, it refuses nothing."""
+    """Return a read-only float64 copy of `floors`; -inf is allowed and rejects nothing."""
     numbers = np.array(floors, dtype=np.float64)
+    # NaN fails the comparison too.
     if numbers.shape != (n_labels,) or not (numbers < np.inf).all():
-        raise DataError(f"floors has shape {numbers.shape} or a value that is no floor, wanted ({n_labels},)")
+        raise DataError(f"floors has shape {numbers.shape} or an infinite value, expected ({n_labels},)")
     numbers.setflags(write=False)
     return numbers

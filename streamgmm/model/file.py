@@ -1,4 +1,4 @@
-"""Model files on disk: read once and in full, replaced whole or not at all."""
+"""Model files on disk: read once and completely, replaced atomically."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from streamgmm.errors import (
     StreamgmmError,
     UsageError,
 )
-from streamgmm.files import check_replaceable, kind_of, read_regular, replace_whole
-from streamgmm.model.header import MAX_MODEL_BYTES, ModelError, Reason, content_sha256
+from streamgmm.files import check_replaceable, path_kind, read_regular_file, replace_atomically
+from streamgmm.model.header import MAX_MODEL_BYTES, content_sha256
 from streamgmm.model.model import Model
+from streamgmm.model.model_error import ModelError, ModelErrorReason
 from streamgmm.model.reader import parse_model
 from streamgmm.model.writer import model_bytes
 
 __all__ = [
-    "SUFFIX",
+    "MODEL_SUFFIX",
     "ModelError",
     "check_target",
     "load_model",
@@ -31,57 +32,59 @@ __all__ = [
     "save_model",
 ]
 
-SUFFIX = ".sgm"
+MODEL_SUFFIX = ".sgm"
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def load_model(path: Path | str) -> Model:
-    """The model in the file `path`.
+    """Load the model in the file `path`.
 
-    The file is read once, so that what was hashed is what is used, even while it is written.
+    The file is read once, so that the content that is hashed is the content that is used, even if another process
+    writes the file meanwhile.
 
     Raises:
-        InputMissingError: there is no such file, or looking at it or reading it failed.
-        PermissionDeniedError: it, or a folder on the way, may not be read.
-        ModelError: it is not a model that this build accepts.
+        InputMissingError: the file does not exist, or reading it failed.
+        PermissionDeniedError: the file, or a folder on the way, may not be read.
+        ModelError: the content is not a model that this build accepts.
     """
     source = Path(path)
-    if kind_of(source, follow_symlinks=False) == "link":
+    if path_kind(source, follow_symlinks=False) == "link":
         raise ModelError("not_regular", "a symbolic link", where=str(path), hint="name the file itself")
     try:
-        data = read_regular(source, MAX_MODEL_BYTES)
+        data = read_regular_file(source, MAX_MODEL_BYTES)
     except DataError as error:
-        reason: Reason = "too_large" if kind_of(source) == "file" else "not_regular"
+        reason: ModelErrorReason = "too_large" if path_kind(source) == "file" else "not_regular"
         raise ModelError(reason, error.what, where=str(path)) from None
     return parse_model(data, str(path))
 
 
 def save_model(model: Model, path: Path | str) -> Model:
-    """Writes `model` to `path`: the file is the old one or the new one, whole, whatever happens.
+    """Write `model` to `path` atomically: whatever happens, the file is the complete old or the complete new one.
 
     Returns:
-        The model as it was written, with its `sha256`.
+        The model with the `sha256` of its file.
 
     Raises:
         UsageError: `path` does not end in `.sgm`.
         CannotCreateError: the directory is missing or read-only, or `path` is not a regular file.
         OutputError: the disk is full or failed.
         PermissionDeniedError: the directory may not be written.
-        ModelError: the model is over a limit of the format.
+        ModelError: the model exceeds a limit of the format.
     """
     target = Path(path)
     check_target(target)
+    # Complete before the disk is touched, so that an invalid model leaves no trace.
     data = model_bytes(model)
     try:
-        replace_whole(target, data)
+        replace_atomically(target, data)
     except (OSError, ValueError) as error:
         raise save_error(error, target) from None
     return replace(model, sha256=content_sha256(data))
 
 
 def check_target(path: Path | str) -> None:
-    """Refuse a place where a model cannot be saved, before long work is done for it.
+    """Raise an error if a model cannot be saved to `path`, before time is spent on its training.
 
     Raises:
         UsageError: `path` does not end in `.sgm`.
@@ -89,8 +92,9 @@ def check_target(path: Path | str) -> None:
         PermissionDeniedError: the directory may not be written.
     """
     target = Path(path)
-    if target.suffix != SUFFIX:
-        raise UsageError("not the name of a model file", where=str(target), hint=f"let it end in {SUFFIX}")
+    if target.suffix != MODEL_SUFFIX:
+        hint = f"use a name that ends in {MODEL_SUFFIX}"
+        raise UsageError("not the name of a model file", where=str(target), hint=hint)
     try:
         check_replaceable(target)
     except (OSError, ValueError) as error:
@@ -98,12 +102,12 @@ def check_target(path: Path | str) -> None:
 
 
 def save_error(error: OSError | ValueError, target: Path, thing: str = "the model") -> StreamgmmError:
-    """What to raise where `thing` cannot be written to `target`."""
+    """Return the error to raise if `thing` cannot be written to `target`."""
     what = f"cannot write {thing}: {_reason(error)}"
     if isinstance(error, PermissionError):
         return PermissionDeniedError(what, where=str(target))
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        return OutputError(what, where=str(target), hint=f"{thing} that was there before is untouched")
+        return OutputError(what, where=str(target), hint=f"{thing} that was there before is unchanged")
     return CannotCreateError(what, where=str(target))
 
 

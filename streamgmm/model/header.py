@@ -1,7 +1,7 @@
-"""The model file's header: what may stand in it, read strictly, and where each array lies.
+"""The header of model files: its content, its strict reader, and the place of each array.
 
-The file is a safetensors file (see `layout`). Any safetensors reader opens it; this one accepts nothing beyond what
-`FileSpec` derives.
+Model files are safetensors files (see `layout`). Any safetensors reader opens them; this reader accepts only the arrays
+that follow from `FileSpec`.
 """
 
 from __future__ import annotations
@@ -16,76 +16,43 @@ import msgspec
 from msgspec import Meta
 
 from streamgmm.config import Covariance
-from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.layout import LENGTH_BYTES, Tensor, lay_out
 from streamgmm.model.mixture import covariance_shape
+from streamgmm.model.model_error import ModelError
 from streamgmm.wording import escaped
 
-FORMAT: Final = "streamgmm"
-FORMAT_VERSION = 1
+MODEL_FORMAT: Final = "streamgmm"
+MODEL_FORMAT_VERSION = 1
 
 MAX_MODEL_BYTES = 64 * 2**20
-MAX_HEADER_BYTES = 64 * 2**10
+MAX_MODEL_HEADER_BYTES = 64 * 2**10
 MAX_CARD_BYTES = 2**20
 MAX_LABELS = 256
 MAX_DIMENSIONS = 256
-"""Factorising a covariance takes cubic time; a hostile file shall not take seconds."""
+"""Factorising a covariance takes cubic time; without a limit, a hostile file could take very long to load."""
 
 MAX_JSON_DEPTH = 8
 MAX_INTEGER_DIGITS = 18
-"""Longer integers do not fit 64 bits, and cost quadratic time to read."""
+"""Longer integers do not fit 64 bits, and take quadratic time to parse."""
 
-# Keys are sorted, so the digest is the first value of the file and lies at a fixed place.
+# Keys are sorted, so the digest is the first value of the file, at a fixed offset.
 DIGEST_PREFIX = b'{"__metadata__":{"content_sha256":"'
 DIGEST_OFFSET = LENGTH_BYTES + len(DIGEST_PREFIX)
 DIGEST_BYTES = 64
 
-Reason = Literal[
-    "digest",  # the content does not have the hash that it claims
-    "features",  # this build cannot compute the features that it needs
-    "foreign",  # another kind of file
-    "header",  # the header is not the strict JSON that it has to be
-    "labels",  # a label or name breaks the rules
-    "layout",  # the arrays are not those that the spec calls for
-    "not_regular",  # a link, directory, pipe or device
-    "self_test",  # scores differ from those at training
-    "too_large",  # over one of the caps
-    "truncated",  # the end is missing
-    "values",  # the numbers are not those of a classifier
-    "version",  # another version of the format
-]
-"""Why a model is refused: a closed list, fit for a counter."""
-
 VersionText = Annotated[str, Meta(pattern=r"^[0-9A-Za-z.+-]{1,32}$")]
-
-
-class ModelError(DataError):
-    """A model file was refused.
-
-    Args:
-        reason: which kind of fault.
-        what: the fault, in one line.
-        offset: of the byte where it shows.
-        where: the file.
-        hint: what to do about it.
-    """
-
-    def __init__(self, reason: Reason, what: str, *, offset: int = 0, where: str = "", hint: str = "") -> None:
-        self.reason = reason
-        self.offset = offset
-        super().__init__(f"{what}, at byte {offset}", where=where, hint=hint)
 
 
 class CepstralFileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sizes and settings of the mixtures over frame vectors.
 
     Attributes:
-        covariance_type: of all of them.
-        weight: of frames beside windows.
-        n_features: what goes into their projection.
-        n_dimensions: what comes out.
-        n_components: of each mixture, in the order of those of windows.
+        covariance_type: covariance type of all mixtures.
+        weight: weight of frames, see `CepstralMixtures`.
+        n_features: length of frame vectors.
+        n_dimensions: length of projected frame vectors.
+        n_components: number of components of each mixture, in the order of the mixtures over windows.
     """
 
     covariance_type: Covariance
@@ -99,21 +66,21 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The sizes and settings from which every array of the file follows.
 
     Attributes:
-        name: of the model.
-        labels: in the order of the arrays.
-        features: the `FeatureSpec`, as JSON.
-        covariance_type: of all mixtures.
-        likelihood_scale: of the classifier.
-        n_features: f, what goes into the projection.
-        n_dimensions: d, what comes out.
-        n_components: of each mixture; the background is the last, unless it is one of the labels.
-        decision_bytes: length of the JSON of the decisions of single labels.
-        card_bytes: length of the JSON of the card.
+        name: name of the model.
+        labels: labels in the order of the arrays.
+        features: `FeatureSpec` as JSON.
+        covariance_type: covariance type of all mixtures over windows.
+        likelihood_scale: see `Classifier`.
+        n_features: f, length of window vectors.
+        n_dimensions: d, length of projected window vectors.
+        n_components: number of components of each mixture; that of the background is last, unless it is a label.
+        decision_bytes: length of the JSON text of the decision settings of single labels.
+        card_bytes: length of the JSON text of the card.
         cepstra: the mixtures over cepstral frames; None if there are none.
-        sharpness: exponent on the votes of a clip's windows.
-        min_knownness: below which a clip is `unknown`.
-        typical: log-likelihood (nat) of clips of each label; empty if not known.
-        typical_deviation: of single clips from these (nat).
+        sharpness: see `ClipCalibration`.
+        min_in_domain_score: see `ClipCalibration`.
+        typical: see `ClipCalibration` (nat).
+        typical_deviation: see `ClipCalibration` (nat).
     """
 
     name: str
@@ -126,20 +93,21 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     n_components: Annotated[list[Annotated[int, Meta(ge=1, le=65536)]], Meta(max_length=MAX_LABELS + 1)]
     decision_bytes: Annotated[int, Meta(ge=2, le=MAX_CARD_BYTES)]
     card_bytes: Annotated[int, Meta(ge=2, le=MAX_CARD_BYTES)]
-    # The name in the file is that of its first version, so that every model can still be read.
+    # The key in the file is that of the first version, so that older models remain readable.
     cepstra: CepstralFileSpec | None = msgspec.field(default=None, name="frames")
     sharpness: float = 1.0
-    min_knownness: float = 0.0
+    min_in_domain_score: float = msgspec.field(default=0.0, name="min_knownness")
     typical: Annotated[list[float], Meta(max_length=MAX_LABELS)] = []
     typical_deviation: float = 1.0
 
     @property
     def n_mixtures(self) -> int:
-        """Mixtures in the file: one per label, and the background if it is not one of them."""
+        """Number of mixtures in the file: one per label, and one for the background unless it is a label."""
         return len(self.labels) + (BACKGROUND not in self.labels)
 
     def shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """Dtype and shape of every array, in the order of the file; floats first keep them aligned."""
+        """Return dtype and shape of every array, in the order of the file."""
+        # Floats first: texts of any length before them would leave them unaligned.
         return {
             **_mixture_shapes("", self, self.n_mixtures),
             "floors": ("F64", (len(self.labels),)),
@@ -150,14 +118,14 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every array with its place, back to back."""
+        """Return every array with its place in the file, back to back."""
         return lay_out(self.shapes())
 
 
 def _mixture_shapes(
     prefix: str, spec: FileSpec | CepstralFileSpec, n_mixtures: int
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Dtype and shape of the arrays of all mixtures over one kind of vectors, with their projection and self-test."""
+    """Return dtype and shape of the arrays for one kind of vectors: mixtures, projection and self-test."""
     total, d, f = sum(spec.n_components), spec.n_dimensions, spec.n_features
     stacked = covariance_shape(spec.covariance_type, total, d)
     shapes: dict[str, tuple[int, ...]] = {
@@ -174,23 +142,23 @@ def _mixture_shapes(
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The `__metadata__` of the header; safetensors allows strings only."""
+    """The `__metadata__` of the header, in which safetensors allows only strings."""
 
     content_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-    format: Literal["streamgmm"] = FORMAT
-    format_version: Annotated[str, Meta(pattern=r"^[0-9]{1,9}$")] = str(FORMAT_VERSION)
+    format: Literal["streamgmm"] = MODEL_FORMAT
+    format_version: Annotated[str, Meta(pattern=r"^[0-9]{1,9}$")] = str(MODEL_FORMAT_VERSION)
     spec: str
     tool_version: VersionText
 
 
 class Header(NamedTuple):
-    """A header that is strict JSON of a version that this build reads.
+    """A header that is strict JSON, of a version that this build reads.
 
     Attributes:
-        metadata: its strings.
-        spec: sizes and settings.
-        entries: the raw lines of the arrays.
-        data_offset: byte where the arrays begin.
+        metadata: the strings of `__metadata__`.
+        spec: sizes and settings, parsed from `metadata.spec`.
+        entries: the entries of the arrays, not checked yet.
+        data_offset: position of the first array in the file (bytes).
     """
 
     metadata: Metadata
@@ -200,11 +168,11 @@ class Header(NamedTuple):
 
 
 def strict_json(data: bytes, offset: int) -> Any:
-    """The value of a JSON text that lies at `offset` of the file.
+    """Parse a JSON text that lies at `offset` in the file.
 
     Raises:
-        ModelError: not UTF-8 or JSON, a key twice, a number that is not finite or has too many
-            digits, text that is not Unicode, or nested too deep.
+        ModelError: the text is not UTF-8 or JSON, has a duplicate key, a number that is not finite or has too many
+            digits, a lone surrogate, or is nested too deep.
     """
     try:
         value = json.loads(
@@ -222,25 +190,28 @@ def strict_json(data: bytes, offset: int) -> Any:
 
 
 def content_sha256(data: bytes) -> str:
-    """SHA-256 (hexadecimal) over the whole file except the place where it stands itself."""
+    """Return the SHA-256 (hexadecimal) of the file without the bytes of the digest itself."""
+    # A view, so that the file is not copied to leave out a few bytes.
     digest = hashlib.sha256(data[:DIGEST_OFFSET])
     digest.update(memoryview(data)[DIGEST_OFFSET + DIGEST_BYTES :])
     return digest.hexdigest()
 
 
 def read_header(data: bytes) -> Header:
-    """The header of the file `data`, checked as far as it goes by itself.
+    """Read the header of the file `data`, and check all that does not depend on the arrays.
 
     Raises:
-        ModelError: it is not the header of a model that this build reads.
+        ModelError: the header is not that of a model that this build reads.
     """
+    # The length is checked before any of the header is parsed.
     n_bytes = int.from_bytes(data[:LENGTH_BYTES], "little")
     data_offset = LENGTH_BYTES + n_bytes
     _check_extent(data, n_bytes)
     entries = strict_json(data[LENGTH_BYTES:data_offset], LENGTH_BYTES)
     strings = entries.pop("__metadata__", None)
-    if not isinstance(strings, dict) or strings.get("format") != FORMAT:
+    if not isinstance(strings, dict) or strings.get("format") != MODEL_FORMAT:
         raise ModelError("foreign", "a safetensors file of another program", hint="name a model of streamgmm")
+    # Before the conversion: another version may have other keys.
     _check_version(strings.get("format_version"))
     metadata = _converted(strings, Metadata)
     if not data.startswith(DIGEST_PREFIX, LENGTH_BYTES):
@@ -252,8 +223,10 @@ def read_header(data: bytes) -> Header:
 def _check_extent(data: bytes, n_header_bytes: int) -> None:
     if len(data) < LENGTH_BYTES:
         raise ModelError("truncated", "the file ends before its header", offset=len(data))
-    if n_header_bytes > MAX_HEADER_BYTES:
-        raise ModelError("too_large", f"the header claims {n_header_bytes} bytes, at most {MAX_HEADER_BYTES} are read")
+    if n_header_bytes > MAX_MODEL_HEADER_BYTES:
+        raise ModelError(
+            "too_large", f"the header claims {n_header_bytes} bytes, at most {MAX_MODEL_HEADER_BYTES} are read"
+        )
     if len(data) < LENGTH_BYTES + n_header_bytes:
         raise ModelError("truncated", "the file ends within its header", offset=len(data))
     if not data.startswith(b"{", LENGTH_BYTES) or n_header_bytes == 0:
@@ -261,12 +234,13 @@ def _check_extent(data: bytes, n_header_bytes: int) -> None:
 
 
 def _check_version(version: object) -> None:
-    if version == str(FORMAT_VERSION):
+    if version == str(MODEL_FORMAT_VERSION):
         return
+    # Text from a file: escaped and short before it reaches a terminal.
     shown = escaped(str(version)[:9])
-    is_newer = re.fullmatch("[0-9]+", shown) is not None and int(shown) > FORMAT_VERSION
+    is_newer = re.fullmatch("[0-9]+", shown) is not None and int(shown) > MODEL_FORMAT_VERSION
     hint = "upgrade streamgmm" if is_newer else "train the model again"
-    raise ModelError("version", f"made by format {shown}, this build reads {FORMAT_VERSION}", hint=hint)
+    raise ModelError("version", f"made by format {shown}, this build reads {MODEL_FORMAT_VERSION}", hint=hint)
 
 
 def _converted(value: Any, kind: type[Any]) -> Any:
@@ -277,17 +251,19 @@ def _converted(value: Any, kind: type[Any]) -> Any:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # `json` keeps the last of equal keys, other readers the first: such a file has no single meaning.
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return members
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _finite_float(digits: str) -> float:
+    # `float` turns 1e999 into infinity without an error.
     number = float(digits)
     if not math.isfinite(number):
         raise ValueError("a number is too large")
@@ -301,8 +277,9 @@ def _short_int(digits: str) -> int:
 
 
 def _check_value(value: Any, n_levels: int) -> None:
-    """Refuses a value nested deeper than `n_levels`, and text that is not Unicode (lone surrogates)."""
+    """Raise ValueError for a value nested deeper than `n_levels`, or for text with lone surrogates."""
     if isinstance(value, str):
+        # JSON escapes can make lone surrogates, which cannot be printed or written to a file.
         value.encode("utf-8")
     if isinstance(value, dict | list):
         if n_levels == 0:

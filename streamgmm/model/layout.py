@@ -1,7 +1,7 @@
-"""The layout that the files of a model and of its memory share: safetensors, with one canonical header.
+"""The file layout of models and training caches: safetensors with one canonical header.
 
-8 bytes with the length of the header (little-endian), the header (a JSON object: dtype, shape and data offsets of each
-array, and a `__metadata__` of strings), the arrays back to back. Any safetensors reader opens it:
+A file holds the length of the header (8 bytes, little-endian), the header (a JSON object with dtype, shape and data
+offsets of each array, and `__metadata__` with strings), and the arrays back to back. Any safetensors reader opens it:
 https://huggingface.co/docs/safetensors, section "Format".
 """
 
@@ -30,14 +30,15 @@ class Tensor(NamedTuple):
     end: int
 
     def entry(self) -> dict[str, Any]:
-        """Its line in the header."""
+        """Return the entry of the array in the header."""
         return {"data_offsets": [self.begin, self.end], "dtype": self.dtype, "shape": list(self.shape)}
 
 
 def lay_out(shapes: Shapes) -> dict[str, Tensor]:
-    """Every array with its place, back to back."""
+    """Return every array with its place, back to back."""
     placed: dict[str, Tensor] = {}
     begin = 0
+    # Without gaps, as the safetensors format requires.
     for name, (dtype, shape) in shapes.items():
         end = begin + math.prod(shape) * ITEM_BYTES[dtype]
         placed[name] = Tensor(dtype, shape, begin, end)
@@ -46,17 +47,19 @@ def lay_out(shapes: Shapes) -> dict[str, Tensor]:
 
 
 def header_bytes(metadata: Any, tensors: Mapping[str, Tensor]) -> bytes:
-    """The file up to its arrays.
+    """Return the bytes of the file before its arrays.
 
     Args:
-        metadata: a mapping or struct of strings.
-        tensors: all arrays.
+        metadata: mapping or struct of strings.
+        tensors: all arrays of the file, by name.
     """
     header = canonical_json({"__metadata__": metadata, **{name: tensor.entry() for name, tensor in tensors.items()}})
+    # Padded with spaces, which JSON ignores, so that the arrays are aligned in memory.
     header += b" " * (-len(header) % ALIGNMENT_BYTES)
     return len(header).to_bytes(LENGTH_BYTES, "little") + header
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one JSON text of `value`: sorted keys, no spaces, UTF-8; a number that is not finite becomes null."""
+    """Return the canonical JSON text of `value`: sorted keys, no spaces, UTF-8; non-finite numbers become null."""
+    # Canonical, because the content hash covers the text: equal models must give equal files.
     return msgspec.json.encode(value, order="sorted")

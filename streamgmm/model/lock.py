@@ -1,4 +1,4 @@
-"""One change of a model at a time: whoever reads a model to write it changed holds its lock meanwhile."""
+"""The lock of a model, held from reading the model to writing its changed version."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from pathlib import Path
 
 from streamgmm.errors import CannotCreateError, PermissionDeniedError
 
+# NOFOLLOW and NONBLOCK: neither a link nor a pipe with the name of the lock file may mislead or block the process.
 _FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 OnWait = Callable[[str], None]
-"""Is told once, in a line, who holds the lock that has to be waited for."""
+"""Called once, before waiting for a lock, with a line that names its holder."""
 
 
 def lock_path(model_path: Path) -> Path:
-    """Where the lock of the model at `model_path` is while somebody changes it."""
+    """Return the path of the lock file of the model at `model_path`."""
     return model_path.with_name(f".{model_path.name}.lock")
 
 
 @contextmanager
 def model_lock(model_path: Path, on_wait: OnWait) -> Iterator[None]:
-    """Hold the lock of a model that is to be changed, which may not be there yet; wait if another process has it.
+    """Hold the lock of a model while it is changed; wait if another process holds it.
 
-    The lock is that of the kernel on an open file (flock), so that it ends with its holder, however that ends: a file
-    that is left behind by a kill locks nobody out. The file is removed at the end while it is still locked; who gets
-    the lock of a removed file tries again with the one that is there.
+    The lock is a kernel lock on an open file (flock), which ends with the process that holds it: a lock file left by a
+    killed process blocks nobody. At the end, the file is removed while it is still locked. A process that then gets the
+    lock of the removed file notices this, and tries again with the new file.
 
-    Where there are no such locks (some network file systems, Windows), nothing is locked.
+    Where such locks are not available (some network file systems, Windows), nothing is locked.
 
     Args:
-        model_path: of the model that will be written.
+        model_path: path of the model, which need not exist yet.
         on_wait: see `OnWait`.
 
     Raises:
-        CannotCreateError: something else than a regular file has the name of the lock, or the folder is missing.
-        PermissionDeniedError: the user may not create it.
+        CannotCreateError: the lock file is not a regular file, or its folder is missing.
+        PermissionDeniedError: the user may not create the lock file.
     """
     path = lock_path(model_path)
     descriptor = _acquire(path, on_wait)
@@ -47,13 +48,14 @@ def model_lock(model_path: Path, on_wait: OnWait) -> Iterator[None]:
     try:
         yield
     finally:
+        # Removed before it is unlocked: afterwards, the file could be the lock of another process.
         with suppress(OSError):
             path.unlink()
         os.close(descriptor)
 
 
 def _acquire(path: Path, on_wait: OnWait) -> int | None:
-    """The descriptor of the locked file; None if there are no locks here."""
+    """Return the descriptor of the locked file; None if locks are not available."""
     if os.name != "posix":
         return None
     while True:
@@ -63,8 +65,10 @@ def _acquire(path: Path, on_wait: OnWait) -> int | None:
         except BaseException:
             os.close(descriptor)
             raise
+        # The previous holder may have removed the file between opening and locking it.
         if is_locked and _is_in_place(descriptor, path):
-            # Who waits wants to know for whom; somebody else's lock file may be readable only.
+            # The process number is for the message of a process that waits. Writing it fails if the lock file belongs
+            # to another user, which does not matter.
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -75,7 +79,7 @@ def _acquire(path: Path, on_wait: OnWait) -> int | None:
 
 
 def _lock(descriptor: int, path: Path, on_wait: OnWait) -> bool:
-    """Lock an open file, waiting for it if need be; False if there are no locks here."""
+    """Lock an open file, waiting if necessary; return False if locks are not available."""
     import fcntl
 
     try:
@@ -101,6 +105,7 @@ def _open(path: Path) -> int:
         descriptor = _open_or_create(path)
     except OSError as error:
         raise _open_error(error, path) from error
+    # Checked on the open file, not on its name, which could change in between.
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise _not_regular(path)
@@ -111,7 +116,7 @@ def _open_or_create(path: Path) -> int:
     try:
         return os.open(path, _FLAGS | os.O_CREAT, 0o666)
     except PermissionError:
-        # A file of another user can be locked by whoever may read it.
+        # A file of another user can still be locked if it is readable.
         return os.open(path, _FLAGS & ~os.O_RDWR)
 
 

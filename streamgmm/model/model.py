@@ -1,4 +1,4 @@
-"""Everything that a training leaves behind and a run needs."""
+"""The model: the result of training, and all that a run needs."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from streamgmm.wording import escaped
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A classifier, the features it was trained on, and how it came to be.
+    """A classifier with the definition of its features and a record of its training.
 
     Attributes:
-        name: given at training; follows the rules of labels, since it reaches the same readers.
-        spec: of the features; a run follows it.
-        classifier: what scores them.
-        decision: what single labels decide otherwise than the configuration's rest; may be empty.
-        card: of the training, JSON-able: hashes of the data, scores per class, versions, settings.
-            Text in it is escaped to printable characters. It holds no date by itself, so that the
-            same training gives the same file.
-        tool_version: of the streamgmm that trained it.
-        sha256: content hash of the file, 64 hexadecimal digits; empty until the model was in one.
+        name: name given at training; follows the rules of labels, because it reaches the same outputs.
+        spec: definition of the features.
+        classifier: scores the features.
+        decision: decision settings of single labels that differ from the common ones; may be empty.
+        card: record of the training as JSON values: hashes of the data, scores per class, versions, settings. Text is
+            escaped to printable characters. There is no date, so that the same training gives the same file.
+        tool_version: version of streamgmm that trained the model.
+        sha256: content hash of the model file, 64 hexadecimal digits; empty before the model is saved.
 
     Raises:
-        DataError: the name is unusable, or `decision` names a label that does not exist.
+        DataError: the name is not valid, or `decision` names a label that the model does not have.
     """
 
     name: str
@@ -44,10 +43,12 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", check_label(self.name))
+        # A copy: a model stays as it was checked, even if the caller changes its mapping.
         object.__setattr__(self, "decision", dict(self.decision))
         if not isinstance(self.card, Mapping):
             raise DataError("the card is not an object")
         object.__setattr__(self, "card", _printable(self.card))
+        # A misspelt label would otherwise go unnoticed, with the common settings in effect.
         for label in self.decision:
             if label not in self.classifier.labels:
                 raise DataError(f"decision names '{escaped(label)}', which is not a label of the model")
@@ -59,7 +60,7 @@ class Model:
 
 
 def _printable(value: Any) -> Any:
-    """JSON-able `value` with all text escaped: file names in a card may hold any character."""
+    """Return the JSON value `value` with all text escaped: file names in a card may hold any character."""
     if isinstance(value, str):
         return escaped(value)
     if isinstance(value, Mapping):

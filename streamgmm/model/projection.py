@@ -1,4 +1,4 @@
-"""The linear map between features and mixtures."""
+"""The linear map from features to the space of the mixtures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamgmm.errors import DataError
 from streamgmm.model.mixture import checked_numbers
 
 MIN_SCALE = 1e-9
-"""A feature that varies less carries nothing and would only blow up rounding errors."""
+"""Minimum scale: features that vary less carry no information, and dividing by less amplifies rounding errors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +20,12 @@ class Projection:
     """Standardises the features and projects them: (x - mean) / scale @ matrix.
 
     Attributes:
-        mean: (f,) of the training data.
-        scale: (f,) positive, usually the standard deviation.
-        matrix: (f, d), usually of a linear discriminant analysis.
+        mean: float64, shape (f,), mean of the training data.
+        scale: float64, shape (f,), at least `MIN_SCALE`, usually the standard deviation.
+        matrix: float64, shape (f, d), usually from a linear discriminant analysis.
 
     Raises:
-        DataError: shapes do not fit, or a number is unusable.
+        DataError: shapes do not fit, or a number is not valid.
     """
 
     mean: Float64Array
@@ -35,7 +35,7 @@ class Projection:
     def __post_init__(self) -> None:
         shape = np.shape(self.matrix)
         if len(shape) != 2 or 0 in shape:
-            raise DataError(f"matrix has shape {shape}, wanted (features, dimensions)")
+            raise DataError(f"matrix has shape {shape}, expected (features, dimensions)")
         object.__setattr__(self, "matrix", checked_numbers(self.matrix, "matrix", shape))
         for name in ("mean", "scale"):
             object.__setattr__(self, name, checked_numbers(getattr(self, name), name, shape[:1]))
@@ -44,20 +44,21 @@ class Projection:
 
     @property
     def n_features(self) -> int:
-        """Length of the vectors that go in, f."""
+        """Length of input vectors, f."""
         return len(self.matrix)
 
     @property
     def n_dimensions(self) -> int:
-        """Length of the vectors that come out, d."""
+        """Length of output vectors, d."""
         return int(self.matrix.shape[1])
 
     @cached_property
     def _scaled_matrix(self) -> Float64Array:
+        # Scaling the matrix once saves a division per vector.
         scaled: Float64Array = self.matrix / self.scale[:, np.newaxis]
         return scaled
 
     def apply(self, vectors: Float64Array) -> Float64Array:
-        """Projects vectors (..., f) to (..., d)."""
+        """Project vectors, shape (..., f); shape (..., d)."""
         projected: Float64Array = (vectors - self.mean) @ self._scaled_matrix
         return projected

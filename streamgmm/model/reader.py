@@ -1,4 +1,4 @@
-"""From the bytes of a file to a model: refused unless every byte is as it must be."""
+"""The strict reader of model files: any byte that is not as expected is an error."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ from streamgmm.model.header import (
     CepstralFileSpec,
     FileSpec,
     Header,
-    ModelError,
-    Reason,
     content_sha256,
     read_header,
     strict_json,
@@ -33,14 +31,17 @@ from streamgmm.model.header import (
 from streamgmm.model.layout import LENGTH_BYTES, canonical_json
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
+from streamgmm.model.model_error import ModelError, ModelErrorReason
 from streamgmm.model.projection import Projection
 from streamgmm.wording import escaped
 
 SELF_TEST_TOLERANCE = 1e-9
-"""Relative difference of scores that still is the same computation."""
+"""Maximum relative difference of scores between machines with different linear algebra libraries."""
 
 Arrays = dict[str, AnyArray]
 
+# First bytes of files that other tools save models in. They are named in the error, and never opened: most of these
+# formats can execute code.
 _FOREIGN = {
     "a pickle or joblib file": rb"\x80[\x01-\x05]|\([ldpc]|[\]}].|c[\w.]+\n\w+\n",
     "a numpy file": rb"\x93NUMPY",
@@ -51,10 +52,10 @@ _FOREIGN = {
 
 
 def parse_model(data: bytes, name: str) -> Model:
-    """The model in the bytes of the file `name`.
+    """Parse the content of the model file `name`.
 
     Raises:
-        ModelError: anything about it is not as it must be.
+        ModelError: the content is not a valid model.
     """
     try:
         return _parsed(data)
@@ -72,7 +73,7 @@ def _parsed(data: bytes) -> Model:
         check_labels(spec.labels)
     features = _feature_spec(spec)
     offset = header.data_offset
-    # Numbers that overflow are found by the self-test; numpy need not warn about them before.
+    # The self-test finds numbers that overflow; warnings of numpy before that would only confuse.
     with _refusal("values", offset), np.errstate(all="ignore"):
         model = Model(
             name=spec.name,
@@ -88,22 +89,24 @@ def _parsed(data: bytes) -> Model:
 
 
 def _checked_header(data: bytes) -> Header:
-    """The header of `data`, whose arrays are those that it calls for and whose hash is right."""
+    """Read the header of `data`, and check the arrays and the hash against it."""
     if len(data) > MAX_MODEL_BYTES:
         raise ModelError("too_large", f"{len(data)} bytes, at most {MAX_MODEL_BYTES} are read")
     try:
         header = read_header(data)
     except ModelError as error:
+        # A user who names a pickle gets to know that, not that its header is wrong.
         raise _foreign_error(data) or error from None
     _check_layout(data, header)
+    # The hash detects damage, not tampering, so all other checks remain necessary.
     if content_sha256(data) != header.metadata.content_sha256:
         raise ModelError("digest", "the content is damaged", offset=DIGEST_OFFSET, hint="copy the file again")
     return header
 
 
 def _foreign_error(data: bytes) -> ModelError | None:
-    """The refusal of a file whose kind is known and may execute code when opened; None for others."""
-    # The length field of a model, even a truncated one, ends in zeros; none of the others has them there.
+    """Return the error for a file of a kind that may execute code when opened; None for other kinds."""
+    # The length field of a model ends in zeros, even if the file is truncated; no other kind has zeros there.
     if not any(data[3:LENGTH_BYTES]):
         return None
     for kind, pattern in _FOREIGN.items():
@@ -115,16 +118,17 @@ def _foreign_error(data: bytes) -> ModelError | None:
 
 
 def _check_layout(data: bytes, header: Header) -> None:
-    """Compares the arrays and the length of the file to what the spec calls for, before any is read."""
+    """Compare the arrays and the length of the file with the spec, before any array is read."""
     spec = header.spec
+    # Before the shapes are derived, which depend on the number of mixtures.
     for kind in (spec, spec.cepstra):
         if kind and len(kind.n_components) != spec.n_mixtures:
-            what = f"{len(kind.n_components)} mixtures, wanted {spec.n_mixtures}"
+            what = f"{len(kind.n_components)} mixtures, expected {spec.n_mixtures}"
             raise ModelError("layout", what, offset=LENGTH_BYTES)
     tensors = spec.tensors()
-    wanted = {name: tensor.entry() for name, tensor in tensors.items()}
-    # As JSON text, because in Python `True == 1 == 1.0`.
-    if canonical_json(header.entries) != canonical_json(wanted):
+    expected = {name: tensor.entry() for name, tensor in tensors.items()}
+    # Compared as JSON text, because in Python `True == 1 == 1.0`.
+    if canonical_json(header.entries) != canonical_json(expected):
         raise ModelError("layout", "the arrays are not those that the spec calls for", offset=LENGTH_BYTES)
     end = header.data_offset + tensors["card"].end
     if len(data) < end:
@@ -135,6 +139,7 @@ def _check_layout(data: bytes, header: Header) -> None:
 
 def _read_arrays(data: bytes, header: Header) -> Arrays:
     dtypes = {"F64": "<f8", "U8": "u1"}
+    # Views into the file, not copies; the classifier copies what it keeps.
     return {
         name: np.frombuffer(
             data, dtypes[tensor.dtype], int(np.prod(tensor.shape)), header.data_offset + tensor.begin
@@ -144,11 +149,12 @@ def _read_arrays(data: bytes, header: Header) -> Arrays:
 
 
 def _feature_spec(file_spec: FileSpec) -> FeatureSpec:
-    """The features that the model needs, if this build computes them and as many of them."""
+    """Return the definition of the features, after a check that this build computes them."""
     import pywt
 
     settings = file_spec.features
     version = settings.get("version")
+    # Before the conversion: settings of another version may have other keys.
     if version != FEATURE_VERSION:
         what = f"needs features of version {escaped(str(version))}, this build computes {FEATURE_VERSION}"
         raise ModelError("features", what, offset=LENGTH_BYTES, hint="train the model again")
@@ -182,6 +188,7 @@ def _decision(data: AnyArray, offset: int) -> dict[str, LabelSection]:
 
 def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
     mixtures = _mixtures("", spec, arrays)
+    # The same object for the label and the background, as `Classifier` requires.
     background_index = spec.labels.index(BACKGROUND) if BACKGROUND in spec.labels else -1
     return Classifier(
         labels=tuple(spec.labels),
@@ -192,7 +199,7 @@ def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
         floors=arrays["floors"],
         priors=arrays["priors"],
         cepstra=_cepstral_mixtures(spec.cepstra, arrays) if spec.cepstra else None,
-        clips=ClipCalibration(spec.sharpness, spec.min_knownness, tuple(spec.typical), spec.typical_deviation),
+        clips=ClipCalibration(spec.sharpness, spec.min_in_domain_score, tuple(spec.typical), spec.typical_deviation),
     )
 
 
@@ -207,12 +214,14 @@ def _projection(prefix: str, arrays: Arrays) -> Projection:
 def _mixtures(prefix: str, spec: FileSpec | CepstralFileSpec, arrays: Arrays) -> tuple[Mixture, ...]:
     weights, means, covariances = (arrays[prefix + part] for part in ("weights", "means", "covariances"))
     ends = np.cumsum(spec.n_components)[:-1]
+    # Tied covariances are stored once per mixture, all others once per component.
     own = list(covariances) if spec.covariance_type == "tied" else np.split(covariances, ends)
     parts = zip(np.split(weights, ends), np.split(means, ends), own, strict=True)
     return tuple(Mixture(*part, spec.covariance_type) for part in parts)
 
 
 def _self_test(classifier: Classifier, arrays: Arrays, offset: int) -> None:
+    # A model with intact bytes can still give wrong scores, e.g. with a broken linear algebra library.
     scorers = {
         "": classifier.score_mixtures,
         **({"frames.": classifier.cepstra.score_one} if classifier.cepstra else {}),
@@ -227,8 +236,8 @@ def _self_test(classifier: Classifier, arrays: Arrays, offset: int) -> None:
 
 
 @contextmanager
-def _refusal(reason: Reason, offset: int = LENGTH_BYTES) -> Iterator[None]:
-    """Turns what the parts of a model refuse into the refusal of the file."""
+def _refusal(reason: ModelErrorReason, offset: int = LENGTH_BYTES) -> Iterator[None]:
+    """Turn errors of the parts of a model into the error of the file."""
     try:
         yield
     except ModelError:

@@ -1,7 +1,8 @@
-"""The model in the box: ten everyday sounds, for the first minute, until there is one of your own.
+"""The model included in the package, which detects ten everyday sounds.
 
-It was learnt from ESC-10 (K. J. Piczak, "ESC: Dataset for Environmental Sound Classification", ACM Multimedia 2015,
-doi 10.1145/2733373.2806390). `esc10.yaml` beside it tells how, `esc10-credits.txt` who recorded the sounds.
+It was trained on ESC-10 (K. J. Piczak, "ESC: Dataset for Environmental Sound Classification", ACM Multimedia 2015,
+doi 10.1145/2733373.2806390). `esc10.yaml` in the same folder holds the settings of its training,
+`esc10-credits.txt` the authors of the recordings.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ SHIPPED_NAME = "esc10.sgm"
 
 
 def load_shipped_model() -> Model:
-    """The model that comes with the package, read as strictly as any other.
+    """Load the model included in the package, with the same checks as any other.
 
     Raises:
-        InputMissingError: it cannot be read: the installation is incomplete.
-        ModelError: it is damaged.
+        InputMissingError: the file cannot be read, because the installation is incomplete.
+        ModelError: the file is damaged.
     """
     try:
         data = files("streamgmm.model").joinpath(SHIPPED_NAME).read_bytes()
     except OSError as error:
-        what = f"the model in the box cannot be read: {error.strerror}"
-        raise InputMissingError(what, where=SHIPPED_NAME, hint="install streamgmm anew, or use --model FILE") from None
+        what = f"the included model cannot be read: {error.strerror}"
+        raise InputMissingError(what, where=SHIPPED_NAME, hint="reinstall streamgmm, or use --model FILE") from None
     return parse_model(data, SHIPPED_NAME)

@@ -1,4 +1,4 @@
-"""From a model to the bytes of its file: one canonical form, so the same training gives the same file."""
+"""The writer of model files, in one canonical form: the same training gives the same file."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ from streamgmm.model.reader import parse_model
 
 
 def model_bytes(model: Model) -> bytes:
-    """The file of `model`; the same model gives the same bytes.
+    """Return the content of the file of `model`; the same model gives the same bytes.
 
     Raises:
-        ModelError: the model is over a limit of the format.
+        ModelError: the model exceeds a limit of the format.
     """
     texts = {"decision": canonical_json(model.decision), "card": canonical_json(model.card)}
     spec = _file_spec(model, len(texts["decision"]), len(texts["card"]))
     arrays = _arrays(model.classifier)
     contents = {name: array.tobytes() for name, array in arrays.items()} | texts
+    # In the order of the spec, from which the reader derives all offsets.
     data = _with_digest(_header_bytes(spec, model.tool_version) + b"".join(contents[name] for name in spec.tensors()))
-    # What could not be read back is not written; the limits stand in one place, the reader.
+    # Reading it back checks the limits, which so are defined in one place only, the reader.
     parse_model(data, model.name)
     return data
 
 
 def _header_bytes(spec: FileSpec, tool_version: str) -> bytes:
-    """Length and header of the file, with room for the digest."""
+    """Return the length and header of the file, with a placeholder for the digest."""
     metadata = Metadata(
         content_sha256="0" * DIGEST_BYTES, spec=canonical_json(spec).decode(), tool_version=tool_version
     )
@@ -64,7 +65,7 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
         card_bytes=card_bytes,
         cepstra=_cepstral_spec(classifier.cepstra) if classifier.cepstra else None,
         sharpness=float(classifier.clips.sharpness),
-        min_knownness=float(classifier.clips.min_knownness),
+        min_in_domain_score=float(classifier.clips.min_in_domain_score),
         typical=list(classifier.clips.typical),
         typical_deviation=float(classifier.clips.typical_deviation),
     )
@@ -81,18 +82,19 @@ def _cepstral_spec(frames: CepstralMixtures) -> CepstralFileSpec:
 
 
 def _arrays(classifier: Classifier) -> dict[str, AnyArray]:
-    """The arrays of the file by name, without the JSON texts."""
+    """Return the arrays of the file by name, without the JSON texts."""
     arrays = _mixture_arrays("", classifier.all_mixtures, classifier.projection, classifier.score_mixtures)
     arrays |= {"floors": classifier.floors, "priors": classifier.priors}
     if frames := classifier.cepstra:
         arrays |= _mixture_arrays("frames.", frames.mixtures, frames.projection, frames.score_one)
+    # Little-endian on every machine.
     return {name: array.astype("<f8") for name, array in arrays.items()}
 
 
 def _mixture_arrays(
     prefix: str, mixtures: Sequence[Mixture], projection: Projection, score: Callable[[Float64Array], Float64Array]
 ) -> dict[str, Float64Array]:
-    """All mixtures over one kind of vectors, and a vector with the scores that it must get."""
+    """Return the arrays for one kind of vectors: mixtures, projection, and self-test vector with its scores."""
     is_tied = mixtures[0].covariance_type == "tied"
     vector = _self_test_vector(projection)
     arrays = {
@@ -109,8 +111,8 @@ def _mixture_arrays(
 
 
 def _self_test_vector(projection: Projection) -> Float64Array:
-    """Features up to one scale either way of the mean and never at it: every number of the projection takes part."""
-    # Odd ninths, never zero; whole numbers and no sine, so the same on every machine.
+    """Return features within one scale of the mean but never equal to it, so that all of the projection is tested."""
+    # Odd ninths are never 0, and integer arithmetic gives the same numbers on every machine.
     spread = (np.arange(projection.n_features) * 14 % 20 - 9) / 9.0
     vector: Float64Array = projection.mean + spread * projection.scale
     return vector

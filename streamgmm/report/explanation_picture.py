@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgmm.arrays import Float64Array, FloatArray
-from streamgmm.decision.events import State
+from streamgmm.decision.events import EventState
 from streamgmm.explanation.explaining import Explained
 from streamgmm.explanation.listening import Surroundings
 from streamgmm.explanation.result import Comparison, Explanation, by_kind_and_band
@@ -128,7 +128,7 @@ def _draw_posteriors(axes: Axes, explanation: Explanation, surroundings: Surroun
         spans = [
             (end_s - hop_s, hop_s)
             for end_s, moment in zip(ends_s, moments, strict=True)
-            if moment.states[i_label] in (State.OPEN, State.HANGOVER)
+            if moment.states[i_label] in (EventState.OPEN, EventState.HANGOVER)
         ]
         axes.broken_barh(spans, EVENT_LANE, color=colour, linewidth=0)
     axes.plot([], [], "o", ms=4.5, color="white", mec=INK, mew=1.1, label="refused by a gate")

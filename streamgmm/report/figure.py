@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamgmm.arrays import AnyArray
 from streamgmm.errors import OutputError
-from streamgmm.files import replace_whole
+from streamgmm.files import replace_atomically
 from streamgmm.report.matplotlib_defaults import check_matplotlib, default_settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(file, facecolor="white", **options)
     try:
-        replace_whole(path, file.getvalue())
+        replace_atomically(path, file.getvalue())
     except OSError as error:
         raise OutputError(
             error.strerror or str(error), where=str(path), hint="does the folder exist, and may you write to it?"

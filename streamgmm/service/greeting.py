@@ -30,10 +30,10 @@ def make_hello(model: Model, run_id: str, sources: Sequence[str] = ()) -> Hello:
     )
 
 
-def make_model_record(model: Model, t: float) -> records.Model:
+def make_model_record(model: Model, t: float) -> records.ModelChanged:
     """What tells readers that `model` decides from stream time `t` (s) on."""
     spec = model.spec
-    return records.Model(
+    return records.ModelChanged(
         t=t,
         model=model_info(model),
         labels=list(model.labels),

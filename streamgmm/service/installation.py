@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import streamgmm
 from streamgmm.errors import CannotCreateError, ConfigError, InputMissingError, PermissionDeniedError
-from streamgmm.files import kind_of, look_at
+from streamgmm.files import path_kind, path_status
 from streamgmm.service.place import SERVICE, Place
 
 MARK = "# Written by `streamgmm service install`; `streamgmm service uninstall` removes it.\n"
@@ -72,7 +72,7 @@ def plan_install(place: Place, config: Path | None, model: Path | None, python: 
     words = [python, "-m", "streamgmm", "run", "--config", str((config or place.config_path).absolute())]
     words += ["--model", str(model.absolute())] if model else []
     writes = {path: unit_text(path.name, words, is_user=place.is_user) for path in unit_paths(place)}
-    if config is None and kind_of(place.config_path) == "nothing":
+    if config is None and path_kind(place.config_path) == "nothing":
         writes[place.config_path] = config_text(place)
     after = [[*place.systemctl, *words] for words in (["daemon-reload"], ["enable", SERVICE], ["restart", SERVICE])]
     return Plan([], writes, [], after)
@@ -85,7 +85,7 @@ def plan_uninstall(place: Place) -> Plan:
         InputMissingError: nothing is installed.
         CannotCreateError: what is there is somebody else's.
     """
-    present = [path for path in unit_paths(place) if kind_of(path) != "nothing"]
+    present = [path for path in unit_paths(place) if path_kind(path) != "nothing"]
     if not present:
         raise InputMissingError("no service is installed there", where=str(place.unit_directory / SERVICE))
     for path in present:
@@ -162,7 +162,7 @@ def check_possible(place: Place) -> None:
         CannotCreateError: this system is not run by systemd.
         PermissionDeniedError: only root may install a service of the system.
     """
-    if kind_of(BOOTED) != "folder":
+    if path_kind(BOOTED) != "folder":
         raise CannotCreateError("systemd does not run here", hint="start `streamgmm run` by what does")
     if not place.is_user and os.geteuid() != 0:
         raise PermissionDeniedError(
@@ -188,7 +188,7 @@ def _obstacle(path: Path) -> str:
             if seen.is_relative_to(directory):
                 return f"{path}: the service cannot see {directory} ({setting}); {_ADVICE}"
     for part in (real, *real.parents):
-        status = look_at(part)
+        status = path_status(part)
         if status is None:
             return f"{path}: there is no {part}"
         is_folder = stat.S_ISDIR(status.st_mode)
@@ -263,7 +263,7 @@ def refuse_foreign(path: Path) -> None:
     Raises:
         CannotCreateError: `path` is there, and is somebody else's.
     """
-    if kind_of(path) != "nothing" and not (_content(path) or "").startswith(MARK):
+    if path_kind(path) != "nothing" and not (_content(path) or "").startswith(MARK):
         raise CannotCreateError(
             "is there and was not written by `streamgmm service install`", where=str(path), hint="move it away"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamgmm.errors import InputMissingError, PermissionDeniedError
-from streamgmm.files import Kind, kind_of
+from streamgmm.files import PathKind, path_kind
 
 SERVICE = "streamgmm.service"
 SOCKET = "streamgmm.socket"
@@ -85,9 +85,9 @@ def installed_sockets() -> list[str]:
     return [f"unix://{place.socket}" for place in dict.fromkeys([*present, *expected])]
 
 
-def _may_be_at(path: Path, kind: Kind) -> bool:
+def _may_be_at(path: Path, kind: PathKind) -> bool:
     try:
-        return kind_of(path) == kind
+        return path_kind(path) == kind
     except PermissionDeniedError:
         return True
     except InputMissingError:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamgmm.errors import ConfigError
-from streamgmm.files import look_at, read_regular
+from streamgmm.files import path_status, read_regular_file
 
 logger = logging.getLogger("streamgmm.sinks")
 
@@ -60,14 +60,14 @@ def read_token(path: Path) -> Token:
 
     Raises:
         ConfigError: it is too easy to guess, or is no single printable word.
-        StreamgmmError: the file cannot be read (see `read_regular`).
+        StreamgmmError: the file cannot be read (see `read_regular_file`).
     """
-    secret, *rest = read_regular(path, MAX_LINE_BYTES).rstrip().split(b"\n")
+    secret, *rest = read_regular_file(path, MAX_LINE_BYTES).rstrip().split(b"\n")
     problem = "" if not rest else "holds more than one line"
     problem = problem or _find_weakness(secret.decode("latin-1"))
     if problem:
         raise ConfigError([f"output.token_file: {problem}; {_HINT}"], where=str(path))
-    status = look_at(path)
+    status = path_status(path)
     if os.name == "posix" and status is not None and status.st_mode & 0o004:
         logger.warning("token.exposed file=%s: anybody on this machine can read it; chmod 640 or less", path)
     return Token(secret)

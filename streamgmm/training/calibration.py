@@ -11,7 +11,7 @@ from scipy.optimize import minimize, minimize_scalar
 
 from streamgmm.arrays import Float64Array
 from streamgmm.config import CepstraChoice
-from streamgmm.decision.clip import Typical
+from streamgmm.decision.clip import TypicalLikelihoods
 from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import PLAIN_VOTES, Classifier, ClipCalibration
 from streamgmm.training.fitting import Fit
@@ -159,18 +159,18 @@ def _best_sharpness(held_out: HeldOut, scale: float, cepstral_weight: float) -> 
     return float(np.exp(best.x))
 
 
-def _typical(held_out: HeldOut, n_labels: int, cepstral_weight: float) -> Typical:
+def _typical(held_out: HeldOut, n_labels: int, cepstral_weight: float) -> TypicalLikelihoods:
     """How likely held-out clips are under the mixture of their own label; of labels without any, as of all others."""
     scores, own = held_out.clip_scores(cepstral_weight), held_out.label_indices
     of_clips = scores[np.arange(len(own)), own]
     means = np.full(n_labels, of_clips.mean())
     for i in np.unique(own):
         means[i] = of_clips[own == i].mean()
-    return Typical(means, max(MIN_DEVIATION_NAT, float((of_clips - means[own]).std())))
+    return TypicalLikelihoods(means, max(MIN_DEVIATION_NAT, float((of_clips - means[own]).std())))
 
 
 def _least_knownness(
-    held_out: HeldOut, labels: Sequence[str], scale: float, cepstral_weight: float, typical: Typical
+    held_out: HeldOut, labels: Sequence[str], scale: float, cepstral_weight: float, typical: TypicalLikelihoods
 ) -> float:
     """What all but a few held-out clips of labels that are not reserved reach."""
     is_label = np.array([not is_reserved(label) for label in labels])

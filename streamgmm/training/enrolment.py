@@ -18,7 +18,7 @@ from streamgmm.dataset.listing import Entry, Findings, Stretch
 from streamgmm.dataset.reasons import left_out_lines
 from streamgmm.dataset.scan import recordings_below
 from streamgmm.errors import DataError, InputMissingError, UsageError
-from streamgmm.files import kind_of
+from streamgmm.files import path_kind
 from streamgmm.labels import RESERVED, SILENCE, UNKNOWN, check_label, check_labels
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
@@ -97,7 +97,7 @@ def new_clips(paths: Sequence[Path], label: str, memory: Memory, findings: Findi
 
 def _recordings(paths: Sequence[Path], findings: Findings) -> Iterator[Path]:
     for path in paths:
-        kind = kind_of(path)
+        kind = path_kind(path)
         if kind == "nothing":
             raise InputMissingError("no such file or folder", where=str(path))
         yield from recordings_below(path, findings) if kind == "folder" else [path]

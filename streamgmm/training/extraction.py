@@ -191,7 +191,7 @@ def _clip_cepstra(recorded: Features, is_used: BoolArray, copies: Sequence[Featu
 def silenced(vectors: FloatArray, kinds: Collection[str], spec: FeatureSpec) -> FloatArray:
     """Vectors (n, n_features) with 0 in place of all features of some kinds: they then have no say in a projection."""
     is_silenced = np.repeat(
-        [block.kind in kinds for block in window_layout(spec)], [len(block.places) for block in window_layout(spec)]
+        [block.kind in kinds for block in window_layout(spec)], [len(block.bands) for block in window_layout(spec)]
     )
     return np.where(is_silenced, vectors.dtype.type(0), vectors) if is_silenced.any() else vectors
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgmm.arrays import BoolArray, Float64Array, IndexArray, softmax
-from streamgmm.decision.clip import KNOWN_SOFTNESS, Typical, knownness_of, sharpened
+from streamgmm.decision.clip import IN_DOMAIN_SOFTNESS, TypicalLikelihoods, in_domain_scores, sharpened
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
 from streamgmm.training.clip_vectors import ClipCepstra, ClipVectors
@@ -90,10 +90,12 @@ class HeldOut:
         """Posteriors of the clips, (n_clips, n_labels), as `ClipDecider` has them."""
         return sharpened(self._vote(self._window_posteriors(scale, cepstral_weight)), sharpness)
 
-    def knownness(self, scale: float, cepstral_weight: float, is_label: BoolArray, typical: Typical) -> Float64Array:
+    def knownness(
+        self, scale: float, cepstral_weight: float, is_label: BoolArray, typical: TypicalLikelihoods
+    ) -> Float64Array:
         """How sure it is that each clip is of any label, (n_clips,), as `ClipDecider` has it."""
-        soft = self.posteriors(KNOWN_SOFTNESS * scale, cepstral_weight)
-        return knownness_of(soft, self.clip_scores(cepstral_weight), is_label, typical)
+        soft = self.posteriors(IN_DOMAIN_SOFTNESS * scale, cepstral_weight)
+        return in_domain_scores(soft, self.clip_scores(cepstral_weight), is_label, typical)
 
     def clip_scores(self, cepstral_weight: float) -> Float64Array:
         """Mean log-likelihoods of the clips, (n_clips, n_labels) in nats."""

@@ -16,7 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError, StreamgmmError
-from streamgmm.files import check_replaceable, kind_of, look_at, move_whole, read_regular, replace_whole
+from streamgmm.files import (
+    check_replaceable,
+    path_kind,
+    path_status,
+    read_regular_file,
+    rename_durably,
+    replace_atomically,
+)
 from streamgmm.model.file import check_target, load_model, save_error, save_model
 from streamgmm.model.model import Model
 from streamgmm.training.memory import Memory
@@ -55,7 +62,7 @@ def load_memory(model: Model, model_path: Path) -> Memory:
         raise MemoryFileError("the model was made without a memory", where=str(model_path), hint=TRAIN_AGAIN)
     path = memory_path(model_path)
     data = _fitting_bytes(model, model_path)
-    if data is None and kind_of(path) == "nothing":
+    if data is None and path_kind(path) == "nothing":
         hint = f"fetch it from where the model was made, or {TRAIN_AGAIN}"
         raise InputMissingError("there is no memory of the model", where=str(path), hint=hint)
     if data is None:
@@ -87,7 +94,7 @@ def check_memory_target(model_path: Path) -> None:
     """
     check_target(model_path)
     # A rename asks nobody whether the file that it replaces may be written.
-    status = look_at(model_path)
+    status = path_status(model_path)
     if status is not None and not status.st_mode & 0o222:
         hint = "name another place with --output"
         raise PermissionDeniedError("the model is read-only", where=str(model_path), hint=hint)
@@ -137,9 +144,9 @@ def _save_both(model: Model, data: bytes, model_path: Path) -> Model:
     _check_memories(model_path)
     try:
         _settle(model_path)
-        replace_whole(pending, data)
+        replace_atomically(pending, data)
         saved = save_model(model, model_path)
-        move_whole(pending, path)
+        rename_durably(pending, path)
     except OSError as error:
         raise save_error(error, path, "the memory") from None
     finally:
@@ -160,14 +167,14 @@ def _check_memories(model_path: Path) -> None:
 def _settle(model_path: Path) -> None:
     """Finish a saving that was cut short: the memory that still waits is moved if its model is there, or discarded."""
     pending = pending_path(model_path)
-    if kind_of(pending) == "nothing":
+    if path_kind(pending) == "nothing":
         return
     try:
-        is_needed = _fits(load_model(model_path), read_regular(pending, MAX_MEMORY_BYTES))
+        is_needed = _fits(load_model(model_path), read_regular_file(pending, MAX_MEMORY_BYTES))
     except (DataError, InputMissingError):
         is_needed = False
     if is_needed:
-        move_whole(pending, memory_path(model_path))
+        rename_durably(pending, memory_path(model_path))
     else:
         pending.unlink()
 
@@ -176,7 +183,7 @@ def _fitting_bytes(model: Model, model_path: Path) -> bytes | None:
     """The bytes of the memory whose hash `model` names; None if it is not beside it."""
     for path in (memory_path(model_path), pending_path(model_path)):
         with suppress(InputMissingError, DataError):
-            data = read_regular(path, MAX_MEMORY_BYTES)
+            data = read_regular_file(path, MAX_MEMORY_BYTES)
             if _fits(model, data):
                 return data
     return None

@@ -21,7 +21,7 @@ from streamgmm import units
 from streamgmm.arrays import Float64Array, Int64Array
 from streamgmm.audio.file import RecordingFile
 from streamgmm.config import Config
-from streamgmm.decision.events import Automaton, Closed, LabelRule, Opened, State
+from streamgmm.decision.events import Automaton, EventClosed, EventOpened, EventState, LabelRule
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge
 from streamgmm.model.model import Model
@@ -139,13 +139,13 @@ def replay(track: Track, rule: LabelRule, hop_samples: int, end_sample: int) -> 
         # The last hop of a recording may be a shorter one.
         for position in chain(range(crossing, end_sample, hop_samples), [end_sample]):
             for change in automaton.update(track.score_at.get(position, 0.0), position):
-                if isinstance(change, Opened):
+                if isinstance(change, EventOpened):
                     reported_sample = position
-                elif isinstance(change, Closed):
+                elif isinstance(change, EventClosed):
                     events.append(Event(change.onset_sample, change.offset_sample, reported_sample))
-            if automaton.state is State.IDLE:
+            if automaton.state is EventState.IDLE:
                 break
-    last = [change for change in automaton.close("flush") if isinstance(change, Closed)]
+    last = [change for change in automaton.close("flush") if isinstance(change, EventClosed)]
     return [*events, *(Event(change.onset_sample, change.offset_sample, reported_sample) for change in last)]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.memory_limit import MIN_BYTES, is_lack_of_memory
+from streamgmm.memory_limit import MIN_BYTES, is_out_of_memory
 from tests.cli.cli_rig import spawn_main
 
 resource = pytest.importorskip("resource")
@@ -90,7 +90,7 @@ def test_F29_a_lack_of_memory_in_any_form_is_one_line_and_71(body: str) -> None:
 
 
 def test_other_errors_are_no_lack_of_memory() -> None:
-    assert not any(map(is_lack_of_memory, [None, ValueError("x"), OSError(2, "No such file"), ImportError("no x")]))
+    assert not any(map(is_out_of_memory, [None, ValueError("x"), OSError(2, "No such file"), ImportError("no x")]))
 
 
 def test_the_least_memory_is_less_than_a_small_machine_has() -> None:

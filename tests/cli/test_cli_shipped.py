@@ -78,7 +78,7 @@ def test_the_answer_for_a_clip_holds_the_numbers_that_decided(capsys, recording:
     assert list(answer) == ["path", "label", "score", "known", "scores"]
     assert answer["score"] == max(answer["scores"].values())
     assert 0.0 < answer["known"] < 1.0
-    least = load_shipped_model().classifier.clips.min_knownness
+    least = load_shipped_model().classifier.clips.min_in_domain_score
     assert (answer["label"] == "unknown") == (answer["known"] < least)
 
 

@@ -324,7 +324,7 @@ def test_B22_hostile_labels_are_refused_and_shown_escaped(capsys, data, tmp_path
         (["--name", ""], 64, "--name: label '' is empty"),
         (["--name", "../x"], 64, "--name: label '../x' holds SOLIDUS"),
         (["-o", "no/such/folder/m.sgm"], 73, "No such file or directory"),
-        (["-o", "model.pkl"], 64, "let it end in .sgm"),
+        (["-o", "model.pkl"], 64, "use a name that ends in .sgm"),
         (["-o", "m.sgm", "--report", "no/such/r.json"], 73, "cannot be written: No such file or directory"),
         (["-o", "m.sgm", "--report", "."], 73, "is a folder"),
         (["--config", "broken.yaml"], 78, "broken.yaml"),

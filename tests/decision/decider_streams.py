@@ -1,4 +1,4 @@
-"""Deciders, frames and synthetic sounds for the tests of the decider."""
+"""Deciders, hops and synthetic sounds for the tests of the decider."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_decider(section=PLAIN, labels=LABELS, log_priors=None, **wanted) -> Dec
     return Decider(labels, section, **(settings_of_model | wanted))
 
 
-def make_frame(i_hop, log_likelihoods=NOTHING, *, level_dbfs=-30.0, llrs=None, is_in_domain=None, levels_db=None):
+def make_hop(i_hop, log_likelihoods=NOTHING, *, level_dbfs=-30.0, llrs=None, is_in_domain=None, levels_db=None):
     n_labels = len(log_likelihoods)
     return HopScores(
         end_sample=(i_hop + 1) * HOP,
@@ -45,23 +45,23 @@ def make_frame(i_hop, log_likelihoods=NOTHING, *, level_dbfs=-30.0, llrs=None, i
 
 def feed(decider, *hops, first=0):
     """The records of hops that are given by their log-likelihoods."""
-    return [record for i, hop in enumerate(hops, first) for record in decider.update(make_frame(i, hop))]
+    return [record for i, hop in enumerate(hops, first) for record in decider.update(make_hop(i, hop))]
 
 
 def of_type(records, kind):
     return [record for record in records if isinstance(record, kind)]
 
 
-def sound_frames(begin_sample, end_sample, n_hops):
-    """Frames of a sound: loud levels where it is, and a score as soon as a quarter of the window holds it."""
+def sound_hops(begin_sample, end_sample, n_hops):
+    """Hops of a sound: loud levels where it is, and a score as soon as a quarter of the window holds it."""
     for i in range(n_hops):
         end = (i + 1) * HOP
         heard = max(0, min(end, end_sample) - max(end - WINDOW, begin_sample))
         starts = np.arange(end - HOP, end, LEVEL)
         levels_db = np.where((starts >= begin_sample) & (starts < end_sample), LOUD, QUIET)
         is_heard = heard >= min(WINDOW // 4, end_sample - begin_sample)
-        yield make_frame(i, BARK if is_heard else NOTHING, levels_db=levels_db)
+        yield make_hop(i, BARK if is_heard else NOTHING, levels_db=levels_db)
 
 
-def run(decider, frames):
-    return [record for frame in frames for record in decider.update(frame)] + decider.flush()
+def run(decider, hops):
+    return [record for hop in hops for record in decider.update(hop)] + decider.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamgmm.decision.events import Change, Closed, LabelRule, Segmenter
+from streamgmm.decision.events import EventChange, EventClosed, LabelRule, Segmenter
 
 RULE = LabelRule(
     onset_threshold=0.6,
@@ -20,7 +20,9 @@ def scores_of(digits: str) -> list[float]:
     return [0.0 if digit == "." else int(digit) / 10 for digit in digits]
 
 
-def run(scores: list[float], rule: LabelRule, *, hop_samples: int = 1, start_sample: int = 0) -> list[list[Change]]:
+def run(
+    scores: list[float], rule: LabelRule, *, hop_samples: int = 1, start_sample: int = 0
+) -> list[list[EventChange]]:
     """What each hop changes, and the flush at the end."""
     segmenter = Segmenter([rule], hop_samples)
     ends = [start_sample + (i + 1) * hop_samples for i in range(len(scores))]
@@ -28,5 +30,5 @@ def run(scores: list[float], rule: LabelRule, *, hop_samples: int = 1, start_sam
     return [*hops, segmenter.close_all("flush")]
 
 
-def closed(hops: list[list[Change]]) -> list[Closed]:
-    return [change for changes in hops for change in changes if isinstance(change, Closed)]
+def closed(hops: list[list[EventChange]]) -> list[EventClosed]:
+    return [change for changes in hops for change in changes if isinstance(change, EventClosed)]

@@ -1,4 +1,4 @@
-"""Rises and falls against a quadratic search that adds everything up anew."""
+"""Rises and falls against a quadratic search that sums everything at each split."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_short_sound_between_quiet_stretches_has_both_its_ends():
     assert fall(levels) == 60
 
 
-def test_jump_in_noise_is_found_within_two_frames():
+def test_jump_in_noise_is_found_within_two_levels():
     rng = np.random.default_rng(5)
     for _ in range(100):
         n_before = int(rng.integers(10, 80))

@@ -1,4 +1,4 @@
-"""The whole room: frames in, records out."""
+"""The decider as a whole, from hop scores to records."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tests.decision.decider_streams import (
     QUIET,
     feed,
     make_decider,
-    make_frame,
+    make_hop,
     of_type,
     run,
-    sound_frames,
+    sound_hops,
 )
 
 
@@ -83,7 +83,7 @@ def test_window_tells_the_scores_of_all_labels():
 def test_gates_refuse_and_are_counted_and_end_the_event(changes, label, reject):
     decider = make_decider(windows=True)
     feed(decider, BARK)
-    window, end = decider.update(make_frame(1, **({"log_likelihoods": BARK} | changes)))
+    window, end = decider.update(make_hop(1, **({"log_likelihoods": BARK} | changes)))
     assert (window.label, window.reject) == (label, reject)
     assert end.reason == "offset"
     assert decider.n_rejects == {reject: 1}
@@ -104,7 +104,7 @@ def test_trained_reserved_label_wins_without_an_event():
     assert decider.flush() == []
 
 
-def test_A17_frame_that_is_not_finite_leaves_the_smoother_untouched():
+def test_A17_hop_that_is_not_finite_leaves_the_smoother_untouched():
     smooth = DecisionSection(smoothing_s=1.0)
     hurt, whole = make_decider(smooth, windows=True), make_decider(smooth, windows=True)
     feed(hurt, BARK, BARK, (math.nan, 0.0, 0.0))
@@ -117,7 +117,7 @@ def test_silence_lets_the_next_sound_start_fresh(smoothing):
     section = DecisionSection(smoothing=smoothing, smoothing_s=1.0)
     decider, fresh = make_decider(section, windows=True), make_decider(section, windows=True)
     feed(decider, *[DOOR] * 20)
-    decider.update(make_frame(20, level_dbfs=-90.0))
+    decider.update(make_hop(20, level_dbfs=-90.0))
     assert of_type(feed(decider, BARK, first=21), Window)[0].scores == feed(fresh, BARK)[0].scores
 
 
@@ -146,7 +146,7 @@ def test_long_event_is_cut_without_a_hole():
     section = DecisionSection(
         smoothing="none", min_duration_s=0.0, hangover_s=0.0, refractory_s=0.5, max_duration_s=0.3
     )
-    ends = of_type(run(make_decider(section), [make_frame(i, BARK) for i in range(7)]), End)
+    ends = of_type(run(make_decider(section), [make_hop(i, BARK) for i in range(7)]), End)
     assert [(end.start_t, end.end_t, end.reason) for end in ends] == [
         (0.0, 0.3, "max_duration"),
         (0.3, 0.6, "max_duration"),
@@ -202,16 +202,16 @@ def test_gap_that_cannot_be_is_refused(lost_samples, end_sample):
         decider.gap(lost_samples, "suspend", end_sample)
 
 
-def test_frames_out_of_order_are_refused():
+def test_hops_out_of_order_are_refused():
     decider = make_decider()
-    decider.update(make_frame(3))
+    decider.update(make_hop(3))
     with pytest.raises(DataError, match="after one at 400"):
-        decider.update(make_frame(3))
+        decider.update(make_hop(3))
 
 
-def test_frame_of_another_model_is_refused():
+def test_hop_of_another_model_is_refused():
     with pytest.raises(DataError, match="3 labels"):
-        make_decider().update(make_frame(0, (0.0, 0.0)))
+        make_decider().update(make_hop(0, (0.0, 0.0)))
 
 
 def test_flush_ends_open_events_and_only_once():
@@ -225,9 +225,9 @@ def test_flush_ends_open_events_and_only_once():
 def test_second_run_after_reset_is_the_same_but_for_its_ids():
     section = DecisionSection(smoothing_s=0.2)
     decider = make_decider(section, windows=True)
-    first = run(decider, sound_frames(1060, 2000, 40))
+    first = run(decider, sound_hops(1060, 2000, 40))
     decider.reset()
-    second = run(decider, sound_frames(1060, 2000, 40))
+    second = run(decider, sound_hops(1060, 2000, 40))
     assert [encode_json(record).replace(b"run-2", b"run-1") for record in second] == list(map(encode_json, first))
     assert {record.id for record in of_type(second, Start)} == {"run-2"}
 
@@ -256,8 +256,8 @@ def run_with_gaps(decider, stream):
         if n_lost_hops:
             records += decider.gap(n_lost_hops * HOP, "input_overflow")
             i_hop += n_lost_hops
-        frame = make_frame(i_hop, log_likelihoods, level_dbfs=level_dbfs, levels_db=np.full(5, level_db))
-        records += decider.update(frame)
+        hop = make_hop(i_hop, log_likelihoods, level_dbfs=level_dbfs, levels_db=np.full(5, level_db))
+        records += decider.update(hop)
         i_hop += 1
     return records + decider.flush()
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from streamgmm.decision.events import (
-    Change,
-    Closed,
-    Continued,
-    Crossed,
-    Dipped,
+    EventChange,
+    EventClosed,
+    EventContinued,
+    EventOpened,
     LabelRule,
-    Opened,
+    OnsetCrossed,
+    ScoreDipped,
     Segmenter,
 )
 from tests.decision.score_pictures import RULE, closed, run, scores_of
@@ -121,15 +121,15 @@ def test_offset_threshold_of_zero_still_ends_at_a_rejection():
 
 def test_changes_come_at_the_hop_that_decides():
     rule = RULE._replace(min_duration_samples=2, hangover_samples=1)
-    expected: list[list[Change]] = [
+    expected: list[list[EventChange]] = [
         [],
-        [Crossed(0, 1)],
-        [Opened(0, 1, 0.9)],
-        [Continued(0, 0.8, 0.9)],
-        [Dipped(0, 4), Continued(0, 0.1, 0.9)],
-        [Continued(0, 0.7, 0.9)],
-        [Dipped(0, 6), Continued(0, 0.0, 0.9)],
-        [Closed(0, 1, 6, 0.9, pytest.approx(0.62), "offset")],
+        [OnsetCrossed(0, 1)],
+        [EventOpened(0, 1, 0.9)],
+        [EventContinued(0, 0.8, 0.9)],
+        [ScoreDipped(0, 4), EventContinued(0, 0.1, 0.9)],
+        [EventContinued(0, 0.7, 0.9)],
+        [ScoreDipped(0, 6), EventContinued(0, 0.0, 0.9)],
+        [EventClosed(0, 1, 6, 0.9, pytest.approx(0.62), "offset")],
         [],
     ]
     assert run(scores_of(".69817.."), rule) == expected
@@ -150,7 +150,7 @@ def test_flush_drops_a_candidate_for_good():
     segmenter = Segmenter([RULE._replace(min_duration_samples=2)], 1)
     segmenter.update(np.array([0.9]), 1)
     assert segmenter.close_all("flush") == []
-    assert segmenter.update(np.array([0.9]), 2) == [Crossed(0, 1)]
+    assert segmenter.update(np.array([0.9]), 2) == [OnsetCrossed(0, 1)]
 
 
 @pytest.mark.parametrize(("end_sample", "survives"), [(6, True), (7, False)])
@@ -158,7 +158,7 @@ def test_A10_gap_ends_what_the_hangover_does_not_bridge(end_sample, survives):
     segmenter = Segmenter([RULE._replace(hangover_samples=4)], 1)
     segmenter.update(np.array([0.9]), 1)
     segmenter.update(np.array([0.9]), 2)
-    expected = [] if survives else [Closed(0, 0, 2, 0.9, 0.9, "gap")]
+    expected = [] if survives else [EventClosed(0, 0, 2, 0.9, 0.9, "gap")]
     assert segmenter.gap(end_sample) == expected
     assert len(segmenter.close_all("flush")) == int(survives)
 
@@ -167,14 +167,14 @@ def test_A10_dip_before_the_gap_counts_into_the_hangover():
     segmenter = Segmenter([RULE._replace(hangover_samples=4)], 1)
     segmenter.update(np.array([0.9]), 1)
     segmenter.update(np.array([0.0]), 2)
-    assert [type(change) for change in segmenter.gap(6)] == [Closed]
+    assert [type(change) for change in segmenter.gap(6)] == [EventClosed]
 
 
 def test_A10_gap_drops_a_candidate():
     segmenter = Segmenter([RULE._replace(min_duration_samples=2, hangover_samples=9)], 1)
     segmenter.update(np.array([0.9]), 1)
     assert segmenter.gap(2) == []
-    assert segmenter.update(np.array([0.9]), 3) == [Crossed(0, 2)]
+    assert segmenter.update(np.array([0.9]), 3) == [OnsetCrossed(0, 2)]
 
 
 def test_reset_forgets_refractory_times():
@@ -182,4 +182,4 @@ def test_reset_forgets_refractory_times():
     segmenter.update(np.array([0.9]), 1)
     segmenter.update(np.array([0.0]), 2)
     segmenter.reset()
-    assert [type(change) for change in segmenter.update(np.array([0.9]), 1)] == [Crossed, Opened]
+    assert [type(change) for change in segmenter.update(np.array([0.9]), 1)] == [OnsetCrossed, EventOpened]

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamgmm.decision.events import Closed, Continued, Crossed, Dipped, LabelRule, Opened, Segmenter
+from streamgmm.decision.events import (
+    EventClosed,
+    EventContinued,
+    EventOpened,
+    LabelRule,
+    OnsetCrossed,
+    ScoreDipped,
+    Segmenter,
+)
 from tests.decision.score_pictures import closed, run
 
 
@@ -99,20 +107,20 @@ def test_labels_do_not_touch_each_other(several):
 
 @given(case=cases_with_maximum)
 def test_changes_follow_the_grammar_of_an_event(case):
-    """Crossed, perhaps Opened, then Continued and Dipped until Closed, and no change after that."""
+    """Crossed, perhaps opened, then continued and dipped until closed, and no change after that."""
     is_open = is_crossed = False
     for change in [change for changes in run(case.scores, case.rule) for change in changes]:
         match change:
-            case Crossed():
+            case OnsetCrossed():
                 assert not is_open
                 is_crossed = True
-            case Opened():
+            case EventOpened():
                 assert is_crossed
                 assert not is_open
                 is_crossed, is_open = False, True
-            case Continued() | Dipped():
+            case EventContinued() | ScoreDipped():
                 assert is_open
-            case Closed():
+            case EventClosed():
                 assert is_open
                 is_open = False
     assert not is_open

@@ -5,7 +5,7 @@ import pytest
 
 from streamgmm.config import DecisionSection
 from streamgmm.decision.judge import Judge
-from tests.decision.decider_streams import BARK, DOOR, LABELS, NOTHING, PLAIN, make_frame
+from tests.decision.decider_streams import BARK, DOOR, LABELS, NOTHING, PLAIN, make_hop
 
 
 def make_judge(section=PLAIN, log_priors=(0.0, 0.0, 0.0), likelihood_scale=1.0):
@@ -13,7 +13,7 @@ def make_judge(section=PLAIN, log_priors=(0.0, 0.0, 0.0), likelihood_scale=1.0):
 
 
 def test_scores_are_the_posteriors_of_labels_that_may_make_events():
-    verdict, posteriors, scores = make_judge().update(make_frame(0, BARK))
+    verdict, posteriors, scores = make_judge().update(make_hop(0, BARK))
     odds = np.exp(BARK)
     assert posteriors == pytest.approx(odds / odds.sum())
     assert scores.tolist() == [posteriors[0], posteriors[1], 0.0]
@@ -21,7 +21,7 @@ def test_scores_are_the_posteriors_of_labels_that_may_make_events():
 
 
 def test_scale_and_priors_weigh_in():
-    _, posteriors, _ = make_judge(log_priors=(0.0, 2.0, 0.0), likelihood_scale=0.5).update(make_frame(0, BARK))
+    _, posteriors, _ = make_judge(log_priors=(0.0, 2.0, 0.0), likelihood_scale=0.5).update(make_hop(0, BARK))
     odds = np.exp([2.5, 2.0, 0.0])
     assert posteriors == pytest.approx(odds / odds.sum())
 
@@ -31,12 +31,12 @@ def test_scale_and_priors_weigh_in():
     [({"level_dbfs": -90.0}, "silence"), ({"llrs": [np.nan, 0.0, 0.0]}, "nonfinite")],
 )
 def test_what_is_not_scored_is_worth_zeros(changes, reject):
-    verdict, posteriors, scores = make_judge().update(make_frame(0, BARK, **changes))
+    verdict, posteriors, scores = make_judge().update(make_hop(0, BARK, **changes))
     assert (verdict.reject, posteriors.any(), scores.any()) == (reject, False, False)
 
 
 def test_a_label_out_of_its_domain_has_no_score_but_its_posterior():
-    _, posteriors, scores = make_judge().update(make_frame(0, BARK, is_in_domain=[False, True, True]))
+    _, posteriors, scores = make_judge().update(make_hop(0, BARK, is_in_domain=[False, True, True]))
     assert (posteriors[0] > 0.9, scores[0]) == (True, 0.0)
 
 
@@ -45,9 +45,9 @@ def test_silence_and_reset_start_the_smoother_afresh(forget):
     section = DecisionSection(smoothing_s=1.0)
     judge, fresh = make_judge(section), make_judge(section)
     for i_hop in range(20):
-        judge.update(make_frame(i_hop, DOOR))
+        judge.update(make_hop(i_hop, DOOR))
     if forget == "reset":
         judge.reset()
     else:
-        judge.update(make_frame(20, NOTHING, level_dbfs=-120.0))
-    assert judge.update(make_frame(21, BARK)).scores.tolist() == fresh.update(make_frame(0, BARK)).scores.tolist()
+        judge.update(make_hop(20, NOTHING, level_dbfs=-120.0))
+    assert judge.update(make_hop(21, BARK)).scores.tolist() == fresh.update(make_hop(0, BARK)).scores.tolist()

@@ -1,4 +1,4 @@
-"""Where the thresholds and times of a label come from."""
+"""The sources of the thresholds and times of a label, in order of precedence."""
 
 from __future__ import annotations
 

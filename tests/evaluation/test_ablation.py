@@ -18,7 +18,7 @@ def task_with(**training):
 def measured(label, number, place, task):
     """A clip whose windows are noise but for one feature, which tells the label."""
     rng = np.random.default_rng((label == "loud", number))
-    n_features = sum(len(block.places) for block in window_layout(task.spec))
+    n_features = sum(len(block.bands) for block in window_layout(task.spec))
     vectors = rng.standard_normal((12, n_features)).astype("float32")
     vectors[:, place] += {"loud": 6.0, "soft": -6.0}[label]
     return ClipVectors(make_clip(label, number), vectors, vectors[:0])

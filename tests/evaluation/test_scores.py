@@ -105,8 +105,8 @@ def test_the_folds_of_a_class_count_together_and_then_all_classes_alike():
     ]
     areas, shares = [], []
     for label in ("cat", "dog"):
-        known = [a.decision.knownness for one in parts if one.label == label for a in one.known]
-        unknown = [a.decision.knownness for one in parts if one.label == label for a in one.unknown]
+        known = [a.decision.in_domain_score for one in parts if one.label == label for a in one.known]
+        unknown = [a.decision.in_domain_score for one in parts if one.label == label for a in one.unknown]
         areas.append(roc_auc_score([1] * len(known) + [0] * len(unknown), known + unknown))
         threshold = max(t for t in known if np.mean(np.array(known) >= t) >= 0.9)
         shares.append(np.mean(np.array(unknown) >= threshold))

@@ -197,7 +197,7 @@ def test_little_is_kept_of_a_long_recording() -> None:
 def test_what_one_band_decides_is_told_of_that_band_alone() -> None:
     """A projection that looks at nothing but band 2."""
     model = random_model()
-    places = [place for block in window_layout(SPEC) for place in block.places]
+    places = [place for block in window_layout(SPEC) for place in block.bands]
     is_looked_at = np.array([place == (2,) for place in places])
     projection = model.classifier.projection
     projection = replace(projection, matrix=projection.matrix * is_looked_at[:, np.newaxis])

@@ -25,7 +25,7 @@ def test_gathered_parts_are_the_sums_over_scales_and_lags():
     values = np.random.default_rng(0).normal(size=n_features(SPEC))
     parts = gather(values, SPEC)
     assert len({(one.kind, one.bands) for one in parts}) == len(parts)
-    places = [(block.kind, place) for block in window_layout(SPEC) for place in block.places]
+    places = [(block.kind, place) for block in window_layout(SPEC) for place in block.bands]
     for one in parts:
         expected = sum(value for value, place in zip(values, places, strict=True) if place == (one.kind, one.bands))
         assert one.nats == pytest.approx(expected)

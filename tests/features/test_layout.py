@@ -62,7 +62,7 @@ def test_each_number_comes_from_the_function_that_the_layout_names(monkeypatch, 
             return np.full_like(original(*given), mark)
 
         monkeypatch.setattr(home, name, marked)
-    told = [kinds.index(block.kind) for block in window_layout(spec) for _ in block.places]
+    told = [kinds.index(block.kind) for block in window_layout(spec) for _ in block.bands]
     assert measure(spec, random_hops(spec)).tolist() == told
 
 
@@ -71,9 +71,9 @@ def test_a_change_in_a_band_changes_just_the_numbers_that_look_at_it(n_bands) ->
     spec = spec_of(n_bands)
     hops = random_hops(spec)
     usual = measure(spec, hops)
-    places = [place for block in window_layout(spec) for place in block.places]
+    places = [place for block in window_layout(spec) for place in block.bands]
     # The shape of the spectrum is relative to its mean, and a level of any band moves that.
-    is_relative = np.array([block.kind == "spectral shape" for block in window_layout(spec) for _ in block.places])
+    is_relative = np.array([block.kind == "spectral shape" for block in window_layout(spec) for _ in block.bands])
     for band in range(n_bands):
         changes = measure(spec, with_other_band(hops, band)) - usual
         changes[is_relative] -= np.median(changes[is_relative])
@@ -89,8 +89,8 @@ def test_a_change_in_a_band_changes_just_the_numbers_that_look_at_it(n_bands) ->
 @pytest.mark.parametrize("n_bands", N_BANDS)
 def test_places_are_bands_of_the_bank_in_their_order(n_bands) -> None:
     layout = window_layout(spec_of(n_bands))
-    assert n_features(spec_of(n_bands)) == sum(len(block.places) for block in layout)
+    assert n_features(spec_of(n_bands)) == sum(len(block.bands) for block in layout)
     for block in layout:
-        for place in block.places:
+        for place in block.bands:
             assert place
             assert list(place) == sorted(set(place) & set(range(n_bands)))

@@ -15,10 +15,11 @@ from streamgmm.features import extractor
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
-from streamgmm.model.header import DIGEST_BYTES, DIGEST_OFFSET, ModelError, content_sha256
+from streamgmm.model.header import DIGEST_BYTES, DIGEST_OFFSET, content_sha256
 from streamgmm.model.layout import LENGTH_BYTES
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
+from streamgmm.model.model_error import ModelError
 from streamgmm.model.projection import Projection
 from streamgmm.model.reader import parse_model
 

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import save
 
 from streamgmm.model.file import load_model
-from streamgmm.model.header import ModelError
+from streamgmm.model.model_error import ModelError
 from tests.model.model_rig import refusal
 
 

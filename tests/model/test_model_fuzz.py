@@ -10,7 +10,7 @@ import pytest
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from streamgmm.model.header import ModelError
+from streamgmm.model.model_error import ModelError
 from streamgmm.model.reader import parse_model
 from tests.model.model_rig import array_of, assemble, content_of, header_of, header_text, rehash
 from tests.mutation import mutated

@@ -10,7 +10,8 @@ import pywt
 
 from streamgmm.model import header as header_module
 from streamgmm.model.file import load_model
-from streamgmm.model.header import MAX_HEADER_BYTES, ModelError, strict_json
+from streamgmm.model.header import MAX_MODEL_HEADER_BYTES, strict_json
+from streamgmm.model.model_error import ModelError
 from streamgmm.model.reader import parse_model
 from streamgmm.model.writer import model_bytes
 from tests.model.model_rig import (
@@ -44,10 +45,10 @@ def test_what_was_written_is_read(data: bytes) -> None:
 
 
 def test_D4_header_lengths_beyond_the_cap_are_refused_before_reading(data: bytes) -> None:
-    for length in (2**63, 100_000_000, MAX_HEADER_BYTES + 1, 2**64 - 1):
+    for length in (2**63, 100_000_000, MAX_MODEL_HEADER_BYTES + 1, 2**64 - 1):
         assert refusal(length.to_bytes(8, "little") + data[8:]).reason == "too_large"
     assert refusal(bytes(8) + data[8:]).reason == "foreign"
-    assert refusal((MAX_HEADER_BYTES).to_bytes(8, "little") + data[8:]).reason == "truncated"
+    assert refusal((MAX_MODEL_HEADER_BYTES).to_bytes(8, "little") + data[8:]).reason == "truncated"
 
 
 @pytest.mark.parametrize(

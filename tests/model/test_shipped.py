@@ -17,8 +17,8 @@ from streamgmm.dataset.dataset import read_dataset
 from streamgmm.errors import InputMissingError
 from streamgmm.model import shipped
 from streamgmm.model.file import load_model
-from streamgmm.model.header import ModelError
 from streamgmm.model.model import Model
+from streamgmm.model.model_error import ModelError
 from streamgmm.model.shipped import SHIPPED_NAME, load_shipped_model
 from streamgmm.service.recordings import decide_recording
 from streamgmm.training.trainer import make_task
@@ -69,7 +69,7 @@ def test_every_file_of_the_package_that_is_no_module_is_installed() -> None:
 
 def test_an_installation_without_it_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "files", lambda _: tmp_path)
-    with pytest.raises(InputMissingError, match="install streamgmm anew"):
+    with pytest.raises(InputMissingError, match="reinstall streamgmm"):
         load_shipped_model()
 
 

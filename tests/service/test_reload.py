@@ -20,8 +20,7 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.file import load_model, save_model
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
-from streamgmm.records import Bye, End, Gap, Hello, Record, Start, Window
-from streamgmm.records import Model as ModelRecord
+from streamgmm.records import Bye, End, Gap, Hello, ModelChanged, Record, Start, Window
 from streamgmm.service import reload
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
@@ -68,9 +67,9 @@ def test_D13_new_labels_are_announced_before_the_first_of_them(n_before: int) ->
     daemon = make_daemon(microphone, sink)
     daemon.run()
     kinds = [type(record) for record in sink.records]
-    i_model = kinds.index(ModelRecord)
+    i_model = kinds.index(ModelChanged)
     before, model, after = sink.records[:i_model], sink.records[i_model], sink.records[i_model + 1 :]
-    assert isinstance(model, ModelRecord)
+    assert isinstance(model, ModelChanged)
     assert model.labels == ["kettle", "phone", "rain"]
     assert (model.window_s, model.hop_s) == (before[0].window_s, before[0].hop_s)
     assert {label for record in before if isinstance(record, Window) for label in record.scores} <= {"dog", "glass"}
@@ -100,7 +99,7 @@ def test_F3_other_thresholds_are_no_other_model() -> None:
     microphone = FakeSource(8000, lambda: adopt(daemon, MODEL, deaf), 8000, is_live=False)
     daemon = make_daemon(microphone, sink)
     daemon.run()
-    assert not sink.of(ModelRecord)
+    assert not sink.of(ModelChanged)
     check_stream_is_whole(sink, 16000)
     # The worker has heard half of it at most when it is told.
     assert {window.reject for window in sink.of(Window)[-8:]} == {"background"}
@@ -129,7 +128,7 @@ def test_F3_another_hop_is_taken_up_in_the_middle() -> None:
     daemon = make_daemon(microphone, sink)
     daemon.run()
     check_conservation(sink.records[-1], 16100)
-    assert sink.of(ModelRecord)[0].hop_s == units.samples_to_seconds(spec.hop_samples, RATE_HZ)
+    assert sink.of(ModelChanged)[0].hop_s == units.samples_to_seconds(spec.hop_samples, RATE_HZ)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +144,7 @@ def test_C14_a_model_that_the_ring_cannot_feed_needs_a_restart(spec: FeatureSpec
     with pytest.raises(ConfigError, match=said):
         adopt(daemon, replace(OTHER, spec=spec), CONFIG)
     daemon.run()
-    assert not sink.of(ModelRecord)
+    assert not sink.of(ModelChanged)
 
 
 def test_D12_settings_for_labels_that_the_model_lacks_change_nothing() -> None:
@@ -154,7 +153,7 @@ def test_D12_settings_for_labels_that_the_model_lacks_change_nothing() -> None:
     with pytest.raises(ConfigError, match="dog"):
         adopt(daemon, OTHER, msgspec.structs.replace(CONFIG, model=ModelSection(priors={"dog": 2.0})))
     daemon.run()
-    assert not sink.of(ModelRecord)
+    assert not sink.of(ModelChanged)
     assert set(sink.of(Window)[0].scores) == {"dog", "glass"}
 
 
@@ -297,7 +296,7 @@ def test_a_model_that_fails_on_the_samples_at_hand_is_not_announced(monkeypatch:
     def fail(self: Pipeline, other: Pipeline) -> list[Record]:
         raise MemoryError
 
-    monkeypatch.setattr(Pipeline, "go_on_from", fail)
+    monkeypatch.setattr(Pipeline, "continue_from", fail)
     sink = KeepingSink()
     failures: list[BaseException] = []
 
@@ -310,7 +309,7 @@ def test_a_model_that_fails_on_the_samples_at_hand_is_not_announced(monkeypatch:
     daemon = make_daemon(FakeSource(8000, try_it, 8000, is_live=False), sink)
     daemon.run()
     assert len(failures) == 1
-    assert not sink.of(ModelRecord)
+    assert not sink.of(ModelChanged)
     check_stream_is_whole(sink, 16000)
 
 
@@ -429,7 +428,7 @@ def test_C12_D12_D13_a_thousand_reloads_good_and_bad_lose_nothing(tmp_path: Path
     reloader.end()
     assert counts[-1] == (N_RELOADS // 2, N_RELOADS // 2)
     check_stream_is_whole(sink, 397 * N_RELOADS)
-    announced = [record.model.sha256 for record in sink.of(ModelRecord)]
+    announced = [record.model.sha256 for record in sink.of(ModelChanged)]
     assert announced == [models[(i + 1) % 2].sha256 for i in range(N_RELOADS // 2)]
     assert_labels_follow(sink.records)
 
@@ -438,7 +437,7 @@ def assert_labels_follow(records: list[Record]) -> None:
     """Every window knows the labels that were announced last, and no others."""
     labels: list[str] = []
     for record in records:
-        if isinstance(record, Hello | ModelRecord):
+        if isinstance(record, Hello | ModelChanged):
             labels = record.labels
         elif isinstance(record, Window):
             assert list(record.scores) == labels

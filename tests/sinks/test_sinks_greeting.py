@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from streamgmm.records import Gap, Model, Record, decode_json
+from streamgmm.records import Gap, ModelChanged, Record, decode_json
 from streamgmm.sinks.greeting import Greeting
 from tests.sinks.sink_rig import HELLO, end, message, start, status
 
-MODEL = Model(seq=4, t=1.0, model=HELLO.model, labels=["door"], window_s=1.0, hop_s=0.1)
+MODEL = ModelChanged(seq=4, t=1.0, model=HELLO.model, labels=["door"], window_s=1.0, hop_s=0.1)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from streamgmm.audio.child import Child
-from streamgmm.signals import signals_without_meaning
+from streamgmm.signals import unused_signals
 from tests.required import require_or_skip
 from tests.system.run_rig import TIMEOUT_S, Daemon, check_stream, parse, running, wait_until
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals of Linu
 
 PIECE_BYTES = 2 * 1600
 EARLY = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
-MEANINGLESS = [*EARLY[1:], *signals_without_meaning()]
+MEANINGLESS = [*EARLY[1:], *unused_signals()]
 IN_TIME = 0.5
 """Of the time until it speaks, at most so much has passed when the signals are set aside."""
 
@@ -99,7 +99,7 @@ def test_F4_a_flood_of_questions_for_the_status_keeps_to_the_log_limit(demo_mode
     assert daemon.log.count("process.status") <= 1 + took_s / 3.0
 
 
-@pytest.mark.parametrize("number", [*EARLY, *signals_without_meaning()[::8]])
+@pytest.mark.parametrize("number", [*EARLY, *unused_signals()[::8]])
 def test_a_capture_process_never_gets_them(number: signal.Signals) -> None:
     with contextlib.closing(Child([sys.executable, "-c", "input('ready\\n')"])) as child:
         os.kill(child.pid, number)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamgmm.decision.clip import ClipDecider, Typical, vote_weight
+from streamgmm.decision.clip import ClipDecider, TypicalLikelihoods, vote_weight
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.training.calibration import MAX_MIN_KNOWNNESS, Calibration, calibrate, calibrated
 from streamgmm.training.fitting import fit_classifier
@@ -114,11 +114,11 @@ def knownness(clip: HeldOutClip, labels: list[str], found: Calibration) -> float
         silence_gate_dbfs=-75.0,
         log_priors=np.zeros(3),
         likelihood_scale=found.likelihood_scale,
-        typical=Typical(np.array(found.clips.typical), found.clips.typical_deviation),
+        typical=TypicalLikelihoods(np.array(found.clips.typical), found.clips.typical_deviation),
     )
     for row, vote in zip(clip.log_likelihoods, clip.votes, strict=True):
         decider.add(HopScores(1, -20.0, row, row, np.ones(3, dtype=bool), np.zeros(0), 1.0, 20.0 * np.log10(vote)))
-    return decider.decide().knownness
+    return decider.decide().in_domain_score
 
 
 @pytest.mark.parametrize("reserved", ["background", "silence", "unknown"])
@@ -126,8 +126,8 @@ def test_all_but_a_few_clips_of_labels_that_are_not_reserved_are_known(reserved)
     clips, labels = made_clips(0.3, n_clips=300), [reserved, "cat", "horse"]
     found, _ = calibrate(HeldOut(clips), labels, "never")
     known = [knownness(clip, labels, found) for clip in clips if clip.label_index]
-    assert 0.0 < found.clips.min_knownness < MAX_MIN_KNOWNNESS
-    assert found.clips.min_knownness == pytest.approx(np.quantile(known, 0.005))
+    assert 0.0 < found.clips.min_in_domain_score < MAX_MIN_KNOWNNESS
+    assert found.clips.min_in_domain_score == pytest.approx(np.quantile(known, 0.005))
 
 
 def test_what_is_typical_is_the_mean_of_a_labels_own_clips_and_their_common_deviation():
@@ -146,7 +146,7 @@ def test_what_is_typical_is_the_mean_of_a_labels_own_clips_and_their_common_devi
 
 def test_a_label_likelier_than_all_others_together_is_never_refused():
     certain = [HeldOutClip(n % 3, 1e4 * np.eye(3)[[n % 3] * 5], np.ones(5)) for n in range(30)]
-    assert calibrate(HeldOut(certain), LABELS, "never")[0].clips.min_knownness == MAX_MIN_KNOWNNESS
+    assert calibrate(HeldOut(certain), LABELS, "never")[0].clips.min_in_domain_score == MAX_MIN_KNOWNNESS
 
 
 def with_frames(clips: list[HeldOutClip], separation: float) -> list[HeldOutClip]:

@@ -230,7 +230,7 @@ def test_kinds_of_features_that_are_left_out_have_no_say(dataset):
     every = measure(dataset)
     first = 0
     for block in window_layout(spec):
-        columns = slice(first, first := first + len(block.places))
+        columns = slice(first, first := first + len(block.bands))
         for clip, whole in zip(measured.clips, every.clips, strict=True):
             for part, full in ((clip.vectors, whole.vectors), (clip.copies, whole.copies)):
                 expected = np.zeros_like(full[:, columns]) if block.kind in without else full[:, columns]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamgmm.audio.reading import RecordingError
 from streamgmm.config import Config
-from streamgmm.decision.events import Closed, LabelRule, Opened, Segmenter
+from streamgmm.decision.events import EventClosed, EventOpened, LabelRule, Segmenter
 from streamgmm.demo.recordings import write_wav
 from streamgmm.model.file import load_model
 from streamgmm.tuning.hearing import Event, Track, hear, keep_scores, make_judge, replay
@@ -32,11 +32,11 @@ def as_run(scores, ends, rule):
     events, reported = [], 0
     for score, end in zip(scores, ends, strict=True):
         for change in segmenter.update(np.array([score]), end):
-            if isinstance(change, Opened):
+            if isinstance(change, EventOpened):
                 reported = end
-            elif isinstance(change, Closed):
+            elif isinstance(change, EventClosed):
                 events.append(Event(change.onset_sample, change.offset_sample, reported))
-    last = [change for change in segmenter.close_all("flush") if isinstance(change, Closed)]
+    last = [change for change in segmenter.close_all("flush") if isinstance(change, EventClosed)]
     return events + [Event(change.onset_sample, change.offset_sample, reported) for change in last]
 
 
