@@ -129,7 +129,7 @@ def _mapping(node: Node | None) -> dict[str, Node]:
     return node.value if node is not None and isinstance(node.value, dict) else {}
 
 
-def _read_file(path: Path, problems: Problems) -> Node:
+def _read_file(path: Path, problems: YamlProblems) -> Node:
     try:
         content = read_regular_file(path, strict_yaml.MAX_BYTES)
     except DataError as error:

@@ -223,7 +223,7 @@ class Channel:
             before = self._worker.pipeline
             self._publish(*before.decider.flush())
             # Before it is announced: if the new model fails on the samples at hand, the old one goes on.
-            records = successor.pipeline.go_on_from(before)
+            records = successor.pipeline.continue_from(before)
             if make_model_record(setup.model, 0.0) != make_model_record(self.plan.setup.model, 0.0):
                 self._publish(make_model_record(setup.model, self._account.analysed_s))
             self._publish(*records)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamgmm.records import End, Hello, ModelChanged, Start, Status, encode_json
+from streamgmm.records import End, Hello, Start, Status, encode_json
 from streamgmm.sinks.sink import Message
 
 
@@ -36,7 +36,7 @@ class Greeting:
                 # A new run of this source: its earlier records no longer apply.
                 self._entries = {key: entry for key, entry in self._entries.items() if key.source != record.source}
                 self._renew(_Key(record.source, "hello"), message)
-            case Model():
+            case ModelChanged():
                 self._renew(_Key(record.source, "model"), message)
             case Status():
                 self._renew(_Key(record.source, "status"), message)

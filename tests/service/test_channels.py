@@ -13,8 +13,7 @@ from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.microphone import CaptureError
 from streamgmm.config import DecisionSection
 from streamgmm.errors import ConfigError, DataError, DeviceError
-from streamgmm.records import Bye, Gap, Hello, Record, Start, Status, Window
-from streamgmm.records import Model as ModelRecord
+from streamgmm.records import Bye, Gap, Hello, ModelChanged, Record, Start, Status, Window
 from streamgmm.service import capture
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
@@ -217,8 +216,8 @@ def test_F31_another_model_for_one_source_leaves_the_other_alone() -> None:
     run = Changing()
     run.daemon.adopt([run.plan("a", model=OTHER), run.plan("b")])
     records = run.end()
-    assert [r.labels for r in records["a"] if isinstance(r, ModelRecord)] == [list(OTHER.labels)]
-    assert not [r for r in records["b"] if isinstance(r, ModelRecord)]
+    assert [r.labels for r in records["a"] if isinstance(r, ModelChanged)] == [list(OTHER.labels)]
+    assert not [r for r in records["b"] if isinstance(r, ModelChanged)]
 
 
 def test_F31_what_one_source_refuses_changes_none() -> None:
@@ -228,7 +227,7 @@ def test_F31_what_one_source_refuses_changes_none() -> None:
         run.daemon.adopt([run.plan("a", model=OTHER), run.plan("b", config=long_hop), run.plan("c")])
     records = run.end()
     assert records.keys() == {"a", "b"}
-    assert not run.sink.of(ModelRecord)
+    assert not run.sink.of(ModelChanged)
 
 
 def test_t_of_each_source_rises_along_seq() -> None:

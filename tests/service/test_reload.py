@@ -113,7 +113,7 @@ def test_F3_a_daemon_that_hears_nothing_reloads_at_once() -> None:
     running.start()
     assert microphone.hanging.wait(TIMEOUT_S)
     adopt(daemon, OTHER, CONFIG)
-    assert sink.of(ModelRecord)
+    assert sink.of(ModelChanged)
     daemon.stop("SIGTERM")
     running.join(TIMEOUT_S)
     check_conservation(sink.records[-1], 0)
