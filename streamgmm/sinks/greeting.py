@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamgmm.records import End, Hello, Start, Status, encode_json
+from streamgmm.records import End, Hello, ModelChanged, Start, Status, encode_json
 from streamgmm.sinks.sink import Message
 
 
