@@ -20,8 +20,8 @@ from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.backgrounds import room
 from streamgmm.demo.recordings import write_training_set, write_wav
-from streamgmm.training.memory import remember
-from streamgmm.training.memory_file import save_with_memory
+from streamgmm.training.enrolment.cache_file import save_with_memory
+from streamgmm.training.enrolment.training_cache import remember
 from streamgmm.training.trainer import train
 from tests.pulse_rig import PulseServer, missing_parts
 from tests.required import require_or_skip

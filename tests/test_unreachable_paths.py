@@ -25,8 +25,8 @@ from streamgmm.service.installation import Place, plan_install, plan_uninstall
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.token import read_token
 from streamgmm.sinks.unix import UnixListener
-from streamgmm.training.enrolment import _recordings
-from streamgmm.training.memory_file import check_memory_target, has_memory
+from streamgmm.training.enrolment.cache_file import check_memory_target, has_memory
+from streamgmm.training.enrolment.enrolment import _recordings
 from tests.model.model_rig import make_model
 from tests.other_user import closed_to_me, shared_folder
 

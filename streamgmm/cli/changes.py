@@ -15,14 +15,14 @@ from streamgmm.cli.console import stderr_console, stdout_console
 from streamgmm.errors import DataError
 from streamgmm.model.file import load_model
 from streamgmm.model.lock import model_lock
-from streamgmm.training.memory_file import check_memory_target, load_memory, memory_path, save_with_memory
+from streamgmm.training.enrolment.cache_file import check_memory_target, load_memory, memory_path, save_with_memory
 from streamgmm.wording import escaped
 
 if TYPE_CHECKING:
     from streamgmm.model.model import Model
-    from streamgmm.training.comparison import Comparison
-    from streamgmm.training.enrolment import Change
-    from streamgmm.training.memory import Memory
+    from streamgmm.training.enrolment.comparison import Comparison
+    from streamgmm.training.enrolment.enrolment import Change
+    from streamgmm.training.enrolment.training_cache import Memory
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def scores_table(comparison: Comparison) -> Table:
 
 def _summary(comparison: Comparison) -> list[str]:
     """How the classes that were there and stay fare together."""
-    from streamgmm.training.comparison import standard_error
+    from streamgmm.training.enrolment.comparison import standard_error
 
     labels = comparison.compared
     if not labels:

@@ -80,7 +80,7 @@ def _train(folder: Path, seed: int, console: Console) -> Model:
     from streamgmm.demo.recordings import write_training_set
     from streamgmm.demo.sounds import SOUNDS
     from streamgmm.model.file import save_model
-    from streamgmm.training.comparison import scores_of
+    from streamgmm.training.enrolment.comparison import scores_of
     from streamgmm.training.trainer import train
 
     console.print(f"making {N_CLIPS} recordings each of {', '.join(sorted(SOUNDS))}")

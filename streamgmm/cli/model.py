@@ -104,7 +104,7 @@ def summarise(model: Model) -> dict[str, Any]:
 
 def memory_state(model: Model, path: Path) -> str:
     """Whether what `enrol` and `forget` need is beside the model at `path`."""
-    from streamgmm.training.memory_file import CARD_KEY, has_memory, memory_path
+    from streamgmm.training.enrolment.cache_file import CARD_KEY, has_memory, memory_path
 
     if CARD_KEY not in model.card:
         return "none"
@@ -138,7 +138,7 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
 
 def _shares(card: Mapping[str, Any]) -> dict[str, Any]:
     """The shares of a card with their intervals, where it has the counts that these take."""
-    from streamgmm.training.comparison import scores_of
+    from streamgmm.training.enrolment.comparison import scores_of
 
     scores = scores_of(card)
     if scores.share_of_all == "-":

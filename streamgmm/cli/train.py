@@ -57,7 +57,7 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.changes import locked
     from streamgmm.cli.output_file import check_writable
     from streamgmm.config_loading import load_config
-    from streamgmm.training.memory_file import check_memory_target
+    from streamgmm.training.enrolment.cache_file import check_memory_target
 
     config = load_config(args.config, [*_shorthands(args), *args.overrides]).config
     name = _model_name(args)
@@ -70,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace, config: Config, name: str) -> int:
     from streamgmm.cli.console import RichTrack, make_progress, read_shown, stderr_console
     from streamgmm.cli.output_file import write_json
-    from streamgmm.training.comparison import scores_of
+    from streamgmm.training.enrolment.comparison import scores_of
     from streamgmm.training.trainer import train
     from streamgmm.wording import escaped
 
@@ -95,9 +95,9 @@ def _train(args: argparse.Namespace, config: Config, name: str) -> int:
 
 def _save(training: Training, output: Path, *, has_memory: bool) -> tuple[Model, str]:
     """Write the model, and beside it what `enrol` and `forget` need; also says what became of that."""
-    from streamgmm.training.memory import remember
-    from streamgmm.training.memory_file import memory_path, save_with_memory, save_without_memory
-    from streamgmm.training.memory_format import MemoryFileError
+    from streamgmm.training.enrolment.cache_file import memory_path, save_with_memory, save_without_memory
+    from streamgmm.training.enrolment.cache_format import MemoryFileError
+    from streamgmm.training.enrolment.training_cache import remember
     from streamgmm.wording import escaped
 
     if not has_memory:
@@ -153,7 +153,7 @@ def classes_learnt(training: Training) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from streamgmm.training.comparison import scores_of
+    from streamgmm.training.enrolment.comparison import scores_of
 
     scores = scores_of(training.model.card)
     n_windows = Counter[str]()

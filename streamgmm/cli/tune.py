@@ -70,7 +70,7 @@ def _tune(args: argparse.Namespace, target: Path) -> int:
     from streamgmm.config_loading import load_config
     from streamgmm.dataset.listing import Findings
     from streamgmm.report.tuning_picture import draw_tuning
-    from streamgmm.training.memory_file import save_with_same_memory
+    from streamgmm.training.enrolment.cache_file import save_with_same_memory
     from streamgmm.tuning.operating_points import make_levels
     from streamgmm.tuning.tuning import tune
     from streamgmm.wording import escaped

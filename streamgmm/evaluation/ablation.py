@@ -10,10 +10,10 @@ import msgspec
 
 from streamgmm.config import TrainingSection
 from streamgmm.features.window import window_layout
-from streamgmm.training.clip_vectors import ClipVectors
-from streamgmm.training.extraction import ExtractionTask, silenced
-from streamgmm.training.fitting import unconverged_allowed
-from streamgmm.training.validation import validate
+from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.extraction.extraction import ExtractionTask, silenced
+from streamgmm.training.fitting.fitting import unconverged_allowed
+from streamgmm.training.selection.validation import validate
 from streamgmm.training.workers import Track, untracked
 
 WITHOUT: dict[str, dict[str, Any]] = {

@@ -18,11 +18,11 @@ from streamgmm.evaluation.conditions import UNCHANGED, Conditions, check_noise
 from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
 from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN, is_reserved
 from streamgmm.model.model import Model
-from streamgmm.training.calibration import calibrated
-from streamgmm.training.clip_vectors import ClipVectors
-from streamgmm.training.extraction import ExtractionTask, with_backgrounds
+from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.extraction.extraction import ExtractionTask, with_backgrounds
+from streamgmm.training.selection.calibration import calibrated
+from streamgmm.training.selection.window_length import Chosen, WindowLengths
 from streamgmm.training.trainer import fit_calibrated, make_task
-from streamgmm.training.window_length import Chosen, WindowLengths
 from streamgmm.training.workers import Track, prefixed, untracked
 
 Division = Literal["fold", "source", "auto"]

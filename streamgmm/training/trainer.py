@@ -19,12 +19,12 @@ from streamgmm.errors import ConfigError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
 from streamgmm.model.model import Model
-from streamgmm.training.calibration import calibrated
-from streamgmm.training.clip_vectors import ClipVectors
-from streamgmm.training.extraction import ExtractionTask, with_backgrounds
-from streamgmm.training.fitting import Fit, fit_classifier, unconverged_allowed
-from streamgmm.training.validation import Validation, validate
-from streamgmm.training.window_length import WindowLengths
+from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.extraction.extraction import ExtractionTask, with_backgrounds
+from streamgmm.training.fitting.fitting import Fit, fit_classifier, unconverged_allowed
+from streamgmm.training.selection.calibration import calibrated
+from streamgmm.training.selection.validation import Validation, validate
+from streamgmm.training.selection.window_length import WindowLengths
 from streamgmm.training.workers import Track, map_in_threads, untracked
 
 LIBRARIES = ("numpy", "PyWavelets", "scikit-learn", "scipy", "soxr", "soundfile")

@@ -29,11 +29,11 @@ from streamgmm.dataset.dataset import read_dataset
 from streamgmm.evaluation.answering import answer_clips
 from streamgmm.model.file import load_model
 from streamgmm.model.model import Model
-from streamgmm.training.calibration import calibrated
-from streamgmm.training.clip_vectors import ClipVectors
-from streamgmm.training.extraction import ExtractionTask, extract_clips
-from streamgmm.training.memory import remember
-from streamgmm.training.memory_file import memory_path, save_with_memory
+from streamgmm.training.enrolment.cache_file import memory_path, save_with_memory
+from streamgmm.training.enrolment.training_cache import remember
+from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.extraction.extraction import ExtractionTask, extract_clips
+from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.trainer import fit_calibrated, make_card, make_task
 
 LABELS = ("rooster", "rain", "dog_bark")

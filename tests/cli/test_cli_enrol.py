@@ -7,7 +7,7 @@ import pytest
 
 from streamgmm.model.file import load_model
 from streamgmm.model.lock import model_lock
-from streamgmm.training.memory_file import memory_path
+from streamgmm.training.enrolment.cache_file import memory_path
 from tests.cli.cli_rig import run_cli, spawn_cli
 from tests.training.training_rig import SOUND_LABELS, write_sounds
 
@@ -96,7 +96,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(capsys, model, sounds, tmp_
 
 def test_a_loss_is_refused_unless_it_is_forced(capsys, model, sounds, monkeypatch):
     before = contents(model)
-    monkeypatch.setattr("streamgmm.training.comparison.Comparison.losses", lambda self: ["class 'footsteps'"])
+    monkeypatch.setattr("streamgmm.training.enrolment.comparison.Comparison.losses", lambda self: ["class 'footsteps'"])
     arguments = ("enrol", "doorbell", sounds / "new", "-m", model)
     code, out, err = run_cli(capsys, *arguments)
     assert (code, contents(model)) == (65, before)
@@ -140,7 +140,7 @@ def test_a_training_without_a_memory_leaves_none(capsys, sounds, tmp_path):
 
 
 def test_a_training_that_is_too_large_to_be_kept_still_gives_its_model(capsys, sounds, tmp_path, monkeypatch):
-    monkeypatch.setattr("streamgmm.training.memory_format.MAX_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("streamgmm.training.enrolment.cache_format.MAX_MEMORY_BYTES", 1000)
     options = [word for setting in QUICK for word in ("--set", setting)]
     code, _, err = run_cli(capsys, "train", sounds / "known", "-o", tmp_path / "m.sgm", *options)
     assert (code, memory_path(tmp_path / "m.sgm").exists()) == (0, False)

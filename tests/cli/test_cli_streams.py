@@ -11,7 +11,7 @@ import pytest
 
 from streamgmm.cli.streams import EnduringStream
 from streamgmm.model.file import load_model
-from streamgmm.training.memory_file import memory_path
+from streamgmm.training.enrolment.cache_file import memory_path
 from tests.cli.cli_rig import spawn_cli
 from tests.training.training_rig import SOUND_LABELS, write_sounds
 

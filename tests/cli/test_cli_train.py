@@ -365,7 +365,7 @@ module.{function} = announce
 @pytest.mark.parametrize(
     ("module", "function", "wait"),
     [
-        ("streamgmm.training.window_length", "extract_clips", "pass"),
+        ("streamgmm.training.selection.window_length", "extract_clips", "pass"),
         ("streamgmm.training.trainer", "fit_calibrated", "pass"),
         ("os", "fsync", "signal.pause()"),
     ],

@@ -16,7 +16,7 @@ from streamgmm.dataset.dataset import Dataset
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.demo.recordings import render_clip, write_wav
 from streamgmm.evaluation.answering import Answer
-from streamgmm.training.clip_vectors import ClipVectors
+from streamgmm.training.extraction.clip_vectors import ClipVectors
 
 RATE_HZ = 8000
 SOUND_LABELS = ("bird_song", "footsteps", "phone_ring")
