@@ -13,7 +13,7 @@ from streamgmm.cli.options import add_change_options
 if TYPE_CHECKING:
     from streamgmm.dataset.clips import Clip
     from streamgmm.model.model import Model
-    from streamgmm.training.enrolment.training_cache import Memory
+    from streamgmm.training.enrolment.training_cache import TrainingCache
 
 _DESCRIPTION = """\
 Add the class LABEL to a model, or CLIPs to a class that it has: 3 recordings or
@@ -53,7 +53,7 @@ def _run(args: argparse.Namespace) -> int:
         return settle(change, model, args, [_likeness(model, memory, clips)])
 
 
-def _likeness(model: Model, memory: Memory, clips: Sequence[Clip]) -> str:
+def _likeness(model: Model, memory: TrainingCache, clips: Sequence[Clip]) -> str:
     """What the model as it was takes the new clips for: with these classes they will be confused, if with any."""
     import msgspec
 

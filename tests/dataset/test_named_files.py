@@ -86,9 +86,9 @@ def test_of_two_spellings_none_is_taken(root):
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("C:\\audio\\Tür 0.wav", "a path of Windows"),
-        ("\\\\nas\\share\\Tür 0.wav", "a path of Windows"),
-        ("D:/audio/Tür 0.wav", "a path of Windows"),
+        ("C:\\audio\\Tür 0.wav", "a Windows path"),
+        ("\\\\nas\\share\\Tür 0.wav", "a Windows path"),
+        ("D:/audio/Tür 0.wav", "a Windows path"),
         ("audio/9.wav", "no such file"),
         ("/no/such/9.wav", "no such file"),
     ],

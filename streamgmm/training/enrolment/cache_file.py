@@ -1,11 +1,11 @@
-"""The memory of a model on disk: `my.sgm-memory` beside `my.sgm`, both replaced or neither.
+"""Files of the training cache: `my.sgm-memory` beside `my.sgm`, both replaced or neither.
 
-A model names its memory: the SHA-256 of the file stands in its card. So `tune`, which changes thresholds alone, leaves
-the tie whole, and a memory that is damaged, or of another model, is never taken for its own.
+The card of a model holds the SHA-256 of its cache file. So `tune`, which only changes thresholds, keeps the cache
+valid, and a cache that is damaged or belongs to another model is never used.
 
-Two files cannot be replaced in one step. So the new memory is first written as `my.sgm-memory.new`, then the model is
-replaced, and only then the old memory: whenever that is cut short, one of the two memories is that of the model that
-is there, and the next reader finds it.
+Two files cannot be replaced in one step. Therefore the new cache is first written as `my.sgm-memory.new`, then the
+model is replaced, and then the old cache: after an interruption at any point, one of the two cache files belongs to the
+model on disk, and the next reader finds it.
 """
 
 from __future__ import annotations
@@ -20,167 +20,169 @@ from streamgmm.files import check_replaceable, kind_of, look_at, move_whole, rea
 from streamgmm.model.file import check_target, load_model, save_error, save_model
 from streamgmm.model.model import Model
 from streamgmm.training.enrolment.cache_format import (
-    MAX_MEMORY_BYTES,
+    MAX_CACHE_BYTES,
     TRAIN_AGAIN,
-    MemoryFileError,
-    memory_bytes,
-    parse_memory,
+    CacheFileError,
+    cache_bytes,
+    parse_cache,
 )
-from streamgmm.training.enrolment.training_cache import Memory
+from streamgmm.training.enrolment.training_cache import TrainingCache
 
-SUFFIX = "-memory"
-PENDING_SUFFIX = ".new"
+CACHE_SUFFIX = "-memory"
+PENDING_CACHE_SUFFIX = ".new"
 CARD_KEY = "memory_sha256"
+"""Key of the card for the hash of the cache file; it and the suffixes belong to the file format, and never change."""
 
 
-def memory_path(model_path: Path) -> Path:
-    """Where the memory of the model at `model_path` is kept."""
-    return model_path.with_name(model_path.name + SUFFIX)
+def cache_path(model_path: Path) -> Path:
+    """Return the path of the training cache of the model at `model_path`."""
+    return model_path.with_name(model_path.name + CACHE_SUFFIX)
 
 
 def pending_path(model_path: Path) -> Path:
-    """Where a memory waits until its model is in place."""
-    return model_path.with_name(model_path.name + SUFFIX + PENDING_SUFFIX)
+    """Return the path of a new cache file until its model is written."""
+    return model_path.with_name(model_path.name + CACHE_SUFFIX + PENDING_CACHE_SUFFIX)
 
 
-def load_memory(model: Model, model_path: Path) -> Memory:
-    """The memory of `model`, which was read from `model_path`.
+def load_cache(model: Model, model_path: Path) -> TrainingCache:
+    """Load the training cache of `model`, which was read from `model_path`.
 
     Raises:
-        InputMissingError: there is none beside the model.
-        MemoryFileError: it is not that of this model, or the model was made without one.
-        PermissionDeniedError: it may not be read.
+        InputMissingError: there is no cache file beside the model.
+        CacheFileError: the cache belongs to another model, or the model was trained without one.
+        PermissionDeniedError: the cache file may not be read.
     """
     if CARD_KEY not in model.card:
-        raise MemoryFileError("the model was made without a memory", where=str(model_path), hint=TRAIN_AGAIN)
-    path = memory_path(model_path)
-    data = _fitting_bytes(model, model_path)
+        raise CacheFileError("the model was trained without a training cache", where=str(model_path), hint=TRAIN_AGAIN)
+    path = cache_path(model_path)
+    data = _matching_bytes(model, model_path)
     if data is None and kind_of(path) == "nothing":
-        hint = f"fetch it from where the model was made, or {TRAIN_AGAIN}"
-        raise InputMissingError("there is no memory of the model", where=str(path), hint=hint)
+        hint = f"copy it from where the model was trained, or {TRAIN_AGAIN}"
+        raise InputMissingError("the training cache of the model is missing", where=str(path), hint=hint)
     if data is None:
-        raise MemoryFileError("is not the memory of this model, or is damaged", where=str(path), hint=TRAIN_AGAIN)
-    memory = parse_memory(data, str(path))
-    if memory.task.spec != model.spec or memory.labels != sorted(model.labels):
-        raise MemoryFileError("has other features or classes than its model", where=str(path), hint=TRAIN_AGAIN)
-    if memory.has_cepstra != (model.classifier.cepstra is not None):
-        raise MemoryFileError("does not say the same of frames as its model", where=str(path), hint=TRAIN_AGAIN)
-    return memory
+        raise CacheFileError("is damaged, or the training cache of another model", where=str(path), hint=TRAIN_AGAIN)
+    cache = parse_cache(data, str(path))
+    if cache.task.spec != model.spec or cache.labels != sorted(model.labels):
+        raise CacheFileError("has other features or classes than its model", where=str(path), hint=TRAIN_AGAIN)
+    if cache.has_cepstra != (model.classifier.cepstra is not None):
+        raise CacheFileError("disagrees with its model about cepstral frames", where=str(path), hint=TRAIN_AGAIN)
+    return cache
 
 
-def has_memory(model: Model, model_path: Path) -> bool:
-    """Whether the memory of `model` is beside it, whole.
+def has_cache(model: Model, model_path: Path) -> bool:
+    """Return whether the undamaged training cache of `model` is beside it.
 
     Raises:
         StreamgmmError: it may not be read.
     """
-    return _fitting_bytes(model, model_path) is not None
+    return _matching_bytes(model, model_path) is not None
 
 
-def check_memory_target(model_path: Path) -> None:
-    """Refuse a place where model and memory cannot be replaced, before any work is done for them.
+def check_cache_target(model_path: Path) -> None:
+    """Reject a path where model and cache cannot be written, before any work is done.
 
     Raises:
-        UsageError: it is not the name of a model.
-        CannotCreateError: the directory is missing, or there is something else than a regular file.
-        PermissionDeniedError: the directory, or the model, may not be written.
+        UsageError: it is not the name of a model file.
+        CannotCreateError: the directory is missing, or one of the files is not a regular file.
+        PermissionDeniedError: the directory or the model is not writable.
     """
     check_target(model_path)
-    # A rename asks nobody whether the file that it replaces may be written.
+    # A rename replaces read-only files without asking, so the mode is checked here.
     status = look_at(model_path)
     if status is not None and not status.st_mode & 0o222:
         hint = "name another place with --output"
         raise PermissionDeniedError("the model is read-only", where=str(model_path), hint=hint)
-    _check_memories(model_path)
+    _check_cache_files(model_path)
 
 
-def save_with_memory(model: Model, memory: Memory, model_path: Path) -> Model:
-    """Write `model` and its `memory`: whatever happens, a model is there, old or new, and the memory that fits it.
+def save_with_cache(model: Model, cache: TrainingCache, model_path: Path) -> Model:
+    """Write `model` and its training cache so that at any time a model, old or new, is there with its own cache.
 
     Returns:
-        The model as it was written, with the hash of the memory in its card and its own `sha256`.
+        The model as written, with the hash of the cache in its card and its own `sha256`.
 
     Raises:
-        MemoryFileError: the memory is over a limit of its format.
+        CacheFileError: the cache exceeds a limit of its format.
         StreamgmmError: see `save_model`.
     """
-    data = memory_bytes(memory)
-    tied = replace(model, card={**model.card, CARD_KEY: hashlib.sha256(data).hexdigest()}, sha256="")
-    return _save_both(tied, data, model_path)
+    data = cache_bytes(cache)
+    linked = replace(model, card={**model.card, CARD_KEY: hashlib.sha256(data).hexdigest()}, sha256="")
+    return _save_both(linked, data, model_path)
 
 
-def save_with_same_memory(model: Model, source: Path, model_path: Path) -> Model:
-    """Write a `model` that differs from the one at `source` by its decisions alone, with the same memory if it has one.
+def save_with_same_cache(model: Model, source: Path, model_path: Path) -> Model:
+    """Write a `model` that differs from the one at `source` only in its decisions, with the same cache if it has one.
 
     Raises:
         StreamgmmError: see `save_model`.
     """
-    data = None if source == model_path else _fitting_bytes(model, source)
+    data = None if source == model_path else _matching_bytes(model, source)
     return save_model(model, model_path) if data is None else _save_both(model, data, model_path)
 
 
-def save_without_memory(model: Model, model_path: Path) -> Model:
-    """Write `model`, and take away the memory of the model that it replaces.
+def save_without_cache(model: Model, model_path: Path) -> Model:
+    """Write `model`, and delete the cache of the model that it replaces.
 
     Raises:
         StreamgmmError: see `save_model`.
     """
     saved = save_model(model, model_path)
-    for path in (memory_path(model_path), pending_path(model_path)):
+    for path in (cache_path(model_path), pending_path(model_path)):
         with suppress(OSError):
             path.unlink()
     return saved
 
 
 def _save_both(model: Model, data: bytes, model_path: Path) -> Model:
-    path, pending = memory_path(model_path), pending_path(model_path)
-    _check_memories(model_path)
+    path, pending = cache_path(model_path), pending_path(model_path)
+    _check_cache_files(model_path)
     try:
-        _settle(model_path)
+        _finish_interrupted_save(model_path)
         replace_whole(pending, data)
         saved = save_model(model, model_path)
         move_whole(pending, path)
     except OSError as error:
-        raise save_error(error, path, "the memory") from None
+        raise save_error(error, path, "the training cache") from None
     finally:
-        # Ctrl-C too, and nobody knows how far it came; a failure to clean up must not hide the first one.
+        # Also after Ctrl-C, at an unknown point. An error of the cleanup must not hide the first one.
         with suppress(OSError, StreamgmmError):
-            _settle(model_path)
+            _finish_interrupted_save(model_path)
     return saved
 
 
-def _check_memories(model_path: Path) -> None:
-    for path in (memory_path(model_path), pending_path(model_path)):
+def _check_cache_files(model_path: Path) -> None:
+    for path in (cache_path(model_path), pending_path(model_path)):
         try:
             check_replaceable(path)
         except (OSError, ValueError) as error:
-            raise save_error(error, path, "the memory") from None
+            raise save_error(error, path, "the training cache") from None
 
 
-def _settle(model_path: Path) -> None:
-    """Finish a saving that was cut short: the memory that still waits is moved if its model is there, or discarded."""
+def _finish_interrupted_save(model_path: Path) -> None:
+    """Finish an interrupted save: move a pending cache file if its model was written, or delete it."""
     pending = pending_path(model_path)
     if kind_of(pending) == "nothing":
         return
     try:
-        is_needed = _fits(load_model(model_path), read_regular(pending, MAX_MEMORY_BYTES))
+        is_needed = _matches(load_model(model_path), read_regular(pending, MAX_CACHE_BYTES))
     except (DataError, InputMissingError):
         is_needed = False
     if is_needed:
-        move_whole(pending, memory_path(model_path))
+        move_whole(pending, cache_path(model_path))
     else:
         pending.unlink()
 
 
-def _fitting_bytes(model: Model, model_path: Path) -> bytes | None:
-    """The bytes of the memory whose hash `model` names; None if it is not beside it."""
-    for path in (memory_path(model_path), pending_path(model_path)):
+def _matching_bytes(model: Model, model_path: Path) -> bytes | None:
+    """Return the bytes of the cache file whose hash is in the card of `model`; None if there is none."""
+    # A pending file counts too: the last save may have been interrupted after the model was replaced.
+    for path in (cache_path(model_path), pending_path(model_path)):
         with suppress(InputMissingError, DataError):
-            data = read_regular(path, MAX_MEMORY_BYTES)
-            if _fits(model, data):
+            data = read_regular(path, MAX_CACHE_BYTES)
+            if _matches(model, data):
                 return data
     return None
 
 
-def _fits(model: Model, data: bytes) -> bool:
+def _matches(model: Model, data: bytes) -> bool:
     return model.card.get(CARD_KEY) == hashlib.sha256(data).hexdigest()

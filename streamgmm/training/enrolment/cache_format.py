@@ -1,8 +1,8 @@
-"""From a memory to the bytes of its file, and back: refused unless every byte is as it must be.
+"""File format of the training cache, with strict validation.
 
-The layout is that of the model file (see `model.layout`), nothing executable and nothing compressed. Everything before
-the arrays follows from the description of the clips, and a file that is not byte for byte what would be written for
-that description is refused.
+The layout is that of the model file (see `model.layout`): nothing executable and nothing compressed. All bytes before
+the arrays follow from the description of the clips; a file is rejected unless they are identical to those that would be
+written for its description.
 """
 
 from __future__ import annotations
@@ -22,31 +22,33 @@ from streamgmm.errors import DataError
 from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.window import n_features
 from streamgmm.model.layout import LENGTH_BYTES, Shapes, Tensor, canonical_json, header_bytes, lay_out
-from streamgmm.training.enrolment.training_cache import Memory
+from streamgmm.training.enrolment.training_cache import TrainingCache
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
 from streamgmm.training.extraction.extraction import ExtractionTask
 
-FORMAT = "streamgmm-memory"
-FORMAT_VERSION = 3
-MAX_MEMORY_BYTES = 512 * 2**20
-MAX_HEADER_BYTES = 64 * 2**20
+CACHE_FORMAT = "streamgmm-memory"
+CACHE_FORMAT_VERSION = 3
+MAX_CACHE_BYTES = 512 * 2**20
+MAX_CACHE_HEADER_BYTES = 64 * 2**20
+"""A header describes up to `MAX_CLIPS` clips, a few hundred bytes each."""
+
 MAX_CLIPS = 100_000
 MAX_ROWS = 10_000_000
 
 TRAIN_AGAIN = "train the model again"
 
 Count = Annotated[int, Meta(ge=0, le=MAX_ROWS)]
-Arrays = dict[str, AnyArray]
+CacheArrays = dict[str, AnyArray]
 
 _DTYPES = {"F64": "<f8", "I32": "<i4", "F16": "<f2"}
 
 
-class MemoryFileError(DataError):
-    """A memory was refused: it is no memory, is damaged, or is that of another model."""
+class CacheFileError(DataError):
+    """A training cache was rejected: it is damaged, of another model, or not a cache at all."""
 
 
 class _KeptClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One clip, and how many rows of the arrays are its own."""
+    """One clip, and the number of its rows in each array."""
 
     label: str
     source_id: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
@@ -62,14 +64,14 @@ class _KeptClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class _FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The description from which every byte before the arrays follows, and the size of these."""
+    """The description that determines all bytes before the arrays, and the sizes of the arrays."""
 
     task: ExtractionTask
     has_cepstra: bool
     clips: Annotated[list[_KeptClip], Meta(min_length=1, max_length=MAX_CLIPS)]
 
     def shapes(self) -> Shapes:
-        """Dtype and shape of every array, in the order of the file; the widest first keep them aligned."""
+        """Return dtype and shape of every array, in file order: widest dtypes first, which keeps all aligned."""
         n_windows = sum(clip.n_windows for clip in self.clips)
         width = n_features(self.task.spec)
         shapes: dict[str, tuple[str, tuple[int, ...]]] = {"votes": ("F64", (n_windows,))}
@@ -84,36 +86,36 @@ class _FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return shapes
 
 
-def memory_bytes(memory: Memory) -> bytes:
-    """The file of `memory`; the same memory gives the same bytes.
+def cache_bytes(cache: TrainingCache) -> bytes:
+    """Return the file content for `cache`; equal caches give equal bytes.
 
     Raises:
-        MemoryFileError: it is over a limit of the format.
+        CacheFileError: the cache exceeds a limit of the format.
     """
-    spec = _FileSpec(task=memory.task, has_cepstra=memory.has_cepstra, clips=[_kept(clip) for clip in memory.clips])
-    header, placed = _layout(spec)
+    spec = _FileSpec(task=cache.task, has_cepstra=cache.has_cepstra, clips=[_kept(clip) for clip in cache.clips])
+    header, placed = _cache_layout(spec)
     size = len(header) + _n_bytes(placed)
-    if size > MAX_MEMORY_BYTES:
-        raise MemoryFileError(f"the memory would take {size} bytes, at most {MAX_MEMORY_BYTES} are allowed")
-    arrays = _arrays(memory)
+    if size > MAX_CACHE_BYTES:
+        raise CacheFileError(f"the training cache would take {size} bytes, at most {MAX_CACHE_BYTES} are allowed")
+    arrays = _cache_arrays(cache)
     data = header + b"".join(arrays[name].astype(_DTYPES[array.dtype]).tobytes() for name, array in placed.items())
-    # What could not be read back is not written; the limits stand in one place, the reader.
-    parse_memory(data, "memory")
+    # Parsed before it is written, so that the limits are checked in one place, the reader.
+    parse_cache(data, "training cache")
     return data
 
 
-def parse_memory(data: bytes, name: str) -> Memory:
-    """The memory in the bytes of the file `name`.
+def parse_cache(data: bytes, name: str) -> TrainingCache:
+    """Parse the content of the file `name`.
 
     Raises:
-        MemoryFileError: anything about it is not as it must be.
+        CacheFileError: the content is not a valid training cache.
     """
     spec = _read_spec(data, name)
-    header, placed = _layout(spec)
+    header, placed = _cache_layout(spec)
     if not data.startswith(header):
-        raise _refusal(name, "the header is not that of a memory")
+        raise _invalid(name, "the header is not that of a training cache")
     if len(data) != len(header) + _n_bytes(placed):
-        raise _refusal(name, f"holds {len(data)} bytes, wanted {len(header) + _n_bytes(placed)}")
+        raise _invalid(name, f"has {len(data)} bytes, expected {len(header) + _n_bytes(placed)}")
     arrays = {
         key: np.frombuffer(data, _DTYPES[array.dtype], math.prod(array.shape), len(header) + array.begin).reshape(
             array.shape
@@ -121,28 +123,33 @@ def parse_memory(data: bytes, name: str) -> Memory:
         for key, array in placed.items()
     }
     _check_values(spec, arrays, name)
-    return Memory(spec.task, list(_clips(spec, arrays)))
+    return TrainingCache(spec.task, list(_clips(spec, arrays)))
 
 
 def _read_spec(data: bytes, name: str) -> _FileSpec:
-    """The description in the header, whatever else that holds: it is compared byte for byte afterwards."""
+    """Decode the description in the header; the rest of the header is compared byte for byte afterwards."""
+    # The length is checked before anything is decoded: it is the first thing that a hostile file can set.
     n_bytes = int.from_bytes(data[:LENGTH_BYTES], "little")
-    if n_bytes > MAX_HEADER_BYTES or len(data) < LENGTH_BYTES + n_bytes:
-        raise _refusal(name, "is no memory, or ends within its header")
+    if n_bytes > MAX_CACHE_HEADER_BYTES or len(data) < LENGTH_BYTES + n_bytes:
+        raise _invalid(name, "is not a training cache, or is truncated within its header")
     try:
         header = msgspec.json.decode(data[LENGTH_BYTES : LENGTH_BYTES + n_bytes], type=dict[str, Any])
         strings = msgspec.convert(header.get("__metadata__"), dict[str, str])
-        if strings.get("format") != FORMAT or strings.get("format_version") != str(FORMAT_VERSION):
-            raise _refusal(name, f"is no memory of format {FORMAT_VERSION}")
+        if strings.get("format") != CACHE_FORMAT or strings.get("format_version") != str(CACHE_FORMAT_VERSION):
+            raise _invalid(name, f"is not a training cache of format version {CACHE_FORMAT_VERSION}")
         return msgspec.json.decode(strings.get("memory", ""), type=_FileSpec)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise _refusal(name, f"is no memory: {error}") from None
+        raise _invalid(name, f"is not a training cache: {error}") from None
 
 
-def _layout(spec: _FileSpec) -> tuple[bytes, dict[str, Tensor]]:
-    """All bytes before the arrays, and these with their places."""
+def _cache_layout(spec: _FileSpec) -> tuple[bytes, dict[str, Tensor]]:
+    """Return all bytes before the arrays, and the arrays with their offsets."""
     placed = lay_out(spec.shapes())
-    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "memory": canonical_json(spec).decode()}
+    metadata = {
+        "format": CACHE_FORMAT,
+        "format_version": str(CACHE_FORMAT_VERSION),
+        "memory": canonical_json(spec).decode(),
+    }
     return header_bytes(metadata, placed), placed
 
 
@@ -167,14 +174,14 @@ def _kept(clip: ClipVectors) -> _KeptClip:
     )
 
 
-def _arrays(memory: Memory) -> Arrays:
-    clips = memory.clips
+def _cache_arrays(cache: TrainingCache) -> CacheArrays:
+    clips = cache.clips
     arrays = {
         "votes": np.concatenate([clip.counted_votes for clip in clips]),
         "windows": np.concatenate([clip.vectors for clip in clips]),
         "copies": np.concatenate([clip.copies for clip in clips]),
     }
-    if memory.has_cepstra:
+    if cache.has_cepstra:
         frames = [clip.cepstra for clip in clips if clip.cepstra]
         arrays |= {
             "frame_spans": np.concatenate([one.spans for one in frames]),
@@ -184,20 +191,22 @@ def _arrays(memory: Memory) -> Arrays:
     return arrays
 
 
-def _check_values(spec: _FileSpec, arrays: Arrays, name: str) -> None:
+def _check_values(spec: _FileSpec, arrays: CacheArrays, name: str) -> None:
+    # A hash of the file only proves that it is unchanged; a value that fitting cannot handle is rejected here.
     for key, array in arrays.items():
         if not np.isfinite(array).all():
-            raise _refusal(name, f"{key}: a number is not finite")
+            raise _invalid(name, f"{key}: a value is not finite")
     if not (arrays["votes"] > 0.0).all():
-        raise _refusal(name, "votes: one is not above 0")
+        raise _invalid(name, "votes: a value is not above 0")
     if spec.has_cepstra:
+        # Spans index the frames of their own clip: one outside would read frames of another, or past the end.
         n_frames = np.repeat([clip.n_frames for clip in spec.clips], [clip.n_windows for clip in spec.clips])
         first, end = arrays["frame_spans"].T
         if not ((first >= 0) & (first <= end) & (end <= n_frames)).all():
-            raise _refusal(name, "frame_spans: a span lies outside its clip")
+            raise _invalid(name, "frame_spans: a span lies outside its clip")
 
 
-def _clips(spec: _FileSpec, arrays: Arrays) -> Iterator[ClipVectors]:
+def _clips(spec: _FileSpec, arrays: CacheArrays) -> Iterator[ClipVectors]:
     windows = _divided(arrays["windows"], [clip.n_windows for clip in spec.clips])
     copies = _divided(arrays["copies"], [clip.n_copies for clip in spec.clips])
     votes = _divided(arrays["votes"], [clip.n_windows for clip in spec.clips])
@@ -206,7 +215,7 @@ def _clips(spec: _FileSpec, arrays: Arrays) -> Iterator[ClipVectors]:
         yield ClipVectors(_clip(kept), windows[i].astype(np.float32), copies[i].astype(np.float32), votes[i], frames[i])
 
 
-def _divided_cepstra(spec: _FileSpec, arrays: Arrays) -> Sequence[ClipCepstra | None]:
+def _divided_cepstra(spec: _FileSpec, arrays: CacheArrays) -> Sequence[ClipCepstra | None]:
     vectors = _divided(arrays["frames"], [clip.n_frames for clip in spec.clips])
     copies = _divided(arrays["frame_copies"], [clip.n_cepstral_copies for clip in spec.clips])
     spans = _divided(arrays["frame_spans"], [clip.n_windows for clip in spec.clips])
@@ -233,5 +242,5 @@ def _clip(kept: _KeptClip) -> Clip:
     )
 
 
-def _refusal(name: str, what: str) -> MemoryFileError:
-    return MemoryFileError(what, where=name, hint=TRAIN_AGAIN)
+def _invalid(name: str, what: str) -> CacheFileError:
+    return CacheFileError(what, where=name, hint=TRAIN_AGAIN)

@@ -1,7 +1,7 @@
-"""A class added to a model, extended or taken out, without the recordings of the others.
+"""Add, extend or remove a class of a model without the recordings of the other classes.
 
-The model is fitted anew on what its memory keeps and on the new clips: projection, mixtures and calibration see all
-classes, as in a training. Nothing is patched into the old model, so nothing wears out however often this is done.
+The model is fitted from scratch to its training cache and the new clips: projection, mixtures and calibration use all
+classes, as in a training. The old model is not modified, so errors do not accumulate over repeated changes.
 """
 
 from __future__ import annotations
@@ -14,83 +14,83 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streamgmm.dataset.clips import Clip, Examiner
-from streamgmm.dataset.listing import Entry, Findings, Stretch
+from streamgmm.dataset.listing import Entry, Findings, Segment
 from streamgmm.dataset.reasons import left_out_lines
 from streamgmm.dataset.scan import recordings_below
 from streamgmm.errors import DataError, InputMissingError, UsageError
 from streamgmm.files import kind_of
 from streamgmm.labels import RESERVED, SILENCE, UNKNOWN, check_label, check_labels
 from streamgmm.model.model import Model
-from streamgmm.training.enrolment.comparison import Comparison, scores_of
-from streamgmm.training.enrolment.training_cache import Memory, remember
+from streamgmm.training.enrolment.comparison import ModelComparison, scores_in_card
+from streamgmm.training.enrolment.training_cache import TrainingCache, make_cache
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import ExtractionTask, extract_clips
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.selection.validation import Validation
 from streamgmm.training.trainer import fit_calibrated, make_card
-from streamgmm.training.workers import Track, untracked
+from streamgmm.training.workers import ProgressTracker, untracked
 from streamgmm.wording import did_you_mean
 
 MIN_CLIPS = 3
-"""Fewer clips make no class: two teach, one tests."""
+"""Least clips of a new class: two to fit to, one to test."""
 
 MIN_RECORDINGS_PER_PROCESS = 8
-"""For fewer, a process takes longer to begin than to measure them."""
+"""With fewer, starting a process takes longer than measuring them."""
 
 
-class Change(NamedTuple):
-    """A model that knows another class, or one less, and what that does to the others.
+class ModelChange(NamedTuple):
+    """A model with one class added, extended or removed, and the effect on the other classes.
 
     Attributes:
-        model: the new one, not saved yet.
-        memory: that fits it.
-        label: the class that was added, extended or taken out.
-        comparison: what held-out clips say of the old model, by its card, and of the new one.
-        notes: what was decided by itself.
+        model: the new model, not saved yet.
+        cache: training cache of the new model.
+        label: the class that was added, extended or removed.
+        comparison: held-out scores of the old model, from its card, and of the new one.
+        notes: choices that the fit made.
     """
 
     model: Model
-    memory: Memory
+    cache: TrainingCache
     label: str
-    comparison: Comparison
+    comparison: ModelComparison
     notes: list[str]
 
 
 def check_enrolled(text: str, model: Model) -> str:
-    """The label that `text` stands for, if `model` may learn it.
+    """Return the label for `text` if a class of this name can be added to `model`.
 
     Raises:
-        UsageError: it is `unknown` or `silence`, which are answers and no classes.
-        DataError: it is no label, or differs from one of the model by case or Unicode form alone.
+        UsageError: it is `unknown` or `silence`, which are answers and not classes.
+        DataError: it is not a valid label, or differs from a label of the model only by case or Unicode form.
     """
     label = check_label(text)
     if label in (UNKNOWN, SILENCE):
-        raise UsageError(f"'{label}' is an answer and no class", hint="what is to be ignored is `background`")
+        raise UsageError(f"'{label}' is an answer and not a class", hint="use `background` for sounds to be ignored")
     check_labels({*model.labels, label})
     return label
 
 
-def new_clips(paths: Sequence[Path], label: str, memory: Memory, findings: Findings) -> list[Clip]:
-    """The clips of the recordings that `paths` name, each a source of its own.
+def new_clips(paths: Sequence[Path], label: str, cache: TrainingCache, findings: Findings) -> list[Clip]:
+    """Return the clips of the recordings at `paths`, each as a source of its own.
 
     Args:
-        paths: recordings, and folders of them.
-        label: of all of them.
-        memory: recordings that it already knows are left out, and warned of.
-        findings: is told of what is left out.
+        paths: recordings, and folders of recordings.
+        label: of all recordings.
+        cache: recordings that it already contains are left out, with a warning.
+        findings: collects what is left out.
 
     Raises:
-        InputMissingError: there is nothing at one of the paths.
+        InputMissingError: one of the paths does not exist.
     """
-    examiner = Examiner(findings, channel=memory.task.channel, use_gaps=False, is_strict=False)
-    entries = (Entry(path, path.name, [Stretch(label)]) for path in _recordings(paths, findings))
-    known = {clip.clip.content_sha256: f"is known as '{clip.clip.label}' already" for clip in memory.clips}
+    examiner = Examiner(findings, channel=cache.task.channel, use_gaps=False, is_strict=False)
+    entries = (Entry(path, path.name, [Segment(label)]) for path in _recordings(paths, findings))
+    known = {clip.clip.content_sha256: f"is already known as '{clip.clip.label}'" for clip in cache.clips}
     clips = []
     for clip in examiner.clips(entries, lambda n_seen: None):
         if clip.content_sha256 in known:
             findings.warn(f"{clip.path}: {known[clip.content_sha256]}, left out")
             continue
-        known[clip.content_sha256] = f"holds the same sound as {clip.path}"
+        known[clip.content_sha256] = f"contains the same sound as {clip.path}"
         clips.append(msgspec.structs.replace(clip, source_id=clip.content_sha256))
     return clips
 
@@ -105,63 +105,63 @@ def _recordings(paths: Sequence[Path], findings: Findings) -> Iterator[Path]:
 
 def enrol(
     model: Model,
-    memory: Memory,
+    cache: TrainingCache,
     label: str,
     clips: Sequence[Clip],
     findings: Findings,
     *,
     n_jobs: int = 0,
-    track: Track = untracked,
-) -> Change:
-    """Add the class `label` to `model`, or `clips` to it if there is one.
+    track: ProgressTracker = untracked,
+) -> ModelChange:
+    """Add the class `label` to `model`, or extend the class by `clips` if the model has it.
 
     Args:
-        model: stays as it is.
-        memory: of `model`.
+        model: is not modified.
+        cache: training cache of `model`.
         label: see `check_enrolled`.
         clips: see `new_clips`.
-        findings: is told of recordings that turn out to be silent.
-        n_jobs: processes that measure; 0 for one per core.
-        track: shows how far the work is.
+        findings: collects recordings that turn out to be silent.
+        n_jobs: number of processes that measure; 0 for one per core.
+        track: shows the progress.
 
     Raises:
-        DataError: there are fewer than `MIN_CLIPS` usable clips for a new class, or none for one that is there.
+        DataError: there are fewer than `MIN_CLIPS` usable clips for a new class, or none for an existing one.
     """
     n_needed = 1 if label in model.labels else MIN_CLIPS
     _check_number(clips, n_needed, label, findings)
-    task = _task_like(model, memory.task, n_jobs if len(clips) >= MIN_RECORDINGS_PER_PROCESS else 1)
+    task = _task_like(model, cache.task, n_jobs if len(clips) >= MIN_RECORDINGS_PER_PROCESS else 1)
     extraction = extract_clips(clips, task, track)
     findings.skipped.extend(extraction.skipped)
     _check_number(extraction.clips, n_needed, label, findings)
     windows = Counter({label: sum(len(clip.vectors) for clip in extraction.clips)})
-    return _refitted(model, memory, label, [*memory.clips, *extraction.clips], windows, track)
+    return _refit(model, cache, label, [*cache.clips, *extraction.clips], windows, track)
 
 
-def forget(model: Model, memory: Memory, label: str, track: Track = untracked) -> Change:
-    """Take the class `label` out of `model`.
+def forget(model: Model, cache: TrainingCache, label: str, track: ProgressTracker = untracked) -> ModelChange:
+    """Remove the class `label` from `model`.
 
     Args:
-        model: stays as it is.
-        memory: of `model`.
+        model: is not modified.
+        cache: training cache of `model`.
         label: one of its labels.
-        track: shows how far the work is.
+        track: shows the progress.
 
     Raises:
         UsageError: the model has no such class.
-        DataError: too few classes would be left, or it is no label.
+        DataError: too few classes would be left, or it is not a valid label.
     """
     label = check_label(label)
     check_forgotten(label, model)
-    clips = [clip for clip in memory.clips if clip.clip.label != label]
-    return _refitted(model, memory, label, clips, Counter(), track)
+    clips = [clip for clip in cache.clips if clip.clip.label != label]
+    return _refit(model, cache, label, clips, Counter(), track)
 
 
 def check_forgotten(label: str, model: Model) -> None:
-    """Refuse to take `label` out of `model` if that makes no sense.
+    """Reject the removal of `label` from `model` if that is not possible.
 
     Raises:
         UsageError: the model has no such class.
-        DataError: nothing would be left to tell apart.
+        DataError: fewer than two classes would be left.
     """
     if label not in model.labels:
         hint = did_you_mean(label, model.labels) or f"there are {', '.join(model.labels)}"
@@ -169,32 +169,38 @@ def check_forgotten(label: str, model: Model) -> None:
     left = [other for other in model.labels if other != label]
     if all(other in RESERVED for other in left) or len(left) < 2:
         hint = "enrol another one first"
-        raise DataError(f"without '{label}' the model would have no two classes to tell apart", hint=hint)
+        raise DataError(f"without '{label}' the model would have fewer than two classes", hint=hint)
 
 
 def _check_number(clips: Sequence[object], n_needed: int, label: str, findings: Findings) -> None:
     if len(clips) >= n_needed:
         return
     noticed = [*left_out_lines(findings.skipped), *findings.warnings[:MIN_CLIPS]]
-    hint = "; ".join(noticed) or "give other recordings of it"
-    what = f"{len(clips)} usable clips that are new, but needs {n_needed}"
+    hint = "; ".join(noticed) or "add other recordings of it"
+    what = f"{len(clips)} new usable clips, but needs {n_needed}"
     raise DataError(what, where=f"class '{label}'", hint=hint)
 
 
 def _task_like(model: Model, task: ExtractionTask, n_jobs: int) -> ExtractionTask:
-    """How the clips of `model` were measured; whether frames take part is decided already."""
+    """Return how to measure and fit clips for `model`; its use of cepstral frames is kept."""
     frames = "never" if model.classifier.cepstra is None else "always"
     training = msgspec.structs.replace(task.training, cepstra=frames, n_jobs=n_jobs)
     return msgspec.structs.replace(task, training=training)
 
 
-def _refitted(
-    model: Model, memory: Memory, label: str, clips: Sequence[ClipVectors], new_windows: Counter[str], track: Track
-) -> Change:
-    """`model` fitted to `clips`, what is kept of them, and how both compare."""
-    kept = remember(clips, memory.task, has_cepstra=memory.has_cepstra)
+def _refit(
+    model: Model,
+    cache: TrainingCache,
+    label: str,
+    clips: Sequence[ClipVectors],
+    new_windows: Counter[str],
+    track: ProgressTracker,
+) -> ModelChange:
+    """Fit `model` again to `clips`, with a new training cache and a comparison of held-out scores."""
+    # Reduced to the cache first and fitted to that: the next change starts from the same vectors as this one.
+    kept = make_cache(clips, cache.task, has_cepstra=cache.has_cepstra)
     labels = kept.labels
-    task = _task_like(model, memory.task, memory.task.training.n_jobs)
+    task = _task_like(model, cache.task, cache.task.training.n_jobs)
     fit, validation = fit_calibrated(kept.clips, labels, task, track)
     classifier = calibrated(fit, validation.calibration)
     priors = dict(zip(model.labels, model.classifier.priors.tolist(), strict=True))
@@ -203,18 +209,18 @@ def _refitted(
         spec=model.spec,
         classifier=classifier.with_priors({name: priors[name] for name in labels if name in priors}),
         decision={name: section for name, section in model.decision.items() if name in labels},
-        card=_card(model, kept, validation, new_windows),
+        card=_new_card(model, kept, validation, new_windows),
     )
-    # Fitted without frames after all, if a class has too few of them.
-    kept = kept if refitted.classifier.cepstra else remember(kept.clips, kept.task, has_cepstra=False)
+    # The fit may have dropped cepstral frames because a class has too few; the cache must agree with the model.
+    kept = kept if refitted.classifier.cepstra else make_cache(kept.clips, kept.task, has_cepstra=False)
     staying = [name for name in labels if name in model.labels and name != label]
     notes = [*fit.notes, *validation.notes, *_decision_notes(model)]
-    comparison = Comparison(scores_of(model.card), scores_of(refitted.card), staying)
-    return Change(refitted, kept, label, comparison, notes)
+    comparison = ModelComparison(scores_in_card(model.card), scores_in_card(refitted.card), staying)
+    return ModelChange(refitted, kept, label, comparison, notes)
 
 
-def _card(model: Model, kept: Memory, validation: Validation, new_windows: Counter[str]) -> dict[str, Any]:
-    """The card of a training on all clips; windows are counted that were measured, not only those that are kept."""
+def _new_card(model: Model, kept: TrainingCache, validation: Validation, new_windows: Counter[str]) -> dict[str, Any]:
+    """Return a card as of a training on all clips; its window counts include windows that the cache does not keep."""
     card = make_card(kept.labels, kept.task, kept.clips, validation)
     n_kept = card["n_windows"]
     before = _whole_numbers(model.card.get("n_windows"))
@@ -229,7 +235,7 @@ def _card(model: Model, kept: Memory, validation: Validation, new_windows: Count
 
 def _decision_notes(model: Model) -> Iterator[str]:
     if "tuning" in model.card:
-        yield "thresholds were kept that `tune` set for the model as it was: tune again to know the false alarms"
+        yield "thresholds are those that `tune` set for the old model: run `tune` again to control the false alarms"
 
 
 def _whole_numbers(value: Any) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What a clip has to teach, and the part of it that is kept where there is no room for all."""
+"""Feature vectors of one clip, and random subsets of them where a limit applies."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from streamgmm.dataset.clips import Clip
 
 
 class ClipCepstra(NamedTuple):
-    """The frames of a clip.
+    """The cepstral frames of a clip.
 
     Attributes:
         vectors: float32, shape (n_frames, n_cepstral_features), of the clip as recorded.
-        copies: float32, shape (m_frames, n_cepstral_features), of its altered copies.
-        spans: int, shape (n, 2), first and one past the last of the frames in each active window.
+        copies: float32, shape (m_frames, n_cepstral_features), of its copies.
+        spans: int, shape (n, 2), first frame of each active window and one past its last.
     """
 
     vectors: Float32Array
@@ -25,13 +25,13 @@ class ClipCepstra(NamedTuple):
 
 
 class ClipVectors(NamedTuple):
-    """What a clip has to teach.
+    """The training vectors of one clip: of the recording itself, and of its augmented copies.
 
     Attributes:
-        clip: whose vectors these are.
-        vectors: float32, shape (n, n_features), of the active windows of the clip as recorded.
-        copies: float32, shape (m, n_features), of those of its altered copies.
-        votes: float64, shape (n,), above 0, how much each counts in the vote on the clip; None: all the same.
+        clip: the clip that was measured.
+        vectors: float32, shape (n, n_features), of the active windows of the recording.
+        copies: float32, shape (m, n_features), of the active windows of its copies.
+        votes: float64, shape (n,), above 0, weight of each window in the vote on the clip; None for equal weights.
         cepstra: its cepstral frames; None if they were not measured.
     """
 
@@ -43,12 +43,12 @@ class ClipVectors(NamedTuple):
 
     @property
     def counted_votes(self) -> Float64Array:
-        """The votes, in numbers even if they are all the same; shape (n,)."""
+        """The votes, or ones for equal weights; shape (n,)."""
         return np.ones(len(self.vectors)) if self.votes is None else self.votes
 
 
 class Limits(NamedTuple):
-    """How much of one clip is kept: windows, windows of copies, frames of copies."""
+    """Limits for one clip: its windows, the windows of its copies, the cepstral frames of its copies."""
 
     n_windows: int
     n_copies: int
@@ -56,9 +56,9 @@ class Limits(NamedTuple):
 
 
 def thinned(clip: ClipVectors, limits: Limits, rng: np.random.Generator) -> ClipVectors:
-    """`clip` with at most so many windows and frames as `limits` say, drawn at random, in their order.
+    """Return `clip` with at most as many windows and frames as `limits` allow, drawn at random, in their order.
 
-    Frames of the recording are kept as far as the kept windows hold them.
+    Frames of the recording are kept if a kept window contains them.
     """
     windows = _drawn(len(clip.vectors), limits.n_windows, rng)
     copies = _drawn(len(clip.copies), limits.n_copies, rng)
@@ -76,12 +76,13 @@ def _thinned_cepstra(frames: ClipCepstra, windows: IndexArray, limits: Limits, r
     is_held = np.zeros(len(frames.vectors), dtype=bool)
     for first, end in spans:
         is_held[first:end] = True
+    # Index of each old frame among the kept ones, by which the spans are renumbered.
     places = np.concatenate([[0], np.cumsum(is_held)])
     copies = _drawn(len(frames.copies), limits.n_cepstral_copies, rng)
     return ClipCepstra(frames.vectors[is_held], frames.copies[copies], places[spans])
 
 
 def _drawn(n: int, n_wanted: int, rng: np.random.Generator) -> IndexArray:
-    """Places of `n_wanted` of `n` things, or of all if there are no more, in their order."""
+    """Return `n_wanted` random indices below `n`, ascending; all of them if there are fewer."""
     drawn = rng.permutation(n)[:n_wanted]
     return np.sort(drawn).astype(np.intp)

@@ -1,4 +1,4 @@
-"""From a data set's recordings to the vectors that the mixtures learn from."""
+"""Measure the recordings of a data set: from clips to the vectors that mixtures are fitted to."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ from streamgmm.labels import BACKGROUND
 from streamgmm.training.extraction.augmentation import background_copy, noise_copy, speed_copies
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, Limits, thinned
 from streamgmm.training.extraction.transmission import transmitted
-from streamgmm.training.workers import Track, map_in_order, untracked
+from streamgmm.training.workers import ProgressTracker, map_in_order, untracked
 
-ACTIVE_RANGE_DB = 45.0
-"""Windows this far below the loudest of their clip are pauses, and are not learnt as the class."""
+ACTIVE_WINDOW_RANGE_DB = 45.0
+"""Windows this far below the loudest of their clip are pauses, and not trained on as the class."""
 
 MAX_BACKGROUND_S = 30.0
-"""What is kept of a recording that copies are heard over."""
+"""Longest part of a background recording that is mixed with copies."""
 
 MAX_BACKGROUNDS = 64
+"""Most background recordings that copies are mixed with; each process keeps as many in memory."""
 
-MAX_WINDOWS = 600_000
-MAX_FRAMES = 4_000_000
-"""Of all clips together, those of recordings and those of copies each: 1.4 and 0.8 GB at most. Of sets so large that
-they have more, each clip gives an equal share."""
+MAX_EXTRACTED_WINDOWS = 600_000
+MAX_EXTRACTED_FRAMES = 4_000_000
+"""Most windows and frames of all clips together, for recordings and for copies each: 1.4 and 0.8 GB. In larger data
+sets each clip gives an equal share."""
 
-
-ELSEWHERE_SHARE = 0.8
-"""Of the copies, how many are heard elsewhere, through another microphone and perhaps in another room: the more, the
-less these matter, and the more the clips as they were recorded do. Chosen with `transmission.ROOM_SHARE` on ESC-10,
-between 0.4 and all of them."""
+TRANSMITTED_SHARE = 0.8
+"""Share of copies that pass through another microphone and perhaps another room. A higher share makes the model less
+sensitive to room and microphone, and gives more weight to the clips as recorded. Chosen with `transmission.ROOM_SHARE`
+on ESC-10, among values from 0.4 to 1."""
 
 
 class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
-    """What is the same for all recordings.
+    """How to measure recordings; the same for all of one training.
 
     Attributes:
-        spec: what to measure.
-        training: how many copies, and the seed.
-        channel: which channel, or the mean.
-        silence_gate_dbfs: windows below it are silent.
-        backgrounds: clips of which as many copies over a background are made as in noise; empty for none.
+        spec: the features.
+        training: number of copies, and the seed.
+        channel: channel to use, or the mean of all.
+        silence_gate_dbfs: windows below this level are silent.
+        backgrounds: clips to mix with as many copies as are made in noise; empty for none.
     """
 
     spec: FeatureSpec
@@ -66,24 +66,25 @@ class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Extraction(NamedTuple):
-    """Vectors of all usable clips, in the order of the data set, and what had to be left out."""
+    """Vectors of all usable clips, in the order of the data set, and the recordings that were left out."""
 
     clips: list[ClipVectors]
     skipped: list[Skipped]
 
     def usable(self, dataset: Dataset, min_clips: int) -> Dataset:
-        """The part of `dataset` that was measured.
+        """Return `dataset` with the clips that were measured.
 
         Raises:
-            DatasetError: a class has less than `min_clips` left.
+            DatasetError: a class has fewer than `min_clips` left.
         """
         return keep_usable(dataset, [clip.clip for clip in self.clips], self.skipped, min_clips=min_clips)
 
 
-def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: Track = untracked) -> Extraction:
-    """Measure all clips and their copies, on as many cores as `task.training.n_jobs` says."""
+def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: ProgressTracker = untracked) -> Extraction:
+    """Measure all clips and their copies in `task.training.n_jobs` processes."""
+    # One job per recording, not per clip: decoding and resampling it is done once for all its clips.
     recordings = by_recording(clips)
-    n_windows, n_frames = (max(1, most // max(1, len(clips))) for most in (MAX_WINDOWS, MAX_FRAMES))
+    n_windows, n_frames = (max(1, most // max(1, len(clips))) for most in (MAX_EXTRACTED_WINDOWS, MAX_EXTRACTED_FRAMES))
     limits = Limits(n_windows, n_windows, n_frames)
     work = partial(_extract_recording, task=task, limits=limits)
     results = map_in_order(work, recordings, task.training.n_jobs)
@@ -95,7 +96,7 @@ def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: Track = un
 
 
 def with_backgrounds(task: ExtractionTask, clips: Sequence[Clip]) -> ExtractionTask:
-    """`task` with copies over the backgrounds among `clips`, an even choice if they are many."""
+    """Return `task` with the backgrounds among `clips`, evenly chosen if there are more than `MAX_BACKGROUNDS`."""
     backgrounds = [clip for clip in clips if clip.label == BACKGROUND]
     chosen = np.unique(np.linspace(0, len(backgrounds) - 1, MAX_BACKGROUNDS).round().astype(int)) if backgrounds else ()
     return msgspec.structs.replace(task, backgrounds=tuple(backgrounds[i] for i in chosen))
@@ -108,12 +109,12 @@ def _extract_recording(clips: list[Clip], task: ExtractionTask, limits: Limits) 
     except RecordingError as error:
         return Extraction([], [Skipped(path, error.reason)])
     measured = [_extract_clip(clip, samples, task) for clip, samples in zip(clips, loaded, strict=True)]
-    usable = [_within(vectors, limits, task.training.seed) for vectors in measured if len(vectors.vectors)]
+    usable = [_limit_size(vectors, limits, task.training.seed) for vectors in measured if len(vectors.vectors)]
     skipped = [Skipped(path, "silent")] * (len(measured) - len(usable))
     return Extraction(usable, skipped)
 
 
-def _within(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
+def _limit_size(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
     n_cepstral_copies = len(clip.cepstra.copies) if clip.cepstra else 0
     sizes = (len(clip.vectors), len(clip.copies), n_cepstral_copies)
     if all(size <= limit for size, limit in zip(sizes, limits, strict=True)):
@@ -122,20 +123,21 @@ def _within(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
 
 
 def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVectors:
+    # Seeded by the content of the clip: its copies do not depend on the other clips, nor on the number of processes.
     rng = rng_of(clip, task.training.seed)
     has_cepstra = task.training.cepstra != "never"
     measure = partial(extract, spec=task.spec, has_cepstra=has_cepstra)
     recorded = measure(samples)
     is_active = active_windows(recorded.levels_dbfs, clip.label, task.silence_gate_dbfs)
-    faster, noisy = _faster_copies(samples, task, rng), _noisy_copies(clip, samples, task, rng)
+    faster, noisy = _speed_copies(samples, task, rng), _noisy_copies(clip, samples, task, rng)
     copies = [measure(copy) for copy in (*faster, *noisy)]
     are_active = [
         active_windows(copy.levels_dbfs, clip.label, task.silence_gate_dbfs) for copy in copies[: len(faster)]
     ]
-    # Where the clip pauses, its noisy copy is noise alone: nothing to learn the class from.
+    # Where the clip pauses, its noisy copy is noise alone, however loud, and no example of the class.
     are_active += [is_active] * len(noisy)
     is_used = is_active & np.isfinite(recorded.vectors).all(axis=1)
-    without = partial(silenced, kinds=task.training.without, spec=task.spec)
+    without = partial(masked, kinds=task.training.without, spec=task.spec)
     vectors = without(recorded.vectors[is_used].astype(np.float32))
     windows = [without(copy.vectors[active]) for copy, active in zip(copies, are_active, strict=True)]
     return ClipVectors(
@@ -147,25 +149,25 @@ def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVec
     )
 
 
-def _faster_copies(samples: Samples, task: ExtractionTask, rng: np.random.Generator) -> list[Samples]:
+def _speed_copies(samples: Samples, task: ExtractionTask, rng: np.random.Generator) -> list[Samples]:
     copies = speed_copies(samples, task.training.n_speed_copies, rng)
-    return [_elsewhere(copy, task, rng) for copy in copies]
+    return [_maybe_transmitted(copy, task, rng) for copy in copies]
 
 
 def _noisy_copies(clip: Clip, samples: Samples, task: ExtractionTask, rng: np.random.Generator) -> list[Samples]:
-    """Copies in noise and over backgrounds, each as long as the clip."""
+    """Return copies in noise and over backgrounds, each as long as the clip."""
     n_copies = task.training.n_noise_copies
     rate_hz = task.spec.sample_rate_hz
-    copies = [noise_copy(_elsewhere(samples, task, rng), rate_hz, rng) for _ in range(n_copies)]
+    copies = [noise_copy(_maybe_transmitted(samples, task, rng), rate_hz, rng) for _ in range(n_copies)]
     if task.backgrounds and clip.label != BACKGROUND:
         for _ in range(n_copies):
             background = _background(task.backgrounds[rng.integers(len(task.backgrounds))], task)
-            copies.append(background_copy(_elsewhere(samples, task, rng), background, rng))
+            copies.append(background_copy(_maybe_transmitted(samples, task, rng), background, rng))
     return copies
 
 
-def _elsewhere(samples: Samples, task: ExtractionTask, rng: np.random.Generator) -> Samples:
-    is_elsewhere = task.training.rooms and rng.uniform() < ELSEWHERE_SHARE
+def _maybe_transmitted(samples: Samples, task: ExtractionTask, rng: np.random.Generator) -> Samples:
+    is_elsewhere = task.training.rooms and rng.uniform() < TRANSMITTED_SHARE
     return transmitted(samples, task.spec.sample_rate_hz, rng) if is_elsewhere else samples
 
 
@@ -175,12 +177,13 @@ def _background(clip: Clip, task: ExtractionTask) -> Samples:
 
 @lru_cache(maxsize=64)
 def _loaded_background(clip: Clip, sample_rate_hz: int, channel: Channel) -> Samples:
-    # Kept, as every clip is heard over one of them.
+    # Cached, as each background is mixed with many clips.
     (samples,) = load_clips([clip], sample_rate_hz, channel)
     return samples[: int(MAX_BACKGROUND_S * sample_rate_hz)]
 
 
 def _clip_cepstra(recorded: Features, is_used: BoolArray, copies: Sequence[Features], spec: FeatureSpec) -> ClipCepstra:
+    # `n_frames` counts the new frames of each hop; a window contains those of all the hops that it spans.
     ends = np.cumsum(recorded.n_frames)
     starts = np.concatenate([np.zeros(spec.window_samples // spec.hop_samples, dtype=np.intp), ends])[: len(ends)]
     vectors = recorded.cepstra.astype(np.float32)
@@ -188,23 +191,23 @@ def _clip_cepstra(recorded: Features, is_used: BoolArray, copies: Sequence[Featu
     return ClipCepstra(vectors, np.concatenate([vectors[:0], *altered]), np.stack([starts, ends], axis=1)[is_used])
 
 
-def silenced(vectors: FloatArray, kinds: Collection[str], spec: FeatureSpec) -> FloatArray:
-    """Vectors (n, n_features) with 0 in place of all features of some kinds: they then have no say in a projection."""
-    is_silenced = np.repeat(
+def masked(vectors: FloatArray, kinds: Collection[str], spec: FeatureSpec) -> FloatArray:
+    """Return vectors (n, n_features) with all features of some kinds set to 0: constant features get no projection."""
+    is_masked = np.repeat(
         [block.kind in kinds for block in window_layout(spec)], [len(block.places) for block in window_layout(spec)]
     )
-    return np.where(is_silenced, vectors.dtype.type(0), vectors) if is_silenced.any() else vectors
+    return np.where(is_masked, vectors.dtype.type(0), vectors) if is_masked.any() else vectors
 
 
 def _finite(vectors: FloatArray) -> Float32Array:
-    """The vectors without those of windows that hold a sample that is no sound (see `HopFeatures`)."""
+    """Return the vectors without those of windows that contain an invalid sample (see `HopFeatures`)."""
     finite: Float32Array = vectors[np.isfinite(vectors).all(axis=1)].astype(np.float32)
     return finite
 
 
 def active_windows(levels_dbfs: Float64Array, label: str, silence_gate_dbfs: float) -> BoolArray:
-    """Which windows sound; shape (n,). A background is allowed to be quiet, but not to be silent."""
+    """Return which windows are active; shape (n,). A background may be quiet, but not silent."""
     if not len(levels_dbfs):
         return np.zeros(0, dtype=bool)
-    relative_gate_dbfs = -np.inf if label == BACKGROUND else levels_dbfs.max() - ACTIVE_RANGE_DB
+    relative_gate_dbfs = -np.inf if label == BACKGROUND else levels_dbfs.max() - ACTIVE_WINDOW_RANGE_DB
     return np.asarray(levels_dbfs >= max(silence_gate_dbfs, relative_gate_dbfs))

@@ -1,4 +1,4 @@
-"""Mixtures fitted by expectation maximisation, and the classifier made of them."""
+"""Fit the classifier: projection, one mixture per label by expectation maximisation, refinement."""
 
 from __future__ import annotations
 
@@ -22,55 +22,57 @@ from streamgmm.training.fitting.cepstra import fit_cepstra
 from streamgmm.training.fitting.projection import Moments, fit_projection, measure_moments
 from streamgmm.training.fitting.refinement import refine
 
-MAX_WINDOWS = 300_000
-"""Windows that a fit looks at, drawn evenly from the labels: more of them change nothing but time and memory."""
+MAX_FITTED_WINDOWS = 300_000
+"""Most windows that a fit uses, drawn evenly from the labels: more only cost time and memory."""
 
 MIN_VECTORS_PER_COMPONENT = 10
+"""With fewer vectors a component fits single windows, and its variances lie at the floor."""
+
 MAX_ITERATIONS = 30
-"""Of expectation maximisation; what comes later moves the mixtures less than refinement does."""
+"""Iterations of expectation maximisation; later ones change the mixtures less than refinement does."""
 
 MIN_SPREAD = 1e-4
-"""A class whose features deviate less than this, relative to all sounds, repeats one sound."""
+"""Least median deviation of the features of a class, relative to all sounds; below it, the class repeats one sound."""
 
 DEFAULT_LIKELIHOOD_SCALE = 0.2
-"""Until validation says otherwise: neighbouring windows share most of their samples."""
+"""Scale before validation; below 1, because neighbouring windows share most of their samples."""
 
 
 class Fit(NamedTuple):
-    """A classifier and what the user should know about it."""
+    """A classifier, and notes on its fit for the user."""
 
     classifier: Classifier
     notes: list[str]
 
 
-class Lesson(NamedTuple):
-    """The windows that are learnt.
+class TrainingSet(NamedTuple):
+    """Windows and labels that a classifier is fitted to.
 
     Attributes:
         vectors: float32, shape (n, n_features).
-        class_indices: shape (n,), labels of the vectors.
+        class_indices: shape (n,), index of the label of each vector.
     """
 
     vectors: Float32Array
     class_indices: IndexArray
 
 
-def make_lesson(clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection) -> Lesson:
-    """The windows of `clips`, and of their copies if the settings say so; at most `MAX_WINDOWS`."""
+def make_training_set(clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection) -> TrainingSet:
+    """Collect the windows of `clips`, and of copies if the settings include them; at most `MAX_FITTED_WINDOWS`."""
     pairs = [(clip.vectors, clip.copies if training.copies else clip.copies[:0]) for clip in clips]
     parts = [part for pair in pairs for part in pair]
     counts = [len(own) + len(altered) for own, altered in pairs]
     class_indices = np.repeat([labels.index(clip.clip.label) for clip in clips], counts)
-    if len(class_indices) <= MAX_WINDOWS:
-        return Lesson(np.concatenate(parts), class_indices)
+    if len(class_indices) <= MAX_FITTED_WINDOWS:
+        return TrainingSet(np.concatenate(parts), class_indices)
     rng = np.random.default_rng(training.seed)
     members = [rng.permutation(np.flatnonzero(class_indices == i)) for i in range(len(labels))]
     is_kept = np.zeros(len(class_indices), dtype=bool)
-    is_kept[np.concatenate([own[: MAX_WINDOWS // len(labels)] for own in members])] = True
-    # Part by part: all of them end to end would fill the memory a second time.
+    is_kept[np.concatenate([own[: MAX_FITTED_WINDOWS // len(labels)] for own in members])] = True
+    # Select before concatenating: all vectors in one array would need the memory a second time.
     ends = np.cumsum([len(part) for part in parts])[:-1]
     kept = [part[own] for part, own in zip(parts, np.split(is_kept, ends), strict=True)]
-    return Lesson(np.concatenate(kept), class_indices[is_kept])
+    return TrainingSet(np.concatenate(kept), class_indices[is_kept])
 
 
 def fit_classifier(
@@ -87,26 +89,26 @@ def fit_classifier(
         clips: at least one for each label.
         labels: sorted names.
         training: shape and number of the components, regularisation, refinement, seed.
-        has_cepstra: whether to fit mixtures to their frames too, if there are enough of each label.
-        moments: of the very windows, if they are known.
+        has_cepstra: whether to fit mixtures to cepstral frames too, if each label has enough.
+        moments: of the same training set, if already measured.
 
     Raises:
-        DataError: a class has too few or only equal vectors.
+        DataError: all vectors of a class are equal.
     """
-    lesson = make_lesson(clips, labels, training)
-    moments = moments or measure_moments(*lesson)
+    training_set = make_training_set(clips, labels, training)
+    moments = moments or measure_moments(*training_set)
     _check_spread(moments, labels)
     projection = fit_projection(moments, shrinkage=training.lda_shrinkage, n_extra=training.n_principal)
-    # In single precision first: the double of every vector would fill the memory.
+    # Projected in single precision: vectors have many features, and converting them first would double the memory.
     scaled = (projection.matrix / projection.scale[:, np.newaxis]).astype(np.float32)
-    projected = ((lesson.vectors - projection.mean.astype(np.float32)) @ scaled).astype(np.float64)
+    projected = ((training_set.vectors - projection.mean.astype(np.float32)) @ scaled).astype(np.float64)
     notes: list[str] = []
-    mixtures = _fit_mixtures(projected, lesson.class_indices, labels, training, notes)
+    mixtures = _fit_mixtures(projected, training_set.class_indices, labels, training, notes)
     classifier = Classifier(
         labels=tuple(labels),
         projection=projection,
         mixtures=tuple(mixtures),
-        background=mixtures[labels.index(BACKGROUND)] if BACKGROUND in labels else _altogether(mixtures),
+        background=mixtures[labels.index(BACKGROUND)] if BACKGROUND in labels else _pooled_mixture(mixtures),
         likelihood_scale=DEFAULT_LIKELIHOOD_SCALE,
         floors=np.full(len(labels), -np.inf),
         cepstra=fit_cepstra(clips, labels, training) if has_cepstra else None,
@@ -122,14 +124,14 @@ def _fit_mixtures(
     notes: list[str],
 ) -> list[Mixture]:
     mixtures = [_fit_label(projected[class_indices == i], label, i, training, notes) for i, label in enumerate(labels)]
-    # A single label has nothing to be told from.
+    # Refinement separates labels, so a single one cannot be refined.
     if not training.refinement or training.covariance != "diag" or len(labels) == 1:
         return mixtures
     return refine(mixtures, projected, class_indices, seed=training.seed)
 
 
 def _check_spread(moments: Moments, labels: Sequence[str]) -> None:
-    # Of features that vary at all: of one that never does, no class says anything.
+    # Ignore constant features: they carry no information about any class. The total variance of the others is 1.
     varies = moments.total.diagonal() > 0.5
     for label, deviations in zip(labels, moments.class_deviations, strict=True):
         if not varies.any() or np.median(deviations[varies]) < MIN_SPREAD:
@@ -139,6 +141,7 @@ def _check_spread(moments: Moments, labels: Sequence[str]) -> None:
 
 
 def _fit_label(projected: Float64Array, label: str, index: int, training: TrainingSection, notes: list[str]) -> Mixture:
+    # Another seed for each label: equal ones would start k-means of all labels from the same random numbers.
     seed = training.seed + index
     if training.n_components == "bic":
         return _fit_by_bic(projected, training, seed)
@@ -149,14 +152,15 @@ def _fit_label(projected: Float64Array, label: str, index: int, training: Traini
 
 
 def _fit_by_bic(projected: Float64Array, training: TrainingSection, seed: int) -> Mixture:
-    """The number of components with the least Bayesian information criterion (Schwarz, 1978)."""
+    """Fit with the number of components that has the least Bayesian information criterion (Schwarz, 1978)."""
     most = max(1, min(training.max_components, len(projected) // MIN_VECTORS_PER_COMPONENT))
     fits = [_expectation_maximisation(projected, k, training, seed) for k in range(1, most + 1)]
     return _mixture(min(fits, key=lambda fit: float(fit.bic(projected))))
 
 
-def _altogether(mixtures: Sequence[Mixture]) -> Mixture:
-    """What sounds are like altogether, all labels alike: the reference where no background was recorded."""
+def _pooled_mixture(mixtures: Sequence[Mixture]) -> Mixture:
+    """Pool all class mixtures with equal weight: the background model when none was recorded."""
+    # A tied mixture has a single covariance matrix, so that of the pool is a mean.
     if mixtures[0].covariance_type == "tied":
         covariances = np.mean([mixture.covariances for mixture in mixtures], axis=0)
     else:
@@ -170,7 +174,7 @@ def _altogether(mixtures: Sequence[Mixture]) -> Mixture:
 
 
 def fit_mixture(projected: Float64Array, n_components: int, training: TrainingSection, seed: int) -> Mixture:
-    """One mixture by expectation maximisation (Dempster, Laird and Rubin, 1977), begun with k-means.
+    """Fit one mixture by expectation maximisation (Dempster, Laird and Rubin, 1977), initialised by k-means.
 
     Args:
         projected: shape (n, d), n >= n_components.
@@ -183,9 +187,9 @@ def fit_mixture(projected: Float64Array, n_components: int, training: TrainingSe
 
 @contextmanager
 def unconverged_allowed() -> Iterator[None]:
-    """Silences what scikit-learn says of fits that ended early: the last per mille of likelihood is worth nothing.
+    """Suppress the convergence warnings of scikit-learn: the last iterations hardly change the likelihood.
 
-    Not to be entered by threads that fit at the same time: the filters of warnings belong to the process.
+    Enter it before threads start, not within them: warning filters belong to the process.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -206,5 +210,6 @@ def _expectation_maximisation(
 
 
 def _mixture(fitted: GaussianMixture) -> Mixture:
+    # Normalised again: rounding leaves the sum a little off 1, and the model file requires 1.
     weights = fitted.weights_ / fitted.weights_.sum()
     return Mixture(weights, fitted.means_, fitted.covariances_, fitted.covariance_type)

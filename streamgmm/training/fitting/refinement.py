@@ -1,11 +1,11 @@
-"""Mixtures moved to where they tell the labels apart, after expectation maximisation has put them where the data are.
+"""Discriminative refinement of the mixtures that expectation maximisation has fitted.
 
-Expectation maximisation makes each mixture likely for its own label and never looks at the others. Here the same
-means, variances and weights follow the gradient of the cross-entropy of the labels' posterior: what speech
-recognition calls training by maximum mutual information (Bahl, Brown, de Souza and Mercer, ICASSP, 1986). The
-result is still one Gaussian mixture per label. The steps are those of Adam (Kingma and Ba, ICLR, 2015) with a
-cosine schedule (Loshchilov and Hutter, ICLR, 2017); windows are mixed in pairs (mixup: Zhang et al., ICLR, 2018),
-labels smoothed (Szegedy et al., CVPR, 2016) and vectors blurred, so that no mixture settles on single recordings.
+Expectation maximisation makes each mixture likely for its own label, regardless of the other labels. Refinement moves
+the same means, variances and weights along the gradient of the cross-entropy of the posterior, known in speech
+recognition as maximum mutual information training (Bahl, Brown, de Souza and Mercer, ICASSP, 1986). The result is still
+one Gaussian mixture per label. The optimiser is Adam (Kingma and Ba, ICLR, 2015) with a cosine schedule (Loshchilov and
+Hutter, ICLR, 2017). Against overfitting to single recordings, windows are mixed in pairs (mixup: Zhang et al., ICLR,
+2018), labels smoothed (Szegedy et al., CVPR, 2016) and noise added to the vectors.
 """
 
 from __future__ import annotations
@@ -19,29 +19,35 @@ from streamgmm.arrays import Float32Array, Float64Array, IndexArray, softmax
 from streamgmm.model.mixture import Mixture
 
 LIKELIHOOD_SCALE = 0.2
-"""Of log-likelihoods in the posterior that is trained: windows overlap, so plain likelihoods are far too sure."""
+"""Factor on log-likelihoods in the trained posterior: windows overlap, so plain likelihoods are overconfident."""
 
 LEARNING_RATE = 0.01
-"""At the start, in units of the projected data's deviation."""
+"""At the start, in units of the standard deviation of projected vectors."""
 
 FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-8
-"""Of Adam, as published."""
+"""Constants of Adam, as published."""
 
 BATCH_SIZE = 256
 N_EPOCHS = 8
 MIN_STEPS, MAX_STEPS = 200, 6000
-"""Few recordings are passed more often, very many not as often."""
+"""Limits on the number of batches: small training sets get more epochs, very large ones fewer."""
 
 MIXUP_SHAPE = 0.4
-"""Both shapes of the beta distribution that says how two windows are mixed."""
+"""Both shape parameters of the beta distribution of mixing weights."""
 
 LABEL_SMOOTHING = 0.05
 NOISE_DEVIATION = 0.3
-"""Of what is added to projected vectors, whose deviation is 1."""
+"""Standard deviation of the noise added to projected vectors, whose own is 1."""
 
 
 class _Parameters(NamedTuple):
-    """All mixtures end to end: (k, d) means, (k, d) logs of deviations, (k,) logits of weights within each mixture."""
+    """Parameters of all components; logarithms and logits keep variances and weights positive whatever the step.
+
+    Attributes:
+        means: (k, d).
+        log_deviations: (k, d), logarithms of standard deviations.
+        logits: (k,), of the weights within each mixture.
+    """
 
     means: Float32Array
     log_deviations: Float32Array
@@ -49,7 +55,7 @@ class _Parameters(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Vectors (n, d), and how much each counts for each label (n, n_labels)."""
+    """Vectors (n, d), and their weighted target probabilities (n, n_labels)."""
 
     vectors: Float32Array
     targets: Float32Array
@@ -58,33 +64,34 @@ class _Batch(NamedTuple):
 def refine(
     mixtures: Sequence[Mixture], projected: Float64Array, class_indices: IndexArray, *, seed: int
 ) -> list[Mixture]:
-    """The mixtures, refined to tell the labels apart; every label weighs alike, however many windows it has.
+    """Refine mixtures to separate the labels; labels have equal weight, whatever their number of windows.
 
     Args:
         mixtures: one per label, diagonal.
         projected: shape (n, d), of unit variance.
-        class_indices: shape (n,), labels of the vectors.
+        class_indices: shape (n,), index of the label of each vector.
         seed: of order, mixing and noise.
     """
-    bank = _Bank(mixtures)
+    joint = _Mixtures(mixtures)
     batches = _Batches(projected, class_indices, len(mixtures), seed)
-    optimiser = _Adam(bank.parameters, batches.n_steps)
-    # The smallest variance that fitting allowed stays the smallest: none shrinks to a single recording.
-    narrowest = bank.parameters.log_deviations.min()
+    optimiser = _Adam(joint.parameters, batches.n_steps)
+    # The smallest fitted variance is the floor: the gradient would shrink components to single recordings.
+    narrowest = joint.parameters.log_deviations.min()
     for batch in batches:
-        moved = optimiser.step(bank.parameters, bank.gradients(batch))
-        bank.parameters = moved._replace(log_deviations=np.maximum(moved.log_deviations, narrowest))
-    return bank.mixtures()
+        moved = optimiser.step(joint.parameters, joint.gradients(batch))
+        joint.parameters = moved._replace(log_deviations=np.maximum(moved.log_deviations, narrowest))
+    return joint.mixtures()
 
 
 class _Batches:
-    """Batches drawn without repetition from epoch to epoch, mixed and blurred."""
+    """Batches drawn without replacement in each epoch, with mixup and noise."""
 
     def __init__(self, projected: Float64Array, class_indices: IndexArray, n_labels: int, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         self._vectors = projected.astype(np.float32)
         smoothed = (1.0 - LABEL_SMOOTHING) * np.eye(n_labels) + LABEL_SMOOTHING / n_labels
         counts = np.bincount(class_indices, minlength=n_labels)
+        # Weights of 1 in the mean, so that the learning rate does not depend on how the labels are balanced.
         shares = len(projected) / (n_labels * np.maximum(1, counts))
         self._targets = (smoothed[class_indices] * shares[class_indices, np.newaxis]).astype(np.float32)
         self._size = min(BATCH_SIZE, len(projected))
@@ -99,6 +106,7 @@ class _Batches:
         if not self._n_left:
             raise StopIteration
         self._n_left -= 1
+        # The rest of an epoch that is smaller than a batch is dropped; the next epoch has another order.
         if len(self._order) < self._size:
             self._order = self._rng.permutation(len(self._vectors))
         own, self._order = self._order[: self._size], self._order[self._size :]
@@ -110,11 +118,12 @@ class _Batches:
         return _Batch(vectors + np.float32(NOISE_DEVIATION) * noise, targets)
 
 
-class _Bank:
-    """All mixtures as arrays of one kind, with the gradients of the loss."""
+class _Mixtures:
+    """All mixtures as joint arrays, with the gradients of the loss."""
 
     def __init__(self, mixtures: Sequence[Mixture]) -> None:
         counts = [mixture.n_components for mixture in mixtures]
+        # Components of one mixture are adjacent: `reduceat` over the starts sums them, `owners` spreads sums again.
         self._starts = np.cumsum([0, *counts[:-1]])
         self._owners = np.repeat(np.arange(len(mixtures)), counts)
         self.parameters = _Parameters(
@@ -129,31 +138,34 @@ class _Bank:
         return np.asarray(logits - totals[self._owners])
 
     def _likelihoods(self, vectors: Float32Array) -> tuple[Float32Array, Float32Array]:
-        """Log-likelihoods (n, n_labels), and the share of each component in its mixture (n, k)."""
+        """Return log-likelihoods (n, n_labels), and responsibilities of components within their mixture (n, k)."""
         means, log_deviations, _ = self.parameters
         precisions = np.exp(-2.0 * log_deviations)
+        # |x - m|^2 / s^2 multiplied out into matrix products; its constant part is in `norms`.
         distances = np.square(vectors) @ precisions.T - 2.0 * (vectors @ (means * precisions).T)
         norms = self._log_weights() - log_deviations.sum(axis=1) - 0.5 * (np.square(means) * precisions).sum(axis=1)
         weighted = norms - 0.5 * distances
+        # The largest term is factored out, or `exp` would underflow far from all components.
         tops = np.maximum.reduceat(weighted, self._starts, axis=1)
         odds = np.exp(weighted - tops[:, self._owners])
         sums = np.add.reduceat(odds, self._starts, axis=1)
         return tops + np.log(sums), odds / sums[:, self._owners]
 
     def gradients(self, batch: _Batch) -> _Parameters:
-        """Those of the mean cross-entropy of the scaled posterior to the targets."""
+        """Return the gradients of the mean cross-entropy between scaled posterior and targets."""
         log_likelihoods, shares = self._likelihoods(batch.vectors)
         posteriors = softmax(LIKELIHOOD_SCALE * log_likelihoods)
-        wanted = batch.targets.sum(axis=1, keepdims=True)
-        excess = LIKELIHOOD_SCALE * (posteriors * wanted - batch.targets) / np.float32(len(batch.vectors))
-        return self._of_components(excess[:, self._owners] * shares, batch.vectors)
+        # Targets of a row sum up to its weight, not to 1.
+        totals = batch.targets.sum(axis=1, keepdims=True)
+        excess = LIKELIHOOD_SCALE * (posteriors * totals - batch.targets) / np.float32(len(batch.vectors))
+        return self._parameter_gradients(excess[:, self._owners] * shares, batch.vectors)
 
-    def _of_components(self, pulls: Float32Array, vectors: Float32Array) -> _Parameters:
-        """Gradients from how much more likely (n, k) each component should not be at each vector."""
+    def _parameter_gradients(self, by_likelihood: Float32Array, vectors: Float32Array) -> _Parameters:
+        """Apply the chain rule: from loss gradients by log-likelihoods of components (n, k) to those by parameters."""
         means, log_deviations, _ = self.parameters
         precisions = np.exp(-2.0 * log_deviations)
-        totals = pulls.sum(axis=0)
-        firsts, seconds = pulls.T @ vectors, pulls.T @ np.square(vectors)
+        totals = by_likelihood.sum(axis=0)
+        firsts, seconds = by_likelihood.T @ vectors, by_likelihood.T @ np.square(vectors)
         of_means = (firsts - totals[:, np.newaxis] * means) * precisions
         squares = seconds - 2.0 * firsts * means + totals[:, np.newaxis] * np.square(means)
         of_log_deviations = squares * precisions - totals[:, np.newaxis]
@@ -162,7 +174,7 @@ class _Bank:
         return _Parameters(of_means, of_log_deviations, of_logits)
 
     def mixtures(self) -> list[Mixture]:
-        """The mixtures as they stand."""
+        """Return the current mixtures."""
         means, log_deviations, _ = (array.astype(np.float64) for array in self.parameters)
         weights = np.exp(self._log_weights().astype(np.float64))
         variances = np.exp(2.0 * log_deviations)
@@ -171,7 +183,7 @@ class _Bank:
 
 
 class _Adam:
-    """Steps against gradients, each number by its own measure, ever smaller ones."""
+    """Adam: gradient descent with a step size of its own for each parameter, and a decreasing learning rate."""
 
     def __init__(self, parameters: _Parameters, n_steps: int) -> None:
         self._n_steps = n_steps
@@ -180,9 +192,10 @@ class _Adam:
         self._seconds = [np.zeros_like(array) for array in parameters]
 
     def step(self, parameters: _Parameters, gradients: _Parameters) -> _Parameters:
-        """The parameters after one more step."""
+        """Return the parameters after one more step."""
         rate = 0.5 * LEARNING_RATE * (1.0 + np.cos(np.pi * self._n_done / self._n_steps))
         self._n_done += 1
+        # Both running means start at 0; these shares correct the bias of the first steps.
         first_share, second_share = 1.0 - FIRST_DECAY**self._n_done, 1.0 - SECOND_DECAY**self._n_done
         moved = []
         for i, (array, gradient) in enumerate(zip(parameters, gradients, strict=True)):

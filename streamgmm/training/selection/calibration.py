@@ -1,4 +1,4 @@
-"""Honest scores for the posteriors: what was held out decides how sure the mixtures may be."""
+"""Calibrate posteriors and rejection by the scores of held-out clips."""
 
 from __future__ import annotations
 
@@ -15,48 +15,50 @@ from streamgmm.decision.clip import Typical
 from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import PLAIN_VOTES, Classifier, ClipCalibration
 from streamgmm.training.fitting.fitting import Fit
-from streamgmm.training.selection.held_out import HeldOut
+from streamgmm.training.selection.held_out import HeldOutClips
 
 SCALE_RANGE = (1e-3, 2.0)
 WEIGHT_RANGE = (1e-3, 1e3)
 SHARPNESS_RANGE = (0.2, 20.0)
 
 DOMAIN_QUANTILE = 0.01
-"""Share of a label's own held-out windows that may fall below its floor."""
+"""Share of a label's own held-out windows that may lie below its floor."""
 
 UNKNOWN_QUANTILE = 0.005
-"""Share of held-out clips that would be `unknown`; many of them are right answers, which are lost."""
+"""Share of held-out clips that would be rejected as `unknown`; many of these are recognised correctly, and so lost."""
 
 FLOOR_SLACK_NAT = 1.0
-"""How far below the floor of held-out windows, for each dimension, a window may still lie: another room or microphone
-moves all of them a little. Without it two of three windows of speech in another kind of recording were refused, though
-the posteriors left no doubt; in scenes of known and strange sounds it makes no difference."""
+"""Slack below the floor of held-out windows, for each dimension: another room or microphone shifts every dimension a
+little. Without slack, two of three windows of speech in another kind of recording were rejected although their
+posteriors were high; in scenes of known and unknown sounds it makes no difference."""
 
-MAX_MIN_KNOWNNESS = 0.5
-"""What is more likely known than not is never refused: few clips say little of the worst one."""
+MAX_MIN_IN_DOMAIN_SCORE = 0.5
+"""Upper limit of the rejection threshold: clips that are more likely known than not are never rejected, as the lowest
+score of a few held-out clips is a poor estimate of a quantile."""
 
 MIN_DEVIATION_NAT = 1.0
-"""Of likelihoods of clips of a label: a few clips may happen to be alike."""
+"""Least standard deviation of the likelihoods of clips: a few clips may happen to be alike."""
 
-MIN_STANDARD_ERRORS = 1.0
+CEPSTRA_MIN_STANDARD_ERRORS = 1.0
 MANY_CLIPS = 50
-"""Frames, which cost more, have to lower the log loss by this many standard errors: of two models that fare alike, take
-the simpler (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3). Twice as
-many if there are fewer clips than that, as their standard error is little known itself."""
+"""Cepstral frames have to lower the log loss by this many standard errors: of two models of similar loss, take the
+simpler (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3). Twice as many
+with fewer than `MANY_CLIPS`, since the standard error is itself uncertain then."""
 
 MIN_SHARE_GAINED = 0.1
 MIN_NATS_GAINED = 0.01
-"""Frames have to lower it by this share of itself and by so much too, since a stream with frames costs a third more."""
+"""Cepstral frames also have to lower the loss by this share and by this amount: they make a stream a third more
+expensive."""
 
 
 class Calibration(NamedTuple):
-    """What held-out clips say of how far to trust.
+    """Parameters of posteriors and rejection, fitted to held-out clips.
 
     Attributes:
         likelihood_scale: factor on log-likelihoods with the least held-out log loss.
-        floors: shape (n_labels,), log-likelihoods that all but a few windows of a label reach.
-        cepstral_weight: of frames beside windows; 0 if windows decide alone.
-        clips: how votes become posteriors of clips, and from where on a clip is known.
+        floors: shape (n_labels,), log-likelihoods that all but a few windows of each label reach.
+        cepstral_weight: weight of cepstral frames relative to windows; 0 for windows alone.
+        clips: sharpness of the posteriors of clips, and the threshold of their rejection.
     """
 
     likelihood_scale: float
@@ -65,12 +67,15 @@ class Calibration(NamedTuple):
     clips: ClipCalibration = PLAIN_VOTES
 
 
-def calibrate(held_out: HeldOut, labels: Sequence[str], frames: CepstraChoice) -> tuple[Calibration, tuple[str, ...]]:
-    """The calibration with the least log loss, and what was decided about frames."""
+def calibrate(
+    held_out: HeldOutClips, labels: Sequence[str], frames: CepstraChoice
+) -> tuple[Calibration, tuple[str, ...]]:
+    """Return the calibration with the least log loss, and notes on the use of cepstral frames."""
     scale, cepstral_weight, notes = _choose_cepstra(held_out, frames)
     sharpness = _best_sharpness(held_out, scale, cepstral_weight)
     typical = _typical(held_out, len(labels), cepstral_weight)
-    least = _least_knownness(held_out, labels, scale, cepstral_weight, typical)
+    least = _min_in_domain_score(held_out, labels, scale, cepstral_weight, typical)
+    # A label without held-out clips has no floor: nothing is known of how low its windows may lie.
     floors = np.full(len(labels), -np.inf)
     scores = held_out.scores(cepstral_weight)
     for i in np.unique(held_out.label_indices):
@@ -80,7 +85,7 @@ def calibrate(held_out: HeldOut, labels: Sequence[str], frames: CepstraChoice) -
 
 
 def calibrated(fit: Fit, calibration: Calibration) -> Classifier:
-    """The classifier of `fit` under `calibration`, its floors lowered by `FLOOR_SLACK_NAT` for each dimension."""
+    """Return the classifier of `fit` with `calibration`, its floors lowered by `FLOOR_SLACK_NAT` for each dimension."""
     frames = fit.classifier.cepstra
     weight = calibration.cepstral_weight
     return replace(
@@ -93,16 +98,17 @@ def calibrated(fit: Fit, calibration: Calibration) -> Classifier:
 
 
 def gain(before: Float64Array, after: Float64Array) -> tuple[float, float]:
-    """How much lower losses (n,) are than before, in the mean, and the standard error of that."""
+    """Return by how much losses (n,) have decreased in the mean, and the standard error of this difference."""
+    # Paired: most of the spread is between clips, and the same clip is easy or hard under both.
     gains = before - after
     return float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
 
 
-def _choose_cepstra(held_out: HeldOut, frames: CepstraChoice) -> tuple[float, float, tuple[str, ...]]:
-    """The likelihood scale, the weight of frames, and why it is so."""
+def _choose_cepstra(held_out: HeldOutClips, frames: CepstraChoice) -> tuple[float, float, tuple[str, ...]]:
+    """Return the likelihood scale, the weight of cepstral frames, and notes on the choice."""
     scale = best_scale(held_out)
     if not held_out.has_cepstra:
-        return scale, 0.0, () if frames == "never" else ("frames do not take part: a class has too few of them",)
+        return scale, 0.0, () if frames == "never" else ("cepstral frames are not used: a class has too few",)
     scale_beside, cepstral_weight = _best_weights(held_out, scale)
     alone, beside = held_out.log_losses(scale), held_out.log_losses(scale_beside, cepstral_weight)
     gained, standard_error = gain(alone, beside)
@@ -110,7 +116,7 @@ def _choose_cepstra(held_out: HeldOut, frames: CepstraChoice) -> tuple[float, fl
         _n_standard_errors(len(alone)) * standard_error, MIN_SHARE_GAINED * float(alone.mean()), MIN_NATS_GAINED
     )
     note = (
-        f"frames {'take part' if is_better or frames == 'always' else 'do not take part'}: held-out log loss "
+        f"cepstral frames are {'used' if is_better or frames == 'always' else 'not used'}: held-out log loss "
         f"{beside.mean():.3f} with them, {alone.mean():.3f} without (difference {gained:.3f}, "
         f"standard error {standard_error:.3f})"
     )
@@ -119,8 +125,8 @@ def _choose_cepstra(held_out: HeldOut, frames: CepstraChoice) -> tuple[float, fl
     return scale, 0.0, (note,)
 
 
-def best_scale(held_out: HeldOut) -> float:
-    """The factor with the least log loss (temperature scaling: Guo et al., ICML, 2017), clips weighing alike."""
+def best_scale(held_out: HeldOutClips) -> float:
+    """Return the factor of least log loss (temperature scaling: Guo et al., ICML, 2017), with equal clip weights."""
 
     def log_loss(log_scale: float) -> float:
         return float(held_out.log_losses(float(np.exp(log_scale))).mean())
@@ -129,8 +135,8 @@ def best_scale(held_out: HeldOut) -> float:
     return float(np.exp(best.x))
 
 
-def _best_weights(held_out: HeldOut, scale: float) -> tuple[float, float]:
-    """Likelihood scale and weight of frames that have the least log loss together (Nelder and Mead, 1965)."""
+def _best_weights(held_out: HeldOutClips, scale: float) -> tuple[float, float]:
+    """Return the likelihood scale and the cepstral weight with the least log loss (Nelder and Mead, 1965)."""
 
     def log_loss(logs: Float64Array) -> float:
         scale, cepstral_scale = np.exp(logs)
@@ -138,7 +144,7 @@ def _best_weights(held_out: HeldOut, scale: float) -> tuple[float, float]:
 
     bounds = [np.log(SCALE_RANGE), np.log(WEIGHT_RANGE)]
     options = {"xatol": 1e-2, "fatol": 1e-5}
-    # Once from windows that decide nearly alone, once from frames that do: the loss has a valley at either end.
+    # One start where windows dominate, one where cepstral frames do: the loss has a local minimum near each.
     starts = [np.log([scale, 0.01]), np.log([max(0.2 * scale, SCALE_RANGE[0]), 0.5])]
     ends = [minimize(log_loss, start, method="Nelder-Mead", bounds=bounds, options=options) for start in starts]
     scale, cepstral_scale = np.exp(min(ends, key=lambda end: float(end.fun)).x)
@@ -146,11 +152,11 @@ def _best_weights(held_out: HeldOut, scale: float) -> tuple[float, float]:
 
 
 def _n_standard_errors(n_clips: int) -> float:
-    return MIN_STANDARD_ERRORS if n_clips >= MANY_CLIPS else 2.0 * MIN_STANDARD_ERRORS
+    return CEPSTRA_MIN_STANDARD_ERRORS if n_clips >= MANY_CLIPS else 2.0 * CEPSTRA_MIN_STANDARD_ERRORS
 
 
-def _best_sharpness(held_out: HeldOut, scale: float, cepstral_weight: float) -> float:
-    """The exponent on the votes of clips with the least log loss: many windows that agree are surer than each."""
+def _best_sharpness(held_out: HeldOutClips, scale: float, cepstral_weight: float) -> float:
+    """Return the exponent on the votes of clips with the least log loss: many windows that agree are surer than one."""
 
     def log_loss(log_sharpness: float) -> float:
         return float(held_out.clip_log_losses(scale, cepstral_weight, float(np.exp(log_sharpness))).mean())
@@ -159,8 +165,8 @@ def _best_sharpness(held_out: HeldOut, scale: float, cepstral_weight: float) -> 
     return float(np.exp(best.x))
 
 
-def _typical(held_out: HeldOut, n_labels: int, cepstral_weight: float) -> Typical:
-    """How likely held-out clips are under the mixture of their own label; of labels without any, as of all others."""
+def _typical(held_out: HeldOutClips, n_labels: int, cepstral_weight: float) -> Typical:
+    """Return typical log-likelihoods of clips under the mixture of their label; of all clips for labels without any."""
     scores, own = held_out.clip_scores(cepstral_weight), held_out.label_indices
     of_clips = scores[np.arange(len(own)), own]
     means = np.full(n_labels, of_clips.mean())
@@ -169,12 +175,12 @@ def _typical(held_out: HeldOut, n_labels: int, cepstral_weight: float) -> Typica
     return Typical(means, max(MIN_DEVIATION_NAT, float((of_clips - means[own]).std())))
 
 
-def _least_knownness(
-    held_out: HeldOut, labels: Sequence[str], scale: float, cepstral_weight: float, typical: Typical
+def _min_in_domain_score(
+    held_out: HeldOutClips, labels: Sequence[str], scale: float, cepstral_weight: float, typical: Typical
 ) -> float:
-    """What all but a few held-out clips of labels that are not reserved reach."""
+    """Return the in-domain score that all but a few held-out clips of ordinary labels reach."""
     is_label = np.array([not is_reserved(label) for label in labels])
     if not is_label.any():
         return 0.0
-    known = held_out.knownness(scale, cepstral_weight, is_label, typical)[is_label[held_out.label_indices]]
-    return min(MAX_MIN_KNOWNNESS, float(np.quantile(known, UNKNOWN_QUANTILE))) if len(known) else 0.0
+    known = held_out.in_domain_scores(scale, cepstral_weight, is_label, typical)[is_label[held_out.label_indices]]
+    return min(MAX_MIN_IN_DOMAIN_SCORE, float(np.quantile(known, UNKNOWN_QUANTILE))) if len(known) else 0.0

@@ -1,4 +1,4 @@
-"""How clips fared that a classifier had not seen: scored once, then weighed under any calibration."""
+"""Held-out clips: scored once by a classifier that was not fitted to them, then evaluated under any calibration."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from streamgmm.model.classifier import Classifier
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
 
 MIN_POSTERIOR = 1e-12
-"""What a posterior counts for at least in a log loss: rounding must not make it infinite."""
+"""Added to posteriors in a log loss, which underflow would make infinite."""
 
 
 class HeldOutClip(NamedTuple):
-    """How the windows of one clip fared that the classifier had not seen.
+    """Scores of one clip by a classifier that was not fitted to it.
 
     Attributes:
-        label_index: of the clip.
+        label_index: true label of the clip.
         log_likelihoods: (n_windows, n_labels) in nats, of the windows alone.
-        votes: (n_windows,) how much each counts.
-        cepstral_evidence: (n_windows, n_labels) in nats, mean log-likelihood of its frames; None if not measured.
+        votes: (n_windows,) weight of each window.
+        cepstral_evidence: (n_windows, n_labels) in nats, mean log-likelihood of its cepstral frames; None if not
+            measured.
     """
 
     label_index: int
@@ -35,7 +36,7 @@ class HeldOutClip(NamedTuple):
 
 
 def score_clip(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
-    """The word of `classifier` on each window of a clip; its frames are not asked."""
+    """Score each window of a clip with `classifier`, without its cepstral frames."""
     return HeldOutClip(
         label_index=classifier.labels.index(clip.clip.label),
         log_likelihoods=classifier.score_many(clip.vectors.astype(np.float64)).log_likelihoods,
@@ -44,16 +45,18 @@ def score_clip(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
 
 
 def score_cepstra(clip_cepstra: ClipCepstra, frames: CepstralMixtures, n_labels: int) -> Float64Array:
-    """Mean log-likelihoods of the frames of each window, (n_windows, n_labels), as `CepstralEvidence` has them."""
+    """Return mean log-likelihoods of the frames of each window, (n_windows, n_labels), as `CepstralEvidence` does."""
+    # Differences of cumulative sums: windows overlap, and each frame is scored and added once.
     scores = frames.score(clip_cepstra.vectors.astype(np.float64))[:, :n_labels]
     sums = np.concatenate([np.zeros((1, scores.shape[1])), np.cumsum(scores, axis=0)])
     first, end = clip_cepstra.spans.T
+    # A window may contain no frame at all, and then has no evidence.
     evidence: Float64Array = (sums[end] - sums[first]) / np.maximum(1, end - first)[:, np.newaxis]
     return evidence
 
 
-class HeldOut:
-    """All held-out clips, their windows end to end.
+class HeldOutClips:
+    """Scores of all held-out clips; the windows of all clips are concatenated.
 
     Args:
         clips: at least one, each with at least one window.
@@ -71,42 +74,44 @@ class HeldOut:
 
     @property
     def has_cepstra(self) -> bool:
-        """Whether the frames of all clips were measured."""
+        """Whether the cepstral frames of all clips were scored."""
         return self._cepstral_evidence is not None
 
     @cached_property
     def window_label_indices(self) -> IndexArray:
-        """The label of the clip of each window."""
+        """Index of the true label of each window, (n_windows,)."""
         return np.repeat(self.label_indices, self._n_windows)
 
     def scores(self, cepstral_weight: float) -> Float64Array:
-        """Log-likelihoods of all windows, (n_windows, n_labels), with those of frames added."""
+        """Return log-likelihoods of all windows, (n_windows, n_labels), with the weighted cepstral evidence added."""
         if self._cepstral_evidence is None or not cepstral_weight:
             return self._log_likelihoods
         combined: Float64Array = self._log_likelihoods + cepstral_weight * self._cepstral_evidence
         return combined
 
     def posteriors(self, scale: float, cepstral_weight: float = 0.0, sharpness: float = 1.0) -> Float64Array:
-        """Posteriors of the clips, (n_clips, n_labels), as `ClipDecider` has them."""
+        """Return posteriors of the clips, (n_clips, n_labels), as `ClipDecider` does."""
         return sharpened(self._vote(self._window_posteriors(scale, cepstral_weight)), sharpness)
 
-    def knownness(self, scale: float, cepstral_weight: float, is_label: BoolArray, typical: Typical) -> Float64Array:
-        """How sure it is that each clip is of any label, (n_clips,), as `ClipDecider` has it."""
+    def in_domain_scores(
+        self, scale: float, cepstral_weight: float, is_label: BoolArray, typical: Typical
+    ) -> Float64Array:
+        """Return in-domain scores of the clips, (n_clips,), as `ClipDecider` does."""
         soft = self.posteriors(KNOWN_SOFTNESS * scale, cepstral_weight)
         return knownness_of(soft, self.clip_scores(cepstral_weight), is_label, typical)
 
     def clip_scores(self, cepstral_weight: float) -> Float64Array:
-        """Mean log-likelihoods of the clips, (n_clips, n_labels) in nats."""
+        """Return mean log-likelihoods of the clips, (n_clips, n_labels) in nats."""
         return self._vote(self.scores(cepstral_weight))
 
     def log_losses(self, scale: float, cepstral_weight: float = 0.0) -> Float64Array:
-        """Mean log loss of the windows of each clip, (n_clips,) in nats: events are decided window by window."""
+        """Return mean log losses of the windows of clips, (n_clips,) in nats: events are decided window by window."""
         posteriors = self._window_posteriors(scale, cepstral_weight)
         of_true_label = posteriors[np.arange(len(posteriors)), self.window_label_indices]
         return self._vote(-np.log(of_true_label[:, np.newaxis] + MIN_POSTERIOR))[:, 0]
 
     def clip_log_losses(self, scale: float, cepstral_weight: float, sharpness: float) -> Float64Array:
-        """Log loss of the posterior of each clip, (n_clips,) in nats."""
+        """Return the log loss of the posterior of each clip, (n_clips,) in nats."""
         posteriors = self.posteriors(scale, cepstral_weight, sharpness)
         of_true_label = posteriors[np.arange(len(posteriors)), self.label_indices]
         losses: Float64Array = -np.log(of_true_label + MIN_POSTERIOR)
@@ -116,6 +121,6 @@ class HeldOut:
         return softmax(scale * self.scores(cepstral_weight))
 
     def _vote(self, of_windows: Float64Array) -> Float64Array:
-        """Weighted means over the windows of each clip of values (n_windows, m); (n_clips, m)."""
+        """Return weighted means of values (n_windows, m) over the windows of each clip, (n_clips, m)."""
         means: Float64Array = np.add.reduceat(self._votes[:, np.newaxis] * of_windows, self._starts, axis=0)
         return means

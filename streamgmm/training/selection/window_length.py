@@ -1,4 +1,4 @@
-"""How much sound a window should hold: a few lengths, compared on held-out clips."""
+"""Choose the length of windows: compare a few lengths on held-out clips."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import Extraction, ExtractionTask, extract_clips
 from streamgmm.training.fitting.fitting import unconverged_allowed
 from streamgmm.training.selection.calibration import gain
-from streamgmm.training.selection.search import MIN_STANDARD_ERRORS
+from streamgmm.training.selection.search import SEARCH_MIN_STANDARD_ERRORS
 from streamgmm.training.selection.validation import validate
-from streamgmm.training.workers import Track, prefixed, untracked
+from streamgmm.training.workers import ProgressTracker, prefixed, untracked
 
 DEFAULT_S = FeaturesSection().window_s
 
 OTHERS_S = (0.5, 2.0)
-"""Spoken words are half a second long, and of what goes on evenly two seconds say more than one."""
+"""Other lengths to try: spoken words last half a second, and steady sounds are recognised better from two."""
 
 MAX_TRIED_CLIPS = 1500
-"""Of large sets each label gives an equal share to the comparison, which then is sure enough and takes no longer."""
+"""Most clips to compare lengths on, an equal share of each label: more clips would hardly change the choice."""
 
 
 class Chosen(NamedTuple):
-    """What to fit on.
+    """The clips to fit on, measured with the chosen window length.
 
     Attributes:
         task: how the clips were measured.
-        clips: what they have to teach.
-        notes: what was chosen and why; empty if nothing else was tried.
+        clips: their vectors.
+        notes: the choice and its reason; empty if no other length was tried.
     """
 
     task: ExtractionTask
@@ -44,43 +44,44 @@ class Chosen(NamedTuple):
 
 
 class WindowLengths:
-    """Clips measured in windows of the length that the settings say, and in others when these are tried.
+    """Clips measured in windows of the configured length, and of other lengths while these are compared.
 
     Args:
-        clips: to be measured.
-        task: how; its length is the user's choice, and stays, if it is not the default one.
-        track: shows how far the work is.
+        clips: the clips to measure.
+        task: how to measure them; a window length that differs from the default is the user's choice, and is kept.
+        track: shows the progress.
     """
 
-    def __init__(self, clips: Sequence[Clip], task: ExtractionTask, track: Track = untracked) -> None:
+    def __init__(self, clips: Sequence[Clip], task: ExtractionTask, track: ProgressTracker = untracked) -> None:
         self._clips = clips
         self._task = task
         self._track = track
-        self._tried = set(_some_of_each_label(clips, task.training.seed))
+        self._tried = set(_subset_per_label(clips, task.training.seed))
         self._measured: dict[tuple[float, bool], Extraction] = {}
 
     def measured(self, window_s: float | None = None) -> Extraction:
-        """All clips in windows of a length, by default that of the settings; measured once, and kept."""
+        """Return all clips measured in windows of a length, by default the configured one; the result is cached."""
         return self._measure(self._task.spec.window_s if window_s is None else window_s, is_whole=True)
 
     @unconverged_allowed()
-    def choose(self, taught: Iterable[Clip], labels: Sequence[str]) -> Chosen:
-        """The length with the least held-out log loss of clips, and these clips measured so.
+    def choose(self, usable: Iterable[Clip], labels: Sequence[str]) -> Chosen:
+        """Return the clips measured with the window length of least held-out log loss.
 
-        Another than the default has to be better by as many standard errors as any other setting. Clips count here and
-        not windows, as a longer window is right more often by itself.
+        Another length than the default has to be better by as many standard errors as any other setting. The losses are
+        those of clips, not of windows, because a longer window is recognised better whatever the task.
 
         Args:
-            taught: clips that may be learnt from; others say nothing here.
-            labels: theirs, sorted.
+            usable: clips that may be trained on; others are ignored.
+            labels: of these clips, sorted.
         """
-        known = set(taught)
+        known = set(usable)
         default_s = self._task.spec.window_s
         kept = Chosen(self._task, _only(self.measured().clips, known))
         if not self._task.training.search or default_s != DEFAULT_S or len(labels) < 2:
             return kept
         others_s = [window_s for window_s in OTHERS_S if window_s >= self._task.spec.hop_s]
         tried = {window_s: self._some(window_s, known) for window_s in (default_s, *others_s)}
+        # Only clips that every length could measure, so that the losses are paired.
         common = set.intersection(*({clip.clip for clip in clips} for clips in tried.values()))
         losses = {
             window_s: own
@@ -91,14 +92,17 @@ class WindowLengths:
             return kept
         best_s = min(others_s, key=lambda window_s: float(losses[window_s].mean()))
         gained, standard_error = gain(losses[default_s], losses[best_s])
-        told = ", ".join(f"{max(0.0, own.mean()):.3f} with {window_s:g} s" for window_s, own in sorted(losses.items()))
-        if gained <= MIN_STANDARD_ERRORS * standard_error:
-            return kept._replace(notes=(f"windows of {default_s:g} s kept: held-out log loss of clips {told}",))
-        note = f"windows of {best_s:g} s: held-out log loss of clips {told}"
+        losses_text = ", ".join(
+            f"{max(0.0, own.mean()):.3f} with {window_s:g} s" for window_s, own in sorted(losses.items())
+        )
+        if gained <= SEARCH_MIN_STANDARD_ERRORS * standard_error:
+            return kept._replace(notes=(f"windows of {default_s:g} s kept: held-out log loss of clips {losses_text}",))
+        note = f"windows of {best_s:g} s: held-out log loss of clips {losses_text}"
         return Chosen(self._task_of(best_s), _only(self.measured(best_s).clips, known), (note,))
 
     def _some(self, window_s: float, known: Collection[Clip]) -> list[ClipVectors]:
-        """The clips to try a length on."""
+        """Return the clips to compare a length on."""
+        # All clips may be measured already in this length, and need not be measured again.
         is_whole = (window_s, True) in self._measured
         return _only(self._measure(window_s, is_whole=is_whole).clips, self._tried & set(known))
 
@@ -112,7 +116,7 @@ class WindowLengths:
         return self._measured[window_s, is_whole]
 
     def _losses(self, window_s: float, clips: Sequence[ClipVectors], labels: Sequence[str]) -> Float64Array | None:
-        """Of each clip, without a search; None if none could be held out."""
+        """Return the log loss of each clip, without a search of settings; None if no clip could be held out."""
         training = msgspec.structs.replace(self._task.training, search=False)
         if {clip.clip.label for clip in clips} != set(labels):
             return None
@@ -126,8 +130,8 @@ def _only(clips: Iterable[ClipVectors], wanted: Collection[Clip]) -> list[ClipVe
     return [clip for clip in clips if clip.clip in wanted]
 
 
-def _some_of_each_label(clips: Sequence[Clip], seed: int) -> list[Clip]:
-    """All clips, or of each label as many, drawn at random, that there are few enough."""
+def _subset_per_label(clips: Sequence[Clip], seed: int) -> list[Clip]:
+    """Return all clips, or a random subset of at most `MAX_TRIED_CLIPS` with equal shares of the labels."""
     if len(clips) <= MAX_TRIED_CLIPS:
         return list(clips)
     by_label: dict[str, list[Clip]] = defaultdict(list)

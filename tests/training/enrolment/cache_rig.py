@@ -14,7 +14,7 @@ from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import n_features
 from streamgmm.model.model import Model
-from streamgmm.training.enrolment.training_cache import Memory, remember
+from streamgmm.training.enrolment.training_cache import TrainingCache, make_cache
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
 from streamgmm.training.extraction.extraction import ExtractionTask
 from streamgmm.training.selection.calibration import calibrated
@@ -57,22 +57,22 @@ def wide_clips(labels: Iterable[str] = LABELS, n_clips: int = 4, **settings: Any
     return [wide_clip(label, number, **settings) for label in labels for number in range(n_clips)]
 
 
-def make_memory(labels: Iterable[str] = LABELS, *, has_cepstra: bool = False, **settings: Any) -> Memory:
-    return remember(wide_clips(labels, has_cepstra=has_cepstra, **settings), TASK, has_cepstra=has_cepstra)
+def small_cache(labels: Iterable[str] = LABELS, *, has_cepstra: bool = False, **settings: Any) -> TrainingCache:
+    return make_cache(wide_clips(labels, has_cepstra=has_cepstra, **settings), TASK, has_cepstra=has_cepstra)
 
 
-def model_of(memory: Memory, **decision: LabelSection) -> Model:
-    """A model fitted to `memory`, not tied to it yet."""
-    choice = "always" if memory.has_cepstra else "never"
-    training = msgspec.structs.replace(memory.task.training, cepstra=choice)
-    task = msgspec.structs.replace(memory.task, training=training)
-    fit, validation = fit_calibrated(memory.clips, memory.labels, task)
-    card = make_card(memory.labels, memory.task, memory.clips, validation)
+def model_of(cache: TrainingCache, **decision: LabelSection) -> Model:
+    """A model fitted to `cache`, not tied to it yet."""
+    choice = "always" if cache.has_cepstra else "never"
+    training = msgspec.structs.replace(cache.task.training, cepstra=choice)
+    task = msgspec.structs.replace(cache.task, training=training)
+    fit, validation = fit_calibrated(cache.clips, cache.labels, task)
+    card = make_card(cache.labels, cache.task, cache.clips, validation)
     model = Model(name="yard", spec=SPEC, classifier=calibrated(fit, validation.calibration), card=card)
     return replace(model, decision=decision)
 
 
-def assert_same_memory(first: Memory, second: Memory) -> None:
+def assert_same_cache(first: TrainingCache, second: TrainingCache) -> None:
     """Equal to the last bit."""
     assert first.task == second.task
     assert [clip.clip for clip in first.clips] == [clip.clip for clip in second.clips]

@@ -1,4 +1,4 @@
-"""Damage of every kind: a memory is refused with one line, or it is what was written."""
+"""Damage of every kind: a cache is refused with one line, or it is what was written."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pytest
 from safetensors.numpy import load
 
 from streamgmm.training.enrolment import cache_format
-from streamgmm.training.enrolment.cache_format import MemoryFileError, memory_bytes, parse_memory
-from tests.training.enrolment.cache_rig import TASK, assert_same_memory, make_memory
+from streamgmm.training.enrolment.cache_format import CacheFileError, cache_bytes, parse_cache
+from tests.training.enrolment.cache_rig import TASK, assert_same_cache, small_cache
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["windows", "frames"])
-def memory(request):
-    return make_memory(n_clips=2, n_windows=2, has_cepstra=request.param)
+def cache(request):
+    return small_cache(n_clips=2, n_windows=2, has_cepstra=request.param)
 
 
 @pytest.fixture(scope="module")
-def data(memory):
-    return memory_bytes(memory)
+def data(cache):
+    return cache_bytes(cache)
 
 
 def header_end(data: bytes) -> int:
@@ -42,7 +42,7 @@ def with_spec(data: bytes, change) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[header_end(data) :]
 
 
-def with_number(data: bytes, memory, array: str, value: float, place: int = 0) -> bytes:
+def with_number(data: bytes, cache, array: str, value: float, place: int = 0) -> bytes:
     """`data` with one number of an array changed."""
     entry = json.loads(data[8 : header_end(data)])[array]
     dtype = np.dtype({"F64": "<f8", "I32": "<i4", "F16": "<f2"}[entry["dtype"]])
@@ -51,8 +51,8 @@ def with_number(data: bytes, memory, array: str, value: float, place: int = 0) -
 
 
 def refusal(data: bytes) -> str:
-    with pytest.raises(MemoryFileError) as caught:
-        parse_memory(data, "my.sgm-memory")
+    with pytest.raises(CacheFileError) as caught:
+        parse_cache(data, "my.sgm-memory")
     line = str(caught.value)
     assert line.startswith("my.sgm-memory: ")
     assert line.endswith("(train the model again)")
@@ -60,22 +60,22 @@ def refusal(data: bytes) -> str:
     return line
 
 
-def test_what_is_written_is_read(memory, data):
-    assert_same_memory(parse_memory(data, "x"), memory)
-    assert memory_bytes(parse_memory(data, "x")) == data
+def test_what_is_written_is_read(cache, data):
+    assert_same_cache(parse_cache(data, "x"), cache)
+    assert cache_bytes(parse_cache(data, "x")) == data
 
 
-def test_any_safetensors_reader_opens_it(memory, data):
+def test_any_safetensors_reader_opens_it(cache, data):
     arrays = load(data)
-    assert np.array_equal(arrays["windows"], np.concatenate([clip.vectors for clip in memory.clips]))
+    assert np.array_equal(arrays["windows"], np.concatenate([clip.vectors for clip in cache.clips]))
     assert arrays["windows"].dtype == np.float16
-    assert ("frames" in arrays) == memory.has_cepstra
+    assert ("frames" in arrays) == cache.has_cepstra
 
 
 def test_every_truncation_and_anything_appended_is_refused(data):
     for length in [*range(0, len(data), 7), len(data) - 1]:
         refusal(data[:length])
-    assert "wanted" in refusal(data + b"\0")
+    assert "expected" in refusal(data + b"\0")
 
 
 def test_a_changed_byte_of_the_header_is_refused_or_describes_other_clips(data):
@@ -84,10 +84,10 @@ def test_a_changed_byte_of_the_header_is_refused_or_describes_other_clips(data):
         damaged = bytearray(data)
         damaged[place] ^= 1
         try:
-            read = parse_memory(bytes(damaged), "x")
-        except MemoryFileError:
+            read = parse_cache(bytes(damaged), "x")
+        except CacheFileError:
             continue
-        assert memory_bytes(read) == bytes(damaged)
+        assert cache_bytes(read) == bytes(damaged)
 
 
 def test_random_damage_is_refused_or_reads_back_to_the_byte(data):
@@ -98,28 +98,28 @@ def test_random_damage_is_refused_or_reads_back_to_the_byte(data):
             place, length = rng.randrange(len(damaged)), rng.randint(1, 16)
             damaged[place : place + rng.choice([0, length])] = rng.randbytes(rng.choice([0, length]))
         try:
-            read = parse_memory(bytes(damaged), "x")
-        except MemoryFileError:
+            read = parse_cache(bytes(damaged), "x")
+        except CacheFileError:
             continue
-        assert memory_bytes(read) == bytes(damaged)
+        assert cache_bytes(read) == bytes(damaged)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("array", ["windows", "copies", "votes"])
-def test_numbers_that_are_not_finite_are_refused(memory, data, array, value):
-    assert f"{array}: a number is not finite" in refusal(with_number(data, memory, array, value, 3))
+def test_numbers_that_are_not_finite_are_refused(cache, data, array, value):
+    assert f"{array}: a value is not finite" in refusal(with_number(data, cache, array, value, 3))
 
 
 @pytest.mark.parametrize("value", [0.0, -0.5])
-def test_votes_are_above_0(memory, data, value):
-    assert "votes" in refusal(with_number(data, memory, "votes", value))
+def test_votes_are_above_0(cache, data, value):
+    assert "votes" in refusal(with_number(data, cache, "votes", value))
 
 
 @pytest.mark.parametrize(("place", "value"), [(0, -1), (0, 20), (1, 13), (5, 2**30)])
 def test_spans_lie_within_their_clip(place, value):
-    memory = make_memory(n_clips=2, n_windows=2, has_cepstra=True)
+    cache = small_cache(n_clips=2, n_windows=2, has_cepstra=True)
     assert "a span lies outside its clip" in refusal(
-        with_number(memory_bytes(memory), memory, "frame_spans", value, place)
+        with_number(cache_bytes(cache), cache, "frame_spans", value, place)
     )
 
 
@@ -171,17 +171,17 @@ def test_other_files_are_refused(content):
     refusal(content)
 
 
-def test_a_model_is_no_memory(demo_model: Path):
-    assert "is no memory" in refusal(demo_model.read_bytes())
+def test_a_model_is_no_cache(demo_model: Path):
+    assert "is not a training cache" in refusal(demo_model.read_bytes())
 
 
-def test_what_is_too_large_is_not_written(monkeypatch, memory):
-    monkeypatch.setattr(cache_format, "MAX_MEMORY_BYTES", 1000)
-    with pytest.raises(MemoryFileError, match="at most 1000 are allowed"):
-        memory_bytes(memory)
+def test_what_is_too_large_is_not_written(monkeypatch, cache):
+    monkeypatch.setattr(cache_format, "MAX_CACHE_BYTES", 1000)
+    with pytest.raises(CacheFileError, match="at most 1000 are allowed"):
+        cache_bytes(cache)
 
 
 def test_every_setting_of_the_task_comes_back():
     task = msgspec.structs.replace(TASK, channel=3, silence_gate_dbfs=-60.5)
-    memory = make_memory(n_clips=2, n_windows=2)._replace(task=task)
-    assert parse_memory(memory_bytes(memory), "x").task == task
+    cache = small_cache(n_clips=2, n_windows=2)._replace(task=task)
+    assert parse_cache(cache_bytes(cache), "x").task == task

@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamgmm.training.enrolment.comparison import Comparison, HeldOutScores, scores_of, standard_error
+from streamgmm.training.enrolment.comparison import (
+    HeldOutScores,
+    ModelComparison,
+    adjusted_standard_error,
+    scores_in_card,
+)
 
 
 def scores(**n_right: tuple[int, int]) -> HeldOutScores:
@@ -15,7 +20,7 @@ def scores(**n_right: tuple[int, int]) -> HeldOutScores:
 
 
 def losses(before: HeldOutScores, after: HeldOutScores, staying=("a", "b")) -> list[str]:
-    return Comparison(before, after, list(staying)).losses()
+    return ModelComparison(before, after, list(staying)).losses()
 
 
 def test_what_chance_explains_is_no_loss():
@@ -27,7 +32,7 @@ def test_what_chance_explains_is_no_loss():
 
 def test_a_fall_of_all_together_is_a_loss():
     assert losses(scores(a=(40, 40), b=(36, 40)), scores(a=(38, 40), b=(34, 40), c=(5, 5))) == [
-        "the classes that stay, taken together"
+        "the remaining classes, taken together"
     ]
 
 
@@ -42,10 +47,10 @@ def test_the_class_that_was_changed_and_those_without_a_score_do_not_count():
 
 
 def test_the_standard_error_is_that_of_the_adjusted_share():
-    assert standard_error(0.5, 96) == pytest.approx(0.05)
-    assert 0.0 < standard_error(1.0, 4) == pytest.approx(np.sqrt(0.75 * 0.25 / 8))
+    assert adjusted_standard_error(0.5, 96) == pytest.approx(0.05)
+    assert 0.0 < adjusted_standard_error(1.0, 4) == pytest.approx(np.sqrt(0.75 * 0.25 / 8))
 
 
 @pytest.mark.parametrize("card", [{}, {"f1": 0.9}, {"held_out_recalls": {"a": "good"}}, {"n_clips": 3}])
 def test_a_card_that_tells_no_scores_gives_none(card):
-    assert scores_of(card) == HeldOutScores()
+    assert scores_in_card(card) == HeldOutScores()

@@ -16,16 +16,16 @@ from streamgmm.errors import DataError, InputMissingError, UsageError
 from streamgmm.model.file import model_bytes
 from streamgmm.pipeline import decide_clip
 from streamgmm.training.enrolment.enrolment import (
-    Change,
+    ModelChange,
     check_enrolled,
     check_forgotten,
     enrol,
     forget,
     new_clips,
 )
-from streamgmm.training.enrolment.training_cache import remember
+from streamgmm.training.enrolment.training_cache import make_cache
 from streamgmm.training.trainer import train
-from tests.training.enrolment.cache_rig import TASK, make_memory, model_of, wide_clips
+from tests.training.enrolment.cache_rig import TASK, model_of, small_cache, wide_clips
 from tests.training.training_rig import RATE_HZ, SOUND_LABELS, quick_config, write_sounds
 
 CONFIG = quick_config(cepstra="never", n_noise_copies=0, credit="the neighbours, CC BY")
@@ -38,11 +38,11 @@ def sounds(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def known(sounds, tmp_path_factory):
-    """A model of all sounds but the doorbell, and its memory."""
+    """A model of all sounds but the doorbell, and its cache."""
     folder = shutil.copytree(sounds, tmp_path_factory.mktemp("known") / "sounds")
     shutil.rmtree(folder / "doorbell")
     training = train(read_dataset(folder), CONFIG, name="yard")
-    return training.model, remember(training.clips, training.task, has_cepstra=False)
+    return training.model, make_cache(training.clips, training.task, has_cepstra=False)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def change(sounds, known):
     return enrolled(known, "doorbell", [sounds / "doorbell"])
 
 
-def enrolled(pair, label: str, paths, findings: Findings | None = None) -> Change:
+def enrolled(pair, label: str, paths, findings: Findings | None = None) -> ModelChange:
     findings = findings or Findings([], [], [])
     return enrol(*pair, label, new_clips(paths, label, pair[1], findings), findings, n_jobs=1)
 
@@ -83,26 +83,26 @@ def test_the_card_says_what_it_was_made_of(sounds, known, change):
     assert card["held_out_accuracy"] == change.comparison.after.held_out_accuracy
 
 
-def test_the_memory_holds_the_new_clips_each_a_source_of_its_own(change):
-    own = [clip.clip for clip in change.memory.clips if clip.clip.label == "doorbell"]
+def test_the_cache_holds_the_new_clips_each_a_source_of_its_own(change):
+    own = [clip.clip for clip in change.cache.clips if clip.clip.label == "doorbell"]
     assert len({clip.source_id for clip in own}) == len(own) == 4
-    assert change.memory.labels == list(change.model.labels)
+    assert change.cache.labels == list(change.model.labels)
 
 
 def test_what_was_decided_on_labels_that_stay_is_kept(sounds, known):
-    model, memory = known
+    model, cache = known
     tuned = replace(
         model,
         decision={"footsteps": LabelSection(onset_threshold=0.9)},
         classifier=model.classifier.with_priors({"bird_song": 3.0}),
         card={**model.card, "tuning": {"hours": 2.0}},
     )
-    change = enrolled((tuned, memory), "doorbell", [sounds / "doorbell"])
+    change = enrolled((tuned, cache), "doorbell", [sounds / "doorbell"])
     assert change.model.decision == tuned.decision
     assert change.model.classifier.priors.tolist() == [3.0, 1.0, 1.0, 1.0]
     assert change.model.card["tuning"] == {"hours": 2.0, "is_of_an_earlier_model": True}
-    assert any("tune again" in note for note in change.notes)
-    without = forget(change.model, change.memory, "footsteps").model
+    assert any("run `tune` again" in note for note in change.notes)
+    without = forget(change.model, change.cache, "footsteps").model
     assert (without.decision, without.classifier.priors.tolist()) == ({}, [3.0, 1.0, 1.0])
 
 
@@ -127,13 +127,13 @@ def test_clips_that_are_known_already_are_left_out_with_a_warning(sounds, known,
     findings = Findings([], [], [])
     clips = new_clips([tmp_path / "new"], "doorbell", known[1], findings)
     assert sorted(clip.path.name for clip in clips) == ["0.wav", "1.wav", "2.wav", "3.wav"]
-    assert any("holds the same sound as" in warning for warning in findings.warnings)
-    assert any("steps.wav: is known as 'footsteps' already" in warning for warning in findings.warnings)
+    assert any("contains the same sound as" in warning for warning in findings.warnings)
+    assert any("steps.wav: is already known as 'footsteps'" in warning for warning in findings.warnings)
 
 
 def test_fewer_clips_than_a_class_needs_are_refused_before_anything_is_measured(sounds, known, monkeypatch):
     monkeypatch.setattr("streamgmm.training.enrolment.enrolment.extract_clips", lambda *_: pytest.fail("measured"))
-    with pytest.raises(DataError, match="class 'doorbell': 2 usable clips that are new, but needs 3"):
+    with pytest.raises(DataError, match="class 'doorbell': 2 new usable clips, but needs 3"):
         enrolled(known, "doorbell", [sounds / "doorbell" / f"{i}.wav" for i in range(2)])
     with pytest.raises(DataError, match=r"class 'footsteps': 0 usable .* needs 1 \(.*known as 'footsteps' already"):
         enrolled(known, "footsteps", [sounds / "footsteps" / "0.wav"])
@@ -145,7 +145,7 @@ def test_silent_and_broken_clips_do_not_count(sounds, known, tmp_path):
     soundfile.write(
         folder / "1.wav", 1e-5 * np.random.default_rng(0).standard_normal(RATE_HZ), RATE_HZ, subtype="FLOAT"
     )
-    with pytest.raises(DataError, match=r"2 usable clips that are new, but needs 3") as caught:
+    with pytest.raises(DataError, match=r"2 new usable clips, but needs 3") as caught:
         enrolled(known, "doorbell", [folder])
     assert f"left out: {folder / '0.wav'}: is not a recording" in str(caught.value)
     assert f"left out: {folder / '1.wav'}: is silent throughout" in str(caught.value)
@@ -163,8 +163,8 @@ def test_a_path_that_is_not_there_is_named(known, tmp_path):
 @pytest.mark.parametrize(
     ("label", "error", "says"),
     [
-        ("unknown", UsageError, "is an answer and no class"),
-        ("silence", UsageError, "is an answer and no class"),
+        ("unknown", UsageError, "is an answer and not a class"),
+        ("silence", UsageError, "is an answer and not a class"),
         ("a/b", DataError, "holds SOLIDUS"),
         ("Dog", DataError, "differ only by case"),
         ("Background", DataError, "differs from the reserved 'background'"),
@@ -172,45 +172,45 @@ def test_a_path_that_is_not_there_is_named(known, tmp_path):
 )
 def test_labels_that_make_no_sense_are_refused(label, error, says):
     with pytest.raises(error, match=says):
-        check_enrolled(label, model_of(make_memory()))
+        check_enrolled(label, model_of(small_cache()))
 
 
 @pytest.mark.parametrize("label", ["cat", "dog", "background"])
 def test_other_labels_may_be_enrolled(label):
-    assert check_enrolled(label, model_of(make_memory())) == label
+    assert check_enrolled(label, model_of(small_cache())) == label
 
 
 # --- a class less
 
 
-def test_a_class_is_forgotten_in_model_memory_and_card(known, change):
-    forgotten = forget(change.model, change.memory, "doorbell")
+def test_a_class_is_forgotten_in_model_cache_and_card(known, change):
+    forgotten = forget(change.model, change.cache, "doorbell")
     assert forgotten.model.labels == SOUND_LABELS
-    assert forgotten.memory.labels == list(SOUND_LABELS)
+    assert forgotten.cache.labels == list(SOUND_LABELS)
     for key in ("data_sha256", "n_clips", "n_windows"):
         assert forgotten.model.card[key] == known[0].card[key]
     assert set(forgotten.comparison.staying) == set(SOUND_LABELS)
 
 
 def test_enrolled_and_forgotten_again_the_model_is_what_it_was_refitted_to():
-    memory = make_memory()
-    model = model_of(memory)
-    longer = remember([*memory.clips, *wide_clips(["frog"])], TASK, has_cepstra=False)
+    cache = small_cache()
+    model = model_of(cache)
+    longer = make_cache([*cache.clips, *wide_clips(["frog"])], TASK, has_cepstra=False)
     forgotten = forget(model_of(longer), longer, "frog").model
     for own, other in zip(forgotten.classifier.mixtures, model.classifier.mixtures, strict=True):
         assert np.array_equal(own.means, other.means)
 
 
 def test_frames_stay_where_the_model_has_them():
-    memory = make_memory(has_cepstra=True)
-    forgotten = forget(model_of(memory), memory, "owl")
+    cache = small_cache(has_cepstra=True)
+    forgotten = forget(model_of(cache), cache, "owl")
     assert forgotten.model.classifier.cepstra is not None
-    assert forgotten.memory.has_cepstra
+    assert forgotten.cache.has_cepstra
 
 
 def test_a_class_that_is_not_there_is_refused_with_a_guess():
     with pytest.raises(UsageError, match=r"no class 'sirn' \(did you mean siren\?\)"):
-        check_forgotten("sirn", model_of(make_memory()))
+        check_forgotten("sirn", model_of(small_cache()))
 
 
 @pytest.mark.parametrize(
@@ -225,9 +225,9 @@ def test_a_class_that_is_not_there_is_refused_with_a_guess():
     ],
 )
 def test_two_classes_are_left_of_which_one_can_be_heard(labels, label, is_allowed):
-    model = model_of(make_memory(labels))
+    model = model_of(small_cache(labels))
     if is_allowed:
         check_forgotten(label, model)
         return
-    with pytest.raises(DataError, match="no two classes to tell apart"):
+    with pytest.raises(DataError, match="fewer than two classes"):
         check_forgotten(label, model)

@@ -12,7 +12,7 @@ from streamgmm.errors import ConfigError, DataError
 from streamgmm.features.extractor import extract
 from streamgmm.features.window import window_layout
 from streamgmm.training.extraction import extraction as room
-from streamgmm.training.extraction.extraction import active_windows, extract_clips, silenced, with_backgrounds
+from streamgmm.training.extraction.extraction import active_windows, extract_clips, masked, with_backgrounds
 from streamgmm.training.fitting.fitting import fit_classifier
 from streamgmm.training.trainer import make_task
 from tests.training.training_rig import RATE_HZ, config_with, make_clip, write_sounds
@@ -132,7 +132,7 @@ def test_B14_a_recording_that_vanished_is_left_out(dataset, tmp_path):
     assert len(extraction.clips) == 8
     usable = extraction.usable(fresh, 2)
     assert (len(usable.clips), usable.skipped) == (8, extraction.skipped)
-    with pytest.raises(DataError, match=r"class 'bird_song' has 2 usable.*\n.*left out: .*: is not there"):
+    with pytest.raises(DataError, match=r"class 'bird_song' has 2 usable.*\n.*left out: .*: does not exist"):
         extraction.usable(fresh, 3)
 
 
@@ -237,7 +237,7 @@ def test_kinds_of_features_that_are_left_out_have_no_say(dataset):
                 assert np.array_equal(part[:, columns], expected)
     classifier = fit_classifier(measured.clips, dataset.labels, config_with().training).classifier
     disturbed = every.clips[0].vectors.astype(float)
-    quiet = silenced(disturbed, without, spec)
+    quiet = masked(disturbed, without, spec)
     scores = [classifier.score_many(vectors).log_likelihoods for vectors in (disturbed, quiet)]
     assert np.array_equal(*scores)
 
@@ -253,8 +253,8 @@ def test_an_unknown_kind_or_no_kind_at_all_is_one_line(dataset):
 def test_of_very_many_clips_each_keeps_an_equal_share_of_windows_with_their_own_frames(dataset, monkeypatch):
     whole = measure(dataset, cepstra="always")
     n = len(dataset.clips)
-    monkeypatch.setattr(room, "MAX_WINDOWS", 4 * n)
-    monkeypatch.setattr(room, "MAX_FRAMES", 9 * n)
+    monkeypatch.setattr(room, "MAX_EXTRACTED_WINDOWS", 4 * n)
+    monkeypatch.setattr(room, "MAX_EXTRACTED_FRAMES", 9 * n)
     kept = measure(dataset, cepstra="always")
     for clip, every in zip(kept.clips, whole.clips, strict=True):
         assert (len(clip.vectors), len(clip.copies), len(clip.cepstra.copies)) == (4, 4, 9)

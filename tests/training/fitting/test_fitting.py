@@ -7,7 +7,7 @@ from sklearn.mixture import GaussianMixture
 from streamgmm.errors import DataError
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.fitting import fitting
-from streamgmm.training.fitting.fitting import fit_classifier, fit_mixture, make_lesson
+from streamgmm.training.fitting.fitting import fit_classifier, fit_mixture, make_training_set
 from tests.training.training_rig import config_with, make_clip, make_clips, vectors_of
 
 CENTRES = {"cat": 0.0, "bird": 6.0, "horse": -6.0}
@@ -134,12 +134,12 @@ def test_a_background_can_be_made_of_mixtures_of_any_shape(covariance):
 
 def test_more_windows_than_a_fit_looks_at_are_drawn_evenly_from_the_labels(monkeypatch):
     clips = [*make_clips({"cat": 0.0}, n_clips=40), *make_clips({"bird": 6.0}, n_clips=4)]
-    monkeypatch.setattr(fitting, "MAX_WINDOWS", 400)
-    lesson = make_lesson(clips, ["bird", "cat"], training())
+    monkeypatch.setattr(fitting, "MAX_FITTED_WINDOWS", 400)
+    lesson = make_training_set(clips, ["bird", "cat"], training())
     assert np.bincount(lesson.class_indices).tolist() == [120, 200]
     every = {row.tobytes() for clip in clips for row in (*clip.vectors, *clip.copies)}
     assert {row.tobytes() for row in lesson.vectors} <= every
-    assert np.array_equal(lesson.vectors, make_lesson(clips, ["bird", "cat"], training()).vectors)
+    assert np.array_equal(lesson.vectors, make_training_set(clips, ["bird", "cat"], training()).vectors)
 
 
 def test_a_mixture_that_is_not_diagonal_is_not_refined():

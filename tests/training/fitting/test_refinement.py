@@ -24,7 +24,7 @@ def made_mixtures(n_labels: int = 3, n_dimensions: int = 4) -> list[Mixture]:
     ]
 
 
-def loss(bank: refinement._Bank, batch: refinement._Batch) -> float:
+def loss(bank: refinement._Mixtures, batch: refinement._Batch) -> float:
     """Cross-entropy of the posterior, from the mixtures themselves and in plain words."""
     total = 0.0
     for vector, targets in zip(batch.vectors.astype(float), batch.targets.astype(float), strict=True):
@@ -36,7 +36,7 @@ def loss(bank: refinement._Bank, batch: refinement._Batch) -> float:
 
 @pytest.mark.parametrize("part", range(3), ids=["means", "log_deviations", "logits"])
 def test_gradients_are_those_of_finite_differences(part):
-    bank = refinement._Bank(made_mixtures())
+    bank = refinement._Mixtures(made_mixtures())
     bank.parameters = refinement._Parameters(*(array.astype(np.float64) for array in bank.parameters))
     batch = refinement._Batch(RNG.normal(size=(20, 4)), RNG.uniform(size=(20, 3)))
     gradient = bank.gradients(batch)[part]
@@ -45,7 +45,7 @@ def test_gradients_are_those_of_finite_differences(part):
         step[place] = 1e-5
         losses = []
         for sign in (1, -1):
-            moved = refinement._Bank(made_mixtures())
+            moved = refinement._Mixtures(made_mixtures())
             arrays = list(bank.parameters)
             arrays[part] = arrays[part] + sign * step
             moved.parameters = refinement._Parameters(*arrays)

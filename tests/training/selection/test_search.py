@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from streamgmm.config import TrainingSection
-from streamgmm.training.selection.held_out import HeldOut, HeldOutClip
+from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
 from streamgmm.training.selection.search import VARIATIONS, choose_settings
 
 DEFAULTS = TrainingSection()
 N_CLIPS = 200
 
 
-def held_out(separation: float, seed: int = 0) -> HeldOut:
+def held_out(separation: float, seed: int = 0) -> HeldOutClips:
     """Clips of two labels whose log-likelihoods lie `separation` apart on average."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(0.0, 1.0, (N_CLIPS, 1, 2))
@@ -22,7 +22,7 @@ def held_out(separation: float, seed: int = 0) -> HeldOut:
     for n, row in enumerate(rows):
         row[:, n % 2] += separation
         clips.append(HeldOutClip(n % 2, row, np.ones(1)))
-    return HeldOut(clips)
+    return HeldOutClips(clips)
 
 
 class Laboratory:
@@ -32,7 +32,7 @@ class Laboratory:
         self.separations = separations
         self.asked: list[TrainingSection] = []
 
-    def __call__(self, settings) -> list[HeldOut]:
+    def __call__(self, settings) -> list[HeldOutClips]:
         self.asked += settings
         return [held_out(1.0 + sum(self.gains(training))) for training in settings]
 

@@ -67,7 +67,7 @@ def test_a_label_of_a_single_source_is_validated_by_recording_and_says_so():
         for n, c in enumerate(clips)
     ]
     validation = validate(clips, LABELS, TRAINING)
-    assert validation.notes[0].startswith("held-out scores are by recording, not by source, and flatter: ")
+    assert validation.notes[0].startswith("held-out scores are by recording, not by source, and so too good: ")
     assert "'cat' has a single source" in validation.notes[0]
     assert validation.accuracy is not None
 
@@ -142,7 +142,7 @@ def test_too_few_frames_of_a_class_leave_the_decision_to_windows_and_say_so():
     ]
     validation = validate(clips, ["no", "yes"], TRAINING)
     assert validation.calibration.cepstral_weight == 0.0
-    assert validation.notes == ("frames do not take part: a class has too few of them",)
+    assert validation.notes == ("cepstral frames are not used: a class has too few",)
 
 
 def test_recalls_and_accuracy_are_those_of_held_out_clips():
