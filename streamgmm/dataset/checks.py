@@ -92,8 +92,8 @@ def narrow_classes(clips: Iterable[Clip], sample_rate_hz: int) -> DatasetProblem
     for label in narrow if len(narrow) < len(highest_hz) else ():
         rate_hz = highest_hz[label]
         problems.add(
-            f"no recording of {label!r} has more than {rate_hz} Hz, the model has {sample_rate_hz} Hz: it may recognise the "
-            f"class by the missing content above {rate_hz // 2} Hz; record all classes alike, or set "
+            f"no recording of {label!r} has more than {rate_hz} Hz, the model has {sample_rate_hz} Hz: it may "
+            f"recognise the class by the missing content above {rate_hz // 2} Hz; record all classes alike, or set "
             f"features.sample_rate_hz={rate_hz}"
         )
     return problems

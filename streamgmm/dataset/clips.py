@@ -13,7 +13,7 @@ import numpy as np
 from streamgmm import units
 from streamgmm.audio.channels import Channel, LossKind, MixLoss
 from streamgmm.audio.reading import RecordingError, checked_blocks, open_whole_recording
-from streamgmm.dataset.listing import MIN_SEGMENT_S, Entry, Findings, Segment
+from streamgmm.dataset.listing import SHORTEST_SEGMENT_S, Entry, Findings, Segment
 from streamgmm.dataset.strong_labels import gaps_between
 from streamgmm.labels import BACKGROUND
 from streamgmm.wording import escaped
@@ -195,7 +195,7 @@ class Examiner:
         for segment in entry.segments:
             if segment.is_whole:
                 yield segment
-            elif segment.onset_s + MIN_SEGMENT_S > duration_s:
+            elif segment.onset_s + SHORTEST_SEGMENT_S > duration_s:
                 self._findings.warn(f"{entry.path}: {segment.label!r} at {segment.onset_s} s lies beyond its end")
             elif not segment.is_point:
                 # Labels often end a little after the recording, as programs round differently.

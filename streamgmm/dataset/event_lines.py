@@ -78,7 +78,7 @@ def parse_events(text: str) -> Parsed:
             continue
         fields = _fields(content)
         try:
-            events.append(_event(line, fields))
+            events.append(_parse_line(line, fields))
         except DataError as error:
             if not _is_remark(fields, content):
                 is_refused |= isinstance(error, _NameError)
@@ -91,7 +91,7 @@ def parse_events(text: str) -> Parsed:
     return Parsed(events, problems, is_refused)
 
 
-def _event(line: int, fields: list[str]) -> EventLine:
+def _parse_line(line: int, fields: list[str]) -> EventLine:
     if len(fields) not in (3, 4):
         raise DataError(f"{len(fields)} fields separated by tabs, but 3 or 4 are needed")
     *filenames, onset, offset, label = fields
@@ -99,10 +99,10 @@ def _event(line: int, fields: list[str]) -> EventLine:
         raise _NameError("the name of the recording is empty or holds control characters")
     # DCASE lists a recording without any event by its name alone.
     is_without_event = bool(filenames) and not (onset or offset or label)
-    return EventLine(line, "".join(filenames), None if is_without_event else _segment(onset, offset, label))
+    return EventLine(line, "".join(filenames), None if is_without_event else _parse_segment(onset, offset, label))
 
 
-def _segment(onset: str, offset: str, label: str) -> Segment:
+def _parse_segment(onset: str, offset: str, label: str) -> Segment:
     onset_s, offset_s = _parse_seconds("onset", onset), _parse_seconds("offset", offset)
     if onset_s < EARLIEST_ONSET_S:
         raise DataError(f"the onset {onset} lies before the recording begins")

@@ -98,9 +98,9 @@ def _parts_error(root: Path, branches: Sequence[Branch], levels: Sequence[Branch
 def _suggestion(root: Path, levels: Sequence[Branch]) -> str:
     """Suggest the commands to type instead."""
     names = [branch.name for branch in levels]
-    learnt = next((name for name in names if re.match("train", name, re.IGNORECASE)), names[0])
-    tested = [name for name in names if name != learnt and _SPLIT_NAME.fullmatch(name)]
-    hint = f"name the folder that holds the classes: streamgmm train {root / learnt} -o MODEL"
+    trained = next((name for name in names if re.match("train", name, re.IGNORECASE)), names[0])
+    tested = [name for name in names if name != trained and _SPLIT_NAME.fullmatch(name)]
+    hint = f"name the folder that holds the classes: streamgmm train {root / trained} -o MODEL"
     if tested:
         test = next((name for name in tested if re.match("test|eval", name, re.IGNORECASE)), tested[0])
         hint += f", and streamgmm evaluate {root / test} --model MODEL"

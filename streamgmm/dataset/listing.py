@@ -19,7 +19,7 @@ ListingKind = Literal["folders", "manifest", "strong"]
 MAX_SHOWN_PROBLEMS = 20
 """Most problems that are reported in words; the others are counted."""
 
-MIN_SEGMENT_S = 0.01
+SHORTEST_SEGMENT_S = 0.01
 """Shortest labelled segment; Audacity writes a point in time as a label of zero duration."""
 
 
@@ -51,7 +51,7 @@ class Segment(NamedTuple):
     @property
     def is_point(self) -> bool:
         """Whether it marks a point in time, without any sound."""
-        return self.duration_s < MIN_SEGMENT_S
+        return self.duration_s < SHORTEST_SEGMENT_S
 
 
 class Entry(NamedTuple):

@@ -68,6 +68,7 @@ def make_task(dataset: Dataset, config: Config) -> ExtractionTask:
         )
     except ValueError as error:
         raise ConfigError([f"features: {error}"]) from error
+    # Not a set: error messages list the kinds in the order of the features.
     kinds = list(dict.fromkeys(block.kind for block in window_layout(spec)))
     for unknown in sorted(set(config.training.without) - set(kinds)):
         raise ConfigError([f"training.without: no kind of features is '{unknown}', there are {', '.join(kinds)}"])
@@ -103,11 +104,13 @@ def train(
     # Backgrounds are taken from all clips of the data set: copies over them are made before any clip is held out.
     lengths = WindowLengths(dataset.clips, with_backgrounds(task, dataset.clips), track)
     extraction = lengths.measured()
+    # Again: only measuring shows which recordings are silent throughout.
     if is_strict:
         _refuse_any(extraction.skipped, [], dataset.path)
     dataset = extraction.usable(dataset, config.training.min_clips)
     chosen = lengths.choose(dataset.clips, dataset.labels)
     fit, validation = fit_calibrated(chosen.clips, dataset.labels, task, track)
+    # The task in the result has the chosen settings, for a later fit to the same vectors.
     task = msgspec.structs.replace(task, spec=chosen.task.spec, training=validation.training)
     card = make_card(dataset.labels, task, chosen.clips, validation)
     model = Model(name=name, spec=task.spec, classifier=calibrated(fit, validation.calibration), card=card)

@@ -30,7 +30,7 @@ from streamgmm.errors import SystemResourceError
 
 logger = logging.getLogger("streamgmm.workers")
 
-Item = TypeVar("Item")
+JobItem = TypeVar("JobItem")
 Result = TypeVar("Result")
 
 MAX_ITEMS_PER_MESSAGE = 4
@@ -45,11 +45,11 @@ _starting = Lock()
 class ProgressTracker(Protocol):
     """Pass items on and optionally show the progress."""
 
-    def __call__(self, items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
+    def __call__(self, items: Iterable[JobItem], description: str, total: int) -> Iterable[JobItem]:
         """Yield the items; `total` is their number."""
 
 
-def untracked(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
+def untracked(items: Iterable[JobItem], description: str, total: int) -> Iterable[JobItem]:
     """Return the items without showing any progress."""
     return items
 
@@ -57,7 +57,7 @@ def untracked(items: Iterable[Item], description: str, total: int) -> Iterable[I
 def prefixed(track: ProgressTracker, prefix: str) -> ProgressTracker:
     """Return a tracker that puts `prefix` before the descriptions of `track`."""
 
-    def with_prefix(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
+    def with_prefix(items: Iterable[JobItem], description: str, total: int) -> Iterable[JobItem]:
         return track(items, prefix + description, total)
 
     return with_prefix
@@ -66,7 +66,7 @@ def prefixed(track: ProgressTracker, prefix: str) -> ProgressTracker:
 class Executor(Protocol):
     """Run jobs somewhere: in processes of this machine, in its threads, or on a cluster."""
 
-    def map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result]:
         """Yield the result of `work` for each item, in the order of the items.
 
         Closing the iterator early cancels the jobs that are left. An exception of a job is raised here.
@@ -92,7 +92,7 @@ class ProcessExecutor:
     def __init__(self, n_jobs: int) -> None:
         self._n_jobs = n_jobs
 
-    def map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result]:
         """Yield results in order; see `Executor.map`."""
         n_processes = min(self._n_jobs or os.cpu_count() or 1, len(items))
         if n_processes <= 1 or not can_start_processes():
@@ -124,13 +124,13 @@ class ProcessExecutor:
 class ThreadExecutor:
     """Run jobs on as many threads as there are cores: for numpy's large products, which share their arrays."""
 
-    def map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result]:
         """Yield results in order; see `Executor.map`."""
         with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             yield from pool.map(partial(_on_one_openmp_thread, work), items)
 
 
-def map_in_order(work: Callable[[Item], Result], items: Sequence[Item], n_jobs: int) -> Iterator[Result]:
+def map_in_order(work: Callable[[JobItem], Result], items: Sequence[JobItem], n_jobs: int) -> Iterator[Result]:
     """Yield the result of `work` for each item, in order, from `n_jobs` processes; see `ProcessExecutor`."""
     return ProcessExecutor(n_jobs).map(work, items)
 
@@ -165,13 +165,13 @@ def _silence_tracker() -> None:
         sys.warnoptions.append(option)
 
 
-def _on_one_thread(work: Callable[[Item], Result], item: Item) -> Result:
+def _on_one_thread(work: Callable[[JobItem], Result], item: JobItem) -> Result:
     # Here and not when the process begins: only libraries that are already loaded can be limited.
     with threadpool_limits(1):
         return work(item)
 
 
-def _on_one_openmp_thread(work: Callable[[Item], Result], item: Item) -> Result:
+def _on_one_openmp_thread(work: Callable[[JobItem], Result], item: JobItem) -> Result:
     # OpenMP keeps a thread count for each calling thread, BLAS one for the whole process.
     with threadpool_limits(1, user_api="openmp"):
         return work(item)

@@ -106,6 +106,7 @@ def save_with_cache(model: Model, cache: TrainingCache, model_path: Path) -> Mod
         StreamgmmError: see `save_model`.
     """
     data = cache_bytes(cache)
+    # The hash of the cache goes into the card first; the hash of the model, which covers the card, is computed on save.
     linked = replace(model, card={**model.card, CARD_KEY: hashlib.sha256(data).hexdigest()}, sha256="")
     return _save_both(linked, data, model_path)
 
@@ -116,6 +117,7 @@ def save_with_same_cache(model: Model, source: Path, model_path: Path) -> Model:
     Raises:
         StreamgmmError: see `save_model`.
     """
+    # In place, the cache file stays where it is: its hash in the card has not changed.
     data = None if source == model_path else _matching_bytes(model, source)
     return save_model(model, model_path) if data is None else _save_both(model, data, model_path)
 
@@ -127,6 +129,7 @@ def save_without_cache(model: Model, model_path: Path) -> Model:
         StreamgmmError: see `save_model`.
     """
     saved = save_model(model, model_path)
+    # After the model, and without errors: the hash in its card already excludes any cache that could not be deleted.
     for path in (cache_path(model_path), pending_path(model_path)):
         with suppress(OSError):
             path.unlink()
@@ -164,6 +167,7 @@ def _finish_interrupted_save(model_path: Path) -> None:
     if kind_of(pending) == "nothing":
         return
     try:
+        # A pending file whose hash the model names belongs to a save that only lacked its last step.
         is_needed = _matches(load_model(model_path), read_regular(pending, MAX_CACHE_BYTES))
     except (DataError, InputMissingError):
         is_needed = False

@@ -94,6 +94,7 @@ def cache_bytes(cache: TrainingCache) -> bytes:
     """
     spec = _FileSpec(task=cache.task, has_cepstra=cache.has_cepstra, clips=[_kept(clip) for clip in cache.clips])
     header, placed = _cache_layout(spec)
+    # Checked from the shapes, before any array is concatenated.
     size = len(header) + _n_bytes(placed)
     if size > MAX_CACHE_BYTES:
         raise CacheFileError(f"the training cache would take {size} bytes, at most {MAX_CACHE_BYTES} are allowed")
@@ -112,6 +113,7 @@ def parse_cache(data: bytes, name: str) -> TrainingCache:
     """
     spec = _read_spec(data, name)
     header, placed = _cache_layout(spec)
+    # Written again from its own description: one canonical form, so no second file decodes to the same cache.
     if not data.startswith(header):
         raise _invalid(name, "the header is not that of a training cache")
     if len(data) != len(header) + _n_bytes(placed):
@@ -138,6 +140,7 @@ def _read_spec(data: bytes, name: str) -> _FileSpec:
         if strings.get("format") != CACHE_FORMAT or strings.get("format_version") != str(CACHE_FORMAT_VERSION):
             raise _invalid(name, f"is not a training cache of format version {CACHE_FORMAT_VERSION}")
         return msgspec.json.decode(strings.get("memory", ""), type=_FileSpec)
+    # A deeply nested header exhausts the stack of the decoder; that is a damaged file too.
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _invalid(name, f"is not a training cache: {error}") from None
 
@@ -230,6 +233,7 @@ def _divided(rows: AnyArray, sizes: Sequence[int]) -> list[AnyArray]:
 
 
 def _clip(kept: _KeptClip) -> Clip:
+    # The hash stands in for the path: recordings are not needed again, but grouping by path must still work.
     return Clip(
         path=Path(kept.content_sha256),
         label=kept.label,

@@ -79,6 +79,7 @@ class ModelComparison(NamedTuple):
     def losses(self) -> list[str]:
         """Return the remaining classes that lose more recall than chance can explain; empty for none."""
         losses = [f"class '{label}'" for label in self.compared if self._is_loss([label], N_STANDARD_ERRORS_OF_ONE)]
+        # A single test may be strict; with the same limit for each class, one of many would exceed it by chance.
         if self.compared and self._is_loss(self.compared, N_STANDARD_ERRORS):
             losses.insert(0, "the remaining classes, taken together")
         return losses
@@ -95,12 +96,14 @@ def adjusted_standard_error(share: float, n: int) -> float:
     Agresti and Coull, Approximate is better than "exact" for interval estimation of binomial proportions, The American
     Statistician, 1998.
     """
+    # Without the added clips, a class with 100 % would have no error, and a single lost clip would count as a loss.
     adjusted = (share * n + 2.0) / (n + 4.0)
     return float(np.sqrt(adjusted * (1.0 - adjusted) / (n + 4.0)))
 
 
 def scores_in_card(card: Mapping[str, Any]) -> HeldOutScores:
     """Return the scores in a model card; empty scores if no training wrote it."""
+    # Cards are free-form: a model made by other means may lack these keys, or use them for something else.
     try:
         return msgspec.convert(dict(card), HeldOutScores)
     except msgspec.ValidationError:

@@ -91,6 +91,7 @@ def new_clips(paths: Sequence[Path], label: str, cache: TrainingCache, findings:
             findings.warn(f"{clip.path}: {known[clip.content_sha256]}, left out")
             continue
         known[clip.content_sha256] = f"contains the same sound as {clip.path}"
+        # By content and not by path: the cache has no paths, and the same file must get the same source each time.
         clips.append(msgspec.structs.replace(clip, source_id=clip.content_sha256))
     return clips
 
@@ -130,6 +131,7 @@ def enrol(
     n_needed = 1 if label in model.labels else MIN_CLIPS
     _check_number(clips, n_needed, label, findings)
     task = _task_like(model, cache.task, n_jobs if len(clips) >= MIN_RECORDINGS_PER_PROCESS else 1)
+    # Counted before measuring and after: the first check saves time, the second knows which clips are silent.
     extraction = extract_clips(clips, task, track)
     findings.skipped.extend(extraction.skipped)
     _check_number(extraction.clips, n_needed, label, findings)
@@ -203,6 +205,7 @@ def _refit(
     task = _task_like(model, cache.task, cache.task.training.n_jobs)
     fit, validation = fit_calibrated(kept.clips, labels, task, track)
     classifier = calibrated(fit, validation.calibration)
+    # Priors and decision settings are the user's; a new class gets the default ones.
     priors = dict(zip(model.labels, model.classifier.priors.tolist(), strict=True))
     refitted = Model(
         name=model.name,
@@ -221,6 +224,7 @@ def _refit(
 
 def _new_card(model: Model, kept: TrainingCache, validation: Validation, new_windows: Counter[str]) -> dict[str, Any]:
     """Return a card as of a training on all clips; its window counts include windows that the cache does not keep."""
+    # Counts of windows not in the cache come from the old card; a card without them falls back to the cache.
     card = make_card(kept.labels, kept.task, kept.clips, validation)
     n_kept = card["n_windows"]
     before = _whole_numbers(model.card.get("n_windows"))
@@ -228,6 +232,7 @@ def _new_card(model: Model, kept: TrainingCache, validation: Validation, new_win
         label: before.get(label, 0 if label in new_windows else n_kept[label]) + new_windows[label] for label in n_kept
     }
     card["n_windows_kept"] = n_kept
+    # Marked rather than dropped: the thresholds are still those of that tuning, though its rates no longer hold.
     if isinstance(model.card.get("tuning"), Mapping):
         card["tuning"] = {**model.card["tuning"], "is_of_an_earlier_model": True}
     return card

@@ -61,6 +61,7 @@ def thinned(clip: ClipVectors, limits: Limits, rng: np.random.Generator) -> Clip
     Frames of the recording are kept if a kept window contains them.
     """
     windows = _drawn(len(clip.vectors), limits.n_windows, rng)
+    # Drawn in a fixed order: windows, copies, frames. Another order would keep others under the same seed.
     copies = _drawn(len(clip.copies), limits.n_copies, rng)
     return ClipVectors(
         clip=clip.clip,
@@ -84,5 +85,6 @@ def _thinned_cepstra(frames: ClipCepstra, windows: IndexArray, limits: Limits, r
 
 def _drawn(n: int, n_wanted: int, rng: np.random.Generator) -> IndexArray:
     """Return `n_wanted` random indices below `n`, ascending; all of them if there are fewer."""
+    # A prefix of one permutation: a lower limit keeps a subset of what a higher one keeps.
     drawn = rng.permutation(n)[:n_wanted]
     return np.sort(drawn).astype(np.intp)

@@ -48,7 +48,7 @@ on ESC-10, among values from 0.4 to 1."""
 
 
 class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
-    """How to measure recordings; the same for all of one training.
+    """Settings for measuring recordings, the same for all of one training.
 
     Attributes:
         spec: the features.
@@ -86,6 +86,7 @@ def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: ProgressTr
     recordings = by_recording(clips)
     n_windows, n_frames = (max(1, most // max(1, len(clips))) for most in (MAX_EXTRACTED_WINDOWS, MAX_EXTRACTED_FRAMES))
     limits = Limits(n_windows, n_windows, n_frames)
+    # Limited within each job, so that processes never send back more than is kept.
     work = partial(_extract_recording, task=task, limits=limits)
     results = map_in_order(work, recordings, task.training.n_jobs)
     extraction = Extraction([], [])
@@ -106,6 +107,7 @@ def _extract_recording(clips: list[Clip], task: ExtractionTask, limits: Limits) 
     path = clips[0].path
     try:
         loaded = load_clips(clips, task.spec.sample_rate_hz, task.channel)
+    # It was readable when the data set was read, but may have been changed or removed since.
     except RecordingError as error:
         return Extraction([], [Skipped(path, error.reason)])
     measured = [_extract_clip(clip, samples, task) for clip, samples in zip(clips, loaded, strict=True)]
@@ -209,5 +211,6 @@ def active_windows(levels_dbfs: Float64Array, label: str, silence_gate_dbfs: flo
     """Return which windows are active; shape (n,). A background may be quiet, but not silent."""
     if not len(levels_dbfs):
         return np.zeros(0, dtype=bool)
+    # Backgrounds have no pauses: their quiet parts are what the model has to learn as background.
     relative_gate_dbfs = -np.inf if label == BACKGROUND else levels_dbfs.max() - ACTIVE_WINDOW_RANGE_DB
     return np.asarray(levels_dbfs >= max(silence_gate_dbfs, relative_gate_dbfs))

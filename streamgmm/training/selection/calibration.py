@@ -131,6 +131,7 @@ def best_scale(held_out: HeldOutClips) -> float:
     def log_loss(log_scale: float) -> float:
         return float(held_out.log_losses(float(np.exp(log_scale))).mean())
 
+    # In logarithms, as the scale may vary over several orders of magnitude.
     best = minimize_scalar(log_loss, bounds=np.log(SCALE_RANGE), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(best.x))
 
@@ -170,6 +171,7 @@ def _typical(held_out: HeldOutClips, n_labels: int, cepstral_weight: float) -> T
     scores, own = held_out.clip_scores(cepstral_weight), held_out.label_indices
     of_clips = scores[np.arange(len(own)), own]
     means = np.full(n_labels, of_clips.mean())
+    # A label without held-out clips keeps the mean of all: its own would need clips that were not fitted to.
     for i in np.unique(own):
         means[i] = of_clips[own == i].mean()
     return Typical(means, max(MIN_DEVIATION_NAT, float((of_clips - means[own]).std())))
@@ -182,5 +184,6 @@ def _min_in_domain_score(
     is_label = np.array([not is_reserved(label) for label in labels])
     if not is_label.any():
         return 0.0
+    # Only clips of ordinary labels: a rejected background clip makes no difference to events.
     known = held_out.in_domain_scores(scale, cepstral_weight, is_label, typical)[is_label[held_out.label_indices]]
     return min(MAX_MIN_IN_DOMAIN_SCORE, float(np.quantile(known, UNKNOWN_QUANTILE))) if len(known) else 0.0

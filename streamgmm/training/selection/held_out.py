@@ -14,7 +14,7 @@ from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
 
-MIN_POSTERIOR = 1e-12
+LOG_LOSS_OFFSET = 1e-12
 """Added to posteriors in a log loss, which underflow would make infinite."""
 
 
@@ -68,6 +68,7 @@ class HeldOutClips:
         self._starts = np.cumsum([0, *self._n_windows[:-1]])
         self._log_likelihoods = np.concatenate([clip.log_likelihoods for clip in clips])
         votes = np.concatenate([clip.votes for clip in clips])
+        # Normalised per clip once, so that every weighted mean is a single `reduceat`.
         self._votes = votes / np.repeat(np.add.reduceat(votes, self._starts), self._n_windows)
         evidence = [clip.cepstral_evidence for clip in clips if clip.cepstral_evidence is not None]
         self._cepstral_evidence = np.concatenate(evidence) if len(evidence) == len(clips) else None
@@ -97,6 +98,7 @@ class HeldOutClips:
         self, scale: float, cepstral_weight: float, is_label: BoolArray, typical: Typical
     ) -> Float64Array:
         """Return in-domain scores of the clips, (n_clips,), as `ClipDecider` does."""
+        # Softer posteriors than those of the answer: sharp ones are near 1 even for sounds unlike any class.
         soft = self.posteriors(KNOWN_SOFTNESS * scale, cepstral_weight)
         return knownness_of(soft, self.clip_scores(cepstral_weight), is_label, typical)
 
@@ -108,13 +110,13 @@ class HeldOutClips:
         """Return mean log losses of the windows of clips, (n_clips,) in nats: events are decided window by window."""
         posteriors = self._window_posteriors(scale, cepstral_weight)
         of_true_label = posteriors[np.arange(len(posteriors)), self.window_label_indices]
-        return self._vote(-np.log(of_true_label[:, np.newaxis] + MIN_POSTERIOR))[:, 0]
+        return self._vote(-np.log(of_true_label[:, np.newaxis] + LOG_LOSS_OFFSET))[:, 0]
 
     def clip_log_losses(self, scale: float, cepstral_weight: float, sharpness: float) -> Float64Array:
         """Return the log loss of the posterior of each clip, (n_clips,) in nats."""
         posteriors = self.posteriors(scale, cepstral_weight, sharpness)
         of_true_label = posteriors[np.arange(len(posteriors)), self.label_indices]
-        losses: Float64Array = -np.log(of_true_label + MIN_POSTERIOR)
+        losses: Float64Array = -np.log(of_true_label + LOG_LOSS_OFFSET)
         return losses
 
     def _window_posteriors(self, scale: float, cepstral_weight: float) -> Float64Array:

@@ -64,6 +64,7 @@ def choose_settings(training: TrainingSection, base: HeldOutClips, hold_out: Hol
     """
     groups = [[varied for varied in group if _may_vary(varied, training)] for group in VARIATIONS]
     tried = [varied for group in groups for varied in group]
+    # All variations at once, so that the fits of all of them share the cores.
     results = hold_out([msgspec.structs.replace(training, **varied) for varied in tried])
     trials = [_Trial(varied, result) for varied, result in zip(tried, results, strict=True)]
     before = _clip_losses(base)
@@ -111,6 +112,7 @@ def _may_vary(varied: Variation, training: TrainingSection) -> bool:
     """Return whether all settings that would vary have their default values, and the variation has any effect."""
     if any(getattr(training, name) != getattr(DEFAULTS, name) for name in varied):
         return False
+    # A variation without effect would win or lose by nothing, and only cost time.
     has_copies = training.n_speed_copies + training.n_noise_copies > 0
     is_refined = training.covariance == "diag"
     return not ("copies" in varied and not has_copies) and not ("refinement" in varied and not is_refined)

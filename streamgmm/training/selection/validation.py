@@ -67,6 +67,7 @@ def validate(
         cepstral_weight = DEFAULT_WEIGHT if frames == "always" else 0.0
         calibration = Calibration(DEFAULT_LIKELIHOOD_SCALE, np.full(len(labels), -np.inf), cepstral_weight)
         return Validation(msgspec.structs.replace(training, search=False), calibration, {}, None, notes)
+    # One object for all settings: folds and moments are shared between validation and search.
     trials = _Trials(clips, labels, folds, track, ThreadExecutor())
     (tested,) = trials.hold_out([training], "validating", has_cepstra=frames != "never")
     held_out = HeldOutClips(tested)

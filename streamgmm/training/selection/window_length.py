@@ -79,6 +79,7 @@ class WindowLengths:
         kept = Chosen(self._task, _only(self.measured().clips, known))
         if not self._task.training.search or default_s != DEFAULT_S or len(labels) < 2:
             return kept
+        # A window is at least one hop long.
         others_s = [window_s for window_s in OTHERS_S if window_s >= self._task.spec.hop_s]
         tried = {window_s: self._some(window_s, known) for window_s in (default_s, *others_s)}
         # Only clips that every length could measure, so that the losses are paired.
@@ -88,6 +89,7 @@ class WindowLengths:
             for window_s, clips in tried.items()
             if (own := self._losses(window_s, _only(clips, common), labels)) is not None
         }
+        # Some length has too few usable clips of a label to compare: keep the default.
         if len(losses) < len(tried):
             return kept
         best_s = min(others_s, key=lambda window_s: float(losses[window_s].mean()))
@@ -117,6 +119,7 @@ class WindowLengths:
 
     def _losses(self, window_s: float, clips: Sequence[ClipVectors], labels: Sequence[str]) -> Float64Array | None:
         """Return the log loss of each clip, without a search of settings; None if no clip could be held out."""
+        # Settings are compared at the chosen length later; searching them for each length would take far longer.
         training = msgspec.structs.replace(self._task.training, search=False)
         if {clip.clip.label for clip in clips} != set(labels):
             return None
