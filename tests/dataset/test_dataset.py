@@ -83,7 +83,7 @@ def test_B2_a_truncated_recording_is_used_with_a_warning(tmp_path):
     assert "dog/1.wav" in dataset.warnings[0]
 
 
-def test_B2_what_was_warned_of_is_told_when_the_data_set_is_refused(tmp_path):
+def test_B2_warnings_are_reported_when_the_data_set_is_refused(tmp_path):
     write_classes(tmp_path, "dog")
     truncate(tmp_path / "dog" / "1.wav")
     with pytest.raises(DataError, match="one class only, 'dog'") as caught:
@@ -136,7 +136,7 @@ def test_B13_an_unreadable_root_is_a_matter_of_permission(tmp_path, monkeypatch)
 
 
 def deny(monkeypatch, function, forbidden):
-    """Let a function of the operating system refuse one path: root may read whatever its mode says."""
+    """Let a function of the operating system refuse one path: root may read it whatever its mode."""
     original = getattr(os, function.rsplit(".", 1)[1])
 
     def refuse(path, *arguments, **options):
@@ -305,7 +305,7 @@ def test_B23_of_equally_frequent_rates_the_lower_is_taken(tmp_path):
     assert common_rate_hz(read_dataset(tmp_path)) == RATE_HZ
 
 
-def test_B23_classes_that_could_be_told_by_their_narrow_band_are_named(tmp_path):
+def test_B23_classes_recognisable_by_their_narrow_band_are_named(tmp_path):
     write_classes(tmp_path, "dog", "cat")
     for i_clip in range(2):
         write_recording(tmp_path / "cow" / f"{i_clip}.wav", 50 + i_clip, rate_hz=44100)
@@ -316,7 +316,7 @@ def test_B23_classes_that_could_be_told_by_their_narrow_band_are_named(tmp_path)
     assert warning.startswith("no recording of 'dog' has more than 8000 Hz, the model has 44100 Hz: ")
 
 
-def test_a_model_of_a_higher_rate_than_all_recordings_can_tell_no_class_by_its_band(tmp_path):
+def test_a_model_of_a_higher_rate_than_all_recordings_recognises_no_class_by_its_band(tmp_path):
     assert warn_of_narrow_band(read_dataset(write_classes(tmp_path, "dog", "cat")), 44100).warnings == []
 
 

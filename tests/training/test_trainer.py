@@ -27,7 +27,7 @@ def training(dataset):
     return train(dataset, quick_config(), name="yard")
 
 
-def test_a_model_knows_the_sounds_that_it_was_taught(dataset, training):
+def test_a_model_recognises_its_training_sounds(dataset, training):
     assert training.model.labels == SOUND_LABELS
     assert training.model.name == "yard"
     assert training.model.spec.sample_rate_hz == RATE_HZ
@@ -46,7 +46,7 @@ def test_the_model_carries_what_validation_found(training):
     assert np.array_equal(classifier.floors, floors - classifier.projection.n_dimensions)
 
 
-def test_the_card_says_what_it_was_made_of(dataset, training):
+def test_the_card_describes_the_training_data(dataset, training):
     card = training.model.card
     assert card["n_clips"] == dict.fromkeys(SOUND_LABELS, 4)
     assert card["n_windows"] == {

@@ -16,7 +16,7 @@ from streamgmm.training.workers import ThreadExecutor, can_start_processes, map_
 from tests.required import mount_namespace
 from tests.training.worker_tasks import die, first_then_forever, n_threads, square
 
-# Two processes that say their id and then work forever.
+# Two processes that print their id and then work forever.
 ENDLESS = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
@@ -113,7 +113,7 @@ def test_untracked_passes_the_items_on():
     assert untracked(items, "work", 2) is items
 
 
-def test_a_killed_process_is_no_bug():
+def test_a_killed_process_is_reported_as_a_lack_of_resources():
     with pytest.raises(SystemResourceError, match="a worker process was killed"):
         list(map_in_order(die, [1, 2, 3], 2))
 
@@ -153,7 +153,7 @@ def test_B25_no_process_outlives_a_training_that_is_killed_and_none_prints_a_tra
 
 @linux_only
 @pytest.mark.parametrize("mount", NO_SEMAPHORES.values(), ids=NO_SEMAPHORES)
-def test_F27_without_semaphores_one_process_does_the_work_and_says_so_once(mount):
+def test_F27_without_semaphores_one_process_does_the_work_and_reports_it_once(mount):
     script = TWO_ROUNDS.format(root=str(Path(__file__).parents[2]))
     command = mount_namespace(mount, sys.executable, "-c", script)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

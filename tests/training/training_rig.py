@@ -89,6 +89,6 @@ def with_folds(dataset: Dataset, folds: Sequence[str | None]) -> Dataset:
 
 
 def answered_as(clip: Clip, label: str) -> Answer:
-    """An answer that was as sure before calibration, and thinks nothing of other labels."""
+    """An answer as sure as before calibration, with equal scores of all other labels."""
     decision = ClipDecision(label, 1.0, {}, 1, 0.0, 1.0, {})
     return Answer(clip, decision, decision)

@@ -1,4 +1,4 @@
-"""Memories of made-up vectors, and models that were fitted to them."""
+"""Training caches of synthetic vectors, and models fitted to them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def small_cache(labels: Iterable[str] = LABELS, *, has_cepstra: bool = False, **
 
 
 def model_of(cache: TrainingCache, **decision: LabelSection) -> Model:
-    """A model fitted to `cache`, not tied to it yet."""
+    """A model fitted to `cache`, not linked to it yet."""
     choice = "always" if cache.has_cepstra else "never"
     training = msgspec.structs.replace(cache.task.training, cepstra=choice)
     task = msgspec.structs.replace(cache.task, training=training)

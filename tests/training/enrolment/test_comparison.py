@@ -52,5 +52,5 @@ def test_the_standard_error_is_that_of_the_adjusted_share():
 
 
 @pytest.mark.parametrize("card", [{}, {"f1": 0.9}, {"held_out_recalls": {"a": "good"}}, {"n_clips": 3}])
-def test_a_card_that_tells_no_scores_gives_none(card):
+def test_a_card_without_scores_gives_none(card):
     assert scores_in_card(card) == HeldOutScores()

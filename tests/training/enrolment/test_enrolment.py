@@ -58,7 +58,7 @@ def enrolled(pair, label: str, paths, findings: Findings | None = None) -> Model
 # --- a class more
 
 
-def test_a_model_learns_a_class_and_still_knows_the_others(sounds, change):
+def test_a_model_learns_a_class_and_still_recognises_the_others(sounds, change):
     assert change.model.labels == tuple(sorted((*SOUND_LABELS, "doorbell")))
     for clip in read_dataset(sounds).clips:
         assert decide_clip([load_clip(clip, RATE_HZ)], change.model, CONFIG).label == clip.label
@@ -72,7 +72,7 @@ def test_it_is_as_good_as_a_training_on_the_same_clips(sounds, change):
     )
 
 
-def test_the_card_says_what_it_was_made_of(sounds, known, change):
+def test_the_card_describes_the_training_data(sounds, known, change):
     retrained = train(read_dataset(sounds), CONFIG, name="yard").model.card
     card = change.model.card
     for key in ("credit", "data_sha256", "n_clips", "n_windows", "versions"):
@@ -117,7 +117,7 @@ def test_a_class_that_is_there_is_extended_by_a_single_clip(sounds, known):
     assert change.comparison.staying == ["bird_song", "phone_ring"]
 
 
-# --- clips that teach nothing
+# --- unusable clips
 
 
 def test_clips_that_are_known_already_are_left_out_with_a_warning(sounds, known, tmp_path):
@@ -152,8 +152,8 @@ def test_silent_and_broken_clips_do_not_count(sounds, known, tmp_path):
 
 
 def test_a_path_that_is_not_there_is_named(known, tmp_path):
-    for name, said in (("none.wav", "no such file or folder"), ("a\0b", "null byte")):
-        with pytest.raises(InputMissingError, match=said):
+    for name, message in (("none.wav", "no such file or folder"), ("a\0b", "null byte")):
+        with pytest.raises(InputMissingError, match=message):
             new_clips([tmp_path / name], "doorbell", known[1], Findings([], [], []))
 
 
@@ -161,7 +161,7 @@ def test_a_path_that_is_not_there_is_named(known, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("label", "error", "says"),
+    ("label", "error", "message"),
     [
         ("unknown", UsageError, "is an answer and not a class"),
         ("silence", UsageError, "is an answer and not a class"),
@@ -170,8 +170,8 @@ def test_a_path_that_is_not_there_is_named(known, tmp_path):
         ("Background", DataError, "differs from the reserved 'background'"),
     ],
 )
-def test_labels_that_make_no_sense_are_refused(label, error, says):
-    with pytest.raises(error, match=says):
+def test_labels_that_make_no_sense_are_refused(label, error, message):
+    with pytest.raises(error, match=message):
         check_enrolled(label, model_of(small_cache()))
 
 
@@ -224,7 +224,7 @@ def test_a_class_that_is_not_there_is_refused_with_a_guess():
         (("background", "silence", "owl"), "owl", False),
     ],
 )
-def test_two_classes_are_left_of_which_one_can_be_heard(labels, label, is_allowed):
+def test_at_least_two_classes_are_left(labels, label, is_allowed):
     model = model_of(small_cache(labels))
     if is_allowed:
         check_forgotten(label, model)

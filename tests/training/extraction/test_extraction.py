@@ -105,16 +105,16 @@ def test_the_number_of_copies_is_as_asked_for(dataset):
 
 
 @pytest.mark.parametrize(("share", "n_elsewhere"), [(0.0, 0), (1.0, 4)])
-def test_a_share_of_the_copies_is_heard_elsewhere(dataset, monkeypatch, share, n_elsewhere):
+def test_a_share_of_the_copies_is_transmitted(dataset, monkeypatch, share, n_elsewhere):
     heard = []
-    monkeypatch.setattr(room, "ELSEWHERE_SHARE", share)
+    monkeypatch.setattr(room, "TRANSMITTED_SHARE", share)
     monkeypatch.setattr(room, "transmitted", lambda samples, *_: heard.append(samples) or samples)
     measure(dataset, clips=dataset.clips[:1], n_speed_copies=3, n_noise_copies=1)
     assert len(heard) == n_elsewhere
 
 
-def test_copies_alone_are_heard_elsewhere_unless_that_is_switched_off(dataset, monkeypatch):
-    monkeypatch.setattr(room, "ELSEWHERE_SHARE", 1.0)
+def test_only_copies_are_transmitted_unless_that_is_switched_off(dataset, monkeypatch):
+    monkeypatch.setattr(room, "TRANSMITTED_SHARE", 1.0)
     clip = dataset.clips[:1]
     elsewhere, here = (measure(dataset, clips=clip, n_speed_copies=1, rooms=rooms).clips[0] for rooms in (True, False))
     assert np.array_equal(elsewhere.vectors, here.vectors)
@@ -136,7 +136,7 @@ def test_B14_a_recording_that_vanished_is_left_out(dataset, tmp_path):
         extraction.usable(fresh, 3)
 
 
-def test_B19_a_silent_clip_teaches_nothing(tmp_path):
+def test_B19_a_silent_clip_is_left_out(tmp_path):
     root = write_sounds(tmp_path / "data", n_clips=3)
     faint = 1e-5 * np.random.default_rng(0).standard_normal(RATE_HZ)
     soundfile.write(root / "footsteps" / "silent.wav", faint, RATE_HZ, subtype="FLOAT")
@@ -181,7 +181,7 @@ def test_pauses_are_no_part_of_a_class(label, levels_dbfs, expected):
     ids=["offset", "faint offset", "decay", "drift", "rumble"],
 )
 @pytest.mark.parametrize("rate_hz", [RATE_HZ, 11025])
-def test_A27_pauses_stay_pauses_with_what_no_band_hears(tmp_path, movement, rate_hz):
+def test_A27_pauses_stay_pauses_with_sound_outside_all_bands(tmp_path, movement, rate_hz):
     rng = np.random.default_rng(0)
     times_s = np.arange(5 * rate_hz) / rate_hz
     is_sounding = (times_s > 2.0) & (times_s < 2.5)
@@ -198,11 +198,11 @@ def test_A27_pauses_stay_pauses_with_what_no_band_hears(tmp_path, movement, rate
         for data in (read_dataset(tmp_path / "plain"), read_dataset(tmp_path / "moved"))
     )
     assert [len(clip.vectors) for clip in moved.clips] == [len(clip.vectors) for clip in plain.clips]
-    # Nothing but the sound is in what is learnt: four to six hops of it, not forty.
+    # Only windows with sound are used: four to six hops, not forty.
     assert max(len(clip.vectors) for clip in moved.clips) < 10
 
 
-def test_clips_are_also_heard_over_the_backgrounds_that_are_given(tmp_path):
+def test_copies_are_also_made_over_the_given_backgrounds(tmp_path):
     dataset = read_dataset(write_sounds(tmp_path / "data", ("footsteps", "bird_song"), n_clips=2))
     room = write_sounds(tmp_path / "room", ("phone_ring", "siren"), n_clips=2)
     background = msgspec.structs.replace(read_dataset(room).clips[0], label="background")

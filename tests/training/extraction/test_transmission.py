@@ -23,7 +23,7 @@ def gains_of(seed: int, rate_hz: int = RATE_HZ) -> tuple[np.ndarray, np.ndarray]
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 777, 2 * RATE_HZ])
-def test_what_is_heard_is_as_long_as_what_sounds(n_samples):
+def test_the_output_is_as_long_as_the_input(n_samples):
     heard = transmitted(noise(n_samples), RATE_HZ, np.random.default_rng(0))
     assert heard.shape == (n_samples,)
     assert heard.dtype == np.float32
@@ -50,7 +50,7 @@ def test_a_room_alone_is_a_convolution_with_its_response(monkeypatch):
     assert np.allclose(heard, np.convolve(samples, response)[: len(samples)], atol=1e-5)
 
 
-def test_some_copies_are_heard_where_no_room_answers(monkeypatch):
+def test_some_copies_have_no_room(monkeypatch):
     without_microphone(monkeypatch)
     samples = noise(4000)
     heard = [transmitted(samples, RATE_HZ, np.random.default_rng(seed)) for seed in range(200)]
@@ -58,7 +58,7 @@ def test_some_copies_are_heard_where_no_room_answers(monkeypatch):
     assert n_plain == pytest.approx(200 * (1.0 - transmission.ROOM_SHARE), abs=25)
 
 
-def test_nothing_is_heard_before_it_sounds(monkeypatch):
+def test_the_response_is_causal(monkeypatch):
     without_microphone(monkeypatch)
     samples = noise()
     samples[:RATE_HZ] = 0.0

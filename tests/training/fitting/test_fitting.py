@@ -42,7 +42,7 @@ def test_the_variance_floor_is_added_to_every_variance():
 
 
 @pytest.mark.parametrize("covariance", SHAPES)
-def test_classes_that_lie_apart_are_told_apart(covariance):
+def test_separate_classes_are_distinguished(covariance):
     clips = make_clips(CENTRES)
     classifier = fit_classifier(clips, LABELS, training(covariance=covariance)).classifier
     assert classifier.labels == tuple(LABELS)
@@ -135,11 +135,11 @@ def test_a_background_can_be_made_of_mixtures_of_any_shape(covariance):
 def test_more_windows_than_a_fit_looks_at_are_drawn_evenly_from_the_labels(monkeypatch):
     clips = [*make_clips({"cat": 0.0}, n_clips=40), *make_clips({"bird": 6.0}, n_clips=4)]
     monkeypatch.setattr(fitting, "MAX_FITTED_WINDOWS", 400)
-    lesson = make_training_set(clips, ["bird", "cat"], training())
-    assert np.bincount(lesson.class_indices).tolist() == [120, 200]
+    training_set = make_training_set(clips, ["bird", "cat"], training())
+    assert np.bincount(training_set.class_indices).tolist() == [120, 200]
     every = {row.tobytes() for clip in clips for row in (*clip.vectors, *clip.copies)}
-    assert {row.tobytes() for row in lesson.vectors} <= every
-    assert np.array_equal(lesson.vectors, make_training_set(clips, ["bird", "cat"], training()).vectors)
+    assert {row.tobytes() for row in training_set.vectors} <= every
+    assert np.array_equal(training_set.vectors, make_training_set(clips, ["bird", "cat"], training()).vectors)
 
 
 def test_a_mixture_that_is_not_diagonal_is_not_refined():
@@ -150,7 +150,7 @@ def test_a_mixture_that_is_not_diagonal_is_not_refined():
     assert np.array_equal(fits[0].mixtures[0].means, fits[1].mixtures[0].means)
 
 
-def test_copies_are_learnt_from_too():
+def test_copies_are_trained_on_too():
     clips = make_clips(CENTRES)
     without = [ClipVectors(clip.clip, clip.vectors, clip.copies[:0]) for clip in clips]
     means = [fit_classifier(c, LABELS, training()).classifier.projection.mean for c in (clips, without)]

@@ -54,7 +54,7 @@ def test_gradients_are_those_of_finite_differences(part):
 
 
 def overlapping(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """Two labels that only one dimension of four tells apart, one of them with two far clusters."""
+    """Two labels that only one dimension of four separates, one of them with two far clusters."""
     rng = np.random.default_rng(4)
     indices = np.arange(n) % 2
     vectors = rng.normal(size=(n, 4))
@@ -69,7 +69,7 @@ def posterior_loss(mixtures: list[Mixture], vectors: np.ndarray, indices: np.nda
     return float(-np.log((odds / odds.sum(axis=1, keepdims=True))[np.arange(len(indices)), indices]).mean())
 
 
-def test_refined_mixtures_tell_new_vectors_apart_better():
+def test_refined_mixtures_separate_new_vectors_better():
     (vectors, indices), (unseen, their_indices) = overlapping(), overlapping(2000)
     single = [
         Mixture(np.ones(1), own.mean(axis=0, keepdims=True), own.var(axis=0, keepdims=True), "diag")

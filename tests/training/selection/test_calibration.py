@@ -42,7 +42,7 @@ def posterior(clip: HeldOutClip, scale: float, cepstral_weight: float = 0.0) -> 
 
 
 def log_loss(clips: list[HeldOutClip], scale: float, cepstral_weight: float = 0.0) -> float:
-    """Of the windows, votes counting; clips weigh alike."""
+    """Weighted by votes within clips, with equal weights of clips."""
     losses = []
     for clip in clips:
         of_windows = [-np.log(row[clip.label_index] + 1e-12) for row in window_posteriors(clip, scale, cepstral_weight)]
@@ -109,8 +109,8 @@ def test_the_sharpness_has_the_least_log_loss_of_clips_on_a_fine_grid():
     assert found.clips.sharpness > 1.0
 
 
-def knownness(clip: HeldOutClip, labels: list[str], found: Calibration) -> float:
-    """As a stream has it of the same windows."""
+def in_domain_score(clip: HeldOutClip, labels: list[str], found: Calibration) -> float:
+    """The score that a stream computes for the same windows."""
     decider = ClipDecider(
         labels,
         silence_gate_dbfs=-75.0,
@@ -127,7 +127,7 @@ def knownness(clip: HeldOutClip, labels: list[str], found: Calibration) -> float
 def test_all_but_a_few_clips_of_labels_that_are_not_reserved_are_known(reserved):
     clips, labels = made_clips(0.3, n_clips=300), [reserved, "cat", "horse"]
     found, _ = calibrate(HeldOutClips(clips), labels, "never")
-    known = [knownness(clip, labels, found) for clip in clips if clip.label_index]
+    known = [in_domain_score(clip, labels, found) for clip in clips if clip.label_index]
     assert 0.0 < found.clips.min_knownness < MAX_MIN_IN_DOMAIN_SCORE
     assert found.clips.min_knownness == pytest.approx(np.quantile(known, 0.005))
 
@@ -152,7 +152,7 @@ def test_a_label_likelier_than_all_others_together_is_never_refused():
 
 
 def with_frames(clips: list[HeldOutClip], separation: float) -> list[HeldOutClip]:
-    """The clips with frames that tell their labels apart as far as `separation`, in steps twice too large."""
+    """Clips with frames whose labels are `separation` apart, in steps twice too large."""
     rng = np.random.default_rng(1)
     return [
         clip._replace(cepstral_evidence=rng.normal(size=(20, 3)) + 2 * separation * (np.arange(3) == clip.label_index))
@@ -170,7 +170,7 @@ def test_frames_that_help_take_part_with_the_weight_of_least_log_loss():
             assert found <= log_loss(clips, scale, cepstral_scale / scale) + 1e-3
 
 
-def test_frames_that_tell_nothing_stay_out_unless_asked_for():
+def test_useless_frames_are_not_used_unless_asked_for():
     clips = with_frames(made_clips(0.1), 0.0)
     calibration, notes = calibrate(HeldOutClips(clips), LABELS, "auto")
     assert calibration.cepstral_weight == 0.0

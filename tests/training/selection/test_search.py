@@ -26,7 +26,7 @@ def held_out(separation: float, seed: int = 0) -> HeldOutClips:
 
 
 class Laboratory:
-    """Answers every question from a table of separations by setting, and remembers what was asked."""
+    """Returns results from a table of separations by setting, and records the settings."""
 
     def __init__(self, **separations: float) -> None:
         self.separations = separations
@@ -43,7 +43,7 @@ class Laboratory:
                 yield gain
 
 
-def test_without_a_gain_the_defaults_stay_and_a_note_says_so():
+def test_without_a_gain_the_defaults_stay_and_a_note_reports_it():
     laboratory = Laboratory()
     choice = choose_settings(DEFAULTS, held_out(1.0), laboratory)
     assert choice.training == DEFAULTS

@@ -60,7 +60,7 @@ def test_held_out_clips_are_scored_as_recorded_by_the_fit_that_does_not_know_the
         assert floors[i] == pytest.approx(np.quantile(own, 0.01))
 
 
-def test_a_label_of_a_single_source_is_validated_by_recording_and_says_so():
+def test_a_label_of_a_single_source_is_validated_by_recording_with_a_note():
     clips = make_clips(CENTRES)
     clips = [
         c._replace(clip=make_clip("cat", n, source_id="one")) if c.clip.label == "cat" else c
@@ -72,7 +72,7 @@ def test_a_label_of_a_single_source_is_validated_by_recording_and_says_so():
     assert validation.accuracy is not None
 
 
-def test_B16_a_single_recording_gives_no_held_out_score_and_says_so():
+def test_B16_a_single_recording_gives_no_held_out_score_but_a_note():
     clips = [*make_clips({"bird": 2.0}), *make_clips({"cat": 0.0}, n_clips=1)]
     validation = validate(clips, ["bird", "cat"], TRAINING)
     assert validation.notes[0].startswith("no held-out scores: ")
@@ -97,7 +97,7 @@ def test_validation_repeats_itself():
 
 
 def spoken_clips(n_clips: int = 8, n_windows: int = 4, n_frames_per_window: int = 10) -> list[ClipVectors]:
-    """Two labels that only their frames tell apart."""
+    """Two labels that only their frames separate."""
     clips = []
     for n in range(2 * n_clips):
         label = ("no", "yes")[n % 2]
@@ -112,7 +112,7 @@ def spoken_clips(n_clips: int = 8, n_windows: int = 4, n_frames_per_window: int 
     return clips
 
 
-def test_sounds_that_frames_tell_apart_are_learnt_by_frames():
+def test_sounds_that_only_frames_separate_are_recognised_by_frames():
     clips, labels = spoken_clips(), ["no", "yes"]
     validation = validate(clips, labels, TRAINING)
     assert validation.accuracy == 1.0

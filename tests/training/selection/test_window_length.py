@@ -90,10 +90,10 @@ def test_clips_that_are_not_taught_say_nothing_and_are_measured_once_for_all_fol
     apart.update({2.0: 3.0})
     lengths = WindowLengths(CLIPS, task_with())
     for first in (0, 1, 2):
-        taught = CLIPS[first::3]
-        chosen = lengths.choose(taught, LABELS)
-        assert [clip.clip for clip in chosen.clips] == taught
-        assert chosen.notes == WindowLengths(taught, task_with()).choose(taught, LABELS).notes
+        usable = CLIPS[first::3]
+        chosen = lengths.choose(usable, LABELS)
+        assert [clip.clip for clip in chosen.clips] == usable
+        assert chosen.notes == WindowLengths(usable, task_with()).choose(usable, LABELS).notes
     assert measured.count((2.0, 40)) == 1
 
 
