@@ -216,6 +216,7 @@ def _refit(
     )
     # The fit may have dropped cepstral frames because a class has too few; the cache must agree with the model.
     kept = kept if refitted.classifier.cepstra else make_cache(kept.clips, kept.task, has_cepstra=False)
+    # A class that was extended is left out: its new clips may be harder, without the model being worse.
     staying = [name for name in labels if name in model.labels and name != label]
     notes = [*fit.notes, *validation.notes, *_decision_notes(model)]
     comparison = ModelComparison(scores_in_card(model.card), scores_in_card(refitted.card), staying)

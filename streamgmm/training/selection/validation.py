@@ -63,6 +63,7 @@ def validate(
     frames = training.cepstra if all(clip.cepstra is not None for clip in clips) else "never"
     folds, note = _folds(clips, labels, training.seed)
     notes: tuple[str, ...] = (note,) if note else ()
+    # Without held-out clips there is nothing to search or calibrate by: defaults, and floors that reject nothing.
     if set(folds) == {NEVER_HELD_OUT}:
         cepstral_weight = DEFAULT_WEIGHT if frames == "always" else 0.0
         calibration = Calibration(DEFAULT_LIKELIHOOD_SCALE, np.full(len(labels), -np.inf), cepstral_weight)
@@ -157,11 +158,13 @@ class _Trials:
         scored = list(self._track(self._executor.map(run_job, jobs), description, len(jobs)))
         evidence = [one for fold in scored[: len(frames)] for one in fold.evidence]
         held_out = [fold.clips for fold in scored[len(frames) :]]
+        # Results are in the order of the jobs: all folds of the first settings, then all of the next.
         trials = [[clip for fold in held_out[i * n : (i + 1) * n] for clip in fold] for i in range(len(settings))]
         return [_with_cepstra(clips, evidence) for clips in trials] if has_cepstra else trials
 
     def _moments_for(self, training: TrainingSection) -> list[Moments]:
         """Return the moments of each fold: the costliest part of a fit, which most variations share."""
+        # The settings that decide which windows are fitted to; all others act after the moments.
         key = (training.copies, training.seed)
         if key not in self._moments:
             jobs = [partial(fold_moments, fold, self._labels, training) for fold in self._folds]
