@@ -135,7 +135,7 @@ def test_fewer_clips_than_a_class_needs_are_refused_before_anything_is_measured(
     monkeypatch.setattr("streamgmm.training.enrolment.enrolment.extract_clips", lambda *_: pytest.fail("measured"))
     with pytest.raises(DataError, match="class 'doorbell': 2 new usable clips, but needs 3"):
         enrolled(known, "doorbell", [sounds / "doorbell" / f"{i}.wav" for i in range(2)])
-    with pytest.raises(DataError, match=r"class 'footsteps': 0 usable .* needs 1 \(.*known as 'footsteps' already"):
+    with pytest.raises(DataError, match=r"class 'footsteps': 0 new usable .* needs 1 \(.*already known as 'footsteps'"):
         enrolled(known, "footsteps", [sounds / "footsteps" / "0.wav"])
 
 
