@@ -20,8 +20,8 @@ from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.backgrounds import room
 from streamgmm.demo.recordings import write_training_set, write_wav
-from streamgmm.training.memory import remember
-from streamgmm.training.memory_file import save_with_memory
+from streamgmm.training.enrolment.cache_file import save_with_cache
+from streamgmm.training.enrolment.training_cache import make_cache
 from streamgmm.training.trainer import train
 from tests.pulse_rig import PulseServer, missing_parts
 from tests.required import require_or_skip
@@ -47,8 +47,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = Config(training=TrainingSection(search=False, n_speed_copies=0, n_noise_copies=0))
     training = train(read_dataset(folder / "recordings"), config, name="my")
     has_cepstra = training.model.classifier.cepstra is not None
-    save_with_memory(
-        training.model, remember(training.clips, training.task, has_cepstra=has_cepstra), folder / "my.sgm"
+    save_with_cache(
+        training.model, make_cache(training.clips, training.task, has_cepstra=has_cepstra), folder / "my.sgm"
     )
     return folder
 

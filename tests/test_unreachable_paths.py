@@ -25,8 +25,8 @@ from streamgmm.service.installation import Place, plan_install, plan_uninstall
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.token import read_token
 from streamgmm.sinks.unix import UnixListener
-from streamgmm.training.enrolment import _recordings
-from streamgmm.training.memory_file import check_memory_target, has_memory
+from streamgmm.training.enrolment.cache_file import check_cache_target, has_cache
+from streamgmm.training.enrolment.enrolment import _recordings
 from tests.model.model_rig import make_model
 from tests.other_user import closed_to_me, shared_folder
 
@@ -96,7 +96,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "background": lambda path: background_recordings([path], Findings()),
     "enrolled": lambda path: list(_recordings([path], Findings())),
     "model to write": check_target,
-    "memory to write": check_memory_target,
+    "memory to write": check_cache_target,
     "result to write": check_writable,
     "output file": lambda path: FileSink(f"file://{path}").open(lambda error: None),
     "socket": lambda path: UnixListener(f"unix://{path}").open(),
@@ -146,9 +146,9 @@ def test_a_model_that_cannot_be_looked_at_has_no_memory(make: Callable[[Path], P
     with unreachable(make, folder) as path:
         if make in PLACES[:3]:
             with pytest.raises(PermissionDeniedError):
-                has_memory(make_model(), path)
+                has_cache(make_model(), path)
         else:
-            assert not has_memory(make_model(), path)
+            assert not has_cache(make_model(), path)
 
 
 def test_what_is_at_a_path(tmp_path: Path) -> None:

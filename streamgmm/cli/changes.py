@@ -15,32 +15,32 @@ from streamgmm.cli.console import stderr_console, stdout_console
 from streamgmm.errors import DataError
 from streamgmm.model.file import load_model
 from streamgmm.model.lock import model_lock
-from streamgmm.training.memory_file import check_memory_target, load_memory, memory_path, save_with_memory
+from streamgmm.training.enrolment.cache_file import cache_path, check_cache_target, load_cache, save_with_cache
 from streamgmm.wording import escaped
 
 if TYPE_CHECKING:
     from streamgmm.model.model import Model
-    from streamgmm.training.comparison import Comparison
-    from streamgmm.training.enrolment import Change
-    from streamgmm.training.memory import Memory
+    from streamgmm.training.enrolment.comparison import ModelComparison
+    from streamgmm.training.enrolment.enrolment import ModelChange
+    from streamgmm.training.enrolment.training_cache import TrainingCache
 
 
 @contextmanager
-def changing_model(args: argparse.Namespace) -> Iterator[tuple[Model, Memory]]:
+def changing_model(args: argparse.Namespace) -> Iterator[tuple[Model, TrainingCache]]:
     """Give the model that is to be changed and its memory, once it is clear that the result could be written.
 
     No other command changes what will be written meanwhile.
 
     Raises:
-        StreamgmmError: see `load_model`, `load_memory`, `check_memory_target` and `model_lock`.
+        StreamgmmError: see `load_model`, `load_cache`, `check_cache_target` and `model_lock`.
     """
     load_model(args.model)  # what is wrong with it is reported before anything is waited for
     target: Path = args.output or args.model
     if not args.dry_run:
-        check_memory_target(target)
+        check_cache_target(target)
     with nullcontext() if args.dry_run else locked(target):
         model = load_model(args.model)
-        yield model, load_memory(model, args.model)
+        yield model, load_cache(model, args.model)
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def locked(model_path: Path) -> Iterator[None]:
         yield
 
 
-def settle(change: Change, model: Model, args: argparse.Namespace, remarks: Sequence[str] = ()) -> int:
+def settle(change: ModelChange, model: Model, args: argparse.Namespace, remarks: Sequence[str] = ()) -> int:
     """Print what `change` does to the scores, and write it unless that is not wanted.
 
     Args:
@@ -66,7 +66,7 @@ def settle(change: Change, model: Model, args: argparse.Namespace, remarks: Sequ
 
     Raises:
         DataError: the classes that stay lose, or the model has changed meanwhile; nothing was written.
-        StreamgmmError: see `save_with_memory`.
+        StreamgmmError: see `save_with_cache`.
     """
     console, errors = stdout_console(), stderr_console()
     console.print(scores_table(change.comparison))
@@ -83,13 +83,13 @@ def settle(change: Change, model: Model, args: argparse.Namespace, remarks: Sequ
         raise DataError(loss, where=str(target), hint="--force writes all the same")
     if load_model(args.model).sha256 != model.sha256:
         raise DataError("the model has changed meanwhile", where=str(args.model), hint="do it again")
-    saved = save_with_memory(change.model, change.memory, target)
-    paths = f"{escaped(str(target))} and {escaped(memory_path(target).name)}"
+    saved = save_with_cache(change.model, change.cache, target)
+    paths = f"{escaped(str(target))} and {escaped(cache_path(target).name)}"
     errors.print(f"wrote {paths}: {len(saved.labels)} classes", soft_wrap=True)
     return 0
 
 
-def scores_table(comparison: Comparison) -> Table:
+def scores_table(comparison: ModelComparison) -> Table:
     """A row per class: its clips, and the share of those held out that was recognised, before and after."""
     before, after, _ = comparison
     table = Table("class", title="Held-out clips right")
@@ -105,13 +105,13 @@ def scores_table(comparison: Comparison) -> Table:
     return table
 
 
-def _summary(comparison: Comparison) -> list[str]:
+def _summary(comparison: ModelComparison) -> list[str]:
     """How the classes that were there and stay fare together."""
-    from streamgmm.training.comparison import standard_error
+    from streamgmm.training.enrolment.comparison import adjusted_standard_error
 
     labels = comparison.compared
     if not labels:
         return ["nothing to compare: there are no held-out scores of the classes that stay"]
     before, after = (scores.accuracy_on(labels) for scores in (comparison.before, comparison.after))
-    error = standard_error(before, sum(comparison.before.n_clips[label] for label in labels))
+    error = adjusted_standard_error(before, sum(comparison.before.n_clips[label] for label in labels))
     return [f"the {len(labels)} classes that stay: {before:.1%} before, {after:.1%} after, standard error {error:.1%}"]

@@ -80,7 +80,7 @@ def _train(folder: Path, seed: int, console: Console) -> Model:
     from streamgmm.demo.recordings import write_training_set
     from streamgmm.demo.sounds import SOUNDS
     from streamgmm.model.file import save_model
-    from streamgmm.training.comparison import scores_of
+    from streamgmm.training.enrolment.comparison import scores_in_card
     from streamgmm.training.trainer import train
 
     console.print(f"making {N_CLIPS} recordings each of {', '.join(sorted(SOUNDS))}")
@@ -93,7 +93,7 @@ def _train(folder: Path, seed: int, console: Console) -> Model:
         training = train(dataset, config, name="demo", track=RichTrack(progress))
     model = save_model(training.model, folder / "demo.sgm")
     elapsed_s = time.monotonic() - started_s
-    console.print(f"learnt them in {elapsed_s:.0f} s; held-out clips right: {scores_of(model.card).share_of_all}")
+    console.print(f"learnt them in {elapsed_s:.0f} s; held-out clips right: {scores_in_card(model.card).share_of_all}")
     return model
 
 

@@ -13,7 +13,7 @@ from streamgmm.cli.options import add_change_options
 if TYPE_CHECKING:
     from streamgmm.dataset.clips import Clip
     from streamgmm.model.model import Model
-    from streamgmm.training.memory import Memory
+    from streamgmm.training.enrolment.training_cache import TrainingCache
 
 _DESCRIPTION = """\
 Add the class LABEL to a model, or CLIPs to a class that it has: 3 recordings or
@@ -41,7 +41,7 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.changes import changing_model, settle
     from streamgmm.cli.console import RichTrack, make_progress, stderr_console, tell_findings
     from streamgmm.dataset.listing import Findings
-    from streamgmm.training.enrolment import check_enrolled, enrol, new_clips
+    from streamgmm.training.enrolment.enrolment import check_enrolled, enrol, new_clips
 
     with changing_model(args) as (model, memory):
         label = check_enrolled(args.label, model)
@@ -53,7 +53,7 @@ def _run(args: argparse.Namespace) -> int:
         return settle(change, model, args, [_likeness(model, memory, clips)])
 
 
-def _likeness(model: Model, memory: Memory, clips: Sequence[Clip]) -> str:
+def _likeness(model: Model, memory: TrainingCache, clips: Sequence[Clip]) -> str:
     """What the model as it was takes the new clips for: with these classes they will be confused, if with any."""
     import msgspec
 

@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.changes import changing_model, settle
     from streamgmm.cli.console import RichTrack, make_progress, stderr_console
-    from streamgmm.training.enrolment import forget
+    from streamgmm.training.enrolment.enrolment import forget
 
     with changing_model(args) as (model, memory):
         with make_progress(stderr_console()) as progress:

@@ -104,11 +104,11 @@ def summarise(model: Model) -> dict[str, Any]:
 
 def memory_state(model: Model, path: Path) -> str:
     """Whether what `enrol` and `forget` need is beside the model at `path`."""
-    from streamgmm.training.memory_file import CARD_KEY, has_memory, memory_path
+    from streamgmm.training.enrolment.cache_file import CARD_KEY, cache_path, has_cache
 
     if CARD_KEY not in model.card:
         return "none"
-    return memory_path(path).name if has_memory(model, path) else "missing"
+    return cache_path(path).name if has_cache(model, path) else "missing"
 
 
 def _cepstra_summary(frames: CepstralMixtures | None) -> dict[str, float]:
@@ -138,9 +138,9 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
 
 def _shares(card: Mapping[str, Any]) -> dict[str, Any]:
     """The shares of a card with their intervals, where it has the counts that these take."""
-    from streamgmm.training.comparison import scores_of
+    from streamgmm.training.enrolment.comparison import scores_in_card
 
-    scores = scores_of(card)
+    scores = scores_in_card(card)
     if scores.share_of_all == "-":
         return {}
     recalls = {label: f"{recall:g}, {scores.share_of(label)}" for label, recall in scores.held_out_recalls.items()}

@@ -57,11 +57,11 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.changes import locked
     from streamgmm.cli.output_file import check_writable
     from streamgmm.config_loading import load_config
-    from streamgmm.training.memory_file import check_memory_target
+    from streamgmm.training.enrolment.cache_file import check_cache_target
 
     config = load_config(args.config, [*_shorthands(args), *args.overrides]).config
     name = _model_name(args)
-    check_memory_target(args.output)
+    check_cache_target(args.output)
     check_writable(args.report)
     with locked(args.output):
         return _train(args, config, name)
@@ -70,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace, config: Config, name: str) -> int:
     from streamgmm.cli.console import RichTrack, make_progress, read_shown, stderr_console
     from streamgmm.cli.output_file import write_json
-    from streamgmm.training.comparison import scores_of
+    from streamgmm.training.enrolment.comparison import scores_in_card
     from streamgmm.training.trainer import train
     from streamgmm.wording import escaped
 
@@ -79,12 +79,12 @@ def _train(args: argparse.Namespace, config: Config, name: str) -> int:
         options = {"min_clips": config.training.min_clips, "channel": config.source.channel, "is_strict": args.strict}
         dataset = read_shown(args.data, progress, folds=args.folds, backgrounds=args.backgrounds, **options)
         training = train(dataset, config, name=name, is_strict=args.strict, track=RichTrack(progress))
-    model, memory_line = _save(training, args.output, has_memory=not args.no_memory)
+    model, memory_line = _save(training, args.output, has_cache=not args.no_memory)
     if args.report:
         write_json(_report(training, model), args.report)
     _print_summary(training, console)
     accuracy = training.validation.accuracy
-    share = scores_of(training.model.card).share_of_all
+    share = scores_in_card(training.model.card).share_of_all
     held_out = "" if accuracy is None else f", {accuracy:.1%} of held-out clips right: {share}"
     size_kib = args.output.stat().st_size / 1024
     console.print(f"wrote {escaped(str(args.output))}: {size_kib:.0f} KiB{held_out}", soft_wrap=True)
@@ -93,23 +93,23 @@ def _train(args: argparse.Namespace, config: Config, name: str) -> int:
     return 0
 
 
-def _save(training: Training, output: Path, *, has_memory: bool) -> tuple[Model, str]:
+def _save(training: Training, output: Path, *, has_cache: bool) -> tuple[Model, str]:
     """Write the model, and beside it what `enrol` and `forget` need; also says what became of that."""
-    from streamgmm.training.memory import remember
-    from streamgmm.training.memory_file import memory_path, save_with_memory, save_without_memory
-    from streamgmm.training.memory_format import MemoryFileError
+    from streamgmm.training.enrolment.cache_file import cache_path, save_with_cache, save_without_cache
+    from streamgmm.training.enrolment.cache_format import CacheFileError
+    from streamgmm.training.enrolment.training_cache import make_cache
     from streamgmm.wording import escaped
 
-    if not has_memory:
-        return save_without_memory(training.model, output), ""
+    if not has_cache:
+        return save_without_cache(training.model, output), ""
     has_cepstra = training.model.classifier.cepstra is not None
-    memory = remember(training.clips, training.task, has_cepstra=has_cepstra)
+    memory = make_cache(training.clips, training.task, has_cepstra=has_cepstra)
     try:
-        model = save_with_memory(training.model, memory, output)
-    except MemoryFileError as error:
+        model = save_with_cache(training.model, memory, output)
+    except CacheFileError as error:
         # Hours of training are worth more than what could be added to them.
-        return save_without_memory(training.model, output), f"warning: `enrol` and `forget` will not do: {error.what}"
-    path = memory_path(output)
+        return save_without_cache(training.model, output), f"warning: `enrol` and `forget` will not do: {error.what}"
+    path = cache_path(output)
     return model, f"wrote {escaped(str(path))}: {path.stat().st_size / 2**20:.1f} MiB, for `enrol` and `forget`"
 
 
@@ -153,9 +153,9 @@ def classes_learnt(training: Training) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from streamgmm.training.comparison import scores_of
+    from streamgmm.training.enrolment.comparison import scores_in_card
 
-    scores = scores_of(training.model.card)
+    scores = scores_in_card(training.model.card)
     n_windows = Counter[str]()
     for clip in training.clips:
         n_windows[clip.clip.label] += len(clip.vectors)

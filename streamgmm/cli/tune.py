@@ -70,7 +70,7 @@ def _tune(args: argparse.Namespace, target: Path) -> int:
     from streamgmm.config_loading import load_config
     from streamgmm.dataset.listing import Findings
     from streamgmm.report.tuning_picture import draw_tuning
-    from streamgmm.training.memory_file import save_with_same_memory
+    from streamgmm.training.enrolment.cache_file import save_with_same_cache
     from streamgmm.tuning.operating_points import make_levels
     from streamgmm.tuning.tuning import tune
     from streamgmm.wording import escaped
@@ -90,7 +90,7 @@ def _tune(args: argparse.Namespace, target: Path) -> int:
         draw_tuning(args.picture, tuned.tuning, tuned.curves, tuned.levels)
     print_tuning(tuned.tuning, stdout_console())
     if not args.dry_run:
-        save_with_same_memory(tuned.model, Path(args.model), target)
+        save_with_same_cache(tuned.model, Path(args.model), target)
         stderr_console().print(f"wrote {escaped(str(target))}", soft_wrap=True)
     return 0
 

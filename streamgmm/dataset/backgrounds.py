@@ -1,4 +1,4 @@
-"""Recordings of the background that lie beside the data set: a room, traffic, a radio; often hours in one file."""
+"""Background recordings besides the data set: a room, traffic, a radio; often hours in one file."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from streamgmm.audio.reading import RecordingError, measure_s, open_recording
-from streamgmm.dataset.listing import Entry, Findings, Stretch
+from streamgmm.dataset.listing import Entry, Findings, Segment
 from streamgmm.dataset.reasons import left_out_lines
 from streamgmm.dataset.scan import recordings_below
 from streamgmm.errors import DataError
 from streamgmm.files import path_kind
 from streamgmm.labels import BACKGROUND
 
-STRETCH_S = 5.0
-MAX_STRETCHES = 60
-"""Of one recording, spread evenly over it: five minutes of a room tell what it is like, whatever its length."""
+SEGMENT_S = 5.0
+MAX_SEGMENTS = 60
+"""Most segments of one recording, spread evenly over it: five minutes represent a room, whatever the length."""
 
 
 def background_recordings(places: Sequence[Path], findings: Findings) -> list[Path]:
-    """The recordings named by `places`: files as they are, of folders all that lie below; each once.
+    """Return the recordings at `places`: files as they are, and all recordings below folders; each once.
 
     Raises:
         RecordingError: a file that was named cannot be opened.
-        DataError: a folder holds none.
+        DataError: a folder holds no recordings.
     """
     paths: dict[Path, None] = {}
     for place in places:
@@ -41,20 +41,20 @@ def background_recordings(places: Sequence[Path], findings: Findings) -> list[Pa
 
 
 def background_entries(places: Sequence[Path], findings: Findings) -> Iterator[Entry]:
-    """The recordings named by `places` as entries of a data set; errors as for `background_recordings`."""
+    """Yield the recordings at `places` as entries of a data set; errors as for `background_recordings`."""
     for path in background_recordings(places, findings):
-        yield Entry(path, str(path), list(_stretches(path)))
+        yield Entry(path, str(path), list(_segments(path)))
 
 
-def _stretches(path: Path) -> Iterator[Stretch]:
-    """The whole of a short recording, or stretches of a long one."""
+def _segments(path: Path) -> Iterator[Segment]:
+    """Yield the whole of a short recording, or segments of a long one."""
     try:
         duration_s = measure_s(path, follow_symlinks=True)
     except RecordingError:
-        duration_s = 0.0  # whatever is wrong with it is told when it is examined
-    if duration_s <= MAX_STRETCHES * STRETCH_S:
-        yield Stretch(BACKGROUND)
+        duration_s = 0.0  # its error is reported when the recording is examined
+    if duration_s <= MAX_SEGMENTS * SEGMENT_S:
+        yield Segment(BACKGROUND)
         return
-    stride_s = (duration_s - STRETCH_S) / (MAX_STRETCHES - 1)
-    for number in range(MAX_STRETCHES):
-        yield Stretch(BACKGROUND, number * stride_s, number * stride_s + STRETCH_S)
+    stride_s = (duration_s - SEGMENT_S) / (MAX_SEGMENTS - 1)
+    for number in range(MAX_SEGMENTS):
+        yield Segment(BACKGROUND, number * stride_s, number * stride_s + SEGMENT_S)

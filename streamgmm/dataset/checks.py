@@ -1,4 +1,4 @@
-"""What makes a data set useless, or its scores too good to be true."""
+"""Checks for unusable data sets, and for repetitions that make scores too good."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streamgmm.audio.resample import is_narrow
 from streamgmm.dataset.clips import Clip
-from streamgmm.dataset.listing import Problems, Skipped
+from streamgmm.dataset.listing import DatasetProblems, Skipped
 from streamgmm.dataset.reasons import left_out_lines
 from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN, is_reserved
 
@@ -24,13 +24,13 @@ def check_classes(
     where: Path,
     min_clips: int,
 ) -> None:
-    """Refuse a data set of which no detector can be made, and tell what was noticed on the way: it may be why.
+    """Reject a data set that no detector can be trained on; the error lists earlier warnings, which may be the cause.
 
     Raises:
         DatasetError: there is no class, a single one without `background`, or one with too few clips.
     """
     n_clips = _count_different(clips)
-    problems = Problems()
+    problems = DatasetProblems()
     classes = [label for label in labels if not is_reserved(label)]
     if not classes:
         problems.add("there is no class; a data set is a folder per class, a manifest.csv, or labelled recordings")
@@ -41,18 +41,18 @@ def check_classes(
         if n_clips[label] < n_needed:
             n_usable = f"{n_clips[label]} usable clips that differ, but needs {n_needed}"
             problems.add(f"class {label!r} has {n_usable}; add recordings, or leave the class out")
-    noticed = Problems()
+    noticed = DatasetProblems()
     for warning in warnings:
         noticed.add(f"warning: {warning}")
     problems.raise_if_any(where=where, hint="\n".join([*left_out_lines(skipped), *noticed.lines()]))
 
 
 def without_unneeded(clips: Sequence[Clip], labels: Sequence[str], *, min_clips: int) -> tuple[list[Clip], list[str]]:
-    """`clips` and `labels` without `silence` and `unknown` where these have too few clips to be learnt.
+    """Return `clips` and `labels` without `silence` and `unknown` where these have too few clips to train on.
 
-    Nobody has to record them: what is too faint is `silence`, and what is too little like any class is
-    `unknown`. Recordings of digital silence, which are left out before, are no reason to refuse a data set;
-    recordings of a quiet room are, like `background`, a sound to be learnt that makes no events.
+    Recordings of them are optional: sound below the gate is `silence`, and sound unlike any class is `unknown`.
+    Recordings of digital silence, which are left out earlier, do not make a data set invalid. Recordings of a quiet
+    room are trained on like `background`: a sound without events.
     """
     n_clips = _count_different(clips)
     unneeded = {label for label in _NOT_NEEDED if n_clips[label] < min_clips}
@@ -61,39 +61,39 @@ def without_unneeded(clips: Sequence[Clip], labels: Sequence[str], *, min_clips:
 
 
 def _count_different(clips: Iterable[Clip]) -> Counter[str]:
-    """Number of clips of each label; fifty copies of one recording teach no more than one."""
+    """Count the different clips of each label; fifty copies of one recording count as one."""
     different = {(clip.label, clip.content_sha256, clip.onset_s) for clip in clips}
     return Counter(label for label, _, _ in different)
 
 
-def repeats(clips: Iterable[Clip]) -> Problems:
-    """Which clips hold the same sound, and which sources lie in two folds: both flatter every score."""
-    problems = Problems()
+def repeated_content(clips: Iterable[Clip]) -> DatasetProblems:
+    """Report clips with the same sound, and sources in two folds: both make every score too good."""
+    problems = DatasetProblems()
     clip_by_content: dict[tuple[str, float | None], Clip] = {}
     clip_by_source: dict[str, Clip] = {}
     for clip in clips:
         same = clip_by_content.setdefault((clip.content_sha256, clip.onset_s), clip)
-        # Two labels on one stretch of one recording are two events at once.
+        # Two labels on one segment of one recording are simultaneous events, not a repetition.
         if same is not clip and (clip.onset_s is None or same.path != clip.path):
-            problems.add(f"{same.path} and {clip.path} hold the same sound{_differences(same, clip)}")
+            problems.add(f"{same.path} and {clip.path} contain the same sound{_differences(same, clip)}")
         kin = clip_by_source.setdefault(clip.source_id, clip)
         if kin.fold != clip.fold:
             problems.add(f"{kin.path} and {clip.path} are of one source but in folds {kin.fold} and {clip.fold}")
     return problems
 
 
-def narrow_classes(clips: Iterable[Clip], sample_rate_hz: int) -> Problems:
-    """Classes that a model of `sample_rate_hz` could tell by their narrow band, in place of how they sound."""
+def narrow_classes(clips: Iterable[Clip], sample_rate_hz: int) -> DatasetProblems:
+    """Report classes that a model of `sample_rate_hz` could recognise by their narrow band, not their sound."""
     highest_hz: dict[str, int] = {}
     for clip in clips:
         highest_hz[clip.label] = max(clip.sample_rate_hz, highest_hz.get(clip.label, 0))
     narrow = [label for label, rate_hz in sorted(highest_hz.items()) if is_narrow(rate_hz, sample_rate_hz)]
-    problems = Problems()
+    problems = DatasetProblems()
     for label in narrow if len(narrow) < len(highest_hz) else ():
         rate_hz = highest_hz[label]
         problems.add(
-            f"no recording of {label!r} has more than {rate_hz} Hz, the model has {sample_rate_hz} Hz: that nothing is "
-            f"above {rate_hz // 2} Hz may be learnt in place of the sound; record all classes alike, or set "
+            f"no recording of {label!r} has more than {rate_hz} Hz, the model has {sample_rate_hz} Hz: it may "
+            f"recognise the class by the missing content above {rate_hz // 2} Hz; record all classes alike, or set "
             f"features.sample_rate_hz={rate_hz}"
         )
     return problems

@@ -1,4 +1,4 @@
-"""Data sets as folders: one per class, and long recordings with a label track beside each."""
+"""Read data sets from folders: one per class, or long recordings with a label track beside each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from streamgmm.dataset.filenames import may_be_system_name
 from streamgmm.dataset.levels import check_levels
-from streamgmm.dataset.listing import Entry, Findings, Listing, Problems, Stretch, distinct_labels
+from streamgmm.dataset.listing import DatasetProblems, Entry, Findings, Listing, Segment, distinct_labels
 from streamgmm.dataset.scan import FolderContent, folder_content, holds_recordings, recordings_below
 from streamgmm.dataset.strong_labels import labels_of, read_label_tracks
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
@@ -15,14 +15,14 @@ from streamgmm.labels import check_label
 
 
 def read_folders(root: Path, findings: Findings) -> Listing:
-    """The data set in the folder `root`: a folder per class, with recordings at any depth below it.
+    """Read the data set in the folder `root`: a folder per class, with recordings at any depth below it.
 
     Recordings in `root` itself belong to a class only by a label track beside them
     (see `strong_labels`); those without one are left out.
 
     Raises:
-        DatasetError: names of folders are no labels, are parts of a data set such as `train` and `test` instead
-            of classes, or no line of any label track can be used.
+        DatasetError: folder names are not valid labels, or are parts of a data set such as `train` and `test` instead
+            of classes, or no line of any label track is usable.
         InputMissingError: there is no such folder.
         PermissionDeniedError: it may not be read.
     """
@@ -38,7 +38,7 @@ def _entries(root: Path, folders: dict[str, str], tracked: list[Entry], findings
     yield from tracked
     for folder, label in folders.items():
         for path in recordings_below(root / folder, findings):
-            yield Entry(path, path.relative_to(root).as_posix(), [Stretch(label)])
+            yield Entry(path, path.relative_to(root).as_posix(), [Segment(label)])
 
 
 def _root_content(root: Path, findings: Findings) -> FolderContent:
@@ -51,7 +51,7 @@ def _root_content(root: Path, findings: Findings) -> FolderContent:
 
 
 def _without_system_folders(root: Path, names: list[str], findings: Findings) -> list[str]:
-    """`names` without those of folders that some system made; with recordings in it, one is the user's to rename."""
+    """Return `names` without folders that a system created; one with recordings stays, for the user to rename."""
     kept = []
     for name in names:
         if may_be_system_name(name) and not holds_recordings(root / name):
@@ -62,8 +62,8 @@ def _without_system_folders(root: Path, names: list[str], findings: Findings) ->
 
 
 def _labels_by_folder(root: Path, names: list[str]) -> dict[str, str]:
-    """The label of each folder; two names that differ only by case or Unicode form are refused."""
-    problems = Problems()
+    """Return the label of each folder; two names that differ only by case or Unicode form are rejected."""
+    problems = DatasetProblems()
     labels = {}
     for name in names:
         try:

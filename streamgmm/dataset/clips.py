@@ -1,4 +1,4 @@
-"""Clips: the labelled pieces of sound that a data set is made of."""
+"""Clips: the labelled recordings, and segments of recordings, of a data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from streamgmm import units
 from streamgmm.audio.channels import Channel, LossKind, MixLoss
 from streamgmm.audio.reading import RecordingError, checked_blocks, open_whole_recording
-from streamgmm.dataset.listing import MIN_STRETCH_S, Entry, Findings, Stretch
+from streamgmm.dataset.listing import SHORTEST_SEGMENT_S, Entry, Findings, Segment
 from streamgmm.dataset.strong_labels import gaps_between
 from streamgmm.labels import BACKGROUND
 from streamgmm.wording import escaped
@@ -22,22 +22,22 @@ MIN_BACKGROUND_S = 1.0
 """Shortest gap between events that becomes a background clip: one window at the default settings."""
 
 BORDER_S = 0.2
-"""Distance of background clips from events, as people mark the ends of events no better than this."""
+"""Distance of background clips from events: manual marks of the ends of events are this inaccurate."""
 
 Progress = Callable[[int], None]
-"""Is told how many recordings were examined so far."""
+"""Receives the number of recordings examined so far."""
 
 
 class Content(NamedTuple):
-    """What is known of a recording once it was read.
+    """Properties of a recording that was read to its end.
 
     Attributes:
         sample_rate_hz: its rate (Hz).
         duration_s: its length (s).
         sha256: hash of its samples, 64 hexadecimal digits.
-        is_constant: True if all samples are equal: a dead microphone, from which nothing can be learnt.
-        warnings: what was wrong with it, though it could be read.
-        mix_loss: what its channels lose where they are mixed to one, None for nothing.
+        is_constant: True if all samples are equal, as from a dead microphone; it is left out then.
+        warnings: defects of the recording that did not prevent reading.
+        mix_loss: what is lost when its channels are mixed to mono, None for nothing.
     """
 
     sample_rate_hz: int
@@ -49,20 +49,20 @@ class Content(NamedTuple):
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
-    """A recording, or a stretch of one, of which the label is known.
+    """A recording, or a segment of one, with its label.
 
     Attributes:
         path: the recording.
-        label: what is heard.
-        source_id: what clips have in common that must not be divided between training and test; without
-            a better one, the recording: all its clips, and those of its copies, share one.
+        label: the class of the sound.
+        source_id: identifies clips that must not be divided between training and test; by default that of the
+            recording, which all its clips and those of its copies share.
         fold: the published fold, None if there is none.
         onset_s: where it begins in the recording (s), None for the whole of it.
         offset_s: where it ends (s), None for the whole of it.
         duration_s: its length (s).
         sample_rate_hz: rate of the recording (Hz).
         content_sha256: hash of the samples of the recording, 64 hexadecimal digits.
-        is_gap: True if nobody gave it its label: it lies outside all labelled stretches.
+        is_gap: True if it is `background` because it lies outside all labelled segments.
     """
 
     path: Path
@@ -77,38 +77,38 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     is_gap: bool = False
 
 
-def clip_of(entry: Entry, content: Content, stretch: Stretch, source_id: str) -> Clip:
-    """The clip that `stretch` of `entry` is."""
+def clip_of(entry: Entry, content: Content, segment: Segment, source_id: str) -> Clip:
+    """Return the clip for `segment` of `entry`."""
     return Clip(
         path=entry.path,
-        label=stretch.label,
+        label=segment.label,
         source_id=source_id,
         fold=entry.fold,
-        onset_s=None if stretch.is_whole else units.round_s(stretch.onset_s),
-        offset_s=None if stretch.is_whole else units.round_s(stretch.offset_s),
-        duration_s=units.round_s(min(stretch.duration_s, content.duration_s)),
+        onset_s=None if segment.is_whole else units.round_s(segment.onset_s),
+        offset_s=None if segment.is_whole else units.round_s(segment.offset_s),
+        duration_s=units.round_s(min(segment.duration_s, content.duration_s)),
         sample_rate_hz=content.sample_rate_hz,
         content_sha256=content.sha256,
-        is_gap=stretch.is_gap,
+        is_gap=segment.is_gap,
     )
 
 
 def rng_of(clip: Clip, seed: int) -> np.random.Generator:
-    """Random numbers for `clip`: the same for the same sound and seed, whatever its file is called."""
+    """Return a random generator for `clip`, seeded by its sound and `seed`, independent of its file name."""
     return np.random.default_rng([seed, int(clip.content_sha256[:16], 16), round((clip.onset_s or 0) * 1e6)])
 
 
 def data_sha256(clips: Iterable[Clip]) -> str:
-    """Hash of what `clips` hold and are called, whatever their order and the names of their files."""
+    """Hash the content and labels of `clips`, independent of their order and file names."""
     hashes = sorted(f"{clip.content_sha256} {clip.onset_s} {clip.offset_s} {clip.label}" for clip in clips)
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def examine(path: Path, channel: Channel = "mean") -> Content:
-    """Read the recording at `path` to see that it is usable, and what it holds.
+    """Read the recording at `path` to check and hash it.
 
-    The samples are hashed, not the bytes of the file: a copy in another lossless format or with another
-    title is the same sound.
+    The samples are hashed, not the bytes of the file: a copy in another lossless format or with other metadata is the
+    same sound.
 
     Raises:
         RecordingError: it cannot be read as a recording.
@@ -116,7 +116,7 @@ def examine(path: Path, channel: Channel = "mean") -> Content:
     sha256 = hashlib.sha256()
     n_samples, low, high = 0, np.inf, -np.inf
     with open_whole_recording(path, channel=channel) as reader:
-        # Block by block: hours of silence in a small file must not cost memory before they are left out.
+        # Block by block: hours of silence in a small compressed file must not fill the memory.
         for block in checked_blocks(reader):
             sha256.update(np.ascontiguousarray(block, dtype="<f4").data)
             n_samples += block.size
@@ -132,12 +132,12 @@ def examine(path: Path, channel: Channel = "mean") -> Content:
 
 
 class Examiner:
-    """Turns what a data set lists into clips, and tells what it finds on the way.
+    """Turns the entries of a data set into clips, and collects findings.
 
     Args:
-        findings: is told of unusable recordings, which are left out, and of damaged ones.
-        channel: which channel of a recording counts.
-        use_gaps: whether the gaps of a recording with labelled stretches become `background`.
+        findings: collects unusable recordings, which are left out, and damaged ones.
+        channel: channel to use, or the mean of all.
+        use_gaps: whether the gaps of a recording with labelled segments become `background`.
         is_strict: whether damaged recordings are left out too.
     """
 
@@ -150,7 +150,7 @@ class Examiner:
         self._losses: dict[LossKind, list[tuple[Path, MixLoss]]] = {}
 
     def clips(self, entries: Iterable[Entry], on_progress: Progress) -> Iterator[Clip]:
-        """The clips of `entries`; their recordings are read one after the other."""
+        """Yield the clips of `entries`; one recording is read after the other."""
         for n_seen, entry in enumerate(entries, 1):
             try:
                 content = examine(entry.path, self._channel)
@@ -177,30 +177,30 @@ class Examiner:
         if reason := self._reason_to_skip(content):
             self._findings.skip(entry.path, reason)
             return
-        # Copies of a recording count as one source, so that none is in training and test at once.
+        # Copies of a recording are one source, so that no sound is in training and test at once.
         source_id = entry.source_id or escaped(self._name_by_content.setdefault(content.sha256, entry.name))
-        for stretch in self._stretches(entry, content.duration_s):
-            yield clip_of(entry, content, stretch, source_id)
+        for segment in self._segments(entry, content.duration_s):
+            yield clip_of(entry, content, segment, source_id)
 
     def _reason_to_skip(self, content: Content) -> str:
-        """Why a recording is left out that could be read; empty if it is not."""
+        """Return the reason to leave out a readable recording; empty for none."""
         if content.mix_loss and content.mix_loss.is_total:
             return "cancelled"
         if content.is_constant:
             return "constant"
         return "damaged" if self._is_strict and content.warnings else ""
 
-    def _stretches(self, entry: Entry, duration_s: float) -> Iterator[Stretch]:
-        """The stretches of `entry` that lie within its recording, and its gaps if they are wanted."""
-        for stretch in entry.stretches:
-            if stretch.is_whole:
-                yield stretch
-            elif stretch.onset_s + MIN_STRETCH_S > duration_s:
-                self._findings.warn(f"{entry.path}: {stretch.label!r} at {stretch.onset_s} s lies beyond its end")
-            elif not stretch.is_point:
+    def _segments(self, entry: Entry, duration_s: float) -> Iterator[Segment]:
+        """Yield the segments of `entry` within its recording, and its gaps if `use_gaps` is set."""
+        for segment in entry.segments:
+            if segment.is_whole:
+                yield segment
+            elif segment.onset_s + SHORTEST_SEGMENT_S > duration_s:
+                self._findings.warn(f"{entry.path}: {segment.label!r} at {segment.onset_s} s lies beyond its end")
+            elif not segment.is_point:
                 # Labels often end a little after the recording, as programs round differently.
-                yield stretch._replace(offset_s=min(stretch.offset_s, duration_s))
+                yield segment._replace(offset_s=min(segment.offset_s, duration_s))
         if entry.has_gaps and self._use_gaps:
-            for onset_s, offset_s in gaps_between([*entry.stretches, *entry.unnamed], duration_s, border_s=BORDER_S):
+            for onset_s, offset_s in gaps_between([*entry.segments, *entry.unnamed], duration_s, border_s=BORDER_S):
                 if offset_s - onset_s >= MIN_BACKGROUND_S:
-                    yield Stretch(BACKGROUND, onset_s, offset_s, is_gap=True)
+                    yield Segment(BACKGROUND, onset_s, offset_s, is_gap=True)

@@ -1,8 +1,8 @@
-"""Data sets for training: which clips there are, what each is called, and what must stay together.
+"""Data sets for training: clips, their labels, and their sources.
 
-Three ways of writing one down are read: a folder per class (`class_folders`), a table (`manifest`), and long
-recordings with labelled stretches (`strong_labels`). Every recording is read once to see that it is
-usable (`clips`); the samples of clips are loaded when they are needed (`loading`).
+Three forms are supported: a folder per class (`class_folders`), a table (`manifest`), and long recordings with labelled
+segments (`strong_labels`). Every recording is read once to check it (`clips`); samples are loaded later, when clips are
+measured (`loading`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import msgspec
 
 from streamgmm.audio.channels import Channel
 from streamgmm.dataset.backgrounds import background_entries
-from streamgmm.dataset.checks import check_classes, narrow_classes, repeats, without_unneeded
+from streamgmm.dataset.checks import check_classes, narrow_classes, repeated_content, without_unneeded
 from streamgmm.dataset.class_folders import read_folders
 from streamgmm.dataset.clips import Clip, Examiner, Progress
-from streamgmm.dataset.filenames import folded
-from streamgmm.dataset.listing import Entry, Findings, Kind, Listing, Skipped, distinct_labels
+from streamgmm.dataset.filenames import normalised_name
+from streamgmm.dataset.listing import Entry, Findings, Listing, ListingKind, Skipped, distinct_labels
 from streamgmm.dataset.manifest import read_manifest
 from streamgmm.dataset.strong_labels import labels_of, read_event_list
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
@@ -33,16 +33,16 @@ EVENT_LIST_SUFFIXES = (".tsv", ".txt")
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be trained on.
+    """A data set whose recordings have been checked.
 
     Attributes:
         path: where it was read from.
-        clips: the labelled clips, those of one recording one after the other.
-        labels: their labels, sorted.
+        clips: the labelled clips; those of one recording are adjacent.
+        labels: of the clips, sorted.
         skipped: files and folders that were left out.
-        warnings: what the user may want to mend.
-        notes: what the user should know, though nothing is wrong.
-        kind: how the data set is written down.
+        warnings: problems that the user may want to fix.
+        notes: information for the user where nothing is wrong.
+        kind: the form of the data set.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     skipped: list[Skipped]
     warnings: list[str]
     notes: list[str]
-    kind: Kind
+    kind: ListingKind
 
 
 def read_dataset(
@@ -69,13 +69,13 @@ def read_dataset(
 
     Args:
         path: see `list_recordings`.
-        min_clips: fewer clips of a label are refused; `background` may have a single one.
-        channel: which channel of a recording counts.
-        use_gaps: whether what lies outside all labelled stretches of a recording becomes `background`.
+        min_clips: least clips of each label; `background` may have a single one.
+        channel: channel to use, or the mean of all.
+        use_gaps: whether the gaps between labelled segments of a recording become `background`.
         is_strict: whether damaged recordings are left out, and the same sound found twice is an error.
-        folds: only recordings of these folds; empty: all of them.
+        folds: only recordings of these folds; empty for all.
         backgrounds: recordings, or folders of them, that are added as `background`, whatever the folds.
-        on_progress: is called after each recording with the number of them so far.
+        on_progress: is called after each recording with the number examined so far.
 
     Raises:
         InputMissingError: there is nothing at `path`.
@@ -90,12 +90,12 @@ def read_dataset(
     named = sorted({*listing.labels, *(clip.label for clip in clips)})
     clips, labels = without_unneeded(clips, named, min_clips=min_clips)
     check_classes(clips, labels, findings.skipped, findings.warnings, where=path, min_clips=min_clips)
-    repeated = repeats(clips)
+    repeated = repeated_content(clips)
     if is_strict:
         repeated.raise_if_any(where=path)
     for problem in repeated.lines():
         findings.warn(problem)
-    findings.notes.extend([*_label_notes(labels, named), *_notes(clips)])
+    findings.notes.extend([*_label_notes(labels, named), *_clip_notes(clips)])
     return Dataset(
         path=path,
         clips=clips,
@@ -108,7 +108,7 @@ def read_dataset(
 
 
 def keep_usable(dataset: Dataset, usable: Sequence[Clip], skipped: Sequence[Skipped], *, min_clips: int) -> Dataset:
-    """`dataset` with its `usable` clips alone; the others turned out not to be when they were measured.
+    """Return `dataset` with its `usable` clips only; measuring the others has failed.
 
     Raises:
         DatasetError: too little is left.
@@ -121,30 +121,30 @@ def keep_usable(dataset: Dataset, usable: Sequence[Clip], skipped: Sequence[Skip
 
 
 def common_rate_hz(dataset: Dataset) -> int:
-    """The sample rate of most recordings (Hz); of equally frequent ones the lowest."""
+    """Return the sample rate of most recordings (Hz); the lowest of equally frequent ones."""
     n_recordings = _recordings_by_rate(dataset.clips)
     return min(n_recordings, key=lambda rate_hz: (-n_recordings[rate_hz], rate_hz))
 
 
-def at_rate(dataset: Dataset, sample_rate_hz: int) -> Dataset:
-    """`dataset` with a warning of each class whose recordings are too narrow for a model of `sample_rate_hz`."""
+def warn_of_narrow_band(dataset: Dataset, sample_rate_hz: int) -> Dataset:
+    """Return `dataset` with a warning for each class that is too narrow-band for a model of `sample_rate_hz`."""
     narrow = narrow_classes(dataset.clips, sample_rate_hz).lines()
     return msgspec.structs.replace(dataset, warnings=[*dataset.warnings, *narrow])
 
 
 def list_recordings(path: Path, findings: Findings, folds: Collection[str] = ()) -> Listing:
-    """What the data set at `path` says of its recordings; none of them is opened.
+    """List the recordings of the data set at `path` without opening any.
 
     Args:
         path: a folder per class, a manifest or the folder that holds `manifest.csv`, an event list or the
             folder that holds `events.tsv`, or a folder of recordings with label tracks beside them. Where a
-            folder holds both, the manifest says which recordings there are and the folds that they are in,
-            and the event list what is heard in them.
-        findings: is told of what is left out.
-        folds: only recordings of these folds; empty: all of them.
+            folder holds both tables, recordings and folds come from the manifest, and segments from the event
+            list.
+        findings: collects what is left out.
+        folds: only recordings of these folds; empty for all.
 
     Raises:
-        InputMissingError: there is nothing at `path`.
+        InputMissingError: `path` does not exist.
         PermissionDeniedError: it may not be read.
         DataError: its labels or its lines are wrong, or it has no such fold.
     """
@@ -153,7 +153,7 @@ def list_recordings(path: Path, findings: Findings, folds: Collection[str] = ())
 
 
 def _with_meanings(listing: Listing, findings: Findings) -> Listing:
-    """`listing` with the reserved labels in place of other names for them."""
+    """Return `listing` with synonyms replaced by the reserved labels."""
     others = [label for label in listing.labels if canonical_label(label) != label]
     for label in others:
         findings.note(f"{label!r} is used as {canonical_label(label)!r}")
@@ -164,7 +164,7 @@ def _with_meanings(listing: Listing, findings: Findings) -> Listing:
 
 
 def _with_meaning(entry: Entry) -> Entry:
-    return entry._replace(stretches=[s._replace(label=canonical_label(s.label)) for s in entry.stretches])
+    return entry._replace(segments=[s._replace(label=canonical_label(s.label)) for s in entry.segments])
 
 
 def _of_folds(listing: Listing, folds: Collection[str], *, where: Path) -> Listing:
@@ -185,45 +185,45 @@ def _listing(path: Path, findings: Findings) -> Listing:
         is_present = is_folder or path.exists()
         files = _tables_in(path) if is_folder else [path]
     except PermissionError as error:
-        raise PermissionDeniedError("may not be read", where=str(path), hint="check who may") from error
+        raise PermissionDeniedError("may not be read", where=str(path), hint="check its permissions") from error
     except OSError as error:
         raise InputMissingError(f"cannot be opened: {error.strerror}", where=str(path)) from error
     if not is_present:
         raise InputMissingError("no such file or folder", where=str(path))
     if not files:
         return read_folders(path, findings)
-    first, *others = [_read_file(file, findings) for file in files]
+    first, *others = [_read_table(file, findings) for file in files]
     return _joined(first, others[0], findings, where=path) if others else first
 
 
 def _tables_in(folder: Path) -> list[Path]:
-    """The manifest and the event list in `folder`, as far as there are any; upper case as well."""
-    names = {folded(name): name for name in sorted(os.listdir(folder))}  # noqa: PTH208
+    """Return the manifest and the event list in `folder`, if any, in upper or lower case."""
+    names = {normalised_name(name): name for name in sorted(os.listdir(folder))}  # noqa: PTH208
     exact = [name for name in (MANIFEST_NAME, EVENT_LIST_NAME) if name in names]
     return [folder / names[name] for name in exact]
 
 
 def _joined(manifest: Listing, events: Listing, findings: Findings, *, where: Path) -> Listing:
-    """The recordings of `manifest`; those that `events` speaks of have its stretches instead of one label."""
-    stretches = {entry.path: entry.stretches for entry in events.entries}
+    """Join both tables: the recordings of `manifest`, with the segments of `events` where it lists any."""
+    segments = {entry.path: entry.segments for entry in events.entries}
     entries = [
-        entry._replace(stretches=stretches[entry.path], has_gaps=True) if entry.path in stretches else entry
+        entry._replace(segments=segments[entry.path], has_gaps=True) if entry.path in segments else entry
         for entry in manifest.entries
     ]
-    unlisted = sorted(set(stretches) - {entry.path for entry in entries})
+    unlisted = sorted(set(segments) - {entry.path for entry in entries})
     if unlisted:
         findings.warn(f"{unlisted[0]} and {len(unlisted) - 1} more are in {EVENT_LIST_NAME} but not in {MANIFEST_NAME}")
         findings.skipped.extend(Skipped(recording, "not_in_manifest") for recording in unlisted)
     return Listing("strong", distinct_labels(labels_of(entries), where=where), entries)
 
 
-def _read_file(path: Path, findings: Findings) -> Listing:
+def _read_table(path: Path, findings: Findings) -> Listing:
     suffix = path.suffix.lower()
     if suffix == ".csv":
         return read_manifest(path, findings)
     if suffix in EVENT_LIST_SUFFIXES:
         return read_event_list(path, findings)
-    raise DataError("is no data set", where=str(path), hint="name a folder, a .csv manifest or a .tsv event list")
+    raise DataError("is not a data set", where=str(path), hint="name a folder, a .csv manifest or a .tsv event list")
 
 
 def _recordings_by_rate(clips: Iterable[Clip]) -> Counter[int]:
@@ -231,15 +231,15 @@ def _recordings_by_rate(clips: Iterable[Clip]) -> Counter[int]:
 
 
 def _label_notes(labels: Collection[str], named: Collection[str]) -> Iterator[str]:
-    """Notes on the `labels` that are learnt and on those that were `named` besides."""
+    """Yield notes on the `labels` that are trained, and on those that were `named` but left out."""
     for label in sorted(set(named) - set(labels)):
         yield f"{label!r} has too few usable recordings and was left out: it is a reserved label and needs none"
     for label in labels:
         if sounds_like_background(label):
-            yield f"{label!r} is a class that makes events: call it {BACKGROUND!r} if it is to be ignored"
+            yield f"{label!r} is a class that makes events: call it {BACKGROUND!r} if it should be ignored"
 
 
-def _notes(clips: Sequence[Clip]) -> Iterator[str]:
+def _clip_notes(clips: Sequence[Clip]) -> Iterator[str]:
     n_recordings = _recordings_by_rate(clips)
     if len(n_recordings) > 1:
         counts = ", ".join(f"{n} at {rate_hz} Hz" for rate_hz, n in sorted(n_recordings.items()))
@@ -247,6 +247,6 @@ def _notes(clips: Sequence[Clip]) -> Iterator[str]:
     gaps_s = [clip.duration_s for clip in clips if clip.is_gap]
     if gaps_s:
         yield (
-            f"{len(gaps_s)} stretches outside all labels, {sum(gaps_s):.0f} s together, are used as {BACKGROUND!r}: "
-            "label everything that is to be told from it"
+            f"{len(gaps_s)} gaps outside all labels, {sum(gaps_s):.0f} s in total, are used as {BACKGROUND!r}: "
+            "label everything that must be distinguished from it"
         )

@@ -1,6 +1,6 @@
-"""Names of files and folders: recordings, descriptions of a data set, and what other programs leave behind.
+"""Classify names of files and folders: recordings, metadata of data sets, and files that systems create.
 
-A scan opens only what may be a recording by its name.
+A scan opens only files whose names are those of recordings.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ RECORDING_SUFFIXES = frozenset({
     ".aif", ".aifc", ".aiff", ".au", ".bwf", ".caf", ".flac", ".ircam", ".mp2", ".mp3", ".nist", ".oga", ".ogg",
     ".opus", ".rf64", ".snd", ".sph", ".voc", ".w64", ".wav", ".wave",
 })
-"""Suffixes of files that are opened; what they hold is then told from their content."""
+"""Suffixes of files that are opened; their format is then detected from their content."""
 
 METADATA_SUFFIXES = frozenset({
     ".asd", ".aup", ".aup3", ".bib", ".cff", ".csv", ".html", ".json", ".jsonl", ".lab", ".log", ".md", ".pdf",
     ".rst", ".toml", ".tsv", ".txt", ".xml", ".yaml", ".yml",
 })
-"""Suffixes of files that lie beside recordings in published data sets; they are passed over without a word."""
+"""Suffixes of files that lie beside recordings in published data sets; they are ignored silently."""
 
 METADATA_STEMS = frozenset({
     "attribution", "changelog", "copying", "licence", "license", "notice", "readme",
@@ -44,7 +44,7 @@ SYSTEM_NAMES = frozenset({
     # version control, programming
     "__pycache__", "_darcs", "_svn", "node_modules",
 })
-"""Files and folders that systems and programs make by themselves, in lower case."""
+"""Files and folders that systems and programs create, in lower case."""
 
 HIDDEN_SYSTEM_NAMES = frozenset({
     ".@__thumb", ".appledb", ".appledesktop", ".appledouble", ".bzr", ".cache", ".cvs", ".documentrevisions-v100",
@@ -53,7 +53,7 @@ HIDDEN_SYSTEM_NAMES = frozenset({
     ".snapshot", ".snapshots", ".spotlight-v100", ".stfolder", ".stversions", ".svn", ".sync", ".syncarchive",
     ".temporaryitems", ".trash", ".trashes", ".tmp.drivedownload", ".tmp.driveupload", ".venv", ".vscode", ".zfs",
 })
-"""Hidden folders that systems and programs make by themselves, in lower case; deleted and old files lie in some."""
+"""Hidden folders that systems and programs create, in lower case; some contain deleted and old files."""
 # fmt: on
 
 _SYSTEM_PATTERN = re.compile(
@@ -67,49 +67,49 @@ _SYSTEM_PATTERN = re.compile(
 _PARTIAL_SUFFIXES = frozenset(
     {".!sync", ".bak", ".crdownload", ".download", ".part", ".partial", ".swo", ".swp", ".tmp"}
 )
-"""Of files that are not complete, or old copies; a folder of such a name may be a class."""
+"""Suffixes of incomplete files and old copies; a folder of such a name may be a class."""
 _EXACT_SYSTEM_NAMES = frozenset({"CVS", "RCS", "SCCS"})
 _SYSTEM_PREFIXES = ("@", "#", "$", "~")
 
 
 def is_system_name(name: str) -> bool:
-    """Whether a system or another program made this file or folder by itself, so that nobody misses it."""
+    """Return whether a system or another program created this file or folder, so that no user misses it."""
     lower = name.lower()
     is_listed = lower in SYSTEM_NAMES or lower in HIDDEN_SYSTEM_NAMES or name in _EXACT_SYSTEM_NAMES
     return is_listed or _SYSTEM_PATTERN.fullmatch(lower) is not None
 
 
 def is_partial_name(name: str) -> bool:
-    """Whether a file of this name is not complete yet, or an old copy that a program keeps."""
+    """Return whether a file of this name is incomplete, or an old copy that a program keeps."""
     return PurePath(name).suffix.lower() in _PARTIAL_SUFFIXES
 
 
 def is_hidden_name(name: str) -> bool:
-    """Whether file managers hide a file of this name."""
+    """Return whether file managers hide a file of this name."""
     return name.startswith(".")
 
 
 def may_be_system_name(name: str) -> bool:
-    """Whether systems name folders of their own in this way; no label can begin so."""
+    """Return whether systems use such names for folders of their own; no label can begin like that."""
     return name.startswith(_SYSTEM_PREFIXES)
 
 
 def is_recording_name(name: str) -> bool:
-    """Whether a file of this name may be a recording."""
+    """Return whether a file of this name may be a recording."""
     return PurePath(name).suffix.lower() in RECORDING_SUFFIXES
 
 
 def is_foreign_name(name: str) -> bool:
-    """Whether a file of this name holds sound in a format that only other programs read."""
+    """Return whether a file of this name holds sound in a format that only other programs read."""
     return PurePath(name).suffix.lower() in FOREIGN_SUFFIXES
 
 
-def folded(name: str) -> str:
-    """What spellings of `name` that differ by case or Unicode form have in common."""
+def normalised_name(name: str) -> str:
+    """Return the normal form of `name`, equal for spellings that differ by case or Unicode form."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def is_metadata_name(name: str) -> bool:
-    """Whether a file of this name describes a data set."""
+    """Return whether a file of this name describes a data set."""
     path = PurePath(name.lower())
     return path.suffix in METADATA_SUFFIXES or path.stem in METADATA_STEMS or path.name in METADATA_STEMS

@@ -1,4 +1,4 @@
-"""Levels of folders that are not the class: DATA/train/CLASS, DATA/fold1/CLASS, DATA/audio/CLASS, DATA/ANNA/CLASS."""
+"""Detect folder levels that are not classes: DATA/train/CLASS, DATA/fold1/CLASS, DATA/audio/CLASS, DATA/ANNA/CLASS."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SPLIT_NAME = re.compile(rf"{_SPLIT}([ _.-]?(set|data|split|audio|clips|wavs?|\d
 _NUMBERED_NAME = re.compile(rf"{_NUMBERED}[ _.-]?\d+", re.IGNORECASE)
 _WRAPPER_NAME = re.compile(_WRAPPER, re.IGNORECASE)
 
-N_SHOWN = 3
-"""Names that a message shows; the rest is counted."""
+MAX_SHOWN_NAMES = 3
+"""Most names that a message lists; the others are counted."""
 
 
 class Branch(NamedTuple):
@@ -28,8 +28,8 @@ class Branch(NamedTuple):
 
     Attributes:
         name: of the folder.
-        has_recordings: whether recordings lie in the folder itself.
-        folders: names of the folders in it that hold recordings.
+        has_recordings: whether the folder itself contains recordings.
+        folders: names of its folders that contain recordings.
     """
 
     name: str
@@ -38,19 +38,19 @@ class Branch(NamedTuple):
 
     @property
     def is_level(self) -> bool:
-        """Whether it only holds other folders."""
+        """Whether it contains only other folders."""
         return not self.has_recordings and bool(self.folders)
 
     @property
     def is_part(self) -> bool:
-        """Whether it is called like a part of a data set."""
+        """Whether it is named like a part of a data set."""
         return any(pattern.fullmatch(self.name) for pattern in (_SPLIT_NAME, _NUMBERED_NAME, _WRAPPER_NAME))
 
 
 def check_levels(root: Path, names: Sequence[str], findings: Findings) -> None:
-    """Refuse `root` if the folders `names` in it are parts of a data set; tell of what only looks like that.
+    """Reject `root` if its folders `names` are parts of a data set, and warn if they might be.
 
-    A class may be called `test` or `audio`, as long as its recordings lie in the folder itself.
+    A class may be named `test` or `audio` as long as its recordings lie in the folder itself.
 
     Raises:
         DatasetError: all folders have names of parts, and the classes are a level below.
@@ -59,47 +59,48 @@ def check_levels(root: Path, names: Sequence[str], findings: Findings) -> None:
     branches = [branch for branch in (_branch(root, name) for name in classes) if branch]
     levels = [branch for branch in branches if branch.is_level]
     if levels and all(branch.is_part for branch in branches):
-        raise _parts_are_no_classes(root, branches, levels)
+        raise _parts_error(root, branches, levels)
     if len(branches) > 1 and all(branch.is_part for branch in branches):
-        shown = _shown([branch.name for branch in branches])
+        shown = _name_list([branch.name for branch in branches])
         findings.warn(f"the classes are called {shown}: if these are parts of a data set, make a folder per class")
     if len(levels) == len(branches) > 1 and (shared := _shared_folders(levels)):
-        _tell_of_shared(root, levels, shared, findings)
+        _report_shared_folders(root, levels, shared, findings)
         return
     for branch in levels:
         if branch.is_part or (len(branches) == 1 and len(branch.folders) > 1):
-            _tell_of_one(root, branch, findings)
+            _report_level(root, branch, findings)
 
 
 def _branch(root: Path, name: str) -> Branch | None:
-    """What the folder `name` holds; None if that is no recording at all, or nobody may look."""
+    """Return the content of the folder `name`; None if it has no recordings, or cannot be read."""
     try:
         content = folder_content(root / name, Findings())
     except OSError:
         return None
-    # Only where no recording lies in the folder itself does it matter which of its folders have some.
+    # Its folders matter only if it has no recordings itself, and scanning them takes long.
     has_recordings = bool(content.recordings)
     folders = [] if has_recordings else [folder for folder in content.folders if holds_recordings(root / name / folder)]
     return Branch(name, has_recordings, folders) if has_recordings or folders else None
 
 
-def _parts_are_no_classes(root: Path, branches: Sequence[Branch], levels: Sequence[Branch]) -> DatasetError:
+def _parts_error(root: Path, branches: Sequence[Branch], levels: Sequence[Branch]) -> DatasetError:
     inner = sorted({folder for branch in levels for folder in branch.folders})
     names = [branch.name for branch in branches]
-    one = len(names) == 1
+    is_plural = len(names) > 1
     what = (
-        f"{_shown(names)} {'is a part' if one else 'are parts'} of a data set and not {'a class' if one else 'classes'}"
-        f": the recordings lie in the folders {_shown(inner)} below"
+        f"{_name_list(names)} {'are parts' if is_plural else 'is a part'} of a data set and not "
+        f"{'classes' if is_plural else 'a class'}"
+        f": the recordings lie in the folders {_name_list(inner)} below"
     )
-    return DatasetError([what], where=str(root), hint=_way_out(root, levels))
+    return DatasetError([what], where=str(root), hint=_suggestion(root, levels))
 
 
-def _way_out(root: Path, levels: Sequence[Branch]) -> str:
-    """What to type instead."""
+def _suggestion(root: Path, levels: Sequence[Branch]) -> str:
+    """Suggest the commands to type instead."""
     names = [branch.name for branch in levels]
-    learnt = next((name for name in names if re.match("train", name, re.IGNORECASE)), names[0])
-    tested = [name for name in names if name != learnt and _SPLIT_NAME.fullmatch(name)]
-    hint = f"name the folder that holds the classes: streamgmm train {root / learnt} -o MODEL"
+    trained = next((name for name in names if re.match("train", name, re.IGNORECASE)), names[0])
+    tested = [name for name in names if name != trained and _SPLIT_NAME.fullmatch(name)]
+    hint = f"name the folder that holds the classes: streamgmm train {root / trained} -o MODEL"
     if tested:
         test = next((name for name in tested if re.match("test|eval", name, re.IGNORECASE)), tested[0])
         hint += f", and streamgmm evaluate {root / test} --model MODEL"
@@ -109,13 +110,13 @@ def _way_out(root: Path, levels: Sequence[Branch]) -> str:
 
 
 def _shared_folders(levels: Sequence[Branch]) -> list[str]:
-    """Names of folders that lie in each of `levels`."""
+    """Return names of folders that are in each of `levels`."""
     return sorted(set.intersection(*(set(branch.folders) for branch in levels)))
 
 
-def _tell_of_shared(root: Path, levels: Sequence[Branch], shared: Sequence[str], findings: Findings) -> None:
+def _report_shared_folders(root: Path, levels: Sequence[Branch], shared: Sequence[str], findings: Findings) -> None:
     names = [branch.name for branch in levels]
-    what = f"{root}: the classes {_shown(names)} all hold the folders {_shown(shared)}"
+    what = f"{root}: the classes {_name_list(names)} all hold the folders {_name_list(shared)}"
     # Words may be labels; days, sessions, numbers and parts of a data set are not.
     if any(re.fullmatch(r"\D+", name) and not Branch(name, True, []).is_part for name in shared):
         findings.warn(
@@ -125,17 +126,17 @@ def _tell_of_shared(root: Path, levels: Sequence[Branch], shared: Sequence[str],
         findings.note(f"{what}, which are used together")
 
 
-def _tell_of_one(root: Path, branch: Branch, findings: Findings) -> None:
+def _report_level(root: Path, branch: Branch, findings: Findings) -> None:
     folder = root / branch.name
     findings.warn(
-        f"{folder}: no recordings but the folders {_shown(branch.folders)}, which are learnt together as "
+        f"{folder}: no recordings but the folders {_name_list(branch.folders)}, which are trained together as "
         f"{branch.name!r}: if these are the classes, name {folder} as the data set"
     )
 
 
-def _shown(names: Sequence[str]) -> str:
-    """The first few of `names` as a list in words."""
-    quoted = [f"'{escaped(name)}'" for name in names[:N_SHOWN]]
-    if len(names) > N_SHOWN:
-        return f"{', '.join(quoted)} and {len(names) - N_SHOWN} more"
+def _name_list(names: Sequence[str]) -> str:
+    """Join the first few of `names` to a list in words."""
+    quoted = [f"'{escaped(name)}'" for name in names[:MAX_SHOWN_NAMES]]
+    if len(names) > MAX_SHOWN_NAMES:
+        return f"{', '.join(quoted)} and {len(names) - MAX_SHOWN_NAMES} more"
     return " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else quoted[0]

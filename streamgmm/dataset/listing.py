@@ -1,4 +1,4 @@
-"""What a data set says about its recordings before any of them is opened, and what is found wrong on the way."""
+"""Listings of data sets before any recording is opened, and collections of findings and problems."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from streamgmm.errors import DataError
 from streamgmm.labels import check_label, check_labels
 from streamgmm.wording import escaped
 
-Kind = Literal["folders", "manifest", "strong"]
+ListingKind = Literal["folders", "manifest", "strong"]
 
-MAX_PROBLEMS = 20
-"""Problems that are written out; the rest is counted."""
+MAX_SHOWN_PROBLEMS = 20
+"""Most problems that are reported in words; the others are counted."""
 
-MIN_STRETCH_S = 0.01
-"""Shortest labelled stretch; Audacity writes a mark of a point in time as one without length."""
+SHORTEST_SEGMENT_S = 0.01
+"""Shortest labelled segment; Audacity writes a point in time as a label of zero duration."""
 
 
-class Stretch(NamedTuple):
+class Segment(NamedTuple):
     """A labelled part of a recording, by default the whole of it.
 
     Attributes:
-        label: what is heard.
-        onset_s: where it begins (s).
-        offset_s: where it ends (s).
-        is_gap: True if it is what lies between labelled parts.
+        label: the class of the sound.
+        onset_s: its start (s).
+        offset_s: its end (s).
+        is_gap: True if it lies between labelled segments.
     """
 
     label: str
@@ -40,52 +40,52 @@ class Stretch(NamedTuple):
 
     @property
     def duration_s(self) -> float:
-        """How long it is (s); infinite for the whole of a recording of unknown length."""
+        """Duration (s); infinite for the whole of a recording of unknown length."""
         return self.offset_s - self.onset_s
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is all of the recording, however long that is."""
+        """Whether it is the whole recording, whatever its length."""
         return self.offset_s == math.inf
 
     @property
     def is_point(self) -> bool:
-        """Whether it marks a point in time, which no sound fits into."""
-        return self.duration_s < MIN_STRETCH_S
+        """Whether it marks a point in time, without any sound."""
+        return self.duration_s < SHORTEST_SEGMENT_S
 
 
 class Entry(NamedTuple):
-    """One recording as a data set lists it.
+    """One recording in the listing of a data set.
 
     Attributes:
         path: the recording.
-        name: how the data set calls it; recordings without a `source_id` get this one.
-        stretches: its labelled parts.
-        source_id: what was given as the origin of the recording, None if nothing was.
-        fold: the fold it was given, None if none.
-        has_gaps: True if what lies outside all stretches is known to be none of the labels.
-        unnamed: parts that were marked without saying what is heard; they are neither a clip nor a gap.
+        name: its name in the data set, which is its `source_id` by default.
+        segments: its labelled segments.
+        source_id: given origin of the recording, None for none.
+        fold: given fold, None for none.
+        has_gaps: True if the gaps between segments contain none of the labels.
+        unnamed: segments without a label name; they are neither clips nor gaps.
     """
 
     path: Path
     name: str
-    stretches: Sequence[Stretch]
+    segments: Sequence[Segment]
     source_id: str | None = None
     fold: str | None = None
     has_gaps: bool = False
-    unnamed: Sequence[Stretch] = ()
+    unnamed: Sequence[Segment] = ()
 
 
 class Listing(NamedTuple):
     """A data set before its recordings are opened.
 
     Attributes:
-        kind: how it is written down.
-        labels: all labels that it names, also those without any recording.
-        entries: its recordings, made while they are iterated.
+        kind: the form of the data set.
+        labels: all its labels, including those without any recording.
+        entries: its recordings, created during iteration.
     """
 
-    kind: Kind
+    kind: ListingKind
     labels: list[str]
     entries: Iterable[Entry]
 
@@ -94,7 +94,7 @@ class Skipped(NamedTuple):
     """A file or folder that was left out.
 
     Attributes:
-        path: which one.
+        path: of the file or folder.
         reason: one of a few fixed words, e.g. `symlink`, `not_regular`, `not_audio`, `outside_class`,
             `unreadable`, or the reason of a `RecordingError`.
     """
@@ -104,12 +104,12 @@ class Skipped(NamedTuple):
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """What is met while a data set is read.
+    """Findings collected while a data set is read.
 
     Attributes:
         skipped: files and folders that were left out.
-        warnings: what the user may want to mend.
-        notes: what the user should know, though nothing is wrong.
+        warnings: problems that the user may want to fix.
+        notes: information for the user where nothing is wrong.
     """
 
     skipped: list[Skipped] = []
@@ -117,25 +117,25 @@ class Findings(msgspec.Struct, frozen=True):
     notes: list[str] = []
 
     def warn(self, warning: str) -> None:
-        """Keep `warning`, on one printable line whatever names it holds."""
+        """Add `warning`, escaped to one printable line whatever file names it contains."""
         self.warnings.append(escaped(warning))
 
     def note(self, note: str) -> None:
-        """Keep `note`, on one printable line whatever names it holds."""
+        """Add `note`, escaped to one printable line whatever file names it contains."""
         self.notes.append(escaped(note))
 
     def skip(self, path: Path, reason: str) -> None:
-        """Leave `path` out for `reason`."""
+        """Record that `path` is left out for `reason`."""
         self.skipped.append(Skipped(path, reason))
 
 
 class DatasetError(DataError):
-    """A data set cannot be used; holds every problem found, the first `MAX_PROBLEMS` of them in words.
+    """A data set cannot be used; lists all problems found, the first `MAX_SHOWN_PROBLEMS` in words.
 
     Args:
         problems: one line per problem, each with its place.
-        where: the folder or file that holds them.
-        hint: what to do about them.
+        where: the folder or file with the problems.
+        hint: how to fix them.
     """
 
     def __init__(self, problems: Sequence[str], *, where: str = "", hint: str = "") -> None:
@@ -148,10 +148,10 @@ class DatasetError(DataError):
 
 
 def distinct_labels(texts: Iterable[str], *, where: Path) -> list[str]:
-    """The labels that `texts`, all different, stand for, sorted.
+    """Return the sorted labels for `texts`, which are all different.
 
     Raises:
-        DatasetError: one cannot be a label, or two differ only by case or Unicode form.
+        DatasetError: one is not a valid label, or two differ only by case or Unicode form.
     """
     try:
         labels = [check_label(text) for text in sorted(texts)]
@@ -162,29 +162,29 @@ def distinct_labels(texts: Iterable[str], *, where: Path) -> list[str]:
         raise DatasetError([error.what], where=str(where), hint=error.hint) from error
 
 
-class Problems:
-    """Collects problems, so that a user mends them all at once; memory stays bounded."""
+class DatasetProblems:
+    """Collects problems, so that a user can fix them all at once, in bounded memory."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self.n_found = 0
 
     def add(self, problem: str) -> None:
-        """Count `problem`, and keep its words if it is one of the first `MAX_PROBLEMS`."""
+        """Count `problem`, and keep its text if it is one of the first `MAX_SHOWN_PROBLEMS`."""
         self.n_found += 1
-        if self.n_found <= MAX_PROBLEMS:
+        if self.n_found <= MAX_SHOWN_PROBLEMS:
             self._lines.append(problem)
 
     def lines(self) -> list[str]:
-        """One line per problem kept, and one for the rest."""
+        """Return one line per kept problem, and one with the number of others."""
         n_more = self.n_found - len(self._lines)
         return [*self._lines, f"and {n_more} more like these"] if n_more else list(self._lines)
 
     def raise_if_any(self, *, where: Path, hint: str = "") -> None:
-        """Raise what was collected.
+        """Raise the collected problems.
 
         Raises:
-            DatasetError: there was a problem.
+            DatasetError: there is at least one problem.
         """
         if self.n_found:
             raise DatasetError(self.lines(), where=str(where), hint=hint)

@@ -1,4 +1,4 @@
-"""The samples of clips, each recording decoded once however many clips it holds."""
+"""Load the samples of clips; each recording is decoded once for all its clips."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from streamgmm.dataset.listing import Findings
 
 
 def load_clips(clips: Sequence[Clip], sample_rate_hz: int, channel: Channel = "mean") -> list[Samples]:
-    """The samples of `clips`, all of one recording, which is decoded and resampled once.
+    """Load the samples of `clips`, all of one recording, which is decoded and resampled once.
 
-    The whole recording is resampled before it is cut, so a clip is the same sound whichever clips it is
-    loaded with, and its ends are those of the room, not of a filter that starts up.
+    The whole recording is resampled before it is cut, so that the samples of a clip do not depend on the clips it is
+    loaded with, and its ends have no artefacts of the filter.
 
     Args:
         clips: clips with the same path.
-        sample_rate_hz: the rate that is wanted (Hz).
+        sample_rate_hz: sample rate to return (Hz).
         channel: one channel (from 0), or the mean of all of them.
 
     Raises:
@@ -34,7 +34,7 @@ def load_clips(clips: Sequence[Clip], sample_rate_hz: int, channel: Channel = "m
 
 
 def load_clip(clip: Clip, sample_rate_hz: int, channel: Channel = "mean") -> Samples:
-    """The samples of one clip: float32, shape (n,), at `sample_rate_hz`; see `load_clips`.
+    """Load the samples of one clip: float32, shape (n,), at `sample_rate_hz`; see `load_clips`.
 
     Raises:
         RecordingError: the recording cannot be read.
@@ -43,7 +43,7 @@ def load_clip(clip: Clip, sample_rate_hz: int, channel: Channel = "mean") -> Sam
 
 
 def by_recording(clips: Iterable[Clip]) -> list[list[Clip]]:
-    """Group `clips` by recording, in order of first appearance: the units of work of a training."""
+    """Group `clips` by recording, in order of first appearance: the jobs of a training."""
     groups: dict[Path, list[Clip]] = {}
     for clip in clips:
         groups.setdefault(clip.path, []).append(clip)
@@ -53,13 +53,13 @@ def by_recording(clips: Iterable[Clip]) -> list[list[Clip]]:
 def iter_audio(
     clips: Iterable[Clip], sample_rate_hz: int, channel: Channel = "mean", *, findings: Findings
 ) -> Iterator[tuple[Clip, Samples]]:
-    """Each clip with its samples, recording by recording; one recording is in memory at a time.
+    """Yield each clip with its samples, recording by recording; one recording is in memory at a time.
 
     Args:
-        clips: what to load.
-        sample_rate_hz: the rate that is wanted (Hz).
+        clips: the clips to load.
+        sample_rate_hz: sample rate to return (Hz).
         channel: one channel (from 0), or the mean of all of them.
-        findings: is told of recordings that have become unusable since they were examined; they are left out.
+        findings: collects recordings that have become unusable since they were examined; they are left out.
     """
     for group in by_recording(clips):
         try:
@@ -74,5 +74,5 @@ def _cut(samples: Samples, clip: Clip, sample_rate_hz: int) -> Samples:
     if clip.onset_s is None or clip.offset_s is None:
         return samples
     start, stop = (units.seconds_to_samples(time_s, sample_rate_hz) for time_s in (clip.onset_s, clip.offset_s))
-    # A copy: a short clip must not keep an hour of samples alive.
+    # A copy, because a view of a short clip would keep an hour of samples in memory.
     return samples[start:stop].copy()

@@ -1,4 +1,4 @@
-"""Data sets as a table: a CSV file with the columns `path` and `label`, and perhaps `fold` and `source_id`."""
+"""Read data sets from a table: a CSV file with the columns `path` and `label`, and optionally `fold`, `source_id`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from streamgmm.dataset.listing import Entry, Findings, Listing, Problems, Stretch, distinct_labels
+from streamgmm.dataset.listing import DatasetProblems, Entry, Findings, Listing, Segment, distinct_labels
 from streamgmm.dataset.named_files import NamedFiles
 from streamgmm.dataset.textfile import has_control_characters, read_text
 from streamgmm.errors import DataError
@@ -19,12 +19,12 @@ REQUIRED_COLUMNS = ("path", "label")
 COLUMNS = (*REQUIRED_COLUMNS, "fold", "source_id")
 
 SEPARATORS = ",;\t"
-"""Signs between fields; spreadsheets write semicolons where numbers have a decimal comma."""
+"""Separators of fields; spreadsheets write semicolons where numbers have a decimal comma."""
 
 _SEPARATOR_LINE = re.compile(r"\s*\"?sep=", re.IGNORECASE)
 
 MAX_FIELD_CHARACTERS = 4096
-"""Longest value in a manifest, the longest path that Linux opens."""
+"""Longest value in a manifest: that of a path in Linux."""
 
 
 class Row(NamedTuple):
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
     Attributes:
         line: its number in the file, from 1.
-        values: its fields by column, without surrounding blanks; "" where a column is absent.
+        values: fields by column, without surrounding blanks; "" for absent columns.
     """
 
     line: int
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def read_manifest(path: Path, findings: Findings) -> Listing:
-    """The data set that the manifest at `path` lists.
+    """Read the manifest at `path`.
 
     The file is CSV (RFC 4180), or the same with semicolons or tabs, in the encodings of `read_text`. Its
     first line names the columns, in any order; columns with other names are ignored. `fold` is the
@@ -51,22 +51,22 @@ def read_manifest(path: Path, findings: Findings) -> Listing:
     `NamedFiles`); a symbolic link is not followed where a path ends.
 
     Raises:
-        DatasetError: lines are wrong; every one is named.
+        DatasetError: lines are wrong; the error lists all of them.
         InputMissingError: there is no such file.
         PermissionDeniedError: it may not be read.
     """
-    problems = Problems()
-    rows = list(_rows(read_text(path), problems))
+    problems = DatasetProblems()
+    rows = list(_manifest_rows(read_text(path), problems))
     files = NamedFiles(path)
-    entries = [_entry(files, row, problems) for row in rows]
+    entries = [_manifest_entry(files, row, problems) for row in rows]
     _check_folds(rows, problems)
     problems.raise_if_any(where=path)
-    files.tell(findings)
+    files.report(findings)
     labels = distinct_labels({row.values["label"] for row in rows}, where=path)
     return Listing("manifest", labels, entries)
 
 
-def _rows(text: str, problems: Problems) -> Iterator[Row]:
+def _manifest_rows(text: str, problems: DatasetProblems) -> Iterator[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_separator(text))
     try:
         columns = _columns(reader)
@@ -75,7 +75,7 @@ def _rows(text: str, problems: Problems) -> Iterator[Row]:
                 if not any(field.strip() for field in fields):
                     continue
                 while len(fields) > len(columns) and not fields[-1].strip():
-                    fields.pop()  # spreadsheets fill lines up
+                    fields.pop()  # spreadsheets pad lines with empty fields
                 if len(fields) != len(columns):
                     problems.add(f"line {reader.line_num}: {len(fields)} fields, but {len(columns)} columns")
                     continue
@@ -86,7 +86,7 @@ def _rows(text: str, problems: Problems) -> Iterator[Row]:
 
 
 def _separator(text: str) -> str:
-    """The sign that divides the first line with content into the columns that are needed; a comma if none does."""
+    """Return the separator that splits the header line into the required columns; a comma if none does."""
     lines = io.StringIO(text)
     head = next((line for line in lines if line.strip() and not _SEPARATOR_LINE.match(line)), "")
     for separator in SEPARATORS:
@@ -96,14 +96,14 @@ def _separator(text: str) -> str:
 
 
 def _columns(reader: Iterator[list[str]]) -> list[str]:
-    """Names of the columns: the first line that has content, and is not `sep=;`, which spreadsheets put before it."""
+    """Return the column names from the first line with content, after a line `sep=;` that spreadsheets may write."""
     for fields in reader:
         if any(field.strip() for field in fields) and not _SEPARATOR_LINE.match(fields[0]):
             return [name.strip().lower() for name in fields]
     return []
 
 
-def _are_columns_usable(columns: list[str], line: int, problems: Problems) -> bool:
+def _are_columns_usable(columns: list[str], line: int, problems: DatasetProblems) -> bool:
     missing = [name for name in REQUIRED_COLUMNS if name not in columns]
     repeated = [name for name in COLUMNS if columns.count(name) > 1]
     if missing:
@@ -114,7 +114,7 @@ def _are_columns_usable(columns: list[str], line: int, problems: Problems) -> bo
     return not (missing or repeated)
 
 
-def _entry(files: NamedFiles, row: Row, problems: Problems) -> Entry:
+def _manifest_entry(files: NamedFiles, row: Row, problems: DatasetProblems) -> Entry:
     line, values = row
     for name in ("path", "fold", "source_id"):
         if len(values[name]) > MAX_FIELD_CHARACTERS or has_control_characters(values[name]):
@@ -129,14 +129,14 @@ def _entry(files: NamedFiles, row: Row, problems: Problems) -> Entry:
     return Entry(
         path=files.find(line, values["path"]),
         name=values["path"],
-        stretches=[Stretch(label)],
+        segments=[Segment(label)],
         source_id=values["source_id"] or None,
         fold=values["fold"] or None,
     )
 
 
-def _check_folds(rows: list[Row], problems: Problems) -> None:
-    """A fold on some lines only is a slip: such a table would be half published, half drawn by lot."""
+def _check_folds(rows: list[Row], problems: DatasetProblems) -> None:
+    """Report folds on some lines only: a table that is half published folds, half random ones, must be a mistake."""
     without = [row.line for row in rows if not row.values["fold"]]
     if without and len(without) < len(rows):
         problems.add(f"line {without[0]}: fold is empty, but other lines have one")

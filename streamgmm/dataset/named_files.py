@@ -1,23 +1,22 @@
-"""Recordings that a manifest or an event list names, found also where they are spelt in another way."""
+"""Find the recordings that a manifest or an event list names, also under another spelling."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path, PurePath, PureWindowsPath
 
-from streamgmm.dataset.filenames import folded
+from streamgmm.dataset.filenames import normalised_name
 from streamgmm.dataset.listing import Findings
 
 
 class NamedFiles:
-    """Finds the files that a table names, and tells where it had to look for them.
+    """Finds the files that a table names, and reports deviations.
 
-    Tables come from other systems: from Windows with backslashes, from file systems that do not care for
-    upper case, from macOS with letters and accents apart. A file that is not there as it is spelt is
-    taken if just one is there that differs in nothing else.
+    Tables come from other systems: from Windows with backslashes, from case-insensitive file systems, from macOS with
+    decomposed accents. A file that does not exist as spelt is replaced if exactly one file differs only in these ways.
 
-    The user chose the table, so it may name files anywhere, by `..` or an absolute path: only regular
-    files that hold sound are read, and the user is told how many lie elsewhere.
+    The user chose the table, so it may name files anywhere, by `..` or an absolute path: only regular files with sound
+    are read, and the number of files outside its folder is reported.
 
     Args:
         table: the manifest or event list; paths are relative to its folder.
@@ -33,14 +32,14 @@ class NamedFiles:
         self._outside: list[str] = []
 
     def find(self, line: int, text: str) -> Path:
-        """The path of the file that line number `line` calls `text`, which may not exist."""
+        """Return the path of the file named `text` in line number `line`; it may not exist."""
         path = self._table.parent / text
         if not os.path.lexists(path):
             other = self._respelled(text)
             if other is None:
                 is_windows = os.name != "nt" and PureWindowsPath(text).drive != ""
-                hint = "a path of Windows: write it relative to the manifest" if is_windows else "no such file"
-                self._missing.append(f"line {line}: {text!r} is not there ({hint})")
+                hint = "a Windows path: write it relative to the manifest" if is_windows else "no such file"
+                self._missing.append(f"line {line}: {text!r} does not exist ({hint})")
                 return path
             self._respelt.append(f"line {line}: {text!r} is {str(other)!r}")
             path = other
@@ -48,8 +47,8 @@ class NamedFiles:
             self._outside.append(f"line {line}: {text!r}")
         return path
 
-    def tell(self, findings: Findings) -> None:
-        """Tell `findings` what was noticed: for each kind the first file, and how many more there are."""
+    def report(self, findings: Findings) -> None:
+        """Add deviations to `findings`: for each kind the first file, and the number of others."""
         if self._missing:
             findings.warn(f"{self._table}: {self._missing[0]}{_more(self._missing)}")
         if self._respelt:
@@ -60,14 +59,14 @@ class NamedFiles:
             findings.note(f"{self._table}: {what}: {self._outside[0]}{_more(self._outside)}")
 
     def _respelled(self, text: str) -> Path | None:
-        """The one file that differs from `text` only by case, Unicode form or the sign between folders."""
+        """Return the one file that differs from `text` only by case, Unicode form or path separator; None for none."""
         if os.name != "nt" and PureWindowsPath(text).drive:
             return None
         parts = PurePath(text.replace("\\", "/")).parts
         path = self._table.parent
         for part in parts:
             if not os.path.lexists(path / part):
-                names = self._spellings(path).get(folded(part), [])
+                names = self._spellings(path).get(normalised_name(part), [])
                 if len(names) != 1:
                     return None
                 part = names[0]
@@ -75,7 +74,7 @@ class NamedFiles:
         return path if parts else None
 
     def _spellings(self, folder: Path) -> dict[str, list[str]]:
-        """Names in `folder` by what their spellings have in common."""
+        """Return the names in `folder` by their normal form."""
         if folder not in self._spellings_of:
             spellings: dict[str, list[str]] = {}
             try:
@@ -83,7 +82,7 @@ class NamedFiles:
             except (OSError, ValueError):
                 names = []
             for name in names:
-                spellings.setdefault(folded(name), []).append(name)
+                spellings.setdefault(normalised_name(name), []).append(name)
             self._spellings_of[folder] = spellings
         return self._spellings_of[folder]
 

@@ -1,4 +1,4 @@
-"""What each reason for leaving a file out means, in sentences."""
+"""Explanations of the reasons for leaving files out."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from streamgmm.dataset.listing import Skipped
 from streamgmm.wording import escaped
 
 EXPLANATIONS = {
-    "bad_header": "the header of the recording makes no sense",
-    "bad_labels": "no line of its label track can be used",
-    "cancelled": "its channels cancel each other; hear one alone with --set source.channel=0",
+    "bad_header": "has an invalid header",
+    "bad_labels": "has a label track without any usable line",
+    "cancelled": "has channels that cancel each other; use a single one with --set source.channel=0",
     "constant": "holds one value throughout, as from a dead microphone",
-    "damaged": "part of the recording is missing",
-    "denied": "you may not read it",
+    "damaged": "is truncated or damaged",
+    "denied": "may not be read; check its permissions",
     "empty": "holds no sound",
-    "hidden": "is hidden, as its name begins with a dot; rename it if it is wanted",
-    "no_onsets": "nothing says when its sounds begin and end",
-    "no_such_channel": "has not as many channels",
+    "hidden": "is hidden, as its name begins with a dot; rename it to use it",
+    "no_onsets": "has no labels with onset and offset",
+    "no_such_channel": "does not have this channel",
     "nonfinite": "holds NaN or infinity",
-    "not_audio": "is not a recording, or of a format that cannot be read",
+    "not_audio": "is not a recording, or in an unknown format",
     "not_in_manifest": "is in the event list but not in the manifest",
     "not_regular": "is a pipe, a device or a socket",
-    "out_of_range": "holds floats of a larger full scale than 1.0, such as 32768; divide them by it",
-    "outside_class": "lies in no folder of a class and has no label track (X.txt beside X.wav)",
+    "out_of_range": "holds floats beyond a full scale of 1.0, perhaps 32768; divide them by it",
+    "outside_class": "is not in the folder of a class and has no label track (X.txt beside X.wav)",
     "silent": "is silent throughout",
-    "symlink": "is a symbolic link; they are not followed",
-    "system_folder": "is called like a folder that a system or a program makes; rename it if it is a class",
+    "symlink": "is a symbolic link, which is not followed",
+    "system_folder": "is named like a folder of a system or a program; rename it if it is a class",
     "too_large": "is too large",
     "too_long": "is too long; cut it into parts",
     "undecodable": "cannot be decoded",
     "unreadable": "cannot be read",
     "unsupported": "is in a format that cannot be read; convert it: ffmpeg -i X{suffix} X.wav",
-    "vanished": "is not there",
+    "vanished": "does not exist",
 }
-"""What each reason for leaving a file out means; `{suffix}` stands for that of the file."""
+"""Explanation of each reason; `{suffix}` stands for the suffix of the file."""
 
 
 def explanation(reason: str, path: Path | None = None) -> str:
-    """What `reason` means for the file at `path`, or for any file."""
+    """Return the explanation of `reason` for the file at `path`, or for any file."""
     suffix = ".m4a" if path is None else escaped(path.suffix)
     return EXPLANATIONS.get(reason, reason).replace("{suffix}", suffix)
 
 
 def left_out_lines(skipped: Iterable[Skipped]) -> list[str]:
-    """A sentence per reason, the most frequent first, with a file of each as an example."""
+    """Return a sentence per reason, the most frequent first, each with an example."""
     paths_by_reason: dict[str, list[Path]] = defaultdict(list)
     for path, reason in skipped:
         paths_by_reason[reason].append(path)
@@ -56,7 +56,7 @@ def left_out_lines(skipped: Iterable[Skipped]) -> list[str]:
 
 
 def count_skipped(skipped: Iterable[Skipped]) -> dict[str, int]:
-    """Number of files left out for each reason, sorted by reason."""
+    """Count the files left out for each reason, sorted by reason."""
     return dict(sorted(Counter(reason for _, reason in skipped).items()))
 
 

@@ -1,4 +1,4 @@
-"""What a user is told of a data set: its classes, what was left out, what to mend."""
+"""Report a data set to the user: its classes, the files left out, warnings."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from streamgmm.dataset.reasons import explanation
 from streamgmm.wording import escaped
 
 N_EXAMPLES = 3
-"""Files named per reason; the rest is counted."""
+"""Files listed per reason; the others are counted."""
 
 
 def dataset_report(dataset: Dataset) -> RenderableType:
-    """Everything worth telling of `dataset`."""
+    """Return the complete report on `dataset`."""
     parts: list[RenderableType] = [classes_table(dataset.clips)]
-    parts.extend(_line("note", note) for note in dataset.notes)
-    parts.extend(_line("warning", warning) for warning in dataset.warnings)
+    parts.extend(_message("note", note) for note in dataset.notes)
+    parts.extend(_message("warning", warning) for warning in dataset.warnings)
     if dataset.skipped:
         parts.append(skipped_table(dataset.skipped))
     return Group(*parts)
 
 
 def classes_table(clips: Iterable[Clip]) -> Table:
-    """A row per label: its clips, their length together and the sources that they come from."""
+    """Return a table with a row per label: its clips, their total duration and their sources."""
     clips_by_label: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         clips_by_label[clip.label].append(clip)
@@ -46,7 +46,7 @@ def classes_table(clips: Iterable[Clip]) -> Table:
 
 
 def skipped_table(skipped: Iterable[Skipped]) -> Table:
-    """A row per reason, the most frequent first: how many files were left out, and the first of them."""
+    """Return a table with a row per reason, the most frequent first: the number of files, and the first ones."""
     paths_by_reason: dict[str, list[Path]] = defaultdict(list)
     for path, reason in sorted(skipped):
         paths_by_reason[reason].append(path)
@@ -65,6 +65,6 @@ def _examples(paths: list[Path]) -> Iterator[str]:
         yield f"and {len(paths) - N_EXAMPLES} more"
 
 
-def _line(kind: str, text: str) -> Text:
-    # A Text is printed as it is: a file name in brackets is no markup.
+def _message(kind: str, text: str) -> Text:
+    # As a Text, so that rich does not interpret brackets in file names as markup.
     return Text.assemble((f"{kind}: ", "yellow" if kind == "warning" else "bold"), escaped(text))

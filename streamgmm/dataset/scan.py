@@ -1,8 +1,7 @@
-"""What folders hold, sorted out by name: recordings, descriptions, other folders.
+"""Scan folders and classify their content by name: recordings, metadata, other folders.
 
-Nothing is opened here and no symbolic link is followed: a folder that somebody else filled can neither
-hold the scan up nor lead it out of the tree. What systems and programs leave in folders by themselves is
-passed over without a word.
+No file is opened and no symbolic link followed: a folder with content of unknown origin can neither block the scan nor
+lead it out of the tree. Files that systems and programs create in folders are ignored silently.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from streamgmm.labels import can_be_label
 
 
 class FolderContent(NamedTuple):
-    """What one folder holds, each sorted by name so that every scan finds the same order.
+    """The content of one folder; names are sorted, so that every scan gives the same order.
 
     Attributes:
         folders: names of its folders.
         recordings: names of the files that may be recordings.
-        descriptions: names of the files that describe a data set.
+        descriptions: names of metadata files.
     """
 
     folders: list[str]
@@ -39,11 +38,11 @@ class FolderContent(NamedTuple):
 
 
 def folder_content(folder: Path, findings: Findings) -> FolderContent:
-    """Sort out what `folder` holds.
+    """Classify the content of `folder`.
 
     Args:
-        folder: which one.
-        findings: is told of what is left out.
+        folder: the folder to scan.
+        findings: collects what is left out.
 
     Raises:
         OSError: it cannot be listed.
@@ -53,7 +52,7 @@ def folder_content(folder: Path, findings: Findings) -> FolderContent:
         for item in found:
             if is_system_name(item.name) or is_hidden_name(item.name):
                 _pass_over(item, findings)
-            # What the folder itself tells of an entry is enough: nothing that it points to is touched.
+            # The directory entry has all that is needed; the target of a link is not accessed.
             elif item.is_symlink():
                 findings.skip(Path(item.path), "symlink")
             elif item.is_dir(follow_symlinks=False):
@@ -68,13 +67,12 @@ def folder_content(folder: Path, findings: Findings) -> FolderContent:
 
 
 def recordings_below(folder: Path, findings: Findings) -> Iterator[Path]:
-    """The files below `folder` that may be recordings, folder by folder in order of name.
+    """Yield the files below `folder` that may be recordings, folder by folder in order of name.
 
-    What else is found is left out: symbolic links, pipes and devices, unreadable folders, files that are
-    no audio by their suffix. Hidden files, files that describe a data set, and what systems and programs
-    leave behind are passed over.
+    Symbolic links, pipes, devices, unreadable folders and files with other suffixes are reported as left out. Hidden
+    files, metadata, and files that systems and programs create are ignored silently.
     """
-    # A list instead of recursion: folders may be nested deeper than Python calls may.
+    # A stack instead of recursion: folders may be nested deeper than the recursion limit.
     pending = [folder]
     while pending:
         current = pending.pop()
@@ -88,7 +86,7 @@ def recordings_below(folder: Path, findings: Findings) -> Iterator[Path]:
 
 
 def holds_recordings(folder: Path) -> bool:
-    """Whether a file that may be a recording lies anywhere below `folder`."""
+    """Return whether any file below `folder` may be a recording."""
     return any(True for _ in recordings_below(folder, Findings()))
 
 
@@ -102,7 +100,7 @@ def _sort_file(item: os.DirEntry[str], content: FolderContent, findings: Finding
 
 
 def _pass_over(item: os.DirEntry[str], findings: Findings) -> None:
-    """Leave `item` out; say so only if somebody may miss it: recordings under a name that the user may have given."""
+    """Ignore `item`, but report it if the user may miss it: recordings under a name that the user may have given."""
     is_folder = item.is_dir(follow_symlinks=False)
     if is_system_name(item.name):
         is_missed = is_folder and can_be_label(item.name) and not is_hidden_name(item.name)

@@ -1,11 +1,11 @@
-"""Long recordings of which stretches are labelled: DCASE event lists and Audacity label tracks.
+"""Read long recordings with labelled segments: DCASE event lists and Audacity label tracks.
 
 Both are lines of fields, times in seconds (see `event_lines`):
 
 - `onset offset label`: a label track, a file named like the recording beside it (Audacity: Export Labels);
 - `filename onset offset label`: an event list of several recordings (DCASE), each relative to the list.
 
-What nobody labelled in such a recording is the real background of that room.
+The gaps between labels in such a recording are the real background of that room.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
-from streamgmm.dataset.event_lines import Event, parse_events
-from streamgmm.dataset.filenames import folded, is_recording_name
-from streamgmm.dataset.listing import DatasetError, Entry, Findings, Listing, Stretch, distinct_labels
+from streamgmm.dataset.event_lines import EventLine, parse_events
+from streamgmm.dataset.filenames import is_recording_name, normalised_name
+from streamgmm.dataset.listing import DatasetError, Entry, Findings, Listing, Segment, distinct_labels
 from streamgmm.dataset.named_files import NamedFiles
 from streamgmm.dataset.scan import FolderContent
 from streamgmm.dataset.textfile import read_text
@@ -26,50 +26,50 @@ LABEL_TRACK_SUFFIX = ".txt"
 
 
 def read_event_list(path: Path, findings: Findings) -> Listing:
-    """The data set that the event list or the label track at `path` describes.
+    """Read the event list or the label track at `path`.
 
     It may name recordings outside its folder, as a manifest may (see `NamedFiles`).
 
     Raises:
-        DatasetError: labels are wrong, or no line can be used; every wrong line is named.
+        DatasetError: labels are invalid, or no line is usable; the error lists all wrong lines.
         InputMissingError: there is no such file.
         PermissionDeniedError: it may not be read.
     """
-    by_filename: dict[str, list[Event]] = {}
+    by_filename: dict[str, list[EventLine]] = {}
     for event in _read_events(path, findings):
         by_filename.setdefault(event.filename, []).append(event)
     files = NamedFiles(path)
     entries = []
     for name, events in by_filename.items():
         recording = files.find(events[0].line, name) if name else _recording_beside(path)
-        entries.append(_entry(recording, name, events))
-    files.tell(findings)
+        entries.append(_strong_entry(recording, name, events))
+    files.report(findings)
     return Listing("strong", distinct_labels(labels_of(entries), where=path), entries)
 
 
 def read_label_tracks(root: Path, content: FolderContent, findings: Findings) -> list[Entry]:
-    """The entries of the recordings in `root` that have a label track beside them.
+    """Return the entries of the recordings in `root` that have a label track beside them.
 
     Args:
         root: the folder.
-        content: what it holds; recordings without a track are left out, and so are those whose track is
-            something else than one, such as a transcript.
-        findings: is told of what is left out.
+        content: of the folder; recordings without a label track are left out, and so are those whose text file is
+            something else, such as a transcript.
+        findings: collects what is left out.
 
     Raises:
-        DatasetError: labels are wrong, or there are label tracks alone and none has a line that can be used.
+        DatasetError: labels are invalid, or there are only label tracks and none has a usable line.
     """
-    tracks = {folded(name): name for name in content.descriptions}
+    tracks = {normalised_name(name): name for name in content.descriptions}
     entries: list[Entry] = []
     unusable: list[UnusableLinesError] = []
     for name in content.recordings:
         # Recorders and Windows write REC1.TXT beside REC1.WAV.
-        track = tracks.get(folded(track_name(name)))
+        track = tracks.get(normalised_name(track_name(name)))
         if track is None:
             findings.skip(root / name, "outside_class")
             continue
         try:
-            entries.append(_entry(root / name, name, _track_events(root / track, findings)))
+            entries.append(_strong_entry(root / name, name, _track_events(root / track, findings)))
         except UnusableLinesError as error:
             unusable.append(error)
             findings.skip(root / name, "bad_labels")
@@ -81,52 +81,54 @@ def read_label_tracks(root: Path, content: FolderContent, findings: Findings) ->
 
 
 class UnusableLinesError(DatasetError):
-    """A label track has no line that can be used; others may."""
+    """A label track has no usable line; other tracks may have some."""
 
 
 def track_name(recording_name: str) -> str:
-    """Name of the label track of a recording."""
+    """Return the name of the label track of a recording."""
     return PurePath(recording_name).stem + LABEL_TRACK_SUFFIX
 
 
 def labels_of(entries: Iterable[Entry]) -> set[str]:
-    """The labels that `entries` name."""
-    return {stretch.label for entry in entries for stretch in entry.stretches}
+    """Return the labels of `entries`."""
+    return {segment.label for entry in entries for segment in entry.segments}
 
 
-def gaps_between(stretches: Iterable[Stretch], duration_s: float, *, border_s: float) -> list[tuple[float, float]]:
-    """What lies outside all `stretches` of a recording, as (onset_s, offset_s) pairs in order of time.
+def gaps_between(segments: Iterable[Segment], duration_s: float, *, border_s: float) -> list[tuple[float, float]]:
+    """Return the gaps between the `segments` of a recording, as (onset_s, offset_s) pairs in order of time.
 
     Args:
-        stretches: labelled parts, each with its times, in any order; they may overlap.
+        segments: labelled segments in any order; they may overlap.
         duration_s: length of the recording (s).
-        border_s: kept away from each stretch (s), as the ends of events are set by hand.
+        border_s: distance from each segment (s), as the ends of events are set by hand.
     """
     gaps = []
     end_s = 0.0
-    for stretch in sorted(stretches, key=lambda stretch: stretch.onset_s):
-        gaps.append((end_s, min(stretch.onset_s - border_s, duration_s)))
-        end_s = max(end_s, stretch.offset_s + border_s)
+    for segment in sorted(segments, key=lambda segment: segment.onset_s):
+        gaps.append((end_s, min(segment.onset_s - border_s, duration_s)))
+        end_s = max(end_s, segment.offset_s + border_s)
     gaps.append((end_s, duration_s))
     return [(onset_s, offset_s) for onset_s, offset_s in gaps if onset_s < offset_s]
 
 
-def _entry(recording: Path, name: str, events: list[Event]) -> Entry:
-    stretches = [event.stretch for event in events if event.stretch and event.stretch.label]
-    unnamed = [event.stretch for event in events if event.stretch and not event.stretch.label]
-    # Of a line that cannot be read nobody knows where its event lies: what seems to be a gap may hold it.
+def _strong_entry(recording: Path, name: str, events: list[EventLine]) -> Entry:
+    segments = [event.segment for event in events if event.segment and event.segment.label]
+    unnamed = [event.segment for event in events if event.segment and not event.segment.label]
+    # The event of an unreadable line may lie anywhere, so every apparent gap may contain it.
     has_gaps = all(event.is_readable for event in events)
-    return Entry(recording, name, stretches, has_gaps=has_gaps, unnamed=unnamed)
+    return Entry(recording, name, segments, has_gaps=has_gaps, unnamed=unnamed)
 
 
 def _recording_beside(track: Path) -> Path:
-    """The recording that the label track at `track` speaks of: the file with the same stem."""
-    stem = folded(track.stem)
-    beside = (path for path in track.parent.glob("*") if is_recording_name(path.name) and folded(path.stem) == stem)
+    """Return the recording of the label track at `track`: the file with the same stem."""
+    stem = normalised_name(track.stem)
+    beside = (
+        path for path in track.parent.glob("*") if is_recording_name(path.name) and normalised_name(path.stem) == stem
+    )
     return min(beside, default=track.with_suffix(".wav"))
 
 
-def _track_events(track: Path, findings: Findings) -> list[Event]:
+def _track_events(track: Path, findings: Findings) -> list[EventLine]:
     try:
         events = _read_events(track, findings)
     except DatasetError:
@@ -138,7 +140,7 @@ def _track_events(track: Path, findings: Findings) -> list[Event]:
     return events
 
 
-def _read_events(path: Path, findings: Findings) -> list[Event]:
+def _read_events(path: Path, findings: Findings) -> list[EventLine]:
     events, problems, is_refused = parse_events(read_text(path))
     if len({bool(event.filename) for event in events if event.is_readable}) > 1:
         problems.add("some lines name a recording and others do not")
@@ -151,14 +153,14 @@ def _read_events(path: Path, findings: Findings) -> list[Event]:
         findings.warn(f"{path}: left out: {problem}")
     if any(not event.is_readable for event in events):
         findings.warn(f"{path}: an event may lie where a line was left out, so nothing there is used as background")
-    points = [event.line for event in events if event.stretch and event.stretch.is_point]
+    points = [event.line for event in events if event.segment and event.segment.is_point]
     if points:
         findings.warn(f"{path}: {len(points)} labels without duration are ignored, as in line {points[0]}")
-    return _with_doubt_spread(events)
+    return _without_nameless(events)
 
 
-def _with_doubt_spread(events: list[Event]) -> list[Event]:
-    """`events` without lines that name no recording where others do: each recording may have that event."""
+def _without_nameless(events: list[EventLine]) -> list[EventLine]:
+    """Drop lines without a recording where others name one; any recording may have that event, so none has gaps."""
     is_list = any(event.filename for event in events)
     nameless = [event for event in events if is_list and not event.filename]
     if not nameless:

@@ -1,4 +1,4 @@
-"""Reading the text files that describe a data set."""
+"""Read the text files of data sets."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from streamgmm.errors import DataError
 from streamgmm.files import read_regular_file
 
 MAX_TEXT_BYTES = 256 * 2**20
-"""Largest manifest or list of events that is read: about two million lines."""
+"""Largest manifest or event list: about two million lines."""
 
 
 def has_control_characters(text: str) -> bool:
-    """Whether `text` holds what no name of a file should: a NUL even ends a path for the system."""
+    """Return whether `text` contains control characters, which file names should not; a NUL ends a path."""
     return any(unicodedata.category(character) == "Cc" for character in text)
 
 
 def read_text(path: Path) -> str:
-    """The content of a text file, without its byte order mark; line ends are left as they are.
+    """Read a text file without its byte order mark; line ends are unchanged.
 
-    It is UTF-8, whatever the locale, or UTF-16 if it begins with that byte order mark, as spreadsheets and
-    Windows write it.
+    The encoding is UTF-8, whatever the locale, or UTF-16 with a byte order mark, as spreadsheets and Windows write it.
 
     Raises:
         InputMissingError: there is no such file.
         PermissionDeniedError: it may not be read.
-        DataError: it is not a regular file, not in this encoding, or too large.
+        DataError: it is not a regular file, in another encoding, or too large.
     """
     content = read_regular_file(path, MAX_TEXT_BYTES)
     is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

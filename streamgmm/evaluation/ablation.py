@@ -10,11 +10,11 @@ import msgspec
 
 from streamgmm.config import TrainingSection
 from streamgmm.features.window import window_layout
-from streamgmm.training.clip_vectors import ClipVectors
-from streamgmm.training.extraction import ExtractionTask, silenced
-from streamgmm.training.fitting import unconverged_allowed
-from streamgmm.training.validation import validate
-from streamgmm.training.workers import Track, untracked
+from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.extraction.extraction import ExtractionTask, masked
+from streamgmm.training.fitting.fitting import unconverged_allowed
+from streamgmm.training.selection.validation import validate
+from streamgmm.training.workers import ProgressTracker, untracked
 
 WITHOUT: dict[str, dict[str, Any]] = {
     "cepstral frames": {"cepstra": "never"},
@@ -48,7 +48,7 @@ def ablate(
     task: ExtractionTask,
     *,
     max_parts: int | None = None,
-    track: Track = untracked,
+    track: ProgressTracker = untracked,
 ) -> list[Part]:
     """Hold out clips by source, first with everything and then without each part in turn, without any search.
 
@@ -90,7 +90,7 @@ def _without_features(training: TrainingSection, task: ExtractionTask) -> Iterat
 
 def _part(trial: _Ablated, clips: Sequence[ClipVectors], labels: Sequence[str], task: ExtractionTask) -> Part | None:
     if trial.kind is not None:
-        without = partial(silenced, kinds=[trial.kind], spec=task.spec)
+        without = partial(masked, kinds=[trial.kind], spec=task.spec)
         clips = [clip._replace(vectors=without(clip.vectors), copies=without(clip.copies)) for clip in clips]
     with unconverged_allowed():
         accuracy = validate(clips, labels, trial.training).accuracy

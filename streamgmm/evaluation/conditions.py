@@ -17,9 +17,9 @@ from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.errors import DataError
 from streamgmm.features.low_cut import low_cut
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.training.augmentation import coloured_noise
-from streamgmm.training.extraction import active_windows
-from streamgmm.training.transmission import room_response
+from streamgmm.training.extraction.augmentation import coloured_noise
+from streamgmm.training.extraction.extraction import active_windows
+from streamgmm.training.extraction.transmission import room_response
 from streamgmm.wording import escaped
 
 NoiseKind = Literal["white", "pink", "file"]

@@ -9,7 +9,7 @@ import msgspec
 
 from streamgmm.config import Config
 from streamgmm.dataset.clips import Clip
-from streamgmm.dataset.dataset import Dataset, at_rate
+from streamgmm.dataset.dataset import Dataset, warn_of_narrow_band
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.errors import DataError
 from streamgmm.evaluation.ablation import Part, ablate
@@ -18,12 +18,12 @@ from streamgmm.evaluation.conditions import UNCHANGED, Conditions, check_noise
 from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
 from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN, is_reserved
 from streamgmm.model.model import Model
-from streamgmm.training.calibration import calibrated
-from streamgmm.training.clip_vectors import ClipVectors
-from streamgmm.training.extraction import ExtractionTask, with_backgrounds
+from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.extraction.extraction import ExtractionTask, with_backgrounds
+from streamgmm.training.selection.calibration import calibrated
+from streamgmm.training.selection.window_length import Chosen, WindowLengths
 from streamgmm.training.trainer import fit_calibrated, make_task
-from streamgmm.training.window_length import Chosen, WindowLengths
-from streamgmm.training.workers import Track, prefixed, untracked
+from streamgmm.training.workers import ProgressTracker, prefixed, untracked
 
 Division = Literal["fold", "source", "auto"]
 
@@ -42,7 +42,7 @@ def cross_validate(
     conditions: Conditions = UNCHANGED,
     is_open_set: bool = False,
     is_ablated: bool = False,
-    track: Track = untracked,
+    track: ProgressTracker = untracked,
 ) -> Trial:
     """Train on all folds but one, and answer the clips of that one as the stream would; each fold in turn.
 
@@ -63,7 +63,7 @@ def cross_validate(
     Raises:
         DataError: the data set cannot be divided so, a class has too few clips, or the noise is unusable.
     """
-    dataset = at_rate(dataset, make_task(dataset, config).spec.sample_rate_hz)
+    dataset = warn_of_narrow_band(dataset, make_task(dataset, config).spec.sample_rate_hz)
     # What cannot be tried need not be measured first.
     folds = divide(dataset.clips, division, config.training.seed)
     check_noise(conditions.noise, [c for c, fold in zip(dataset.clips, folds, strict=True) if fold != NO_FOLD])
@@ -116,7 +116,7 @@ def score_model(
     config: Config,
     *,
     conditions: Conditions = UNCHANGED,
-    track: Track = untracked,
+    track: ProgressTracker = untracked,
 ) -> Trial:
     """Answer all clips of `dataset` with an existing model.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.config import Config
-from streamgmm.dataset.listing import Findings, Stretch
+from streamgmm.dataset.listing import Findings, Segment
 from streamgmm.dataset.reasons import count_skipped
 from streamgmm.errors import DataError
 from streamgmm.evaluation.event_scoring import (
@@ -29,7 +29,7 @@ from streamgmm.evaluation.psds import psds, tally
 from streamgmm.evaluation.scenes import THRESHOLDS, Hearing, Scene, hear_scenes
 from streamgmm.labels import is_reserved
 from streamgmm.model.model import Model
-from streamgmm.training.workers import Track, untracked
+from streamgmm.training.workers import ProgressTracker, untracked
 from streamgmm.wording import escaped
 
 Event = TypeVar("Event", bound=TimedLabel)
@@ -94,7 +94,7 @@ class EventEvaluation(EventScores, frozen=True, kw_only=True):
 class HeardScene(NamedTuple):
     """The truth of one scene and what was found in it; both perhaps of one label only."""
 
-    truth: list[Stretch]
+    truth: list[Segment]
     hearing: Hearing
 
     def of_label(self, label: str) -> HeardScene:
@@ -112,7 +112,7 @@ def evaluate_events(
     *,
     findings: Findings,
     where: Path,
-    track: Track = untracked,
+    track: ProgressTracker = untracked,
 ) -> EventEvaluation:
     """Stream every scene through the pipeline, and compare its events with the truth.
 
@@ -226,7 +226,7 @@ def _of_label(events: Iterable[Event], label: str) -> list[Event]:
     return [event for event in events if event.label == label]
 
 
-def _within(scene: Scene, duration_s: float, findings: Findings) -> list[Stretch]:
+def _within(scene: Scene, duration_s: float, findings: Findings) -> list[Segment]:
     """The events of `scene`, cut off where it ends."""
     beyond = [event for event in scene.events if event.onset_s >= duration_s]
     if beyond:

@@ -14,7 +14,7 @@ from streamgmm.audio.file import RecordingFile
 from streamgmm.audio.reading import RecordingError
 from streamgmm.config import Config, LabelSection
 from streamgmm.dataset.dataset import list_recordings
-from streamgmm.dataset.listing import Entry, Findings, Skipped, Stretch
+from streamgmm.dataset.listing import Entry, Findings, Segment, Skipped
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.errors import DataError
 from streamgmm.evaluation.found_events import FoundEvent, events_of
@@ -37,7 +37,7 @@ class Scene(NamedTuple):
     """
 
     path: Path
-    events: list[Stretch]
+    events: list[Segment]
 
 
 class Hearing(NamedTuple):
@@ -69,7 +69,7 @@ def read_scenes(path: Path, findings: Findings, folds: Collection[str] = ()) -> 
     scenes = []
     for entry in list_recordings(path, findings, folds).entries:
         if _is_timed(entry):
-            scenes.append(Scene(entry.path, without_overlaps(s for s in entry.stretches if not is_reserved(s.label))))
+            scenes.append(Scene(entry.path, without_overlaps(s for s in entry.segments if not is_reserved(s.label))))
         else:
             findings.skip(entry.path, "no_onsets")
     if not scenes:
@@ -80,9 +80,9 @@ def read_scenes(path: Path, findings: Findings, folds: Collection[str] = ()) -> 
     return scenes
 
 
-def without_overlaps(stretches: Iterable[Stretch]) -> list[Stretch]:
+def without_overlaps(stretches: Iterable[Segment]) -> list[Segment]:
     """`stretches` in order of onset; those of one label that overlap are one, as a stream tells one at a time."""
-    merged: list[Stretch] = []
+    merged: list[Segment] = []
     last_of: dict[str, int] = {}
     for stretch in sorted(stretches, key=lambda stretch: (stretch.onset_s, stretch.label)):
         i_last = last_of.get(stretch.label)
@@ -136,7 +136,7 @@ def with_threshold(config: Config, labels: Sequence[str], onset_threshold: float
 
 def _is_timed(entry: Entry) -> bool:
     """Whether it is known when each event of `entry` begins and ends."""
-    return all(not stretch.is_whole or is_reserved(stretch.label) for stretch in entry.stretches)
+    return all(not stretch.is_whole or is_reserved(stretch.label) for stretch in entry.segments)
 
 
 def _hear_scene(scene: Scene, model: Model, config: Config) -> Hearing | Skipped:

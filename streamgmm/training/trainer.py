@@ -1,9 +1,10 @@
-"""From a data set to a model."""
+"""Train a model on a data set: measure, choose, fit, calibrate."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,34 +13,34 @@ import msgspec
 
 from streamgmm.config import Config
 from streamgmm.dataset.clips import data_sha256
-from streamgmm.dataset.dataset import Dataset, at_rate, common_rate_hz
-from streamgmm.dataset.listing import Problems, Skipped
+from streamgmm.dataset.dataset import Dataset, common_rate_hz, warn_of_narrow_band
+from streamgmm.dataset.listing import DatasetProblems, Skipped
 from streamgmm.dataset.reasons import explanation
 from streamgmm.errors import ConfigError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
 from streamgmm.model.model import Model
-from streamgmm.training.calibration import calibrated
-from streamgmm.training.clip_vectors import ClipVectors
-from streamgmm.training.extraction import ExtractionTask, with_backgrounds
-from streamgmm.training.fitting import Fit, fit_classifier, unconverged_allowed
-from streamgmm.training.validation import Validation, validate
-from streamgmm.training.window_length import WindowLengths
-from streamgmm.training.workers import Track, map_in_threads, untracked
+from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.extraction.extraction import ExtractionTask, with_backgrounds
+from streamgmm.training.fitting.fitting import Fit, fit_classifier, unconverged_allowed
+from streamgmm.training.selection.calibration import calibrated
+from streamgmm.training.selection.validation import Validation, validate
+from streamgmm.training.selection.window_length import WindowLengths
+from streamgmm.training.workers import ProgressTracker, ThreadExecutor, run_job, untracked
 
 LIBRARIES = ("numpy", "PyWavelets", "scikit-learn", "scipy", "soxr", "soundfile")
 
 
 class Training(NamedTuple):
-    """A model and how it came to be.
+    """A trained model and the data and choices behind it.
 
     Attributes:
         model: ready to be saved.
-        validation: how clips fared that were held out.
-        clips: what each usable clip taught.
-        dataset: what it was trained on; recordings that hold no sound are among its skipped ones.
+        validation: scores of held-out clips.
+        clips: vectors of each usable clip.
+        dataset: the training data; recordings without any sound are among its skipped ones.
         task: how the clips were measured.
-        notes: what the trainer decided by itself.
+        notes: choices that the trainer made.
     """
 
     model: Model
@@ -51,10 +52,10 @@ class Training(NamedTuple):
 
 
 def make_task(dataset: Dataset, config: Config) -> ExtractionTask:
-    """What to measure on the recordings of `dataset`: the configuration, and their own rate where it says none.
+    """Return how to measure the recordings of `dataset`: by the settings, or at their own sample rate if none is set.
 
     Raises:
-        ConfigError: the numbers do not fit together.
+        ConfigError: the settings contradict each other.
     """
     features = config.features
     try:
@@ -67,6 +68,7 @@ def make_task(dataset: Dataset, config: Config) -> ExtractionTask:
         )
     except ValueError as error:
         raise ConfigError([f"features: {error}"]) from error
+    # Not a set: error messages list the kinds in the order of the features.
     kinds = list(dict.fromkeys(block.kind for block in window_layout(spec)))
     for unknown in sorted(set(config.training.without) - set(kinds)):
         raise ConfigError([f"training.without: no kind of features is '{unknown}', there are {', '.join(kinds)}"])
@@ -81,31 +83,34 @@ def make_task(dataset: Dataset, config: Config) -> ExtractionTask:
 
 
 def train(
-    dataset: Dataset, config: Config, *, name: str, is_strict: bool = False, track: Track = untracked
+    dataset: Dataset, config: Config, *, name: str, is_strict: bool = False, track: ProgressTracker = untracked
 ) -> Training:
     """Measure all clips, hold out each source once for calibration, and fit the model on all of them.
 
     Args:
-        dataset: what to learn.
-        config: features, training and source sections are used.
+        dataset: the clips to train on.
+        config: its sections features, training, source and decision are used.
         name: of the model.
-        is_strict: whether a recording that was left out, or anything that was warned of, is an error.
-        track: shows how far the work is.
+        is_strict: whether a recording that was left out, or any warning, is an error.
+        track: shows the progress.
 
     Raises:
-        DataError: a class has not enough usable sound.
+        DataError: a class has too few usable clips.
     """
     task = make_task(dataset, config)
-    dataset = at_rate(dataset, task.spec.sample_rate_hz)
+    dataset = warn_of_narrow_band(dataset, task.spec.sample_rate_hz)
     if is_strict:
         _refuse_any(dataset.skipped, dataset.warnings, dataset.path)
+    # Backgrounds are taken from all clips of the data set: copies over them are made before any clip is held out.
     lengths = WindowLengths(dataset.clips, with_backgrounds(task, dataset.clips), track)
     extraction = lengths.measured()
+    # Again: only measuring shows which recordings are silent throughout.
     if is_strict:
         _refuse_any(extraction.skipped, [], dataset.path)
     dataset = extraction.usable(dataset, config.training.min_clips)
     chosen = lengths.choose(dataset.clips, dataset.labels)
     fit, validation = fit_calibrated(chosen.clips, dataset.labels, task, track)
+    # The task in the result has the chosen settings, for a later fit to the same vectors.
     task = msgspec.structs.replace(task, spec=chosen.task.spec, training=validation.training)
     card = make_card(dataset.labels, task, chosen.clips, validation)
     model = Model(name=name, spec=task.spec, classifier=calibrated(fit, validation.calibration), card=card)
@@ -114,8 +119,8 @@ def train(
 
 
 def _refuse_any(skipped: Sequence[Skipped], warnings: Sequence[str], where: Path) -> None:
-    """Raise what a training that is not strict would have told afterwards."""
-    problems = Problems()
+    """Raise the omissions and warnings that a training that is not strict would report at its end."""
+    problems = DatasetProblems()
     for path, reason in skipped:
         problems.add(f"{path}: would be left out: {explanation(reason, path)}")
     for warning in warnings:
@@ -125,29 +130,27 @@ def _refuse_any(skipped: Sequence[Skipped], warnings: Sequence[str], where: Path
 
 @unconverged_allowed()
 def fit_calibrated(
-    clips: Sequence[ClipVectors], labels: Sequence[str], task: ExtractionTask, track: Track = untracked
+    clips: Sequence[ClipVectors], labels: Sequence[str], task: ExtractionTask, track: ProgressTracker = untracked
 ) -> tuple[Fit, Validation]:
-    """Fit on all clips, in the way and with the calibration that held-out clips suggest."""
+    """Fit on all clips, with the settings and the calibration chosen by cross-validation."""
     validation = validate(clips, labels, task.training, track)
-
-    def fit_all(_: None) -> Fit:
-        has_cepstra = validation.calibration.cepstral_weight > 0.0
-        return fit_classifier(clips, labels, validation.training, has_cepstra=has_cepstra)
-
-    (fit,) = track(map_in_threads(fit_all, [None]), "fitting", 1)
+    has_cepstra = validation.calibration.cepstral_weight > 0.0
+    job = partial(fit_classifier, clips, labels, validation.training, has_cepstra=has_cepstra)
+    # An executor for one job: it gives the fit one BLAS thread, on which the last bits of the model depend.
+    (fit,) = track(ThreadExecutor().map(run_job, [job]), "fitting", 1)
     return fit, validation
 
 
 def make_card(
     labels: Sequence[str], task: ExtractionTask, clips: Sequence[ClipVectors], validation: Validation
 ) -> dict[str, Any]:
-    """What is worth knowing about the training later; holds no date, so that it can be repeated exactly."""
+    """Describe a training for the model file; without a date, so that equal trainings give equal bytes."""
     n_clips = Counter(clip.clip.label for clip in clips)
     n_windows = Counter[str]()
     for clip in clips:
         n_windows[clip.clip.label] += len(clip.vectors)
     training = msgspec.to_builtins(validation.training)
-    # On how many cores it was made says nothing of the model; a credit changes nothing, and is to be seen.
+    # The number of processes has no influence on the model; the credit goes to the top, where it is read.
     del training["n_jobs"]
     credit = training.pop("credit")
     return {

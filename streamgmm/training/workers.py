@@ -1,4 +1,10 @@
-"""Work on all cores, in an order and with results that do not depend on their number."""
+"""Executors: run independent jobs in parallel, with results that do not depend on the number of workers.
+
+A job is a function at the top level of a module applied to plain values (structs, arrays, paths), so it can be pickled
+and run in another process, or later on another machine. Each job has one BLAS and one OpenMP thread: the order in which
+several threads add floating-point numbers up would change the last bits, and the same training must give the same bytes
+on every machine.
+"""
 
 from __future__ import annotations
 
@@ -24,89 +30,127 @@ from streamgmm.errors import SystemResourceError
 
 logger = logging.getLogger("streamgmm.workers")
 
-Item = TypeVar("Item")
+JobItem = TypeVar("JobItem")
 Result = TypeVar("Result")
 
 MAX_ITEMS_PER_MESSAGE = 4
-"""Items handed to a process at once: more would make the last one to finish late."""
+"""Most items sent to a process at once: with more, one process would still work when all others have finished."""
 
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Failures that have nothing to do with semaphores, and will hit the work too."""
+_RESOURCE_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors that do not concern semaphores in particular, and that the work itself will meet too."""
 
 _starting = Lock()
 
 
-class Track(Protocol):
-    """Passes `items` on and may show how far they are."""
+class ProgressTracker(Protocol):
+    """Pass items on and optionally show the progress."""
 
-    def __call__(self, items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
-        """Yield the items; `total` is how many there will be."""
+    def __call__(self, items: Iterable[JobItem], description: str, total: int) -> Iterable[JobItem]:
+        """Yield the items; `total` is their number."""
 
 
-def untracked(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
-    """Show nothing."""
+def untracked(items: Iterable[JobItem], description: str, total: int) -> Iterable[JobItem]:
+    """Return the items without showing any progress."""
     return items
 
 
-def prefixed(track: Track, prefix: str) -> Track:
-    """`track` with a word before its descriptions."""
+def prefixed(track: ProgressTracker, prefix: str) -> ProgressTracker:
+    """Return a tracker that puts `prefix` before the descriptions of `track`."""
 
-    def with_prefix(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
+    def with_prefix(items: Iterable[JobItem], description: str, total: int) -> Iterable[JobItem]:
         return track(items, prefix + description, total)
 
     return with_prefix
 
 
-def map_in_order(work: Callable[[Item], Result], items: Sequence[Item], n_jobs: int) -> Iterator[Result]:
-    """Results of `work` on each item, in the order of the items.
+class Executor(Protocol):
+    """Run jobs somewhere: in processes of this machine, in its threads, or on a cluster."""
 
-    On a machine that has no semaphores (`can_start_processes`) all work is done in this process.
+    def map(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result]:
+        """Yield the result of `work` for each item, in the order of the items.
+
+        Closing the iterator early cancels the jobs that are left. An exception of a job is raised here.
+
+        Args:
+            work: a function at the top level of a module that is not the script itself, or a partial of one.
+            items: plain values, one per job.
+
+        Raises:
+            SystemResourceError: a worker died.
+        """
+
+
+class ProcessExecutor:
+    """Run jobs in processes of this machine.
+
+    On a machine without semaphores (see `can_start_processes`) all jobs run in this process.
 
     Args:
-        work: a function at the top level of a module that is not the script itself, or a partial of one.
-        items: what to work on.
-        n_jobs: processes; 0 for one per core, 1 to stay in this process.
-
-    Raises:
-        SystemResourceError: a process was killed.
+        n_jobs: number of processes; 0 for one per core, 1 to stay in this process.
     """
-    n_processes = min(n_jobs or os.cpu_count() or 1, len(items))
-    if n_processes <= 1 or not can_start_processes():
-        with threadpool_limits(1):
-            yield from map(work, items)
-        return
-    _silence_tracker()
-    # Spawned, not forked: a fork would copy the locks of threads that do not exist in the child.
-    context = get_context("spawn")
-    lifeline, end = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(n_processes, context, _begin_process, (lifeline,))
-    try:
-        n_at_once = max(1, min(MAX_ITEMS_PER_MESSAGE, len(items) // n_processes))
-        with _interrupts_held(), _script_unseen():
-            results = pool.map(partial(_on_one_thread, work), items, chunksize=n_at_once)
-        yield from results
-        pool.shutdown()
-    except BrokenProcessPool as error:
-        hint = "is the memory full? use fewer with training.n_jobs"
-        raise SystemResourceError("a worker process was killed", hint=hint) from error
-    finally:
-        end.close()
-        lifeline.close()
-        pool.shutdown(cancel_futures=True)
+
+    def __init__(self, n_jobs: int) -> None:
+        self._n_jobs = n_jobs
+
+    def map(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result]:
+        """Yield results in order; see `Executor.map`."""
+        n_processes = min(self._n_jobs or os.cpu_count() or 1, len(items))
+        if n_processes <= 1 or not can_start_processes():
+            with threadpool_limits(1):
+                yield from map(work, items)
+            return
+        _silence_tracker()
+        # Spawned, not forked: a fork would copy the locks of threads that do not exist in the child.
+        context = get_context("spawn")
+        lifeline, end = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(n_processes, context, _begin_process, (lifeline,))
+        try:
+            n_at_once = max(1, min(MAX_ITEMS_PER_MESSAGE, len(items) // n_processes))
+            # All jobs are submitted, and so all processes started, before `pool.map` returns.
+            with _interrupts_held(), _script_hidden():
+                results = pool.map(partial(_on_one_thread, work), items, chunksize=n_at_once)
+            yield from results
+            pool.shutdown()
+        except BrokenProcessPool as error:
+            hint = "is the memory full? use fewer with training.n_jobs"
+            raise SystemResourceError("a worker process was killed", hint=hint) from error
+        finally:
+            # The closed pipe ends processes that are still busy, so `shutdown` does not wait for unwanted results.
+            end.close()
+            lifeline.close()
+            pool.shutdown(cancel_futures=True)
+
+
+class ThreadExecutor:
+    """Run jobs on as many threads as there are cores: for numpy's large products, which share their arrays."""
+
+    def map(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result]:
+        """Yield results in order; see `Executor.map`."""
+        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            yield from pool.map(partial(_on_one_openmp_thread, work), items)
+
+
+def map_in_order(work: Callable[[JobItem], Result], items: Sequence[JobItem], n_jobs: int) -> Iterator[Result]:
+    """Yield the result of `work` for each item, in order, from `n_jobs` processes; see `ProcessExecutor`."""
+    return ProcessExecutor(n_jobs).map(work, items)
+
+
+def run_job(job: Callable[[], Result]) -> Result:
+    """Return the result of `job`, a partial of a top-level function: lets one executor run functions that differ."""
+    return job()
 
 
 @functools.cache
 def can_start_processes() -> bool:
     """Return whether processes can share work here: their queues need POSIX semaphores, which live in /dev/shm.
 
-    Containers, chroots and hardened services may have that folder read-only or not at all. A line in the log,
-    once, then gives the reason.
+    Containers, chroots and hardened services may have that folder read-only or not at all. The reason is logged once.
     """
     try:
         get_context("spawn").Semaphore()
     except (OSError, ImportError, NotImplementedError) as error:  # the latter two: built without semaphores
-        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
-            return True  # the attempt itself will report that
+        if isinstance(error, OSError) and error.errno in _RESOURCE_EXHAUSTED:
+            return True  # starting the processes will fail with a message of its own
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
         logger.warning("works in one process, which takes longer: /dev/shm holds no semaphores here (%s)", reason)
         return False
@@ -114,40 +158,32 @@ def can_start_processes() -> bool:
 
 
 def _silence_tracker() -> None:
-    """Keep the process that clears away after this one, should a signal end it, from telling the user so."""
-    # It takes over these options when it is started, with the first process.
+    """Keep multiprocessing's resource tracker from printing warnings when a signal ends this process."""
+    # The tracker takes these options over when it is started, with the first process.
     option = "ignore:resource_tracker:UserWarning"
     if option not in sys.warnoptions:
         sys.warnoptions.append(option)
 
 
-def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Results of `work` on each item in order, on as many threads as cores: for numpy's large products.
-
-    Each item has one BLAS and one OpenMP thread, so that results do not depend on the number of cores.
-    """
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        yield from pool.map(partial(_on_one_openmp_thread, work), items)
-
-
-def _on_one_thread(work: Callable[[Item], Result], item: Item) -> Result:
-    # Here and not when the process begins: only libraries that are loaded can be limited.
+def _on_one_thread(work: Callable[[JobItem], Result], item: JobItem) -> Result:
+    # Here and not when the process begins: only libraries that are already loaded can be limited.
     with threadpool_limits(1):
         return work(item)
 
 
-def _on_one_openmp_thread(work: Callable[[Item], Result], item: Item) -> Result:
-    # OpenMP counts its threads anew for each thread that calls it, BLAS for the whole process.
+def _on_one_openmp_thread(work: Callable[[JobItem], Result], item: JobItem) -> Result:
+    # OpenMP keeps a thread count for each calling thread, BLAS one for the whole process.
     with threadpool_limits(1, user_api="openmp"):
         return work(item)
 
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Processes started within never see Ctrl-C: this one does, afterwards, and ends them."""
+    """Start processes with Ctrl-C blocked: only the parent receives it, and ends them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    # A child inherits the mask. The parent gets an interrupt that arrived meanwhile when the mask is restored.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -156,11 +192,12 @@ def _interrupts_held() -> Iterator[None]:
 
 
 @contextmanager
-def _script_unseen() -> Iterator[None]:
-    """Processes started within do not run the caller's script once more, as they would to find its functions.
+def _script_hidden() -> Iterator[None]:
+    """Keep processes started within from running the caller's script again, as they would to find its functions.
 
-    It may train at its top level then, without a condition around that, and costs nothing if it imports much.
+    The script may then train at its top level without an `if __name__ == "__main__"`, and its imports cost nothing.
     """
+    # One caller at a time: two threads would restore each other's hidden names.
     with _starting:
         script = vars(sys.modules["__main__"])
         before: dict[str, Any] = {name: script[name] for name in ("__spec__", "__file__") if name in script}
@@ -176,6 +213,7 @@ def _begin_process(lifeline: Connection) -> None:
 
 
 def _end_with(lifeline: Connection) -> None:
-    """End this process when the other end is closed: its results are not wanted any more, or its parent is dead."""
+    """End this process when the other end of `lifeline` closes: results are not wanted any more, or the parent died."""
     lifeline.poll(None)
+    # Not sys.exit: that would end this thread alone, while the main thread goes on with its job.
     os._exit(1)

@@ -19,7 +19,7 @@ from streamgmm.decision.rules import make_rules
 from streamgmm.errors import ConfigError
 from streamgmm.labels import is_reserved
 from streamgmm.model.model import Model
-from streamgmm.training.workers import Track, untracked
+from streamgmm.training.workers import ProgressTracker, untracked
 from streamgmm.tuning.hearing import Event, Heard, replay
 
 MIN_LEVEL, MAX_LEVEL, LEVEL_STEP = -3.5, 18.0, 0.25
@@ -120,7 +120,7 @@ def section_at(curve: Curve, i_level: int, levels: Levels) -> LabelSection | Non
 
 
 def measure_curves(
-    material: Material, model: Model, config: Config, levels: Levels, track: Track = untracked
+    material: Material, model: Model, config: Config, levels: Levels, track: ProgressTracker = untracked
 ) -> list[list[Curve]]:
     """For each label that can make an event, its curves: with the minimum duration of the settings first.
 

@@ -16,7 +16,7 @@ from streamgmm.arrays import BoolArray, Float64Array
 from streamgmm.config import Config, LabelSection
 from streamgmm.errors import DataError
 from streamgmm.model.model import Model
-from streamgmm.training.workers import Track, untracked
+from streamgmm.training.workers import ProgressTracker, untracked
 from streamgmm.tuning.alarm_rates import CONFIDENCE, expected_rates, max_proven_alarms, upper_rate_per_hour
 from streamgmm.tuning.budget import Point, spend
 from streamgmm.tuning.hearing import Heard
@@ -62,7 +62,7 @@ class BudgetError(DataError):
 
 
 def tune(
-    material: Material, model: Model, config: Config, *, budget_per_hour: float, track: Track = untracked
+    material: Material, model: Model, config: Config, *, budget_per_hour: float, track: ProgressTracker = untracked
 ) -> Tuned:
     """The model with decisions that keep its alarms on the background within a budget.
 

@@ -30,9 +30,9 @@ from streamgmm.evaluation.answering import Answer, answer_clips
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, Noise
 from streamgmm.evaluation.scores import is_right, posteriors_of
 from streamgmm.model.model import Model
-from streamgmm.training.calibration import calibrated
+from streamgmm.training.selection.calibration import calibrated
+from streamgmm.training.selection.window_length import Chosen, WindowLengths
 from streamgmm.training.trainer import fit_calibrated, make_task
-from streamgmm.training.window_length import Chosen, WindowLengths
 
 EM_ALONE = {"refinement": False, "n_principal": 4, "cepstra": "never", "search": False}
 """Mixtures as EM leaves them, with the dimensions that suit them."""

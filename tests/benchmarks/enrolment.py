@@ -29,11 +29,11 @@ from streamgmm.dataset.dataset import read_dataset
 from streamgmm.evaluation.answering import answer_clips
 from streamgmm.model.file import load_model
 from streamgmm.model.model import Model
-from streamgmm.training.calibration import calibrated
-from streamgmm.training.clip_vectors import ClipVectors
-from streamgmm.training.extraction import ExtractionTask, extract_clips
-from streamgmm.training.memory import remember
-from streamgmm.training.memory_file import memory_path, save_with_memory
+from streamgmm.training.enrolment.cache_file import cache_path, save_with_cache
+from streamgmm.training.enrolment.training_cache import make_cache
+from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.extraction.extraction import ExtractionTask, extract_clips
+from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.trainer import fit_calibrated, make_card, make_task
 
 LABELS = ("rooster", "rain", "dog_bark")
@@ -87,8 +87,8 @@ def try_label(label: str, clips: Sequence[ClipVectors], tested: Sequence[Clip], 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "nine.sgm"
         before = fitted(nine, task)
-        save_with_memory(before, remember(nine, task, has_cepstra=before.classifier.cepstra is not None), path)
-        memory_mib = memory_path(path).stat().st_size / 2**20
+        save_with_cache(before, make_cache(nine, task, has_cepstra=before.classifier.cepstra is not None), path)
+        memory_mib = cache_path(path).stat().st_size / 2**20
         command = [sys.executable, "-m", "streamgmm", "enrol", label, *(str(clip.clip.path) for clip in added)]
         started_s = time.monotonic()
         subprocess.run([*command, "--model", str(path), "--force"], check=True, capture_output=True)

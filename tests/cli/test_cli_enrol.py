@@ -7,7 +7,7 @@ import pytest
 
 from streamgmm.model.file import load_model
 from streamgmm.model.lock import model_lock
-from streamgmm.training.memory_file import memory_path
+from streamgmm.training.enrolment.cache_file import cache_path
 from tests.cli.cli_rig import run_cli, spawn_cli
 from tests.training.training_rig import SOUND_LABELS, write_sounds
 
@@ -36,18 +36,18 @@ def trained(sounds) -> Path:
     process = spawn_cli("train", sounds / "known", "-o", path, *options)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (0, "")
-    assert f"wrote {memory_path(path)}: " in err
+    assert f"wrote {cache_path(path)}: " in err
     return path
 
 
 @pytest.fixture
 def model(trained, tmp_path) -> Path:
-    shutil.copy(memory_path(trained), memory_path(tmp_path / "my.sgm"))
+    shutil.copy(cache_path(trained), cache_path(tmp_path / "my.sgm"))
     return shutil.copy(trained, tmp_path / "my.sgm")
 
 
 def contents(path: Path) -> tuple[bytes, bytes]:
-    return path.read_bytes(), memory_path(path).read_bytes()
+    return path.read_bytes(), cache_path(path).read_bytes()
 
 
 def refused(capsys, *arguments, code: int = 65) -> str:
@@ -96,7 +96,9 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(capsys, model, sounds, tmp_
 
 def test_a_loss_is_refused_unless_it_is_forced(capsys, model, sounds, monkeypatch):
     before = contents(model)
-    monkeypatch.setattr("streamgmm.training.comparison.Comparison.losses", lambda self: ["class 'footsteps'"])
+    monkeypatch.setattr(
+        "streamgmm.training.enrolment.comparison.ModelComparison.losses", lambda self: ["class 'footsteps'"]
+    )
     arguments = ("enrol", "doorbell", sounds / "new", "-m", model)
     code, out, err = run_cli(capsys, *arguments)
     assert (code, contents(model)) == (65, before)
@@ -114,12 +116,12 @@ def test_known_clips_are_warned_of_and_skipped(capsys, model, sounds):
     code, _, err = run_cli(capsys, "enrol", "doorbell", *paths, "-m", model)
     assert (code, load_model(model).card["n_clips"]["doorbell"]) == (0, 4)
     assert "warning: " in err
-    assert "is known as 'footsteps' already" in err
+    assert "is already known as 'footsteps'" in err
 
 
 def test_model_show_tells_whether_there_is_a_memory(capsys, model):
     assert "my.sgm-memory" in run_cli(capsys, "model", "show", model).out
-    memory_path(model).unlink()
+    cache_path(model).unlink()
     rows = [line.split() for line in run_cli(capsys, "model", "show", model).out.splitlines()]
     assert ["memory", "missing"] in rows
 
@@ -133,19 +135,19 @@ def test_tune_elsewhere_takes_the_memory_along(capsys, model, sounds, tmp_path):
 def test_a_training_without_a_memory_leaves_none(capsys, sounds, tmp_path):
     options = [word for setting in QUICK for word in ("--set", setting)]
     run_cli(capsys, "train", sounds / "known", "-o", tmp_path / "m.sgm", "--no-memory", *options)
-    assert not memory_path(tmp_path / "m.sgm").exists()
-    assert "made without a memory (train the model again)" in refused(
+    assert not cache_path(tmp_path / "m.sgm").exists()
+    assert "trained without a training cache (train the model again)" in refused(
         capsys, "forget", "siren", "-m", tmp_path / "m.sgm"
     )
 
 
 def test_a_training_that_is_too_large_to_be_kept_still_gives_its_model(capsys, sounds, tmp_path, monkeypatch):
-    monkeypatch.setattr("streamgmm.training.memory_format.MAX_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("streamgmm.training.enrolment.cache_format.MAX_CACHE_BYTES", 1000)
     options = [word for setting in QUICK for word in ("--set", setting)]
     code, _, err = run_cli(capsys, "train", sounds / "known", "-o", tmp_path / "m.sgm", *options)
-    assert (code, memory_path(tmp_path / "m.sgm").exists()) == (0, False)
+    assert (code, cache_path(tmp_path / "m.sgm").exists()) == (0, False)
     assert load_model(tmp_path / "m.sgm").labels == SOUND_LABELS
-    assert "`enrol` and `forget` will not do: the memory would take" in err
+    assert "`enrol` and `forget` will not do: the training cache would take" in err
 
 
 # --- what is refused
@@ -154,11 +156,11 @@ def test_a_training_that_is_too_large_to_be_kept_still_gives_its_model(capsys, s
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["enrol", "unknown", "new"], 64, "'unknown' is an answer and no class"),
+        (["enrol", "unknown", "new"], 64, "'unknown' is an answer and not a class"),
         (["enrol", "a/b", "new"], 65, "label 'a/b' holds SOLIDUS"),
         (["enrol", "Footsteps", "new"], 65, "differ only by case"),
         (["enrol", "doorbell", "none.wav"], 66, "none.wav: no such file or folder"),
-        (["enrol", "doorbell", "new/doorbell/0.wav"], 65, "1 usable clips that are new, but needs 3"),
+        (["enrol", "doorbell", "new/doorbell/0.wav"], 65, "1 new usable clips, but needs 3"),
         (["enrol", "doorbell"], 64, "required: CLIP"),
         (["enrol", "doorbell", "new", "-o", "x.wav"], 64, "not the name of a model file"),
         (["enrol", "doorbell", "new", "-o", "no/such/x.sgm"], 73, "No such file or directory"),
@@ -177,11 +179,11 @@ def test_files_that_are_missing_damaged_or_read_only_are_one_line(capsys, model,
     model.chmod(0o444)
     assert "the model is read-only" in refused(capsys, *arguments, code=77)
     model.chmod(0o644)
-    content = memory_path(model).read_bytes()
-    memory_path(model).write_bytes(content[:-1])
-    assert "not the memory of this model, or is damaged (train the model again)" in refused(capsys, *arguments)
-    memory_path(model).unlink()
-    assert "there is no memory of the model" in refused(capsys, *arguments, code=66)
+    content = cache_path(model).read_bytes()
+    cache_path(model).write_bytes(content[:-1])
+    assert "is damaged, or the training cache of another model (train the model again)" in refused(capsys, *arguments)
+    cache_path(model).unlink()
+    assert "the training cache of the model is missing" in refused(capsys, *arguments, code=66)
     model.unlink()
     assert "no such file" in refused(capsys, *arguments, code=66)
 

@@ -203,7 +203,7 @@ def test_the_same_sound_in_two_folds_is_warned_of_by_name(capsys, tmp_path):
     (root / "manifest.csv").write_text("\n".join(["path,label,fold", *rows, ""]))
     code, _, err = run_cli(capsys, "evaluate", root, *QUICK)
     assert code == 0
-    warned = [line for line in err.splitlines() if "hold the same sound, in folds" in line]
+    warned = [line for line in err.splitlines() if "contain the same sound, in folds" in line]
     assert len(warned) == 1
     assert "copy.wav" in warned[0]
     assert "0.wav" in warned[0]

@@ -11,7 +11,7 @@ import pytest
 
 from streamgmm.cli.streams import EnduringStream
 from streamgmm.model.file import load_model
-from streamgmm.training.memory_file import memory_path
+from streamgmm.training.enrolment.cache_file import cache_path
 from tests.cli.cli_rig import spawn_cli
 from tests.training.training_rig import SOUND_LABELS, write_sounds
 
@@ -61,7 +61,7 @@ def test_E33_a_training_whose_report_is_lost_still_writes_its_model(
     model = tmp_path / "my.sgm"
     assert lose(2, how, "train", sounds / "known", "-o", model, *QUICK) == (code, "")
     assert load_model(model).labels == tuple(SOUND_LABELS)
-    assert memory_path(model).exists()
+    assert cache_path(model).exists()
 
 
 @pytest.mark.parametrize("how", LOSSES)

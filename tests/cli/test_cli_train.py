@@ -233,7 +233,9 @@ def spoil(path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_B13_an_unreadable_data_set_is_77_and_an_unreadable_file_left_out(capsys, data, tmp_path, monkeypatch):
     deny(monkeypatch, "streamgmm.audio.regular.os.open", data / "footsteps" / "0.wav")
-    assert "you may not read it" in refused(capsys, data, "-o", tmp_path / "m.sgm")  # one clip is left
+    assert "may not be read; check its permissions" in refused(
+        capsys, data, "-o", tmp_path / "m.sgm"
+    )  # one clip is left
     deny(monkeypatch, "streamgmm.dataset.scan.os.scandir", data)
     refused(capsys, data, "-o", tmp_path / "m.sgm", code=77)
 
@@ -294,7 +296,7 @@ def test_B20_one_clip_in_two_classes_is_warned_of_and_refused_by_strict(capsys, 
     code, _, err = run_cli(capsys, "train", data, "-o", tmp_path / "m.sgm", *QUICK)
     assert code == 0
     assert "labelled 'footsteps' and 'phone_ring'" in " ".join(err.split())
-    assert "hold the same sound" in refused(capsys, data, "-o", tmp_path / "m.sgm", "--strict")
+    assert "contain the same sound" in refused(capsys, data, "-o", tmp_path / "m.sgm", "--strict")
 
 
 @pytest.mark.parametrize("twin", ["Footsteps", "ｆootsteps"])
@@ -365,7 +367,7 @@ module.{function} = announce
 @pytest.mark.parametrize(
     ("module", "function", "wait"),
     [
-        ("streamgmm.training.window_length", "extract_clips", "pass"),
+        ("streamgmm.training.selection.window_length", "extract_clips", "pass"),
         ("streamgmm.training.trainer", "fit_calibrated", "pass"),
         ("os", "fsync", "signal.pause()"),
     ],

@@ -27,7 +27,7 @@ def subset(folder: Path, target: Path, is_wanted) -> Path:
 
 
 @pytest.mark.slow
-def test_three_sounds_of_esc10_are_told_apart_across_folds(tmp_path):
+def test_three_sounds_of_esc10_are_distinguished_across_folds(tmp_path):
     labels = {"rain", "dog_bark", "rooster"}
     manifest = subset(
         corpus("esc10"), tmp_path / "esc3.csv", lambda row: row["label"] in labels and row["fold"] in ("1", "2")
@@ -39,7 +39,7 @@ def test_three_sounds_of_esc10_are_told_apart_across_folds(tmp_path):
     assert result.accuracy > 0.8
 
 
-def test_spoken_digits_of_two_speakers_are_learnt_and_told_apart(tmp_path):
+def test_spoken_digits_of_two_speakers_are_learnt_and_distinguished(tmp_path):
     def is_wanted(row):
         repetition = int(Path(row["path"]).stem.split("_")[-1])
         return row["source_id"] in ("jackson", "theo") and row["label"] in "0123" and repetition < 6

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamgmm.dataset.dataset import at_rate, common_rate_hz, read_dataset
+from streamgmm.dataset.dataset import common_rate_hz, read_dataset, warn_of_narrow_band
 from streamgmm.dataset.listing import Skipped
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
 from tests.dataset.dataset_rig import RATE_HZ, noise, write_classes, write_recording
@@ -83,7 +83,7 @@ def test_B2_a_truncated_recording_is_used_with_a_warning(tmp_path):
     assert "dog/1.wav" in dataset.warnings[0]
 
 
-def test_B2_what_was_warned_of_is_told_when_the_data_set_is_refused(tmp_path):
+def test_B2_warnings_are_reported_when_the_data_set_is_refused(tmp_path):
     write_classes(tmp_path, "dog")
     truncate(tmp_path / "dog" / "1.wav")
     with pytest.raises(DataError, match="one class only, 'dog'") as caught:
@@ -136,7 +136,7 @@ def test_B13_an_unreadable_root_is_a_matter_of_permission(tmp_path, monkeypatch)
 
 
 def deny(monkeypatch, function, forbidden):
-    """Let a function of the operating system refuse one path: root may read whatever its mode says."""
+    """Let a function of the operating system refuse one path: root may read it whatever its mode."""
     original = getattr(os, function.rsplit(".", 1)[1])
 
     def refuse(path, *arguments, **options):
@@ -160,7 +160,7 @@ def test_a_path_that_cannot_exist_is_missing(tmp_path, name):
 
 
 def test_a_single_recording_is_no_data_set(tmp_path):
-    with pytest.raises(DataError, match="is no data set"):
+    with pytest.raises(DataError, match="is not a data set"):
         read_dataset(write_recording(tmp_path / "dog.wav", 1))
 
 
@@ -180,7 +180,7 @@ def test_B15_recordings_without_folders(tmp_path):
     write_recording(tmp_path / "a.wav", 1)
     with pytest.raises(DataError, match="there is no class") as caught:
         read_dataset(tmp_path)
-    assert f"left out: {tmp_path / 'a.wav'}: lies in no folder of a class" in str(caught.value)
+    assert f"left out: {tmp_path / 'a.wav'}: is not in the folder of a class" in str(caught.value)
 
 
 def test_B15_one_class(tmp_path):
@@ -266,7 +266,7 @@ def test_B20_the_same_sound_in_two_classes_is_named(tmp_path):
 def test_B20_strict_refuses_the_same_sound_in_two_classes(tmp_path):
     write_classes(tmp_path, "dog", "cat", n_clips=3)
     shutil.copy(tmp_path / "cat" / "0.wav", tmp_path / "dog" / "again.wav")
-    with pytest.raises(DataError, match="hold the same sound") as caught:
+    with pytest.raises(DataError, match="contain the same sound") as caught:
         read_dataset(tmp_path, is_strict=True)
     assert caught.value.exit_code == 65
 
@@ -305,19 +305,19 @@ def test_B23_of_equally_frequent_rates_the_lower_is_taken(tmp_path):
     assert common_rate_hz(read_dataset(tmp_path)) == RATE_HZ
 
 
-def test_B23_classes_that_could_be_told_by_their_narrow_band_are_named(tmp_path):
+def test_B23_classes_recognisable_by_their_narrow_band_are_named(tmp_path):
     write_classes(tmp_path, "dog", "cat")
     for i_clip in range(2):
         write_recording(tmp_path / "cow" / f"{i_clip}.wav", 50 + i_clip, rate_hz=44100)
     write_recording(tmp_path / "cat" / "hifi.wav", 9, rate_hz=44100)
     dataset = read_dataset(tmp_path)
-    assert at_rate(dataset, RATE_HZ).warnings == dataset.warnings == []
-    (warning,) = at_rate(dataset, 44100).warnings
+    assert warn_of_narrow_band(dataset, RATE_HZ).warnings == dataset.warnings == []
+    (warning,) = warn_of_narrow_band(dataset, 44100).warnings
     assert warning.startswith("no recording of 'dog' has more than 8000 Hz, the model has 44100 Hz: ")
 
 
-def test_a_model_of_a_higher_rate_than_all_recordings_can_tell_no_class_by_its_band(tmp_path):
-    assert at_rate(read_dataset(write_classes(tmp_path, "dog", "cat")), 44100).warnings == []
+def test_a_model_of_a_higher_rate_than_all_recordings_recognises_no_class_by_its_band(tmp_path):
+    assert warn_of_narrow_band(read_dataset(write_classes(tmp_path, "dog", "cat")), 44100).warnings == []
 
 
 def test_the_channel_that_is_asked_for_must_exist(tmp_path):
@@ -325,7 +325,7 @@ def test_the_channel_that_is_asked_for_must_exist(tmp_path):
     soundfile.write(tmp_path / "cat" / "stereo.wav", noise(5, n_channels=2), RATE_HZ)
     with pytest.raises(DataError) as caught:
         read_dataset(tmp_path, channel=1)
-    assert f"left out: 4 files, such as {tmp_path / 'cat' / '0.wav'}: has not as many channels" in str(caught.value)
+    assert f"left out: 4 files, such as {tmp_path / 'cat' / '0.wav'}: does not have this channel" in str(caught.value)
 
 
 def test_B26_many_recordings_need_little_memory(tmp_path):

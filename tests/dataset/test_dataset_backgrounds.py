@@ -32,11 +32,9 @@ def test_recordings_and_folders_are_added_as_background(sounds, tmp_path):
     assert len({clip.source_id for clip in own}) == 2
 
 
-def test_of_a_long_recording_stretches_are_taken_that_are_spread_over_it_and_stay_together(
-    sounds, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(backgrounds, "STRETCH_S", 0.5)
-    monkeypatch.setattr(backgrounds, "MAX_STRETCHES", 4)
+def test_segments_are_spread_over_a_long_recording_and_stay_together(sounds, tmp_path, monkeypatch):
+    monkeypatch.setattr(backgrounds, "SEGMENT_S", 0.5)
+    monkeypatch.setattr(backgrounds, "MAX_SEGMENTS", 4)
     room = write_room(tmp_path / "room.wav", 5.0)
     own = [clip for clip in read_dataset(sounds, backgrounds=[room]).clips if clip.label == "background"]
     assert [(clip.onset_s, clip.offset_s) for clip in own] == [(0.0, 0.5), (1.5, 2.0), (3.0, 3.5), (4.5, 5.0)]

@@ -153,7 +153,7 @@ def test_B20_one_recording_in_two_folds(root):
     )
     assert read_dataset(write_manifest(root, text)).warnings == []
     warnings = read_dataset(write_manifest(root, text + "audio/4.wav,dog,2\n")).warnings
-    assert any("hold the same sound, in folds 1 and 2" in warning for warning in warnings)
+    assert any("contain the same sound, in folds 1 and 2" in warning for warning in warnings)
 
 
 def test_B20_one_source_in_two_folds(root):
@@ -191,7 +191,7 @@ def test_B22_any_table_is_read_or_refused(tmp_path_factory, table, has_fold):
     path = write_manifest(tmp_path_factory.getbasetemp(), out.getvalue(), name="table.csv")
     listing, refusal = outcome(path)
     if listing:
-        assert set(listing.labels) == {stretch.label for entry in listing.entries for stretch in entry.stretches}
+        assert set(listing.labels) == {segment.label for entry in listing.entries for segment in entry.segments}
         assert all(label.isprintable() for label in listing.labels)
     assert all(line.isprintable() for line in refusal.split("\n"))
 

@@ -49,7 +49,7 @@ def test_every_reason_is_explained():
     assert set(get_args(Reason)) | {"outside_class", "constant", "damaged"} <= set(reasons.EXPLANATIONS)
 
 
-def test_the_report_tells_everything(tmp_path):
+def test_the_report_is_complete(tmp_path):
     write_classes(tmp_path, "dog", "cat")
     write_recording(tmp_path / "dog" / "hifi.wav", 9, rate_hz=44100)
     (tmp_path / "dog" / "empty.wav").touch()
@@ -59,7 +59,7 @@ def test_the_report_tells_everything(tmp_path):
         assert part in text
 
 
-def test_nothing_left_out_nothing_told(tmp_path):
+def test_nothing_left_out_nothing_reported(tmp_path):
     text = rendered(report.dataset_report(read_dataset(write_classes(tmp_path, "dog", "cat"))))
     assert "Left out" not in text
     assert "warning" not in text

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamgmm.dataset.dataset import read_dataset
-from streamgmm.dataset.listing import DatasetError, Findings, Stretch
+from streamgmm.dataset.listing import DatasetError, Findings, Segment
 from streamgmm.dataset.loading import load_clip
 from streamgmm.dataset.strong_labels import gaps_between, read_event_list
 from streamgmm.errors import DataError
@@ -44,9 +44,9 @@ def test_dcase_events_and_the_background_between_them(root):
     assert {(clip.path.name, clip.source_id) for clip in dataset.clips} == {("a.wav", "a.wav"), ("b.wav", "b.wav")}
 
 
-def test_the_background_between_events_is_told_of(root):
+def test_the_background_between_events_is_reported(root):
     (note,) = read_dataset(write(root, DCASE)).notes
-    assert note.startswith("2 stretches outside all labels, 5 s together, are used as 'background'")
+    assert note.startswith("2 gaps outside all labels, 5 s in total, are used as 'background'")
 
 
 def test_the_background_between_events_can_be_declined(root):
@@ -79,7 +79,7 @@ def test_a_recording_of_the_manifest_without_events_keeps_its_label(root):
     assert spans(read_dataset(root, min_clips=1), "b.wav") == [("background", None, None)]
 
 
-def test_events_of_recordings_that_the_manifest_lacks_are_left_out_and_told_of(root):
+def test_events_of_recordings_that_the_manifest_lacks_are_left_out_and_reported(root):
     write(root, DCASE)
     write(root, "path,label\na.wav,mixed\n", "manifest.csv")
     dataset = read_dataset(root, min_clips=1)
@@ -142,7 +142,7 @@ def test_one_track_alone(root):
 def test_a_track_without_its_recording(root):
     with pytest.raises(DataError, match="0 usable") as caught:
         read_dataset(write(root, "1\t2\tspeech\n", "lost.txt"))
-    assert f"left out: {root / 'lost.wav'}: is not there" in str(caught.value)
+    assert f"left out: {root / 'lost.wav'}: does not exist" in str(caught.value)
 
 
 def test_a_track_that_names_recordings_is_refused(root):
@@ -158,7 +158,7 @@ def test_labels_without_duration_are_ignored_and_are_no_background(root):
     assert spans(dataset) == [("speech", 1.0, 2.0), ("door", 4.5, 5.0)]
 
 
-def test_stretches_end_with_their_recording(root):
+def test_segments_end_with_their_recording(root):
     text = DCASE.replace("5.0\t6.0", "5.0\t99.0") + "b.wav\t7.0\t8.0\tdoor\n"
     dataset = read_dataset(write(root, text))
     assert ("door", 5.0, 6.0) in spans(dataset, "b.wav")
@@ -185,12 +185,12 @@ def test_B20_events_at_the_same_time_are_no_repetition(root):
     assert read_dataset(write(root, text), is_strict=True).warnings == []
 
 
-def gap_mask(stretches, duration_s, border_s):
-    """Slow oracle: which milliseconds are further than `border_s` from every stretch."""
+def gap_mask(segments, duration_s, border_s):
+    """Slow oracle: which milliseconds are further than `border_s` from every segment."""
     times_s = (np.arange(round(duration_s * 1000)) + 0.5) / 1000
     is_gap = np.ones(times_s.size, dtype=bool)
-    for stretch in stretches:
-        is_gap &= (times_s < stretch.onset_s - border_s) | (times_s > stretch.offset_s + border_s)
+    for segment in segments:
+        is_gap &= (times_s < segment.onset_s - border_s) | (times_s > segment.offset_s + border_s)
     return is_gap
 
 
@@ -199,14 +199,14 @@ def gap_mask(stretches, duration_s, border_s):
     duration_ms=st.integers(1, 5000),
     border_ms=st.sampled_from([0, 1, 200]),
 )
-def test_gaps_are_what_no_stretch_touches(ends_ms, duration_ms, border_ms):
-    stretches = [Stretch("x", min(ends) / 1000, max(ends) / 1000) for ends in ends_ms]
-    gaps = gaps_between(stretches, duration_ms / 1000, border_s=border_ms / 1000)
+def test_gaps_are_what_no_segment_touches(ends_ms, duration_ms, border_ms):
+    segments = [Segment("x", min(ends) / 1000, max(ends) / 1000) for ends in ends_ms]
+    gaps = gaps_between(segments, duration_ms / 1000, border_s=border_ms / 1000)
     times_s = (np.arange(duration_ms) + 0.5) / 1000
     is_gap = np.zeros(duration_ms, dtype=bool)
     for onset_s, offset_s in gaps:
         is_gap |= (times_s > onset_s) & (times_s < offset_s)
-    np.testing.assert_array_equal(is_gap, gap_mask(stretches, duration_ms / 1000, border_ms / 1000))
+    np.testing.assert_array_equal(is_gap, gap_mask(segments, duration_ms / 1000, border_ms / 1000))
     assert gaps == sorted(gaps)
 
 
@@ -219,11 +219,11 @@ def test_any_text_is_read_or_refused(tmp_path_factory, text):
     except DataError as error:
         listing, refusal = None, str(error)
     if listing:
-        assert all(0 <= s.onset_s <= s.offset_s for entry in listing.entries for s in entry.stretches)
+        assert all(0 <= s.onset_s <= s.offset_s for entry in listing.entries for s in entry.segments)
     assert all(line.isprintable() for line in refusal.split("\n"))
 
 
-def test_samples_of_a_clip_are_those_of_its_stretch(root):
+def test_samples_of_a_clip_are_those_of_its_segment(root):
     clip = read_dataset(write(root, DCASE)).clips[0]
     samples, _ = soundfile.read(root / "a.wav", dtype="float32")
     np.testing.assert_array_equal(load_clip(clip, RATE_HZ), samples[RATE_HZ : 2 * RATE_HZ])

@@ -1,4 +1,4 @@
-"""Label files as programs and people write them are read, or a line is left out with a word."""
+"""Label files as programs and people write them are read, or a line is left out and reported."""
 
 import pytest
 

@@ -84,20 +84,20 @@ def test_of_two_spellings_none_is_taken(root):
 
 
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "message"),
     [
-        ("C:\\audio\\Tür 0.wav", "a path of Windows"),
-        ("\\\\nas\\share\\Tür 0.wav", "a path of Windows"),
-        ("D:/audio/Tür 0.wav", "a path of Windows"),
+        ("C:\\audio\\Tür 0.wav", "a Windows path"),
+        ("\\\\nas\\share\\Tür 0.wav", "a Windows path"),
+        ("D:/audio/Tür 0.wav", "a Windows path"),
         ("audio/9.wav", "no such file"),
         ("/no/such/9.wav", "no such file"),
     ],
 )
-def test_a_file_that_is_not_there_is_named_with_its_line(root, path, says):
+def test_a_file_that_is_not_there_is_named_with_its_line(root, path, message):
     dataset = read_dataset(write(root, table() + f"{path},dog\n"))
     (warning,) = dataset.warnings
     assert warning.startswith(f"{root / 'manifest.csv'}: line 6: ")
-    assert says in warning
+    assert message in warning
     assert [reason for _, reason in dataset.skipped] == ["vanished"]
 
 

@@ -1,4 +1,4 @@
-"""What is left out is said in sentences that name a file and the way out."""
+"""Reports on files left out: sentences with an example and a remedy."""
 
 from pathlib import Path
 from typing import get_args

@@ -1,4 +1,4 @@
-"""Folders that are called like reserved labels, or like what people mean by them."""
+"""Folders named like reserved labels, or like synonyms of them."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def test_both_names_of_the_background_go_together(tmp_path):
 def test_a_class_that_may_be_meant_to_be_ignored_is_hinted_at_and_stays_one(tmp_path, name):
     dataset = read_dataset(write_classes(tmp_path, "dog", name))
     assert name in dataset.labels
-    assert dataset.notes == [f"'{name}' is a class that makes events: call it 'background' if it is to be ignored"]
+    assert dataset.notes == [f"'{name}' is a class that makes events: call it 'background' if it should be ignored"]
 
 
 @pytest.mark.parametrize("name", ["mother", "white noise machine", "silencer", "bedroom"])

@@ -1,4 +1,4 @@
-"""What systems and programs leave in folders is no part of a data set, and nobody's recordings vanish with it."""
+"""Files of systems and programs are not part of a data set, and no recordings are lost with them."""
 
 import shutil
 
@@ -48,7 +48,7 @@ def test_what_was_deleted_or_is_an_old_version_is_not_learnt(tmp_path, name):
         *(".~lock.notes.ods#", "#0.wav#", "0.wav.tmp", ".nfs0000000000a1b2c3", ".0.wav.swp"),
     ],
 )
-def test_files_of_systems_are_passed_over_without_a_word(tmp_path, name):
+def test_files_of_systems_are_ignored_silently(tmp_path, name):
     root = write_classes(tmp_path / "data", "dog", "cat")
     (root / name).write_bytes(b"x")
     (root / "dog" / name).write_bytes(b"x")
@@ -64,14 +64,14 @@ def test_folders_of_recordings_for_enrol_tune_and_background_are_seen_in_the_sam
 
 
 @pytest.mark.parametrize("name", [".owl", ".owl.wav"])
-def test_B37_hidden_recordings_are_left_out_with_a_word(tmp_path, name):
+def test_B37_hidden_recordings_are_left_out_and_reported(tmp_path, name):
     root = write_classes(tmp_path / "data", "dog", "cat")
     write_recording(root / name if name.endswith(".wav") else root / name / "0.wav", 70)
     assert [(path.name, reason) for path, reason in read_dataset(root).skipped] == [(name, "hidden")]
 
 
 @pytest.mark.parametrize("name", ["CVS", "node_modules", "LOST.DIR", "FOUND.000"])
-def test_recordings_under_a_name_that_could_be_a_label_are_left_out_with_a_word(tmp_path, name):
+def test_recordings_under_a_name_that_could_be_a_label_are_left_out_and_reported(tmp_path, name):
     root = write_classes(tmp_path / "data", "dog", "cat")
     write_recording(root / name / "0.wav", 70)
     assert [(path.name, reason) for path, reason in read_dataset(root).skipped] == [(name, "system_folder")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from streamgmm.dataset.listing import Stretch
+from streamgmm.dataset.listing import Segment
 from streamgmm.evaluation.found_events import FoundEvent
 
 LABELS = ("bell", "dog", "siren")
@@ -12,8 +12,8 @@ GRID_S = 1 / 64
 DURATION_S = 16.0
 
 
-def true_at(label: str, onset_s: float, offset_s: float) -> Stretch:
-    return Stretch(label, onset_s, offset_s)
+def true_at(label: str, onset_s: float, offset_s: float) -> Segment:
+    return Segment(label, onset_s, offset_s)
 
 
 def found_at(label: str, onset_s: float, offset_s: float, reported_s: float | None = None) -> FoundEvent:

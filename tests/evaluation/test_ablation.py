@@ -6,7 +6,7 @@ from streamgmm.dataset.dataset import read_dataset
 from streamgmm.evaluation.ablation import WITHOUT, ablate
 from streamgmm.evaluation.evaluation import cross_validate
 from streamgmm.features.window import window_layout
-from streamgmm.training.clip_vectors import ClipVectors
+from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.trainer import make_task
 from tests.training.training_rig import make_clip, make_dataset, quick_config, write_sounds
 

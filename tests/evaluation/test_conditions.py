@@ -22,7 +22,7 @@ from streamgmm.evaluation.conditions import (
 )
 from streamgmm.features.extractor import extract
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.training.extraction import active_windows
+from streamgmm.training.extraction.extraction import active_windows
 from tests.training.training_rig import RATE_HZ, make_clip
 
 SPEC = FeatureSpec(sample_rate_hz=RATE_HZ)

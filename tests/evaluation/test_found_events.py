@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamgmm.dataset.listing import Stretch
+from streamgmm.dataset.listing import Segment
 from streamgmm.evaluation.found_events import FoundEvent, events_of, is_same_sound
 from streamgmm.records import End, Start, Status
 
@@ -39,4 +39,4 @@ def test_an_end_whose_start_was_not_seen_is_no_event():
     ],
 )
 def test_one_sound_overlaps_within_the_collar_and_has_one_label(label, onset_s, offset_s, is_same):
-    assert is_same_sound(Stretch("bell", 1.0, 3.0), FoundEvent(label, onset_s, offset_s, 5.0), 0.5) is is_same
+    assert is_same_sound(Segment("bell", 1.0, 3.0), FoundEvent(label, onset_s, offset_s, 5.0), 0.5) is is_same

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from streamgmm.config import Config, DecisionSection, LabelSection, TrainingSection
-from streamgmm.dataset.listing import Findings, Skipped, Stretch
+from streamgmm.dataset.listing import Findings, Segment, Skipped
 from streamgmm.errors import DataError, InputMissingError
 from streamgmm.evaluation.found_events import events_of
 from streamgmm.evaluation.scenes import (
@@ -39,7 +39,7 @@ def one_config(**decision) -> Config:
 
 
 def test_scenes_have_their_events_in_order_and_reserved_labels_are_none(root):
-    bell, dog = Stretch("bell", 2.0, 3.0), Stretch("dog", 0.5, 1.5)
+    bell, dog = Segment("bell", 2.0, 3.0), Segment("dog", 0.5, 1.5)
     assert read_scenes(root, Findings()) == [Scene(root / "a.wav", [dog, bell]), Scene(root / "b.wav", [])]
 
 
@@ -77,9 +77,9 @@ def test_a_data_set_that_is_not_there_is_refused(tmp_path):
 
 
 def test_events_of_one_label_that_overlap_are_one():
-    stretches = [Stretch("bell", 3, 4), Stretch("bell", 1, 3.5), Stretch("dog", 2, 3), Stretch("bell", 4, 5)]
-    assert without_overlaps(stretches) == [Stretch("bell", 1, 4), Stretch("dog", 2, 3), Stretch("bell", 4, 5)]
-    assert without_overlaps([Stretch("bell", 2, 2)]) == []
+    stretches = [Segment("bell", 3, 4), Segment("bell", 1, 3.5), Segment("dog", 2, 3), Segment("bell", 4, 5)]
+    assert without_overlaps(stretches) == [Segment("bell", 1, 4), Segment("dog", 2, 3), Segment("bell", 4, 5)]
+    assert without_overlaps([Segment("bell", 2, 2)]) == []
 
 
 @given(true_events(12))

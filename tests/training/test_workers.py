@@ -12,20 +12,20 @@ import sklearn.cluster  # noqa: F401, has libraries with threads of their own
 from threadpoolctl import threadpool_info
 
 from streamgmm.errors import SystemResourceError
-from streamgmm.training.workers import can_start_processes, map_in_order, map_in_threads, untracked
+from streamgmm.training.workers import ThreadExecutor, can_start_processes, map_in_order, untracked
 from tests.required import mount_namespace
-from tests.training.worker_tasks import die, first_then_for_ever, n_threads, square
+from tests.training.worker_tasks import die, first_then_forever, n_threads, square
 
-# Two processes that say who they are and then work for ever.
+# Two processes that print their id and then work forever.
 ENDLESS = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
 from streamgmm.training.workers import map_in_order
-from tests.training.worker_tasks import work_for_ever
+from tests.training.worker_tasks import work_forever
 
 if __name__ == "__main__":
     try:
-        list(map_in_order(work_for_ever, [1, 2], 2))
+        list(map_in_order(work_forever, [1, 2], 2))
     except KeyboardInterrupt:
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -77,7 +77,7 @@ def test_a_script_runs_once_however_many_processes_work_for_it(tmp_path):
 
 def test_no_items_are_no_work():
     assert list(map_in_order(square, [], 0)) == []
-    assert list(map_in_threads(square, [])) == []
+    assert list(ThreadExecutor().map(square, [])) == []
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -87,9 +87,9 @@ def test_an_error_in_a_process_reaches_the_caller(n_jobs):
 
 
 def test_threads_keep_the_order_and_pass_errors_on():
-    assert list(map_in_threads(square, range(12))) == [n * n for n in range(12)]
+    assert list(ThreadExecutor().map(square, range(12))) == [n * n for n in range(12)]
     with pytest.raises(ValueError, match="thirteen"):
-        list(map_in_threads(square, [1, 13, 2]))
+        list(ThreadExecutor().map(square, [1, 13, 2]))
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -98,12 +98,12 @@ def test_work_in_processes_has_one_thread_each(n_jobs):
 
 
 def test_work_in_threads_has_one_thread_each():
-    assert list(map_in_threads(n_threads, range(4))) == [{1}] * 4
+    assert list(ThreadExecutor().map(n_threads, range(4))) == [{1}] * 4
 
 
 def test_the_caller_has_its_threads_back_afterwards():
     before = threadpool_info()
-    list(map_in_threads(square, range(4)))
+    list(ThreadExecutor().map(square, range(4)))
     list(map_in_order(square, range(4), 1))
     assert threadpool_info() == before
 
@@ -113,15 +113,15 @@ def test_untracked_passes_the_items_on():
     assert untracked(items, "work", 2) is items
 
 
-def test_a_killed_process_is_no_bug():
+def test_a_killed_process_is_reported_as_a_lack_of_resources():
     with pytest.raises(SystemResourceError, match="a worker process was killed"):
         list(map_in_order(die, [1, 2, 3], 2))
 
 
 def test_processes_end_when_the_results_are_not_wanted_any_more():
-    results = map_in_order(first_then_for_ever, [0, 1, 2], 2)
+    results = map_in_order(first_then_forever, [0, 1, 2], 2)
     assert next(results) == 0
-    results.close()  # would wait for ever
+    results.close()  # would wait forever
 
 
 @linux_only
@@ -153,7 +153,7 @@ def test_B25_no_process_outlives_a_training_that_is_killed_and_none_prints_a_tra
 
 @linux_only
 @pytest.mark.parametrize("mount", NO_SEMAPHORES.values(), ids=NO_SEMAPHORES)
-def test_F27_without_semaphores_one_process_does_the_work_and_says_so_once(mount):
+def test_F27_without_semaphores_one_process_does_the_work_and_reports_it_once(mount):
     script = TWO_ROUNDS.format(root=str(Path(__file__).parents[2]))
     command = mount_namespace(mount, sys.executable, "-c", script)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

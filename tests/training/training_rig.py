@@ -16,7 +16,7 @@ from streamgmm.dataset.dataset import Dataset
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.demo.recordings import render_clip, write_wav
 from streamgmm.evaluation.answering import Answer
-from streamgmm.training.clip_vectors import ClipVectors
+from streamgmm.training.extraction.clip_vectors import ClipVectors
 
 RATE_HZ = 8000
 SOUND_LABELS = ("bird_song", "footsteps", "phone_ring")
@@ -89,6 +89,6 @@ def with_folds(dataset: Dataset, folds: Sequence[str | None]) -> Dataset:
 
 
 def answered_as(clip: Clip, label: str) -> Answer:
-    """An answer that was as sure before calibration, and thinks nothing of other labels."""
+    """An answer as sure as before calibration, with equal scores of all other labels."""
     decision = ClipDecision(label, 1.0, {}, 1, 0.0, 1.0, {})
     return Answer(clip, decision, decision)

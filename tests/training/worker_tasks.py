@@ -1,4 +1,4 @@
-"""What the tests of workers let processes do: in a module of its own, which a process imports quickly."""
+"""Jobs for the tests of executors, in a module of their own that a process imports quickly."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def die(_: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def first_then_for_ever(number: int) -> int:
+def first_then_forever(number: int) -> int:
     if number:
         signal.pause()
     return number
 
 
-def work_for_ever(_: int) -> None:
+def work_forever(_: int) -> None:
     os.write(1, f"{os.getpid()}\n".encode())  # one system call: the lines of two processes do not mix
     signal.pause()

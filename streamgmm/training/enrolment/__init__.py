@@ -1,0 +1,1 @@
+"""Add and remove classes of a trained model, and keep the training cache that makes this possible."""

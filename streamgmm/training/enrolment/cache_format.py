@@ -1,0 +1,250 @@
+"""File format of the training cache, with strict validation.
+
+The layout is that of the model file (see `model.layout`): nothing executable and nothing compressed. All bytes before
+the arrays follow from the description of the clips; a file is rejected unless they are identical to those that would be
+written for its description.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from streamgmm.arrays import AnyArray
+from streamgmm.dataset.clips import Clip
+from streamgmm.errors import DataError
+from streamgmm.features.cepstra import n_cepstral_features
+from streamgmm.features.window import n_features
+from streamgmm.model.layout import LENGTH_BYTES, Shapes, Tensor, canonical_json, header_bytes, lay_out
+from streamgmm.training.enrolment.training_cache import TrainingCache
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
+from streamgmm.training.extraction.extraction import ExtractionTask
+
+CACHE_FORMAT = "streamgmm-memory"
+CACHE_FORMAT_VERSION = 3
+MAX_CACHE_BYTES = 512 * 2**20
+MAX_CACHE_HEADER_BYTES = 64 * 2**20
+"""A header describes up to `MAX_CLIPS` clips, a few hundred bytes each."""
+
+MAX_CLIPS = 100_000
+MAX_ROWS = 10_000_000
+
+TRAIN_AGAIN = "train the model again"
+
+Count = Annotated[int, Meta(ge=0, le=MAX_ROWS)]
+CacheArrays = dict[str, AnyArray]
+
+_DTYPES = {"F64": "<f8", "I32": "<i4", "F16": "<f2"}
+
+
+class CacheFileError(DataError):
+    """A training cache was rejected: it is damaged, of another model, or not a cache at all."""
+
+
+class _KeptClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One clip, and the number of its rows in each array."""
+
+    label: str
+    source_id: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+    content_sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    onset_s: float | None = None
+    offset_s: float | None = None
+    duration_s: float
+    sample_rate_hz: int
+    n_windows: Annotated[int, Meta(ge=1, le=MAX_ROWS)]
+    n_copies: Count
+    n_frames: Count = 0
+    n_cepstral_copies: Count = 0
+
+
+class _FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The description that determines all bytes before the arrays, and the sizes of the arrays."""
+
+    task: ExtractionTask
+    has_cepstra: bool
+    clips: Annotated[list[_KeptClip], Meta(min_length=1, max_length=MAX_CLIPS)]
+
+    def shapes(self) -> Shapes:
+        """Return dtype and shape of every array, in file order: widest dtypes first, which keeps all aligned."""
+        n_windows = sum(clip.n_windows for clip in self.clips)
+        width = n_features(self.task.spec)
+        shapes: dict[str, tuple[str, tuple[int, ...]]] = {"votes": ("F64", (n_windows,))}
+        if self.has_cepstra:
+            shapes["frame_spans"] = ("I32", (n_windows, 2))
+        shapes["windows"] = ("F16", (n_windows, width))
+        shapes["copies"] = ("F16", (sum(clip.n_copies for clip in self.clips), width))
+        if self.has_cepstra:
+            frame_width = n_cepstral_features(self.task.spec)
+            shapes["frames"] = ("F16", (sum(clip.n_frames for clip in self.clips), frame_width))
+            shapes["frame_copies"] = ("F16", (sum(clip.n_cepstral_copies for clip in self.clips), frame_width))
+        return shapes
+
+
+def cache_bytes(cache: TrainingCache) -> bytes:
+    """Return the file content for `cache`; equal caches give equal bytes.
+
+    Raises:
+        CacheFileError: the cache exceeds a limit of the format.
+    """
+    spec = _FileSpec(task=cache.task, has_cepstra=cache.has_cepstra, clips=[_kept(clip) for clip in cache.clips])
+    header, placed = _cache_layout(spec)
+    # Checked from the shapes, before any array is concatenated.
+    size = len(header) + _n_bytes(placed)
+    if size > MAX_CACHE_BYTES:
+        raise CacheFileError(f"the training cache would take {size} bytes, at most {MAX_CACHE_BYTES} are allowed")
+    arrays = _cache_arrays(cache)
+    data = header + b"".join(arrays[name].astype(_DTYPES[array.dtype]).tobytes() for name, array in placed.items())
+    # Parsed before it is written, so that the limits are checked in one place, the reader.
+    parse_cache(data, "training cache")
+    return data
+
+
+def parse_cache(data: bytes, name: str) -> TrainingCache:
+    """Parse the content of the file `name`.
+
+    Raises:
+        CacheFileError: the content is not a valid training cache.
+    """
+    spec = _read_spec(data, name)
+    header, placed = _cache_layout(spec)
+    # Written again from its own description: one canonical form, so no second file decodes to the same cache.
+    if not data.startswith(header):
+        raise _invalid(name, "the header is not that of a training cache")
+    if len(data) != len(header) + _n_bytes(placed):
+        raise _invalid(name, f"has {len(data)} bytes, expected {len(header) + _n_bytes(placed)}")
+    arrays = {
+        key: np.frombuffer(data, _DTYPES[array.dtype], math.prod(array.shape), len(header) + array.begin).reshape(
+            array.shape
+        )
+        for key, array in placed.items()
+    }
+    _check_values(spec, arrays, name)
+    return TrainingCache(spec.task, list(_clips(spec, arrays)))
+
+
+def _read_spec(data: bytes, name: str) -> _FileSpec:
+    """Decode the description in the header; the rest of the header is compared byte for byte afterwards."""
+    # The length is checked before anything is decoded: it is the first thing that a hostile file can set.
+    n_bytes = int.from_bytes(data[:LENGTH_BYTES], "little")
+    if n_bytes > MAX_CACHE_HEADER_BYTES or len(data) < LENGTH_BYTES + n_bytes:
+        raise _invalid(name, "is not a training cache, or is truncated within its header")
+    try:
+        header = msgspec.json.decode(data[LENGTH_BYTES : LENGTH_BYTES + n_bytes], type=dict[str, Any])
+        strings = msgspec.convert(header.get("__metadata__"), dict[str, str])
+        if strings.get("format") != CACHE_FORMAT or strings.get("format_version") != str(CACHE_FORMAT_VERSION):
+            raise _invalid(name, f"is not a training cache of format version {CACHE_FORMAT_VERSION}")
+        return msgspec.json.decode(strings.get("memory", ""), type=_FileSpec)
+    # A deeply nested header exhausts the stack of the decoder; that is a damaged file too.
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _invalid(name, f"is not a training cache: {error}") from None
+
+
+def _cache_layout(spec: _FileSpec) -> tuple[bytes, dict[str, Tensor]]:
+    """Return all bytes before the arrays, and the arrays with their offsets."""
+    placed = lay_out(spec.shapes())
+    metadata = {
+        "format": CACHE_FORMAT,
+        "format_version": str(CACHE_FORMAT_VERSION),
+        "memory": canonical_json(spec).decode(),
+    }
+    return header_bytes(metadata, placed), placed
+
+
+def _n_bytes(placed: dict[str, Tensor]) -> int:
+    return max(array.end for array in placed.values())
+
+
+def _kept(clip: ClipVectors) -> _KeptClip:
+    described = clip.clip
+    return _KeptClip(
+        label=described.label,
+        source_id=described.source_id,
+        content_sha256=described.content_sha256,
+        onset_s=described.onset_s,
+        offset_s=described.offset_s,
+        duration_s=described.duration_s,
+        sample_rate_hz=described.sample_rate_hz,
+        n_windows=len(clip.vectors),
+        n_copies=len(clip.copies),
+        n_frames=len(clip.cepstra.vectors) if clip.cepstra else 0,
+        n_cepstral_copies=len(clip.cepstra.copies) if clip.cepstra else 0,
+    )
+
+
+def _cache_arrays(cache: TrainingCache) -> CacheArrays:
+    clips = cache.clips
+    arrays = {
+        "votes": np.concatenate([clip.counted_votes for clip in clips]),
+        "windows": np.concatenate([clip.vectors for clip in clips]),
+        "copies": np.concatenate([clip.copies for clip in clips]),
+    }
+    if cache.has_cepstra:
+        frames = [clip.cepstra for clip in clips if clip.cepstra]
+        arrays |= {
+            "frame_spans": np.concatenate([one.spans for one in frames]),
+            "frames": np.concatenate([one.vectors for one in frames]),
+            "frame_copies": np.concatenate([one.copies for one in frames]),
+        }
+    return arrays
+
+
+def _check_values(spec: _FileSpec, arrays: CacheArrays, name: str) -> None:
+    # A hash of the file only proves that it is unchanged; a value that fitting cannot handle is rejected here.
+    for key, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise _invalid(name, f"{key}: a value is not finite")
+    if not (arrays["votes"] > 0.0).all():
+        raise _invalid(name, "votes: a value is not above 0")
+    if spec.has_cepstra:
+        # Spans index the frames of their own clip: one outside would read frames of another, or past the end.
+        n_frames = np.repeat([clip.n_frames for clip in spec.clips], [clip.n_windows for clip in spec.clips])
+        first, end = arrays["frame_spans"].T
+        if not ((first >= 0) & (first <= end) & (end <= n_frames)).all():
+            raise _invalid(name, "frame_spans: a span lies outside its clip")
+
+
+def _clips(spec: _FileSpec, arrays: CacheArrays) -> Iterator[ClipVectors]:
+    windows = _divided(arrays["windows"], [clip.n_windows for clip in spec.clips])
+    copies = _divided(arrays["copies"], [clip.n_copies for clip in spec.clips])
+    votes = _divided(arrays["votes"], [clip.n_windows for clip in spec.clips])
+    frames = _divided_cepstra(spec, arrays) if spec.has_cepstra else [None] * len(spec.clips)
+    for i, kept in enumerate(spec.clips):
+        yield ClipVectors(_clip(kept), windows[i].astype(np.float32), copies[i].astype(np.float32), votes[i], frames[i])
+
+
+def _divided_cepstra(spec: _FileSpec, arrays: CacheArrays) -> Sequence[ClipCepstra | None]:
+    vectors = _divided(arrays["frames"], [clip.n_frames for clip in spec.clips])
+    copies = _divided(arrays["frame_copies"], [clip.n_cepstral_copies for clip in spec.clips])
+    spans = _divided(arrays["frame_spans"], [clip.n_windows for clip in spec.clips])
+    return [
+        ClipCepstra(own.astype(np.float32), other.astype(np.float32), span.astype(np.intp))
+        for own, other, span in zip(vectors, copies, spans, strict=True)
+    ]
+
+
+def _divided(rows: AnyArray, sizes: Sequence[int]) -> list[AnyArray]:
+    return np.split(rows, np.cumsum(sizes)[:-1])
+
+
+def _clip(kept: _KeptClip) -> Clip:
+    # The hash stands in for the path: recordings are not needed again, but grouping by path must still work.
+    return Clip(
+        path=Path(kept.content_sha256),
+        label=kept.label,
+        source_id=kept.source_id,
+        onset_s=kept.onset_s,
+        offset_s=kept.offset_s,
+        duration_s=kept.duration_s,
+        sample_rate_hz=kept.sample_rate_hz,
+        content_sha256=kept.content_sha256,
+    )
+
+
+def _invalid(name: str, what: str) -> CacheFileError:
+    return CacheFileError(what, where=name, hint=TRAIN_AGAIN)

@@ -1,0 +1,1 @@
+"""Measure clips and their augmented copies: recordings in, feature vectors out."""

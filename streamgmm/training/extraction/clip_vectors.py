@@ -1,0 +1,90 @@
+"""Feature vectors of one clip, and random subsets of them where a limit applies."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from streamgmm.arrays import Float32Array, Float64Array, IndexArray
+from streamgmm.dataset.clips import Clip
+
+
+class ClipCepstra(NamedTuple):
+    """The cepstral frames of a clip.
+
+    Attributes:
+        vectors: float32, shape (n_frames, n_cepstral_features), of the clip as recorded.
+        copies: float32, shape (m_frames, n_cepstral_features), of its copies.
+        spans: int, shape (n, 2), first frame of each active window and one past its last.
+    """
+
+    vectors: Float32Array
+    copies: Float32Array
+    spans: IndexArray
+
+
+class ClipVectors(NamedTuple):
+    """The training vectors of one clip: of the recording itself, and of its augmented copies.
+
+    Attributes:
+        clip: the clip that was measured.
+        vectors: float32, shape (n, n_features), of the active windows of the recording.
+        copies: float32, shape (m, n_features), of the active windows of its copies.
+        votes: float64, shape (n,), above 0, weight of each window in the vote on the clip; None for equal weights.
+        cepstra: its cepstral frames; None if they were not measured.
+    """
+
+    clip: Clip
+    vectors: Float32Array
+    copies: Float32Array
+    votes: Float64Array | None = None
+    cepstra: ClipCepstra | None = None
+
+    @property
+    def counted_votes(self) -> Float64Array:
+        """The votes, or ones for equal weights; shape (n,)."""
+        return np.ones(len(self.vectors)) if self.votes is None else self.votes
+
+
+class Limits(NamedTuple):
+    """Limits for one clip: its windows, the windows of its copies, the cepstral frames of its copies."""
+
+    n_windows: int
+    n_copies: int
+    n_cepstral_copies: int
+
+
+def thinned(clip: ClipVectors, limits: Limits, rng: np.random.Generator) -> ClipVectors:
+    """Return `clip` with at most as many windows and frames as `limits` allow, drawn at random, in their order.
+
+    Frames of the recording are kept if a kept window contains them.
+    """
+    windows = _drawn(len(clip.vectors), limits.n_windows, rng)
+    # Drawn in a fixed order: windows, copies, frames. Another order would keep others under the same seed.
+    copies = _drawn(len(clip.copies), limits.n_copies, rng)
+    return ClipVectors(
+        clip=clip.clip,
+        vectors=clip.vectors[windows],
+        copies=clip.copies[copies],
+        votes=None if clip.votes is None else clip.votes[windows],
+        cepstra=_thinned_cepstra(clip.cepstra, windows, limits, rng) if clip.cepstra else None,
+    )
+
+
+def _thinned_cepstra(frames: ClipCepstra, windows: IndexArray, limits: Limits, rng: np.random.Generator) -> ClipCepstra:
+    spans = frames.spans[windows]
+    is_held = np.zeros(len(frames.vectors), dtype=bool)
+    for first, end in spans:
+        is_held[first:end] = True
+    # Index of each old frame among the kept ones, by which the spans are renumbered.
+    places = np.concatenate([[0], np.cumsum(is_held)])
+    copies = _drawn(len(frames.copies), limits.n_cepstral_copies, rng)
+    return ClipCepstra(frames.vectors[is_held], frames.copies[copies], places[spans])
+
+
+def _drawn(n: int, n_wanted: int, rng: np.random.Generator) -> IndexArray:
+    """Return `n_wanted` random indices below `n`, ascending; all of them if there are fewer."""
+    # A prefix of one permutation: a lower limit keeps a subset of what a higher one keeps.
+    drawn = rng.permutation(n)[:n_wanted]
+    return np.sort(drawn).astype(np.intp)

@@ -1,0 +1,216 @@
+"""Measure the recordings of a data set: from clips to the vectors that mixtures are fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from streamgmm.arrays import BoolArray, Float32Array, Float64Array, FloatArray, Samples
+from streamgmm.audio.channels import Channel
+from streamgmm.audio.reading import RecordingError
+from streamgmm.config import TrainingSection
+from streamgmm.dataset.clips import Clip, rng_of
+from streamgmm.dataset.dataset import Dataset, keep_usable
+from streamgmm.dataset.listing import Skipped
+from streamgmm.dataset.loading import by_recording, load_clips
+from streamgmm.decision.clip import vote_weight
+from streamgmm.features.extractor import Features, extract
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.features.window import window_layout
+from streamgmm.labels import BACKGROUND
+from streamgmm.training.extraction.augmentation import background_copy, noise_copy, speed_copies
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, Limits, thinned
+from streamgmm.training.extraction.transmission import transmitted
+from streamgmm.training.workers import ProgressTracker, map_in_order, untracked
+
+ACTIVE_WINDOW_RANGE_DB = 45.0
+"""Windows this far below the loudest of their clip are pauses, and not trained on as the class."""
+
+MAX_BACKGROUND_S = 30.0
+"""Longest part of a background recording that is mixed with copies."""
+
+MAX_BACKGROUNDS = 64
+"""Most background recordings that copies are mixed with; each process keeps as many in memory."""
+
+MAX_EXTRACTED_WINDOWS = 600_000
+MAX_EXTRACTED_FRAMES = 4_000_000
+"""Most windows and frames of all clips together, for recordings and for copies each: 1.4 and 0.8 GB. In larger data
+sets each clip gives an equal share."""
+
+TRANSMITTED_SHARE = 0.8
+"""Share of copies that pass through another microphone and perhaps another room. A higher share makes the model less
+sensitive to room and microphone, and gives more weight to the clips as recorded. Chosen with `transmission.ROOM_SHARE`
+on ESC-10, among values from 0.4 to 1."""
+
+
+class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings for measuring recordings, the same for all of one training.
+
+    Attributes:
+        spec: the features.
+        training: number of copies, and the seed.
+        channel: channel to use, or the mean of all.
+        silence_gate_dbfs: windows below this level are silent.
+        backgrounds: clips to mix with as many copies as are made in noise; empty for none.
+    """
+
+    spec: FeatureSpec
+    training: TrainingSection
+    channel: Channel
+    silence_gate_dbfs: float
+    backgrounds: tuple[Clip, ...] = ()
+
+
+class Extraction(NamedTuple):
+    """Vectors of all usable clips, in the order of the data set, and the recordings that were left out."""
+
+    clips: list[ClipVectors]
+    skipped: list[Skipped]
+
+    def usable(self, dataset: Dataset, min_clips: int) -> Dataset:
+        """Return `dataset` with the clips that were measured.
+
+        Raises:
+            DatasetError: a class has fewer than `min_clips` left.
+        """
+        return keep_usable(dataset, [clip.clip for clip in self.clips], self.skipped, min_clips=min_clips)
+
+
+def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: ProgressTracker = untracked) -> Extraction:
+    """Measure all clips and their copies in `task.training.n_jobs` processes."""
+    # One job per recording, not per clip: decoding and resampling it is done once for all its clips.
+    recordings = by_recording(clips)
+    n_windows, n_frames = (max(1, most // max(1, len(clips))) for most in (MAX_EXTRACTED_WINDOWS, MAX_EXTRACTED_FRAMES))
+    limits = Limits(n_windows, n_windows, n_frames)
+    # Limited within each job, so that processes never send back more than is kept.
+    work = partial(_extract_recording, task=task, limits=limits)
+    results = map_in_order(work, recordings, task.training.n_jobs)
+    extraction = Extraction([], [])
+    for result in track(results, "measuring", len(recordings)):
+        extraction.clips.extend(result.clips)
+        extraction.skipped.extend(result.skipped)
+    return extraction
+
+
+def with_backgrounds(task: ExtractionTask, clips: Sequence[Clip]) -> ExtractionTask:
+    """Return `task` with the backgrounds among `clips`, evenly chosen if there are more than `MAX_BACKGROUNDS`."""
+    backgrounds = [clip for clip in clips if clip.label == BACKGROUND]
+    chosen = np.unique(np.linspace(0, len(backgrounds) - 1, MAX_BACKGROUNDS).round().astype(int)) if backgrounds else ()
+    return msgspec.structs.replace(task, backgrounds=tuple(backgrounds[i] for i in chosen))
+
+
+def _extract_recording(clips: list[Clip], task: ExtractionTask, limits: Limits) -> Extraction:
+    path = clips[0].path
+    try:
+        loaded = load_clips(clips, task.spec.sample_rate_hz, task.channel)
+    # It was readable when the data set was read, but may have been changed or removed since.
+    except RecordingError as error:
+        return Extraction([], [Skipped(path, error.reason)])
+    measured = [_extract_clip(clip, samples, task) for clip, samples in zip(clips, loaded, strict=True)]
+    usable = [_limit_size(vectors, limits, task.training.seed) for vectors in measured if len(vectors.vectors)]
+    skipped = [Skipped(path, "silent")] * (len(measured) - len(usable))
+    return Extraction(usable, skipped)
+
+
+def _limit_size(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
+    n_cepstral_copies = len(clip.cepstra.copies) if clip.cepstra else 0
+    sizes = (len(clip.vectors), len(clip.copies), n_cepstral_copies)
+    if all(size <= limit for size, limit in zip(sizes, limits, strict=True)):
+        return clip
+    return thinned(clip, limits, rng_of(clip.clip, seed))
+
+
+def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVectors:
+    # Seeded by the content of the clip: its copies do not depend on the other clips, nor on the number of processes.
+    rng = rng_of(clip, task.training.seed)
+    has_cepstra = task.training.cepstra != "never"
+    measure = partial(extract, spec=task.spec, has_cepstra=has_cepstra)
+    recorded = measure(samples)
+    is_active = active_windows(recorded.levels_dbfs, clip.label, task.silence_gate_dbfs)
+    faster, noisy = _speed_copies(samples, task, rng), _noisy_copies(clip, samples, task, rng)
+    copies = [measure(copy) for copy in (*faster, *noisy)]
+    are_active = [
+        active_windows(copy.levels_dbfs, clip.label, task.silence_gate_dbfs) for copy in copies[: len(faster)]
+    ]
+    # Where the clip pauses, its noisy copy is noise alone, however loud, and no example of the class.
+    are_active += [is_active] * len(noisy)
+    is_used = is_active & np.isfinite(recorded.vectors).all(axis=1)
+    without = partial(masked, kinds=task.training.without, spec=task.spec)
+    vectors = without(recorded.vectors[is_used].astype(np.float32))
+    windows = [without(copy.vectors[active]) for copy, active in zip(copies, are_active, strict=True)]
+    return ClipVectors(
+        clip=clip,
+        vectors=vectors,
+        copies=np.concatenate([vectors[:0], *map(_finite, windows)]),
+        votes=vote_weight(recorded.window_shares[is_used], recorded.window_levels_dbfs[is_used]),
+        cepstra=_clip_cepstra(recorded, is_used, copies, task.spec) if has_cepstra else None,
+    )
+
+
+def _speed_copies(samples: Samples, task: ExtractionTask, rng: np.random.Generator) -> list[Samples]:
+    copies = speed_copies(samples, task.training.n_speed_copies, rng)
+    return [_maybe_transmitted(copy, task, rng) for copy in copies]
+
+
+def _noisy_copies(clip: Clip, samples: Samples, task: ExtractionTask, rng: np.random.Generator) -> list[Samples]:
+    """Return copies in noise and over backgrounds, each as long as the clip."""
+    n_copies = task.training.n_noise_copies
+    rate_hz = task.spec.sample_rate_hz
+    copies = [noise_copy(_maybe_transmitted(samples, task, rng), rate_hz, rng) for _ in range(n_copies)]
+    if task.backgrounds and clip.label != BACKGROUND:
+        for _ in range(n_copies):
+            background = _background(task.backgrounds[rng.integers(len(task.backgrounds))], task)
+            copies.append(background_copy(_maybe_transmitted(samples, task, rng), background, rng))
+    return copies
+
+
+def _maybe_transmitted(samples: Samples, task: ExtractionTask, rng: np.random.Generator) -> Samples:
+    is_elsewhere = task.training.rooms and rng.uniform() < TRANSMITTED_SHARE
+    return transmitted(samples, task.spec.sample_rate_hz, rng) if is_elsewhere else samples
+
+
+def _background(clip: Clip, task: ExtractionTask) -> Samples:
+    return _loaded_background(clip, task.spec.sample_rate_hz, task.channel)
+
+
+@lru_cache(maxsize=64)
+def _loaded_background(clip: Clip, sample_rate_hz: int, channel: Channel) -> Samples:
+    # Cached, as each background is mixed with many clips.
+    (samples,) = load_clips([clip], sample_rate_hz, channel)
+    return samples[: int(MAX_BACKGROUND_S * sample_rate_hz)]
+
+
+def _clip_cepstra(recorded: Features, is_used: BoolArray, copies: Sequence[Features], spec: FeatureSpec) -> ClipCepstra:
+    # `n_frames` counts the new frames of each hop; a window contains those of all the hops that it spans.
+    ends = np.cumsum(recorded.n_frames)
+    starts = np.concatenate([np.zeros(spec.window_samples // spec.hop_samples, dtype=np.intp), ends])[: len(ends)]
+    vectors = recorded.cepstra.astype(np.float32)
+    altered = [copy.cepstra.astype(np.float32) for copy in copies]
+    return ClipCepstra(vectors, np.concatenate([vectors[:0], *altered]), np.stack([starts, ends], axis=1)[is_used])
+
+
+def masked(vectors: FloatArray, kinds: Collection[str], spec: FeatureSpec) -> FloatArray:
+    """Return vectors (n, n_features) with all features of some kinds set to 0: constant features get no projection."""
+    is_masked = np.repeat(
+        [block.kind in kinds for block in window_layout(spec)], [len(block.bands) for block in window_layout(spec)]
+    )
+    return np.where(is_masked, vectors.dtype.type(0), vectors) if is_masked.any() else vectors
+
+
+def _finite(vectors: FloatArray) -> Float32Array:
+    """Return the vectors without those of windows that contain an invalid sample (see `HopFeatures`)."""
+    finite: Float32Array = vectors[np.isfinite(vectors).all(axis=1)].astype(np.float32)
+    return finite
+
+
+def active_windows(levels_dbfs: Float64Array, label: str, silence_gate_dbfs: float) -> BoolArray:
+    """Return which windows are active; shape (n,). A background may be quiet, but not silent."""
+    if not len(levels_dbfs):
+        return np.zeros(0, dtype=bool)
+    # Backgrounds have no pauses: their quiet parts are what the model has to learn as background.
+    relative_gate_dbfs = -np.inf if label == BACKGROUND else levels_dbfs.max() - ACTIVE_WINDOW_RANGE_DB
+    return np.asarray(levels_dbfs >= max(silence_gate_dbfs, relative_gate_dbfs))

@@ -1,0 +1,1 @@
+"""Fit projection and mixtures to feature vectors."""

@@ -1,0 +1,105 @@
+"""Fit mixtures to cepstral frames by expectation maximisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from sklearn.mixture import GaussianMixture
+
+from streamgmm.arrays import Float32Array
+from streamgmm.config import TrainingSection
+from streamgmm.labels import BACKGROUND
+from streamgmm.model.cepstra import CepstralMixtures
+from streamgmm.model.mixture import Mixture
+from streamgmm.model.projection import Projection
+from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.fitting.projection import MIN_DEVIATION
+
+MIN_FRAMES_PER_COMPONENT = 20
+"""More than for windows: neighbouring frames are nearly alike."""
+
+MAX_FITTED_FRAMES = 40_000
+"""Most frames of one label that a mixture is fitted to, drawn at random."""
+
+MAX_FIRST_FRAMES, N_FIRST_ITERATIONS = 8_000, 8
+N_LAST_ITERATIONS = 4
+"""Expectation maximisation starts on a subset of the frames, where an iteration is quick, and ends on all. In less time
+than 20 iterations on 12 000 frames, it gives a 4 % lower log loss on spoken commands."""
+
+MAX_SCALE_FRAMES = 100_000
+"""Most frames, of all labels together, from which mean and deviation are computed."""
+
+DEFAULT_WEIGHT = 1.0
+"""Weight of cepstral frames relative to windows, before validation."""
+
+
+def fit_cepstra(
+    clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection
+) -> CepstralMixtures | None:
+    """Fit one diagonal mixture to the frames of each label.
+
+    Cepstral coefficients are nearly uncorrelated, so the projection only standardises them.
+
+    Args:
+        clips: at least one for each label, with cepstral frames.
+        labels: sorted names.
+        training: number of components, variance floor, seed.
+
+    Returns:
+        The mixtures; None if a label has too few frames, or a coefficient is constant.
+    """
+    drawn = [_draw(clips, label, training.seed + i) for i, label in enumerate(labels)]
+    if min(map(len, drawn)) < MIN_FRAMES_PER_COMPONENT:
+        return None
+    together = np.concatenate(drawn)
+    # Every k-th frame keeps the proportions of the labels. In double precision, as sums of so many lose digits.
+    some = together[:: 1 + len(together) // MAX_SCALE_FRAMES].astype(np.float64)
+    mean, scale = some.mean(axis=0), some.std(axis=0)
+    if scale.min() < MIN_DEVIATION:
+        return None
+    if BACKGROUND not in labels:
+        # The background mixture comes last: of frames of all labels, when no background was recorded.
+        rng = np.random.default_rng(training.seed)
+        drawn.append(together[rng.permutation(len(together))[:MAX_FITTED_FRAMES]])
+    projection = Projection(mean, scale, np.eye(together.shape[1]))
+    mixtures = [
+        _fit_frames(_standardised(frames, projection), training, training.seed + i) for i, frames in enumerate(drawn)
+    ]
+    return CepstralMixtures(projection, tuple(mixtures), DEFAULT_WEIGHT)
+
+
+def _draw(clips: Sequence[ClipVectors], label: str, seed: int) -> Float32Array:
+    """Draw at most `MAX_FITTED_FRAMES` frames of a label, those of copies included, in random order."""
+    own = [clip.cepstra for clip in clips if clip.cepstra is not None and clip.clip.label == label]
+    if not own:
+        return np.zeros((0, 1), dtype=np.float32)
+    frames = np.concatenate([part for one in own for part in (one.vectors, one.copies)])
+    return frames[np.random.default_rng(seed).permutation(len(frames))[:MAX_FITTED_FRAMES]]
+
+
+def _standardised(frames: Float32Array, projection: Projection) -> Float32Array:
+    # In single precision an iteration takes half the time, and the mixtures are as good.
+    return np.asarray((frames - projection.mean) / projection.scale, dtype=np.float32)
+
+
+def _fit_frames(frames: Float32Array, training: TrainingSection, seed: int) -> Mixture:
+    n_components = max(1, min(training.n_cepstral_components, len(frames) // MIN_FRAMES_PER_COMPONENT))
+    maximise = partial(
+        GaussianMixture,
+        n_components,
+        covariance_type="diag",
+        reg_covar=training.variance_floor,
+        random_state=seed % 2**32,
+    )
+    # k-means++ alone: full k-means would take longer than all the rest, and the mixtures are as good without.
+    first = maximise(max_iter=N_FIRST_ITERATIONS, init_params="k-means++").fit(frames[:MAX_FIRST_FRAMES])
+    last = maximise(
+        max_iter=N_LAST_ITERATIONS,
+        weights_init=first.weights_ / first.weights_.sum(),
+        means_init=first.means_,
+        precisions_init=first.precisions_,
+    ).fit(frames)
+    weights = last.weights_.astype(np.float64)
+    return Mixture(weights / weights.sum(), last.means_, last.covariances_, "diag")

@@ -1,0 +1,215 @@
+"""Fit the classifier: projection, one mixture per label by expectation maximisation, refinement."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from streamgmm.arrays import Float32Array, Float64Array, IndexArray
+from streamgmm.config import TrainingSection
+from streamgmm.errors import DataError
+from streamgmm.labels import BACKGROUND
+from streamgmm.model.classifier import Classifier
+from streamgmm.model.mixture import Mixture
+from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.fitting.cepstra import fit_cepstra
+from streamgmm.training.fitting.projection import Moments, fit_projection, measure_moments
+from streamgmm.training.fitting.refinement import refine
+
+MAX_FITTED_WINDOWS = 300_000
+"""Most windows that a fit uses, drawn evenly from the labels: more only cost time and memory."""
+
+MIN_VECTORS_PER_COMPONENT = 10
+"""With fewer vectors a component fits single windows, and its variances lie at the floor."""
+
+MAX_ITERATIONS = 30
+"""Iterations of expectation maximisation; later ones change the mixtures less than refinement does."""
+
+MIN_SPREAD = 1e-4
+"""Least median deviation of the features of a class, relative to all sounds; below it, the class repeats one sound."""
+
+DEFAULT_LIKELIHOOD_SCALE = 0.2
+"""Scale before validation; below 1, because neighbouring windows share most of their samples."""
+
+
+class Fit(NamedTuple):
+    """A classifier, and notes on its fit for the user."""
+
+    classifier: Classifier
+    notes: list[str]
+
+
+class TrainingSet(NamedTuple):
+    """Windows and labels that a classifier is fitted to.
+
+    Attributes:
+        vectors: float32, shape (n, n_features).
+        class_indices: shape (n,), index of the label of each vector.
+    """
+
+    vectors: Float32Array
+    class_indices: IndexArray
+
+
+def make_training_set(clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection) -> TrainingSet:
+    """Collect the windows of `clips`, and of copies if the settings include them; at most `MAX_FITTED_WINDOWS`."""
+    pairs = [(clip.vectors, clip.copies if training.copies else clip.copies[:0]) for clip in clips]
+    parts = [part for pair in pairs for part in pair]
+    counts = [len(own) + len(altered) for own, altered in pairs]
+    class_indices = np.repeat([labels.index(clip.clip.label) for clip in clips], counts)
+    if len(class_indices) <= MAX_FITTED_WINDOWS:
+        return TrainingSet(np.concatenate(parts), class_indices)
+    rng = np.random.default_rng(training.seed)
+    members = [rng.permutation(np.flatnonzero(class_indices == i)) for i in range(len(labels))]
+    is_kept = np.zeros(len(class_indices), dtype=bool)
+    is_kept[np.concatenate([own[: MAX_FITTED_WINDOWS // len(labels)] for own in members])] = True
+    # Select before concatenating: all vectors in one array would need the memory a second time.
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    kept = [part[own] for part, own in zip(parts, np.split(is_kept, ends), strict=True)]
+    return TrainingSet(np.concatenate(kept), class_indices[is_kept])
+
+
+def fit_classifier(
+    clips: Sequence[ClipVectors],
+    labels: Sequence[str],
+    training: TrainingSection,
+    *,
+    has_cepstra: bool = False,
+    moments: Moments | None = None,
+) -> Fit:
+    """Fit projection and mixtures to all vectors of `clips`.
+
+    Args:
+        clips: at least one for each label.
+        labels: sorted names.
+        training: shape and number of the components, regularisation, refinement, seed.
+        has_cepstra: whether to fit mixtures to cepstral frames too, if each label has enough.
+        moments: of the same training set, if already measured.
+
+    Raises:
+        DataError: all vectors of a class are equal.
+    """
+    training_set = make_training_set(clips, labels, training)
+    moments = moments or measure_moments(*training_set)
+    _check_spread(moments, labels)
+    projection = fit_projection(moments, shrinkage=training.lda_shrinkage, n_extra=training.n_principal)
+    # Projected in single precision: vectors have many features, and converting them first would double the memory.
+    scaled = (projection.matrix / projection.scale[:, np.newaxis]).astype(np.float32)
+    projected = ((training_set.vectors - projection.mean.astype(np.float32)) @ scaled).astype(np.float64)
+    notes: list[str] = []
+    mixtures = _fit_mixtures(projected, training_set.class_indices, labels, training, notes)
+    classifier = Classifier(
+        labels=tuple(labels),
+        projection=projection,
+        mixtures=tuple(mixtures),
+        background=mixtures[labels.index(BACKGROUND)] if BACKGROUND in labels else _pooled_mixture(mixtures),
+        likelihood_scale=DEFAULT_LIKELIHOOD_SCALE,
+        floors=np.full(len(labels), -np.inf),
+        cepstra=fit_cepstra(clips, labels, training) if has_cepstra else None,
+    )
+    return Fit(classifier, notes)
+
+
+def _fit_mixtures(
+    projected: Float64Array,
+    class_indices: IndexArray,
+    labels: Sequence[str],
+    training: TrainingSection,
+    notes: list[str],
+) -> list[Mixture]:
+    mixtures = [_fit_label(projected[class_indices == i], label, i, training, notes) for i, label in enumerate(labels)]
+    # Refinement separates labels, so a single one cannot be refined.
+    if not training.refinement or training.covariance != "diag" or len(labels) == 1:
+        return mixtures
+    return refine(mixtures, projected, class_indices, seed=training.seed)
+
+
+def _check_spread(moments: Moments, labels: Sequence[str]) -> None:
+    # Ignore constant features: they carry no information about any class. The total variance of the others is 1.
+    varies = moments.total.diagonal() > 0.5
+    for label, deviations in zip(labels, moments.class_deviations, strict=True):
+        if not varies.any() or np.median(deviations[varies]) < MIN_SPREAD:
+            raise DataError(
+                "all windows of this class are the same sound", where=f"class '{label}'", hint="add other recordings"
+            )
+
+
+def _fit_label(projected: Float64Array, label: str, index: int, training: TrainingSection, notes: list[str]) -> Mixture:
+    # Another seed for each label: equal ones would start k-means of all labels from the same random numbers.
+    seed = training.seed + index
+    if training.n_components == "bic":
+        return _fit_by_bic(projected, training, seed)
+    most = max(1, len(projected) // MIN_VECTORS_PER_COMPONENT)
+    if most < training.n_components:
+        notes.append(f"'{label}' has {len(projected)} windows: {most} components instead of {training.n_components}")
+    return fit_mixture(projected, min(most, training.n_components), training, seed)
+
+
+def _fit_by_bic(projected: Float64Array, training: TrainingSection, seed: int) -> Mixture:
+    """Fit with the number of components that has the least Bayesian information criterion (Schwarz, 1978)."""
+    most = max(1, min(training.max_components, len(projected) // MIN_VECTORS_PER_COMPONENT))
+    fits = [_expectation_maximisation(projected, k, training, seed) for k in range(1, most + 1)]
+    return _mixture(min(fits, key=lambda fit: float(fit.bic(projected))))
+
+
+def _pooled_mixture(mixtures: Sequence[Mixture]) -> Mixture:
+    """Pool all class mixtures with equal weight: the background model when none was recorded."""
+    # A tied mixture has a single covariance matrix, so that of the pool is a mean.
+    if mixtures[0].covariance_type == "tied":
+        covariances = np.mean([mixture.covariances for mixture in mixtures], axis=0)
+    else:
+        covariances = np.concatenate([mixture.covariances for mixture in mixtures])
+    return Mixture(
+        np.concatenate([mixture.weights for mixture in mixtures]) / len(mixtures),
+        np.concatenate([mixture.means for mixture in mixtures]),
+        covariances,
+        mixtures[0].covariance_type,
+    )
+
+
+def fit_mixture(projected: Float64Array, n_components: int, training: TrainingSection, seed: int) -> Mixture:
+    """Fit one mixture by expectation maximisation (Dempster, Laird and Rubin, 1977), initialised by k-means.
+
+    Args:
+        projected: shape (n, d), n >= n_components.
+        n_components: of the mixture.
+        training: covariance type and variance floor.
+        seed: of k-means.
+    """
+    return _mixture(_expectation_maximisation(projected, n_components, training, seed))
+
+
+@contextmanager
+def unconverged_allowed() -> Iterator[None]:
+    """Suppress the convergence warnings of scikit-learn: the last iterations hardly change the likelihood.
+
+    Enter it before threads start, not within them: warning filters belong to the process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+def _expectation_maximisation(
+    projected: Float64Array, n_components: int, training: TrainingSection, seed: int
+) -> GaussianMixture:
+    mixture = GaussianMixture(
+        n_components,
+        covariance_type=training.covariance,
+        reg_covar=training.variance_floor,
+        random_state=seed % 2**32,
+        max_iter=MAX_ITERATIONS,
+    )
+    return mixture.fit(projected)
+
+
+def _mixture(fitted: GaussianMixture) -> Mixture:
+    # Normalised again: rounding leaves the sum a little off 1, and the model file requires 1.
+    weights = fitted.weights_ / fitted.weights_.sum()
+    return Mixture(weights, fitted.means_, fitted.covariances_, fitted.covariance_type)

@@ -1,0 +1,1 @@
+"""Choose settings and calibration by cross-validation on held-out clips."""

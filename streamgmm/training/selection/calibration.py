@@ -1,0 +1,189 @@
+"""Calibrate posteriors and rejection by the scores of held-out clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+
+from streamgmm.arrays import Float64Array
+from streamgmm.config import CepstraChoice
+from streamgmm.decision.clip import TypicalLikelihoods
+from streamgmm.labels import is_reserved
+from streamgmm.model.classifier import PLAIN_VOTES, Classifier, ClipCalibration
+from streamgmm.training.fitting.fitting import Fit
+from streamgmm.training.selection.held_out import HeldOutClips
+
+SCALE_RANGE = (1e-3, 2.0)
+WEIGHT_RANGE = (1e-3, 1e3)
+SHARPNESS_RANGE = (0.2, 20.0)
+
+DOMAIN_QUANTILE = 0.01
+"""Share of a label's own held-out windows that may lie below its floor."""
+
+UNKNOWN_QUANTILE = 0.005
+"""Share of held-out clips that would be rejected as `unknown`; many of these are recognised correctly, and so lost."""
+
+FLOOR_SLACK_NAT = 1.0
+"""Slack below the floor of held-out windows, for each dimension: another room or microphone shifts every dimension a
+little. Without slack, two of three windows of speech in another kind of recording were rejected although their
+posteriors were high; in scenes of known and unknown sounds it makes no difference."""
+
+MAX_MIN_IN_DOMAIN_SCORE = 0.5
+"""Upper limit of the rejection threshold: clips that are more likely known than not are never rejected, as the lowest
+score of a few held-out clips is a poor estimate of a quantile."""
+
+MIN_DEVIATION_NAT = 1.0
+"""Least standard deviation of the likelihoods of clips: a few clips may happen to be alike."""
+
+CEPSTRA_MIN_STANDARD_ERRORS = 1.0
+MANY_CLIPS = 50
+"""Cepstral frames have to lower the log loss by this many standard errors: of two models of similar loss, take the
+simpler (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3). Twice as many
+with fewer than `MANY_CLIPS`, since the standard error is itself uncertain then."""
+
+MIN_SHARE_GAINED = 0.1
+MIN_NATS_GAINED = 0.01
+"""Cepstral frames also have to lower the loss by this share and by this amount: they make a stream a third more
+expensive."""
+
+
+class Calibration(NamedTuple):
+    """Parameters of posteriors and rejection, fitted to held-out clips.
+
+    Attributes:
+        likelihood_scale: factor on log-likelihoods with the least held-out log loss.
+        floors: shape (n_labels,), log-likelihoods that all but a few windows of each label reach.
+        cepstral_weight: weight of cepstral frames relative to windows; 0 for windows alone.
+        clips: sharpness of the posteriors of clips, and the threshold of their rejection.
+    """
+
+    likelihood_scale: float
+    floors: Float64Array
+    cepstral_weight: float = 0.0
+    clips: ClipCalibration = PLAIN_VOTES
+
+
+def calibrate(
+    held_out: HeldOutClips, labels: Sequence[str], frames: CepstraChoice
+) -> tuple[Calibration, tuple[str, ...]]:
+    """Return the calibration with the least log loss, and notes on the use of cepstral frames."""
+    scale, cepstral_weight, notes = _choose_cepstra(held_out, frames)
+    sharpness = _best_sharpness(held_out, scale, cepstral_weight)
+    typical = _typical(held_out, len(labels), cepstral_weight)
+    least = _min_in_domain_score(held_out, labels, scale, cepstral_weight, typical)
+    # A label without held-out clips has no floor: nothing is known of how low its windows may lie.
+    floors = np.full(len(labels), -np.inf)
+    scores = held_out.scores(cepstral_weight)
+    for i in np.unique(held_out.label_indices):
+        floors[i] = np.quantile(scores[held_out.window_label_indices == i, i], DOMAIN_QUANTILE)
+    clips = ClipCalibration(sharpness, least, tuple(typical.log_likelihoods.tolist()), typical.deviation)
+    return Calibration(scale, floors, cepstral_weight, clips), notes
+
+
+def calibrated(fit: Fit, calibration: Calibration) -> Classifier:
+    """Return the classifier of `fit` with `calibration`, its floors lowered by `FLOOR_SLACK_NAT` for each dimension."""
+    frames = fit.classifier.cepstra
+    weight = calibration.cepstral_weight
+    return replace(
+        fit.classifier,
+        likelihood_scale=calibration.likelihood_scale,
+        floors=calibration.floors - FLOOR_SLACK_NAT * fit.classifier.projection.n_dimensions,
+        cepstra=replace(frames, weight=weight) if frames and weight else None,
+        clips=calibration.clips,
+    )
+
+
+def gain(before: Float64Array, after: Float64Array) -> tuple[float, float]:
+    """Return by how much losses (n,) have decreased in the mean, and the standard error of this difference."""
+    # Paired: most of the spread is between clips, and the same clip is easy or hard under both.
+    gains = before - after
+    return float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
+
+
+def _choose_cepstra(held_out: HeldOutClips, frames: CepstraChoice) -> tuple[float, float, tuple[str, ...]]:
+    """Return the likelihood scale, the weight of cepstral frames, and notes on the choice."""
+    scale = best_scale(held_out)
+    if not held_out.has_cepstra:
+        return scale, 0.0, () if frames == "never" else ("cepstral frames are not used: a class has too few",)
+    scale_beside, cepstral_weight = _best_weights(held_out, scale)
+    alone, beside = held_out.log_losses(scale), held_out.log_losses(scale_beside, cepstral_weight)
+    gained, standard_error = gain(alone, beside)
+    is_better = gained > max(
+        _n_standard_errors(len(alone)) * standard_error, MIN_SHARE_GAINED * float(alone.mean()), MIN_NATS_GAINED
+    )
+    note = (
+        f"cepstral frames are {'used' if is_better or frames == 'always' else 'not used'}: held-out log loss "
+        f"{beside.mean():.3f} with them, {alone.mean():.3f} without (difference {gained:.3f}, "
+        f"standard error {standard_error:.3f})"
+    )
+    if is_better or frames == "always":
+        return scale_beside, cepstral_weight, (note,)
+    return scale, 0.0, (note,)
+
+
+def best_scale(held_out: HeldOutClips) -> float:
+    """Return the factor of least log loss (temperature scaling: Guo et al., ICML, 2017), with equal clip weights."""
+
+    def log_loss(log_scale: float) -> float:
+        return float(held_out.log_losses(float(np.exp(log_scale))).mean())
+
+    # In logarithms, as the scale may vary over several orders of magnitude.
+    best = minimize_scalar(log_loss, bounds=np.log(SCALE_RANGE), method="bounded", options={"xatol": 1e-3})
+    return float(np.exp(best.x))
+
+
+def _best_weights(held_out: HeldOutClips, scale: float) -> tuple[float, float]:
+    """Return the likelihood scale and the cepstral weight with the least log loss (Nelder and Mead, 1965)."""
+
+    def log_loss(logs: Float64Array) -> float:
+        scale, cepstral_scale = np.exp(logs)
+        return float(held_out.log_losses(float(scale), float(cepstral_scale / scale)).mean())
+
+    bounds = [np.log(SCALE_RANGE), np.log(WEIGHT_RANGE)]
+    options = {"xatol": 1e-2, "fatol": 1e-5}
+    # One start where windows dominate, one where cepstral frames do: the loss has a local minimum near each.
+    starts = [np.log([scale, 0.01]), np.log([max(0.2 * scale, SCALE_RANGE[0]), 0.5])]
+    ends = [minimize(log_loss, start, method="Nelder-Mead", bounds=bounds, options=options) for start in starts]
+    scale, cepstral_scale = np.exp(min(ends, key=lambda end: float(end.fun)).x)
+    return float(scale), float(cepstral_scale / scale)
+
+
+def _n_standard_errors(n_clips: int) -> float:
+    return CEPSTRA_MIN_STANDARD_ERRORS if n_clips >= MANY_CLIPS else 2.0 * CEPSTRA_MIN_STANDARD_ERRORS
+
+
+def _best_sharpness(held_out: HeldOutClips, scale: float, cepstral_weight: float) -> float:
+    """Return the exponent on the votes of clips with the least log loss: many windows that agree are surer than one."""
+
+    def log_loss(log_sharpness: float) -> float:
+        return float(held_out.clip_log_losses(scale, cepstral_weight, float(np.exp(log_sharpness))).mean())
+
+    best = minimize_scalar(log_loss, bounds=np.log(SHARPNESS_RANGE), method="bounded", options={"xatol": 1e-3})
+    return float(np.exp(best.x))
+
+
+def _typical(held_out: HeldOutClips, n_labels: int, cepstral_weight: float) -> TypicalLikelihoods:
+    """Return typical log-likelihoods of clips under the mixture of their label; of all clips for labels without any."""
+    scores, own = held_out.clip_scores(cepstral_weight), held_out.label_indices
+    of_clips = scores[np.arange(len(own)), own]
+    means = np.full(n_labels, of_clips.mean())
+    # A label without held-out clips keeps the mean of all: its own would need clips that were not fitted to.
+    for i in np.unique(own):
+        means[i] = of_clips[own == i].mean()
+    return TypicalLikelihoods(means, max(MIN_DEVIATION_NAT, float((of_clips - means[own]).std())))
+
+
+def _min_in_domain_score(
+    held_out: HeldOutClips, labels: Sequence[str], scale: float, cepstral_weight: float, typical: TypicalLikelihoods
+) -> float:
+    """Return the in-domain score that all but a few held-out clips of ordinary labels reach."""
+    is_label = np.array([not is_reserved(label) for label in labels])
+    if not is_label.any():
+        return 0.0
+    # Only clips of ordinary labels: a rejected background clip makes no difference to events.
+    known = held_out.in_domain_scores(scale, cepstral_weight, is_label, typical)[is_label[held_out.label_indices]]
+    return min(MAX_MIN_IN_DOMAIN_SCORE, float(np.quantile(known, UNKNOWN_QUANTILE))) if len(known) else 0.0

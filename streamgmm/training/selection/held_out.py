@@ -1,0 +1,128 @@
+"""Held-out clips: scored once by a classifier that was not fitted to them, then evaluated under any calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from streamgmm.arrays import BoolArray, Float64Array, IndexArray, softmax
+from streamgmm.decision.clip import IN_DOMAIN_SOFTNESS, TypicalLikelihoods, in_domain_scores, sharpened
+from streamgmm.model.cepstra import CepstralMixtures
+from streamgmm.model.classifier import Classifier
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
+
+LOG_LOSS_OFFSET = 1e-12
+"""Added to posteriors in a log loss, which underflow would make infinite."""
+
+
+class HeldOutClip(NamedTuple):
+    """Scores of one clip by a classifier that was not fitted to it.
+
+    Attributes:
+        label_index: true label of the clip.
+        log_likelihoods: (n_windows, n_labels) in nats, of the windows alone.
+        votes: (n_windows,) weight of each window.
+        cepstral_evidence: (n_windows, n_labels) in nats, mean log-likelihood of its cepstral frames; None if not
+            measured.
+    """
+
+    label_index: int
+    log_likelihoods: Float64Array
+    votes: Float64Array
+    cepstral_evidence: Float64Array | None = None
+
+
+def score_clip(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
+    """Score each window of a clip with `classifier`, without its cepstral frames."""
+    return HeldOutClip(
+        label_index=classifier.labels.index(clip.clip.label),
+        log_likelihoods=classifier.score_many(clip.vectors.astype(np.float64)).log_likelihoods,
+        votes=clip.counted_votes,
+    )
+
+
+def score_cepstra(clip_cepstra: ClipCepstra, frames: CepstralMixtures, n_labels: int) -> Float64Array:
+    """Return mean log-likelihoods of the frames of each window, (n_windows, n_labels), as `CepstralEvidence` does."""
+    # Differences of cumulative sums: windows overlap, and each frame is scored and added once.
+    scores = frames.score(clip_cepstra.vectors.astype(np.float64))[:, :n_labels]
+    sums = np.concatenate([np.zeros((1, scores.shape[1])), np.cumsum(scores, axis=0)])
+    first, end = clip_cepstra.spans.T
+    # A window may contain no frame at all, and then has no evidence.
+    evidence: Float64Array = (sums[end] - sums[first]) / np.maximum(1, end - first)[:, np.newaxis]
+    return evidence
+
+
+class HeldOutClips:
+    """Scores of all held-out clips; the windows of all clips are concatenated.
+
+    Args:
+        clips: at least one, each with at least one window.
+    """
+
+    def __init__(self, clips: Sequence[HeldOutClip]) -> None:
+        self.label_indices = np.array([clip.label_index for clip in clips])
+        self._n_windows = [len(clip.votes) for clip in clips]
+        self._starts = np.cumsum([0, *self._n_windows[:-1]])
+        self._log_likelihoods = np.concatenate([clip.log_likelihoods for clip in clips])
+        votes = np.concatenate([clip.votes for clip in clips])
+        # Normalised per clip once, so that every weighted mean is a single `reduceat`.
+        self._votes = votes / np.repeat(np.add.reduceat(votes, self._starts), self._n_windows)
+        evidence = [clip.cepstral_evidence for clip in clips if clip.cepstral_evidence is not None]
+        self._cepstral_evidence = np.concatenate(evidence) if len(evidence) == len(clips) else None
+
+    @property
+    def has_cepstra(self) -> bool:
+        """Whether the cepstral frames of all clips were scored."""
+        return self._cepstral_evidence is not None
+
+    @cached_property
+    def window_label_indices(self) -> IndexArray:
+        """Index of the true label of each window, (n_windows,)."""
+        return np.repeat(self.label_indices, self._n_windows)
+
+    def scores(self, cepstral_weight: float) -> Float64Array:
+        """Return log-likelihoods of all windows, (n_windows, n_labels), with the weighted cepstral evidence added."""
+        if self._cepstral_evidence is None or not cepstral_weight:
+            return self._log_likelihoods
+        combined: Float64Array = self._log_likelihoods + cepstral_weight * self._cepstral_evidence
+        return combined
+
+    def posteriors(self, scale: float, cepstral_weight: float = 0.0, sharpness: float = 1.0) -> Float64Array:
+        """Return posteriors of the clips, (n_clips, n_labels), as `ClipDecider` does."""
+        return sharpened(self._vote(self._window_posteriors(scale, cepstral_weight)), sharpness)
+
+    def in_domain_scores(
+        self, scale: float, cepstral_weight: float, is_label: BoolArray, typical: TypicalLikelihoods
+    ) -> Float64Array:
+        """Return in-domain scores of the clips, (n_clips,), as `ClipDecider` does."""
+        # Softer posteriors than those of the answer: sharp ones are near 1 even for sounds unlike any class.
+        soft = self.posteriors(IN_DOMAIN_SOFTNESS * scale, cepstral_weight)
+        return in_domain_scores(soft, self.clip_scores(cepstral_weight), is_label, typical)
+
+    def clip_scores(self, cepstral_weight: float) -> Float64Array:
+        """Return mean log-likelihoods of the clips, (n_clips, n_labels) in nats."""
+        return self._vote(self.scores(cepstral_weight))
+
+    def log_losses(self, scale: float, cepstral_weight: float = 0.0) -> Float64Array:
+        """Return mean log losses of the windows of clips, (n_clips,) in nats: events are decided window by window."""
+        posteriors = self._window_posteriors(scale, cepstral_weight)
+        of_true_label = posteriors[np.arange(len(posteriors)), self.window_label_indices]
+        return self._vote(-np.log(of_true_label[:, np.newaxis] + LOG_LOSS_OFFSET))[:, 0]
+
+    def clip_log_losses(self, scale: float, cepstral_weight: float, sharpness: float) -> Float64Array:
+        """Return the log loss of the posterior of each clip, (n_clips,) in nats."""
+        posteriors = self.posteriors(scale, cepstral_weight, sharpness)
+        of_true_label = posteriors[np.arange(len(posteriors)), self.label_indices]
+        losses: Float64Array = -np.log(of_true_label + LOG_LOSS_OFFSET)
+        return losses
+
+    def _window_posteriors(self, scale: float, cepstral_weight: float) -> Float64Array:
+        return softmax(scale * self.scores(cepstral_weight))
+
+    def _vote(self, of_windows: Float64Array) -> Float64Array:
+        """Return weighted means of values (n_windows, m) over the windows of each clip, (n_clips, m)."""
+        means: Float64Array = np.add.reduceat(self._votes[:, np.newaxis] * of_windows, self._starts, axis=0)
+        return means

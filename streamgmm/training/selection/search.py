@@ -1,0 +1,122 @@
+"""Hyperparameter search: compare a few variations of the settings on held-out clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streamgmm.arrays import Float64Array
+from streamgmm.config import TrainingSection
+from streamgmm.training.selection.calibration import best_scale, gain
+from streamgmm.training.selection.held_out import HeldOutClips
+
+Variation = dict[str, Any]
+"""Settings by name, with values that differ from the defaults."""
+
+DEFAULTS = TrainingSection()
+
+VARIATIONS: tuple[tuple[Variation, ...], ...] = (
+    ({"copies": False},),
+    ({"n_components": 1}, {"n_components": 6}),
+    ({"lda_shrinkage": 0.1}, {"lda_shrinkage": 0.6}),
+    ({"n_principal": 4}, {"n_principal": 60}),
+    ({"variance_floor": 0.2},),
+    # Mixtures that are not refined do better with fewer dimensions.
+    ({"refinement": False, "n_principal": 4},),
+)
+"""Groups of variations, of which at most one each is chosen. These settings depend most on the kind of sound: spoken
+words need more dimensions, few recordings fewer components; where pitch separates the classes, speed copies harm."""
+
+SEARCH_MIN_STANDARD_ERRORS = 2.0
+"""A variation has to be better by this many standard errors: twice those of a single comparison, because the best of
+many is partly lucky."""
+
+HoldOutFunction = Callable[[Sequence[TrainingSection]], list[HeldOutClips]]
+"""Holds out each source once with each of several settings."""
+
+
+class SettingsChoice(NamedTuple):
+    """The chosen settings.
+
+    Attributes:
+        training: the settings.
+        held_out: scores of the clips with these settings.
+        notes: the choice and its reason.
+    """
+
+    training: TrainingSection
+    held_out: HeldOutClips
+    notes: tuple[str, ...]
+
+
+def choose_settings(training: TrainingSection, base: HeldOutClips, hold_out: HoldOutFunction) -> SettingsChoice:
+    """Return the settings with the least held-out log loss among `VARIATIONS`.
+
+    A variation has to be better than `training` by `SEARCH_MIN_STANDARD_ERRORS`. The best variations of several groups
+    are combined if the combination is better than the best one alone.
+
+    Args:
+        training: where to start; settings that differ from the defaults are the user's choice, and are kept.
+        base: scores of the clips with these settings.
+        hold_out: evaluates other settings.
+    """
+    groups = [[varied for varied in group if _may_vary(varied, training)] for group in VARIATIONS]
+    tried = [varied for group in groups for varied in group]
+    # All variations at once, so that the fits of all of them share the cores.
+    results = hold_out([msgspec.structs.replace(training, **varied) for varied in tried])
+    trials = [_Trial(varied, result) for varied, result in zip(tried, results, strict=True)]
+    before = _clip_losses(base)
+    better = [trial for trial in trials if _is_better(before, trial.losses)]
+    winners = [min(own, key=_mean_loss) for group in groups if (own := [one for one in better if one.varied in group])]
+    if not winners:
+        return SettingsChoice(
+            training, base, (f"defaults kept: none of {len(tried)} variations had a lower held-out log loss",)
+        )
+    best = min(winners, key=_mean_loss)
+    if len(winners) > 1:
+        # The best one comes last, so that its value is kept where two variations change the same setting.
+        together = {
+            key: value for trial in sorted(winners, key=_mean_loss, reverse=True) for key, value in trial.varied.items()
+        }
+        (result,) = hold_out([msgspec.structs.replace(training, **together)])
+        best = min(best, _Trial(together, result), key=_mean_loss)
+    note = f"{_name(best.varied)}: held-out log loss {_mean_loss(best):.3f}, {before.mean():.3f} with defaults"
+    return SettingsChoice(msgspec.structs.replace(training, **best.varied), best.held_out, (note,))
+
+
+class _Trial:
+    """A variation with its held-out scores and losses."""
+
+    def __init__(self, varied: Variation, held_out: HeldOutClips) -> None:
+        self.varied = varied
+        self.held_out = held_out
+        self.losses = _clip_losses(held_out)
+
+
+def _mean_loss(trial: _Trial) -> float:
+    return float(trial.losses.mean())
+
+
+def _clip_losses(held_out: HeldOutClips) -> Float64Array:
+    return held_out.log_losses(best_scale(held_out))
+
+
+def _is_better(before: Float64Array, after: Float64Array) -> bool:
+    gained, standard_error = gain(before, after)
+    return gained > SEARCH_MIN_STANDARD_ERRORS * standard_error
+
+
+def _may_vary(varied: Variation, training: TrainingSection) -> bool:
+    """Return whether all settings that would vary have their default values, and the variation has any effect."""
+    if any(getattr(training, name) != getattr(DEFAULTS, name) for name in varied):
+        return False
+    # A variation without effect would win or lose by nothing, and only cost time.
+    has_copies = training.n_speed_copies + training.n_noise_copies > 0
+    is_refined = training.covariance == "diag"
+    return not ("copies" in varied and not has_copies) and not ("refinement" in varied and not is_refined)
+
+
+def _name(varied: Variation) -> str:
+    return ", ".join(f"{name} {str(value).lower()}" for name, value in varied.items())

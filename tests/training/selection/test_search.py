@@ -1,0 +1,97 @@
+"""The choice among variations of the settings, with made results."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from streamgmm.config import TrainingSection
+from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
+from streamgmm.training.selection.search import VARIATIONS, choose_settings
+
+DEFAULTS = TrainingSection()
+N_CLIPS = 200
+
+
+def held_out(separation: float, seed: int = 0) -> HeldOutClips:
+    """Clips of two labels whose log-likelihoods lie `separation` apart on average."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(0.0, 1.0, (N_CLIPS, 1, 2))
+    clips = []
+    for n, row in enumerate(rows):
+        row[:, n % 2] += separation
+        clips.append(HeldOutClip(n % 2, row, np.ones(1)))
+    return HeldOutClips(clips)
+
+
+class Laboratory:
+    """Returns results from a table of separations by setting, and records the settings."""
+
+    def __init__(self, **separations: float) -> None:
+        self.separations = separations
+        self.asked: list[TrainingSection] = []
+
+    def __call__(self, settings) -> list[HeldOutClips]:
+        self.asked += settings
+        return [held_out(1.0 + sum(self.gains(training))) for training in settings]
+
+    def gains(self, training: TrainingSection):
+        for key, gain in self.separations.items():
+            name, value = key.split("__")
+            if str(getattr(training, name)).replace(".", "") == value:
+                yield gain
+
+
+def test_without_a_gain_the_defaults_stay_and_a_note_reports_it():
+    laboratory = Laboratory()
+    choice = choose_settings(DEFAULTS, held_out(1.0), laboratory)
+    assert choice.training == DEFAULTS
+    assert choice.notes == (f"defaults kept: none of {len(laboratory.asked)} variations had a lower held-out log loss",)
+    assert len(laboratory.asked) == sum(map(len, VARIATIONS))
+
+
+def test_a_gain_within_the_error_of_chance_changes_nothing():
+    noisy = lambda settings: [held_out(1.02, seed=n + 1) for n, _ in enumerate(settings)]  # noqa: E731
+    assert choose_settings(DEFAULTS, held_out(1.0), noisy).training == DEFAULTS
+
+
+def test_the_best_of_a_group_is_taken():
+    choice = choose_settings(DEFAULTS, held_out(1.0), Laboratory(lda_shrinkage__01=0.5, lda_shrinkage__06=1.0))
+    assert choice.training == msgspec.structs.replace(DEFAULTS, lda_shrinkage=0.6)
+    assert choice.notes[0].startswith("lda_shrinkage 0.6: held-out log loss ")
+
+
+def test_winners_of_several_groups_are_combined_if_that_is_better_still():
+    choice = choose_settings(DEFAULTS, held_out(1.0), Laboratory(n_components__6=0.5, copies__False=1.0))
+    assert choice.training == msgspec.structs.replace(DEFAULTS, n_components=6, copies=False)
+
+
+def test_winners_that_do_not_go_together_leave_the_best_one():
+    class Quarrel(Laboratory):
+        def gains(self, training: TrainingSection):
+            both = training.n_components == 6 and not training.copies
+            return [-0.5] if both else super().gains(training)
+
+    choice = choose_settings(DEFAULTS, held_out(1.0), Quarrel(n_components__6=0.5, copies__False=1.0))
+    assert choice.training == msgspec.structs.replace(DEFAULTS, copies=False)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{"n_components": 2}, {"lda_shrinkage": 0.5}, {"n_principal": 8}, {"refinement": False}, {"copies": False}],
+    ids=str,
+)
+def test_what_the_user_has_set_stays(own):
+    laboratory = Laboratory()
+    training = msgspec.structs.replace(DEFAULTS, **own)
+    choose_settings(training, held_out(1.0), laboratory)
+    for name, value in own.items():
+        assert {getattr(asked, name) for asked in laboratory.asked} == {value}
+
+
+def test_what_makes_no_difference_is_not_tried():
+    laboratory = Laboratory()
+    without = msgspec.structs.replace(DEFAULTS, n_speed_copies=0, n_noise_copies=0, covariance="full")
+    choose_settings(without, held_out(1.0), laboratory)
+    assert all(asked.copies and asked.refinement for asked in laboratory.asked)
