@@ -19,7 +19,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home directory, where an interpreter has this package."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.setattr("streamgmm.service.installation.check_installed", lambda: None)
+    monkeypatch.setattr("streamgmm.cli.service.check_installed", lambda: None)
     return tmp_path
 
 
