@@ -104,7 +104,7 @@ def test_times(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "-1", "nan", "inf", "1e3", "1:", ":5", "1:2:3:4", "1.5:20", "soon", "1" * 400])
 def test_what_is_no_time(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="is no time"):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a time"):
         parse_time_s(text)
 
 
