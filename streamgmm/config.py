@@ -1,7 +1,7 @@
 """All settings: typed sections, each value with its default, range, unit and reason.
 
-`config.yaml` at the top of the project shows the same, and a test holds the two equal. Sections are
-frozen; a run gets one `Config` and nobody changes it.
+`config.yaml` at the top of the project is generated from these types, and a test keeps the two equal. Sections are
+frozen; a run has one `Config` that never changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RENAMED_KEYS = {
     "training.frames": "training.cepstra",
     "training.n_frame_components": "training.n_cepstral_components",
 }
-"""Settings of earlier versions, by their dotted keys, and what they are called now."""
+"""Dotted keys of settings that were renamed: the name in earlier versions, and the present one."""
 
 TextFormat = Literal["jsonl", "text", "label", "dcase", "audacity"]
 
@@ -37,17 +37,19 @@ SourceName = Annotated[
 
 
 class SourceSection(Section, frozen=True, kw_only=True):
-    """Where the samples come from."""
+    """The audio source."""
 
     uri: Annotated[Place, Meta(min_length=1, description="mic, mic:NAME, mic:INDEX, file:PATH or pcm:-")] = "mic"
     channel: Annotated[
         Annotated[int, Meta(ge=0, le=63)] | Literal["mean"],
-        Meta(description="one channel (from 0), or the mean of all of them"),
+        Meta(description="one channel (from 0), or the mean of all channels"),
     ] = "mean"
-    pcm_format: Annotated[PcmFormat, Meta(description="raw samples; ALSA: S24_3LE is s24le, S24_LE s24_32le")] = "s16le"
+    pcm_format: Annotated[
+        PcmFormat, Meta(description="format of raw pcm:-; ALSA S24_3LE is s24le, S24_LE is s24_32le")
+    ] = "s16le"
     pcm_rate_hz: Annotated[
         int,
-        Meta(ge=1000, le=384000, description="sample rate of raw pcm:-; a WAV has its own", extra={"unit": "Hz"}),
+        Meta(ge=1000, le=384000, description="sample rate of raw pcm:-; a WAV declares its own", extra={"unit": "Hz"}),
     ] = 16000
     pcm_n_channels: Annotated[int, Meta(ge=1, le=64, description="interleaved channels of raw pcm:-")] = 1
     pace: Annotated[
@@ -55,7 +57,7 @@ class SourceSection(Section, frozen=True, kw_only=True):
         Meta(
             ge=0.0,
             le=1000.0,
-            description="speed at which file:PATH is played; 0 is as fast as possible",
+            description="playback speed of file:PATH; 0 is as fast as possible",
             extra={"unit": "x real time"},
         ),
     ] = 0.0
@@ -71,22 +73,22 @@ class SourceSection(Section, frozen=True, kw_only=True):
 
 
 class ModelSection(Section, frozen=True, kw_only=True):
-    """Which model decides."""
+    """The model, and prior probabilities of its labels."""
 
     path: Annotated[
-        Place, Meta(description="model file made by `streamgmm train`; empty: the one in the box, of ten sounds")
+        Place, Meta(description="model file written by `streamgmm train`; empty: the bundled model of ten sounds")
     ] = ""
     priors: Annotated[
         dict[str, Annotated[float, Meta(gt=0.0, le=1e6)]],
         Meta(
-            description="relative prior of a label; a label that is not named has 1",
+            description="relative prior of each label; 1 for labels not listed",
             examples=[{"doorbell": 2.0}],
         ),
     ] = {}
 
 
 class LabelSection(Section, frozen=True, kw_only=True):
-    """What one label decides otherwise than the rest; None leaves it as it is."""
+    """Decision settings of one label; None takes the value of the decision section."""
 
     onset_threshold: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
     offset_threshold: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
@@ -103,7 +105,7 @@ def _require_hysteresis(of_label: str, onset_threshold: float, offset_threshold:
 
 
 class DecisionSection(Section, frozen=True, kw_only=True):
-    """From the posterior of each hop to events."""
+    """Turning the posteriors of hops into events."""
 
     smoothing: Annotated[
         Literal["exponential", "hmm", "none"],
@@ -114,13 +116,19 @@ class DecisionSection(Section, frozen=True, kw_only=True):
     ] = 0.25
     hmm_mean_duration_s: Annotated[
         float,
-        Meta(gt=0.0, le=3600.0, description="mean stay in one label of the hmm; longer is calmer", extra={"unit": "s"}),
+        Meta(
+            gt=0.0,
+            le=3600.0,
+            description="mean time that the hmm stays in one label; longer is calmer",
+            extra={"unit": "s"},
+        ),
     ] = 2.0
     onset_threshold: Annotated[
         float, Meta(gt=0.0, le=1.0, description="an event starts at this smoothed posterior")
     ] = 0.7
     offset_threshold: Annotated[
-        float, Meta(ge=0.0, le=1.0, description="and ends below this one; lower, so that it does not flicker")
+        float,
+        Meta(ge=0.0, le=1.0, description="an event ends below this posterior; lower than the onset, to avoid flicker"),
     ] = 0.4
     min_duration_s: Annotated[
         float,
@@ -151,17 +159,23 @@ class DecisionSection(Section, frozen=True, kw_only=True):
     ] = 0.0
     max_duration_s: Annotated[
         float,
-        Meta(ge=0.0, le=86400.0, description="a longer event is ended and begun anew; 0: never", extra={"unit": "s"}),
+        Meta(
+            ge=0.0,
+            le=86400.0,
+            description="a longer event is ended and a new one started; 0: never",
+            extra={"unit": "s"},
+        ),
     ] = 0.0
     silence_gate_dbfs: Annotated[
-        float, Meta(ge=-200.0, le=0.0, description="below this level the answer is `silence`", extra={"unit": "dBFS"})
+        float,
+        Meta(ge=-200.0, le=0.0, description="hops below this level are labelled `silence`", extra={"unit": "dBFS"}),
     ] = -75.0
     min_llr: Annotated[
         float,
         Meta(
             ge=-1e6,
             le=1e6,
-            description="log-likelihood ratio to the background that a label needs",
+            description="minimum log-likelihood ratio of a label to the background",
             extra={"unit": "nat"},
         ),
     ] = 0.0
@@ -182,36 +196,36 @@ class DecisionSection(Section, frozen=True, kw_only=True):
 
 
 class OutputSection(Section, frozen=True, kw_only=True):
-    """Who is told, and how."""
+    """Outputs and their format."""
 
     sinks: Annotated[
         list[Place], Meta(description="any of stdout:, file://PATH, unix://PATH and tcp://HOST:PORT, several at once")
     ] = msgspec.field(default_factory=lambda: ["stdout:"])
-    format: Annotated[TextFormat, Meta(description="what stdout: and file://PATH get; sockets always speak jsonl")] = (
+    format: Annotated[TextFormat, Meta(description="format of stdout: and file://PATH; sockets always get jsonl")] = (
         "jsonl"
     )
     windows: Annotated[
-        bool, Meta(description="a record for every hop, to see why something was or was not reported")
+        bool, Meta(description="emit a record for every hop, to see why something was or was not reported")
     ] = False
-    updates: Annotated[bool, Meta(description="a record for every hop of an open event")] = False
+    updates: Annotated[bool, Meta(description="emit a record for every hop of an open event")] = False
     heartbeat_s: Annotated[
         float,
         Meta(
             ge=0.0,
             le=86400.0,
-            description="a record this often as a sign of life; 0: none",
+            description="interval of heartbeat records; 0: none",
             extra={"unit": "s of audio"},
         ),
     ] = 0.0
     queue_records: Annotated[
-        int, Meta(ge=16, le=1_000_000, description="records kept for a slow reader, the oldest dropped first")
+        int, Meta(ge=16, le=1_000_000, description="records queued for a slow reader; the oldest are dropped first")
     ] = 1024
-    n_clients: Annotated[int, Meta(ge=1, le=10_000, description="most subscribers of one socket")] = 64
+    n_clients: Annotated[int, Meta(ge=1, le=10_000, description="maximum number of subscribers of one socket")] = 64
     allow_remote: Annotated[
-        bool, Meta(description="let tcp:// be reached from other machines; needs a token, which travels in the clear")
+        bool, Meta(description="accept other machines on tcp://; needs a token, which is sent in the clear")
     ] = False
     token_file: Annotated[
-        Place, Meta(description="file with the word that a client of tcp:// has to send as its first line; empty: none")
+        Place, Meta(description="file with the token that a tcp:// client must send as its first line; empty: none")
     ] = ""
 
 
@@ -224,20 +238,20 @@ class NamedSourceSection(SourceSection, frozen=True, kw_only=True):
 
 
 class FeaturesSection(Section, frozen=True, kw_only=True):
-    """What `train` measures; a model carries its own and `run` follows it."""
+    """Features that `train` computes; a model stores its own, and `run` uses those."""
 
     sample_rate_hz: Annotated[
         int,
         Meta(
             ge=0,
             le=192000,
-            description="rate that the model works at; 0: that of most recordings",
+            description="sample rate of the model; 0: that of most recordings",
             extra={"unit": "Hz"},
         ),
     ] = 0
-    window_s: Annotated[float, Meta(ge=0.1, le=10.0, description="samples analysed together", extra={"unit": "s"})] = (
-        1.0
-    )
+    window_s: Annotated[
+        float, Meta(ge=0.1, le=10.0, description="length of the windows that are analysed", extra={"unit": "s"})
+    ] = 1.0
     hop_s: Annotated[
         float,
         Meta(ge=0.016, le=2.0, description="stride of windows: how often a decision is made", extra={"unit": "s"}),
@@ -246,7 +260,10 @@ class FeaturesSection(Section, frozen=True, kw_only=True):
     min_hz: Annotated[
         float,
         Meta(
-            ge=5.0, le=4000.0, description="centre of the lowest band; wind and traffic lie below", extra={"unit": "Hz"}
+            ge=5.0,
+            le=4000.0,
+            description="centre of the lowest band; wind and traffic are below it",
+            extra={"unit": "Hz"},
         ),
     ] = 30.0
 
@@ -256,16 +273,18 @@ class FeaturesSection(Section, frozen=True, kw_only=True):
 
 
 class TrainingSection(Section, frozen=True, kw_only=True):
-    """How `train` fits the mixtures."""
+    """Fitting of the mixtures by `train`."""
 
     covariance: Annotated[
-        Covariance, Meta(description="shape of the Gaussians; diag is enough once the features are projected")
+        Covariance, Meta(description="covariance type of the Gaussians; diag is enough for projected features")
     ] = "diag"
     n_components: Annotated[
         Annotated[int, Meta(ge=1, le=256)] | Literal["bic"],
-        Meta(description="Gaussians per label, or chosen by the Bayesian information criterion"),
+        Meta(description="Gaussians per label; bic: chosen by the Bayesian information criterion"),
     ] = 3
-    max_components: Annotated[int, Meta(ge=1, le=256, description="most that bic may choose")] = 8
+    max_components: Annotated[
+        int, Meta(ge=1, le=256, description="maximum number of Gaussians that bic may choose")
+    ] = 8
     cepstra: Annotated[
         CepstraChoice,
         Meta(
@@ -276,42 +295,43 @@ class TrainingSection(Section, frozen=True, kw_only=True):
         int, Meta(ge=1, le=256, description="Gaussians per label over cepstral frames, always diagonal")
     ] = 32
     variance_floor: Annotated[
-        float, Meta(ge=1e-6, le=10.0, description="added to every variance, in units of the projected data's")
+        float,
+        Meta(ge=1e-6, le=10.0, description="added to every variance, relative to the variance of the projected data"),
     ] = 0.05
     lda_shrinkage: Annotated[
-        float, Meta(ge=0.0, le=1.0, description="how far the within-class covariance is drawn to a sphere")
+        float, Meta(ge=0.0, le=1.0, description="shrinkage of the within-class covariance towards a sphere")
     ] = 0.3
     n_principal: Annotated[
-        int, Meta(ge=0, le=128, description="principal components that the mixtures see beside the discriminants")
+        int, Meta(ge=0, le=128, description="principal components used in addition to the discriminants")
     ] = 15
-    refinement: Annotated[
-        bool, Meta(description="move diag mixtures, once fitted, to where they tell the labels apart")
-    ] = True
+    refinement: Annotated[bool, Meta(description="refine fitted diag mixtures to discriminate between the labels")] = (
+        True
+    )
     search: Annotated[
         bool,
-        Meta(
-            description="try other windows and values of the settings above on held-out clips; those you changed stay"
-        ),
+        Meta(description="try other windows and settings from above on held-out clips; those you set are kept"),
     ] = True
-    copies: Annotated[bool, Meta(description="learn from altered copies of the clips too")] = True
+    copies: Annotated[bool, Meta(description="train on altered copies of the clips too")] = True
     without: Annotated[
         list[str],
-        Meta(description="kinds of features not to learn from, as `explain` names them", examples=[["tonality"]]),
+        Meta(description="kinds of features to leave out, as `explain` names them", examples=[["tonality"]]),
     ] = []
     n_speed_copies: Annotated[int, Meta(ge=0, le=16, description="copies of each clip played faster or slower")] = 2
     n_noise_copies: Annotated[int, Meta(ge=0, le=16, description="copies of each clip with noise mixed in")] = 1
-    rooms: Annotated[bool, Meta(description="hear these copies in other rooms, through other microphones")] = True
-    min_clips: Annotated[int, Meta(ge=1, le=1000, description="fewer recordings of a label are refused")] = 2
-    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="same seed and data, same model, byte for byte")] = 0
+    rooms: Annotated[bool, Meta(description="simulate other rooms and microphones in these copies")] = True
+    min_clips: Annotated[int, Meta(ge=1, le=1000, description="minimum number of recordings per label")] = 2
+    seed: Annotated[
+        int, Meta(ge=0, le=2**32 - 1, description="the same seed and data give the same model, byte for byte")
+    ] = 0
     n_jobs: Annotated[int, Meta(ge=0, le=256, description="worker processes; 0: one per core")] = 0
     credit: Annotated[
         str,
-        Meta(description="whose recordings they are, their licence and limits; shown by `model show`"),
+        Meta(description="authors, licence and limits of the recordings; shown by `model show`"),
     ] = ""
 
 
 class Config(Section, frozen=True, kw_only=True):
-    """Everything that can be set."""
+    """All settings."""
 
     source: SourceSection = SourceSection()
     sources: Annotated[

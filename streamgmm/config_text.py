@@ -16,8 +16,8 @@ from streamgmm.strict_yaml import resolve_plain
 from streamgmm.wording import as_flow
 
 _PREAMBLE = """\
-Settings of streamgmm. One that is left out has its default; one that is misspelt or out of range is
-refused with its line, before anything starts. `streamgmm config check FILE` says the same without starting, and
+Settings of streamgmm. A setting that is left out has its default; one that is misspelt or out of range is
+reported with its line, before anything starts. `streamgmm config check FILE` checks a file without starting, and
 `--set decision.onset_threshold=0.7` changes one setting for one run.
 """
 _WIDTH = 100

@@ -1,1 +1,1 @@
-"""One small file per command."""
+"""The command line: one module per command, with its arguments in `streamgmm.cli.parsers`."""

@@ -1,4 +1,4 @@
-"""What `enrol` and `forget` share: the model with its memory, the scores before and after, and the new files."""
+"""Changing a model with `enrol` and `forget`: its lock, the scores before and after, and writing the result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -15,26 +14,24 @@ from streamgmm.cli.console import stderr_console, stdout_console
 from streamgmm.errors import DataError
 from streamgmm.model.file import load_model
 from streamgmm.model.lock import model_lock
-from streamgmm.training.enrolment.cache_file import cache_path, check_cache_target, load_cache, save_with_cache
+from streamgmm.model.model import Model
+from streamgmm.training.comparison import Comparison, standard_error
+from streamgmm.training.enrolment import Change
+from streamgmm.training.memory import Memory
+from streamgmm.training.memory_file import check_memory_target, load_memory, memory_path, save_with_memory
 from streamgmm.wording import escaped
-
-if TYPE_CHECKING:
-    from streamgmm.model.model import Model
-    from streamgmm.training.enrolment.comparison import ModelComparison
-    from streamgmm.training.enrolment.enrolment import ModelChange
-    from streamgmm.training.enrolment.training_cache import TrainingCache
 
 
 @contextmanager
-def changing_model(args: argparse.Namespace) -> Iterator[tuple[Model, TrainingCache]]:
-    """Give the model that is to be changed and its memory, once it is clear that the result could be written.
+def changing_model(args: argparse.Namespace) -> Iterator[tuple[Model, Memory]]:
+    """Yield the model to change and its memory, after checking that the result can be written.
 
-    No other command changes what will be written meanwhile.
+    The lock keeps other commands from changing the same model meanwhile.
 
     Raises:
         StreamgmmError: see `load_model`, `load_cache`, `check_cache_target` and `model_lock`.
     """
-    load_model(args.model)  # what is wrong with it is reported before anything is waited for
+    load_model(args.model)  # a bad model is reported before waiting for the lock
     target: Path = args.output or args.model
     if not args.dry_run:
         check_cache_target(target)
@@ -45,7 +42,7 @@ def changing_model(args: argparse.Namespace) -> Iterator[tuple[Model, TrainingCa
 
 @contextmanager
 def locked(model_path: Path) -> Iterator[None]:
-    """Hold the lock of the model that will be written, and print a line if another command has it.
+    """Hold the lock of the model that will be written, and print a line while another command holds it.
 
     Raises:
         StreamgmmError: see `model_lock`.
@@ -55,42 +52,42 @@ def locked(model_path: Path) -> Iterator[None]:
         yield
 
 
-def settle(change: ModelChange, model: Model, args: argparse.Namespace, remarks: Sequence[str] = ()) -> int:
-    """Print what `change` does to the scores, and write it unless that is not wanted.
+def apply_change(change: Change, model: Model, args: argparse.Namespace, remarks: Sequence[str] = ()) -> int:
+    """Print how `change` affects the scores, and write the new model unless it is rejected or `--dry-run` is given.
 
     Args:
-        change: made of `model`.
+        change: computed from `model`.
         model: as it was read from `args.model`.
         args: with the options of `add_change_options`.
         remarks: printed below the scores.
 
     Raises:
-        DataError: the classes that stay lose, or the model has changed meanwhile; nothing was written.
-        StreamgmmError: see `save_with_cache`.
+        DataError: classes that stay lose recall, or the model has changed meanwhile; nothing was written.
+        StreamgmmError: see `save_with_memory`.
     """
     console, errors = stdout_console(), stderr_console()
     console.print(scores_table(change.comparison))
-    for line in [*_summary(change.comparison), *remarks, *(f"note: {note}" for note in change.notes)]:
+    for line in [*_change_summary(change.comparison), *remarks, *(f"note: {note}" for note in change.notes)]:
         console.print(line, soft_wrap=True)
     losses = change.comparison.losses()
-    loss = f"{' and '.join(losses)} would fare worse than chance explains"
+    loss = f"{' and '.join(losses)} would lose more recall than chance can explain"
     target: Path = args.output or args.model
     if args.dry_run:
-        verdict = f"it would be refused without --force: {loss}" if losses else "it would be"
+        verdict = f"without --force it would be rejected: {loss}" if losses else "dry run"
         errors.print(f"nothing was written: {verdict}", soft_wrap=True)
         return 0
     if losses and not args.force:
-        raise DataError(loss, where=str(target), hint="--force writes all the same")
+        raise DataError(loss, where=str(target), hint="--force writes it anyway")
     if load_model(args.model).sha256 != model.sha256:
-        raise DataError("the model has changed meanwhile", where=str(args.model), hint="do it again")
-    saved = save_with_cache(change.model, change.cache, target)
-    paths = f"{escaped(str(target))} and {escaped(cache_path(target).name)}"
+        raise DataError("the model has changed meanwhile", where=str(args.model), hint="run the command again")
+    saved = save_with_memory(change.model, change.memory, target)
+    paths = f"{escaped(str(target))} and {escaped(memory_path(target).name)}"
     errors.print(f"wrote {paths}: {len(saved.labels)} classes", soft_wrap=True)
     return 0
 
 
-def scores_table(comparison: ModelComparison) -> Table:
-    """A row per class: its clips, and the share of those held out that was recognised, before and after."""
+def scores_table(comparison: Comparison) -> Table:
+    """Return a row per class: its clips, and the share of held-out clips recognised, before and after."""
     before, after, _ = comparison
     table = Table("class", title="Held-out clips right")
     for heading in ("clips", "after", "right before", "after"):
@@ -105,10 +102,8 @@ def scores_table(comparison: ModelComparison) -> Table:
     return table
 
 
-def _summary(comparison: ModelComparison) -> list[str]:
-    """How the classes that were there and stay fare together."""
-    from streamgmm.training.enrolment.comparison import adjusted_standard_error
-
+def _change_summary(comparison: Comparison) -> list[str]:
+    """Return a line with the recall, before and after, of all classes that stay."""
     labels = comparison.compared
     if not labels:
         return ["nothing to compare: there are no held-out scores of the classes that stay"]

@@ -1,4 +1,4 @@
-"""`streamgmm demo`: everything at once, on sounds made on the spot."""
+"""`streamgmm demo`: training, detection and a picture, on synthesised sounds."""
 
 from __future__ import annotations
 
@@ -6,63 +6,58 @@ import argparse
 import logging
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from rich.console import Console
+
+from streamgmm.audio.file import RecordingFile
+from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
+from streamgmm.cli.output_file import check_picture
+from streamgmm.cli.parsers.demo import PICTURE_NAME
+from streamgmm.config import Config, TrainingSection
+from streamgmm.dataset.dataset import read_dataset
+from streamgmm.demo.listener import PrintingSink
+from streamgmm.demo.matching import Matches, match_events
+from streamgmm.demo.picture import draw_scene
+from streamgmm.demo.recordings import write_training_set, write_wav
+from streamgmm.demo.scene import Scene, make_scene
+from streamgmm.demo.sounds import SOUNDS
+from streamgmm.demo.terminal import result_table, timeline_text
 from streamgmm.errors import StreamgmmError, UsageError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from streamgmm.demo.matching import Matches
-    from streamgmm.demo.scene import Scene
-    from streamgmm.model.model import Model
-
-_DESCRIPTION = """\
-Hear it work without a microphone: make recordings of ten sounds, learn them,
-listen to a scene of a minute in which they occur, and compare with the truth.
-Everything but the air between is real: the trainer, the daemon, its records.
-"""
+from streamgmm.evaluation.found_events import events_of
+from streamgmm.model.file import save_model
+from streamgmm.model.model import Model
+from streamgmm.service.daemon import Daemon
+from streamgmm.sinks.hub import Hub
+from streamgmm.training.comparison import scores_of
+from streamgmm.training.trainer import train
+from streamgmm.wording import escaped
 
 RATE_HZ = 16000
 N_CLIPS = 10
 SCENE_S = 75.0
-PICTURE_NAME = "streamgmm-demo.png"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `demo`."""
-    parser = subparsers.add_parser(
-        "demo", help="hear it work within a minute, without a microphone", description=_DESCRIPTION
-    )
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="other sounds and another scene (default: 0)")
-    parser.add_argument("--picture", metavar="FILE", type=Path, help=f"default: {PICTURE_NAME}")
-    parser.add_argument("--keep", metavar="DIR", type=Path, help="keep recordings, model and scene here")
-    parser.set_defaults(handler=_run)
-
-
-def _run(args: argparse.Namespace) -> int:
-    from streamgmm.cli.console import stdout_console
-
+def run_demo(args: argparse.Namespace) -> int:
+    """Train on synthesised recordings, run the daemon on a scene, and show how many events it found."""
     if args.seed < 0:
         raise UsageError(f"--seed is {args.seed}, must be 0 or more")
     console = stdout_console()
     picture = _choose_picture(args.picture, console)
     if not args.verbose:
-        # What the daemon logs for machines is no part of the show.
+        # The log of the daemon would clutter the demonstration.
         logging.getLogger("streamgmm").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="streamgmm-demo-") as temporary:
         folder = args.keep or Path(temporary)
-        model = _train(folder, args.seed, console)
-        scene, matches, times_real_time = _listen(folder, model, args.seed, console)
-    _show(scene, matches, times_real_time, picture, console)
+        model = _train_demo(folder, args.seed, console)
+        scene, matches, times_real_time = _listen_to_scene(folder, model, args.seed, console)
+    _show_result(scene, matches, times_real_time, picture, console)
     return 0
 
 
 def _choose_picture(named: Path | None, console: Console) -> Path | None:
-    """Where the picture will be; None if it cannot be made and nobody asked for it: the rest is enough."""
-    from streamgmm.cli.output_file import check_picture
-
+    """Return the path of the picture; None if it cannot be drawn and `--picture` was not given."""
     try:
         check_picture(named or Path(PICTURE_NAME))
     except StreamgmmError as error:
@@ -73,48 +68,27 @@ def _choose_picture(named: Path | None, console: Console) -> Path | None:
     return named or Path(PICTURE_NAME)
 
 
-def _train(folder: Path, seed: int, console: Console) -> Model:
-    from streamgmm.cli.console import RichTrack, make_progress, stderr_console
-    from streamgmm.config import Config, TrainingSection
-    from streamgmm.dataset.dataset import read_dataset
-    from streamgmm.demo.recordings import write_training_set
-    from streamgmm.demo.sounds import SOUNDS
-    from streamgmm.model.file import save_model
-    from streamgmm.training.enrolment.comparison import scores_in_card
-    from streamgmm.training.trainer import train
-
-    console.print(f"making {N_CLIPS} recordings each of {', '.join(sorted(SOUNDS))}")
+def _train_demo(folder: Path, seed: int, console: Console) -> Model:
+    console.print(f"synthesising {N_CLIPS} recordings each of {', '.join(sorted(SOUNDS))}")
     write_training_set(folder / "recordings", N_CLIPS, seed, RATE_HZ)
     started_s = time.monotonic()
     with make_progress(stderr_console()) as progress:
         dataset = read_dataset(folder / "recordings")
-        # Without the search for better settings: it is made for sounds whose kind is not known.
+        # The search for better settings would take minutes, and these sounds do not need it.
         config = Config(training=TrainingSection(search=False))
         training = train(dataset, config, name="demo", track=RichTrack(progress))
     model = save_model(training.model, folder / "demo.sgm")
     elapsed_s = time.monotonic() - started_s
-    console.print(f"learnt them in {elapsed_s:.0f} s; held-out clips right: {scores_in_card(model.card).share_of_all}")
+    console.print(f"trained in {elapsed_s:.0f} s; held-out clips right: {scores_of(model.card).share_of_all}")
     return model
 
 
-def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Scene, Matches, float]:
-    """Run the daemon on a scene, and print the labels as they come."""
-    from streamgmm.audio.choosing import plan_source
-    from streamgmm.config import Config, SourceSection
-    from streamgmm.demo.listener import PrintingSink
-    from streamgmm.demo.matching import match_events
-    from streamgmm.demo.recordings import write_wav
-    from streamgmm.demo.scene import make_scene
-    from streamgmm.evaluation.found_events import events_of
-    from streamgmm.service.channel import ChannelPlan
-    from streamgmm.service.daemon import Daemon
-    from streamgmm.service.session import Setup
-    from streamgmm.sinks.hub import Hub
-
+def _listen_to_scene(folder: Path, model: Model, seed: int, console: Console) -> tuple[Scene, Matches, float]:
+    """Run the daemon on a scene, and print the labels as they are detected."""
     scene = make_scene(SCENE_S, seed, RATE_HZ)
     path = folder / "scene.wav"
     write_wav(path, scene.samples, RATE_HZ)
-    console.print(f"listening to a scene of {SCENE_S:.0f} s that it has never heard")
+    console.print(f"listening to a scene of {SCENE_S:.0f} s that was not trained on")
     sink = PrintingSink(console)
     source = plan_source(SourceSection(uri=f"file:{path}"))
     plan = ChannelPlan(source, Setup(model, Config()))
@@ -125,11 +99,9 @@ def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Sc
     return scene, match_events(scene.events, events_of(sink.records), collar_s=0.0), times_real_time
 
 
-def _show(scene: Scene, matches: Matches, times_real_time: float, picture: Path | None, console: Console) -> None:
-    from streamgmm.demo.picture import draw_scene
-    from streamgmm.demo.terminal import result_table, timeline_text
-    from streamgmm.wording import escaped
-
+def _show_result(
+    scene: Scene, matches: Matches, times_real_time: float, picture: Path | None, console: Console
+) -> None:
     console.print(result_table(matches, times_real_time))
     console.print(timeline_text(scene.samples, RATE_HZ, matches, n_columns=console.width, encoding=console.encoding))
     if picture is not None:

@@ -1,55 +1,33 @@
-"""`streamgmm devices`: which microphones there are, and whether one of them hears anything."""
+"""`streamgmm devices`: the list of microphones, and a level meter to test one."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from streamgmm.audio.device_choice import SERVER_DEVICES
+from streamgmm.audio.microphone import Device, list_devices
+from streamgmm.cli.console import stderr_console
+from streamgmm.cli.level_meter import watch_level
 from streamgmm.errors import DeviceError, UsageError
 
-if TYPE_CHECKING:
-    from streamgmm.audio.microphone import Device
 
-_DESCRIPTION = "List the input devices, or watch the level of one with --test."
-_EPILOG = """\
-Name a source of the sound server, or a device, by its name or a part of it
-(run --source mic:USB) rather than by its number, which changes when devices
-come and go.
-"""
-
-
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `devices`."""
-    parser = subparsers.add_parser(
-        "devices", help="list the microphones, or watch the level of one", description=_DESCRIPTION, epilog=_EPILOG
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON, one object for each device")
-    parser.add_argument("--test", action="store_true", help="show the level of a device")
-    parser.add_argument("--device", metavar="NAME", help="(part of) the name, or the number, of what to test")
-    parser.add_argument(
-        "--seconds",
-        type=float,
-        metavar="N",
-        help="how long to test (default: until Ctrl-C on a terminal, 10 elsewhere)",
-    )
-    parser.set_defaults(handler=_devices)
-
-
-def _devices(args: argparse.Namespace) -> int:
+def run_devices(args: argparse.Namespace) -> int:
+    """List the input devices, or show the level of one."""
     if args.test and args.json:
-        raise UsageError("--json lists the devices, and --test shows the level of one: give one of them")
+        raise UsageError("--json lists the devices and --test shows the level of one: give only one of these options")
     if not args.test and (args.device is not None or args.seconds is not None):
-        raise UsageError("--device and --seconds are for --test: give that too")
+        raise UsageError("--device and --seconds need --test")
     if args.test:
-        from streamgmm.cli.level_meter import watch_level
-
         if args.seconds is not None and not 0 < args.seconds < float("inf"):
             raise UsageError(f"--seconds must be above 0, not {args.seconds:g}")
         watch_level(_index_or_name(args.device), args.seconds)
         return 0
-    from streamgmm.audio.microphone import list_devices
 
     devices = list_devices()
     rows = [device for device in devices if device.index is not None]
@@ -61,8 +39,8 @@ def _devices(args: argparse.Namespace) -> int:
     else:
         _print_sources(sources)
         if rows:
-            _print_table(rows)
-        print("* is opened when none is named")
+            _print_devices(rows)
+        print("* is the default")
     _warn(sources, rows)
     return 0
 
@@ -72,30 +50,22 @@ def _index_or_name(device: str | None) -> str | int | None:
 
 
 def _print_json(devices: Iterable[Device]) -> None:
-    import msgspec
-
     for device in devices:
         print(msgspec.json.encode(device).decode())
 
 
 def _warn(sources: list[Device], devices: list[Device]) -> None:
-    from streamgmm.cli.console import stderr_console
-
     console = stderr_console()
     for source in sources:
         if source.is_default and source.is_monitor:
-            what = f"warning: the default source {source.name!r} is a monitor: it gives what this machine plays, "
-            console.print(f"{what}not what a microphone hears; choose another source (mic:NAME)", soft_wrap=True)
+            what = f"warning: the default source {source.name!r} is a monitor: it carries the output of this machine, "
+            console.print(f"{what}not the sound of a microphone; choose another source (mic:NAME)", soft_wrap=True)
     if sources and not any(device.name in SERVER_DEVICES for device in devices):
-        what = "warning: no device of ALSA leads to the sound server: install libasound2-plugins, or pipewire-alsa"
-        console.print(f"{what} where it is PipeWire", soft_wrap=True)
+        what = "warning: no ALSA device leads to the sound server: install libasound2-plugins, or pipewire-alsa"
+        console.print(f"{what} if the server is PipeWire", soft_wrap=True)
 
 
 def _print_sources(sources: list[Device]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     if not sources:
         return
     table = Table(
@@ -111,11 +81,7 @@ def _print_sources(sources: list[Device]) -> None:
     print()
 
 
-def _print_table(devices: Iterable[Device]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+def _print_devices(devices: Iterable[Device]) -> None:
     table = Table(
         "", "number", "name", "system", "channels", "rate (Hz)", box=None, header_style="bold", pad_edge=False
     )

@@ -1,39 +1,37 @@
-"""`streamgmm evaluate --events`: how good the events of a model are where their truth is known."""
+"""`streamgmm evaluate --events`: scores of the events of a model on labelled recordings."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from typing import TYPE_CHECKING
 
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
+from streamgmm.cli.findings import print_findings
+from streamgmm.cli.output_file import write_json
+from streamgmm.config import Config
+from streamgmm.dataset.listing import Findings
+from streamgmm.dataset.reasons import explanation
 from streamgmm.errors import UsageError
+from streamgmm.evaluation.event_evaluation import EventEvaluation, EventScores, Spread, evaluate_events
+from streamgmm.evaluation.event_scoring import Criteria
+from streamgmm.evaluation.scenes import read_scenes
+from streamgmm.model.model import Model
 from streamgmm.shares import share_text
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from streamgmm.config import Config
-    from streamgmm.evaluation.event_evaluation import EventEvaluation, EventScores, Spread
-    from streamgmm.evaluation.event_scoring import Criteria
-    from streamgmm.model.model import Model
 
 MIN_SEGMENT_S = 0.001
 MAX_TIME_S = 3600.0
 
 
-def add_event_options(parser: argparse.ArgumentParser) -> None:
-    """Add what scoring of events needs."""
-    parser.add_argument("--events", action="store_true", help="score events instead of clips; needs --model")
-    parser.add_argument("--collar", metavar="S[,S]", help="of onsets, and perhaps of offsets (default: 0.5)")
-    parser.add_argument("--segment", metavar="S", help="length of segments to compare (default: 0.1)")
-
-
 def check_event_options(args: argparse.Namespace) -> None:
-    """Refuse options that do not go together, before any work is done.
+    """Reject options that contradict each other, before any work is done.
 
     Raises:
-        UsageError: they do not, or a time is out of range.
+        UsageError: options contradict each other, or a time is out of range.
     """
     if args.events and args.model is None:
         raise UsageError("--events needs --model", hint="train one on other recordings first")
@@ -45,13 +43,7 @@ def check_event_options(args: argparse.Namespace) -> None:
 
 
 def run_events(args: argparse.Namespace, model: Model, config: Config) -> int:
-    """Hear all scenes, print the scores, and write them as JSON if asked to."""
-    from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console, tell_findings
-    from streamgmm.cli.output_file import write_json
-    from streamgmm.dataset.listing import Findings
-    from streamgmm.evaluation.event_evaluation import evaluate_events
-    from streamgmm.evaluation.scenes import read_scenes
-
+    """Detect events in all scenes, print their scores, and write them as JSON if requested."""
     findings = Findings()
     console = stderr_console()
     scenes = read_scenes(args.data, findings, args.folds)
@@ -59,7 +51,7 @@ def run_events(args: argparse.Namespace, model: Model, config: Config) -> int:
         evaluation = evaluate_events(
             scenes, model, config, _criteria(args), findings=findings, where=args.data, track=RichTrack(progress)
         )
-    tell_findings(findings)
+    print_findings(findings)
     if args.json:
         write_json(evaluation, args.json)
     print_events(evaluation, stdout_console())
@@ -67,69 +59,61 @@ def run_events(args: argparse.Namespace, model: Model, config: Config) -> int:
 
 
 def _criteria(args: argparse.Namespace) -> Criteria:
-    from streamgmm.evaluation.event_scoring import Criteria
-
     times_s: dict[str, float | None] = {}
     if args.collar is not None:
         onset, comma, offset = args.collar.partition(",")
-        times_s["onset_collar_s"] = _seconds("--collar", onset, 0.001)
-        times_s["offset_collar_s"] = _seconds("--collar", offset, 0.0) if comma else None
+        times_s["onset_collar_s"] = _parse_seconds("--collar", onset, 0.001)
+        times_s["offset_collar_s"] = _parse_seconds("--collar", offset, 0.0) if comma else None
     if args.segment is not None:
-        times_s["segment_s"] = _seconds("--segment", args.segment, MIN_SEGMENT_S)
+        times_s["segment_s"] = _parse_seconds("--segment", args.segment, MIN_SEGMENT_S)
     return Criteria(**times_s)  # type: ignore[arg-type]
 
 
-def _seconds(option: str, text: str, at_least_s: float) -> float:
+def _parse_seconds(option: str, text: str, at_least_s: float) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
     if not at_least_s <= seconds <= MAX_TIME_S:
-        raise UsageError(f"{option} {text!r} is no time", hint=f"seconds from {at_least_s:g} to {MAX_TIME_S:g}")
+        raise UsageError(f"{option} {text!r} is not a time", hint=f"seconds from {at_least_s:g} to {MAX_TIME_S:g}")
     return seconds
 
 
 def print_events(evaluation: EventEvaluation, console: Console) -> None:
-    """Print the scores: per label, and in total."""
-    from streamgmm.dataset.reasons import explanation
-
-    console.print(_table(evaluation))
+    """Print the scores of events: per label, and in total."""
+    console.print(_events_table(evaluation))
     for name, count in evaluation.skipped.items():
         console.print(f"left out: {count}: {explanation(name)}", soft_wrap=True)
     events, segments = evaluation.event_based, evaluation.segment_based
     latency = evaluation.onset_latency_s
     lines = [
-        f"events: F1 {_percent(events.f1)}, error rate {_number(events.error_rate)} (substitutions "
-        f"{_number(events.substitution_rate)}, deletions {_number(events.deletion_rate)}, insertions "
-        f"{_number(events.insertion_rate)})",
+        f"events: F1 {_percent(events.f1)}, error rate {_two_decimals(events.error_rate)} (substitutions "
+        f"{_two_decimals(events.substitution_rate)}, deletions {_two_decimals(events.deletion_rate)}, insertions "
+        f"{_two_decimals(events.insertion_rate)})",
         f"true events found: {share_text(events.n_right, events.n_true)}, found events that are right: "
         f"{share_text(events.n_right, events.n_found)}",
         f"segments of {evaluation.criteria.segment_s:g} s: F1 {_percent(segments.f1)}, "
-        f"error rate {_number(segments.error_rate)}",
-        f"onsets: told after {_spread(latency)}, dated within {_spread(evaluation.onset_error_s)}",
-        f"false alarms {evaluation.false_alarms_per_hour:.1f} an hour, PSDS {_number(evaluation.psds)}, "
+        f"error rate {_two_decimals(segments.error_rate)}",
+        f"onsets: reported after {_spread_text(latency)}, dated within {_spread_text(evaluation.onset_error_s)}",
+        f"false alarms {evaluation.false_alarms_per_hour:.1f} an hour, PSDS {_two_decimals(evaluation.psds)}, "
         f"{evaluation.n_recordings} recordings, {evaluation.duration_s / 60:.1f} minutes",
     ]
     for line in lines:
         console.print(line, soft_wrap=True)
 
 
-def _table(evaluation: EventEvaluation) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
+def _events_table(evaluation: EventEvaluation) -> Table:
     table = Table(title="Events", box=box.SIMPLE, padding=(0, 0, 0, 1))
     table.add_column("label", overflow="fold")
     for heading in ("true", "found", "right", "F1", "segment F1", "false/h", "latency", "PSDS"):
         table.add_column(heading, justify="right")
     for label, scores in evaluation.per_class.items():
-        table.add_row(Text(label), *_cells(scores))
-    table.add_row("all", *_cells(evaluation), style="bold")
+        table.add_row(Text(label), *_score_cells(scores))
+    table.add_row("all", *_score_cells(evaluation), style="bold")
     return table
 
 
-def _cells(scores: EventScores) -> list[str]:
+def _score_cells(scores: EventScores) -> list[str]:
     events, latency = scores.event_based, scores.onset_latency_s
     return [
         *(str(count) for count in (events.n_true, events.n_found, events.n_right)),
@@ -137,7 +121,7 @@ def _cells(scores: EventScores) -> list[str]:
         _percent(scores.segment_f1),
         f"{scores.false_alarms_per_hour:.1f}",
         "-" if latency is None else f"{latency.median:.2f} s",
-        _number(scores.psds),
+        _two_decimals(scores.psds),
     ]
 
 
@@ -145,9 +129,9 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def _number(value: float | None) -> str:
+def _two_decimals(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _spread(spread: Spread | None) -> str:
+def _spread_text(spread: Spread | None) -> str:
     return "-" if spread is None else f"{spread.median:.2f} s (nine of ten: {spread.p90:.2f} s)"

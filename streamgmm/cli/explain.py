@@ -1,75 +1,28 @@
-"""`streamgmm explain`: why the model said what it said at a moment of a recording."""
+"""`streamgmm explain`: why the model decided as it did at one moment of a recording."""
 
 from __future__ import annotations
 
 import argparse
-import math
-import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from contextlib import closing
 
-from streamgmm.cli.options import add_config_options, as_overrides
-
-if TYPE_CHECKING:
-    from streamgmm.arrays import Samples
-    from streamgmm.config import Config
-    from streamgmm.explanation.explaining import Explained
-    from streamgmm.model.model import Model
-
-_DESCRIPTION = """\
-Tell why the model says what it says at one moment of a recording, heard from
-its beginning as `run` would: the gates, the posteriors, and which kinds of
-features in which bands speak for the best label rather than for another.
-"""
-
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
-_UNITS_S = (3600.0, 60.0, 1.0)
+from streamgmm.arrays import Samples
+from streamgmm.audio.file import RecordingFile
+from streamgmm.cli.console import make_progress, stderr_console, stdout_console
+from streamgmm.cli.explanation_tables import print_explanation
+from streamgmm.cli.options import as_overrides
+from streamgmm.cli.output_file import check_picture, check_writable, write_json
+from streamgmm.cli.run import load_chosen_or_shipped_model
+from streamgmm.config import Config
+from streamgmm.config_loading import load_config
+from streamgmm.explanation.explaining import Explained, check_against, explain
+from streamgmm.model.model import Model
+from streamgmm.report.explanation_picture import draw_explanation
+from streamgmm.service.recordings import blocks_of
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `explain`."""
-    parser = subparsers.add_parser(
-        "explain", help="tell why the model said what it said at a moment", description=_DESCRIPTION
-    )
-    parser.add_argument("file", metavar="FILE", type=Path, help="recording of any format and rate")
-    parser.add_argument(
-        "--at", metavar="TIME", type=parse_time_s, required=True, help="end of the window: seconds, or m:ss, or h:mm:ss"
-    )
-    parser.add_argument("-m", "--model", metavar="MODEL", help="made by `train` (default: shipped, of ten sounds)")
-    parser.add_argument("--against", metavar="LABEL", help="compare with it (default: the next best of the window)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
-    parser.add_argument("--picture", metavar="FILE", type=Path, help="draw it, as PNG or as SVG by the name's end")
-    add_config_options(parser)
-    parser.set_defaults(handler=_run)
-
-
-def parse_time_s(text: str) -> float:
-    """Seconds of `75`, `75.5`, `1:15.5` or `0:01:15`.
-
-    Raises:
-        ArgumentTypeError: `text` is none of these.
-    """
-    match = _TIME.fullmatch(text)
-    time_s = (
-        sum(float(part or 0.0) * unit_s for part, unit_s in zip(match.groups(), _UNITS_S, strict=True))
-        if match
-        else math.inf
-    )
-    if not math.isfinite(time_s):
-        raise argparse.ArgumentTypeError(f"{text} is no time; write seconds, as 75.5, or 1:15.5")
-    return time_s
-
-
-def _run(args: argparse.Namespace) -> int:
-    from streamgmm.cli.console import stdout_console
-    from streamgmm.cli.explanation_tables import print_explanation
-    from streamgmm.cli.output_file import check_picture, check_writable, write_json
-    from streamgmm.cli.run import load_chosen_or_shipped_model
-    from streamgmm.config_loading import load_config
-    from streamgmm.explanation.explaining import check_against
-    from streamgmm.report.explanation_picture import draw_explanation
-
+def run_explain(args: argparse.Namespace) -> int:
+    """Print and draw the explanation of one decision."""
     check_writable(args.json)
     check_picture(args.picture)
     loaded = load_config(args.config, [*as_overrides({"model.path": args.model}), *args.overrides])
@@ -85,13 +38,6 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace, model: Model, config: Config) -> Explained:
-    from contextlib import closing
-
-    from streamgmm.audio.file import RecordingFile
-    from streamgmm.cli.console import make_progress, stderr_console
-    from streamgmm.explanation.explaining import explain
-    from streamgmm.service.recordings import blocks_of
-
     rate_hz = model.spec.sample_rate_hz
     with (
         closing(RecordingFile(args.file, channel=config.source.channel)) as source,

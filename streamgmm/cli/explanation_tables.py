@@ -1,12 +1,15 @@
-"""Why the model said what it said, in words and tables."""
+"""The explanation of one decision as text and tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from streamgmm.explanation.result import Comparison, Explanation, Gate, LabelStand, by_kind_and_band
 from streamgmm.features.bank import band_limits_hz
@@ -15,12 +18,8 @@ from streamgmm.features.statistics import group_edges
 from streamgmm.labels import is_reserved
 from streamgmm.wording import escaped
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-N_SHOWN = 5
-"""Labels in the table: the best ones, and the one that the best is compared with."""
+N_LABELS_SHOWN = 5
+"""Number of best labels in the table; the label that the best is compared with is added."""
 
 _QUESTIONS = {
     "silence": "loud enough?",
@@ -29,28 +28,28 @@ _QUESTIONS = {
     "unknown": "likely enough for the label?",
 }
 _ANSWERS = {
-    "silence": "the level is below the silence gate, so nothing else was asked",
+    "silence": "the level is below the silence gate, so nothing else was checked",
     "nonfinite": "a sample is NaN, infinite or far above full scale, so nothing was scored",
     "background": "{best} is the best label, but the window is not enough more likely than under the background",
-    "unknown": "{best} is the best label, but its mixture does not know windows like this one",
+    "unknown": "{best} is the best label, but this window is unlike those it was trained on",
 }
-_OUTCOMES = {True: "passed", False: "refused", None: "not asked"}
+_OUTCOMES = {True: "passed", False: "rejected", None: "not checked"}
 
 
 def print_explanation(explanation: Explanation, spec: FeatureSpec, console: Console) -> None:
-    """Print the answer, the gates, the labels, and why the best label rather than another."""
+    """Print the decision, the gates, the labels, and what favoured the best label over another."""
     for line in summary(explanation):
         console.print(line, soft_wrap=True)
     console.print(_gates_table(explanation))
     if explanation.best is not None:
-        console.print(_labels_table(explanation))
+        console.print(_candidates_table(explanation))
     if explanation.comparison is not None:
         console.print(comparison_line(explanation.comparison), soft_wrap=True)
         console.print(_parts_table(explanation.comparison, spec))
 
 
 def summary(explanation: Explanation) -> Iterator[str]:
-    """What was said, of which window, and what became of it, one line each."""
+    """Yield the window, the label that it was given, and the open events, one line each."""
     share = "" if explanation.window_share == 1.0 else f", {explanation.window_share:.0%} of a whole one"
     yield (
         f"window {explanation.start_t:.3f} to {explanation.t:.3f} s{share}; "
@@ -73,7 +72,7 @@ def _events(explanation: Explanation) -> Iterator[str]:
 
 
 def comparison_line(comparison: Comparison) -> str:
-    """The ratio in one line, and what it means for the posteriors."""
+    """Return the log-likelihood ratio and the resulting log odds in one line."""
     priors = f" {comparison.log_prior_ratio:+.2f} (priors)" if comparison.log_prior_ratio else ""
     scale, log_odds = comparison.likelihood_scale, comparison.log_odds
     return (
@@ -83,9 +82,6 @@ def comparison_line(comparison: Comparison) -> str:
 
 
 def _gates_table(explanation: Explanation) -> Table:
-    from rich import box
-    from rich.table import Table
-
     table = Table("gate", title="Gates, in their order", title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for heading in ("value", "at least", ""):
         table.add_column(heading, justify="right" if heading else "left")
@@ -109,25 +105,21 @@ def _threshold_cells(explanation: Explanation, best: str) -> Iterator[str]:
     yield f"{smoothed:.4f}"
     yield f"{stand.onset_threshold:.4g}"
     if explanation.reject is not None:
-        yield "not asked"
+        yield "not checked"
     elif is_reserved(best):
-        yield "makes no events"
+        yield "never an event"
     else:
         yield "reached" if smoothed >= stand.onset_threshold else "not reached"
 
 
-def _labels_table(explanation: Explanation) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
+def _candidates_table(explanation: Explanation) -> Table:
     table = Table("label", title="Labels, best first", title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for heading in ("this window", "smoothed", "onset at", "over background"):
         table.add_column(heading, justify="right")
     table.add_column("event")
     compared = explanation.comparison.against if explanation.comparison else None
     for place, (label, stand) in enumerate(explanation.labels.items()):
-        if place < N_SHOWN or label == compared:
+        if place < N_LABELS_SHOWN or label == compared:
             table.add_row(Text(escaped(label)), *_stand_cells(stand), "-" if is_reserved(label) else stand.state)
     return table
 
@@ -143,10 +135,7 @@ def _stand_cells(stand: LabelStand) -> Iterator[str]:
 
 
 def _parts_table(comparison: Comparison, spec: FeatureSpec) -> Table:
-    """Kinds of features down, groups of bands across; all cells together are the ratio."""
-    from rich import box
-    from rich.table import Table
-
+    """Return the contributions by kind of feature (rows) and group of bands (columns); they sum to the ratio."""
     kinds, nats = by_kind_and_band(comparison.parts, spec.n_bands)
     edges = group_edges(spec.n_bands)
     columns = np.column_stack([np.add.reduceat(nats[:, :-1], edges, axis=1), nats[:, -1]])
@@ -159,7 +148,7 @@ def _parts_table(comparison: Comparison, spec: FeatureSpec) -> Table:
         table.add_row(kind, *_nats(row, digits=1), *_nats([row.sum()]))
     blank = [""] * columns.shape[1]
     if comparison.frames is not None:
-        table.add_row("frames", *blank, *_nats([comparison.frames]))
+        table.add_row("cepstral frames", *blank, *_nats([comparison.frames]))
     table.add_row("at training mean", *blank, *_nats([comparison.baseline + comparison.rest]))
     sums = columns.sum(axis=0)
     table.add_row("sum", *_nats(sums, digits=1), *_nats([comparison.llr]), style="bold")
@@ -167,7 +156,7 @@ def _parts_table(comparison: Comparison, spec: FeatureSpec) -> Table:
 
 
 def _nats(values: Iterable[float], digits: int = 2) -> Iterator[str]:
-    """Nothing where nothing was measured, which is when a part is exactly 0."""
+    """Yield numbers as text; a contribution of exactly 0, where nothing was measured, is empty."""
     return (f"{value:+.{digits}f}" if value else "" for value in values)
 
 

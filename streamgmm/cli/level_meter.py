@@ -1,4 +1,4 @@
-"""A level meter for the terminal: is the microphone alive, too quiet, too loud?"""
+"""A level meter for the terminal, to test a microphone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from rich.live import Live
+from rich.text import Text
 
 from streamgmm.arrays import Samples
 from streamgmm.audio.microphone import Microphone
@@ -26,12 +28,12 @@ Show = Callable[[str], None]
 
 
 class LevelMeter:
-    """Levels of consecutive intervals of `interval_s`, with the peak held for `PEAK_HOLD_S`.
+    """Measure the levels of consecutive intervals of `interval_s`, holding the peak for `PEAK_HOLD_S`.
 
     Attributes:
-        level_dbfs: root mean square of the last whole interval.
-        held_peak_dbfs: largest sample of the last `PEAK_HOLD_S`.
-        n_intervals: whole intervals so far.
+        level_dbfs: RMS level of the last complete interval.
+        held_peak_dbfs: level of the largest sample of the last `PEAK_HOLD_S`.
+        n_intervals: number of complete intervals so far.
     """
 
     def __init__(self, sample_rate_hz: int = METER_RATE_HZ, interval_s: float = METER_INTERVAL_S) -> None:
@@ -46,11 +48,11 @@ class LevelMeter:
 
     @property
     def heard_s(self) -> float:
-        """Length of all whole intervals so far (s)."""
+        """Duration of all complete intervals so far (s)."""
         return self.n_intervals * self._interval_s
 
     def push(self, samples: Samples) -> Iterator[LevelMeter]:
-        """Take samples (float32, shape (n,)); yields itself after each interval that they complete."""
+        """Add samples (float32, shape (n,)), and yield the meter after each interval that they complete."""
         self._pending = np.concatenate([self._pending, samples])
         while len(self._pending) >= self._interval_samples:
             interval, self._pending = np.split(self._pending, [self._interval_samples])
@@ -58,7 +60,7 @@ class LevelMeter:
             yield self
 
     def _measure(self, interval: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
-        # An offset is not heard, so that a silent room shows as one.
+        # The variance excludes a constant offset, with which a silent room would show a level.
         self.level_dbfs = power_to_dbfs(float(np.var(interval, dtype=np.float64)))
         peak_dbfs = power_to_dbfs(float(np.max(interval**2)))
         self._held_for += 1
@@ -67,29 +69,29 @@ class LevelMeter:
         self.n_intervals += 1
 
     def bar(self, n_cells: int = _BAR_CELLS) -> str:
-        """The level as a bar from `BOTTOM_DBFS` to full scale, with the held peak as a mark."""
-        cells = ["█"] * _cells(self.level_dbfs, n_cells)
+        """Return the level as a bar from `BOTTOM_DBFS` to full scale, with a mark at the held peak."""
+        cells = ["█"] * _n_lit_cells(self.level_dbfs, n_cells)
         cells += ["·"] * (n_cells - len(cells))
-        cells[max(0, _cells(self.held_peak_dbfs, n_cells) - 1)] = "┃"
+        cells[max(0, _n_lit_cells(self.held_peak_dbfs, n_cells) - 1)] = "┃"
         return "".join(cells)
 
     def describe(self) -> str:
-        """Both levels in words, and what is wrong with them."""
+        """Return both levels as text, with a warning for silence or clipping."""
         if self.held_peak_dbfs <= SILENCE_DBFS:
             return "exact silence: muted, or not connected?"
         warning = "  clipping: lower the gain" if self.held_peak_dbfs >= CLIPPING_DBFS else ""
         return f"{self.level_dbfs:6.1f} dBFS  peak {self.held_peak_dbfs:6.1f}{warning}"
 
 
-def _cells(level_dbfs: float, n_cells: int) -> int:
+def _n_lit_cells(level_dbfs: float, n_cells: int) -> int:
     return round(n_cells * min(1.0, max(0.0, 1.0 - level_dbfs / BOTTOM_DBFS)))
 
 
 def watch_level(device: str | int | None, duration_s: float | None) -> None:
-    """Show the level of a microphone until `duration_s` of audio; KeyboardInterrupt ends it.
+    """Show the level of a microphone for `duration_s` of audio, or until KeyboardInterrupt.
 
-    Without a duration it goes on forever on a terminal, and for `PRINT_DURATION_S` elsewhere, where a line is printed
-    each `PRINT_INTERVAL_S`.
+    Without a duration the meter runs forever on a terminal. Elsewhere it runs for `PRINT_DURATION_S`, and prints a
+    line every `PRINT_INTERVAL_S`.
 
     Raises:
         DeviceError: the device cannot be opened, or is lost.
@@ -98,7 +100,7 @@ def watch_level(device: str | int | None, duration_s: float | None) -> None:
     meter = LevelMeter()
     if not sys.stdout.isatty():
         duration_s = PRINT_DURATION_S if duration_s is None else duration_s
-        # A test that is shorter than that still has its line.
+        # A shorter test still prints one line.
         meter = LevelMeter(interval_s=min(PRINT_INTERVAL_S, duration_s))
     with contextlib.closing(microphone), _display() as show:
         microphone.open(METER_RATE_HZ)
@@ -106,23 +108,21 @@ def watch_level(device: str | int | None, duration_s: float | None) -> None:
 
 
 def show_levels(source: Source, show: Show, duration_s: float | None, meter: LevelMeter) -> None:
-    """Pass a line for every interval of an open source to `show`."""
+    """Pass one line to `show` for every interval of an open source."""
     while (block := source.read()) is not None:
         for reading in meter.push(block.samples):
             show(f"{reading.bar()}  {reading.describe()}")
-            # Whole intervals only, and so many that the time is over; 0.3 s are three of 0.1 s all the same.
+            # The tolerance makes three intervals of 0.1 s reach 0.3 s in spite of rounding.
             if duration_s is not None and reading.heard_s >= duration_s - 1e-6:
                 return
 
 
 @contextlib.contextmanager
 def _display() -> Iterator[Show]:
-    """One line that moves on a terminal; elsewhere a line for each interval."""
+    """Yield a function that shows a line: in place on a terminal, elsewhere one line after the other."""
     if not sys.stdout.isatty():
         yield lambda line: print(line, flush=True)
         return
-    from rich.live import Live
-    from rich.text import Text
 
     with Live(auto_refresh=False) as live:
         yield lambda line: live.update(Text(line, no_wrap=True, overflow="crop"), refresh=True)

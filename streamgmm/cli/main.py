@@ -1,4 +1,4 @@
-"""The `streamgmm` command: picks the subcommand, and turns every way to fail into a line and an exit code."""
+"""The `streamgmm` command: runs the subcommand, and turns every failure into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -34,68 +34,70 @@ from streamgmm.wording import did_you_mean
 
 
 class Command(NamedTuple):
-    """A subcommand: the module that holds it, imported only when chosen, and its line in the help."""
+    """A subcommand: the module with its `add_parser`, imported only when chosen, and its line in the help."""
 
     module: str
     summary: str
 
 
 COMMANDS = {
-    "demo": Command("streamgmm.cli.demo", "hear it work within a minute, without a microphone"),
-    "train": Command("streamgmm.cli.train", "make a model from a folder of recordings"),
-    "evaluate": Command("streamgmm.cli.evaluate", "measure a model on recordings it has not seen"),
-    "tune": Command("streamgmm.cli.tune", "keep false alarms within a budget on your background"),
-    "enrol": Command("streamgmm.cli.enrol", "teach a model another class within seconds"),
-    "forget": Command("streamgmm.cli.forget", "take a class out of a model"),
-    "classify": Command("streamgmm.cli.classify", "say what is heard in recordings"),
-    "explain": Command("streamgmm.cli.explain", "tell why the model said what it said at a moment"),
+    "demo": Command("streamgmm.cli.parsers.demo", "try it within a minute, without a microphone"),
+    "train": Command("streamgmm.cli.parsers.train", "make a model from a folder of recordings"),
+    "evaluate": Command("streamgmm.cli.parsers.evaluate", "measure a model on recordings it was not trained on"),
+    "tune": Command("streamgmm.cli.parsers.tune", "keep false alarms within a budget on your background"),
+    "enrol": Command("streamgmm.cli.parsers.enrol", "add a class to a model within seconds"),
+    "forget": Command("streamgmm.cli.parsers.forget", "remove a class from a model"),
+    "classify": Command("streamgmm.cli.parsers.classify", "detect sounds in recordings"),
+    "explain": Command("streamgmm.cli.parsers.explain", "show why the model decided as it did at a moment"),
     "run": Command("streamgmm.cli.run", "listen day and night, and tell other programs"),
     "status": Command("streamgmm.cli.status", "ask a running daemon how well it hears"),
-    "service": Command("streamgmm.cli.service", "have systemd run it from now on"),
-    "devices": Command("streamgmm.cli.devices", "list the microphones, or watch the level of one"),
-    "config": Command("streamgmm.cli.config", "show or check the settings"),
-    "model": Command("streamgmm.cli.model", "show or verify a model file"),
+    "service": Command("streamgmm.cli.parsers.service", "install it as a systemd service"),
+    "devices": Command("streamgmm.cli.parsers.devices", "list the microphones, or watch the level of one"),
+    "config": Command("streamgmm.cli.parsers.config", "show or check the settings"),
+    "model": Command("streamgmm.cli.parsers.model", "show or verify a model file"),
 }
 
 _DESCRIPTION = """\
-Hears sounds that you taught it, day and night, and tells other programs.
+Detects the sounds that you trained it on, and reports them to other programs.
 """
 
 EXIT_BUG = 70
 _NEEDS_NO_STDOUT = {"train", "run"}
-"""`train` reports on stderr, and the sinks of `run` speak for themselves."""
+"""`train` reports on stderr, and the sinks of `run` check stdout themselves."""
 _FINISHES_FIRST = {"train", "tune", "enrol", "forget", "evaluate", "explain", "demo"}
-"""What these write into files is worth more than what they print: they finish before a failure of stdout ends them."""
+"""Commands that write files, which matter more than the printed result: a failure of stdout ends them last."""
 _TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget"}
 _NEEDS_LITTLE_MEMORY = {"config", "service", "status"}
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+_IS_SINGLE_THREADED = {"run", "classify"}
+"""Small matrix products gain nothing from threads, and a second thread costs memory."""
+_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
+_EXHAUSTED_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: arguments without the program's name; None takes those of the process.
+        argv: arguments without the program's name; None: those of the process.
 
     Returns:
-        The exit code, by the conventions of BSD's sysexits (see `streamgmm.errors`). Where a shell
-        expects to see a signal (Ctrl-C, a closed pipe), the process ends by that signal instead.
+        The exit code, as in BSD's sysexits (see `streamgmm.errors`). Where a shell expects a death by
+        signal (Ctrl-C, a closed pipe), the process ends by that signal instead.
     """
     if argv is None:
         use_utf8()
     fill_closed_outputs()
     with enduring_stderr() as stderr:
-        return _run_told(sys.argv[1:] if argv is None else argv, stderr)
+        return _run_reporting(sys.argv[1:] if argv is None else argv, stderr)
 
 
-def _run_told(argv: Sequence[str], stderr: EnduringStream | None) -> int:
-    """Run one command, and report on stderr whatever ends it."""
+def _run_reporting(argv: Sequence[str], stderr: EnduringStream | None) -> int:
+    """Run one command, and report on stderr the exception that ends it."""
     try:
-        with _told_to_end():
+        with _raising_on_sigterm():
             return _run(argv, stderr)
     except StreamgmmError as error:
-        return _report(error)
+        return _report_error(error)
     except KeyboardInterrupt:
         return _die_by(signal.SIGINT)
     except _Terminated:
@@ -107,13 +109,13 @@ def _run_told(argv: Sequence[str], stderr: EnduringStream | None) -> int:
 
 
 class _Terminated(BaseException):
-    """SIGTERM, as an exception like that of Ctrl-C: what was begun is cleared away on the way out."""
+    """SIGTERM as an exception, like KeyboardInterrupt, so that temporary files are removed on the way out."""
 
 
 @contextlib.contextmanager
-def _told_to_end() -> Iterator[None]:
-    """Raises `_Terminated` on the first SIGTERM; a second one ends the process at once."""
-    # Only the main thread may say what a signal does, and what a daemon has decided holds.
+def _raising_on_sigterm() -> Iterator[None]:
+    """Raise `_Terminated` on the first SIGTERM; a second one ends the process at once."""
+    # Only the main thread may set signal handlers, and a handler that a daemon has set takes precedence.
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
@@ -131,30 +133,32 @@ def _told_to_end() -> Iterator[None]:
 
 def _run(argv: Sequence[str], stderr: EnduringStream | None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # no terminal is too old for a label
+        sys.stdout.reconfigure(errors="backslashreplace")  # labels are printable on any terminal
     try:
-        args = _parse(argv)
+        args = _parse_arguments(argv)
         _set_up_logging(args.verbose)
         if sys.stdout is None and args.command not in _NEEDS_NO_STDOUT:
-            raise _lost_result()
+            raise _stdout_is_closed()
         if args.command not in _NEEDS_LITTLE_MEMORY:
-            prepare_for_memory_limit(MIN_TRAINING_BYTES if args.command in _TRAINS else MIN_BYTES)
+            refuse_little_memory(MIN_TRAINING_BYTES if args.command in _TRAINS else MIN_BYTES)
+        if args.command in _IS_SINGLE_THREADED:
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported
         with enduring_stdout() if args.command in _FINISHES_FIRST else contextlib.nullcontext():
             code: int = args.handler(args)
     except SystemExit as stop:  # how argparse ends --help and --version
         if sys.stdout is None:
-            raise _lost_result() from None
+            raise _stdout_is_closed() from None
         return _flushed(stop.code if isinstance(stop.code, int) else 0)
     is_lost = stderr is not None and stderr.failure is not None and args.command != "run"
     return _flushed(code or (OutputError.exit_code if is_lost else 0))
 
 
-def _lost_result() -> ConfigError:
+def _stdout_is_closed() -> ConfigError:
     return ConfigError(["stdout is closed, so the result would be lost; redirect it"])
 
 
 def _flushed(code: int) -> int:
-    """Return `code` once stdout is flushed, while a full disk or a closed pipe can still be reported."""
+    """Flush stdout, while a full disk or a closed pipe can still be reported, and return `code`."""
     if sys.stdout is not None:
         sys.stdout.flush()
     return code
@@ -163,12 +167,12 @@ def _flushed(code: int) -> int:
 def _set_up_logging(is_verbose: bool) -> None:
     logging.basicConfig(format="streamgmm: %(message)s")
     logging.getLogger("streamgmm").setLevel(logging.DEBUG if is_verbose else logging.INFO)
-    # A library of scikit-learn's notes that there are no semaphores; `can_start_processes` does so in a line of ours.
+    # joblib warns that there are no semaphores; `can_start_processes` reports that in one line of ours.
     warnings.filterwarnings("ignore", ".*joblib will operate in serial mode", UserWarning)
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    # Options before the command take no value, so the first word is the command.
+def _parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    # Options before the command have no value, so the first word is the command.
     name = next((argument for argument in argv if not argument.startswith("-")), None)
     if name is not None and name not in COMMANDS:
         guess = did_you_mean(name, COMMANDS) or f"there are {', '.join(COMMANDS)}"
@@ -177,15 +181,15 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _make_parser(chosen: str | None) -> Parser:
-    """The parser of everything, with the arguments of the chosen command alone."""
+    """Return the parser of all commands, with the arguments of the chosen command only."""
     parser = Parser(prog="streamgmm", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"streamgmm {__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more on stderr")
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command", required=True)
     for name, command in COMMANDS.items():
         if name == chosen:
             importlib.import_module(command.module).add_parser(subparsers)
-            # The help of `streamgmm` names it, and that of a command has a screen for what is its own.
+            # The help of `streamgmm` shows it; the help of a command has room for its own options only.
             subparsers.choices[name].add_argument(
                 "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
             )
@@ -194,32 +198,32 @@ def _make_parser(chosen: str | None) -> Parser:
     return parser
 
 
-def _report(error: StreamgmmError) -> int:
+def _report_error(error: StreamgmmError) -> int:
     for line in str(error).split("\n"):
-        _say(f"streamgmm: error: {line}")
+        _print_error(f"streamgmm: error: {line}")
     return error.exit_code
 
 
 def _report_unexpected(error: Exception) -> int:
-    """Report what the machine is to blame for as such, and everything else as a bug."""
-    if is_out_of_memory(error):
-        return _report(out_of_memory_error(error))
+    """Report exhausted resources of the machine as such, and everything else as a bug."""
+    if is_lack_of_memory(error):
+        return _report_error(lack_of_memory(error))
     where = str(error.filename or "") if isinstance(error, OSError) else ""
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in _FULL_ERRNOS:
         abandon(sys.stdout)
-        return _report(OutputError(f"cannot write: {error.strerror}", where=where))
-    if isinstance(error, OSError) and error.errno in _EXHAUSTED:
-        return _report(SystemResourceError(f"the system is out of resources: {error.strerror}", where=where))
+        return _report_error(OutputError(f"cannot write: {error.strerror}", where=where))
+    if isinstance(error, OSError) and error.errno in _EXHAUSTED_ERRNOS:
+        return _report_error(SystemResourceError(f"the system is out of resources: {error.strerror}", where=where))
     return _report_bug()
 
 
 def _report_bug() -> int:
-    _say(traceback.format_exc() + "streamgmm: error: this is a bug, please report it with the lines above")
+    _print_error(traceback.format_exc() + "streamgmm: error: this is a bug, please report it with the lines above")
     return EXIT_BUG
 
 
-def _say(text: str) -> None:
-    # Without a stderr to complain on, the exit code still tells.
+def _print_error(text: str) -> None:
+    # Without stderr, only the exit code reports the failure.
     if sys.stderr is not None:
         print(text, file=sys.stderr, flush=True)
 
@@ -227,14 +231,14 @@ def _say(text: str) -> None:
 def _stdout_closed() -> int:
     """End as `cat` would when its reader leaves."""
     abandon(sys.stdout)
-    # systemd takes death by SIGPIPE for success and would not restart a service that nobody hears.
+    # systemd counts death by SIGPIPE as success, and would not restart a service without a reader.
     if os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
         return OutputError.exit_code
     return _die_by(signal.SIGPIPE) if os.name == "posix" else OutputError.exit_code
 
 
 def _die_by(signal_number: signal.Signals) -> int:
-    """End by a signal, so that a shell sees it and stops its script too."""
+    """End by a signal, so that a shell detects it and stops its script too."""
     with contextlib.suppress(OSError, ValueError):
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`streamgmm model`: what is in a model file, and whether it is whole."""
+"""`streamgmm model`: the contents of a model file, and a check that it is intact."""
 
 from __future__ import annotations
 
@@ -6,62 +6,36 @@ import argparse
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from streamgmm.cli.parser import place
+import msgspec
+
 from streamgmm.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from streamgmm.model.cepstra import CepstralMixtures
-    from streamgmm.model.model import Model
-
-_SHOW = "Print what a model hears, how, and the card of its training; nothing is scored."
-_VERIFY = """\
-Check a model as `run` would: layout, hash, numbers, labels, and a test score.
-The hash tells damage, not who made the file: compare it with one you trust.
-"""
+from streamgmm.model.cepstra import CepstralMixtures
+from streamgmm.model.file import load_model
+from streamgmm.model.model import Model
+from streamgmm.model.shipped import load_shipped_model
+from streamgmm.training.comparison import scores_of
+from streamgmm.training.memory_file import CARD_KEY, has_memory, memory_path
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `model` with its actions `show` and `verify`."""
-    parser = subparsers.add_parser("model", help="show or verify a model file", description="Show or verify a model.")
-    actions = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
-
-    show = actions.add_parser("show", help="print labels, features and scores", description=_SHOW)
-    show.add_argument(
-        "file", metavar="FILE", nargs="?", type=place, help="made by `train` (default: shipped, of ten sounds)"
-    )
-    show.add_argument("--json", action="store_true", help="print one JSON object")
-    show.set_defaults(handler=_show)
-
-    verify = actions.add_parser("verify", help="check that a file is whole", description=_VERIFY)
-    verify.add_argument("file", metavar="FILE", type=place, help="model made by `streamgmm train`")
-    verify.add_argument("--sha256", metavar="HEX", help="the content hash it must have, as `model show` prints it")
-    verify.set_defaults(handler=_verify)
-
-
-def _show(args: argparse.Namespace) -> int:
-    import msgspec
-
-    from streamgmm.model.file import load_model
-    from streamgmm.model.shipped import load_shipped_model
-
+def show_model(args: argparse.Namespace) -> int:
+    """Print the labels, features and card of a model."""
     if args.file is None:
         model, memory = load_shipped_model(), "none"
     else:
         model = load_model(args.file)
         memory = memory_state(model, Path(args.file))
-    summary = {**summarise(model), "memory": memory}
+    summary = {**summarise_model(model), "memory": memory}
     if args.json:
         print(msgspec.json.encode(summary).decode())
     else:
-        _print_summary(summary)
+        _print_model(summary)
     return 0
 
 
-def _verify(args: argparse.Namespace) -> int:
-    from streamgmm.model.file import load_model
-
+def verify_model(args: argparse.Namespace) -> int:
+    """Load a model as `run` would, and compare its hash."""
     wanted = args.sha256
     if wanted is not None and not re.fullmatch("[0-9a-fA-F]{64}", wanted):
         raise UsageError("--sha256 needs 64 hexadecimal digits")
@@ -72,10 +46,8 @@ def _verify(args: argparse.Namespace) -> int:
     return 0
 
 
-def summarise(model: Model) -> dict[str, Any]:
-    """What there is to know about a model without scoring anything, JSON-able."""
-    import msgspec
-
+def summarise_model(model: Model) -> dict[str, Any]:
+    """Return the properties of a model as JSON-able values."""
     classifier = model.classifier
     details = zip(classifier.labels, classifier.mixtures, classifier.priors, classifier.floors, strict=True)
     return {
@@ -103,16 +75,14 @@ def summarise(model: Model) -> dict[str, Any]:
 
 
 def memory_state(model: Model, path: Path) -> str:
-    """Whether what `enrol` and `forget` need is beside the model at `path`."""
-    from streamgmm.training.enrolment.cache_file import CARD_KEY, cache_path, has_cache
-
+    """Return the name of the memory file beside the model at `path`, `missing`, or `none` if it was trained without."""
     if CARD_KEY not in model.card:
         return "none"
     return cache_path(path).name if has_cache(model, path) else "missing"
 
 
 def _cepstra_summary(frames: CepstralMixtures | None) -> dict[str, float]:
-    """Empty if windows decide alone."""
+    """Return the properties of the cepstral mixtures; empty if the model has none."""
     if frames is None:
         return {}
     n_components = sum(mixture.n_components for mixture in frames.mixtures)
@@ -120,13 +90,11 @@ def _cepstra_summary(frames: CepstralMixtures | None) -> dict[str, float]:
 
 
 def _set_only(section: Any) -> dict[str, float]:
-    import msgspec
-
     settings = {} if section is None else msgspec.structs.asdict(section)
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _print_summary(summary: Mapping[str, Any]) -> None:
+def _print_model(summary: Mapping[str, Any]) -> None:
     general = {key: value for key, value in summary.items() if key not in ("labels", "card")}
     _print_rows(general)
     print()
@@ -137,10 +105,8 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
 
 
 def _shares(card: Mapping[str, Any]) -> dict[str, Any]:
-    """The shares of a card with their intervals, where it has the counts that these take."""
-    from streamgmm.training.enrolment.comparison import scores_in_card
-
-    scores = scores_in_card(card)
+    """Return the scores of a card with their intervals, if the card has the necessary counts."""
+    scores = scores_of(card)
     if scores.share_of_all == "-":
         return {}
     recalls = {label: f"{recall:g}, {scores.share_of(label)}" for label, recall in scores.held_out_recalls.items()}
@@ -165,7 +131,7 @@ def _print_rows(tree: Mapping[str, Any], indent: str = "") -> None:
 
 
 def _flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted keys with their values as text; cards are shallow, but may grow."""
+    """Yield dotted keys with their values as text."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _flattened(value, f"{prefix}{key}.")

@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they are spelt and explained once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add_background_option(parser: argparse.ArgumentParser) -> None:
         dest="backgrounds",
         metavar="PLACE",
         type=Path,
-        help="more to ignore: a recording, or a folder; may be repeated",
+        help="more to ignore: a recording, or a folder; repeatable",
     )
 
 
@@ -48,20 +48,20 @@ def add_fold_option(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="folds",
         metavar="NAME",
-        help="only recordings of this fold; may be repeated",
+        help="only recordings of this fold; repeatable",
     )
 
 
 def add_change_options(parser: argparse.ArgumentParser) -> None:
-    """Add what commands share that change the classes of a model (`args.model`, `.output`, `.dry_run`, `.force`)."""
+    """Add the options of commands that change a model's classes (`args.model`, `.output`, `.dry_run`, `.force`)."""
     parser.add_argument("-m", "--model", metavar="MODEL", type=Path, required=True, help="made by `streamgmm train`")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there (default: MODEL itself)")
-    parser.add_argument("--dry-run", action="store_true", help="tell what would change, and write nothing")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write to FILE (default: MODEL itself)")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
     parser.add_argument("--force", action="store_true", help="write even if the other classes lose by it")
 
 
-def as_overrides(settings: Mapping[str, str | bool | list[str] | dict[str, str] | None]) -> Iterator[str]:
-    """The options that stand for settings, as `load_config` takes them; None: the option was not given."""
+def as_overrides(settings: Mapping[str, str | bool | list[str] | None]) -> Iterator[str]:
+    """Yield `KEY=VALUE` overrides for `load_config` from options that stand for settings; None: not given."""
     for key, value in settings.items():
         if value is not None:
             yield f"{key}={as_flow(value)}"

@@ -1,4 +1,4 @@
-"""Files of the user's choice: refused before the work if they cannot be written, and results as JSON in them."""
+"""Output files named on the command line: checked before the work, and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 import msgspec
 
 from streamgmm.errors import CannotCreateError, UsageError
-from streamgmm.files import check_replaceable, replace_atomically
+from streamgmm.files import check_replaceable, replace_whole
+from streamgmm.report.matplotlib_defaults import check_matplotlib
 
 PICTURE_SUFFIXES = (".png", ".svg", "")
-"""Without any, PNG."""
+"""Allowed suffixes of pictures; without a suffix, the picture is PNG."""
 
 
 def check_writable(path: Path | None) -> None:
-    """Refuse a place where no file can be written, before long work is done for it; None is fine.
+    """Raise if no file can be written at `path`, before long work is done for it; None is allowed.
 
     Raises:
         CannotCreateError: its folder is missing or may not be written, or it is not a regular file.
@@ -31,10 +32,10 @@ def check_writable(path: Path | None) -> None:
 
 
 def check_picture(path: Path | None) -> None:
-    """Refuse a picture that cannot be drawn or written, before long work is done for it; None is fine.
+    """Raise if a picture cannot be drawn or written, before long work is done for it; None is allowed.
 
     Raises:
-        UsageError: its name ends like no kind of picture that can be drawn, or matplotlib is missing.
+        UsageError: the suffix is neither .png nor .svg, or matplotlib is missing.
         CannotCreateError: see `check_writable`.
     """
     if path is None:
@@ -43,16 +44,15 @@ def check_picture(path: Path | None) -> None:
         what = f"pictures are drawn as PNG or SVG, not as {path.suffix}"
         raise UsageError(what, where=str(path), hint="end the name in .png or .svg")
     check_writable(path)
-    from streamgmm.report.matplotlib_defaults import check_matplotlib
 
     check_matplotlib()
 
 
 def make_folder(path: Path | None) -> None:
-    """Make a folder for results unless it is there, before long work is done for it; None is fine.
+    """Create a folder for results unless it exists, before long work is done for it; None is allowed.
 
     Raises:
-        CannotCreateError: the folder above it is missing or may not be written, or it is not a folder.
+        CannotCreateError: the parent folder is missing or may not be written, or `path` is not a folder.
     """
     if path is None:
         return
@@ -65,7 +65,7 @@ def make_folder(path: Path | None) -> None:
 
 
 def write_json(value: Any, path: Path) -> None:
-    """Write `value`, anything that msgspec encodes, as indented JSON; the file is there whole or not at all.
+    """Write `value`, anything that msgspec encodes, as indented JSON, whole or not at all.
 
     Raises:
         CannotCreateError: it cannot be written.
@@ -74,7 +74,7 @@ def write_json(value: Any, path: Path) -> None:
 
 
 def write_file(content: bytes, path: Path) -> None:
-    """Write `content`; the file is there whole or not at all.
+    """Write `content` whole or not at all.
 
     Raises:
         CannotCreateError: it cannot be written.

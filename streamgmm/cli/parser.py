@@ -1,10 +1,11 @@
-"""The command line's grammar: argparse with our exit codes, one screen of help, and a guess at what was meant."""
+"""Argument parsing: argparse with our exit codes, help that fits one screen, and suggestions for misspelt options."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,10 +15,27 @@ from streamgmm.wording import did_you_mean
 
 _MAX_WIDTH = 80
 _GIVEN = "_given"
-"""In a namespace: the values of options that were given so far."""
+"""Attribute of a namespace: the options given so far, with their values."""
 
 
-class Formatter(argparse.RawDescriptionHelpFormatter):
+Handler = Callable[[argparse.Namespace], int]
+"""Runs a command with its parsed arguments, and returns the exit code."""
+
+
+def handler_in(module: str, function: str) -> Handler:
+    """Return a handler that imports `module` only when the command runs.
+
+    The libraries of a command take up to seconds to import, which `--help` and mistakes in options need not wait for.
+    """
+
+    def handle(args: argparse.Namespace) -> int:
+        code: int = getattr(importlib.import_module(module), function)(args)
+        return code
+
+    return handle
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Help for a screen of 80 columns, the same under every version of Python."""
 
     def __init__(self, prog: str, **_: Any) -> None:
@@ -25,16 +43,16 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=28, width=width)
 
     def start_section(self, heading: str | None) -> None:
-        """Begin a section; that of the options needs no title, and a screen has few lines."""
+        """Begin a section; the section of the options has no title, which saves two lines of the screen."""
         super().start_section(None if heading == "options" else heading)
 
     def _format_action(self, action: argparse.Action) -> str:
-        # A line that says COMMAND, under a title that says commands, tells nothing.
+        # The line COMMAND below the title "commands" is redundant.
         text = super()._format_action(action)
         return text.partition("\n")[2] if isinstance(action, argparse._SubParsersAction) else text
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
-        # Older versions of Python repeat the value's name after every spelling.
+        # Python before 3.13 repeats the metavar after every spelling of an option.
         if not action.option_strings or action.nargs == 0:
             return super()._format_action_invocation(action)
         value = self._format_args(action, (action.dest or "").upper())
@@ -42,7 +60,7 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 class _Once(argparse._StoreAction):
-    """An option with one value: given again, one of the two would be lost without a word."""
+    """Store the value of an option, and reject the option if it is given twice: one value would silently win."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
@@ -55,7 +73,7 @@ class _Once(argparse._StoreAction):
 
 
 def place(text: str) -> str:
-    """Return a path or a URI as the shell would have expanded it: not after `=`, nor in quotes."""
+    """Return a path or a URI with `~` expanded, which the shell does neither after `=` nor in quotes."""
     try:
         return expand_home(text)
     except InputMissingError as error:
@@ -67,10 +85,10 @@ def _path(text: str) -> Path:
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that raises `UsageError` and takes no abbreviated options."""
+    """An `ArgumentParser` that raises `UsageError` and rejects abbreviated options."""
 
     def __init__(self, **settings: Any) -> None:
-        settings.setdefault("formatter_class", Formatter)
+        settings.setdefault("formatter_class", HelpFormatter)
         super().__init__(allow_abbrev=False, **settings)
         self.register("type", Path, _path)
         for name in (None, "store"):
@@ -78,15 +96,15 @@ class Parser(argparse.ArgumentParser):
         self.color = False
 
     def error(self, message: str) -> NoReturn:
-        """Raise `UsageError` instead of leaving with code 2."""
+        """Raise `UsageError` instead of exiting with code 2."""
         raise UsageError(message, hint=f"see `{self.prog} --help`")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """The parsed command line.
+        """Parse the command line.
 
         Raises:
-            UsageError: it makes no sense; for a misspelt option, names the nearest one.
-            SystemExit: help or the version was asked for and printed.
+            UsageError: an argument is invalid; for a misspelt option, the message suggests the nearest one.
+            SystemExit: help or the version was requested, and has been printed.
         """
         namespace, unknown = self.parse_known_args(arguments)
         if unknown:
@@ -95,12 +113,12 @@ class Parser(argparse.ArgumentParser):
         return namespace
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        # argparse hides that the reader has left or the disk is full; `main` tells the shell.
+        # argparse ignores a closed pipe or a full disk; `main` turns them into exit codes.
         if file is not None:
             file.write(message)
 
     def _options(self, arguments: Sequence[str]) -> list[str]:
-        """Every option of this command and of the subcommands on the command line."""
+        """Return every option of this command and of the subcommands on the command line."""
         names = list(self._option_string_actions)
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):

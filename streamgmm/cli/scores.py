@@ -1,26 +1,22 @@
-"""The scores of an evaluation on a terminal."""
+"""The scores of an evaluation as text and tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from streamgmm.dataset.reasons import explanation
 from streamgmm.evaluation.conditions import conditions_text
+from streamgmm.evaluation.scores import Evaluation
 from streamgmm.shares import share_text
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from streamgmm.evaluation.scores import Evaluation
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """Print the scores: per label, what was taken for what, and in total."""
+    """Print the scores: per label, the confusion matrix, and in total."""
     table = Table("label", title="Per label")
     for heading in ("recall", "precision", "F1"):
         table.add_column(heading, justify="right")
@@ -31,17 +27,17 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     console.print(_confusion_table(evaluation))
     for name, count in evaluation.skipped.items():
         console.print(f"left out: {count}: {explanation(name)}", soft_wrap=True)
-    for line in _summary(evaluation):
+    for line in _evaluation_summary(evaluation):
         console.print(line, soft_wrap=True)
 
 
-def _summary(evaluation: Evaluation) -> Iterator[str]:
+def _evaluation_summary(evaluation: Evaluation) -> Iterator[str]:
     if conditions := conditions_text(evaluation.conditions):
         yield f"test clips: {conditions}"
     if evaluation.auroc_unknown is not None and evaluation.accepted_unknown_at_90 is not None:
         yield (
             f"a class left out: AUROC {evaluation.auroc_unknown:.3f}{_error(evaluation.auroc_unknown_se, '.3f')}, "
-            f"{evaluation.accepted_unknown_at_90:.1%} accepted where 90% of the known are"
+            f"{evaluation.accepted_unknown_at_90:.1%} accepted where 90% of the known clips are"
         )
     if evaluation.log_loss is not None:
         yield (
@@ -65,12 +61,12 @@ def _error(standard_error: float | None, form: str) -> str:
 
 
 def _confusion_table(evaluation: Evaluation) -> Table:
-    """Rows are true labels, columns answers, by number: so that ten labels fit a terminal."""
+    """Return the confusion matrix: rows are true labels; columns are numbered, so that ten labels fit a terminal."""
     table = Table("true \\ answered", title="Confusion", box=box.SIMPLE, padding=(0, 0, 0, 1))
     for number in range(1, len(evaluation.answers) + 1):
         table.add_column(str(number), justify="right")
     for number, answer in enumerate(evaluation.answers, start=1):
-        # What is answered and never true, such as `unknown`, has a number, but nothing in its row.
+        # Answers that are never true, such as `unknown`, have a number and an empty row.
         counts = evaluation.confusion[number - 1] if number <= len(evaluation.labels) else []
         table.add_row(Text(f"{number} {answer}"), *(str(count) if count else "." for count in counts))
     return table

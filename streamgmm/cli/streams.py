@@ -1,4 +1,4 @@
-"""Output that fails, on a full disk or in a pipe without a reader, must not end the work that it reports on."""
+"""Standard streams that survive a full disk or a closed pipe, so that the work they report on is finished."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, TextIO
 
 
 class EnduringStream:
-    """A text stream that notes its first failure in place of raising it, and writes nothing from then on.
+    """A text stream that stores its first failure instead of raising it, and discards everything after it.
 
     Args:
         stream: where to write.
 
     Attributes:
-        failure: what went wrong first; None if nothing did.
+        failure: the first error; None if there was none.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -24,18 +24,18 @@ class EnduringStream:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
-        # Its encoding, its descriptor, whether it is a terminal: all but writing is that of the stream.
+        # Everything except writing is delegated: encoding, descriptor, isatty.
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write `text` unless writing has failed."""
+        """Write `text` unless writing has failed before."""
         with self._noting_failure():
             if self.failure is None:
                 self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what Python holds unless writing has failed."""
+        """Flush buffered text unless writing has failed before."""
         with self._noting_failure():
             if self.failure is None:
                 self._stream.flush()
@@ -51,7 +51,7 @@ class EnduringStream:
 
 @contextlib.contextmanager
 def enduring_stderr() -> Iterator[EnduringStream | None]:
-    """Let nothing that is written to stderr fail; None if there is no stderr."""
+    """Replace stderr by a stream whose failures do not raise; yield it, or None without stderr."""
     before = sys.stderr
     stream = None if before is None else EnduringStream(before)
     sys.stderr = stream
@@ -63,10 +63,10 @@ def enduring_stderr() -> Iterator[EnduringStream | None]:
 
 @contextlib.contextmanager
 def enduring_stdout() -> Iterator[None]:
-    """Let nothing that is written to stdout fail until the work is done.
+    """Replace stdout by a stream whose failures raise only after the work is done.
 
     Raises:
-        OSError: writing has failed meanwhile; the work is done.
+        OSError: writing failed during the work, which is complete.
     """
     before = sys.stdout
     if before is None:
@@ -84,7 +84,7 @@ def enduring_stdout() -> Iterator[None]:
 
 
 def abandon(stream: TextIO | None) -> None:
-    """Send what Python still holds for `stream` nowhere, or its last flush fails again and changes the exit code."""
+    """Discard what is buffered for `stream`: another failing flush at exit would change the exit code."""
     with contextlib.suppress(OSError, ValueError):
         if stream is not None:
             null = os.open(os.devnull, os.O_WRONLY)
@@ -93,21 +93,21 @@ def abandon(stream: TextIO | None) -> None:
 
 
 def fill_closed_outputs() -> None:
-    """Open /dev/null in the place of stdout and stderr where these are closed.
+    """Open /dev/null in place of stdout and stderr if they are closed.
 
-    The next file to be opened would get the number of a closed stderr, and what a library complains of there would be
-    written into it: into a model, for example.
+    Otherwise the next file that is opened would get the descriptor of a closed stderr, and warnings of a library would
+    be written into that file, for example into a model.
     """
     for descriptor in (1, 2):
         with contextlib.suppress(OSError):
-            if not _is_open(descriptor):
+            if not _is_descriptor_open(descriptor):
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, descriptor)
                 if null != descriptor:
                     os.close(null)
 
 
-def _is_open(descriptor: int) -> bool:
+def _is_descriptor_open(descriptor: int) -> bool:
     try:
         os.fstat(descriptor)
     except OSError:

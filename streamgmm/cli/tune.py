@@ -6,84 +6,52 @@ import argparse
 import math
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from streamgmm.cli.options import add_config_options, as_overrides
+from rich.progress import Progress
+
+from streamgmm.cli.changes import locked
+from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
+from streamgmm.cli.findings import print_findings, read_with_progress
+from streamgmm.cli.options import as_overrides
+from streamgmm.cli.output_file import check_picture, check_writable, write_json
+from streamgmm.cli.run import load_chosen_model
+from streamgmm.cli.tuning_tables import print_tuning
+from streamgmm.config import Config
+from streamgmm.config_loading import load_config
+from streamgmm.dataset.backgrounds import background_recordings
+from streamgmm.dataset.listing import Findings
 from streamgmm.errors import UsageError
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from streamgmm.config import Config
-    from streamgmm.dataset.listing import Findings
-    from streamgmm.model.model import Model
-    from streamgmm.tuning.hearing import Heard
-    from streamgmm.tuning.operating_points import Material
-
-_DESCRIPTION = """\
-Set thresholds of MODEL so that all labels together raise at most X false alarms
-per hour on recordings of your background, in which none of its sounds occurs.
-If no threshold keeps to X, nothing is written (exit code 65).
-"""
+from streamgmm.model.file import check_target
+from streamgmm.model.model import Model
+from streamgmm.report.tuning_picture import draw_tuning
+from streamgmm.training.memory_file import save_with_same_memory
+from streamgmm.tuning.hearing import Heard
+from streamgmm.tuning.listening import claimed_s, hear_all, recordings_with_events
+from streamgmm.tuning.operating_points import Material, make_levels
+from streamgmm.tuning.tuning import tune
+from streamgmm.wording import escaped
 
 MAX_RATE_PER_HOUR = 3600.0
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `tune`."""
-    parser = subparsers.add_parser(
-        "tune", help="keep false alarms within a budget on your background", description=_DESCRIPTION
-    )
-    parser.add_argument("model", metavar="MODEL", help="model made by `streamgmm train`")
-    parser.add_argument(
-        "--background",
-        metavar="PATH",
-        type=Path,
-        action="append",
-        required=True,
-        help="recording or folder; repeatable",
-    )
-    parser.add_argument("--max-false-alarms-per-hour", metavar="X", type=float, required=True, dest="budget")
-    parser.add_argument("--events", metavar="DATA", type=Path, help="labelled sounds, to lose the fewest of them")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there (default: MODEL itself)")
-    parser.add_argument("--dry-run", action="store_true", help="write no model")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
-    parser.add_argument("--picture", metavar="FILE", type=Path, help="draw what budgets cost, as PNG")
-    add_config_options(parser)
-    parser.set_defaults(handler=_run)
-
-
-def _run(args: argparse.Namespace) -> int:
-    from streamgmm.cli.changes import locked
-
+def run_tune(args: argparse.Namespace) -> int:
+    """Tune the thresholds of a model, and write it."""
     target = args.output or Path(args.model)
-    _check_options(args, target)
+    _check_tuning_options(args, target)
     with nullcontext() if args.dry_run else locked(target):
-        return _tune(args, target)
+        return _tune_and_save(args, target)
 
 
-def _tune(args: argparse.Namespace, target: Path) -> int:
-    from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console, tell_findings
-    from streamgmm.cli.output_file import write_json
-    from streamgmm.cli.run import load_chosen_model
-    from streamgmm.cli.tuning_tables import print_tuning
-    from streamgmm.config_loading import load_config
-    from streamgmm.dataset.listing import Findings
-    from streamgmm.report.tuning_picture import draw_tuning
-    from streamgmm.training.enrolment.cache_file import save_with_same_cache
-    from streamgmm.tuning.operating_points import make_levels
-    from streamgmm.tuning.tuning import tune
-    from streamgmm.wording import escaped
-
+def _tune_and_save(args: argparse.Namespace, target: Path) -> int:
     loaded = load_config(args.config, [*as_overrides({"model.path": args.model}), *args.overrides])
     config = loaded.config
     model = load_chosen_model(loaded)
-    make_levels(config)  # what the settings forbid is told before hours are listened to
+    make_levels(config)  # fail on impossible settings before processing hours of audio
     findings = Findings()
     with make_progress(stderr_console()) as progress:
-        material = _listen(args, model, config, progress, findings)
+        material = _collect_material(args, model, config, progress, findings)
         tuned = tune(material, model, config, budget_per_hour=args.budget, track=RichTrack(progress))
-    tell_findings(findings)
+    print_findings(findings)
     if args.json:
         write_json(tuned.tuning, args.json)
     if args.picture:
@@ -95,13 +63,10 @@ def _tune(args: argparse.Namespace, target: Path) -> int:
     return 0
 
 
-def _check_options(args: argparse.Namespace, target: Path) -> None:
-    """Refuse what makes no sense or cannot be written, before hours are listened to."""
-    from streamgmm.cli.output_file import check_picture, check_writable
-    from streamgmm.model.file import check_target
-
+def _check_tuning_options(args: argparse.Namespace, target: Path) -> None:
+    """Reject invalid options and outputs that cannot be written, before processing hours of audio."""
     if math.isnan(args.budget) or not 0.0 < args.budget <= MAX_RATE_PER_HOUR:
-        hint = "no number of hours proves that there will be none" if args.budget == 0.0 else ""
+        hint = "no number of hours can prove a rate of 0" if args.budget == 0.0 else ""
         what = f"--max-false-alarms-per-hour is {args.budget:g}, must be above 0 and at most {MAX_RATE_PER_HOUR:g}"
         raise UsageError(what, hint=hint)
     if not args.dry_run:
@@ -110,27 +75,24 @@ def _check_options(args: argparse.Namespace, target: Path) -> None:
     check_picture(args.picture)
 
 
-def _listen(args: argparse.Namespace, model: Model, config: Config, progress: Progress, findings: Findings) -> Material:
-    """Hear the background, and the events if there are any; what could not be heard is among the findings."""
-    from streamgmm.cli.console import read_shown
-    from streamgmm.dataset.backgrounds import background_recordings
-    from streamgmm.tuning.listening import recordings_with_events
-    from streamgmm.tuning.operating_points import Material
-
+def _collect_material(
+    args: argparse.Namespace, model: Model, config: Config, progress: Progress, findings: Findings
+) -> Material:
+    """Process the background, and the events if given; recordings that cannot be read are added to `findings`."""
     pairs = []
     paths = background_recordings(args.background, findings)
     if args.events:
-        dataset = read_shown(args.events, progress, min_clips=1, channel=config.source.channel, use_gaps=False)
+        dataset = read_with_progress(args.events, progress, min_clips=1, channel=config.source.channel, use_gaps=False)
         pairs = recordings_with_events(dataset, model)
         findings.warnings.extend(dataset.warnings)
         findings.skipped.extend(dataset.skipped)
-    backgrounds = _hear(paths, "background", model, config, progress, findings)
-    heard = _hear([path for path, _ in pairs], "events", model, config, progress, findings)
+    backgrounds = _process_recordings(paths, "background", model, config, progress, findings)
+    heard = _process_recordings([path for path, _ in pairs], "events", model, config, progress, findings)
     truths = dict(pairs)
     return Material(backgrounds, [(one, truths[one.path]) for one in heard])
 
 
-def _hear(
+def _process_recordings(
     paths: list[Path],
     what: str,
     model: Model,
@@ -138,10 +100,7 @@ def _hear(
     progress: Progress,
     findings: Findings,
 ) -> list[Heard]:
-    """Hear recordings behind a bar of minutes; those that cannot be heard are among the findings."""
-    from streamgmm.tuning.hearing import Heard
-    from streamgmm.tuning.listening import claimed_s, hear_all
-
+    """Process recordings with a progress bar in minutes; those that cannot be read are added to `findings`."""
     if not paths:
         return []
     bar = progress.add_task(f"{what}, minutes", total=claimed_s(paths) / 60.0)

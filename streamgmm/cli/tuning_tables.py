@@ -1,41 +1,39 @@
-"""What a tuning came to, in words and tables."""
+"""The result of a tuning as text and tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from streamgmm.shares import share_text
 from streamgmm.tuning.alarm_rates import hours_to_prove
+from streamgmm.tuning.result import LabelTuning, Tuning
 from streamgmm.wording import escaped
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from streamgmm.tuning.result import LabelTuning, Tuning
-
-
 HIGHEST_SHOWN = 0.99995
-"""Thresholds above it are as good as 1."""
+"""Thresholds above this value are shown as `>0.9999`."""
 
 SELDOM_REACHED = 0.999
-"""A logit of 7: calibrated posteriors are seldom so sure, even of true events."""
+"""A logit of 7: even for true events, calibrated posteriors seldom reach this value."""
 
 
 def print_tuning(tuning: Tuning, console: Console) -> None:
-    """Print a row per label, what other budgets would cost, and what can and cannot be concluded."""
-    console.print(_labels_table(tuning))
+    """Print a row per label, the recall under other budgets, and the conclusions."""
+    console.print(_decisions_table(tuning))
     console.print(_budgets_table(tuning))
     for line in conclusions(tuning):
         console.print(line, soft_wrap=True)
 
 
 def conclusions(tuning: Tuning) -> Iterator[str]:
-    """What the numbers say, one line each."""
+    """Yield the conclusions from the numbers, one line each."""
     yield (
         f"{tuning.n_alarms} false alarms in {tuning.hours:.2f} hours of background, {tuning.n_alarms_before} before; "
-        f"{tuning.expected_per_hour:.2g} per hour are to be expected of {tuning.budget_per_hour:g} allowed"
+        f"{tuning.expected_per_hour:.2g} per hour are expected, of {tuning.budget_per_hour:g} allowed"
     )
     yield _proof(tuning)
     if tuning.held_out is not None:
@@ -46,12 +44,12 @@ def conclusions(tuning: Tuning) -> Iterator[str]:
         )
     lost = [escaped(label) for label, result in tuning.labels.items() if result.recall == 0.0 and result.recall_before]
     if lost:
-        yield f"warning: not one event is found any more of {', '.join(lost)}; give more background, or allow more"
+        yield f"warning: no events are found any more of {', '.join(lost)}; give more background, or allow more"
     if tuning.recall is not None:
         n_found = sum(_n_found(one.recall, one) for one in tuning.labels.values() if one.recall is not None)
         yield f"true events found, of all labels together: {share_text(n_found, tuning.n_events)}"
     if tuning.recall is None:
-        yield "what this costs in recall is not known: name labelled sounds with --events"
+        yield "the cost in recall is not known: give labelled sounds with --events"
     high = [
         escaped(label)
         for label, result in tuning.labels.items()
@@ -62,7 +60,7 @@ def conclusions(tuning: Tuning) -> Iterator[str]:
             f"warning: few sounds score as high as the thresholds of {', '.join(high)}; "
             "give more background, or allow more"
         )
-    yield "a sound of these labels that occurs in the background counted as false: nobody can tell it apart"
+    yield "sounds of these labels that occur in the background were counted as false alarms: tuning cannot detect them"
 
 
 def _proof(tuning: Tuning) -> str:
@@ -71,28 +69,24 @@ def _proof(tuning: Tuning) -> str:
         return f"these hours prove {limit}"
     hours = hours_to_prove(tuning.budget_per_hour)
     return (
-        f"warning: these hours prove no more than {limit}; thresholds are extrapolated beyond them. "
-        f"It takes {hours:.3g} hours without alarm to prove {tuning.budget_per_hour:g} per hour"
+        f"warning: these hours prove no more than {limit}; thresholds are extrapolated. "
+        f"It takes {hours:.3g} hours without an alarm to prove {tuning.budget_per_hour:g} per hour"
     )
 
 
-def _labels_table(tuning: Tuning) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
+def _decisions_table(tuning: Tuning) -> Table:
     table = Table("label", title="Decisions, before > after", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for heading in ("threshold", "min s", "alarms", "exp. /h", "recall", "latency s"):
         table.add_column(heading, justify="right")
     for label, result in tuning.labels.items():
-        table.add_row(Text(escaped(label)), *_cells(result))
+        table.add_row(Text(escaped(label)), *_tuning_cells(result))
     recall = _change(tuning.recall_before, tuning.recall, ".0%")
     alarms = f"{tuning.n_alarms_before} > {tuning.n_alarms}"
     table.add_row("all", "", "", alarms, f"{tuning.expected_per_hour:.2g}", recall, "", style="bold")
     return table
 
 
-def _cells(result: LabelTuning) -> Iterator[str]:
+def _tuning_cells(result: LabelTuning) -> Iterator[str]:
     yield _threshold(result) if result.is_changed else "as set"
     yield "-" if result.min_duration_s is None else f"{result.min_duration_s:g}"
     yield f"{result.n_alarms_before} > {result.n_alarms}"
@@ -102,7 +96,7 @@ def _cells(result: LabelTuning) -> Iterator[str]:
 
 
 def _recall(result: LabelTuning) -> str:
-    """How many true events were found before, and are found now, with the interval of that share."""
+    """Return the number of true events found before and after, with the interval of the latter share."""
     if result.recall_before is None or result.recall is None:
         return "-"
     return f"{_n_found(result.recall_before, result)} > {share_text(_n_found(result.recall, result), result.n_events)}"
@@ -123,10 +117,7 @@ def _change(before: float | None, after: float | None, form: str) -> str:
 
 
 def _budgets_table(tuning: Tuning) -> Table:
-    """Recall by budget, as a bar: the curve for a terminal."""
-    from rich import box
-    from rich.table import Table
-
+    """Return the recall by budget as bars, for a terminal."""
     table = Table("allowed /h", "expected /h", title="What other budgets cost", box=box.SIMPLE)
     table.add_column("recall, mean over labels")
     for step in tuning.sweep:

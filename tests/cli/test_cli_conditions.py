@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.cli.conditions import add_condition_options, conditions_of
+from streamgmm.cli.conditions import conditions_of
+from streamgmm.cli.parsers.evaluate import add_condition_options
 from streamgmm.errors import UsageError
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, Noise
 
@@ -36,14 +37,14 @@ def test_what_is_asked_for(arguments, conditions):
 
 @pytest.mark.parametrize("text", ["white", "white:", ":10", "white:loud", "white:nan", "pink:1e9", ""])
 def test_a_noise_that_makes_no_sense_is_refused_with_what_would(text):
-    with pytest.raises(UsageError, match=r"is no noise \(write white:10, pink:10 or FILE:10") as refused:
+    with pytest.raises(UsageError, match=r"is not a noise \(write white:10, pink:10 or FILE:10") as refused:
         parsed("--noise", text)
     assert f"--noise {text}" in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["300", "3400:300", "0:3400", "300:1e9", "300:nan", "a:b", "1:2:3", ""])
 def test_a_band_that_makes_no_sense_is_refused_with_what_would(text):
-    with pytest.raises(UsageError, match=r"is no band \(write LOW:HIGH in Hz, such as 300:3400") as refused:
+    with pytest.raises(UsageError, match=r"is not a band \(write LOW:HIGH in Hz, such as 300:3400") as refused:
         parsed("--band", text)
     assert f"--band {text}" in str(refused.value)
 

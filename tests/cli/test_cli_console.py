@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from streamgmm.cli.console import RichTrack, make_progress, read_shown, stderr_console, stdout_console
+from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
+from streamgmm.cli.findings import read_with_progress
 from tests.dataset.dataset_rig import write_classes
 
 
@@ -37,6 +38,6 @@ def test_a_terminal_shows_each_piece_of_work_with_its_count():
 def test_reading_shows_how_many_recordings_were_read(tmp_path):
     screen = io.StringIO()
     with make_progress(Console(file=screen, force_terminal=True, width=100)) as progress:
-        dataset = read_shown(write_classes(tmp_path, "cat", "dog"), progress, min_clips=2)
+        dataset = read_with_progress(write_classes(tmp_path, "cat", "dog"), progress, min_clips=2)
     assert len(dataset.clips) == 4
     assert "4/4" in screen.getvalue()

@@ -54,7 +54,7 @@ def busy_s() -> float:
     ],
 )
 def test_what_makes_no_sense_is_refused_before_the_work(capsys, tmp_path, monkeypatch, arguments, code, says):
-    monkeypatch.setattr("streamgmm.demo.recordings.write_training_set", lambda *_: pytest.fail("begun"))
+    monkeypatch.setattr("streamgmm.cli.demo.write_training_set", lambda *_: pytest.fail("begun"))
     monkeypatch.chdir(tmp_path)
     ended, out, err = run_cli(capsys, "demo", *arguments)
     assert (ended, out, err.count("\n")) == (code, "", 1)
@@ -62,7 +62,7 @@ def test_what_makes_no_sense_is_refused_before_the_work(capsys, tmp_path, monkey
 
 
 def test_F28_without_matplotlib_a_picture_that_was_asked_for_is_refused_before_the_work(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("streamgmm.demo.recordings.write_training_set", lambda *_: pytest.fail("begun"))
+    monkeypatch.setattr("streamgmm.cli.demo.write_training_set", lambda *_: pytest.fail("begun"))
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, _, err = run_cli(capsys, "demo", "--picture", tmp_path / "a.png")
     assert (code, err) == (64, 'streamgmm: error: a picture needs matplotlib (pip install "streamgmm[plot]")\n')
@@ -78,7 +78,7 @@ def _begin(*_):
 
 def test_without_matplotlib_a_demo_says_at_the_start_that_there_will_be_no_picture(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("streamgmm.demo.recordings.write_training_set", _begin)
+    monkeypatch.setattr("streamgmm.cli.demo.write_training_set", _begin)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     _, out, _ = run_cli(capsys, "demo")
     assert out.startswith("there will be no picture: a picture needs matplotlib")

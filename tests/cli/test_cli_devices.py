@@ -40,7 +40,7 @@ SOURCES = [
 
 @pytest.fixture
 def _two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamgmm.audio.microphone.list_devices", lambda: DEVICES)
+    monkeypatch.setattr("streamgmm.cli.devices.list_devices", lambda: DEVICES)
 
 
 @pytest.mark.usefixtures("_two_devices")
@@ -64,7 +64,7 @@ def test_json_is_one_object_for_each_device(capsys: pytest.CaptureFixture[str]) 
 def test_sources_of_the_sound_server_come_first_and_monitors_are_marked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, devices: list[Device]
 ) -> None:
-    monkeypatch.setattr("streamgmm.audio.microphone.list_devices", lambda: devices)
+    monkeypatch.setattr("streamgmm.cli.devices.list_devices", lambda: devices)
     code, out, err = run_cli(capsys, "devices")
     rows = [line.split() for line in out.splitlines()]
     assert (code, rows[0]) == (0, ["PulseAudio:"])
@@ -76,14 +76,14 @@ def test_sources_of_the_sound_server_come_first_and_monitors_are_marked(
 
 
 def test_json_of_sources(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamgmm.audio.microphone.list_devices", lambda: SOURCES + DEVICES)
+    monkeypatch.setattr("streamgmm.cli.devices.list_devices", lambda: SOURCES + DEVICES)
     rows = [json.loads(line) for line in run_cli(capsys, "devices", "--json").out.splitlines()]
     assert [(row["index"], row["is_monitor"]) for row in rows] == [(None, False), (None, True), (0, False), (3, False)]
     assert rows[0]["description"] == "Yeti [b]Stereo[/b]"
 
 
 def test_A1_no_device_is_one_line_and_69(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamgmm.audio.microphone.list_devices", list)
+    monkeypatch.setattr("streamgmm.cli.devices.list_devices", list)
     code, out, err = run_cli(capsys, "devices")
     assert (code, out) == (69, "")
     assert err.startswith("streamgmm: error: no input device was found (")
@@ -96,7 +96,7 @@ def test_A1_no_portaudio_is_one_line_and_69(
     def fail(*_: object) -> None:
         raise CaptureError("no_library", "PortAudio library not found", hint="install libportaudio2")
 
-    monkeypatch.setattr("streamgmm.audio.microphone.list_devices", fail)
+    monkeypatch.setattr("streamgmm.cli.devices.list_devices", fail)
     monkeypatch.setattr("streamgmm.audio.microphone.Microphone.open", fail)
     code, out, err = run_cli(capsys, "devices", *arguments)
     assert (code, out) == (69, "")

@@ -63,7 +63,7 @@ def test_a_process_enrols_a_class_in_place_and_classify_hears_it(model, sounds):
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, f"wrote {model} and my.sgm-memory: 4 classes\n")
     assert "the 3 classes that stay: 100.0% before, 100.0% after, standard error" in out
-    assert "the new clips sound most like, to the model as it was: " in out
+    assert "the old model classifies the new clips as " in out
     (row,) = [line.replace("│", " ").split() for line in out.splitlines() if "doorbell" in line]
     assert row == ["doorbell", "-", "4", "-", *["4", "of", "4", "(51", "to", "100", "%)"]]
     clips = sorted((sounds / "new" / "doorbell").iterdir())
@@ -102,11 +102,11 @@ def test_a_loss_is_refused_unless_it_is_forced(capsys, model, sounds, monkeypatc
     arguments = ("enrol", "doorbell", sounds / "new", "-m", model)
     code, out, err = run_cli(capsys, *arguments)
     assert (code, contents(model)) == (65, before)
-    assert "class 'footsteps' would fare worse than chance explains (--force writes all the same)" in err
+    assert "class 'footsteps' would lose more recall than chance can explain (--force writes it anyway)" in err
     assert "footsteps" in out
     code, _, err = run_cli(capsys, *arguments, "--dry-run")
     assert (code, contents(model)) == (0, before)
-    assert "it would be refused without --force: class 'footsteps' would fare worse" in err
+    assert "without --force it would be rejected: class 'footsteps' would lose more recall" in err
     assert run_cli(capsys, *arguments, "--force").code == 0
     assert "doorbell" in load_model(model).labels
 
@@ -147,7 +147,7 @@ def test_a_training_that_is_too_large_to_be_kept_still_gives_its_model(capsys, s
     code, _, err = run_cli(capsys, "train", sounds / "known", "-o", tmp_path / "m.sgm", *options)
     assert (code, cache_path(tmp_path / "m.sgm").exists()) == (0, False)
     assert load_model(tmp_path / "m.sgm").labels == SOUND_LABELS
-    assert "`enrol` and `forget` will not do: the training cache would take" in err
+    assert "`enrol` and `forget` will not work with this model: the memory would take" in err
 
 
 # --- what is refused
@@ -195,7 +195,7 @@ def test_a_model_that_changed_meanwhile_is_not_overwritten(capsys, model, sounds
         shutil.copy(tmp_path / "other.sgm", model)
         return "replaced"
 
-    monkeypatch.setattr("streamgmm.cli.enrol._likeness", replace_meanwhile)
+    monkeypatch.setattr("streamgmm.cli.enrol._labels_by_old_model", replace_meanwhile)
     code, _, err = run_cli(capsys, "enrol", "doorbell", sounds / "new", "-m", model)
     assert (code, "has changed meanwhile" in err) == (65, True)
     assert model.read_bytes() == (tmp_path / "other.sgm").read_bytes()

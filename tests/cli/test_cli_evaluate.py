@@ -80,7 +80,7 @@ def test_a_model_that_exists_is_scored_on_all_clips_and_told_if_it_knows_them(ca
     code, out, err = run_cli(capsys, "evaluate", sounds, "--model", model, *QUICK)
     assert code == 0
     assert "accuracy 100.0%, 12 of 12 (76 to 100 %), balanced 100.0%, 12 clips, 1 seed\n" in out
-    assert err.startswith("warning: the model was trained on these very recordings")
+    assert err.startswith("warning: the model was trained on these recordings")
 
 
 def test_recordings_of_a_lower_rate_than_the_model_are_warned_of(capsys, model, tmp_path):
@@ -123,7 +123,7 @@ def test_labels_that_the_model_does_not_know_are_refused(capsys, model, tmp_path
         (["--model", "none: [.sgm"], 66, "none: [.sgm: no such file"),
         (["--model", ""], 64, "no model is given"),
         (["--model", "m.sgm", "--open-set"], 64, "--open-set trains without each class"),
-        (["--noise", "white"], 64, "--noise white is no noise (write white:10"),
+        (["--noise", "white"], 64, "--noise white is not a noise (write white:10"),
         (["--gain", "loud"], 64, "invalid float value"),
         (["--seconds", "-1"], 64, "--seconds is -1, must be above 0"),
         (["--report", "no/such"], 73, "no/such: cannot be written: No such file or directory"),
@@ -134,7 +134,7 @@ def test_labels_that_the_model_does_not_know_are_refused(capsys, model, tmp_path
 def test_what_makes_no_sense_is_refused_before_any_recording_is_read(
     capsys, sounds, tmp_path, monkeypatch, arguments, code, says
 ):
-    monkeypatch.setattr("streamgmm.dataset.dataset.read_dataset", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr("streamgmm.cli.findings.read_dataset", lambda *_, **__: pytest.fail("read"))
     monkeypatch.chdir(tmp_path)
     ended, out, err = run_cli(capsys, "evaluate", sounds, *arguments)
     assert (ended, out, err.count("\n")) == (code, "", 1)
@@ -176,7 +176,7 @@ def test_each_class_left_out_in_turn(capsys, sounds, tmp_path):
     result = json.loads((tmp_path / "e.json").read_text())
     assert code == 0
     assert f"a class left out: AUROC {result['auroc_unknown']:.3f} ± {result['auroc_unknown_se']:.3f}, " in out
-    assert f"{result['accepted_unknown_at_90']:.1%} accepted where 90% of the known are\n" in out
+    assert f"{result['accepted_unknown_at_90']:.1%} accepted where 90% of the known clips are\n" in out
 
 
 def test_noise_shorter_than_a_clip_and_no_noise_at_all_are_refused_in_one_line(capsys, sounds, tmp_path):
@@ -189,7 +189,7 @@ def test_noise_shorter_than_a_clip_and_no_noise_at_all_are_refused_in_one_line(c
 
 def test_a_page_without_matplotlib_is_refused_before_the_work(capsys, sounds, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.setattr("streamgmm.dataset.dataset.read_dataset", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr("streamgmm.cli.findings.read_dataset", lambda *_, **__: pytest.fail("read"))
     code, _, err = run_cli(capsys, "evaluate", sounds, "--report", tmp_path / "page")
     assert (code, err.count("\n")) == (64, 1)
     assert 'a picture needs matplotlib (pip install "streamgmm[plot]")' in err

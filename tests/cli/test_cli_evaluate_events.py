@@ -59,11 +59,11 @@ def test_collars_and_segments_can_be_set_and_a_wider_collar_finds_no_less(capsys
         (["--events"], "--events needs --model"),
         (["--model", "m.sgm", "--collar", "1"], "--collar and --segment are for --events"),
         (["--model", "m.sgm", "--segment", "1"], "--collar and --segment are for --events"),
-        (["--model", "m.sgm", "--events", "--collar", "wide"], "--collar 'wide' is no time"),
-        (["--model", "m.sgm", "--events", "--collar", "0"], "--collar '0' is no time"),
-        (["--model", "m.sgm", "--events", "--collar", "1,"], "--collar '' is no time"),
-        (["--model", "m.sgm", "--events", "--collar", "1,nan"], "--collar 'nan' is no time"),
-        (["--model", "m.sgm", "--events", "--segment", "-1"], "--segment '-1' is no time"),
+        (["--model", "m.sgm", "--events", "--collar", "wide"], "--collar 'wide' is not a time"),
+        (["--model", "m.sgm", "--events", "--collar", "0"], "--collar '0' is not a time"),
+        (["--model", "m.sgm", "--events", "--collar", "1,"], "--collar '' is not a time"),
+        (["--model", "m.sgm", "--events", "--collar", "1,nan"], "--collar 'nan' is not a time"),
+        (["--model", "m.sgm", "--events", "--segment", "-1"], "--segment '-1' is not a time"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(capsys, tmp_path, arguments, says):

@@ -9,8 +9,8 @@ import shutil
 import numpy as np
 import pytest
 
-from streamgmm.cli.explain import parse_time_s
 from streamgmm.cli.explanation_tables import comparison_line, print_explanation, summary
+from streamgmm.cli.parsers.explain import parse_time_s
 from streamgmm.demo.recordings import write_wav
 from streamgmm.explanation.explaining import explain
 from tests.cli.cli_rig import run_cli, spawn_cli
@@ -79,10 +79,10 @@ def test_cells_of_a_row_and_of_a_column_add_up(has_cepstra):
     console = Console(width=120, file=io.StringIO(), record=True)
     print_explanation(explain(in_blocks(noise()), model, CONFIG, 2.7).explanation, model.spec, console)
     parts = rows(console.export_text(), "In nat, by kind and by band")
-    assert ("frames" in parts) == has_cepstra
+    assert ("cepstral frames" in parts) == has_cepstra
     *cells, total = (float(value) for value in parts["sum"])
     baseline = float(parts["at training mean"][-1])
-    frames = float(parts["frames"][-1]) if has_cepstra else 0.0
+    frames = float(parts["cepstral frames"][-1]) if has_cepstra else 0.0
     assert sum(cells) + baseline + frames == pytest.approx(total, abs=0.05 * len(cells) + 0.02)  # cells are rounded
     for name in ("kurtosis", "attack asymmetry"):
         *cells, total = (float(value) for value in parts[name])
@@ -104,7 +104,7 @@ def test_times(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "-1", "nan", "inf", "1e3", "1:", ":5", "1:2:3:4", "1.5:20", "soon", "1" * 400])
 def test_what_is_no_time(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="is no time"):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a time"):
         parse_time_s(text)
 
 
@@ -113,9 +113,9 @@ def test_silence_is_told_and_nothing_else(capsys, demo_model, tmp_path):
     options = ("--picture", tmp_path / "e.svg", "--json", tmp_path / "e.json")
     code, out, _ = run_cli(capsys, "explain", tmp_path / "night.wav", "--at", 2, "-m", demo_model, *options)
     assert code == 0
-    assert "answer: silence: the level is below the silence gate, so nothing else was asked" in out
+    assert "answer: silence: the level is below the silence gate, so nothing else was checked" in out
     assert "rather than" not in out
-    assert [values[-1] for values in rows(out, "Gates, in their order").values()] == ["refused"] + ["not asked"] * 3
+    assert [values[-1] for values in rows(out, "Gates, in their order").values()] == ["rejected"] + ["not checked"] * 3
     assert (tmp_path / "e.svg").read_bytes().startswith(b"<?xml")
     assert json.loads((tmp_path / "e.json").read_text())["comparison"] is None
 
@@ -144,7 +144,7 @@ def test_settings_change_what_is_said(capsys, demo_model, demo_scene, siren_at):
     [
         (["--at", "61"], 64, "61 s is beyond the end (the recording lasts 60.000 s)"),
         (["--at", "-1"], 64, "--at"),
-        (["--at", "soon"], 64, "argument --at: soon is no time; write seconds, as 75.5, or 1:15.5"),
+        (["--at", "soon"], 64, "argument --at: soon is not a time; write seconds, as 75.5, or 1:15.5"),
         ([], 64, "required: --at"),
         (["--at", "1", "--against", "sirn"], 64, "has no such label (did you mean siren?)"),
         (["--at", "1", "--json", "no/such/e.json"], 73, "no/such/e.json: cannot be written"),

@@ -20,7 +20,7 @@ import streamgmm.cli.config as command
 def handler(args):
     {body}
     return 0
-command._show = handler
+command.show_config = handler
 """
 
 
@@ -77,7 +77,8 @@ def test_choosing_a_command_imports_no_other() -> None:
         "        or name.startswith('streamgmm.cli.')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    loaded = {f"streamgmm.cli.{name}" for name in ("main", "parser", "streams", "utf8", "options", "config")}
+    modules = ("main", "parser", "parsers", "parsers.config", "streams", "utf8", "options", "config")
+    loaded = {f"streamgmm.cli.{name}" for name in modules}
     assert set(done.stdout.split()) == loaded
 
 
@@ -91,7 +92,7 @@ def test_every_error_is_told_by_its_exit_code_without_a_traceback(
     def fail(*_: object) -> None:
         raise kind(["first", "second"]) if kind is errors.ConfigError else kind("bad", where="a\nb", hint="try c")
 
-    monkeypatch.setattr("streamgmm.config_loading.load_config", fail)
+    monkeypatch.setattr("streamgmm.cli.config.load_config", fail)
     code, out, err = run_cli(capsys, "config", "show")
     assert (code, out) == (kind.exit_code, "")
     lines = ["first", "second"] if kind is errors.ConfigError else ["a\\nb: bad (try c)"]
@@ -99,7 +100,7 @@ def test_every_error_is_told_by_its_exit_code_without_a_traceback(
 
 
 def test_only_a_bug_shows_a_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamgmm.config_text.annotated_yaml", lambda _: 1 / 0)
+    monkeypatch.setattr("streamgmm.cli.config.annotated_yaml", lambda _: 1 / 0)
     code, _, err = run_cli(capsys, "config", "show")
     assert code == 70
     assert "Traceback" in err

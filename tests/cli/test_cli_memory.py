@@ -83,7 +83,9 @@ def test_what_needs_little_memory_works_with_little(arguments: list[str]) -> Non
 )
 def test_F29_a_lack_of_memory_in_any_form_is_one_line_and_71(body: str) -> None:
     indented = body.replace("\n", "\n    ")
-    preparation = f"import streamgmm.cli.config as command\ndef handler(args):\n    {indented}\ncommand._show = handler"
+    preparation = (
+        f"import streamgmm.cli.config as command\ndef handler(args):\n    {indented}\ncommand.show_config = handler"
+    )
     out, err = (process := spawn_main(preparation, "config", "show")).communicate(timeout=60)
     assert (process.returncode, out, err.count("\n")) == (71, "", 1)
     assert err.startswith("streamgmm: error: the memory is full")

@@ -19,7 +19,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home directory, where an interpreter has this package."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.setattr("streamgmm.service.installation.check_installed", lambda: None)
+    monkeypatch.setattr("streamgmm.cli.service.check_installed", lambda: None)
     return tmp_path
 
 
@@ -58,7 +58,7 @@ def test_without_systemd(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
 def test_without_rights(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setattr(installation, "BOOTED", home)
     monkeypatch.setattr(installation, "HIDDEN_BY", {})
-    monkeypatch.setattr(installation, "program_paths", list)
+    monkeypatch.setattr("streamgmm.cli.service.program_paths", list)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     told = run_cli(capsys, "service", "install")
     assert (told.code, told.err.count("\n")) == (77, 1)
@@ -66,7 +66,7 @@ def test_without_rights(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 
 def test_F19_a_program_in_a_home_directory(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installation, "program_paths", lambda: [Path("/home/ada/venv/bin/python3")])
+    monkeypatch.setattr("streamgmm.cli.service.program_paths", lambda: [Path("/home/ada/venv/bin/python3")])
     told = run_cli(capsys, "service", "install", "--dry-run")
     assert (told.code, told.out, told.err.count("\n")) == (78, "", 1)
     assert "/home/ada/venv/bin/python3: the service cannot see /home (ProtectHome); put " in told.err

@@ -336,7 +336,7 @@ def test_B22_hostile_labels_are_refused_and_shown_escaped(capsys, data, tmp_path
 def test_what_makes_no_sense_is_refused_before_any_recording_is_read(
     capsys, sounds, tmp_path, monkeypatch, arguments, code, says
 ):
-    monkeypatch.setattr("streamgmm.dataset.dataset.read_dataset", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr("streamgmm.cli.findings.read_dataset", lambda *_, **__: pytest.fail("read"))
     monkeypatch.chdir(tmp_path)
     Path("broken.yaml").write_text("training: [1\nseed: }")
     output = [] if "-o" in arguments else ["-o", "m.sgm"]

@@ -82,8 +82,8 @@ def test_a_dry_run_writes_no_model_and_says_what_cannot_be_concluded(capsys, mod
     code, out, err = run_cli(capsys, "tune", model, "--background", noises, BUDGET, "200", "--dry-run", *QUICK)
     assert (code, err, model.read_bytes()) == (0, "", before)
     assert "these hours prove no more than at most" in out
-    assert "what this costs in recall is not known" in out
-    assert "a sound of these labels that occurs in the background counted as false" in out
+    assert "the cost in recall is not known" in out
+    assert "sounds of these labels that occur in the background were counted as false alarms" in out
 
 
 @pytest.mark.parametrize(("budget", "is_deafening"), [("0.1", True), ("500", False)])
@@ -139,7 +139,7 @@ def test_labels_of_events_that_the_model_does_not_know_are_refused(capsys, model
         (
             [BUDGET, "0"],
             64,
-            "is 0, must be above 0 and at most 3600 (no number of hours proves that there will be none)",
+            "is 0, must be above 0 and at most 3600 (no number of hours can prove a rate of 0)",
         ),
         ([BUDGET, "-1"], 64, "is -1, must be above 0"),
         ([BUDGET, "nan"], 64, "is nan, must be above 0"),

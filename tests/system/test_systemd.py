@@ -111,8 +111,8 @@ def test_ready_and_what_is_played_is_in_the_journal_and_at_the_socket(service: M
 def test_the_installation_says_what_state_the_unit_is_in(service: Machine) -> None:
     state, how, log = service.installed.splitlines()
     assert state.startswith("streamgmm.service is active (running): ")
-    assert how == "it starts at every boot; how it is: streamgmm status"
-    assert log == "its log, and what it hears: journalctl -fu streamgmm"
+    assert how == "it starts at every boot; to check it: streamgmm status"
+    assert log == "its log and events: journalctl -fu streamgmm"
 
 
 def test_an_installation_that_does_not_start_says_why(service: Machine) -> None:

@@ -1,0 +1,35 @@
+"""Arguments of `streamgmm classify`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from streamgmm.cli.options import add_config_options
+from streamgmm.cli.parser import handler_in
+from streamgmm.config import TextFormat
+
+_DESCRIPTION = """\
+Classify recordings: emit the same records as `run` would for the same samples,
+as fast as the machine can, or with --clip one answer per file.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `classify`."""
+    parser = subparsers.add_parser("classify", help="detect sounds in recordings", description=_DESCRIPTION)
+    parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="recordings of any format and rate")
+    parser.add_argument("-m", "--model", metavar="MODEL", help="made by `train` (default: bundled, ten sounds)")
+    parser.add_argument(
+        "-f",
+        "--format",
+        choices=get_args(TextFormat),
+        help="of the output (default: jsonl); dcase and audacity name the file if there are several",
+    )
+    parser.add_argument("--clip", action="store_true", help="one line per file: path, label, score, all scores")
+    parser.add_argument("--windows", action="store_true", help="a record for every hop, not only for events")
+    parser.add_argument("--start-time", metavar="TIME", help="when it was recorded (RFC 3339), to date the records")
+    parser.add_argument("--strict", action="store_true", help="stop at the first file that cannot be read")
+    add_config_options(parser)
+    parser.set_defaults(handler=handler_in("streamgmm.cli.classify", "run_classify"))

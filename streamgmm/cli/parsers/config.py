@@ -1,0 +1,32 @@
+"""Arguments of `streamgmm config`."""
+
+from __future__ import annotations
+
+import argparse
+
+from streamgmm.cli.options import add_config_options
+from streamgmm.cli.parser import handler_in
+
+_SHOW_CONFIG = """\
+Print the settings as a file that can be used again: those of --config FILE,
+else of ~/.config/streamgmm/config.yaml or /etc/streamgmm/config.yaml,
+else the defaults.
+"""
+_CHECK_CONFIG = "Read a file as `run` would, and report every mistake with its line."
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `config` with its actions `show` and `check`."""
+    parser = subparsers.add_parser("config", help="show or check the settings", description="Show or check settings.")
+    actions = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
+
+    show = actions.add_parser("show", help="print the settings of a run", description=_SHOW_CONFIG)
+    add_config_options(show)
+    style = show.add_mutually_exclusive_group()
+    style.add_argument("--annotated", action="store_true", help="with reason, unit and range of each (default)")
+    style.add_argument("--effective", action="store_true", help="the bare values, without comments")
+    show.set_defaults(handler=handler_in("streamgmm.cli.config", "show_config"))
+
+    check = actions.add_parser("check", help="check a file", description=_CHECK_CONFIG)
+    check.add_argument("file", metavar="FILE", help="YAML file with settings")
+    check.set_defaults(handler=handler_in("streamgmm.cli.config", "check_config"))

@@ -1,0 +1,27 @@
+"""Arguments of `streamgmm forget`."""
+
+from __future__ import annotations
+
+import argparse
+
+from streamgmm.cli.options import add_change_options
+from streamgmm.cli.parser import handler_in
+
+_DESCRIPTION = """\
+Remove the class LABEL from a model, and its clips from the file MODEL-memory
+that `train` wrote beside it. The other classes are fitted again without it.
+If they lose by it, nothing is written (exit code 65).
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `forget`."""
+    parser = subparsers.add_parser(
+        "forget",
+        help="remove a class from a model",
+        description=_DESCRIPTION,
+        usage="%(prog)s LABEL --model MODEL [OPTION ...]",
+    )
+    parser.add_argument("label", metavar="LABEL", help="a class of the model")
+    add_change_options(parser)
+    parser.set_defaults(handler=handler_in("streamgmm.cli.forget", "run_forget"))

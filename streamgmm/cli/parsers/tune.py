@@ -1,0 +1,39 @@
+"""Arguments of `streamgmm tune`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from streamgmm.cli.options import add_config_options
+from streamgmm.cli.parser import handler_in
+
+_DESCRIPTION = """\
+Set thresholds of MODEL so that all labels together raise at most X false alarms
+per hour on recordings of your background, in which none of its sounds occurs.
+If no threshold meets X, nothing is written (exit code 65).
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `tune`."""
+    parser = subparsers.add_parser(
+        "tune", help="keep false alarms within a budget on your background", description=_DESCRIPTION
+    )
+    parser.add_argument("model", metavar="MODEL", help="model made by `streamgmm train`")
+    parser.add_argument(
+        "--background",
+        metavar="PATH",
+        type=Path,
+        action="append",
+        required=True,
+        help="recording or folder; repeatable",
+    )
+    parser.add_argument("--max-false-alarms-per-hour", metavar="X", type=float, required=True, dest="budget")
+    parser.add_argument("--events", metavar="DATA", type=Path, help="labelled sounds, to lose the least recall")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write to FILE (default: MODEL itself)")
+    parser.add_argument("--dry-run", action="store_true", help="write no model")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
+    parser.add_argument("--picture", metavar="FILE", type=Path, help="draw recall by budget, as PNG or SVG")
+    add_config_options(parser)
+    parser.set_defaults(handler=handler_in("streamgmm.cli.tune", "run_tune"))
