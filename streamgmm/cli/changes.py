@@ -15,16 +15,16 @@ from streamgmm.errors import DataError
 from streamgmm.model.file import load_model
 from streamgmm.model.lock import model_lock
 from streamgmm.model.model import Model
-from streamgmm.training.comparison import Comparison, standard_error
-from streamgmm.training.enrolment import Change
-from streamgmm.training.memory import Memory
-from streamgmm.training.memory_file import check_memory_target, load_memory, memory_path, save_with_memory
+from streamgmm.training.enrolment.cache_file import cache_path, check_cache_target, load_cache, save_with_cache
+from streamgmm.training.enrolment.comparison import ModelComparison, adjusted_standard_error
+from streamgmm.training.enrolment.enrolment import ModelChange
+from streamgmm.training.enrolment.training_cache import TrainingCache
 from streamgmm.wording import escaped
 
 
 @contextmanager
-def changing_model(args: argparse.Namespace) -> Iterator[tuple[Model, Memory]]:
-    """Yield the model to change and its memory, after checking that the result can be written.
+def changing_model(args: argparse.Namespace) -> Iterator[tuple[Model, TrainingCache]]:
+    """Yield the model to change and its cache, after checking that the result can be written.
 
     The lock keeps other commands from changing the same model meanwhile.
 
@@ -52,7 +52,7 @@ def locked(model_path: Path) -> Iterator[None]:
         yield
 
 
-def apply_change(change: Change, model: Model, args: argparse.Namespace, remarks: Sequence[str] = ()) -> int:
+def apply_change(change: ModelChange, model: Model, args: argparse.Namespace, remarks: Sequence[str] = ()) -> int:
     """Print how `change` affects the scores, and write the new model unless it is rejected or `--dry-run` is given.
 
     Args:
@@ -63,7 +63,7 @@ def apply_change(change: Change, model: Model, args: argparse.Namespace, remarks
 
     Raises:
         DataError: classes that stay lose recall, or the model has changed meanwhile; nothing was written.
-        StreamgmmError: see `save_with_memory`.
+        StreamgmmError: see `save_with_cache`.
     """
     console, errors = stdout_console(), stderr_console()
     console.print(scores_table(change.comparison))
@@ -80,13 +80,13 @@ def apply_change(change: Change, model: Model, args: argparse.Namespace, remarks
         raise DataError(loss, where=str(target), hint="--force writes it anyway")
     if load_model(args.model).sha256 != model.sha256:
         raise DataError("the model has changed meanwhile", where=str(args.model), hint="run the command again")
-    saved = save_with_memory(change.model, change.memory, target)
-    paths = f"{escaped(str(target))} and {escaped(memory_path(target).name)}"
+    saved = save_with_cache(change.model, change.cache, target)
+    paths = f"{escaped(str(target))} and {escaped(cache_path(target).name)}"
     errors.print(f"wrote {paths}: {len(saved.labels)} classes", soft_wrap=True)
     return 0
 
 
-def scores_table(comparison: Comparison) -> Table:
+def scores_table(comparison: ModelComparison) -> Table:
     """Return a row per class: its clips, and the share of held-out clips recognised, before and after."""
     before, after, _ = comparison
     table = Table("class", title="Held-out clips right")
@@ -102,7 +102,7 @@ def scores_table(comparison: Comparison) -> Table:
     return table
 
 
-def _change_summary(comparison: Comparison) -> list[str]:
+def _change_summary(comparison: ModelComparison) -> list[str]:
     """Return a line with the recall, before and after, of all classes that stay."""
     labels = comparison.compared
     if not labels:

@@ -6,16 +6,15 @@ import argparse
 import logging
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from streamgmm.audio.file import RecordingFile
+from streamgmm.audio.choosing import plan_source
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
 from streamgmm.cli.output_file import check_picture
 from streamgmm.cli.parsers.demo import PICTURE_NAME
-from streamgmm.config import Config, TrainingSection
+from streamgmm.config import Config, SourceSection, TrainingSection
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.listener import PrintingSink
 from streamgmm.demo.matching import Matches, match_events
@@ -28,9 +27,11 @@ from streamgmm.errors import StreamgmmError, UsageError
 from streamgmm.evaluation.found_events import events_of
 from streamgmm.model.file import save_model
 from streamgmm.model.model import Model
+from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
+from streamgmm.service.session import Setup
 from streamgmm.sinks.hub import Hub
-from streamgmm.training.comparison import scores_of
+from streamgmm.training.enrolment.comparison import scores_in_card
 from streamgmm.training.trainer import train
 from streamgmm.wording import escaped
 
@@ -79,7 +80,7 @@ def _train_demo(folder: Path, seed: int, console: Console) -> Model:
         training = train(dataset, config, name="demo", track=RichTrack(progress))
     model = save_model(training.model, folder / "demo.sgm")
     elapsed_s = time.monotonic() - started_s
-    console.print(f"trained in {elapsed_s:.0f} s; held-out clips right: {scores_of(model.card).share_of_all}")
+    console.print(f"trained in {elapsed_s:.0f} s; held-out clips right: {scores_in_card(model.card).share_of_all}")
     return model
 
 

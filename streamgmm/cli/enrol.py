@@ -16,25 +16,25 @@ from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.listing import Findings
 from streamgmm.evaluation.answering import answer_clips
 from streamgmm.model.model import Model
-from streamgmm.training.enrolment import check_enrolled, enrol, new_clips
-from streamgmm.training.memory import Memory
+from streamgmm.training.enrolment.enrolment import check_enrolled, enrol, new_clips
+from streamgmm.training.enrolment.training_cache import TrainingCache
 
 
 def run_enrol(args: argparse.Namespace) -> int:
     """Add a class, or clips to a class, and write the model unless the other classes lose by it."""
-    with changing_model(args) as (model, memory):
+    with changing_model(args) as (model, cache):
         label = check_enrolled(args.label, model)
         findings = Findings()
         with make_progress(stderr_console()) as progress:
-            clips = new_clips(args.clips, label, memory, findings)
-            change = enrol(model, memory, label, clips, findings, track=RichTrack(progress))
+            clips = new_clips(args.clips, label, cache, findings)
+            change = enrol(model, cache, label, clips, findings, track=RichTrack(progress))
         print_findings(findings)
-        return apply_change(change, model, args, [_labels_by_old_model(model, memory, clips)])
+        return apply_change(change, model, args, [_labels_by_old_model(model, cache, clips)])
 
 
-def _labels_by_old_model(model: Model, memory: Memory, clips: Sequence[Clip]) -> str:
+def _labels_by_old_model(model: Model, cache: TrainingCache, clips: Sequence[Clip]) -> str:
     """Return a line with the labels that the old model gives the new clips: the classes most likely to be confused."""
-    config = msgspec.convert({"training": {"n_jobs": 1}, "source": {"channel": memory.task.channel}}, Config)
+    config = msgspec.convert({"training": {"n_jobs": 1}, "source": {"channel": cache.task.channel}}, Config)
     best = Counter[str]()
     for answer in answer_clips(clips, model, config):
         best[max(answer.decision.posteriors, key=answer.decision.posteriors.__getitem__)] += 1

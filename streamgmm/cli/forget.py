@@ -6,12 +6,12 @@ import argparse
 
 from streamgmm.cli.changes import apply_change, changing_model
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console
-from streamgmm.training.enrolment import forget
+from streamgmm.training.enrolment.enrolment import forget
 
 
 def run_forget(args: argparse.Namespace) -> int:
     """Remove a class, and write the model unless the other classes lose by it."""
-    with changing_model(args) as (model, memory):
+    with changing_model(args) as (model, cache):
         with make_progress(stderr_console()) as progress:
-            change = forget(model, memory, args.label, RichTrack(progress))
+            change = forget(model, cache, args.label, RichTrack(progress))
         return apply_change(change, model, args)

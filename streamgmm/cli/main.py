@@ -140,7 +140,7 @@ def _run(argv: Sequence[str], stderr: EnduringStream | None) -> int:
         if sys.stdout is None and args.command not in _NEEDS_NO_STDOUT:
             raise _stdout_is_closed()
         if args.command not in _NEEDS_LITTLE_MEMORY:
-            refuse_little_memory(MIN_TRAINING_BYTES if args.command in _TRAINS else MIN_BYTES)
+            prepare_for_memory_limit(MIN_TRAINING_BYTES if args.command in _TRAINS else MIN_BYTES)
         if args.command in _IS_SINGLE_THREADED:
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported
         with enduring_stdout() if args.command in _FINISHES_FIRST else contextlib.nullcontext():
@@ -206,8 +206,8 @@ def _report_error(error: StreamgmmError) -> int:
 
 def _report_unexpected(error: Exception) -> int:
     """Report exhausted resources of the machine as such, and everything else as a bug."""
-    if is_lack_of_memory(error):
-        return _report_error(lack_of_memory(error))
+    if is_out_of_memory(error):
+        return _report_error(out_of_memory_error(error))
     where = str(error.filename or "") if isinstance(error, OSError) else ""
     if isinstance(error, OSError) and error.errno in _FULL_ERRNOS:
         abandon(sys.stdout)

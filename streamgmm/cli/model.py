@@ -15,8 +15,8 @@ from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.file import load_model
 from streamgmm.model.model import Model
 from streamgmm.model.shipped import load_shipped_model
-from streamgmm.training.comparison import scores_of
-from streamgmm.training.memory_file import CARD_KEY, has_memory, memory_path
+from streamgmm.training.enrolment.cache_file import CARD_KEY, cache_path, has_cache
+from streamgmm.training.enrolment.comparison import scores_in_card
 
 
 def show_model(args: argparse.Namespace) -> int:
@@ -106,7 +106,7 @@ def _print_model(summary: Mapping[str, Any]) -> None:
 
 def _shares(card: Mapping[str, Any]) -> dict[str, Any]:
     """Return the scores of a card with their intervals, if the card has the necessary counts."""
-    scores = scores_of(card)
+    scores = scores_in_card(card)
     if scores.share_of_all == "-":
         return {}
     recalls = {label: f"{recall:g}, {scores.share_of(label)}" for label, recall in scores.held_out_recalls.items()}

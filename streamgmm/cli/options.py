@@ -60,7 +60,7 @@ def add_change_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="write even if the other classes lose by it")
 
 
-def as_overrides(settings: Mapping[str, str | bool | list[str] | None]) -> Iterator[str]:
+def as_overrides(settings: Mapping[str, str | bool | list[str] | dict[str, str] | None]) -> Iterator[str]:
     """Yield `KEY=VALUE` overrides for `load_config` from options that stand for settings; None: not given."""
     for key, value in settings.items():
         if value is not None:

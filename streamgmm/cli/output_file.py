@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from streamgmm.errors import CannotCreateError, UsageError
-from streamgmm.files import check_replaceable, replace_whole
+from streamgmm.files import check_replaceable, replace_atomically
 from streamgmm.report.matplotlib_defaults import check_matplotlib
 
 PICTURE_SUFFIXES = (".png", ".svg", "")

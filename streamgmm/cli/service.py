@@ -6,7 +6,7 @@ import argparse
 import shlex
 
 from streamgmm.errors import CannotCreateError, PermissionDeniedError
-from streamgmm.files import kind_of
+from streamgmm.files import path_kind
 from streamgmm.service.installation import (
     Plan,
     ask_unit_state,
@@ -57,7 +57,7 @@ def uninstall_service(args: argparse.Namespace) -> int:
     """Stop the service, and remove the files that `install` wrote."""
     place = _place(args)
     _carry_out_or_show(args, place, plan_uninstall(place))
-    if not args.dry_run and kind_of(place.config_path) != "nothing":
+    if not args.dry_run and path_kind(place.config_path) != "nothing":
         print(f"kept: {place.config_path}")
     return 0
 

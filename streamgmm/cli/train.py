@@ -22,10 +22,10 @@ from streamgmm.dataset.report import dataset_report
 from streamgmm.errors import DataError, UsageError
 from streamgmm.labels import check_label, nearest_label
 from streamgmm.model.model import Model
-from streamgmm.training.comparison import scores_of
-from streamgmm.training.memory import remember
-from streamgmm.training.memory_file import check_memory_target, memory_path, save_with_memory, save_without_memory
-from streamgmm.training.memory_format import MemoryFileError
+from streamgmm.training.enrolment.cache_file import cache_path, check_cache_target, save_with_cache, save_without_cache
+from streamgmm.training.enrolment.cache_format import CacheFileError
+from streamgmm.training.enrolment.comparison import scores_in_card
+from streamgmm.training.enrolment.training_cache import make_cache
 from streamgmm.training.trainer import Training, train
 from streamgmm.wording import escaped
 
@@ -60,19 +60,19 @@ def _train_and_save(args: argparse.Namespace, config: Config, name: str) -> int:
     return 0
 
 
-def _save(training: Training, output: Path, *, has_memory: bool) -> tuple[Model, str]:
+def _save(training: Training, output: Path, *, has_cache: bool) -> tuple[Model, str]:
     """Write the model and its memory for `enrol` and `forget`; return the model, and a line about the memory."""
-    if not has_memory:
-        return save_without_memory(training.model, output), ""
+    if not has_cache:
+        return save_without_cache(training.model, output), ""
     has_cepstra = training.model.classifier.cepstra is not None
     memory = make_cache(training.clips, training.task, has_cepstra=has_cepstra)
     try:
-        model = save_with_memory(training.model, memory, output)
-    except MemoryFileError as error:
+        model = save_with_cache(training.model, memory, output)
+    except CacheFileError as error:
         # A memory that cannot be written must not waste hours of training.
         warning = f"warning: `enrol` and `forget` will not work with this model: {error.what}"
-        return save_without_memory(training.model, output), warning
-    path = memory_path(output)
+        return save_without_cache(training.model, output), warning
+    path = cache_path(output)
     return model, f"wrote {escaped(str(path))}: {path.stat().st_size / 2**20:.1f} MiB, for `enrol` and `forget`"
 
 
@@ -107,7 +107,7 @@ def _training_overrides(args: argparse.Namespace) -> list[str]:
 
 def classes_learnt(training: Training) -> Table:
     """Return a row per class: its clips, windows, mixture components, and score on held-out clips."""
-    scores = scores_of(training.model.card)
+    scores = scores_in_card(training.model.card)
     n_windows = Counter[str]()
     for clip in training.clips:
         n_windows[clip.clip.label] += len(clip.vectors)

@@ -24,7 +24,7 @@ from streamgmm.errors import UsageError
 from streamgmm.model.file import check_target
 from streamgmm.model.model import Model
 from streamgmm.report.tuning_picture import draw_tuning
-from streamgmm.training.memory_file import save_with_same_memory
+from streamgmm.training.enrolment.cache_file import save_with_same_cache
 from streamgmm.tuning.hearing import Heard
 from streamgmm.tuning.listening import claimed_s, hear_all, recordings_with_events
 from streamgmm.tuning.operating_points import Material, make_levels
