@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +20,6 @@ _DESCRIPTION = """\
 Say what is heard in recordings: the same records as `run` would give for the
 same samples, as fast as the machine can, or with --clip one answer a file.
 """
-
-Advance = Callable[[int], object]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -89,7 +86,7 @@ def _parse_time(text: str | None) -> datetime | None:
 
 
 def _print_records(path: Path, model: Model, config: Config, origin: datetime | None, *, has_several: bool) -> None:
-    from streamgmm.service.recordings import classify_recording
+    from streamgmm.listening.recordings import classify_recording
     from streamgmm.sinks.formats import make_formatter
 
     format_record = make_formatter(config.output.format, filename=str(path) if has_several else "")
@@ -103,7 +100,7 @@ def _print_clip(path: Path, model: Model, config: Config) -> None:
     import msgspec
 
     from streamgmm import units
-    from streamgmm.service.recordings import decide_recording
+    from streamgmm.listening.recordings import decide_recording
     from streamgmm.wording import escaped
 
     decision = decide_recording(path, model, config)

@@ -14,8 +14,8 @@ from streamgmm.errors import StreamgmmError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from streamgmm.demo.matching import Matches
-    from streamgmm.demo.scene import Scene
+    from streamgmm.demo.scene import SyntheticScene
+    from streamgmm.evaluation.matching import Matches
     from streamgmm.model.model import Model
 
 _DESCRIPTION = """\
@@ -97,17 +97,17 @@ def _train(folder: Path, seed: int, console: Console) -> Model:
     return model
 
 
-def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Scene, Matches, float]:
+def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[SyntheticScene, Matches, float]:
     """Run the daemon on a scene, and print the labels as they come."""
     from functools import partial
 
     from streamgmm.audio.file import RecordingFile
     from streamgmm.config import Config
     from streamgmm.demo.listener import PrintingSink
-    from streamgmm.demo.matching import match_events
     from streamgmm.demo.recordings import write_wav
     from streamgmm.demo.scene import make_scene
-    from streamgmm.evaluation.found_events import events_of
+    from streamgmm.evaluation.matching import match_events, overlapping
+    from streamgmm.listening.events import detections_of
     from streamgmm.service.daemon import Daemon
     from streamgmm.sinks.hub import Hub
 
@@ -120,10 +120,13 @@ def _listen(folder: Path, model: Model, seed: int, console: Console) -> tuple[Sc
     started_s = time.monotonic()
     daemon.run()
     times_real_time = SCENE_S / (time.monotonic() - started_s)
-    return scene, match_events(scene.events, events_of(sink.records), collar_s=0.0), times_real_time
+    matches = match_events(scene.events, detections_of(sink.records), overlapping(collar_s=0.0))
+    return scene, matches, times_real_time
 
 
-def _show(scene: Scene, matches: Matches, times_real_time: float, picture: Path | None, console: Console) -> None:
+def _show(
+    scene: SyntheticScene, matches: Matches, times_real_time: float, picture: Path | None, console: Console
+) -> None:
     from streamgmm.demo.picture import draw_scene
     from streamgmm.demo.terminal import result_table, timeline_text
     from streamgmm.wording import escaped

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamgmm.cli.options import add_config_options, as_overrides
 
 if TYPE_CHECKING:
-    from streamgmm.arrays import Samples
     from streamgmm.config import Config
     from streamgmm.explanation.explaining import Explained
     from streamgmm.model.model import Model
@@ -85,24 +83,12 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace, model: Model, config: Config) -> Explained:
-    from contextlib import closing
-
-    from streamgmm.audio.file import RecordingFile
     from streamgmm.cli.console import make_progress, stderr_console
     from streamgmm.explanation.explaining import explain
-    from streamgmm.service.recordings import blocks_of
+    from streamgmm.listening.recordings import blocks_of, opened, with_progress
 
-    rate_hz = model.spec.sample_rate_hz
-    with (
-        closing(RecordingFile(args.file, channel=config.source.channel)) as source,
-        make_progress(stderr_console()) as progress,
-    ):
-        source.open(rate_hz)
+    with opened(args.file, model, config) as source, make_progress(stderr_console()) as progress:
         bar = progress.add_task("listening, s", total=args.at)
-
-        def shown(blocks: Iterable[Samples]) -> Iterator[Samples]:
-            for block in blocks:
-                yield block
-                progress.advance(bar, len(block) / rate_hz)
-
-        return explain(shown(blocks_of(source)), model, config, args.at, args.against)
+        rate_hz = model.spec.sample_rate_hz
+        blocks = with_progress(blocks_of(source), rate_hz, lambda seconds: progress.advance(bar, seconds))
+        return explain(blocks, model, config, args.at, args.against)

@@ -139,8 +139,8 @@ def _make_daemon(
 
     from streamgmm.audio.choosing import make_source
     from streamgmm.audio.known_device import KnownDevice
+    from streamgmm.listening.recordings import file_run_id
     from streamgmm.service.daemon import Daemon
-    from streamgmm.service.recordings import file_run_id
     from streamgmm.sinks.activation import take_inherited
     from streamgmm.sinks.hub import Hub, make_sinks
 

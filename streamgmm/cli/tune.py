@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from streamgmm.config import Config
     from streamgmm.dataset.listing import Findings
+    from streamgmm.listening.tracks import ScoredRecording
     from streamgmm.model.model import Model
-    from streamgmm.tuning.hearing import Heard
     from streamgmm.tuning.operating_points import Material
 
 _DESCRIPTION = """\
@@ -114,8 +114,8 @@ def _listen(args: argparse.Namespace, model: Model, config: Config, progress: Pr
     """Hear the background, and the events if there are any; what could not be heard is among the findings."""
     from streamgmm.cli.console import read_shown
     from streamgmm.dataset.backgrounds import background_recordings
-    from streamgmm.tuning.listening import recordings_with_events
     from streamgmm.tuning.operating_points import Material
+    from streamgmm.tuning.recordings import recordings_with_events
 
     pairs = []
     paths = background_recordings(args.background, findings)
@@ -137,14 +137,14 @@ def _hear(
     config: Config,
     progress: Progress,
     findings: Findings,
-) -> list[Heard]:
+) -> list[ScoredRecording]:
     """Hear recordings behind a bar of minutes; those that cannot be heard are among the findings."""
-    from streamgmm.tuning.hearing import Heard
-    from streamgmm.tuning.listening import claimed_s, hear_all
+    from streamgmm.listening.tracks import ScoredRecording
+    from streamgmm.tuning.recordings import claimed_s, score_recordings
 
     if not paths:
         return []
     bar = progress.add_task(f"{what}, minutes", total=claimed_s(paths) / 60.0)
-    results = hear_all(paths, model, config, lambda seconds: progress.advance(bar, seconds / 60.0))
-    findings.skipped.extend(result for result in results if not isinstance(result, Heard))
-    return [result for result in results if isinstance(result, Heard)]
+    results = score_recordings(paths, model, config, lambda seconds: progress.advance(bar, seconds / 60.0))
+    findings.skipped.extend(result for result in results if not isinstance(result, ScoredRecording))
+    return [result for result in results if isinstance(result, ScoredRecording)]

@@ -13,6 +13,7 @@ from streamgmm.demo.backgrounds import any_background
 from streamgmm.demo.sounds import SOUNDS, check_rate
 from streamgmm.demo.synthesis import finished, in_room, rms
 from streamgmm.errors import UsageError
+from streamgmm.listening.events import Annotation
 
 SCENE_STREAM = 2
 """First number of every scene's seed; training clips use another, so a scene has only unheard specimens."""
@@ -29,15 +30,7 @@ AUDIBLE_DB = 20.0
 AUDIBLE_HOP_S = 0.01
 
 
-class SceneEvent(NamedTuple):
-    """What truly sounds: a label from `onset_s` to `offset_s`, seconds from the scene's beginning."""
-
-    label: str
-    onset_s: float
-    offset_s: float
-
-
-class Scene(NamedTuple):
+class SyntheticScene(NamedTuple):
     """Audio and its truth.
 
     Attributes:
@@ -46,10 +39,10 @@ class Scene(NamedTuple):
     """
 
     samples: Samples
-    events: list[SceneEvent]
+    events: list[Annotation]
 
 
-def make_scene(duration_s: float, seed: int, sample_rate_hz: int) -> Scene:
+def make_scene(duration_s: float, seed: int, sample_rate_hz: int) -> SyntheticScene:
     """A scene of `duration_s` seconds (60 or more) in which every label occurs; same arguments, same samples.
 
     Sounds stand 10 to 30 dB above the background's mean level, with pauses of 0.8 to 2.5 s.
@@ -76,9 +69,9 @@ def make_scene(duration_s: float, seed: int, sample_rate_hz: int) -> Scene:
         gain = background_rms * units.db_to_amplitude(rng.uniform(*SNR_DB)) / rms(sound[: end - first])
         mixture[onset : onset + len(sound)] += gain * sound
         onset_s, offset_s = (units.samples_to_seconds(position, sample_rate_hz) for position in (onset, offset))
-        events.append(SceneEvent(label, onset_s, offset_s))
+        events.append(Annotation(label, onset_s, offset_s))
         onset = offset + units.seconds_to_samples(rng.uniform(*GAP_S), sample_rate_hz)
-    return Scene(finished(mixture), events)
+    return SyntheticScene(finished(mixture), events)
 
 
 def changing_background(rng: np.random.Generator, n_samples: int, sample_rate_hz: int) -> Float64Array:

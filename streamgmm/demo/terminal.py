@@ -9,14 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from streamgmm.arrays import BoolArray, Samples
-from streamgmm.demo.matching import LabelResult, Matches
+from streamgmm.evaluation.matching import Matches, MatchSummary
 from streamgmm.report.spectrogram import band_edges_hz, band_levels_db
 
 WIDEST_COLUMNS = 100
 NARROWEST_COLUMNS = 50
 N_BANDS = 7
 TICK_S = 10
-RANGE_DB = 30.0
+ABOVE_USUAL_DB = 30.0
 
 GOOD, BAD, FAINT = "green", "bold red", "dim"
 
@@ -33,13 +33,13 @@ def result_table(matches: Matches, times_real_time: float) -> Table:
     for heading in ("events", "found", "missed", "false", "latency"):
         table.add_column(heading, justify="right")
     for label in matches.labels:
-        table.add_row(*_table_cells(matches.for_label(label)))
+        table.add_row(*_table_cells(matches.of_label(label)))
     table.add_section()
     table.add_row(*_table_cells(matches.in_total()), style="bold")
     return table
 
 
-def _table_cells(result: LabelResult) -> list[Text]:
+def _table_cells(result: MatchSummary) -> list[Text]:
     mistakes = [Text(str(count), style=BAD if count else FAINT) for count in (result.n_missed, result.n_false)]
     latency = "-" if result.latency_s is None else f"{result.latency_s:.2f} s"
     return [Text(result.label), Text(str(result.n_true)), Text(str(result.n_found)), *mistakes, Text(latency)]
@@ -77,7 +77,7 @@ def timeline_text(
     """
     glyphs = glyphs_for(encoding)
     duration_s = len(samples) / sample_rate_hz
-    results = [matches.for_label(label) for label in matches.labels]
+    results = [matches.of_label(label) for label in matches.labels]
     n_margin = max([8, *(len(result.label) for result in results)]) + 1
     tallies = [_tally(result) for result in results]
     n_tally = max([0, *(len(tally) for tally in tallies)]) + 1
@@ -92,7 +92,7 @@ def timeline_text(
     return text.append(" " * n_margin + key[: n_cells + n_tally], style=FAINT)
 
 
-def _tally(result: LabelResult) -> str:
+def _tally(result: MatchSummary) -> str:
     return f"{result.n_found}/{result.n_true}" + (f" +{result.n_false}" if result.n_false else "")
 
 
@@ -100,7 +100,7 @@ def _spectrogram(samples: Samples, sample_rate_hz: int, n_margin: int, n_cells: 
     levels_db = band_levels_db(samples, sample_rate_hz, N_BANDS, n_cells)
     # Each band against its own usual level: otherwise the rumble of the background is all one sees.
     above_db = levels_db - np.median(levels_db, axis=1, keepdims=True)
-    shades = np.clip(above_db / RANGE_DB * len(glyphs.shades), 0, len(glyphs.shades) - 1).astype(int)
+    shades = np.clip(above_db / ABOVE_USUAL_DB * len(glyphs.shades), 0, len(glyphs.shades) - 1).astype(int)
     edges_hz = band_edges_hz(N_BANDS, sample_rate_hz)
     text = Text()
     for band in reversed(range(N_BANDS)):

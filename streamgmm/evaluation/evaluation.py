@@ -15,8 +15,9 @@ from streamgmm.errors import DataError
 from streamgmm.evaluation.ablation import Part, ablate
 from streamgmm.evaluation.answering import Answer, answer_clips, answer_with_each
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, check_noise
+from streamgmm.evaluation.recordings import check_labels_known
 from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
-from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN, is_reserved
+from streamgmm.labels import BACKGROUND, is_reserved
 from streamgmm.model.model import Model
 from streamgmm.training.calibration import calibrated
 from streamgmm.training.clip_vectors import ClipVectors
@@ -123,10 +124,7 @@ def score_model(
     Raises:
         DataError: the data set has a label that the model does not know, or the noise is unusable.
     """
-    missing = sorted(set(dataset.labels) - set(model.labels) - {UNKNOWN, SILENCE})
-    if missing:
-        names = ", ".join(f"'{label}'" for label in missing)
-        raise DataError(f"has labels that the model does not know: {names}", where=str(dataset.path))
+    check_labels_known(dataset.labels, model, where=dataset.path)
     check_noise(conditions.noise, dataset.clips)
     answers = list(track(answer_clips(dataset.clips, model, config, conditions), "testing", len(dataset.clips)))
     return Trial(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgmm.arrays import Float64Array
-from streamgmm.evaluation.found_events import TimedLabel
+from streamgmm.listening.events import Annotation, Detection
 
 MIN_SHARE_OF_FOUND = 0.5
 """A found event is false unless this share of it lies in true events of its label (rho_DTC)."""
@@ -33,7 +33,7 @@ class Tally(NamedTuple):
     n_false: int
 
 
-def tally(truth: Sequence[TimedLabel], found: Sequence[TimedLabel]) -> Tally:
+def tally(truth: Sequence[Annotation], found: Sequence[Detection]) -> Tally:
     """Compare the true and the found events of one label in one recording; those of a list do not overlap."""
     found = [event for event in found if event.offset_s > event.onset_s]
     shared_s = _overlaps_s(found, truth)
@@ -67,7 +67,7 @@ def _area(recalls: Float64Array, false_per_hour: Float64Array, end: float) -> fl
     return float(heights @ widths)
 
 
-def _overlaps_s(found: Sequence[TimedLabel], truth: Sequence[TimedLabel]) -> Float64Array:
+def _overlaps_s(found: Sequence[Detection], truth: Sequence[Annotation]) -> Float64Array:
     """How long each found event overlaps each true one, shape (n_found, n_true)."""
     (found_onsets_s, found_offsets_s), (onsets_s, offsets_s) = _times_s(found), _times_s(truth)
     first_s = np.maximum(found_onsets_s[:, np.newaxis], onsets_s)
@@ -75,10 +75,10 @@ def _overlaps_s(found: Sequence[TimedLabel], truth: Sequence[TimedLabel]) -> Flo
     return np.asarray(np.maximum(last_s - first_s, 0.0))
 
 
-def _durations_s(events: Sequence[TimedLabel]) -> Float64Array:
+def _durations_s(events: Sequence[Annotation | Detection]) -> Float64Array:
     onsets_s, offsets_s = _times_s(events)
     return np.asarray(offsets_s - onsets_s)
 
 
-def _times_s(events: Sequence[TimedLabel]) -> tuple[Float64Array, Float64Array]:
+def _times_s(events: Sequence[Annotation | Detection]) -> tuple[Float64Array, Float64Array]:
     return np.array([event.onset_s for event in events]), np.array([event.offset_s for event in events])

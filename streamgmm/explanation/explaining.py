@@ -14,8 +14,8 @@ from streamgmm.config import Config
 from streamgmm.decision.rejection import GATES
 from streamgmm.errors import UsageError
 from streamgmm.explanation.attribution import attribute
-from streamgmm.explanation.listening import Moment, Surroundings, listen
 from streamgmm.explanation.result import Comparison, Explanation, Gate, LabelStand, Part
+from streamgmm.explanation.surroundings import Moment, Surroundings, surroundings_of
 from streamgmm.features.bank import band_limits_hz
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import Place, window_layout
@@ -61,7 +61,7 @@ def explain(
     """
     check_against(against, model)
     classifier = model.classifier.with_priors(config.model.priors)
-    surroundings = listen(blocks, model, config, at_s)
+    surroundings = surroundings_of(blocks, model, config, at_s)
     moment = surroundings.moment
     verdict, posteriors, _ = moment.judgement
     is_scored = verdict.reject not in UNSCORED

@@ -12,15 +12,16 @@ import numpy.typing as npt
 from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.decision.events import State
 from streamgmm.explanation.explaining import Explained
-from streamgmm.explanation.listening import Surroundings
 from streamgmm.explanation.result import Comparison, Explanation, by_kind_and_band
+from streamgmm.explanation.surroundings import Surroundings
 from streamgmm.features.bank import band_limits_hz, hz_to_mel
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import is_reserved
 from streamgmm.model.model import Model
-from streamgmm.report.figure import BAD, GOOD, new_figure, save_figure
+from streamgmm.report.figure import new_figure, save_figure
 from streamgmm.report.matplotlib_defaults import default_settings
-from streamgmm.report.spectrogram import band_edges_hz, band_levels_db
+from streamgmm.report.palette import BAD, GOOD, GRID, INK, LABEL_COLOURS, PALE_INK, SHADE
+from streamgmm.report.spectrogram import band_edges_hz, band_levels_db, frequency_ticks, shown_range_db
 from streamgmm.wording import escaped
 
 if TYPE_CHECKING:
@@ -29,11 +30,8 @@ if TYPE_CHECKING:
 
 WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 16, 9, 100
 N_ROWS, N_COLUMNS = 160, 1000
-RANGE_DB = 65.0
-TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
-INK, PALE_INK, SHADE = "#2b2b33", "#9a9aa8", "#ececf2"
 
-OTHER_COLOURS = ("#117733", "#aa4499", "#999933")
+OTHER_COLOURS = (LABEL_COLOURS[2], LABEL_COLOURS[3], LABEL_COLOURS[5])
 """Of labels beside the best one and the one that it is compared with."""
 
 EVENT_LANE = (1.05, 0.05)
@@ -89,7 +87,7 @@ def _draw_spectrogram(axes: Axes, surroundings: Surroundings, spec: FeatureSpec)
     # What is no number is no sound to the features either.
     samples = np.nan_to_num(surroundings.samples, nan=0.0, posinf=0.0, neginf=0.0)
     levels_db = band_levels_db(samples, rate_hz, N_ROWS, N_COLUMNS)
-    loudest_db = float(np.percentile(levels_db, 99.9))
+    lowest_db, highest_db = shown_range_db(levels_db)
     begin_s = surroundings.first_sample / rate_hz
     times_s = np.linspace(begin_s, begin_s + len(samples) / rate_hz, N_COLUMNS + 1)
     axes.pcolormesh(
@@ -97,14 +95,13 @@ def _draw_spectrogram(axes: Axes, surroundings: Surroundings, spec: FeatureSpec)
         _mels(band_edges_hz(N_ROWS, rate_hz)),
         levels_db,
         cmap="magma",
-        vmin=loudest_db - RANGE_DB,
-        vmax=loudest_db,
+        vmin=lowest_db,
+        vmax=highest_db,
         rasterized=True,
     )
     axes.set_facecolor("black")  # as below the lowest row nothing is drawn
     axes.set(xlim=(times_s[0], times_s[-1]), ylim=(0.0, hz_to_mel(rate_hz / 2)))
-    ticks_hz = [tick_hz for tick_hz in TICKS_HZ if tick_hz <= rate_hz / 2]
-    names = [f"{tick_hz} Hz" if tick_hz < 1000 else f"{tick_hz // 1000} kHz" for tick_hz in ticks_hz]
+    ticks_hz, names = frequency_ticks(rate_hz)
     axes.set_yticks(_mels(ticks_hz), names)
     _tidy(axes)
     axes.tick_params(labelbottom=False)
@@ -136,7 +133,7 @@ def _draw_posteriors(axes: Axes, explanation: Explanation, surroundings: Surroun
     axes.set(ylim=(0.0, EVENT_LANE[0] + EVENT_LANE[1] + 0.01), xlabel="seconds", ylabel="smoothed posterior")
     lane_centre = EVENT_LANE[0] + EVENT_LANE[1] / 2
     axes.set_yticks([0.0, 0.2, 0.4, 0.6, 0.8, 1.0, lane_centre], ["0", "0.2", "0.4", "0.6", "0.8", "1", "events"])
-    axes.grid(color="#d8d8e0", linewidth=0.6)
+    axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(
         loc="lower left",
@@ -237,7 +234,7 @@ def _draw_bars(axes: Axes, places: FloatArray, values: Sequence[float], heights:
     colours = [GOOD if value >= 0.0 else BAD for value in values]
     axes.barh(places, values, heights, color=colours, linewidth=0)
     axes.axvline(0.0, color=INK, linewidth=0.9)
-    axes.grid(axis="x", color="#d8d8e0", linewidth=0.6)
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     _tidy(axes)
 

@@ -18,11 +18,8 @@ from streamgmm.report.matplotlib_defaults import check_matplotlib, default_setti
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK = "#123456"
-"""Stands for the colour of text, whatever that is on the page; nothing else may have it."""
-
-GOOD, BAD = "#3f83e8", "#e0702f"
-"""Readable on white and on black, and told apart by the colour-blind."""
+PAGE_INK = "#123456"
+"""Placeholder for the text colour of the page; nothing else may have it."""
 
 _SETTINGS: dict[Any, Any] = {
     # Text stays text: small, sharp, searchable, and in the fonts of the page.
@@ -34,7 +31,7 @@ _SETTINGS: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), PAGE_INK),
 }
 
 
@@ -86,7 +83,7 @@ def inline_svg(name: str, draw: Callable[[], Figure]) -> str:
     text = file.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    return text.replace(INK, "currentColor")
+    return text.replace(PAGE_INK, "currentColor")
 
 
 def inline_png(levels: AnyArray, lowest: float, highest: float) -> str:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
-
 from streamgmm.audio.reading import RecordingError
 from streamgmm.config import Config
 from streamgmm.evaluation.answering import Answer, heard_clips
 from streamgmm.evaluation.scores import is_right
 from streamgmm.evaluation.trial import Trial
 from streamgmm.report.figure import inline_png
-from streamgmm.report.spectrogram import band_levels_db
+from streamgmm.report.spectrogram import band_levels_db, shown_range_db
 
 N_WORST = 9
 N_BANDS, N_COLUMNS = 96, 320
-RANGE_DB = 65.0
 
 
 class Mistake(NamedTuple):
@@ -53,5 +50,4 @@ def _picture(answer: Answer, trial: Trial, config: Config) -> Mistake:
     except RecordingError:
         return Mistake(answer, answer.clip.duration_s, None)
     levels_db = band_levels_db(samples, rate_hz, N_BANDS, N_COLUMNS)
-    loudest_db = float(np.percentile(levels_db, 99.9))
-    return Mistake(answer, len(samples) / rate_hz, inline_png(levels_db, loudest_db - RANGE_DB, loudest_db))
+    return Mistake(answer, len(samples) / rate_hz, inline_png(levels_db, *shown_range_db(levels_db)))

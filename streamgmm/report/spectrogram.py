@@ -14,6 +14,12 @@ WINDOW_S = 0.04
 N_HOPS_PER_WINDOW = 4
 FLOOR_POWER = 1e-14
 
+SHOWN_RANGE_DB = 65.0
+"""Range of levels between black and white."""
+
+LOUDEST_PERCENTILE = 99.9
+TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
+
 
 def band_edges_hz(n_bands: int, sample_rate_hz: int) -> Float64Array:
     """Edges of `n_bands` bands of equal musical width from `LOWEST_HZ` to Nyquist, shape (n_bands + 1,)."""
@@ -40,6 +46,18 @@ def band_levels_db(samples: Samples, sample_rate_hz: int, n_bands: int, n_column
         powers = np.abs(spectra) ** 2 @ pooling.T
         levels_db[:, column] = 10 * np.log10(np.max(powers, axis=0) + FLOOR_POWER)
     return levels_db
+
+
+def shown_range_db(levels_db: Float64Array) -> tuple[float, float]:
+    """Return the lowest and the highest level to show, so that a few loud cells do not darken the rest."""
+    highest_db = float(np.percentile(levels_db, LOUDEST_PERCENTILE))
+    return highest_db - SHOWN_RANGE_DB, highest_db
+
+
+def frequency_ticks(sample_rate_hz: int) -> tuple[list[int], list[str]]:
+    """Return the frequencies (Hz) to mark on an axis up to Nyquist, and their names."""
+    ticks_hz = [tick_hz for tick_hz in TICKS_HZ if tick_hz <= sample_rate_hz / 2]
+    return ticks_hz, [f"{tick_hz} Hz" if tick_hz < 1000 else f"{tick_hz // 1000} kHz" for tick_hz in ticks_hz]
 
 
 def _pooling(n_bands: int, n_window: int, sample_rate_hz: int) -> Float64Array:

@@ -10,6 +10,7 @@ import numpy as np
 
 from streamgmm.report.figure import new_figure, save_figure
 from streamgmm.report.matplotlib_defaults import default_settings
+from streamgmm.report.palette import LABEL_COLOURS, MISTAKE
 from streamgmm.tuning.alarm_rates import expected_rates
 from streamgmm.tuning.operating_points import Curve, Levels, total_alarms
 from streamgmm.tuning.result import Tuning
@@ -41,8 +42,10 @@ def draw_tuning(path: Path, tuning: Tuning, curves: Sequence[Sequence[Curve]], l
 
 def _draw_recall(axes: Axes, tuning: Tuning, reached: float) -> None:
     rates = [step.expected_per_hour for step in tuning.sweep]
-    axes.semilogx(rates, [step.recall or 0.0 for step in tuning.sweep], "o-", color="#4477aa", label="other budgets")
-    axes.plot(tuning.expected_per_hour, reached, "D", color="#d7191c", markersize=10, label="this tuning")
+    axes.semilogx(
+        rates, [step.recall or 0.0 for step in tuning.sweep], "o-", color=LABEL_COLOURS[0], label="other budgets"
+    )
+    axes.plot(tuning.expected_per_hour, reached, "D", color=MISTAKE, markersize=10, label="this tuning")
     axes.set(xlabel="false alarms per hour to be expected", ylabel="recall, mean over labels", ylim=(0.0, 1.02))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
@@ -63,7 +66,7 @@ def _draw_alarms(axes: Axes, tuning: Tuning, curves: Sequence[Sequence[Curve]], 
         i_level = levels.thresholds.index(label.onset_threshold)
         height = max(label.expected_per_hour, LOWEST_RATE_PER_HOUR)
         axes.plot(levels.logits[i_level], height, "D", color=line.get_color(), markeredgecolor="black")
-    axes.axhline(tuning.budget_per_hour, color="#d7191c", linestyle="--", label="budget of all labels")
+    axes.axhline(tuning.budget_per_hour, color=MISTAKE, linestyle="--", label="budget of all labels")
     ticks = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
     axes.set_xticks(np.log(np.array(ticks) / (1.0 - np.array(ticks))), [f"{tick:g}" for tick in ticks])
     axes.set(xlabel="onset threshold", ylabel="false alarms per hour", ylim=(LOWEST_RATE_PER_HOUR, None))

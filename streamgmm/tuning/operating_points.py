@@ -18,9 +18,10 @@ from streamgmm.config import Config, LabelSection
 from streamgmm.decision.rules import make_rules
 from streamgmm.errors import ConfigError
 from streamgmm.labels import is_reserved
+from streamgmm.listening.events import Annotation, Detection, is_same_sound
+from streamgmm.listening.tracks import ScoredRecording, replay
 from streamgmm.model.model import Model
 from streamgmm.training.workers import Track, untracked
-from streamgmm.tuning.hearing import Event, Heard, replay
 
 MIN_LEVEL, MAX_LEVEL, LEVEL_STEP = -3.5, 18.0, 0.25
 """Logits of the thresholds that are tried: from 0.03, where the tail of the alarms may begin, to 1 - 1.5e-8."""
@@ -34,19 +35,11 @@ STRICT_DURATION_S = 1.0
 THRESHOLD_DECIMALS = 9
 
 
-class Truth(NamedTuple):
-    """A true event: its label and where it is in its recording (s)."""
-
-    label: str
-    onset_s: float
-    offset_s: float
-
-
 class Material(NamedTuple):
     """What was heard in recordings of the background, and in recordings of which the true events are known."""
 
-    backgrounds: Sequence[Heard]
-    events: Sequence[tuple[Heard, Sequence[Truth]]]
+    backgrounds: Sequence[ScoredRecording]
+    events: Sequence[tuple[ScoredRecording, Sequence[Annotation]]]
 
 
 class Levels(NamedTuple):
@@ -145,7 +138,7 @@ def _measure(
     for i_level, threshold in enumerate(levels.thresholds):
         section = LabelSection(onset_threshold=threshold, min_duration_s=min_duration_s)
         replayer = _Replayer(model, config, i_label, section)
-        n_alarms[:, i_level] = [len(replayer.events(heard)) for heard in material.backgrounds]
+        n_alarms[:, i_level] = [len(replayer.detections(one)) for one in material.backgrounds]
         found.append([latency_s for pair in material.events for latency_s in replayer.latencies_s(*pair)])
     if not found[0]:
         return Curve(label, min_duration_s, n_alarms, None, None)
@@ -164,23 +157,26 @@ class _Replayer:
         rules = make_rules(model.labels, config.decision, {self._label: section}, model.spec.sample_rate_hz)
         self._rule = rules[i_label]
 
-    def events(self, heard: Heard) -> list[Event]:
-        return replay(heard.tracks[self._i_label], self._rule, self._spec.hop_samples, heard.end_sample)
+    def detections(self, recording: ScoredRecording) -> list[Detection]:
+        return replay(recording.tracks[self._i_label], self._label, self._rule, self._spec, recording.end_sample)
 
-    def latencies_s(self, heard: Heard, truths: Sequence[Truth]) -> list[float | None]:
-        """Of each true event of the label, how long after its onset it was told; None if it was not found."""
-        own = [truth for truth in truths if truth.label == self._label]
-        events = self.events(heard) if own else []
-        return [self._latency_s(truth, events) for truth in own]
+    def latencies_s(self, recording: ScoredRecording, truth: Sequence[Annotation]) -> list[float | None]:
+        """Return the time from onset to report of each true event of the label (s); None if it was not found."""
+        own = [annotation for annotation in truth if annotation.label == self._label]
+        detections = self.detections(recording) if own else []
+        return [self._latency_s(annotation, detections) for annotation in own]
 
-    def _latency_s(self, truth: Truth, events: Sequence[Event]) -> float | None:
+    def _latency_s(self, truth: Annotation, detections: Sequence[Detection]) -> float | None:
         rate_hz = self._spec.sample_rate_hz
         onset_sample = units.seconds_to_samples(truth.onset_s, rate_hz)
         # The last window that holds some of the sound ends a window after it.
         last_sample = units.seconds_to_samples(truth.offset_s, rate_hz) + self._spec.window_samples
-        for event in events:
-            if event.offset_sample > onset_sample and event.onset_sample < last_sample:
-                return max(0.0, units.samples_to_seconds(event.reported_sample - onset_sample, rate_hz))
+        times_s = (units.samples_to_seconds(sample, rate_hz) for sample in (onset_sample, last_sample))
+        audible = Annotation(truth.label, *times_s)
+        for detection in detections:
+            if is_same_sound(audible, detection, 0.0):
+                reported_sample = units.seconds_to_samples(detection.reported_s, rate_hz)
+                return max(0.0, units.samples_to_seconds(reported_sample - onset_sample, rate_hz))
         return None
 
 

@@ -15,11 +15,11 @@ from streamgmm import units
 from streamgmm.arrays import BoolArray, Float64Array
 from streamgmm.config import Config, LabelSection
 from streamgmm.errors import DataError
+from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.model import Model
 from streamgmm.training.workers import Track, untracked
 from streamgmm.tuning.alarm_rates import CONFIDENCE, expected_rates, max_proven_alarms, upper_rate_per_hour
 from streamgmm.tuning.budget import Point, spend
-from streamgmm.tuning.hearing import Heard
 from streamgmm.tuning.operating_points import (
     Curve,
     Levels,
@@ -99,7 +99,7 @@ def tune(
     return Tuned(replace(model, decision=decision, card=card, sha256=""), tuning, curves, levels)
 
 
-def check_background(backgrounds: Sequence[Heard]) -> None:
+def check_background(backgrounds: Sequence[ScoredRecording]) -> None:
     """Refuse a background that nothing can be learnt from.
 
     Raises:

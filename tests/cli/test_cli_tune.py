@@ -161,7 +161,7 @@ def test_labels_of_events_that_the_model_does_not_know_are_refused(capsys, model
 def test_what_makes_no_sense_is_refused_before_anything_is_heard(
     capsys, model, noises, tmp_path, monkeypatch, arguments, code, says
 ):
-    monkeypatch.setattr("streamgmm.tuning.hearing.RecordingFile.open", lambda *_: pytest.fail("heard"))
+    monkeypatch.setattr("streamgmm.listening.recordings.RecordingFile.open", lambda *_: pytest.fail("heard"))
     monkeypatch.chdir(tmp_path)
     background = [] if "--background" in arguments else ["--background", noises]
     ended, out, err = run_cli(capsys, "tune", model, *background, *arguments, *QUICK)

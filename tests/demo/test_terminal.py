@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from streamgmm.demo.matching import Matches, match_events
-from streamgmm.demo.scene import SceneEvent
 from streamgmm.demo.terminal import ASCII, BLOCKS, glyphs_for, result_table, timeline_text
-from streamgmm.evaluation.found_events import FoundEvent
+from streamgmm.evaluation.matching import Matches, match_events, overlapping
+from streamgmm.listening.events import Annotation, Detection
 
 RATE_HZ = 8000
 DURATION_S = 60
-TRUTH = [SceneEvent("bell", 10.0, 20.0), SceneEvent("bell", 30.0, 40.0), SceneEvent("smoke_alarm", 45.0, 50.0)]
-FOUND = [FoundEvent("bell", 10.0, 20.0, 10.5), FoundEvent("smoke_alarm", 5.0, 8.0, 6.0)]
+TRUTH = [Annotation("bell", 10.0, 20.0), Annotation("bell", 30.0, 40.0), Annotation("smoke_alarm", 45.0, 50.0)]
+FOUND = [Detection("bell", 10.0, 20.0, 10.5, 0.9), Detection("smoke_alarm", 5.0, 8.0, 6.0, 0.9)]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def samples() -> np.ndarray:
 
 
 def matches() -> Matches:
-    return match_events(TRUTH, FOUND, 0.2)
+    return match_events(TRUTH, FOUND, overlapping(0.2))
 
 
 def lane(text: str, label: str) -> str:
@@ -80,12 +79,12 @@ def test_the_spectrogram_shows_a_tone_where_it_sounds(samples):
 
 
 def test_a_short_event_still_fills_a_cell(samples):
-    blink = match_events([SceneEvent("bell", 10.0, 10.01)], [], 0.2)
+    blink = match_events([Annotation("bell", 10.0, 10.01)], [], overlapping(0.2))
     assert lane(timeline_text(samples, RATE_HZ, blink).plain, "bell").count("▀") == 1
 
 
 def test_an_event_at_the_very_end_stays_in_the_picture(samples):
-    last = match_events([SceneEvent("bell", 59.99, 60.0)], [FoundEvent("bell", 59.9, 60.5, 60.4)], 0.2)
+    last = match_events([Annotation("bell", 59.99, 60.0)], [Detection("bell", 59.9, 60.5, 60.4, 0.9)], overlapping(0.2))
     assert "█" in lane(timeline_text(samples, RATE_HZ, last).plain, "bell")
 
 

@@ -13,9 +13,9 @@ from streamgmm.dataset.loading import load_clip
 from streamgmm.errors import DataError
 from streamgmm.evaluation.answering import answer_clips, answer_with_each, heard_clips
 from streamgmm.evaluation.conditions import Conditions, Noise
+from streamgmm.listening.recordings import decide_recording
 from streamgmm.model.classifier import PLAIN_VOTES
 from streamgmm.pipeline import decide_clip
-from streamgmm.service.recordings import decide_recording
 from streamgmm.training.trainer import train
 from tests.training.training_rig import RATE_HZ, quick_config, write_sounds
 

@@ -9,11 +9,11 @@ from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.listing import Findings, Skipped
 from streamgmm.errors import DataError
 from streamgmm.evaluation import event_evaluation
-from streamgmm.evaluation.event_evaluation import HeardScene, Spread, evaluate_events, psds_of_label, score
+from streamgmm.evaluation.event_evaluation import ComparedScene, Spread, evaluate_events, psds_of_label, score
 from streamgmm.evaluation.event_scoring import Criteria
-from streamgmm.evaluation.scenes import THRESHOLDS, Hearing, Scene
+from streamgmm.evaluation.scenes import ONSET_THRESHOLDS, Scene, SceneResult
 from streamgmm.model.file import load_model
-from tests.evaluation.event_strategies import found_at, true_at
+from tests.listening.event_strategies import found_at, true_at
 
 SCORE_KEYS = {
     *("event_f1", "segment_f1", "error_rate", "false_alarms_per_hour", "onset_latency_s", "onset_error_s"),
@@ -30,18 +30,18 @@ def model(demo_model):
 
 
 def heard(truth, found, duration_s=36.0):
-    return HeardScene(truth, Hearing(duration_s, found, [found] * len(THRESHOLDS)))
+    return ComparedScene(truth, SceneResult(duration_s, found, [found] * len(ONSET_THRESHOLDS)))
 
 
 def evaluate(monkeypatch, model, scenes, answers, **options):
     """Score scenes for which the stream gives these answers."""
-    monkeypatch.setattr(event_evaluation, "hear_scenes", lambda *_: iter(answers))
+    monkeypatch.setattr(event_evaluation, "detect_in_scenes", lambda *_: iter(answers))
     findings = options.pop("findings", Findings())
     return evaluate_events(scenes, model, CONFIG, Criteria(), findings=findings, where=Path("data"), **options)
 
 
 def hearing(*found, duration_s=36.0):
-    return Hearing(duration_s, list(found), [list(found)] * len(THRESHOLDS))
+    return SceneResult(duration_s, list(found), [list(found)] * len(ONSET_THRESHOLDS))
 
 
 def test_scores_of_all_and_of_each_label_and_their_keys(monkeypatch, model):
@@ -71,8 +71,8 @@ def test_scores_of_all_and_of_each_label_and_their_keys(monkeypatch, model):
 
 def test_the_score_over_thresholds_takes_each_of_them_for_itself():
     truth = [true_at("siren", 5, 9)]
-    by_threshold = [[found_at("siren", 5, 9), found_at("siren", 20, 21)]] * 3 + [[]] * (len(THRESHOLDS) - 3)
-    scene = HeardScene(truth, Hearing(72.0, [], by_threshold))
+    by_threshold = [[found_at("siren", 5, 9), found_at("siren", 20, 21)]] * 3 + [[]] * (len(ONSET_THRESHOLDS) - 3)
+    scene = ComparedScene(truth, SceneResult(72.0, [], by_threshold))
     # Found at the price of 50 false positives an hour, so by the half of what is allowed.
     assert psds_of_label([scene]) == pytest.approx(0.5)
 

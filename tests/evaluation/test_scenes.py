@@ -8,20 +8,20 @@ from hypothesis import given
 from streamgmm.config import Config, DecisionSection, LabelSection, TrainingSection
 from streamgmm.dataset.listing import Findings, Skipped, Stretch
 from streamgmm.errors import DataError, InputMissingError
-from streamgmm.evaluation.found_events import events_of
 from streamgmm.evaluation.scenes import (
-    THRESHOLDS,
+    ONSET_THRESHOLDS,
     Scene,
-    hear,
-    hear_scenes,
+    detect_in_scene,
+    detect_in_scenes,
     read_scenes,
     with_threshold,
     without_overlaps,
 )
+from streamgmm.listening.events import Annotation, detections_of
+from streamgmm.listening.recordings import classify_recording
 from streamgmm.model.file import load_model
-from streamgmm.service.recordings import classify_recording
 from tests.dataset.dataset_rig import write_classes, write_recording
-from tests.evaluation.event_strategies import true_events
+from tests.listening.event_strategies import true_events
 
 EVENTS = "a.wav\t2.0\t3.0\tbell\na.wav\t0.5\t1.5\tdog\na.wav\t0\t4\tbackground\nb.wav\t\t\t\n"
 
@@ -39,7 +39,7 @@ def one_config(**decision) -> Config:
 
 
 def test_scenes_have_their_events_in_order_and_reserved_labels_are_none(root):
-    bell, dog = Stretch("bell", 2.0, 3.0), Stretch("dog", 0.5, 1.5)
+    bell, dog = Annotation("bell", 2.0, 3.0), Annotation("dog", 0.5, 1.5)
     assert read_scenes(root, Findings()) == [Scene(root / "a.wav", [dog, bell]), Scene(root / "b.wav", [])]
 
 
@@ -78,13 +78,17 @@ def test_a_data_set_that_is_not_there_is_refused(tmp_path):
 
 def test_events_of_one_label_that_overlap_are_one():
     stretches = [Stretch("bell", 3, 4), Stretch("bell", 1, 3.5), Stretch("dog", 2, 3), Stretch("bell", 4, 5)]
-    assert without_overlaps(stretches) == [Stretch("bell", 1, 4), Stretch("dog", 2, 3), Stretch("bell", 4, 5)]
+    assert without_overlaps(stretches) == [
+        Annotation("bell", 1, 4),
+        Annotation("dog", 2, 3),
+        Annotation("bell", 4, 5),
+    ]
     assert without_overlaps([Stretch("bell", 2, 2)]) == []
 
 
 @given(true_events(12))
 def test_merging_keeps_what_sounds_when(stretches):
-    merged = without_overlaps(stretches)
+    merged = without_overlaps(Stretch(*event) for event in stretches)
     assert [event.onset_s for event in merged] == sorted(event.onset_s for event in merged)
     for label in {event.label for event in stretches}:
         own = [event for event in merged if event.label == label]
@@ -99,19 +103,19 @@ def sounding(events) -> set[int]:
 
 def test_what_is_heard_is_what_the_live_stream_tells(demo_model, demo_scene):
     model = load_model(demo_model)
-    hearing = hear(demo_scene, model, Config())
-    assert hearing.duration_s == 60.0
-    assert hearing.found == events_of(classify_recording(demo_scene, model, Config()))
-    assert len(hearing.found) > 3
+    result = detect_in_scene(demo_scene, model, Config())
+    assert result.duration_s == 60.0
+    assert result.found == detections_of(classify_recording(demo_scene, model, Config()))
+    assert len(result.found) > 3
 
 
 def test_each_threshold_gives_what_the_stream_would_tell_with_it(demo_model, demo_scene):
     model = load_model(demo_model)
-    hearing = hear(demo_scene, model, one_config(onset_threshold=0.6, offset_threshold=0.3))
+    result = detect_in_scene(demo_scene, model, one_config(onset_threshold=0.6, offset_threshold=0.3))
     for i in (3, 12):
-        config = one_config(onset_threshold=THRESHOLDS[i], offset_threshold=THRESHOLDS[i] / 2)
-        assert hearing.found_by_threshold[i] == events_of(classify_recording(demo_scene, model, config))
-    assert hearing.found_by_threshold[3] != hearing.found_by_threshold[12]
+        config = one_config(onset_threshold=ONSET_THRESHOLDS[i], offset_threshold=ONSET_THRESHOLDS[i] / 2)
+        assert result.found_by_threshold[i] == detections_of(classify_recording(demo_scene, model, config))
+    assert result.found_by_threshold[3] != result.found_by_threshold[12]
 
 
 def test_a_threshold_goes_before_those_of_single_labels_and_keeps_the_rest():
@@ -127,5 +131,5 @@ def test_what_cannot_be_read_is_told_by_its_reason_also_from_another_process(dem
     (tmp_path / "text.wav").write_text("no sound")
     scenes = [Scene(tmp_path / "text.wav", []), Scene(tmp_path / "none.wav", [])]
     config = Config(training=TrainingSection(n_jobs=n_jobs))
-    answers = list(hear_scenes(scenes, load_model(demo_model), config))
+    answers = list(detect_in_scenes(scenes, load_model(demo_model), config))
     assert answers == [Skipped(tmp_path / "text.wav", "not_audio"), Skipped(tmp_path / "none.wav", "vanished")]

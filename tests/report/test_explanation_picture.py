@@ -19,7 +19,7 @@ from streamgmm.report.explanation_picture import (
     draw_explanation,
     make_figure,
 )
-from streamgmm.report.figure import BAD, GOOD
+from streamgmm.report.palette import BAD, GOOD
 from tests.explanation.explanation_rig import CONFIG, SILENT_S, in_blocks, noise, random_model
 from tests.model.model_rig import SPEC
 
@@ -97,7 +97,7 @@ def test_curves_are_the_smoothed_posteriors_on_the_time_axis_of_the_sound(axes, 
         line = curves[label.replace("_", " ")]
         i_label = model.labels.index(label)
         assert line.get_ydata() == pytest.approx([moment.judgement.posteriors[i_label] for moment in moments])
-        assert line.get_xdata() == pytest.approx([one.frame.end_sample / SPEC.sample_rate_hz for one in moments])
+        assert line.get_xdata() == pytest.approx([one.scores.end_sample / SPEC.sample_rate_hz for one in moments])
         assert line.get_color() == colour
     assert axes["posteriors"].get_xlim() == axes["spectrogram"].get_xlim()
 

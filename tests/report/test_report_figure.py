@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamgmm.errors import OutputError, UsageError
-from streamgmm.report.figure import INK, inline_png, inline_svg, new_figure, save_figure
+from streamgmm.report.figure import PAGE_INK, inline_png, inline_svg, new_figure, save_figure
 from streamgmm.report.matplotlib_defaults import check_matplotlib
 
 image = pytest.importorskip("matplotlib.image")
@@ -46,7 +46,7 @@ def test_ids_begin_with_the_name_and_what_refers_to_them_too():
 def test_ink_is_that_of_the_page_and_the_same_picture_has_the_same_bytes():
     svg = inline_svg("one", draw)
     assert "currentColor" in svg
-    assert INK not in svg
+    assert PAGE_INK not in svg
     assert inline_svg("one", draw) == svg
 
 

@@ -6,7 +6,7 @@ import pytest
 from streamgmm.evaluation.metrics import Bin
 from streamgmm.evaluation.scores import summarise
 from streamgmm.report.pictures import (
-    THRESHOLDS,
+    SCORE_THRESHOLDS,
     draw_confusion,
     draw_known,
     draw_reliability,
@@ -49,7 +49,7 @@ def test_curves_against_plain_loops(trial):
         through = [
             a.decision.label == a.clip.label
             for a in answers
-            if a.decision.score >= THRESHOLDS[place] and a.decision.label != "unknown"
+            if a.decision.score >= SCORE_THRESHOLDS[place] and a.decision.label != "unknown"
         ]
         assert line(figure, "accepted, of all")[place] == pytest.approx(len(through) / len(answers))
         assert line(figure, "right, of the accepted")[place] == pytest.approx(np.mean(through))
@@ -61,7 +61,7 @@ def test_known_and_unknown_clips_are_counted_apart(trial):
     (left_out,) = trial.left_out
     for name, answers in (("of a taught class", left_out.known), ("of the class left out", left_out.unknown)):
         for place in (0, 20, 100):
-            share = np.mean([a.decision.knownness >= THRESHOLDS[place] for a in answers])
+            share = np.mean([a.decision.knownness >= SCORE_THRESHOLDS[place] for a in answers])
             assert line(figure, name)[place] == pytest.approx(share)
 
 

@@ -13,10 +13,10 @@ import soundfile
 
 from streamgmm.config import Config, DecisionSection, LabelSection
 from streamgmm.errors import ConfigError, DataError
+from streamgmm.listening.tracks import score_recording
 from streamgmm.model.file import load_model, save_model
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Start
-from streamgmm.tuning.hearing import hear
 from streamgmm.tuning.operating_points import Material, lowest_score, make_levels
 from streamgmm.tuning.tuning import BudgetError, tune
 from tests.conftest import DEMO_LABELS
@@ -30,7 +30,7 @@ def model(demo_model):
 
 @pytest.fixture(scope="module")
 def scene_heard(model, demo_scene):
-    return hear(demo_scene, model, Config(), lowest_score(Config()))
+    return score_recording(demo_scene, model, Config(), lowest_score(Config()))
 
 
 def tuned(model, *backgrounds, budget_per_hour, events=(), config=Config()):  # noqa: B008
@@ -43,7 +43,7 @@ HMM = DecisionSection(smoothing="hmm", onset_threshold=0.3, offset_threshold=0.2
 @pytest.mark.parametrize("section", [DecisionSection(), HMM], ids=["exponential", "hmm"])
 def test_a_run_of_the_written_model_gives_exactly_the_alarms_counted(model, demo_scene, tmp_path, section):
     config = Config(decision=section)
-    heard = hear(demo_scene, model, config, lowest_score(config))
+    heard = score_recording(demo_scene, model, config, lowest_score(config))
     samples, _ = soundfile.read(demo_scene, dtype="float32")
 
     def alarms(of_model):

@@ -16,12 +16,14 @@ from streamgmm.dataset.dataset import Dataset
 from streamgmm.dataset.listing import Skipped
 from streamgmm.dataset.loading import by_recording
 from streamgmm.errors import DataError
-from streamgmm.labels import SILENCE, UNKNOWN, is_reserved
+from streamgmm.evaluation.recordings import check_labels_known, map_recordings
+from streamgmm.labels import is_reserved
+from streamgmm.listening.events import Annotation
+from streamgmm.listening.recordings import Advance
+from streamgmm.listening.tracks import ScoredRecording, score_recording
 from streamgmm.model.model import Model
-from streamgmm.training.workers import can_start_processes, map_in_order
-from streamgmm.tuning.hearing import Advance, Heard, hear
-from streamgmm.tuning.operating_points import Truth, lowest_score
-from streamgmm.wording import escaped
+from streamgmm.training.workers import can_start_processes
+from streamgmm.tuning.operating_points import lowest_score
 
 
 def claimed_s(paths: Sequence[Path]) -> float:
@@ -37,54 +39,50 @@ def _claimed_s(path: Path) -> float:
         return 0.0
 
 
-def hear_all(paths: Sequence[Path], model: Model, config: Config, advance: Advance) -> list[Heard | Skipped]:
-    """Each recording heard, in order, or why it could not be; on as many cores as the settings say.
+def score_recordings(
+    paths: Sequence[Path], model: Model, config: Config, advance: Advance
+) -> list[ScoredRecording | Skipped]:
+    """Stream recordings of any length, and return the scores of each, or why it was left out, in order.
 
     Args:
-        paths: the recordings, of any length.
-        model: what hears them.
-        config: see `hear`; `training.n_jobs` processes.
-        advance: is told how many more seconds were heard, from a thread of its own.
+        paths: the recordings.
+        model: scores their hops.
+        config: see `score_recording`; `training.n_jobs` processes are used.
+        advance: receives the progress, from a thread of its own.
     """
     is_shared = len(paths) > 1 and config.training.n_jobs != 1 and can_start_processes()
     with _relayed(advance, is_needed=is_shared) as relay:
-        work = partial(_hear_one, model=model, config=config, min_score=lowest_score(config), advance=relay)
-        return list(map_in_order(work, paths, config.training.n_jobs))
+        work = partial(score_recording, model=model, config=config, min_score=lowest_score(config), advance=relay)
+        results = list(map_recordings(work, paths, config.training.n_jobs))
+    return [_without_empty(path, result) for path, result in zip(paths, results, strict=True)]
 
 
-def truths_of(clips: Sequence[Clip]) -> list[Truth]:
+def annotations_of(clips: Sequence[Clip]) -> list[Annotation]:
     """The true events that the clips of one recording are."""
     return [
-        Truth(clip.label, clip.onset_s or 0.0, clip.duration_s if clip.offset_s is None else clip.offset_s)
+        Annotation(clip.label, clip.onset_s or 0.0, clip.duration_s if clip.offset_s is None else clip.offset_s)
         for clip in clips
         if not is_reserved(clip.label)
     ]
 
 
-def recordings_with_events(dataset: Dataset, model: Model) -> list[tuple[Path, list[Truth]]]:
+def recordings_with_events(dataset: Dataset, model: Model) -> list[tuple[Path, list[Annotation]]]:
     """The recordings of a data set in which there are events, and these.
 
     Raises:
         DataError: the data set has a label that the model does not know, or no event.
     """
-    missing = sorted(set(dataset.labels) - set(model.labels) - {UNKNOWN, SILENCE})
-    if missing:
-        names = ", ".join(f"'{escaped(label)}'" for label in missing)
-        raise DataError(f"has labels that the model does not know: {names}", where=str(dataset.path))
-    pairs = [(clips[0].path, truths_of(clips)) for clips in by_recording(dataset.clips)]
-    pairs = [(path, truths) for path, truths in pairs if truths]
+    check_labels_known(dataset.labels, model, where=dataset.path)
+    pairs = [(clips[0].path, annotations_of(clips)) for clips in by_recording(dataset.clips)]
+    pairs = [(path, truth) for path, truth in pairs if truth]
     if not pairs:
         raise DataError("holds no event of any label", where=str(dataset.path))
     return pairs
 
 
-def _hear_one(path: Path, *, model: Model, config: Config, min_score: float, advance: Advance) -> Heard | Skipped:
-    try:
-        heard = hear(path, model, config, min_score, advance)
-    except RecordingError as error:
-        return Skipped(path, error.reason)
-    # A single sample of a higher rate is none at that of the model.
-    return heard if heard.end_sample else Skipped(path, "empty")
+def _without_empty(path: Path, result: ScoredRecording | Skipped) -> ScoredRecording | Skipped:
+    # A recording of one sample at a higher rate has none at the rate of the model.
+    return Skipped(path, "empty") if isinstance(result, ScoredRecording) and not result.end_sample else result
 
 
 @contextmanager

@@ -58,7 +58,7 @@ class Surroundings(NamedTuple):
     rules: list[LabelRule]
 
 
-def listen(blocks: Iterable[Samples], model: Model, config: Config, at_s: float) -> Surroundings:
+def surroundings_of(blocks: Iterable[Samples], model: Model, config: Config, at_s: float) -> Surroundings:
     """Hear a recording from its beginning, as smoothing and events have a memory; little of it is kept.
 
     Args:

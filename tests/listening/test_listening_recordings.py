@@ -11,10 +11,10 @@ import soundfile
 from streamgmm.audio.file import RecordingFile
 from streamgmm.audio.reading import RecordingError
 from streamgmm.config import Config, OutputSection, SourceSection
+from streamgmm.listening.recordings import classify_recording, decide_recording, file_run_id
 from streamgmm.pipeline import decide_clip
 from streamgmm.records import Bye, Hello, encode_json
 from streamgmm.service.daemon import Daemon
-from streamgmm.service.recordings import classify_recording, decide_recording, file_run_id
 from streamgmm.sinks.hub import Hub
 from tests.model.model_rig import make_model
 from tests.service.service_rig import KeepingSink, check_conservation, noise
