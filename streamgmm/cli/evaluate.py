@@ -59,7 +59,7 @@ def _run(args: argparse.Namespace) -> int:
     from streamgmm.cli.run import load_chosen_model
     from streamgmm.cli.scores import print_evaluation
     from streamgmm.config_loading import load_config
-    from streamgmm.evaluation.scores import summarise
+    from streamgmm.evaluation.scores import score_trial
     from streamgmm.wording import escaped
 
     _check_options(args)
@@ -72,7 +72,7 @@ def _run(args: argparse.Namespace) -> int:
     page = _prepare_page(args.report)
     console = stderr_console()
     trial = _try(args, loaded.config, model, conditions, console)
-    evaluation = summarise(trial)
+    evaluation = score_trial(trial)
     if args.json:
         write_json(evaluation, args.json)
     print_evaluation(evaluation, stdout_console())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamgmm.explanation.result import Comparison, Explanation, Gate, LabelStand, by_kind_and_band
+from streamgmm.explanation.result import Explanation, Gate, LabelState, MixtureComparison, by_kind_and_band
 from streamgmm.features.bank import band_limits_hz
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.statistics import group_edges
@@ -72,7 +72,7 @@ def _events(explanation: Explanation) -> Iterator[str]:
     yield f"open events: {', '.join(open_events) or 'none'}"
 
 
-def comparison_line(comparison: Comparison) -> str:
+def comparison_line(comparison: MixtureComparison) -> str:
     """The ratio in one line, and what it means for the posteriors."""
     priors = f" {comparison.log_prior_ratio:+.2f} (priors)" if comparison.log_prior_ratio else ""
     scale, log_odds = comparison.likelihood_scale, comparison.log_odds
@@ -132,7 +132,7 @@ def _labels_table(explanation: Explanation) -> Table:
     return table
 
 
-def _stand_cells(stand: LabelStand) -> Iterator[str]:
+def _stand_cells(stand: LabelState) -> Iterator[str]:
     for number, form in (
         (stand.posterior, ".4f"),
         (stand.smoothed_posterior, ".4f"),
@@ -142,7 +142,7 @@ def _stand_cells(stand: LabelStand) -> Iterator[str]:
         yield "-" if number is None else format(number, form)
 
 
-def _parts_table(comparison: Comparison, spec: FeatureSpec) -> Table:
+def _parts_table(comparison: MixtureComparison, spec: FeatureSpec) -> Table:
     """Kinds of features down, groups of bands across; all cells together are the ratio."""
     from rich import box
     from rich.table import Table

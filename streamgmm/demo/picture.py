@@ -1,4 +1,4 @@
-"""The picture of a scene as a PNG: spectrogram above, truth and decisions below, on one time axis."""
+"""The picture of a scene as a PNG: spectrogram above, annotations and detections below, on one time axis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamgmm.report.figure import new_figure, save_figure
 from streamgmm.report.lanes import draw_lane_legend, draw_lanes
 from streamgmm.report.matplotlib_defaults import default_settings
 from streamgmm.report.palette import INK
-from streamgmm.report.spectrogram import LOWEST_HZ, band_levels_db, frequency_ticks, shown_range_db
+from streamgmm.report.spectrogram import LOWEST_SHOWN_HZ, band_levels_db, frequency_ticks, shown_range_db
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ N_BANDS, N_COLUMNS = 200, 1400
 
 @default_settings()
 def draw_scene(path: Path, samples: Samples, sample_rate_hz: int, matches: Matches) -> None:
-    """Draw a scene and what was found in it, 1600 x 900 pixels.
+    """Draw a scene and the detections in it, 1600 x 900 pixels.
 
     Args:
         path: the PNG file to write.
@@ -52,8 +52,8 @@ def draw_scene(path: Path, samples: Samples, sample_rate_hz: int, matches: Match
 def _draw_octaves(axes: Axes, samples: Samples, sample_rate_hz: int) -> None:
     levels_db = band_levels_db(samples, sample_rate_hz, N_BANDS, N_COLUMNS)
     lowest_db, highest_db = shown_range_db(levels_db)
-    # Bands are equally wide on a logarithmic axis: drawn over octaves, one plain image does it.
-    n_octaves = np.log2(sample_rate_hz / 2 / LOWEST_HZ)
+    # Bands are equally wide in octaves, so that a plain image is enough.
+    n_octaves = np.log2(sample_rate_hz / 2 / LOWEST_SHOWN_HZ)
     axes.imshow(
         levels_db,
         origin="lower",
@@ -65,7 +65,7 @@ def _draw_octaves(axes: Axes, samples: Samples, sample_rate_hz: int) -> None:
         interpolation="bilinear",
     )
     ticks_hz, names = frequency_ticks(sample_rate_hz)
-    axes.set_yticks(np.log2(np.array(ticks_hz) / LOWEST_HZ), names)
+    axes.set_yticks(np.log2(np.array(ticks_hz) / LOWEST_SHOWN_HZ), names)
     axes.tick_params(colors=INK, length=0, labelbottom=False)
     axes.spines[:].set_visible(False)
 
@@ -74,6 +74,6 @@ def _draw_title(figure: Figure, matches: Matches) -> None:
     total = matches.in_total()
     parts = [f"{total.n_found} of {total.n_true} sounds found", f"{total.n_missed} missed", f"{total.n_false} false"]
     if total.latency_s is not None:
-        parts.append(f"told {total.latency_s:.2f} s after they began (median)")
+        parts.append(f"reported {total.latency_s:.2f} s after they began (median)")
     figure.text(0.1, 0.945, parts[0], fontsize=20, weight="bold", color=INK, va="center")
     figure.text(0.1, 0.903, "  ·  ".join(parts[1:]), fontsize=12, color=INK, va="center")

@@ -49,7 +49,7 @@ class EventScores(msgspec.Struct, frozen=True, kw_only=True):
     """Scores of one label, or of all together; the names are the keys of the JSON report.
 
     Attributes:
-        event_f1: of events with the onset (and offset, if asked for) within the collars.
+        event_f1: of events with the onset (and offset, if requested) within the collars.
         segment_f1: of segments.
         error_rate: of events; may exceed 1.
         false_alarms_per_hour: detections during which nothing of their label sounds.

@@ -1,8 +1,8 @@
-"""Scores of found events against true ones, as pure functions on lists of events.
+"""Scores of detections against annotations, as pure functions on lists of events.
 
 The definitions are those of Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event
 Detection", Applied Sciences 6(6), 2016. Every function counts in one recording; counts of several
-recordings are added before shares are taken, so that a long recording weighs more than a short one.
+recordings are added before shares are computed, so that a long recording weighs more than a short one.
 Counts of one label are those of its events alone.
 """
 
@@ -17,24 +17,24 @@ import msgspec
 import numpy as np
 
 from streamgmm.arrays import BoolArray
-from streamgmm.evaluation.matching import Fit, Matches, match_events
+from streamgmm.evaluation.matching import Matches, Rating, match_events
 from streamgmm.listening.events import Annotation, Detection, is_same_sound
 
 OFFSET_SHARE = 0.5
-"""An offset may also be wrong by this share of the true event's length (section 3.2.2 of the paper)."""
+"""Share of the length of a true event by which its offset may be wrong (section 3.2.2 of the paper)."""
 
 RIGHT, SUBSTITUTED = 2, 1
 """Ranks of pairs: of one label, and of different labels."""
 
 
 class Criteria(msgspec.Struct, frozen=True, kw_only=True):
-    """What counts as right.
+    """When an event is right.
 
     Attributes:
         segment_s: length of the segments that are compared (s).
-        onset_collar_s: a found onset is right this close to the true one (s); above 0.
-        offset_collar_s: the offset must be this close too, or within half the event's length (s); None: it
-            does not matter.
+        onset_collar_s: largest distance of a detected onset from the true one (s); above 0.
+        offset_collar_s: the same of offsets, or half the length of the event if that is more (s); None if offsets
+            are not compared.
     """
 
     segment_s: float = 0.1
@@ -43,15 +43,15 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(NamedTuple):
-    """What was compared: events, or label activities of segments.
+    """Counts of events, or of label activities in segments.
 
     Attributes:
-        n_true: in the truth.
-        n_found: in what was found.
+        n_true: in the annotations.
+        n_found: in the detections.
         n_right: in both.
-        n_substituted: found, but called by another label.
-        n_deleted: in the truth, and nothing found for it.
-        n_inserted: found without anything true.
+        n_substituted: detected with another label.
+        n_deleted: annotated without a detection.
+        n_inserted: detected without an annotation.
     """
 
     n_true: int = 0
@@ -63,19 +63,19 @@ class Counts(NamedTuple):
 
 
 class DetectionScores(msgspec.Struct, frozen=True, kw_only=True):
-    """Shares of `Counts`; None where there is nothing to take a share of.
+    """Shares computed from `Counts`; None where the divisor is 0.
 
     Attributes:
-        precision: share of what was found that is right.
-        recall: share of the truth that was found.
-        f1: their harmonic mean.
-        error_rate: substitutions, deletions and insertions per true one; may exceed 1.
-        substitution_rate: its part of substitutions.
-        deletion_rate: its part of deletions.
-        insertion_rate: its part of insertions.
-        n_true: how many there are in the truth.
-        n_found: how many were found.
-        n_right: how many of those are right.
+        precision: share of detections that are right.
+        recall: share of annotations that were found.
+        f1: harmonic mean of precision and recall.
+        error_rate: substitutions, deletions and insertions per annotation; may exceed 1.
+        substitution_rate: substitutions per annotation.
+        deletion_rate: deletions per annotation.
+        insertion_rate: insertions per annotation; may exceed 1.
+        n_true: number of annotations.
+        n_found: number of detections.
+        n_right: number of detections that are right.
     """
 
     precision: float | None
@@ -91,12 +91,12 @@ class DetectionScores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def added(counts: Iterable[Counts]) -> Counts:
-    """The counts of all recordings together."""
+    """Return the counts of all recordings together."""
     return Counts(*(sum(numbers) for numbers in zip(*counts, strict=True)))
 
 
 def scores_of_counts(counts: Counts) -> DetectionScores:
-    """The shares that `counts` make."""
+    """Return the shares that follow from `counts`."""
     n_true, n_found, n_right, *errors = counts
     substitution_rate, deletion_rate, insertion_rate = (_share(n_errors, n_true) for n_errors in errors)
     return DetectionScores(
@@ -121,9 +121,9 @@ def segment_counts(
     A label is active in a segment if any part of one of its events lies in it.
 
     Args:
-        truth: the true events.
-        found: the found events.
-        duration_s: length of the recording (s); what lies beyond is not compared.
+        truth: annotations.
+        found: detections.
+        duration_s: length of the recording (s); later events are not compared.
         segment_s: length of a segment (s).
     """
     labels = sorted({event.label for event in truth} | {event.label for event in found})
@@ -156,7 +156,7 @@ def event_counts(matches: Matches) -> Counts:
 
 
 def match_within_collars(truth: Sequence[Annotation], found: Sequence[Detection], criteria: Criteria) -> Matches:
-    """Match events whose onsets (and offsets, if asked for) are within the collars.
+    """Match events whose onsets (and offsets, if requested) are within the collars.
 
     Pairs of one label come before substitutions, and closer onsets before others.
     """
@@ -164,9 +164,9 @@ def match_within_collars(truth: Sequence[Annotation], found: Sequence[Detection]
 
 
 def false_alarms(truth: Sequence[Annotation], found: Sequence[Detection], collar_s: float) -> list[Detection]:
-    """The found events during which, collar included, nothing of their label sounds at all.
+    """Return the detections during which, collar included, nothing of their label sounds.
 
-    Less strict than an insertion: a true event told twice, or too late, is a fault but no false alarm.
+    Less strict than an insertion: an event that is reported twice or too late is an error but not a false alarm.
     """
     return [event for event in found if not any(is_same_sound(true, event, collar_s) for true in truth)]
 
@@ -176,14 +176,14 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _segment(time_s: float, segment_s: float, rounded: Callable[[float], int]) -> int:
-    # To the millionth first: 0.3 / 0.1 is less than 3 in binary.
+    # Rounded to the millionth first: 0.3 / 0.1 is less than 3 in binary.
     return rounded(round(time_s / segment_s, 6))
 
 
 def _activity(
     events: Iterable[Annotation | Detection], labels: Sequence[str], n_segments: int, segment_s: float
 ) -> BoolArray:
-    """Whether each label is active in each segment, shape (n_segments, n_labels)."""
+    """Return whether each label is active in each segment, shape (n_segments, n_labels)."""
     is_active = np.zeros((n_segments, len(labels)), dtype=np.bool_)
     for event in events:
         first, end = _segment(event.onset_s, segment_s, math.floor), _segment(event.offset_s, segment_s, math.ceil)
@@ -191,11 +191,11 @@ def _activity(
     return is_active
 
 
-def _fit_within_collars(truth: Annotation, found: Detection, criteria: Criteria) -> Fit | None:
+def _fit_within_collars(truth: Annotation, found: Detection, criteria: Criteria) -> Rating | None:
     if not _is_within_collars(truth, found, criteria):
         return None
     closeness = 1.0 - abs(truth.onset_s - found.onset_s) / criteria.onset_collar_s
-    return Fit(RIGHT if truth.label == found.label else SUBSTITUTED, closeness)
+    return Rating(RIGHT if truth.label == found.label else SUBSTITUTED, closeness)
 
 
 def _is_within_collars(truth: Annotation, found: Detection, criteria: Criteria) -> bool:

@@ -15,7 +15,7 @@ from streamgmm.arrays import Float64Array
 from streamgmm.listening.events import Annotation, Detection, is_same_sound
 
 
-class Fit(NamedTuple):
+class Rating(NamedTuple):
     """How well a detection fits an annotation.
 
     Attributes:
@@ -27,7 +27,7 @@ class Fit(NamedTuple):
     closeness: float
 
 
-Rule = Callable[[Annotation, Detection], Fit | None]
+Rule = Callable[[Annotation, Detection], Rating | None]
 """Returns how well a pair fits; None if it cannot be one."""
 
 
@@ -138,10 +138,10 @@ def overlapping(collar_s: float) -> Rule:
         collar_s: the annotation is widened by it at both ends (s).
     """
 
-    def rule(truth: Annotation, found: Detection) -> Fit | None:
+    def rule(truth: Annotation, found: Detection) -> Rating | None:
         if not is_same_sound(truth, found, collar_s):
             return None
-        return Fit(1, _intersection_over_union(truth, found))
+        return Rating(1, _intersection_over_union(truth, found))
 
     return rule
 
@@ -173,9 +173,9 @@ def _weights(truth: Sequence[Annotation], found: Sequence[Detection], rule: Rule
     weights = np.zeros((len(truth), len(found)))
     for i, annotation in enumerate(truth):
         for j, detection in enumerate(found):
-            fit = rule(annotation, detection)
-            if fit is not None:
-                weights[i, j] = base**fit.rank + fit.closeness
+            rating = rule(annotation, detection)
+            if rating is not None:
+                weights[i, j] = base**rating.rank + rating.closeness
     return weights
 
 

@@ -15,10 +15,10 @@ from streamgmm.model.model import Model
 from streamgmm.training.workers import map_in_order
 from streamgmm.wording import escaped
 
-Result = TypeVar("Result")
+Outcome = TypeVar("Outcome")
 
 
-def map_recordings(work: Callable[[Path], Result], paths: Sequence[Path], n_jobs: int) -> Iterator[Result | Skipped]:
+def map_recordings(work: Callable[[Path], Outcome], paths: Sequence[Path], n_jobs: int) -> Iterator[Outcome | Skipped]:
     """Yield the result of `work` on each recording, or why it was left out, in order.
 
     Args:
@@ -38,10 +38,10 @@ def check_labels_known(labels: Iterable[str], model: Model, *, where: Path) -> N
     missing = sorted(set(labels) - set(model.labels) - {UNKNOWN, SILENCE})
     if missing:
         names = ", ".join(f"'{escaped(label)}'" for label in missing)
-        raise DataError(f"has labels that the model does not know: {names}", where=str(where))
+        raise DataError(f"has labels that the model does not have: {names}", where=str(where))
 
 
-def _attempt(path: Path, *, work: Callable[[Path], Result]) -> Result | Skipped:
+def _attempt(path: Path, *, work: Callable[[Path], Outcome]) -> Outcome | Skipped:
     try:
         return work(path)
     except RecordingError as error:

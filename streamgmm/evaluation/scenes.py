@@ -68,7 +68,7 @@ def read_scenes(path: Path, findings: Findings, folds: Collection[str] = ()) -> 
             findings.skip(entry.path, "no_onsets")
     if not scenes:
         hint = "put label files beside recordings, or an events.tsv: onset, offset and label, tab-separated"
-        raise DataError("no recording says when its sounds begin and end", where=str(path), hint=hint)
+        raise DataError("no recording has labels with onsets and offsets", where=str(path), hint=hint)
     if not any(scene.events for scene in scenes):
         raise DataError("no recording has an event, so there is nothing to find", where=str(path))
     return scenes

@@ -1,1 +1,1 @@
-"""Recordings as a microphone would have heard them: from a file to hops, and from hops to events under any rule."""
+"""Recordings processed as a live stream: from a file to hops, and from hops to events under any rule."""

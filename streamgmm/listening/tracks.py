@@ -53,7 +53,7 @@ class ScoredRecording(NamedTuple):
         path: the recording.
         end_sample: its length in samples at the model's rate.
         tracks: one per label of the model.
-        silent_samples: samples in silent hops, from which nothing can be learnt.
+        silent_samples: samples in silent hops, which carry no information.
     """
 
     path: Path

@@ -8,6 +8,7 @@ import numpy as np
 
 from streamgmm.evaluation.matching import Matches
 from streamgmm.listening.events import Annotation, Detection
+from streamgmm.report.figure import spaced
 from streamgmm.report.palette import GRID, INK, LABEL_COLOURS, MISTAKE, MISTAKE_PALE, STRIPE
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def draw_lanes(axes: Axes, matches: Matches) -> None:
     for found in matches.false:
         _draw_found(axes, found, lane_of[found.label], colour_of[found.label], is_false=True)
     axes.set_ylim(max(len(lane_of), 1), 0)
-    axes.set_yticks(np.arange(len(lane_of)) + 0.5, [label.replace("_", " ") for label in lane_of])
+    axes.set_yticks(np.arange(len(lane_of)) + 0.5, [spaced(label) for label in lane_of])
     axes.tick_params(colors=INK, length=0)
     for name, colour in zip(axes.get_yticklabels(), colour_of.values(), strict=True):
         name.set(color=colour, fontsize=12, fontweight="bold")
@@ -52,7 +53,7 @@ def draw_lane_legend(figure: Figure) -> None:
     handles = [
         Patch(facecolor="white", edgecolor=INK, linewidth=1.6, label="true"),
         Patch(facecolor=INK, edgecolor=INK, label="found"),
-        Line2D([], [], marker="D", color="white", mec=INK, ms=6, linestyle="", label="when it was told"),
+        Line2D([], [], marker="D", color="white", mec=INK, ms=6, linestyle="", label="when it was reported"),
         Patch(facecolor="white", edgecolor=MISTAKE, linewidth=1.6, label="missed"),
         Patch(facecolor=MISTAKE_PALE, edgecolor=MISTAKE, hatch="////", label="false"),
     ]

@@ -1,4 +1,4 @@
-"""Levels over time and frequency, for pictures only: the detector never sees them."""
+"""Levels over time and frequency, for pictures only; features are computed elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from streamgmm import units
 from streamgmm.arrays import Float64Array, Samples
 
-LOWEST_HZ = 60.0
+LOWEST_SHOWN_HZ = 60.0
 WINDOW_S = 0.04
 N_HOPS_PER_WINDOW = 4
 FLOOR_POWER = 1e-14
@@ -22,17 +22,23 @@ TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
 def band_edges_hz(n_bands: int, sample_rate_hz: int) -> Float64Array:
-    """Edges of `n_bands` bands of equal musical width from `LOWEST_HZ` to Nyquist, shape (n_bands + 1,)."""
-    return np.geomspace(LOWEST_HZ, sample_rate_hz / 2, n_bands + 1)
+    """Return the edges (Hz) of bands of equal width in octaves up to Nyquist, float64, shape (n_bands + 1,)."""
+    return np.geomspace(LOWEST_SHOWN_HZ, sample_rate_hz / 2, n_bands + 1)
 
 
 def band_levels_db(samples: Samples, sample_rate_hz: int, n_bands: int, n_columns: int) -> Float64Array:
-    """Loudest moment of every band within every column, in decibels (Hann windows of 40 ms).
+    """Return the highest level of every band within every column (dB), from Hann windows of 40 ms.
 
     The maximum, not the mean: a knock must not vanish in a column that is mostly pause.
 
+    Args:
+        samples: float32, shape (n,), full scale 1.0.
+        sample_rate_hz: rate of `samples`.
+        n_bands: number of rows.
+        n_columns: number of columns.
+
     Returns:
-        Shape (n_bands, n_columns), lowest band and earliest column first.
+        float64, shape (n_bands, n_columns), lowest band and earliest column first.
     """
     n_window = units.seconds_to_samples(WINDOW_S, sample_rate_hz)
     pooling = _pooling(n_bands, n_window, sample_rate_hz)

@@ -1,7 +1,7 @@
-"""What each label would decide at every onset threshold: alarms on the background, events found, and how soon.
+"""Operating points: alarms, recall and latency of each label at every onset threshold.
 
-Tried are onset thresholds and a longer minimum duration. Other offset thresholds were found to gain nothing,
-and a refractory time only hides alarms.
+Onset thresholds and a longer minimum duration are tried. Other offset thresholds brought no gain, and a refractory
+time only hides alarms.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from streamgmm.model.model import Model
 from streamgmm.training.workers import Track, untracked
 
 MIN_LEVEL, MAX_LEVEL, LEVEL_STEP = -3.5, 18.0, 0.25
-"""Logits of the thresholds that are tried: from 0.03, where the tail of the alarms may begin, to 1 - 1.5e-8."""
+"""Logits of the thresholds to try: from 0.03, where the tail of the alarms may begin, to 1 - 1.5e-8."""
 
 MAX_SCORE = 1.0 - 1e-8
-"""Higher thresholds of the settings count as this one: a logit is finite."""
+"""Upper limit of the threshold of the settings, so that its logit is finite."""
 
 STRICT_DURATION_S = 1.0
-"""The other minimum duration that is tried: a click is in no window of the default length for longer."""
+"""The longer minimum duration to try: a click stays within a window of the default length no longer than this."""
 
 THRESHOLD_DECIMALS = 9
 
 
 class Material(NamedTuple):
-    """What was heard in recordings of the background, and in recordings of which the true events are known."""
+    """Scores of recordings of the background, and of annotated recordings with their annotations."""
 
     backgrounds: Sequence[ScoredRecording]
     events: Sequence[tuple[ScoredRecording, Sequence[Annotation]]]
 
 
 class Levels(NamedTuple):
-    """The thresholds that are tried.
+    """The thresholds to try.
 
     Attributes:
         logits: float64, shape (n_levels,), rising.
-        thresholds: the onset threshold of each.
-        i_first: index of the lowest one that may be chosen, that of the settings. What a lower one would do
-            among other sounds is not to be seen on a background; the counts below serve the tail.
+        thresholds: onset threshold of each level.
+        i_first: index of the lowest threshold that may be chosen, that of the settings. A background does not show
+            how a lower one performs among other sounds; the counts below it serve the fit of the tail.
     """
 
     logits: Float64Array
@@ -58,14 +58,14 @@ class Levels(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One label at one minimum duration, at all levels.
+    """Performance of one label with one minimum duration, at all levels.
 
     Attributes:
-        label: which.
-        min_duration_s: the minimum duration (s); None for that of the settings.
-        n_alarms: int64, shape (n_recordings, n_levels), on each recording of the background.
-        recalls: float64, shape (n_levels,), share of the true events found; None if none are known.
-        latencies_s: float64, shape (n_levels,), median time from onset to report, NaN where none was found.
+        label: name of the label.
+        min_duration_s: minimum duration (s); None for that of the settings.
+        n_alarms: int64, shape (n_recordings, n_levels), alarms on each recording of the background.
+        recalls: float64, shape (n_levels,), share of the true events found; None without annotations.
+        latencies_s: float64, shape (n_levels,), median time from onset to report (s), NaN where none was found.
     """
 
     label: str
@@ -76,13 +76,13 @@ class Curve(NamedTuple):
 
 
 def make_levels(config: Config) -> Levels:
-    """The thresholds that are tried, among them that of the settings.
+    """Return the thresholds to try, among them that of the settings.
 
     Raises:
-        ConfigError: the settings decide on single labels, which goes before what a model says of them.
+        ConfigError: the settings have thresholds of single labels, which take precedence over those of a model.
     """
     problems = [
-        f"decision.labels.{label}: goes before what a model says of this label; drop it to tune the model"
+        f"decision.labels.{label}: takes precedence over the model; remove it to tune the model"
         for label, own in config.decision.labels.items()
         if own.onset_threshold is not None or own.min_duration_s is not None
     ]
@@ -98,15 +98,15 @@ def make_levels(config: Config) -> Levels:
 
 
 def lowest_score(config: Config) -> float:
-    """Lowest score that an automaton of any of the rules tried looks at."""
+    """Return the lowest score that matters to any of the rules to try."""
     own = [section.offset_threshold for section in config.decision.labels.values()]
     offset_thresholds = [config.decision.offset_threshold, *(value for value in own if value is not None)]
-    # Half, as thresholds are rounded.
+    # Half of the lowest threshold, as thresholds are rounded.
     return min(*offset_thresholds, config.decision.onset_threshold, float(expit(MIN_LEVEL)) / 2.0)
 
 
 def section_at(curve: Curve, i_level: int, levels: Levels) -> LabelSection | None:
-    """What a model says of the label to have it decide so; None: nothing, the settings say it."""
+    """Return the section of a model that sets this point; None if the settings already do."""
     if curve.min_duration_s is None and i_level == levels.i_first:
         return None
     return LabelSection(onset_threshold=levels.thresholds[i_level], min_duration_s=curve.min_duration_s)
@@ -115,9 +115,9 @@ def section_at(curve: Curve, i_level: int, levels: Levels) -> LabelSection | Non
 def measure_curves(
     material: Material, model: Model, config: Config, levels: Levels, track: Track = untracked
 ) -> list[list[Curve]]:
-    """For each label that can make an event, its curves: with the minimum duration of the settings first.
+    """Return the curves of each label that can make an event, with the minimum duration of the settings first.
 
-    A longer minimum duration is tried only if there are true events to see what it costs.
+    A longer minimum duration is tried only if there are true events that show its cost.
     """
     labels = [label for label in model.labels if not is_reserved(label)]
     durations_s: list[float | None] = [None]
@@ -148,7 +148,7 @@ def _measure(
 
 
 class _Replayer:
-    """Decides for one label as a run of a model would that says `section` of it."""
+    """Decisions on one label, as in a run of a model that has `section` for it."""
 
     def __init__(self, model: Model, config: Config, i_label: int, section: LabelSection) -> None:
         self._label = model.labels[i_label]
@@ -181,6 +181,6 @@ class _Replayer:
 
 
 def total_alarms(curve: Curve) -> Int64Array:
-    """Alarms at each level on all recordings together, shape (n_levels,)."""
+    """Return the alarms at each level on all recordings together, int64, shape (n_levels,)."""
     totals: Int64Array = curve.n_alarms.sum(axis=0)
     return totals

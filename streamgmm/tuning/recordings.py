@@ -1,4 +1,4 @@
-"""Many recordings heard on all cores, and what is known of those with true events."""
+"""Recordings of a tuning: scored on all cores, and paired with their annotations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from streamgmm.tuning.operating_points import lowest_score
 
 
 def claimed_s(paths: Sequence[Path]) -> float:
-    """Length of all recordings together as their headers promise (s); what cannot be opened counts nothing."""
+    """Return the total length of recordings according to their headers (s); one that cannot be opened counts as 0."""
     return sum(map(_claimed_s, paths))
 
 
@@ -58,7 +58,7 @@ def score_recordings(
 
 
 def annotations_of(clips: Sequence[Clip]) -> list[Annotation]:
-    """The true events that the clips of one recording are."""
+    """Return the annotations of one recording from its clips, without reserved labels."""
     return [
         Annotation(clip.label, clip.onset_s or 0.0, clip.duration_s if clip.offset_s is None else clip.offset_s)
         for clip in clips
@@ -67,10 +67,10 @@ def annotations_of(clips: Sequence[Clip]) -> list[Annotation]:
 
 
 def recordings_with_events(dataset: Dataset, model: Model) -> list[tuple[Path, list[Annotation]]]:
-    """The recordings of a data set in which there are events, and these.
+    """Return the recordings of a data set that have events, with their annotations.
 
     Raises:
-        DataError: the data set has a label that the model does not know, or no event.
+        DataError: the data set has a label that the model does not have, or no event.
     """
     check_labels_known(dataset.labels, model, where=dataset.path)
     pairs = [(clips[0].path, annotations_of(clips)) for clips in by_recording(dataset.clips)]
@@ -87,7 +87,7 @@ def _without_empty(path: Path, result: ScoredRecording | Skipped) -> ScoredRecor
 
 @contextmanager
 def _relayed(advance: Advance, *, is_needed: bool) -> Iterator[Advance]:
-    """An `advance` that other processes may call; if there are none, `advance` itself."""
+    """Yield an `advance` that worker processes can call; `advance` itself if there are none."""
     if not is_needed:
         yield advance
         return

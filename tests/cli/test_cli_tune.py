@@ -107,7 +107,7 @@ def test_a_budget_that_cannot_be_met_writes_nothing_and_names_labels(capsys, mod
     before = model.read_bytes()
     code, out, err = run_cli(capsys, "tune", model, "--background", demo_scene, BUDGET, "1e-9", *QUICK)
     assert (code, out, err.count("\n"), model.read_bytes()) == (65, "", 1, before)
-    assert "no threshold keeps to 1e-09 false alarms per hour" in err
+    assert "no threshold keeps false alarms within 1e-09 per hour" in err
     assert any(f"'{label}'" in err for label in DEMO_LABELS)
 
 
@@ -130,7 +130,7 @@ def test_labels_of_events_that_the_model_does_not_know_are_refused(capsys, model
         shutil.copy(noises / "bird_song.wav", tmp_path / "strange" / label)
     options = ("--background", noises, BUDGET, "1", "--events", tmp_path / "strange")
     code, _, err = run_cli(capsys, "tune", model, *options, *QUICK)
-    assert (code, "labels that the model does not know: 'owl'" in err) == (65, True)
+    assert (code, "labels that the model does not have: 'owl'" in err) == (65, True)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_labels_of_events_that_the_model_does_not_know_are_refused(capsys, model
         (
             [BUDGET, "1", "--set", "decision.labels.siren={onset_threshold: 0.9}"],
             78,
-            "decision.labels.siren: goes before",
+            "decision.labels.siren: takes precedence",
         ),
         ([BUDGET, "1", "--background", "no: [such"], 66, "no: [such: there is no such file"),
     ],

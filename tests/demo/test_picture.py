@@ -62,12 +62,12 @@ def test_a_scene_in_which_nothing_happens_can_be_drawn(tmp_path: Path):
     assert (tmp_path / "scene.png").stat().st_size > 0
 
 
-def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path):
+def test_the_error_names_a_picture_that_cannot_be_written(tmp_path: Path):
     with pytest.raises(OutputError, match=r"missing.scene\.png"):
         draw_scene(tmp_path / "missing" / "scene.png", SAMPLES, RATE_HZ, all_matched())
 
 
-def test_without_matplotlib_the_user_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_matplotlib_the_error_names_the_package_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UsageError, match=r"streamgmm\[plot\]"):
         draw_scene(tmp_path / "scene.png", SAMPLES, RATE_HZ, all_matched())

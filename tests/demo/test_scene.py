@@ -31,7 +31,7 @@ def slice_of(scene: SyntheticScene, onset_s: float, offset_s: float) -> np.ndarr
     return scene.samples[round(onset_s * RATE_HZ) : round(offset_s * RATE_HZ)]
 
 
-def test_a_scene_is_unclipped_float32_of_the_length_asked_for(scene: SyntheticScene):
+def test_a_scene_is_unclipped_float32_of_the_requested_length(scene: SyntheticScene):
     assert scene.samples.dtype == np.float32
     assert scene.samples.shape == (75 * RATE_HZ,)
     assert np.all(np.isfinite(scene.samples))
@@ -81,7 +81,7 @@ def test_no_scene_shares_its_random_numbers_with_a_training_clip():
 
 
 @pytest.mark.parametrize("duration_s", [0.0, 59.9, -1.0, float("nan")])
-def test_a_scene_too_short_for_all_sounds_is_refused(duration_s: float):
+def test_a_scene_too_short_for_all_sounds_is_rejected(duration_s: float):
     with pytest.raises(UsageError, match="too short"):
         make_scene(duration_s, 0, RATE_HZ)
 
@@ -104,7 +104,7 @@ def test_the_audible_span_is_what_a_slow_search_finds():
     assert audible_span(samples, RATE_HZ) == (audible[0] * 160, (audible[-1] + 1) * 160)
 
 
-def test_a_clip_of_the_training_is_no_part_of_a_scene(scene: SyntheticScene):
+def test_scenes_contain_no_training_clip(scene: SyntheticScene):
     clip = render_clip("siren", np.random.default_rng((TRAINING_STREAM, 1, 0, 0)), RATE_HZ)
     piece = clip[RATE_HZ // 2 : RATE_HZ].astype(float)
     n_fast = 2 ** int(np.ceil(np.log2(len(scene.samples) + len(piece))))

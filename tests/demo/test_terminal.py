@@ -37,13 +37,13 @@ def lane(text: str, label: str) -> str:
 
 @pytest.mark.parametrize("n_columns", [50, 72, 80, 100, 300])
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_no_line_is_wider_than_asked_for_nor_than_a_hundred(samples, n_columns: int, encoding: str):
+def test_no_line_is_wider_than_requested_or_100(samples, n_columns: int, encoding: str):
     text = timeline_text(samples, RATE_HZ, matches(), n_columns=n_columns, encoding=encoding).plain
     assert max(len(line) for line in text.splitlines()) <= min(n_columns, 100)
     text.encode(encoding)
 
 
-def test_cells_say_what_was_true_found_or_both(samples):
+def test_cells_show_what_is_true_found_or_both(samples):
     text = timeline_text(samples, RATE_HZ, matches(), encoding="ascii").plain
     bell, alarm = lane(text, "bell"), lane(text, "smoke_alarm")
     cells_per_s = bell.rindex("'") / 40
@@ -62,7 +62,7 @@ def test_every_row_ends_with_its_tally(samples):
     assert any(line.endswith(" 0/1 +1") for line in lines)
 
 
-def test_mistakes_stand_out_in_colour(samples):
+def test_mistakes_are_highlighted(samples):
     text = timeline_text(samples, RATE_HZ, matches())
     red = {text.plain[span.start : span.end].strip() for span in text.spans if span.style == "bold red"}
     assert {"▀", "▄", "1/2", "0/1 +1"} <= red

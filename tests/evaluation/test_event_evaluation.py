@@ -84,9 +84,9 @@ def test_recordings_are_scored_together_by_their_counts():
     assert scores.error_rate == pytest.approx(10 / 9)
 
 
-def test_true_events_of_unknown_labels_are_refused(monkeypatch, model):
+def test_annotations_with_unknown_labels_are_rejected(monkeypatch, model):
     scenes = [Scene(Path("a.wav"), [true_at("owl", 1, 2), true_at("ant", 1, 2), true_at("siren", 1, 2)])]
-    with pytest.raises(DataError, match="data: has labels that the model does not know: 'ant', 'owl'"):
+    with pytest.raises(DataError, match="data: has labels that the model does not have: 'ant', 'owl'"):
         evaluate(monkeypatch, model, scenes, [])
 
 
@@ -99,7 +99,7 @@ def test_a_scene_that_cannot_be_read_is_counted_and_none_that_can_is_an_error(mo
         evaluate(monkeypatch, model, scenes, [lost, lost])
 
 
-def test_events_end_with_their_recording_and_those_beyond_it_are_told_of(monkeypatch, model):
+def test_events_are_cut_at_the_end_and_later_ones_give_a_warning(monkeypatch, model):
     scenes = [Scene(Path("a.wav"), [true_at("siren", 1, 99), true_at("siren", 40, 41)])]
     findings = Findings()
     result = evaluate(monkeypatch, model, scenes, [hearing(found_at("siren", 1, 36))], findings=findings)
@@ -107,7 +107,7 @@ def test_events_end_with_their_recording_and_those_beyond_it_are_told_of(monkeyp
     assert findings.warnings == ["a.wav: 'siren' at 40 s lies beyond its end"]
 
 
-def test_the_demonstration_is_heard_well(model, demo_scene):
+def test_the_demo_scene_scores_well(model, demo_scene):
     from streamgmm.demo.scene import make_scene
     from tests.conftest import DEMO_RATE_HZ, SCENE_S
 

@@ -1,4 +1,4 @@
-"""Scores of events, held equal to those of sed_eval and to slow plain code."""
+"""Scores of events, compared with sed_eval and with slow plain code."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sed_eval_segments(truth, found, segment_s):
 
 
 def as_in_sed_eval(scores):
-    """What sed_eval calls its results; it divides nothing by nothing into nan, and its error rates by epsilon."""
+    """Scores under the names of sed_eval, whose 0 / 0 is nan and whose error rates are divided by epsilon."""
     return {
         "f_measure": {"f_measure": scores.f1, "precision": scores.precision, "recall": scores.recall},
         "error_rate": {
@@ -110,7 +110,7 @@ def test_as_many_events_are_right_as_sed_eval_finds(truth, found, collar_s, has_
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS), st.integers(-40, 40)), max_size=8))
-def test_all_scores_are_those_of_sed_eval_where_events_stand_apart(triples):
+def test_scores_equal_those_of_sed_eval_for_separate_events(triples):
     truth = [true_at(label, 4.0 * i, 4.0 * i + 1) for i, (label, _, _) in enumerate(triples, 1)]
     found = [found_at(label, 4.0 * i + k / 64, 4.0 * i + 2) for i, (_, label, k) in enumerate(triples, 1)]
     metrics = sed_eval_events(truth, found, 0.5, has_offsets=False)
@@ -167,7 +167,7 @@ def test_counts_and_times_of_a_small_scene():
     matches = match_within_collars(truth, found, Criteria())
     assert event_counts(matches) == Counts(3, 4, 1, 1, 1, 2)
     assert [(pair.latency_s, pair.onset_error_s) for pair in matches.pairs] == [(0.75, 0.25), (0.5, 0.0)]
-    # The siren is told too late for an event that is right, but it sounds.
+    # The siren is reported too late to be right, but is not a false alarm.
     assert false_alarms(truth, found, 0.5) == [found[1], found[2]]
 
 
@@ -177,13 +177,13 @@ def test_an_offset_may_be_wrong_by_half_the_event(offset_s, is_right):
     assert bool(match_within_collars(truth, found, Criteria(offset_collar_s=0.25)).pairs) is is_right
 
 
-def test_a_boundary_that_binary_fractions_miss_is_no_segment_more():
+def test_rounding_of_a_boundary_adds_no_segment():
     # 0.3 / 0.1 is 2.9999999999999996.
     counts = segment_counts([true_at("bell", 0.3, 0.6)], [], 0.9, 0.1)
     assert counts == Counts(n_true=3, n_deleted=3)
 
 
-def test_what_lies_beyond_the_end_is_not_compared():
+def test_events_beyond_the_end_are_not_compared():
     assert segment_counts([], [found_at("bell", 0.5, 1.3)], 1.0, 0.25) == Counts(n_found=2, n_inserted=2)
 
 

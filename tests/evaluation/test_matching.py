@@ -20,7 +20,7 @@ def found_at(label: str, onset_s: float, offset_s: float, reported_s: float | No
     return Detection(label, onset_s, offset_s, onset_s if reported_s is None else reported_s, 0.9)
 
 
-def test_found_missed_and_false_are_told_apart():
+def test_events_are_found_missed_or_false():
     truth = [true_at("bell", 1, 2), true_at("bell", 5, 6), true_at("dog", 8, 9)]
     found = [found_at("bell", 1.2, 2.5, 1.7), found_at("dog", 5.1, 6), found_at("dog", 8, 8.5, 8.4)]
     matches = match_events(truth, found, overlapping(COLLAR_S))

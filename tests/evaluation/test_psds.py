@@ -1,4 +1,4 @@
-"""The polyphonic sound detection score, held equal to that of psds_eval."""
+"""The polyphonic sound detection score, compared with psds_eval."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = ["filename", "onset", "offset", "event_label"]
 
 @pytest.fixture(autouse=True)
 def psds_eval_of_today(monkeypatch):
-    """It takes int() of arrays of one element, which numpy refuses since 2.4."""
+    """psds_eval takes int() of arrays of one element, which numpy rejects since 2.4."""
     monkeypatch.setattr(oracle("psds_eval.psds"), "int", lambda value: np.asarray(value).item(), raising=False)
 
 
@@ -29,7 +29,7 @@ def table(events):
 
 
 def apart(events):
-    """The found events without overlaps within a label, as a stream tells them."""
+    """Detections without overlaps within a label, as a stream reports them."""
     return [found_at(*event) for event in without_overlaps(map(as_stretch, events))]
 
 

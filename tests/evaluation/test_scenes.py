@@ -38,7 +38,7 @@ def one_config(**decision) -> Config:
     return Config(decision=DecisionSection(**decision))
 
 
-def test_scenes_have_their_events_in_order_and_reserved_labels_are_none(root):
+def test_events_of_scenes_are_in_order_without_reserved_labels(root):
     bell, dog = Annotation("bell", 2.0, 3.0), Annotation("dog", 0.5, 1.5)
     assert read_scenes(root, Findings()) == [Scene(root / "a.wav", [dog, bell]), Scene(root / "b.wav", [])]
 
@@ -48,7 +48,7 @@ def test_scenes_of_one_fold(root):
     assert [scene.path.name for scene in read_scenes(root, Findings(), ["1"])] == ["a.wav"]
 
 
-def test_a_folder_of_background_is_a_scene_without_events_and_one_of_a_class_is_none(tmp_path):
+def test_a_background_folder_is_a_scene_without_events_and_a_class_folder_is_skipped(tmp_path):
     write_classes(tmp_path, "background", "owl", n_clips=1)
     write_recording(tmp_path / "a.wav", 3, duration_s=4.0)
     (tmp_path / "a.txt").write_text("2.0\t3.0\tbell\n")
@@ -58,20 +58,20 @@ def test_a_folder_of_background_is_a_scene_without_events_and_one_of_a_class_is_
     assert findings.skipped == [Skipped(tmp_path / "owl" / "0.wav", "no_onsets")]
 
 
-def test_a_data_set_without_onsets_is_refused(tmp_path):
+def test_a_data_set_without_onsets_is_rejected(tmp_path):
     write_classes(tmp_path, "owl", "dog")
-    with pytest.raises(DataError, match="no recording says when its sounds begin and end") as refused:
+    with pytest.raises(DataError, match="no recording has labels with onsets and offsets") as refused:
         read_scenes(tmp_path, Findings())
     assert "\n" not in str(refused.value)
 
 
-def test_a_data_set_without_events_is_refused(root):
+def test_a_data_set_without_events_is_rejected(root):
     (root / "events.tsv").write_text("a.wav\t\t\t\nb.wav\t0\t1\tbackground\n")
     with pytest.raises(DataError, match="no recording has an event, so there is nothing to find"):
         read_scenes(root, Findings())
 
 
-def test_a_data_set_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_data_set_is_rejected(tmp_path):
     with pytest.raises(InputMissingError):
         read_scenes(tmp_path / "none", Findings())
 
@@ -101,7 +101,7 @@ def sounding(events) -> set[int]:
     return {tick for event in events for tick in range(round(event.onset_s * 64), round(event.offset_s * 64))}
 
 
-def test_what_is_heard_is_what_the_live_stream_tells(demo_model, demo_scene):
+def test_detections_equal_those_of_the_live_stream(demo_model, demo_scene):
     model = load_model(demo_model)
     result = detect_in_scene(demo_scene, model, Config())
     assert result.duration_s == 60.0
@@ -109,7 +109,7 @@ def test_what_is_heard_is_what_the_live_stream_tells(demo_model, demo_scene):
     assert len(result.found) > 3
 
 
-def test_each_threshold_gives_what_the_stream_would_tell_with_it(demo_model, demo_scene):
+def test_each_threshold_gives_the_detections_of_a_stream_with_it(demo_model, demo_scene):
     model = load_model(demo_model)
     result = detect_in_scene(demo_scene, model, one_config(onset_threshold=0.6, offset_threshold=0.3))
     for i in (3, 12):
@@ -127,7 +127,7 @@ def test_a_threshold_goes_before_those_of_single_labels_and_keeps_the_rest():
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_what_cannot_be_read_is_told_by_its_reason_also_from_another_process(demo_model, demo_scene, tmp_path, n_jobs):
+def test_unreadable_scenes_are_skipped_with_a_reason_in_any_process(demo_model, demo_scene, tmp_path, n_jobs):
     (tmp_path / "text.wav").write_text("no sound")
     scenes = [Scene(tmp_path / "text.wav", []), Scene(tmp_path / "none.wav", [])]
     config = Config(training=TrainingSection(n_jobs=n_jobs))

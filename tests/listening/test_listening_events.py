@@ -22,7 +22,7 @@ def test_records_become_events_with_the_time_of_their_start_record():
     assert detections_of(records) == [Detection("bell", 1.5, 2.75, 2.0, 1.0)]
 
 
-def test_an_end_whose_start_was_not_seen_is_no_event():
+def test_an_end_without_a_start_is_ignored():
     assert detections_of([end("x", 3.0)]) == []
 
 

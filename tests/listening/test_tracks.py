@@ -30,7 +30,7 @@ RULES = st.builds(
 
 
 def as_run(scores, ends, rule):
-    """What the automata of a run say when they are asked at every hop."""
+    """Detections of automata that are updated at every hop."""
     segmenter = Segmenter([rule], HOP)
     detections, reported = [], 0
 
@@ -68,7 +68,7 @@ def test_scores_from_the_lowest_on_are_kept_label_by_label():
     assert [len(track.scores) for track in everything.tracks] == [4, 4, 0]
 
 
-def test_a_recording_is_heard_to_its_end_and_its_progress_told(demo_model, demo_scene):
+def test_a_recording_is_scored_to_its_end_with_progress(demo_model, demo_scene):
     model, seconds = load_model(demo_model), []
     heard = score_recording(demo_scene, model, Config(), 0.01, seconds.append)
     assert heard.end_sample == 60 * model.spec.sample_rate_hz
@@ -84,7 +84,7 @@ def test_digital_silence_is_silent_throughout(demo_model, tmp_path):
     assert heard.silent_samples == heard.end_sample == 30000
 
 
-def test_what_is_no_recording_is_refused(demo_model, tmp_path):
+def test_a_file_that_is_not_a_recording_is_rejected(demo_model, tmp_path):
     (tmp_path / "text.wav").write_text("no sound")
     with pytest.raises(RecordingError):
         score_recording(tmp_path / "text.wav", load_model(demo_model), Config(), 0.0)

@@ -15,7 +15,7 @@ from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.demo.recordings import render_clip, write_wav
-from streamgmm.evaluation.answering import Answer
+from streamgmm.evaluation.answering import ClipAnswer
 from streamgmm.training.clip_vectors import ClipVectors
 
 RATE_HZ = 8000
@@ -88,7 +88,7 @@ def with_folds(dataset: Dataset, folds: Sequence[str | None]) -> Dataset:
     return msgspec.structs.replace(dataset, clips=clips)
 
 
-def answered_as(clip: Clip, label: str) -> Answer:
+def answered_as(clip: Clip, label: str) -> ClipAnswer:
     """An answer that was as sure before calibration, and thinks nothing of other labels."""
     decision = ClipDecision(label, 1.0, {}, 1, 0.0, 1.0, {})
-    return Answer(clip, decision, decision)
+    return ClipAnswer(clip, decision, decision)

@@ -54,13 +54,13 @@ def test_a_named_file_must_open_and_a_folder_hold_something(tmp_path):
         background_recordings([tmp_path / "empty"], Findings())
 
 
-def test_the_length_is_known_before_anything_is_heard(folder, tmp_path):
+def test_the_length_is_known_before_anything_is_decoded(folder, tmp_path):
     paths = [folder / "a.wav", folder / "night" / "b.wav", tmp_path / "none.wav"]
     assert claimed_s(paths) == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_all_is_heard_in_order_and_told_whatever_the_number_of_processes(folder, demo_model, n_jobs):
+def test_all_recordings_are_scored_in_order_with_any_number_of_processes(folder, demo_model, n_jobs):
     (folder / "broken.wav").write_text("no sound")
     paths = [folder / "night" / "b.wav", folder / "broken.wav", folder / "a.wav"]
     n_threads = threading.active_count()
@@ -87,11 +87,11 @@ def test_truths_are_whole_clips_or_stretches_and_never_background():
     assert truths == [Annotation("siren", 0.0, 1.0), Annotation("siren", 1.5, 2.5)]
 
 
-def test_events_are_of_labels_that_the_model_knows(demo_model):
+def test_annotations_need_labels_of_the_model(demo_model):
     model = load_model(demo_model)
     known = make_dataset([make_clip("siren", 0), make_clip("background", 0)])
     assert [truths for _, truths in recordings_with_events(known, model)] == [[Annotation("siren", 0.0, 1.0)]]
-    with pytest.raises(DataError, match="does not know: 'owl'"):
+    with pytest.raises(DataError, match="does not have: 'owl'"):
         recordings_with_events(make_dataset([make_clip("owl", 0)]), model)
     with pytest.raises(DataError, match="holds no event"):
         recordings_with_events(make_dataset([make_clip("background", 0)]), model)

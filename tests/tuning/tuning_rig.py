@@ -1,4 +1,4 @@
-"""Recordings as they might have been heard, made by hand."""
+"""Scored recordings made by hand."""
 
 from __future__ import annotations
 
