@@ -28,7 +28,7 @@ RIGHT, SUBSTITUTED = 2, 1
 
 
 class Criteria(msgspec.Struct, frozen=True, kw_only=True):
-    """When an event is right.
+    """The criteria by which an event is right.
 
     Attributes:
         segment_s: length of the segments that are compared (s).

@@ -16,7 +16,7 @@ from streamgmm.listening.events import Annotation, Detection, is_same_sound
 
 
 class Rating(NamedTuple):
-    """How well a detection fits an annotation.
+    """The fit of a detection to an annotation.
 
     Attributes:
         rank: a pair of a higher rank outweighs any number of pairs of lower ranks; at least 1.
@@ -39,7 +39,7 @@ class Pair(NamedTuple):
 
     @property
     def is_right(self) -> bool:
-        """Whether the labels agree."""
+        """True if the labels agree."""
         return self.truth.label == self.found.label
 
     @property

@@ -167,7 +167,7 @@ def _share(n_right: int, n: int, evaluation: Evaluation) -> str:
 
 def _mistakes(mistakes: list[Mistake]) -> str:
     if not mistakes:
-        return section("Mistakes", note="None.")
+        return section("Mistakes", note="There are no mistakes.")
     figures = "".join(map(_mistake, mistakes))
     note = (
         "Wrong answers with the highest scores: a wrong label, or a difficult sound. Low frequencies are at the bottom."

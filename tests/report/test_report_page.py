@@ -129,7 +129,7 @@ def test_a_page_without_mistakes(tmp_path):
         fold._replace(answers=[one for one in fold.answers if one.decision.label == one.clip.label])
         for fold in trial.folds
     ]
-    assert "There are none." in Page(evaluation_page(trial._replace(folds=folds), Config())).text
+    assert "There are no mistakes." in Page(evaluation_page(trial._replace(folds=folds), Config())).text
 
 
 def test_pieces():
