@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -18,11 +17,8 @@ from streamgmm.config import Config
 from streamgmm.config_loading import load_config
 from streamgmm.errors import StreamgmmError, UsageError
 from streamgmm.model.model import Model
-from streamgmm.service.recordings import classify_recording, decide_recording
 from streamgmm.sinks.formats import make_formatter
 from streamgmm.wording import escaped
-
-Advance = Callable[[int], object]
 
 
 def run_classify(args: argparse.Namespace) -> int:
@@ -66,6 +62,8 @@ def _parse_time(text: str | None) -> datetime | None:
 
 
 def _print_records(path: Path, model: Model, config: Config, origin: datetime | None, *, has_several: bool) -> None:
+    from streamgmm.listening.recordings import classify_recording
+
     format_record = make_formatter(config.output.format, filename=str(path) if has_several else "")
     for record in classify_recording(path, model, config, origin=origin):
         line = format_record(record)
@@ -74,6 +72,9 @@ def _print_records(path: Path, model: Model, config: Config, origin: datetime | 
 
 
 def _print_clip(path: Path, model: Model, config: Config) -> None:
+
+    from streamgmm.listening.recordings import decide_recording
+
     decision = decide_recording(path, model, config)
     score = units.round_score(decision.score)
     match config.output.format:

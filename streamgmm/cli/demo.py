@@ -17,14 +17,14 @@ from streamgmm.cli.parsers.demo import PICTURE_NAME
 from streamgmm.config import Config, SourceSection, TrainingSection
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.listener import PrintingSink
-from streamgmm.demo.matching import Matches, match_events
 from streamgmm.demo.picture import draw_scene
 from streamgmm.demo.recordings import write_training_set, write_wav
-from streamgmm.demo.scene import Scene, make_scene
+from streamgmm.demo.scene import SyntheticScene, make_scene
 from streamgmm.demo.sounds import SOUNDS
 from streamgmm.demo.terminal import result_table, timeline_text
 from streamgmm.errors import StreamgmmError, UsageError
-from streamgmm.evaluation.found_events import events_of
+from streamgmm.evaluation.matching import Matches, match_events, overlapping
+from streamgmm.listening.events import detections_of
 from streamgmm.model.file import save_model
 from streamgmm.model.model import Model
 from streamgmm.service.channel import ChannelPlan
@@ -84,7 +84,7 @@ def _train_demo(folder: Path, seed: int, console: Console) -> Model:
     return model
 
 
-def _listen_to_scene(folder: Path, model: Model, seed: int, console: Console) -> tuple[Scene, Matches, float]:
+def _listen_to_scene(folder: Path, model: Model, seed: int, console: Console) -> tuple[SyntheticScene, Matches, float]:
     """Run the daemon on a scene, and print the labels as they are detected."""
     scene = make_scene(SCENE_S, seed, RATE_HZ)
     path = folder / "scene.wav"
@@ -97,11 +97,12 @@ def _listen_to_scene(folder: Path, model: Model, seed: int, console: Console) ->
     started_s = time.monotonic()
     daemon.run()
     times_real_time = SCENE_S / (time.monotonic() - started_s)
-    return scene, match_events(scene.events, events_of(sink.records), collar_s=0.0), times_real_time
+    matches = match_events(scene.events, detections_of(sink.records), overlapping(collar_s=0.0))
+    return scene, matches, times_real_time
 
 
 def _show_result(
-    scene: Scene, matches: Matches, times_real_time: float, picture: Path | None, console: Console
+    scene: SyntheticScene, matches: Matches, times_real_time: float, picture: Path | None, console: Console
 ) -> None:
     console.print(result_table(matches, times_real_time))
     console.print(timeline_text(scene.samples, RATE_HZ, matches, n_columns=console.width, encoding=console.encoding))

@@ -24,7 +24,7 @@ from streamgmm.dataset.report import skipped_table
 from streamgmm.errors import UsageError
 from streamgmm.evaluation.conditions import Conditions
 from streamgmm.evaluation.evaluation import cross_validate, score_model
-from streamgmm.evaluation.scores import summarise
+from streamgmm.evaluation.scores import score_trial
 from streamgmm.evaluation.trial import Trial
 from streamgmm.model.model import Model
 from streamgmm.report.matplotlib_defaults import check_matplotlib
@@ -50,7 +50,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     page = _prepare_page(args.report)
     console = stderr_console()
     trial = _run_trial(args, loaded.config, model, conditions, console)
-    evaluation = summarise(trial)
+    evaluation = score_trial(trial)
     if args.json:
         write_json(evaluation, args.json)
     print_evaluation(evaluation, stdout_console())

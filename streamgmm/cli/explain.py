@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
-from contextlib import closing
 
-from streamgmm.arrays import Samples
-from streamgmm.audio.file import RecordingFile
 from streamgmm.cli.console import make_progress, stderr_console, stdout_console
 from streamgmm.cli.explanation_tables import print_explanation
 from streamgmm.cli.options import as_overrides
@@ -16,9 +12,9 @@ from streamgmm.cli.run import load_chosen_or_shipped_model
 from streamgmm.config import Config
 from streamgmm.config_loading import load_config
 from streamgmm.explanation.explaining import Explained, check_against, explain
+from streamgmm.listening.recordings import blocks_of, opened, with_progress
 from streamgmm.model.model import Model
 from streamgmm.report.explanation_picture import draw_explanation
-from streamgmm.service.recordings import blocks_of
 
 
 def run_explain(args: argparse.Namespace) -> int:
@@ -38,17 +34,8 @@ def run_explain(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace, model: Model, config: Config) -> Explained:
-    rate_hz = model.spec.sample_rate_hz
-    with (
-        closing(RecordingFile(args.file, channel=config.source.channel)) as source,
-        make_progress(stderr_console()) as progress,
-    ):
-        source.open(rate_hz)
+    with opened(args.file, model, config) as source, make_progress(stderr_console()) as progress:
         bar = progress.add_task("listening, s", total=args.at)
-
-        def shown(blocks: Iterable[Samples]) -> Iterator[Samples]:
-            for block in blocks:
-                yield block
-                progress.advance(bar, len(block) / rate_hz)
-
-        return explain(shown(blocks_of(source)), model, config, args.at, args.against)
+        rate_hz = model.spec.sample_rate_hz
+        blocks = with_progress(blocks_of(source), rate_hz, lambda seconds: progress.advance(bar, seconds))
+        return explain(blocks, model, config, args.at, args.against)

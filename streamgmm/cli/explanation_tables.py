@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streamgmm.explanation.result import Comparison, Explanation, Gate, LabelStand, by_kind_and_band
+from streamgmm.explanation.result import Explanation, Gate, LabelState, MixtureComparison, by_kind_and_band
 from streamgmm.features.bank import band_limits_hz
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.statistics import group_edges
@@ -71,8 +71,8 @@ def _events(explanation: Explanation) -> Iterator[str]:
     yield f"open events: {', '.join(open_events) or 'none'}"
 
 
-def comparison_line(comparison: Comparison) -> str:
-    """Return the log-likelihood ratio and the resulting log odds in one line."""
+def comparison_line(comparison: MixtureComparison) -> str:
+    """The ratio in one line, and what it means for the posteriors."""
     priors = f" {comparison.log_prior_ratio:+.2f} (priors)" if comparison.log_prior_ratio else ""
     scale, log_odds = comparison.likelihood_scale, comparison.log_odds
     return (
@@ -124,7 +124,7 @@ def _candidates_table(explanation: Explanation) -> Table:
     return table
 
 
-def _stand_cells(stand: LabelStand) -> Iterator[str]:
+def _stand_cells(stand: LabelState) -> Iterator[str]:
     for number, form in (
         (stand.posterior, ".4f"),
         (stand.smoothed_posterior, ".4f"),
@@ -134,8 +134,11 @@ def _stand_cells(stand: LabelStand) -> Iterator[str]:
         yield "-" if number is None else format(number, form)
 
 
-def _parts_table(comparison: Comparison, spec: FeatureSpec) -> Table:
-    """Return the contributions by kind of feature (rows) and group of bands (columns); they sum to the ratio."""
+def _parts_table(comparison: MixtureComparison, spec: FeatureSpec) -> Table:
+    """Kinds of features down, groups of bands across; all cells together are the ratio."""
+    from rich import box
+    from rich.table import Table
+
     kinds, nats = by_kind_and_band(comparison.parts, spec.n_bands)
     edges = group_edges(spec.n_bands)
     columns = np.column_stack([np.add.reduceat(nats[:, :-1], edges, axis=1), nats[:, -1]])

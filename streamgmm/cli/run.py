@@ -166,8 +166,8 @@ def _split_name(text: str) -> tuple[str, str]:
 def _make_daemon(loaded: Loaded, is_device_required: bool, on_status: Callable[[str, str], None]) -> Daemon:
     import secrets
 
+    from streamgmm.listening.recordings import file_run_id
     from streamgmm.service.daemon import Daemon
-    from streamgmm.service.recordings import file_run_id
     from streamgmm.sinks.activation import take_inherited
     from streamgmm.sinks.hub import Hub, make_sinks
 

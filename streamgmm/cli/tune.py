@@ -21,13 +21,13 @@ from streamgmm.config_loading import load_config
 from streamgmm.dataset.backgrounds import background_recordings
 from streamgmm.dataset.listing import Findings
 from streamgmm.errors import UsageError
+from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.file import check_target
 from streamgmm.model.model import Model
 from streamgmm.report.tuning_picture import draw_tuning
 from streamgmm.training.enrolment.cache_file import save_with_same_cache
-from streamgmm.tuning.hearing import Heard
-from streamgmm.tuning.listening import claimed_s, hear_all, recordings_with_events
 from streamgmm.tuning.operating_points import Material, make_levels
+from streamgmm.tuning.recordings import claimed_s, recordings_with_events, score_recordings
 from streamgmm.tuning.tuning import tune
 from streamgmm.wording import escaped
 
@@ -99,11 +99,11 @@ def _process_recordings(
     config: Config,
     progress: Progress,
     findings: Findings,
-) -> list[Heard]:
+) -> list[ScoredRecording]:
     """Process recordings with a progress bar in minutes; those that cannot be read are added to `findings`."""
     if not paths:
         return []
     bar = progress.add_task(f"{what}, minutes", total=claimed_s(paths) / 60.0)
-    results = hear_all(paths, model, config, lambda seconds: progress.advance(bar, seconds / 60.0))
-    findings.skipped.extend(result for result in results if not isinstance(result, Heard))
-    return [result for result in results if isinstance(result, Heard)]
+    results = score_recordings(paths, model, config, lambda seconds: progress.advance(bar, seconds / 60.0))
+    findings.skipped.extend(result for result in results if not isinstance(result, ScoredRecording))
+    return [result for result in results if isinstance(result, ScoredRecording)]

@@ -1,1 +1,1 @@
-"""Sounds made on the spot, so that everything can be tried without data or a microphone."""
+"""Synthetic sounds and scenes, to try everything without data or a microphone."""

@@ -1,4 +1,4 @@
-"""A sink that shows a person each event as it comes, and keeps all records."""
+"""A sink that prints each event when it is reported, and keeps all records."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class PrintingSink:
     """Prints the start of each event to a terminal.
 
     Args:
-        console: where to.
+        console: the terminal.
 
     Attributes:
-        records: everything published, in order.
+        records: all published records, in order.
     """
 
     name = "demo"
@@ -28,7 +28,7 @@ class PrintingSink:
         self._console = console
 
     def open(self, on_failure: OnFailure) -> None:
-        """Nothing to claim."""
+        """Do nothing: a terminal is always open."""
 
     def publish(self, message: Message) -> None:
         """Keep the record; print it if an event starts."""
@@ -38,13 +38,13 @@ class PrintingSink:
             self._console.print(Text(f"{record.start_t:7.2f} s  {record.label:<16} {record.score:4.0%}"))
 
     def drain(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no record waits."""
 
     def hurry(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no record waits."""
 
     def reopen(self) -> None:
-        """Nothing to do."""
+        """Do nothing: there is no file."""
 
     def close(self, timeout_s: float) -> None:
-        """Nothing to deliver."""
+        """Do nothing: no record waits."""

@@ -1,4 +1,4 @@
-"""Recordings of the sounds, as an owner would make them: some level, some place, a late start."""
+"""Recordings of the synthetic sounds at random levels, in random rooms and with a random delay."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from streamgmm import labels, units
 from streamgmm.arrays import Float64Array, Samples
 from streamgmm.demo.backgrounds import BACKGROUNDS, any_background
 from streamgmm.demo.sounds import SOUNDS, check_rate
-from streamgmm.demo.synthesis import finished, in_room, rms, with_rms
+from streamgmm.demo.synthesis import finished, in_random_room, rms, with_rms
 from streamgmm.errors import CannotCreateError, OutputError
 
 BACKGROUND_CLIP_S = 3.0
 TRAINING_STREAM = 1
-"""First number of every training seed; scenes use another, so no scene repeats a training clip."""
+"""First number of every training seed; scenes use another, so that no scene repeats a training clip."""
 
 
 def render_clip(label: str, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """One recording of `label` (a key of `SOUNDS`): in a room, over noise 15 to 35 dB below it.
+    """Return one recording of `label` (a key of `SOUNDS`) in a room, over noise 15 to 35 dB below it.
 
     Returns:
         float32, shape (n,), at -35 to -10 dBFS, less where peaks would clip.
     """
-    heard = in_room(rng, SOUNDS[label](rng, sample_rate_hz).astype(np.float64), sample_rate_hz)
+    sound = in_random_room(rng, SOUNDS[label](rng, sample_rate_hz).astype(np.float64), sample_rate_hz)
     early_s, late_s = rng.uniform(0.02, 0.25, size=2)
     padding = [units.seconds_to_samples(pause_s, sample_rate_hz) for pause_s in (early_s, late_s)]
-    noise = any_background(rng, len(heard) + sum(padding), sample_rate_hz)
-    noise *= rms(heard) * units.db_to_amplitude(-rng.uniform(15.0, 35.0))
-    return _at_random_level(rng, noise + np.pad(heard, padding), -35.0, -10.0)
+    noise = any_background(rng, len(sound) + sum(padding), sample_rate_hz)
+    noise *= rms(sound) * units.db_to_amplitude(-rng.uniform(15.0, 35.0))
+    return _at_random_level(rng, noise + np.pad(sound, padding), -35.0, -10.0)
 
 
 def render_background(index: int, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """Three seconds of nothing in particular, of the `index`-th kind, at -65 to -35 dBFS."""
+    """Return three seconds of background of the `index`-th kind, at -65 to -35 dBFS: float32, shape (n,)."""
     n_samples = units.seconds_to_samples(BACKGROUND_CLIP_S, sample_rate_hz)
     kind = BACKGROUNDS[index % len(BACKGROUNDS)]
     return _at_random_level(rng, kind(rng, n_samples, sample_rate_hz), -65.0, -35.0)
@@ -58,7 +58,7 @@ def write_training_set(folder: Path, n_clips: int, seed: int, sample_rate_hz: in
         except OSError as error:
             raise CannotCreateError(error.strerror or str(error), where=str(label_folder)) from error
         for i_clip in range(n_clips):
-            # A seed of its own for every clip: more clips leave the first ones as they were.
+            # Each clip has its own seed, so that more clips leave the first ones unchanged.
             rng = np.random.default_rng((TRAINING_STREAM, seed, i_label, i_clip))
             if label == labels.BACKGROUND:
                 samples = render_background(i_clip, rng, sample_rate_hz)

@@ -1,4 +1,4 @@
-"""A stretch of audio whose truth is known: sounds at known times over a background that never stops."""
+"""Synthetic scenes: sounds at known times over a continuous background."""
 
 from __future__ import annotations
 
@@ -11,48 +11,41 @@ from streamgmm import units
 from streamgmm.arrays import Float64Array, Samples
 from streamgmm.demo.backgrounds import any_background
 from streamgmm.demo.sounds import SOUNDS, check_rate
-from streamgmm.demo.synthesis import finished, in_room, rms
+from streamgmm.demo.synthesis import finished, in_random_room, rms
 from streamgmm.errors import UsageError
+from streamgmm.listening.events import Annotation
 
 SCENE_STREAM = 2
-"""First number of every scene's seed; training clips use another, so a scene has only unheard specimens."""
+"""First number of the seed of every scene; training clips use another, so that all sounds of a scene are unseen."""
 
 SHORTEST_S = 60.0
 BACKGROUND_DBFS = (-55.0, -47.0)
 PLACE_S = 20.0
-"""How long the background stays of one kind."""
+"""Time after which the background changes (s)."""
 CROSSFADE_S = 2.0
 SNR_DB = (10.0, 30.0)
 GAP_S = (0.8, 2.5)
 AUDIBLE_DB = 20.0
-"""A sound lasts as long as it is within this many decibels of its loudest moment; its truth ends there."""
+"""A sound ends where it stays this far below its loudest moment (dB)."""
 AUDIBLE_HOP_S = 0.01
 
 
-class SceneEvent(NamedTuple):
-    """What truly sounds: a label from `onset_s` to `offset_s`, seconds from the scene's beginning."""
-
-    label: str
-    onset_s: float
-    offset_s: float
-
-
-class Scene(NamedTuple):
-    """Audio and its truth.
+class SyntheticScene(NamedTuple):
+    """A synthetic recording with its annotations.
 
     Attributes:
         samples: float32, shape (n,), mono, full scale 1.0.
-        events: what sounds in it, in order, never two at once.
+        events: in order of onset, without overlaps.
     """
 
     samples: Samples
-    events: list[SceneEvent]
+    events: list[Annotation]
 
 
-def make_scene(duration_s: float, seed: int, sample_rate_hz: int) -> Scene:
-    """A scene of `duration_s` seconds (60 or more) in which every label occurs; same arguments, same samples.
+def make_scene(duration_s: float, seed: int, sample_rate_hz: int) -> SyntheticScene:
+    """Return a scene of `duration_s` seconds (60 or more) in which every label occurs; reproducible.
 
-    Sounds stand 10 to 30 dB above the background's mean level, with pauses of 0.8 to 2.5 s.
+    Sounds are 10 to 30 dB above the mean level of the background, with pauses of 0.8 to 2.5 s.
 
     Raises:
         UsageError: the scene is too short, or the rate too low, for all sounds.
@@ -67,7 +60,7 @@ def make_scene(duration_s: float, seed: int, sample_rate_hz: int) -> Scene:
     events = []
     onset = units.seconds_to_samples(rng.uniform(*GAP_S), sample_rate_hz)
     for label in _labels_in_turn(rng):
-        sound = in_room(rng, SOUNDS[label](rng, sample_rate_hz).astype(np.float64), sample_rate_hz)
+        sound = in_random_room(rng, SOUNDS[label](rng, sample_rate_hz).astype(np.float64), sample_rate_hz)
         first, end = audible_span(sound, sample_rate_hz)
         sound = sound[first:]
         offset = onset + end - first
@@ -76,16 +69,16 @@ def make_scene(duration_s: float, seed: int, sample_rate_hz: int) -> Scene:
         gain = background_rms * units.db_to_amplitude(rng.uniform(*SNR_DB)) / rms(sound[: end - first])
         mixture[onset : onset + len(sound)] += gain * sound
         onset_s, offset_s = (units.samples_to_seconds(position, sample_rate_hz) for position in (onset, offset))
-        events.append(SceneEvent(label, onset_s, offset_s))
+        events.append(Annotation(label, onset_s, offset_s))
         onset = offset + units.seconds_to_samples(rng.uniform(*GAP_S), sample_rate_hz)
-    return Scene(finished(mixture), events)
+    return SyntheticScene(finished(mixture), events)
 
 
 def changing_background(rng: np.random.Generator, n_samples: int, sample_rate_hz: int) -> Float64Array:
-    """Background of shape (n_samples,) that changes its kind and level every `PLACE_S` seconds, without a seam."""
+    """Return background, shape (n_samples,), that changes kind and level every `PLACE_S` seconds with a crossfade."""
     n_place = units.seconds_to_samples(PLACE_S, sample_rate_hz)
     n_fade = units.seconds_to_samples(CROSSFADE_S, sample_rate_hz)
-    rise = np.sin(0.5 * np.pi * (np.arange(n_fade) + 0.5) / n_fade)  # sine and cosine: the power stays the same
+    rise = np.sin(0.5 * np.pi * (np.arange(n_fade) + 0.5) / n_fade)  # sine and cosine keep the power constant
     n_total = n_samples + n_fade  # the first rise is cut off again
     total = np.zeros(n_total + n_place + n_fade)
     for first in range(0, n_total, n_place):
@@ -97,7 +90,7 @@ def changing_background(rng: np.random.Generator, n_samples: int, sample_rate_hz
 
 
 def audible_span(samples: Float64Array, sample_rate_hz: int) -> tuple[int, int]:
-    """First sample and end (exclusive) of what lies within `AUDIBLE_DB` of the loudest 10 ms."""
+    """Return the first sample and the end (exclusive) of the part within `AUDIBLE_DB` of the loudest 10 ms."""
     n_hop = units.seconds_to_samples(AUDIBLE_HOP_S, sample_rate_hz)
     powers = np.add.reduceat(samples**2, np.arange(0, len(samples), n_hop))
     audible = np.flatnonzero(powers > powers.max() / units.db_to_amplitude(AUDIBLE_DB) ** 2)
@@ -105,6 +98,6 @@ def audible_span(samples: Float64Array, sample_rate_hz: int) -> tuple[int, int]:
 
 
 def _labels_in_turn(rng: np.random.Generator) -> Iterator[str]:
-    """All labels in random order, again and again: each occurs as often as the others, give or take one."""
+    """Yield all labels in random order, repeatedly, so that each occurs equally often, give or take one."""
     while True:
         yield from rng.permutation(list(SOUNDS)).tolist()

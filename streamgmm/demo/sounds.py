@@ -1,4 +1,4 @@
-"""Ten everyday sounds, made from how the things themselves work.
+"""Ten everyday sounds, synthesised from simple physical models.
 
 Each function takes a random generator and a sample rate and returns one specimen: float32, shape (n,), one
 to three seconds, peak 0.9, beginning at its first sample. Pitch, tempo, timbre and number vary as they do
@@ -28,7 +28,7 @@ GONG_RATIOS = (1.0, 2.4, 3.9)
 
 
 def smoke_alarm(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """Three beeps of a piezo disc near 3 kHz, in the temporal-three pattern of ISO 8201."""
+    """Return three beeps of a piezo disc near 3 kHz, in the temporal-three pattern of ISO 8201."""
     beep_s = 0.5 * rng.uniform(0.85, 1.1)
     pitch_hz = rng.uniform(2850.0, 3350.0)
     overtone = rng.uniform(0.05, 0.3)
@@ -41,7 +41,7 @@ def smoke_alarm(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
 
 
 def siren(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """An emergency vehicle: a horn on two tones a fourth apart, or an electronic wail between two pitches."""
+    """Return an emergency vehicle: a horn on two tones a fourth apart, or an electronic wail between two pitches."""
     times_s = time_axis_s(rng.uniform(2.2, 3.0), sample_rate_hz)
     cycle = (times_s * rng.uniform(0.6, 1.2) + rng.random()) % 1.0
     low_hz = rng.uniform(400.0, 520.0)
@@ -55,7 +55,7 @@ def siren(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
 
 
 def knocking(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """Knuckles on a wooden door: short dull modes with a click in front, a few in a row."""
+    """Return knuckles on a wooden door: short dull modes with a click in front, a few in a row."""
     modes_hz = rng.uniform(120.0, 240.0) * np.array(DOOR_RATIOS) * rng.uniform(0.95, 1.05, len(DOOR_RATIOS))
     decays_s = rng.uniform(0.025, 0.05) / np.sqrt(DOOR_RATIOS)
     onsets_s = _regular_onsets_s(rng, int(rng.integers(5, 9)), rng.uniform(0.2, 0.32), jitter=0.12)
@@ -69,7 +69,7 @@ def knocking(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
 
 
 def engine(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """An idling or working engine: many harmonics of its firing, uneven cylinders, and noise that pulses with them."""
+    """Return an engine: many harmonics of its firing rate, uneven cylinders, and noise that pulses with them."""
     times_s = time_axis_s(rng.uniform(2.0, 3.0), sample_rate_hz)
     drift = 1.0 + 0.03 * wandering(rng, len(times_s), 3.0, sample_rate_hz)
     firing_hz = rng.uniform(28.0, 75.0) * drift * np.linspace(1.0, rng.uniform(0.85, 1.25), len(times_s))
@@ -84,7 +84,7 @@ def engine(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
 
 
 def running_water(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """A tap: hiss, and bubbles that ring with rising pitch as they near the surface (Minnaert, 1933)."""
+    """Return a tap: hiss, and bubbles that ring with rising pitch as they near the surface (Minnaert, 1933)."""
     duration_s = rng.uniform(2.0, 3.0)
     n_samples = units.seconds_to_samples(duration_s, sample_rate_hz)
     hiss = band_noise(rng, n_samples, rng.uniform(400.0, 900.0), rng.uniform(4000.0, 7000.0), sample_rate_hz)
@@ -103,7 +103,7 @@ def running_water(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
 
 
 def phone_ring(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """An old telephone: a clapper that beats two small gongs in turn, some 20 times a second in all."""
+    """Return an old telephone: a clapper that strikes two small gongs in turn, some 20 times a second in all."""
     ring_s = rng.uniform(1.2, 2.2)
     beat_s = 1.0 / rng.uniform(18.0, 25.0)
     first_hz = rng.uniform(850.0, 1250.0)
@@ -117,7 +117,7 @@ def phone_ring(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
 
 
 def footsteps(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """Somebody walks: the heel's thump and click, then the sole's softer scrape."""
+    """Return footsteps: the thump and click of a heel, then the softer scrape of the sole."""
     thump_hz = rng.uniform(60.0, 120.0)
     hardness = rng.uniform(0.15, 0.6)
     roll_s = rng.uniform(0.07, 0.12)
@@ -135,7 +135,7 @@ def footsteps(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
 
 
 def bird_song(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """A songbird: phrases of one syllable repeated fast, each a glide with or without a trill."""
+    """Return a songbird: phrases of one syllable repeated fast, each a glide with or without a trill."""
     highest_hz = min(5600.0, 0.4 * sample_rate_hz)  # a telephone's rate has no room for the highest songs
     onset_s = 0.0
     parts: list[tuple[float, Float64Array]] = []
@@ -153,7 +153,7 @@ def bird_song(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
 
 
 def doorbell(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """Ding-dong: two metal bars a major third apart, the higher first (and now and then once more)."""
+    """Return a doorbell: two metal bars a major third apart, the higher first (and now and then once more)."""
     low_hz = rng.uniform(480.0, 640.0)
     decay_s = rng.uniform(0.18, 0.3)
     interval_s = rng.uniform(0.4, 0.65)
@@ -168,7 +168,7 @@ def doorbell(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
 
 
 def glass_breaking(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
-    """A pane breaks: a crash, then a shower of shards that ring high and come ever later and softer."""
+    """Return breaking glass: a crash, then shards that ring at high pitches, ever rarer and softer."""
     crash = rng.uniform(0.8, 1.5) * _burst(rng, 700.0, 7000.0, rng.uniform(0.05, 0.12), sample_rate_hz)
     onsets_s = np.minimum(rng.exponential(rng.uniform(0.2, 0.4), int(rng.integers(30, 70))), 1.6)
     last_s = rng.uniform(0.95, 1.6)
@@ -196,11 +196,11 @@ SOUNDS: dict[str, Sound] = {
         smoke_alarm,
     )
 }
-"""Every sound under its label."""
+"""All sounds by label."""
 
 
 def check_rate(sample_rate_hz: int) -> None:
-    """Refuse rates at which the highest sounds would be lost.
+    """Reject rates at which the highest sounds would be lost.
 
     Raises:
         UsageError: the rate is below `LOWEST_RATE_HZ`.

@@ -1,7 +1,7 @@
-"""What sounds are made of: tones, struck bodies, noises, envelopes and rooms.
+"""Building blocks of synthetic sounds: tones, struck bodies, noises, envelopes and rooms.
 
-Signals are float64, shape (n,), until a sound is finished. Nothing here reaches above 0.45 of the
-sample rate, so every sound can be made at any rate.
+Signals are float64, shape (n,), until a sound is finished. No frequency exceeds 0.45 of the sample rate, so
+that every sound can be made at any rate.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from streamgmm.arrays import Float64Array, FloatArray, Samples
 HIGHEST_OF_RATE = 0.45
 """Highest frequency made, as a share of the sample rate: below Nyquist by more than a filter's slope."""
 
-LOWEST_NOISE_HZ = 30.0
+LOWEST_AUDIBLE_HZ = 30.0
 
 
 def time_axis_s(duration_s: float, sample_rate_hz: int) -> Float64Array:
-    """Times of the samples of `duration_s` seconds, shape (n,)."""
+    """Return the times of the samples of `duration_s` seconds, shape (n,)."""
     return np.arange(units.seconds_to_samples(duration_s, sample_rate_hz)) / sample_rate_hz
 
 
 def harmonics(frequencies_hz: Float64Array, weights: Sequence[float], sample_rate_hz: int) -> Float64Array:
-    """A tone that follows `frequencies_hz`, with `weights[k]` on its (k+1)-th harmonic.
+    """Return a tone that follows `frequencies_hz`, with `weights[k]` on its (k+1)-th harmonic.
 
     Args:
         frequencies_hz: the fundamental at every sample, shape (n,).
@@ -34,7 +34,7 @@ def harmonics(frequencies_hz: Float64Array, weights: Sequence[float], sample_rat
         sample_rate_hz: rate of the result.
 
     Returns:
-        Signal of shape (n,); overtones are mute where they would alias.
+        Signal of shape (n,); overtones are silent where they would alias.
     """
     phases = 2 * np.pi * np.cumsum(frequencies_hz) / sample_rate_hz
     total = np.zeros_like(phases)
@@ -45,11 +45,11 @@ def harmonics(frequencies_hz: Float64Array, weights: Sequence[float], sample_rat
 
 
 def struck_body(modes_hz: Sequence[float], decays_s: Sequence[float], sample_rate_hz: int) -> Float64Array:
-    """A body struck once: decaying modes, all begun together, the higher the softer.
+    """Return a body struck once: decaying modes that start together, the higher the softer.
 
     Args:
         modes_hz: resonances of the body.
-        decays_s: time in which each falls to 1/e.
+        decays_s: time in which each mode falls to 1/e.
         sample_rate_hz: rate of the result.
 
     Returns:
@@ -67,7 +67,7 @@ def struck_body(modes_hz: Sequence[float], decays_s: Sequence[float], sample_rat
 def band_noise(
     rng: np.random.Generator, n_samples: int, low_hz: float, high_hz: float, sample_rate_hz: int
 ) -> Float64Array:
-    """White noise between two frequencies (Butterworth, 12 dB per octave on either side), RMS 1."""
+    """Return white noise between two frequencies (Butterworth, 12 dB per octave on either side), RMS 1."""
     high_hz = min(high_hz, HIGHEST_OF_RATE * sample_rate_hz)
     low_hz = min(low_hz, 0.7 * high_hz)
     sections = signal.butter(2, (low_hz, high_hz), btype="bandpass", fs=sample_rate_hz, output="sos")
@@ -75,22 +75,22 @@ def band_noise(
     return with_rms(filtered, 1.0)
 
 
-def coloured_noise(rng: np.random.Generator, n_samples: int, exponent: float, sample_rate_hz: int) -> Float64Array:
-    """Noise whose power falls with frequency to the power `exponent` (0 white, 1 pink, 2 brown), RMS 1.
+def power_law_noise(rng: np.random.Generator, n_samples: int, exponent: float, sample_rate_hz: int) -> Float64Array:
+    """Return noise whose power falls with frequency to the power `exponent` (0 white, 1 pink, 2 brown), RMS 1.
 
-    Shaped in the frequency domain (Timmer and Koenig, 1995), with nothing below `LOWEST_NOISE_HZ`: no
-    microphone hears it, yet in brown noise it would be most of the power.
+    Shaped in the frequency domain (Timmer and Koenig, 1995), with nothing below `LOWEST_AUDIBLE_HZ`:
+    microphones do not pass it, yet it would be most of the power of brown noise.
     """
     n_fast = fft.next_fast_len(n_samples, real=True)  # a length with a large prime factor takes ten times as long
     spectrum = np.fft.rfft(rng.standard_normal(n_fast))
     bins_hz = np.fft.rfftfreq(n_fast, 1 / sample_rate_hz)
-    is_audible = bins_hz >= LOWEST_NOISE_HZ
-    spectrum *= is_audible * np.maximum(bins_hz, LOWEST_NOISE_HZ) ** (-exponent / 2)
+    is_audible = bins_hz >= LOWEST_AUDIBLE_HZ
+    spectrum *= is_audible * np.maximum(bins_hz, LOWEST_AUDIBLE_HZ) ** (-exponent / 2)
     return with_rms(np.fft.irfft(spectrum, n_fast)[:n_samples], 1.0)
 
 
 def wandering(rng: np.random.Generator, n_samples: int, rate_of_change_hz: float, sample_rate_hz: int) -> Float64Array:
-    """A smooth random curve of zero mean and roughly unit spread, for pitches and levels that are not steady."""
+    """Return a smooth random curve of zero mean and roughly unit spread, for varying pitches and levels."""
     duration_s = n_samples / sample_rate_hz
     n_knots = max(4, int(np.ceil(duration_s * rate_of_change_hz)) + 1)
     knots = rng.standard_normal(n_knots)
@@ -98,7 +98,7 @@ def wandering(rng: np.random.Generator, n_samples: int, rate_of_change_hz: float
 
 
 def faded(samples: Float64Array, attack_s: float, release_s: float, sample_rate_hz: int) -> Float64Array:
-    """`samples` with a raised-cosine rise and fall, so that neither end clicks."""
+    """Return `samples` with a raised-cosine rise and fall, so that neither end clicks."""
     rise = _ramp(attack_s, sample_rate_hz)[: len(samples)]
     fall = _ramp(release_s, sample_rate_hz)[: len(samples)][::-1]
     envelope = np.ones(len(samples))
@@ -108,7 +108,7 @@ def faded(samples: Float64Array, attack_s: float, release_s: float, sample_rate_
 
 
 def placed(parts: Iterable[tuple[float, Float64Array]], sample_rate_hz: int) -> Float64Array:
-    """The sum of `parts`, each (onset in seconds, signal); as long as the last of them needs."""
+    """Return the sum of `parts`, each (onset in seconds, signal); its end is that of the last part."""
     placed_parts = [(units.seconds_to_samples(onset_s, sample_rate_hz), part) for onset_s, part in parts]
     total = np.zeros(max(first + len(part) for first, part in placed_parts))
     for first, part in placed_parts:
@@ -116,8 +116,8 @@ def placed(parts: Iterable[tuple[float, Float64Array]], sample_rate_hz: int) -> 
     return total
 
 
-def in_room(rng: np.random.Generator, samples: Float64Array, sample_rate_hz: int) -> Float64Array:
-    """`samples` heard in a random room: the direct sound and a tail of 0.1 to 0.4 s.
+def in_random_room(rng: np.random.Generator, samples: Float64Array, sample_rate_hz: int) -> Float64Array:
+    """Return `samples` in a random room: the direct sound and a tail of 0.1 to 0.4 s.
 
     The tail is decaying noise (Moorer, 1979, "About this reverberation business"), darker than the direct sound.
     """
@@ -127,23 +127,23 @@ def in_room(rng: np.random.Generator, samples: Float64Array, sample_rate_hz: int
     tail *= np.exp(-6.9 * times_s / reverberation_s)  # -60 dB at its end
     response = with_rms(tail, rng.uniform(0.1, 0.5) / np.sqrt(len(tail)))
     response[0] += 1.0
-    heard: Float64Array = signal.oaconvolve(samples, response)
-    return heard
+    reverberant: Float64Array = signal.oaconvolve(samples, response)
+    return reverberant
 
 
 def rms(samples: FloatArray) -> float:
-    """Root of the mean square; 0 for no samples."""
+    """Return the root of the mean square; 0 without samples."""
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
 
 
 def with_rms(samples: Float64Array, target: float) -> Float64Array:
-    """`samples` brought to an RMS of `target`; digital silence stays as it is."""
+    """Return `samples` scaled to an RMS of `target`; digital silence is unchanged."""
     level = rms(samples)
     return samples * (target / level) if level > 0.0 else samples
 
 
 def finished(samples: Float64Array, highest_peak: float = 0.9) -> Samples:
-    """`samples` as float32, turned down if needed so that no peak exceeds `highest_peak` of full scale."""
+    """Return `samples` as float32, attenuated if needed so that no peak exceeds `highest_peak` of full scale."""
     peak = float(np.max(np.abs(samples), initial=0.0))
     gain = min(1.0, highest_peak / peak) if peak > 0.0 else 1.0
     return (samples * gain).astype(np.float32)

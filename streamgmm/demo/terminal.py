@@ -1,4 +1,4 @@
-"""What the demo shows in a terminal: the table of results, and a picture of the scene in characters."""
+"""Terminal output of the demo: a table of results, and a picture of the scene in characters."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from rich.table import Table
 from rich.text import Text
 
 from streamgmm.arrays import BoolArray, Samples
-from streamgmm.demo.matching import LabelResult, Matches
+from streamgmm.evaluation.matching import Matches, MatchSummary
 from streamgmm.report.spectrogram import band_edges_hz, band_levels_db
 
 WIDEST_COLUMNS = 100
 NARROWEST_COLUMNS = 50
 N_BANDS = 7
 TICK_S = 10
-RANGE_DB = 30.0
+ABOVE_USUAL_DB = 30.0
 
 GOOD, BAD, FAINT = "green", "bold red", "dim"
 
 
 def result_table(matches: Matches, times_real_time: float) -> Table:
-    """One row per label and one for all: events, found, missed, false, median latency.
+    """Return a table of events, found, missed, false and median latency, with a row per label and one for all.
 
     Args:
-        matches: what was found.
-        times_real_time: seconds of audio per second of work, shown in the caption.
+        matches: events of the scene and detections.
+        times_real_time: seconds of audio per second of processing, shown in the caption.
     """
     table = Table(caption=f"{times_real_time:.0f} times real time", caption_justify="left")
     table.add_column("sound")
     for heading in ("events", "found", "missed", "false", "latency"):
         table.add_column(heading, justify="right")
     for label in matches.labels:
-        table.add_row(*_table_cells(matches.for_label(label)))
+        table.add_row(*_table_cells(matches.of_label(label)))
     table.add_section()
     table.add_row(*_table_cells(matches.in_total()), style="bold")
     return table
 
 
-def _table_cells(result: LabelResult) -> list[Text]:
+def _table_cells(result: MatchSummary) -> list[Text]:
     mistakes = [Text(str(count), style=BAD if count else FAINT) for count in (result.n_missed, result.n_false)]
     latency = "-" if result.latency_s is None else f"{result.latency_s:.2f} s"
     return [Text(result.label), Text(str(result.n_true)), Text(str(result.n_found)), *mistakes, Text(latency)]
 
 
 class Glyphs(NamedTuple):
-    """What to draw with: shades from faint to loud, and a cell that is only true, only found, or both."""
+    """Characters to draw with: shades from faint to loud, and cells that are only true, only found, or both."""
 
     shades: str
     only_true: str
@@ -59,7 +59,7 @@ ASCII = Glyphs(" .:*#", "'", "_", "#")
 
 
 def glyphs_for(encoding: str) -> Glyphs:
-    """Block characters where the terminal's encoding has them, plain ASCII elsewhere."""
+    """Return block characters where the encoding of the terminal has them, plain ASCII elsewhere."""
     try:
         "".join(BLOCKS).encode(encoding)
     except (UnicodeEncodeError, LookupError):
@@ -70,14 +70,14 @@ def glyphs_for(encoding: str) -> Glyphs:
 def timeline_text(
     samples: Samples, sample_rate_hz: int, matches: Matches, *, n_columns: int = WIDEST_COLUMNS, encoding: str = "utf-8"
 ) -> Text:
-    """The scene as lines of text, at most `n_columns` (50 to 100) wide, coloured where the terminal can.
+    """Return the scene as lines of coloured text, at most `n_columns` (50 to 100) wide.
 
-    Each label has a row: the upper half of a cell is the truth, the lower half what was found, so a full
-    block is agreement. Behind it stand found/true and the number of false events.
+    Each label has a row: the upper half of a cell is the truth, the lower half the detections, so that a full block
+    means agreement. Found/true and the number of false events follow.
     """
     glyphs = glyphs_for(encoding)
     duration_s = len(samples) / sample_rate_hz
-    results = [matches.for_label(label) for label in matches.labels]
+    results = [matches.of_label(label) for label in matches.labels]
     n_margin = max([8, *(len(result.label) for result in results)]) + 1
     tallies = [_tally(result) for result in results]
     n_tally = max([0, *(len(tally) for tally in tallies)]) + 1
@@ -92,15 +92,15 @@ def timeline_text(
     return text.append(" " * n_margin + key[: n_cells + n_tally], style=FAINT)
 
 
-def _tally(result: LabelResult) -> str:
+def _tally(result: MatchSummary) -> str:
     return f"{result.n_found}/{result.n_true}" + (f" +{result.n_false}" if result.n_false else "")
 
 
 def _spectrogram(samples: Samples, sample_rate_hz: int, n_margin: int, n_cells: int, glyphs: Glyphs) -> Text:
     levels_db = band_levels_db(samples, sample_rate_hz, N_BANDS, n_cells)
-    # Each band against its own usual level: otherwise the rumble of the background is all one sees.
+    # Relative to the median level of each band: otherwise the rumble of the background hides everything else.
     above_db = levels_db - np.median(levels_db, axis=1, keepdims=True)
-    shades = np.clip(above_db / RANGE_DB * len(glyphs.shades), 0, len(glyphs.shades) - 1).astype(int)
+    shades = np.clip(above_db / ABOVE_USUAL_DB * len(glyphs.shades), 0, len(glyphs.shades) - 1).astype(int)
     edges_hz = band_edges_hz(N_BANDS, sample_rate_hz)
     text = Text()
     for band in reversed(range(N_BANDS)):
@@ -121,7 +121,7 @@ def _time_axis(duration_s: float, n_margin: int, n_cells: int) -> str:
 
 
 def _lane(matches: Matches, label: str, duration_s: float, n_cells: int, glyphs: Glyphs) -> Text:
-    """One row: every cell by whether the label is true and found in it; what is wrong stands out."""
+    """Return the row of one label, with mistakes highlighted."""
     pairs = [pair for pair in matches.pairs if pair.truth.label == label]
     missed = [(event.onset_s, event.offset_s) for event in matches.missed if event.label == label]
     false = [(event.onset_s, event.offset_s) for event in matches.false if event.label == label]
@@ -136,7 +136,7 @@ def _lane(matches: Matches, label: str, duration_s: float, n_cells: int, glyphs:
 
 
 def _cells(spans_s: list[tuple[float, float]], duration_s: float, n_cells: int) -> BoolArray:
-    """Which cells the spans touch; a span shorter than a cell still fills one."""
+    """Return which cells the spans touch; a span shorter than a cell still fills one."""
     cells = np.zeros(n_cells, dtype=bool)
     for onset_s, offset_s in spans_s:
         first = int(onset_s / duration_s * n_cells)

@@ -1,1 +1,1 @@
-"""How good a model is on what it has not seen: clips, and events in scenes."""
+"""Evaluation of models on unseen recordings: answers to clips, and events in scenes."""

@@ -1,4 +1,4 @@
-"""What each part of the trainer is worth: everything once more, without it."""
+"""Ablation: held-out accuracy without each part of the trainer in turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamgmm.training.workers import ProgressTracker, untracked
 
 WITHOUT: dict[str, dict[str, Any]] = {
     "cepstral frames": {"cepstra": "never"},
-    # Mixtures that are not refined do better with fewer dimensions.
+    # Without refinement, mixtures do better with fewer dimensions.
     "refinement": {"refinement": False, "n_principal": 4},
     "altered copies": {"copies": False},
     "principal components": {"n_principal": 0},
@@ -28,11 +28,11 @@ WITHOUT: dict[str, dict[str, Any]] = {
 """The settings that leave a part out; the kinds of features are further parts."""
 
 
-class Part(NamedTuple):
-    """How clips fared without a part.
+class Ablation(NamedTuple):
+    """Accuracy without one part of the trainer.
 
     Attributes:
-        name: of what was left out; empty if nothing was.
+        name: the part that was left out; empty if none was.
         accuracy: share of held-out clips that were recognised.
         standard_error: of that share, clips taken as independent.
     """
@@ -49,17 +49,17 @@ def ablate(
     *,
     max_parts: int | None = None,
     track: ProgressTracker = untracked,
-) -> list[Part]:
+) -> list[Ablation]:
     """Hold out clips by source, first with everything and then without each part in turn, without any search.
 
-    Nothing is said where no clip can be held out.
+    The result is empty where no clip can be held out.
 
     Args:
-        clips: what was measured.
+        clips: the measured clips.
         labels: sorted names.
-        task: how it was measured; its settings of training are what a part is left out of.
-        max_parts: stop after so many; None for all.
-        track: shows the parts.
+        task: how they were measured; parts are left out of its training settings.
+        max_parts: number of parts to try; None for all.
+        track: shows the progress.
     """
     training = msgspec.structs.replace(task.training, search=False)
     trials = [_Ablated("", training), *_without_settings(training), *_without_features(training, task)][:max_parts]
@@ -68,7 +68,7 @@ def ablate(
 
 
 class _Ablated(NamedTuple):
-    """What is left out, and how clips are fitted then."""
+    """The part to leave out, and the settings to fit clips with."""
 
     name: str
     training: TrainingSection
@@ -88,10 +88,14 @@ def _without_features(training: TrainingSection, task: ExtractionTask) -> Iterat
             yield _Ablated(kind, training, kind)
 
 
-def _part(trial: _Ablated, clips: Sequence[ClipVectors], labels: Sequence[str], task: ExtractionTask) -> Part | None:
+def _part(
+    trial: _Ablated, clips: Sequence[ClipVectors], labels: Sequence[str], task: ExtractionTask
+) -> Ablation | None:
     if trial.kind is not None:
         without = partial(masked, kinds=[trial.kind], spec=task.spec)
         clips = [clip._replace(vectors=without(clip.vectors), copies=without(clip.copies)) for clip in clips]
     with unconverged_allowed():
         accuracy = validate(clips, labels, trial.training).accuracy
-    return None if accuracy is None else Part(trial.name, accuracy, (accuracy * (1.0 - accuracy) / len(clips)) ** 0.5)
+    return (
+        None if accuracy is None else Ablation(trial.name, accuracy, (accuracy * (1.0 - accuracy) / len(clips)) ** 0.5)
+    )

@@ -1,4 +1,4 @@
-"""What a model says of clips; without scikit-learn, so that the processes that answer begin quickly."""
+"""Answers of a model to clips; without scikit-learn, so that worker processes start quickly."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from streamgmm.pipeline import Analyser, decide_scores
 from streamgmm.training.workers import map_in_order
 
 
-class Answer(NamedTuple):
-    """What was said of one clip that the model had not seen.
+class ClipAnswer(NamedTuple):
+    """The answer to one clip that the model was not trained on.
 
     Attributes:
         clip: with the true label.
-        decision: the answer of the stream.
-        uncalibrated: what the answer would have been with a likelihood scale and a sharpness of 1.
+        decision: the answer.
+        uncalibrated: the answer with a likelihood scale and a sharpness of 1.
     """
 
     clip: Clip
@@ -37,23 +37,25 @@ class Answer(NamedTuple):
 
 def answer_clips(
     clips: Sequence[Clip], model: Model, config: Config, conditions: Conditions = UNCHANGED
-) -> Iterator[Answer]:
-    """The answer to each clip under `conditions`, through the same objects as a live stream, on all cores."""
+) -> Iterator[ClipAnswer]:
+    """Yield the answer to each clip under `conditions`, through the same objects as a live stream, on all cores."""
     for (answer,) in answer_with_each(clips, [model], config, conditions):
         yield answer
 
 
 def answer_with_each(
     clips: Sequence[Clip], models: Sequence[Model], config: Config, conditions: Conditions = UNCHANGED
-) -> Iterator[tuple[Answer, ...]]:
-    """The answers of several models to each clip, in their order; clips are measured once for all models of a spec."""
+) -> Iterator[tuple[ClipAnswer, ...]]:
+    """Yield the answers of several models to each clip, in order; models with the same features share measurements."""
     work = partial(_answer_recording, models=models, config=config, conditions=conditions)
     for answers in map_in_order(work, by_recording(clips), config.training.n_jobs):
         yield from answers
 
 
-def heard_clips(clips: Sequence[Clip], spec: FeatureSpec, config: Config, conditions: Conditions) -> list[Samples]:
-    """The samples of `clips`, all of one recording, as a model hears them: float32, shape (n,) each.
+def clips_in_conditions(
+    clips: Sequence[Clip], spec: FeatureSpec, config: Config, conditions: Conditions
+) -> list[Samples]:
+    """Return the samples of `clips`, all of one recording, under `conditions`: float32, shape (n,) each.
 
     Raises:
         DataError: the recording, or that of the noise, cannot be used.
@@ -67,11 +69,11 @@ def heard_clips(clips: Sequence[Clip], spec: FeatureSpec, config: Config, condit
 
 def _answer_recording(
     clips: list[Clip], models: Sequence[Model], config: Config, conditions: Conditions
-) -> list[tuple[Answer, ...]]:
+) -> list[tuple[ClipAnswer, ...]]:
     has_cepstra = any(model.classifier.cepstra is not None for model in models)
     measured: dict[FeatureSpec, list[list[HopFeatures]]] = {}
     for spec in {model.spec for model in models}:
-        heard = heard_clips(clips, spec, config, conditions)
+        heard = clips_in_conditions(clips, spec, config, conditions)
         measured[spec] = [clip_features(samples, spec, has_cepstra=has_cepstra) for samples in heard]
     return [
         tuple(_answer(clip, measured[model.spec][i_clip], model, config) for model in models)
@@ -79,8 +81,8 @@ def _answer_recording(
     ]
 
 
-def _answer(clip: Clip, features: Sequence[HopFeatures], model: Model, config: Config) -> Answer:
+def _answer(clip: Clip, features: Sequence[HopFeatures], model: Model, config: Config) -> ClipAnswer:
     hops = Analyser(model).score_all(features)
     plain = replace(model.classifier, likelihood_scale=1.0, clips=PLAIN_VOTES)
     uncalibrated = replace(model, classifier=plain)
-    return Answer(clip, decide_scores(hops, model, config), decide_scores(hops, uncalibrated, config))
+    return ClipAnswer(clip, decide_scores(hops, model, config), decide_scores(hops, uncalibrated, config))

@@ -1,4 +1,4 @@
-"""What is done to the sound of test clips before a model hears them: a room, noise, a microphone, less of it."""
+"""Conditions of a test: the room, noise, microphone, length and level that clips are evaluated with."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ COLOUR_EXPONENTS = {"white": 0.0, "pink": 0.5}
 """Exponent of 1/f on the amplitudes: equal power per hertz, equal power per octave."""
 
 NOISE_SEED = 20150701
-"""Of the noise and the room that a clip gets: always the same, so that two evaluations differ in the models alone."""
+"""Seed of the noise and the room of a clip: always the same, so that two evaluations differ only in the models."""
 
 ROOM_DIRECT_DB = 0.0
-"""Direct sound over the answer of the room: as loud, as at the critical distance (Kuttruff, Room Acoustics)."""
+"""Level of the direct sound over the reverberation: equal, as at the critical distance (Kuttruff, Room Acoustics)."""
 
 BAND_ORDER = 8
-"""Of the Butterworth filters at either end of a band, 48 dB per octave."""
+"""Order of the Butterworth filters at either end of a band, 48 dB per octave."""
 
 
 class Noise(NamedTuple):
-    """Noise over a clip.
+    """Noise that is added to a clip.
 
     Attributes:
-        kind: its colour, or `file` for a stretch of a recording.
-        snr_db: level of the clip's sounding part over that of the noise (dB).
-        path: the recording, of kind `file` only.
+        kind: its colour, or `file` for a part of a recording.
+        snr_db: level of the active part of the clip over that of the noise (dB).
+        path: the recording; for kind `file` only.
     """
 
     kind: NoiseKind
@@ -52,15 +52,15 @@ class Noise(NamedTuple):
 
 
 class Conditions(NamedTuple):
-    """What is done to each test clip, in the order of this list; by default nothing.
+    """Changes to each test clip, by default none. The room comes first, then noise, band, length and gain.
 
     Attributes:
-        room_s: reverberation time of a room that it is heard in, as loud as the direct sound; None for none (s).
-        noise: is added to the whole clip; None for none.
-        band_hz: the lowest and highest frequency that the microphone hears; None for all.
-        first_active_s: how many active seconds are kept, None for all: from the first active hop on, pauses
-            between active hops included but not counted (s).
-        gain_db: on the samples (dB). They may exceed full scale: nothing is clipped.
+        noise: noise over the whole clip; None for none.
+        first_active_s: active seconds to keep, from the first active hop on (s); None for all. Pauses between active
+            hops are kept but not counted.
+        gain_db: gain on the samples (dB). They may exceed full scale: nothing is clipped.
+        room_s: reverberation time of a room whose reverberation is as loud as the direct sound (s); None for none.
+        band_hz: lowest and highest frequency that the microphone passes (Hz); None for all.
     """
 
     noise: Noise | None = None
@@ -70,7 +70,7 @@ class Conditions(NamedTuple):
     band_hz: tuple[float, float] | None = None
 
     def described(self) -> dict[str, str | float | None]:
-        """The same by names and numbers, for reports."""
+        """Return the conditions by name, as reports have them."""
         noise = self.noise
         low_hz, high_hz = self.band_hz or (None, None)
         return {
@@ -89,7 +89,7 @@ UNCHANGED = Conditions()
 
 
 def conditions_text(conditions: dict[str, str | float | None]) -> str:
-    """What was done to the test clips in words; empty if nothing was."""
+    """Return the conditions in words; empty if clips are unchanged."""
     parts: list[str] = []
     if conditions["room_s"] is not None:
         parts.append(f"in a room of {conditions['room_s']:g} s reverberation")
@@ -105,11 +105,11 @@ def conditions_text(conditions: dict[str, str | float | None]) -> str:
 
 
 def check_noise(noise: Noise | None, clips: Iterable[Clip]) -> None:
-    """Refuse a noise that cannot cover every clip: one that is repeated would have a rhythm of its own.
+    """Reject a noise that is shorter than a clip: repeated noise would have a rhythm of its own.
 
     Raises:
         RecordingError: the recording of noise cannot be read.
-        DataError: it is shorter than a clip.
+        DataError: it is shorter than the longest clip.
     """
     if noise is None or noise.path is None:
         return
@@ -127,13 +127,13 @@ def apply_conditions(
     spec: FeatureSpec,
     silence_gate_dbfs: float,
 ) -> Samples:
-    """What a model hears of a clip; the same clip always gives the same samples.
+    """Return the samples of a clip under `conditions`; the same clip always gives the same samples.
 
     Args:
-        samples: float32, shape (n,), of the clip as recorded, at the rate of `spec`; not changed.
-        clip: seeds the noise.
-        conditions: what to do.
-        spec: the hop is what is or is not active.
+        samples: float32, shape (n,), the clip as recorded, at the rate of `spec`; not modified.
+        clip: determines the seed of noise and room.
+        conditions: the changes to make.
+        spec: gives the hop, the unit that is active or not, and the sample rate.
         silence_gate_dbfs: hops below it are not active.
 
     Returns:
@@ -144,62 +144,64 @@ def apply_conditions(
     """
     if conditions == UNCHANGED:
         return samples
-    # Measured once, on the clip as recorded: noise would make its pauses sound.
+    # Measured on the clip as recorded: noise would make its pauses active.
     is_active = active_samples(samples, clip.label, spec, silence_gate_dbfs)
-    # One for both, so that the noise does not repeat what the room was drawn from.
+    # One generator for both, so that the noise does not repeat the numbers that the room was drawn from.
     rng = rng_of(clip, NOISE_SEED)
-    heard = samples
+    changed = samples
     if conditions.room_s is not None:
-        heard = in_room(heard, conditions.room_s, spec.sample_rate_hz, rng)
+        changed = with_reverberation(changed, conditions.room_s, spec.sample_rate_hz, rng)
     if conditions.noise is not None:
         noise = _draw_noise(conditions.noise, len(samples), spec.sample_rate_hz, rng)
-        heard = mix(heard, noise, is_active, conditions.noise.snr_db)
+        changed = mix(changed, noise, is_active, conditions.noise.snr_db)
     if conditions.band_hz is not None:
-        heard = in_band(heard, conditions.band_hz, spec.sample_rate_hz)
+        changed = in_band(changed, conditions.band_hz, spec.sample_rate_hz)
     if conditions.first_active_s is not None:
         n_wanted = units.seconds_to_samples(conditions.first_active_s, spec.sample_rate_hz)
-        heard = keep_first(heard, is_active, n_wanted)
-    return with_gain(heard, conditions.gain_db)
+        changed = keep_first(changed, is_active, n_wanted)
+    return with_gain(changed, conditions.gain_db)
 
 
-def in_room(samples: Samples, reverberation_s: float, sample_rate_hz: int, rng: np.random.Generator) -> Samples:
-    """`samples` (n,) with what a room answers until their end."""
-    from scipy.signal import fftconvolve  # here, as processes that hear clips as recorded begin sooner without it
+def with_reverberation(
+    samples: Samples, reverberation_s: float, sample_rate_hz: int, rng: np.random.Generator
+) -> Samples:
+    """Return `samples`, shape (n,), with the reverberation of a random room, cut off at their end."""
+    from scipy.signal import fftconvolve  # here, as processes without conditions start faster without it
 
     response = room_response(reverberation_s, ROOM_DIRECT_DB, sample_rate_hz, rng)
-    # As if the first sample had always been: an offset that began with the clip would be a click.
+    # As if the first sample extended into the past: an offset that began with the clip would be a click.
     offset = samples[:1]
-    heard = fftconvolve(samples - offset, response)[: len(samples)] + offset * response.sum()
-    return np.asarray(heard, dtype=np.float32)
+    reverberant = fftconvolve(samples - offset, response)[: len(samples)] + offset * response.sum()
+    return np.asarray(reverberant, dtype=np.float32)
 
 
 def in_band(samples: Samples, band_hz: tuple[float, float], sample_rate_hz: int) -> Samples:
-    """`samples` (n,) as a microphone hears them that ends at either end of a band; what reaches Nyquist has no end."""
+    """Return `samples`, shape (n,), limited to a band; an edge at Nyquist or above is not filtered."""
     from scipy.signal import butter, sosfilt, sosfilt_zi
 
-    heard: FloatArray = samples
+    limited: FloatArray = samples
     for edge_hz, kind in zip(band_hz, ("highpass", "lowpass"), strict=True):
         if edge_hz < sample_rate_hz / 2 and len(samples):
             sections = butter(BAND_ORDER, edge_hz, kind, fs=sample_rate_hz, output="sos")
-            # As if the first sample had always been: an offset that began with the clip would be a click.
-            heard, _ = sosfilt(sections, heard, zi=sosfilt_zi(sections) * heard[0])
-    return np.asarray(heard, dtype=np.float32)
+            # As if the first sample extended into the past: an offset that began with the clip would be a click.
+            limited, _ = sosfilt(sections, limited, zi=sosfilt_zi(sections) * limited[0])
+    return np.asarray(limited, dtype=np.float32)
 
 
 def active_samples(samples: Samples, label: str, spec: FeatureSpec, silence_gate_dbfs: float) -> BoolArray:
-    """Which samples lie in hops that sound, by the gates of training; shape (n,)."""
+    """Return which samples lie in active hops, by the gates of training; bool, shape (n,)."""
     starts = np.arange(0, len(samples), spec.hop_samples)
-    heard = low_cut(samples, spec)
-    squares = np.add.reduceat(np.square(heard, dtype=np.float64), starts) if len(starts) else np.zeros(0)
+    without_rumble = low_cut(samples, spec)
+    squares = np.add.reduceat(np.square(without_rumble, dtype=np.float64), starts) if len(starts) else np.zeros(0)
     lengths = np.diff(np.append(starts, len(samples)))
     levels_dbfs = np.array([units.power_to_dbfs(power) for power in squares / lengths])
     return np.repeat(active_windows(levels_dbfs, label, silence_gate_dbfs), lengths)
 
 
 def mix(samples: Samples, noise: FloatArray, is_active: BoolArray, snr_db: float) -> Samples:
-    """`samples` in `noise` of equal length, `snr_db` below the mean power of the active samples.
+    """Return `samples` with `noise` of equal length, `snr_db` below the mean power of the active samples.
 
-    A clip without an active sample has no level that noise could be relative to, and stays as it is.
+    A clip without an active sample has no level to relate the noise to, and is returned unchanged.
     """
     if not is_active.any():
         return samples
@@ -210,7 +212,10 @@ def mix(samples: Samples, noise: FloatArray, is_active: BoolArray, snr_db: float
 
 
 def keep_first(samples: Samples, is_active: BoolArray, n_wanted: int) -> Samples:
-    """From the first active sample to the `n_wanted`-th, or to the end if there are fewer; all if there is none."""
+    """Return the part from the first active sample to the `n_wanted`-th, or to the end if there are fewer.
+
+    A clip without active samples is returned whole.
+    """
     places = np.flatnonzero(is_active)
     if not len(places):
         return samples
@@ -219,12 +224,12 @@ def keep_first(samples: Samples, is_active: BoolArray, n_wanted: int) -> Samples
 
 
 def with_gain(samples: Samples, gain_db: float) -> Samples:
-    """`samples` at another level."""
+    """Return `samples` with a gain (dB)."""
     return samples if gain_db == 0.0 else np.asarray(samples * units.db_to_amplitude(gain_db), dtype=np.float32)
 
 
 def _draw_noise(noise: Noise, n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> FloatArray:
-    """Noise of the length of a clip, shape (n_samples,), at any level above silence."""
+    """Return noise of the length of a clip, shape (n_samples,), at any level above silence."""
     if noise.path is None:
         return coloured_noise(n_samples, sample_rate_hz, COLOUR_EXPONENTS[noise.kind], rng)
     recorded = _recorded_noise(noise.path, sample_rate_hz)
@@ -240,7 +245,7 @@ def _draw_noise(noise: Noise, n_samples: int, sample_rate_hz: int, rng: np.rando
 
 @lru_cache(maxsize=1)
 def _recorded_noise(path: Path, sample_rate_hz: int) -> Samples:
-    # Kept, as every clip takes its stretch of it.
+    # Cached, as every clip takes a part of it.
     recording = read_recording(path, follow_symlinks=True)
     return resample(recording.samples, recording.sample_rate_hz, sample_rate_hz)
 

@@ -1,4 +1,4 @@
-"""How good a model, or a way of training one, is on recordings that it has not seen."""
+"""Evaluation of a model, or of its training, on recordings that it was not trained on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset, warn_of_narrow_band
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.errors import DataError
-from streamgmm.evaluation.ablation import Part, ablate
-from streamgmm.evaluation.answering import Answer, answer_clips, answer_with_each
+from streamgmm.evaluation.ablation import Ablation, ablate
+from streamgmm.evaluation.answering import ClipAnswer, answer_clips, answer_with_each
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, check_noise
+from streamgmm.evaluation.recordings import check_labels_known
 from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
-from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN, is_reserved
+from streamgmm.labels import BACKGROUND, is_reserved
 from streamgmm.model.model import Model
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import ExtractionTask, with_backgrounds
@@ -27,10 +28,10 @@ from streamgmm.training.workers import ProgressTracker, prefixed, untracked
 
 Division = Literal["fold", "source", "auto"]
 
-N_FOLDS = 5
+N_TEST_FOLDS = 5
 
 NO_FOLD = ""
-"""Fold of clips that are never held out; no fold of a manifest is called so."""
+"""Fold of clips that are never held out; no fold of a manifest has this name."""
 
 
 def cross_validate(
@@ -44,41 +45,41 @@ def cross_validate(
     is_ablated: bool = False,
     track: ProgressTracker = untracked,
 ) -> Trial:
-    """Train on all folds but one, and answer the clips of that one as the stream would; each fold in turn.
+    """Train on all folds but one, and answer the clips of that one as a stream would; each fold in turn.
 
-    Nothing of the held-out fold takes part in training: not in the projection, the calibration, the
-    floors or the augmentation.
+    The held-out fold takes no part in training: neither in the projection, nor in the calibration, the floors or
+    the augmentation.
 
     Args:
         dataset: the clips.
         config: features, training, source and decision sections are used; the first seed is that of training.
-        division: `fold` follows the data set's folds, `source` deals sources out into five folds, `auto`
-            takes the data set's folds if it has them.
+        division: `fold` uses the folds of the data set, `source` distributes sources over five folds, `auto`
+            uses the folds of the data set if it has any.
         n_seeds: repetitions, each with the next seed.
-        conditions: what is done to the clips that are answered; training is as ever.
-        is_open_set: whether each fold is also answered without having learnt each class in turn.
+        conditions: changes to the clips that are answered; training is unchanged.
+        is_open_set: whether each fold is also answered by models that were not trained on one of the classes.
         is_ablated: whether clips are also held out without each part of the trainer in turn, with the first seed.
-        track: shows how far the work is.
+        track: shows the progress.
 
     Raises:
-        DataError: the data set cannot be divided so, a class has too few clips, or the noise is unusable.
+        DataError: the data set cannot be divided in this way, a class has too few clips, or the noise is unusable.
     """
     dataset = warn_of_narrow_band(dataset, make_task(dataset, config).spec.sample_rate_hz)
-    # What cannot be tried need not be measured first.
+    # Before anything is measured, so that an impossible division fails at once.
     folds = divide(dataset.clips, division, config.training.seed)
     check_noise(conditions.noise, [c for c, fold in zip(dataset.clips, folds, strict=True) if fold != NO_FOLD])
     classes = _classes_to_leave_out(dataset) if is_open_set else []
     tried: list[FoldAnswers] = []
     left_out: list[LeftOut] = []
-    ablation: list[Part] = []
+    ablation: list[Ablation] = []
     usable = dataset
     for seed in range(config.training.seed, config.training.seed + n_seeds):
         seeded = msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, seed=seed))
         seed_track = prefixed(track, f"seed {seed}: " if n_seeds > 1 else "")
-        # Copies are heard over a background that no fold is tested on, or over none.
+        # Altered copies are mixed with a background that no fold is tested on, or with none.
         folds = divide(dataset.clips, division, seed)
-        taught = [clip for clip, fold in zip(dataset.clips, folds, strict=True) if fold == NO_FOLD]
-        task = with_backgrounds(make_task(dataset, seeded), taught)
+        always_trained = [clip for clip, fold in zip(dataset.clips, folds, strict=True) if fold == NO_FOLD]
+        task = with_backgrounds(make_task(dataset, seeded), always_trained)
         lengths = WindowLengths(dataset.clips, task, seed_track)
         extraction = lengths.measured()
         usable = extraction.usable(dataset, config.training.min_clips)
@@ -88,15 +89,15 @@ def cross_validate(
         steps = [(fold, label) for fold in sorted(set(folds) - {NO_FOLD}) for label in (None, *classes)]
         models: list[Model] = []
         for fold, label in seed_track(steps, "folds", len(steps)):
-            split = _split(fold, folds, extraction.clips, dataset)
+            split = _split_fold(fold, folds, extraction.clips, dataset)
             if label is None:
-                models = [_fit(lengths.choose([clip.clip for clip in split.rest], _labels_of(split.rest)))]
+                models = [_fit_fold(lengths.choose([clip.clip for clip in split.rest], _labels_of(split.rest)))]
             else:
-                models.append(_fit(_without(label, split, task)))
+                models.append(_fit_fold(_without(label, split, task)))
             if len(models) == 1 + len(classes):
-                answers, *strangers = zip(*answer_with_each(split.held_out, models, seeded, conditions), strict=True)
+                answers, *others = zip(*answer_with_each(split.held_out, models, seeded, conditions), strict=True)
                 tried.append(FoldAnswers(fold, seed, list(answers)))
-                left_out += [_leave_out(label, seed, own) for label, own in zip(classes, strangers, strict=True)]
+                left_out += [_leave_out(label, seed, own) for label, own in zip(classes, others, strict=True)]
     return Trial(
         dataset=usable,
         spec=make_task(dataset, config).spec,
@@ -121,12 +122,9 @@ def score_model(
     """Answer all clips of `dataset` with an existing model.
 
     Raises:
-        DataError: the data set has a label that the model does not know, or the noise is unusable.
+        DataError: the data set has a label that the model does not have, or the noise is unusable.
     """
-    missing = sorted(set(dataset.labels) - set(model.labels) - {UNKNOWN, SILENCE})
-    if missing:
-        names = ", ".join(f"'{label}'" for label in missing)
-        raise DataError(f"has labels that the model does not know: {names}", where=str(dataset.path))
+    check_labels_known(dataset.labels, model, where=dataset.path)
     check_noise(conditions.noise, dataset.clips)
     answers = list(track(answer_clips(dataset.clips, model, config, conditions), "testing", len(dataset.clips)))
     return Trial(
@@ -143,10 +141,10 @@ def score_model(
 
 
 def divide(clips: Sequence[Clip], division: Division, seed: int) -> list[str]:
-    """Fold of each clip; `NO_FOLD` for one that is never held out.
+    """Return the fold of each clip; `NO_FOLD` for one that is never held out.
 
     Raises:
-        DataError: folds are asked for and a clip has none, or a label has a single source.
+        DataError: folds are requested and a clip has none, or a label has a single source.
     """
     if _follows_folds(clips, division):
         folds = [clip.fold or NO_FOLD for clip in clips]
@@ -154,17 +152,17 @@ def divide(clips: Sequence[Clip], division: Division, seed: int) -> list[str]:
             raise DataError("all recordings are in one fold", hint="use --by source")
         return folds
     labels, sources = [clip.label for clip in clips], [clip.source_id for clip in clips]
-    numbers = grouped_stratified_folds(labels, sources, N_FOLDS, seed)
+    numbers = grouped_stratified_folds(labels, sources, N_TEST_FOLDS, seed)
     return [NO_FOLD if number == NEVER_HELD_OUT else str(number) for number in numbers]
 
 
 def _follows_folds(clips: Sequence[Clip], division: Division) -> bool:
-    """Whether the folds of the data set are to be followed.
+    """Return whether the folds of the data set are used.
 
     Raises:
-        DataError: they are asked for and are not there.
+        DataError: they are requested and a clip has none.
     """
-    # A background without a fold is trained on and never held out.
+    # A background without a fold is used for training and never held out.
     folds = {clip.fold for clip in clips if clip.label != BACKGROUND or clip.fold is not None}
     has_folds = bool(folds) and None not in folds
     if division == "fold" and not has_folds:
@@ -175,13 +173,13 @@ def _follows_folds(clips: Sequence[Clip], division: Division) -> bool:
 
 
 class _Split(NamedTuple):
-    """What a fold is trained on, and its own clips."""
+    """Clips to train on, and the held-out clips of a fold."""
 
     rest: list[ClipVectors]
     held_out: list[Clip]
 
 
-def _split(fold: str, folds: Sequence[str], clips: Sequence[ClipVectors], dataset: Dataset) -> _Split:
+def _split_fold(fold: str, folds: Sequence[str], clips: Sequence[ClipVectors], dataset: Dataset) -> _Split:
     rest = [clip for clip, own in zip(clips, folds, strict=True) if own != fold]
     missing = set(dataset.labels) - {clip.clip.label for clip in rest}
     if missing:
@@ -190,9 +188,9 @@ def _split(fold: str, folds: Sequence[str], clips: Sequence[ClipVectors], datase
     return _Split(rest, [clip.clip for clip, own in zip(clips, folds, strict=True) if own == fold])
 
 
-def _fit(taught: Chosen) -> Model:
-    fit, validation = fit_calibrated(taught.clips, _labels_of(taught.clips), taught.task)
-    return Model(name="held out", spec=taught.task.spec, classifier=calibrated(fit, validation.calibration))
+def _fit_fold(chosen: Chosen) -> Model:
+    fit, validation = fit_calibrated(chosen.clips, _labels_of(chosen.clips), chosen.task)
+    return Model(name="held out", spec=chosen.task.spec, classifier=calibrated(fit, validation.calibration))
 
 
 def _labels_of(clips: Iterable[ClipVectors]) -> list[str]:
@@ -200,7 +198,7 @@ def _labels_of(clips: Iterable[ClipVectors]) -> list[str]:
 
 
 def _classes_to_leave_out(dataset: Dataset) -> list[str]:
-    """All classes but the reserved ones: a background is what is always there."""
+    """Return all classes but the reserved ones: the background is always present."""
     classes = [label for label in dataset.labels if not is_reserved(label)]
     if len(dataset.labels) < 3:
         raise DataError("has too few classes to leave one out", where=str(dataset.path), hint="three are needed")
@@ -208,13 +206,13 @@ def _classes_to_leave_out(dataset: Dataset) -> list[str]:
 
 
 def _without(label: str, split: _Split, task: ExtractionTask) -> Chosen:
-    """What a model learns that is never taught one of the classes."""
-    # Searching again and again for settings would take most of the time and say little of strangers.
+    """Return the clips and settings of a model that is not trained on one of the classes."""
+    # A search for settings in each model would take most of the time and change little for unknown classes.
     quick = msgspec.structs.replace(task, training=msgspec.structs.replace(task.training, search=False))
     return Chosen(quick, [clip for clip in split.rest if clip.clip.label != label])
 
 
-def _leave_out(label: str, seed: int, answers: Sequence[Answer]) -> LeftOut:
-    """The answers of that model to the clips of the fold."""
+def _leave_out(label: str, seed: int, answers: Sequence[ClipAnswer]) -> LeftOut:
+    """Return the answers of that model to clips of other classes and to clips of `label`."""
     known = [one for one in answers if one.clip.label != label and not is_reserved(one.clip.label)]
     return LeftOut(label, seed, known, [one for one in answers if one.clip.label == label])

@@ -1,36 +1,40 @@
-"""Scores of found events against true ones, as pure functions on lists of events.
+"""Scores of detections against annotations, as pure functions on lists of events.
 
 The definitions are those of Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event
 Detection", Applied Sciences 6(6), 2016. Every function counts in one recording; counts of several
-recordings are added before shares are taken, so that a long recording weighs more than a short one.
+recordings are added before shares are computed, so that a long recording weighs more than a short one.
 Counts of one label are those of its events alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from streamgmm.arrays import BoolArray, Float64Array
-from streamgmm.evaluation.found_events import FoundEvent, TimedLabel, is_same_sound
+from streamgmm.arrays import BoolArray
+from streamgmm.evaluation.matching import Matches, Rating, match_events
+from streamgmm.listening.events import Annotation, Detection, is_same_sound
 
 OFFSET_SHARE = 0.5
-"""An offset may also be wrong by this share of the true event's length (section 3.2.2 of the paper)."""
+"""Share of the length of a true event by which its offset may be wrong (section 3.2.2 of the paper)."""
+
+RIGHT, SUBSTITUTED = 2, 1
+"""Ranks of pairs: of one label, and of different labels."""
 
 
 class Criteria(msgspec.Struct, frozen=True, kw_only=True):
-    """What counts as right.
+    """The criteria by which an event is right.
 
     Attributes:
         segment_s: length of the segments that are compared (s).
-        onset_collar_s: a found onset is right this close to the true one (s); above 0.
-        offset_collar_s: the offset must be this close too, or within half the event's length (s); None: it
-            does not matter.
+        onset_collar_s: largest distance of a detected onset from the true one (s); above 0.
+        offset_collar_s: the same of offsets, or half the length of the event if that is more (s); None if offsets
+            are not compared.
     """
 
     segment_s: float = 0.1
@@ -39,15 +43,15 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(NamedTuple):
-    """What was compared: events, or label activities of segments.
+    """Counts of events, or of label activities in segments.
 
     Attributes:
-        n_true: in the truth.
-        n_found: in what was found.
+        n_true: in the annotations.
+        n_found: in the detections.
         n_right: in both.
-        n_substituted: found, but called by another label.
-        n_deleted: in the truth, and nothing found for it.
-        n_inserted: found without anything true.
+        n_substituted: detected with another label.
+        n_deleted: annotated without a detection.
+        n_inserted: detected without an annotation.
     """
 
     n_true: int = 0
@@ -58,20 +62,20 @@ class Counts(NamedTuple):
     n_inserted: int = 0
 
 
-class Scores(msgspec.Struct, frozen=True, kw_only=True):
-    """Shares of `Counts`; None where there is nothing to take a share of.
+class DetectionScores(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares computed from `Counts`; None where the divisor is 0.
 
     Attributes:
-        precision: share of what was found that is right.
-        recall: share of the truth that was found.
-        f1: their harmonic mean.
-        error_rate: substitutions, deletions and insertions per true one; may exceed 1.
-        substitution_rate: its part of substitutions.
-        deletion_rate: its part of deletions.
-        insertion_rate: its part of insertions.
-        n_true: how many there are in the truth.
-        n_found: how many were found.
-        n_right: how many of those are right.
+        precision: share of detections that are right.
+        recall: share of annotations that were found.
+        f1: harmonic mean of precision and recall.
+        error_rate: substitutions, deletions and insertions per annotation; may exceed 1.
+        substitution_rate: substitutions per annotation.
+        deletion_rate: deletions per annotation.
+        insertion_rate: insertions per annotation; may exceed 1.
+        n_true: number of annotations.
+        n_found: number of detections.
+        n_right: number of detections that are right.
     """
 
     precision: float | None
@@ -86,38 +90,16 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     n_right: int
 
 
-class Pair(NamedTuple):
-    """A true event and the found event that was matched to it, perhaps of another label."""
-
-    truth: TimedLabel
-    found: FoundEvent
-
-    @property
-    def is_right(self) -> bool:
-        """Whether the labels agree."""
-        return self.truth.label == self.found.label
-
-    @property
-    def latency_s(self) -> float:
-        """From the true onset to the moment when the event was told."""
-        return self.found.reported_s - self.truth.onset_s
-
-    @property
-    def onset_error_s(self) -> float:
-        """By how much the onset is dated too late; negative if it is too early."""
-        return self.found.onset_s - self.truth.onset_s
-
-
 def added(counts: Iterable[Counts]) -> Counts:
-    """The counts of all recordings together."""
+    """Return the counts of all recordings together."""
     return Counts(*(sum(numbers) for numbers in zip(*counts, strict=True)))
 
 
-def scores_of(counts: Counts) -> Scores:
-    """The shares that `counts` make."""
+def scores_of_counts(counts: Counts) -> DetectionScores:
+    """Return the shares that follow from `counts`."""
     n_true, n_found, n_right, *errors = counts
     substitution_rate, deletion_rate, insertion_rate = (_share(n_errors, n_true) for n_errors in errors)
-    return Scores(
+    return DetectionScores(
         precision=_share(n_right, n_found),
         recall=_share(n_right, n_true),
         f1=_share(2 * n_right, n_true + n_found),
@@ -132,19 +114,19 @@ def scores_of(counts: Counts) -> Scores:
 
 
 def segment_counts(
-    truth: Sequence[TimedLabel], found: Sequence[TimedLabel], duration_s: float, segment_s: float
+    truth: Sequence[Annotation], found: Sequence[Detection], duration_s: float, segment_s: float
 ) -> Counts:
     """Compare which labels are active in each segment (section 3.1 of the paper).
 
     A label is active in a segment if any part of one of its events lies in it.
 
     Args:
-        truth: the true events.
-        found: the found events.
-        duration_s: length of the recording (s); what lies beyond is not compared.
+        truth: annotations.
+        found: detections.
+        duration_s: length of the recording (s); later events are not compared.
         segment_s: length of a segment (s).
     """
-    labels = sorted({event.label for event in (*truth, *found)})
+    labels = sorted({event.label for event in truth} | {event.label for event in found})
     n_segments = _segment(duration_s, segment_s, math.ceil)
     is_true, is_found = (_activity(events, labels, n_segments, segment_s) for events in (truth, found))
     n_true, n_found = is_true.sum(axis=1), is_found.sum(axis=1)
@@ -159,41 +141,32 @@ def segment_counts(
     )
 
 
-def event_counts(truth: Sequence[TimedLabel], found: Sequence[FoundEvent], pairs: Sequence[Pair]) -> Counts:
-    """Compare events as a whole (section 3.2 of the paper), once `match_events` has paired them."""
-    n_right = sum(pair.is_right for pair in pairs)
+def event_counts(matches: Matches) -> Counts:
+    """Compare events as a whole (section 3.2 of the paper)."""
+    n_pairs, n_missed, n_false = len(matches.pairs), len(matches.missed), len(matches.false)
+    n_right = sum(pair.is_right for pair in matches.pairs)
     return Counts(
-        n_true=len(truth),
-        n_found=len(found),
+        n_true=n_pairs + n_missed,
+        n_found=n_pairs + n_false,
         n_right=n_right,
-        n_substituted=len(pairs) - n_right,
-        n_deleted=len(truth) - len(pairs),
-        n_inserted=len(found) - len(pairs),
+        n_substituted=n_pairs - n_right,
+        n_deleted=n_missed,
+        n_inserted=n_false,
     )
 
 
-def match_events(truth: Sequence[TimedLabel], found: Sequence[FoundEvent], criteria: Criteria) -> list[Pair]:
-    """Pair true and found events one to one, where onset (and offset, if asked for) are within the collars.
+def match_within_collars(truth: Sequence[Annotation], found: Sequence[Detection], criteria: Criteria) -> Matches:
+    """Match events whose onsets (and offsets, if requested) are within the collars.
 
-    Of all ways to pair them, one with the most pairs of one label; among those, with the most pairs of
-    different labels (substitutions); among those, with the closest onsets. It is an optimal assignment,
-    so the order of events does not matter (Kuhn, 1955, as solved by scipy's `linear_sum_assignment`).
-
-    Returns:
-        The pairs, in order of the true onset.
+    Pairs of one label come before substitutions, and closer onsets before others.
     """
-    pairs = []
-    for some_truth, some_found in _clusters(truth, found, criteria.onset_collar_s):
-        worths = _worths(some_truth, some_found, criteria)
-        rows, columns = linear_sum_assignment(worths, maximize=True)
-        pairs += [Pair(some_truth[i], some_found[j]) for i, j in zip(rows, columns, strict=True) if worths[i, j] > 0.0]
-    return sorted(pairs, key=lambda pair: pair.truth.onset_s)
+    return match_events(truth, found, partial(_fit_within_collars, criteria=criteria), criteria.onset_collar_s)
 
 
-def false_alarms(truth: Sequence[TimedLabel], found: Sequence[FoundEvent], collar_s: float) -> list[FoundEvent]:
-    """The found events during which, collar included, nothing of their label sounds at all.
+def false_alarms(truth: Sequence[Annotation], found: Sequence[Detection], collar_s: float) -> list[Detection]:
+    """Return the detections during which, collar included, nothing of their label sounds.
 
-    Less strict than an insertion: a true event told twice, or too late, is a fault but no false alarm.
+    Less strict than an insertion: an event that is reported twice or too late is an error but not a false alarm.
     """
     return [event for event in found if not any(is_same_sound(true, event, collar_s) for true in truth)]
 
@@ -203,12 +176,14 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _segment(time_s: float, segment_s: float, rounded: Callable[[float], int]) -> int:
-    # To the millionth first: 0.3 / 0.1 is less than 3 in binary.
+    # Rounded to the millionth first: 0.3 / 0.1 is less than 3 in binary.
     return rounded(round(time_s / segment_s, 6))
 
 
-def _activity(events: Iterable[TimedLabel], labels: Sequence[str], n_segments: int, segment_s: float) -> BoolArray:
-    """Whether each label is active in each segment, shape (n_segments, n_labels)."""
+def _activity(
+    events: Iterable[Annotation | Detection], labels: Sequence[str], n_segments: int, segment_s: float
+) -> BoolArray:
+    """Return whether each label is active in each segment, shape (n_segments, n_labels)."""
     is_active = np.zeros((n_segments, len(labels)), dtype=np.bool_)
     for event in events:
         first, end = _segment(event.onset_s, segment_s, math.floor), _segment(event.offset_s, segment_s, math.ceil)
@@ -216,35 +191,17 @@ def _activity(events: Iterable[TimedLabel], labels: Sequence[str], n_segments: i
     return is_active
 
 
-def _clusters(
-    truth: Sequence[TimedLabel], found: Sequence[FoundEvent], collar_s: float
-) -> Iterator[tuple[list[TimedLabel], list[FoundEvent]]]:
-    """Groups of events whose onsets are so far from those of all others that no pair crosses over."""
-    onsets_s = np.array([event.onset_s for event in (*truth, *found)])
-    order = np.argsort(onsets_s, kind="stable")
-    for group in np.split(order, np.flatnonzero(np.diff(onsets_s[order]) > collar_s) + 1):
-        numbers = group.tolist()
-        yield [truth[i] for i in numbers if i < len(truth)], [found[i - len(truth)] for i in numbers if i >= len(truth)]
+def _fit_within_collars(truth: Annotation, found: Detection, criteria: Criteria) -> Rating | None:
+    if not _is_within_collars(truth, found, criteria):
+        return None
+    closeness = 1.0 - abs(truth.onset_s - found.onset_s) / criteria.onset_collar_s
+    return Rating(RIGHT if truth.label == found.label else SUBSTITUTED, closeness)
 
 
-def _worths(truth: Sequence[TimedLabel], found: Sequence[FoundEvent], criteria: Criteria) -> Float64Array:
-    """What each pair is worth, shape (n_true, n_found); 0 for one that is none."""
-    # A pair of one label outweighs all substitutions together, and each of those all closeness together.
-    worth_of_a_substitution = 1.0 + min(len(truth), len(found))
-    worths = np.zeros((len(truth), len(found)))
-    for i, true_event in enumerate(truth):
-        for j, found_event in enumerate(found):
-            if _is_within_collars(true_event, found_event, criteria):
-                is_right = true_event.label == found_event.label
-                closeness = 1.0 - abs(true_event.onset_s - found_event.onset_s) / criteria.onset_collar_s
-                worths[i, j] = worth_of_a_substitution ** (2 if is_right else 1) + closeness
-    return worths
-
-
-def _is_within_collars(true_event: TimedLabel, found_event: TimedLabel, criteria: Criteria) -> bool:
-    if abs(true_event.onset_s - found_event.onset_s) > criteria.onset_collar_s:
+def _is_within_collars(truth: Annotation, found: Detection, criteria: Criteria) -> bool:
+    if abs(truth.onset_s - found.onset_s) > criteria.onset_collar_s:
         return False
     if criteria.offset_collar_s is None:
         return True
-    tolerance_s = max(criteria.offset_collar_s, OFFSET_SHARE * (true_event.offset_s - true_event.onset_s))
-    return abs(true_event.offset_s - found_event.offset_s) <= tolerance_s
+    tolerance_s = max(criteria.offset_collar_s, OFFSET_SHARE * (truth.offset_s - truth.onset_s))
+    return abs(truth.offset_s - found.offset_s) <= tolerance_s

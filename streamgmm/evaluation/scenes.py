@@ -1,65 +1,59 @@
-"""Scenes: recordings of which it is known what sounds when, and what a stream of them says."""
+"""Scenes: recordings whose events are annotated, and the events that a stream of them reports."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from streamgmm.audio.file import RecordingFile
-from streamgmm.audio.reading import RecordingError
 from streamgmm.config import Config, LabelSection
 from streamgmm.dataset.dataset import list_recordings
 from streamgmm.dataset.listing import Entry, Findings, Segment, Skipped
-from streamgmm.decision.hop_scores import HopScores
 from streamgmm.errors import DataError
-from streamgmm.evaluation.found_events import FoundEvent, events_of
+from streamgmm.evaluation.recordings import map_recordings
 from streamgmm.labels import is_reserved
+from streamgmm.listening.events import Annotation, Detection
+from streamgmm.listening.recordings import detect, hops_of
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Pipeline
-from streamgmm.service.recordings import blocks_of
-from streamgmm.training.workers import map_in_order
 
-THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+ONSET_THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 """Onset thresholds that are tried, closer together where posteriors are: about even in log odds."""
 
 
 class Scene(NamedTuple):
-    """A recording and its truth.
+    """A recording and its true events.
 
     Attributes:
         path: the recording.
-        events: what sounds in it, in order of onset; those of one label do not overlap.
+        events: in order of onset; those of one label do not overlap.
     """
 
     path: Path
-    events: list[Segment]
+    events: list[Annotation]
 
 
-class Hearing(NamedTuple):
-    """What a stream of one scene said.
+class SceneResult(NamedTuple):
+    """The events that a stream of one scene reports.
 
     Attributes:
         duration_s: length of the recording (s).
-        found: the events with the settings as they are.
-        found_by_threshold: the events with each of `THRESHOLDS` in place of the onset threshold.
+        found: events with the settings as they are.
+        found_by_threshold: events with each of `ONSET_THRESHOLDS` in place of the onset threshold.
     """
 
     duration_s: float
-    found: list[FoundEvent]
-    found_by_threshold: list[list[FoundEvent]]
+    found: list[Detection]
+    found_by_threshold: list[list[Detection]]
 
 
 def read_scenes(path: Path, findings: Findings, folds: Collection[str] = ()) -> list[Scene]:
-    """The scenes of the data set at `path`.
+    """Read the scenes of the data set at `path`.
 
-    Recordings with labelled stretches are scenes, and so is one that is background as a whole. One
-    with a class as its only label is left out: nobody knows when it sounds in it. Labelled stretches
-    of reserved labels are no events.
+    Recordings with labelled stretches are scenes, and so is one that is background as a whole. A recording with a
+    class as its only label is left out, as its onsets are unknown. Stretches with reserved labels are not events.
 
     Raises:
         DataError: there is no scene with an event, or the data set is wrong (see `list_recordings`).
@@ -68,21 +62,24 @@ def read_scenes(path: Path, findings: Findings, folds: Collection[str] = ()) -> 
     """
     scenes = []
     for entry in list_recordings(path, findings, folds).entries:
-        if _is_timed(entry):
+        if _has_onsets(entry):
             scenes.append(Scene(entry.path, without_overlaps(s for s in entry.segments if not is_reserved(s.label))))
         else:
             findings.skip(entry.path, "no_onsets")
     if not scenes:
         hint = "put label files beside recordings, or an events.tsv: onset, offset and label, tab-separated"
-        raise DataError("no recording says when its sounds begin and end", where=str(path), hint=hint)
+        raise DataError("no recording has labels with onsets and offsets", where=str(path), hint=hint)
     if not any(scene.events for scene in scenes):
         raise DataError("no recording has an event, so there is nothing to find", where=str(path))
     return scenes
 
 
-def without_overlaps(stretches: Iterable[Segment]) -> list[Segment]:
-    """`stretches` in order of onset; those of one label that overlap are one, as a stream tells one at a time."""
-    merged: list[Segment] = []
+def without_overlaps(stretches: Iterable[Segment]) -> list[Annotation]:
+    """Return stretches in order of onset, with those of one label that overlap merged.
+
+    A stream reports one event of a label at a time, so that overlapping ones could not all be found.
+    """
+    merged: list[Annotation] = []
     last_of: dict[str, int] = {}
     for stretch in sorted(stretches, key=lambda stretch: (stretch.onset_s, stretch.label)):
         i_last = last_of.get(stretch.label)
@@ -90,62 +87,39 @@ def without_overlaps(stretches: Iterable[Segment]) -> list[Segment]:
             merged[i_last] = merged[i_last]._replace(offset_s=max(merged[i_last].offset_s, stretch.offset_s))
         elif not stretch.is_point:
             last_of[stretch.label] = len(merged)
-            merged.append(stretch)
+            merged.append(Annotation(stretch.label, stretch.onset_s, stretch.offset_s))
     return merged
 
 
-def hear_scenes(scenes: Sequence[Scene], model: Model, config: Config) -> Iterator[Hearing | Skipped]:
-    """What the stream says of each scene, in order, on all cores; or why it was left out."""
-    work = partial(_hear_scene, model=model, config=config)
-    return map_in_order(work, scenes, config.training.n_jobs)
+def detect_in_scenes(scenes: Sequence[Scene], model: Model, config: Config) -> Iterator[SceneResult | Skipped]:
+    """Yield the events of each scene, or why it was left out, in order, on all cores."""
+    work = partial(detect_in_scene, model=model, config=config)
+    return map_recordings(work, [scene.path for scene in scenes], config.training.n_jobs)
 
 
-def hear(path: Path, model: Model, config: Config) -> Hearing:
-    """Stream the recording at `path` once through the pipeline, and decide again for each threshold.
-
-    Features and likelihoods do not depend on thresholds, so their hops are kept and only the
-    decisions are made anew.
+def detect_in_scene(path: Path, model: Model, config: Config) -> SceneResult:
+    """Stream the recording at `path` once, and decide again for each threshold.
 
     Raises:
         RecordingError: it cannot be read.
     """
-    pipeline = Pipeline(model, config)
-    hops: list[HopScores] = []
-    n_samples = 0
-    with closing(RecordingFile(path, channel=config.source.channel)) as source:
-        source.open(model.spec.sample_rate_hz)
-        for samples in blocks_of(source):
-            n_samples += len(samples)
-            hops += pipeline.analyser.push(samples)
-    hops += pipeline.analyser.flush()
-    found = events_of(pipeline.decide(hops) + pipeline.flush())
-    by_threshold = [_decide(hops, model, with_threshold(config, model.labels, value)) for value in THRESHOLDS]
-    return Hearing(n_samples / model.spec.sample_rate_hz, found, by_threshold)
+    hops = list(hops_of(path, model, config))
+    duration_s = hops[-1].end_sample / model.spec.sample_rate_hz if hops else 0.0
+    configs = [with_threshold(config, model.labels, threshold) for threshold in ONSET_THRESHOLDS]
+    return SceneResult(duration_s, detect(hops, model, config), [detect(hops, model, own) for own in configs])
 
 
 def with_threshold(config: Config, labels: Sequence[str], onset_threshold: float) -> Config:
-    """`config` with one onset threshold for all labels; the offset threshold keeps its ratio to it."""
+    """Return `config` with one onset threshold for all labels; the offset threshold keeps its ratio to it."""
     decision = config.decision
     ratio = decision.offset_threshold / decision.onset_threshold
     thresholds = {"onset_threshold": onset_threshold, "offset_threshold": ratio * onset_threshold}
-    # Label by label, because what the model says of a label goes before the common setting.
+    # Label by label, because the model's own section of a label takes precedence over the common setting.
     sections = {label: decision.labels.get(label, LabelSection()) for label in labels}
     own = {label: msgspec.structs.replace(section, **thresholds) for label, section in sections.items()}
     return msgspec.structs.replace(config, decision=msgspec.structs.replace(decision, labels=own))
 
 
-def _is_timed(entry: Entry) -> bool:
-    """Whether it is known when each event of `entry` begins and ends."""
+def _has_onsets(entry: Entry) -> bool:
+    """Return whether the onset and offset of each event of `entry` are known."""
     return all(not stretch.is_whole or is_reserved(stretch.label) for stretch in entry.segments)
-
-
-def _hear_scene(scene: Scene, model: Model, config: Config) -> Hearing | Skipped:
-    try:
-        return hear(scene.path, model, config)
-    except RecordingError as error:
-        return Skipped(scene.path, error.reason)
-
-
-def _decide(hops: Sequence[HopScores], model: Model, config: Config) -> list[FoundEvent]:
-    pipeline = Pipeline(model, config)
-    return events_of(pipeline.decide(hops) + pipeline.flush())

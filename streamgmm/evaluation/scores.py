@@ -1,4 +1,4 @@
-"""The scores of an evaluation, counted from its answers."""
+"""Scores of an evaluation, computed from its answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from streamgmm.arrays import AnyArray, Float64Array
 from streamgmm.dataset.reasons import count_skipped
 from streamgmm.evaluation import metrics
-from streamgmm.evaluation.answering import Answer
+from streamgmm.evaluation.answering import ClipAnswer
 from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
 
 
@@ -26,9 +26,9 @@ class FoldResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LabelResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One label over all folds and seeds: what was found of it, and how much of what was called so was it.
+    """Scores of one label over all folds and seeds.
 
-    Recall is `n_right` of `n_clips`, precision `n_right` of `n_answered`.
+    Recall is `n_right` of `n_clips`, precision `n_right` of the `n_answered` clips that were given this label.
     """
 
     recall: float
@@ -42,8 +42,8 @@ class LabelResult(msgspec.Struct, frozen=True, kw_only=True):
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """The result of an evaluation; its fields are the keys of the JSON report.
 
-    Standard errors are those of a mean over folds, each of them the mean over seeds: other seeds divide
-    the same clips, and make the mean no surer than its folds are.
+    Standard errors are those of a mean over folds, each of them the mean over seeds: other seeds divide the same
+    clips, and do not make the mean more certain.
 
     Attributes:
         accuracy: share of clips recognised, mean over folds and seeds.
@@ -51,20 +51,20 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         accuracy_se: standard error of the accuracy; null for a single fold.
         balanced_accuracy: mean recall over labels.
         log_loss: of the calibrated posteriors (nat), mean over folds and seeds; null if no clip has a
-            label that the model was taught. A clip of which nothing is heard counts as evenly spread.
+            label of the model. A clip without an active hop counts with equal posteriors.
         log_loss_se: its standard error.
         ece: expected calibration error of the posterior of the best label, 15 bins of equal width.
         ece_uncalibrated: the same with a likelihood scale of 1.
-        auroc_unknown: how often a clip of a taught class is known better than one of a class that was left
-            out, mean over the classes left out in turn; null if that was not tried.
+        auroc_unknown: area under the ROC curve of in-domain scores, of trained classes against the class that was left
+            out, mean over the classes left out in turn; null without an open-set evaluation.
         auroc_unknown_se: its standard error over classes.
-        accepted_unknown_at_90: share of clips of the class left out that pass where 90 % of the others do.
-        conditions: what was done to the test clips.
+        accepted_unknown_at_90: share of clips of the class left out that are accepted where 90 % of the others are.
+        conditions: changes to the test clips.
         folds: each fold of each seed.
         per_class: by label.
-        confusion: rows are true labels, columns answers; clips of all seeds together.
-        labels: of the rows.
-        answers: of the columns: the labels, and `silence` and `unknown` if they were answered.
+        confusion: counts of clips of all seeds, rows are true labels, columns answers.
+        labels: names of the rows.
+        answers: names of the columns: the labels, and `silence` and `unknown` if they were answered.
         n_clips: clips in the data set that could be used.
         n_seeds: repetitions with other seeds.
         division: what no two folds share: `fold` of the data set, `source`, or nothing for a given model.
@@ -95,11 +95,11 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Posteriors(NamedTuple):
-    """What was thought of clips whose label the model was taught, whatever was answered in the end.
+    """Posteriors of clips with a label of the model, whatever the answer.
 
     Attributes:
         values: float64, shape (n, n_labels), rows sum to 1.
-        true_indices: n columns.
+        true_indices: column of the true label in each row.
     """
 
     values: Float64Array
@@ -107,13 +107,13 @@ class Posteriors(NamedTuple):
 
     @property
     def bins(self) -> list[metrics.Bin]:
-        """How often the best label is right, by its posterior."""
+        """Accuracy of the best label by its posterior."""
         is_right = self.values.argmax(axis=1) == np.array(self.true_indices)
         return metrics.reliability(self.values.max(axis=1), is_right)
 
 
-def summarise(trial: Trial) -> Evaluation:
-    """Count the answers of `trial`."""
+def score_trial(trial: Trial) -> Evaluation:
+    """Return the scores of `trial`."""
     answers = list(trial.answers)
     labels = trial.dataset.labels
     columns, confusion = count_answers(answers, labels)
@@ -124,10 +124,10 @@ def summarise(trial: Trial) -> Evaluation:
     return Evaluation(
         accuracy=float(np.mean(accuracies)),
         accuracy_sd=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
-        accuracy_se=metrics.standard_error(accuracies),
+        accuracy_se=metrics.standard_error_of_mean(accuracies),
         balanced_accuracy=float(np.mean([result.recall for result in per_class.values()])),
         log_loss=float(np.mean(losses)) if losses else None,
-        log_loss_se=metrics.standard_error(losses),
+        log_loss_se=metrics.standard_error_of_mean(losses),
         ece=_calibration_error(answers),
         ece_uncalibrated=_calibration_error(answers, is_calibrated=False),
         **_open_set_scores(trial.left_out),
@@ -144,10 +144,10 @@ def summarise(trial: Trial) -> Evaluation:
     )
 
 
-def posteriors_of(answers: Iterable[Answer], *, is_calibrated: bool = True) -> Posteriors | None:
-    """The posteriors of all clips whose label was taught; None if there are none.
+def posteriors_of(answers: Iterable[ClipAnswer], *, is_calibrated: bool = True) -> Posteriors | None:
+    """Return the posteriors of all clips with a label of the model; None if there are none.
 
-    A clip of which nothing was heard has no posterior, and counts as evenly spread.
+    A clip without an active hop has no posteriors, and counts with equal ones.
     """
     rows: list[Float64Array] = []
     true_indices: list[int] = []
@@ -161,18 +161,18 @@ def posteriors_of(answers: Iterable[Answer], *, is_calibrated: bool = True) -> P
     return Posteriors(np.stack(rows), true_indices) if rows else None
 
 
-def knownness(answers: Iterable[Answer]) -> Float64Array:
-    """What decides between a label and `unknown`, shape (n_answers,)."""
+def in_domain_scores(answers: Iterable[ClipAnswer]) -> Float64Array:
+    """Return the scores that decide between a label and `unknown`, 0 to 1, shape (n_answers,)."""
     return np.array([answer.decision.in_domain_score for answer in answers])
 
 
-def is_right(answer: Answer) -> bool:
-    """Whether the clip was recognised."""
+def is_right(answer: ClipAnswer) -> bool:
+    """Return whether the clip was recognised."""
     return answer.decision.label == answer.clip.label
 
 
-def count_answers(answers: Iterable[Answer], labels: Sequence[str]) -> tuple[list[str], AnyArray]:
-    """The names of the columns, and how often each label (row) was taken for each of them (column)."""
+def count_answers(answers: Iterable[ClipAnswer], labels: Sequence[str]) -> tuple[list[str], AnyArray]:
+    """Return the names of the columns, and how often each label (row) was answered with each of them (column)."""
     pairs = [(answer.clip.label, answer.decision.label) for answer in answers]
     columns = [*labels, *sorted({given for _, given in pairs} - set(labels))]
     confusion = np.zeros((len(labels), len(columns)), dtype=int)
@@ -205,35 +205,39 @@ def _log_loss(fold: FoldAnswers) -> float | None:
     return None if posteriors is None else metrics.log_loss(*posteriors)
 
 
-def _calibration_error(answers: Iterable[Answer], *, is_calibrated: bool = True) -> float | None:
+def _calibration_error(answers: Iterable[ClipAnswer], *, is_calibrated: bool = True) -> float | None:
     posteriors = posteriors_of(answers, is_calibrated=is_calibrated)
     return None if posteriors is None else metrics.calibration_error(posteriors.bins)
 
 
 def _open_set_scores(left_out: Sequence[LeftOut]) -> dict[str, float | None]:
-    """Means over classes, each of them the mean over seeds; the folds of a seed count together."""
+    """Return means over classes, each of them the mean over seeds; the folds of a seed are pooled."""
     pooled = _pool(left_out)
     areas = _means((label, metrics.auroc(*pair)) for (label, _), pair in pooled.items())
     passed = _means((label, metrics.accepted_unknown(*pair)) for (label, _), pair in pooled.items())
     return {
         "auroc_unknown": float(np.mean(areas)) if areas else None,
-        "auroc_unknown_se": metrics.standard_error(areas),
+        "auroc_unknown_se": metrics.standard_error_of_mean(areas),
         "accepted_unknown_at_90": float(np.mean(passed)) if passed else None,
     }
 
 
 def _pool(left_out: Iterable[LeftOut]) -> dict[tuple[str, int], tuple[AnyArray, AnyArray]]:
-    """Knownness of the known and of the unknown clips of all folds, by label and seed."""
-    known: dict[tuple[str, int], list[Answer]] = defaultdict(list)
-    unknown: dict[tuple[str, int], list[Answer]] = defaultdict(list)
+    """Return in-domain scores of the known and of the unknown clips of all folds, by label and seed."""
+    known: dict[tuple[str, int], list[ClipAnswer]] = defaultdict(list)
+    unknown: dict[tuple[str, int], list[ClipAnswer]] = defaultdict(list)
     for one in left_out:
         known[one.label, one.seed] += one.known
         unknown[one.label, one.seed] += one.unknown
-    return {key: (knownness(known[key]), knownness(unknown[key])) for key in known if known[key] and unknown[key]}
+    return {
+        key: (in_domain_scores(known[key]), in_domain_scores(unknown[key]))
+        for key in known
+        if known[key] and unknown[key]
+    }
 
 
 def _means(values: Iterable[tuple[str, float]]) -> list[float]:
-    """The mean of the values of each name, in order of the names: over the seeds of folds or classes."""
+    """Return the mean of the values of each name, in order of the names: over the seeds of folds or classes."""
     groups: dict[str, list[float]] = defaultdict(list)
     for name, value in values:
         groups[name].append(value)

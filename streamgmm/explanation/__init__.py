@@ -1,1 +1,1 @@
-"""Why the model said what it said at one moment of a recording."""
+"""Explanation of the output of a model at one moment of a recording, in contributions that add up."""

@@ -1,9 +1,9 @@
-"""How much of a log-likelihood ratio each number of the window vector accounts for: integrated gradients.
+"""Attribution of a log-likelihood ratio to the features of the window vector by integrated gradients.
 
 Sundararajan, Taly and Yan, Axiomatic Attribution for Deep Networks, ICML 2017: the gradient of the score, averaged
-along the straight line from a baseline to the vector, times the way along each axis. The parts add up to the
-difference of the scores at both ends ("completeness"), and a number that is as in the baseline, or that the score does
-not depend on, has no part. The baseline is the mean of the training data: a window like all and like none.
+along the straight line from a baseline to the vector, times the distance along each axis. The parts add up to the
+difference of the scores at both ends ("completeness"), and a feature that equals the baseline, or that the score does
+not depend on, has no part. The baseline is the mean of the training data, which is typical of no class.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from streamgmm.arrays import Float64Array
 from streamgmm.model.classifier import Classifier
 
 N_PIECES = (4, 64, 1024)
-"""The line is cut into so many pieces first, then into more if a component was so narrow that it lay between nodes."""
+"""Number of pieces of the line; more are tried if a component was so narrow that it lay between nodes."""
 
 MAX_PIECES = 20_000
 TOLERANCE = 1e-9
-"""Of the mean gradient, relative and absolute (nat per unit of the projected data)."""
+"""Tolerance of the mean gradient, relative and absolute (nat per unit of the projected data)."""
 
 MAX_REST = 1e-6
-"""What the parts may lack of the difference, relative to it or in nats: completeness is its own test."""
+"""Largest difference between the sum of the parts and the ratio, relative or in nats: the test of completeness."""
 
 
 class Attribution(NamedTuple):
@@ -32,7 +32,7 @@ class Attribution(NamedTuple):
 
     Attributes:
         baseline: the ratio at the mean of the training data (nat).
-        parts: float64, shape (n_features,), what each number of the vector adds to it (nat).
+        parts: float64, shape (n_features,), contribution of each feature (nat).
     """
 
     baseline: float
@@ -40,13 +40,13 @@ class Attribution(NamedTuple):
 
 
 def attribute(classifier: Classifier, vector: Float64Array, i_label: int, i_against: int) -> Attribution:
-    """Divide what the window vector alone says for one mixture and against another.
+    """Attribute the log-likelihood ratio of two mixtures, given the window vector alone, to its features.
 
     Args:
-        classifier: its projection and mixtures are used; what frames add is not looked at.
+        classifier: its projection and mixtures are used; cepstral frames are ignored.
         vector: shape (n_features,), finite.
         i_label: index among `classifier.all_mixtures`.
-        i_against: the same, of the other one.
+        i_against: index of the other mixture.
     """
     projection = classifier.projection
     label, against = classifier.all_mixtures[i_label], classifier.all_mixtures[i_against]

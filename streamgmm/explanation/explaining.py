@@ -1,4 +1,4 @@
-"""From a moment of a recording to the reasons of what the model said there."""
+"""Explanation of the output of a model at one moment of a recording."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from streamgmm.config import Config
 from streamgmm.decision.rejection import GATES
 from streamgmm.errors import UsageError
 from streamgmm.explanation.attribution import attribute
-from streamgmm.explanation.listening import Moment, Surroundings, listen
-from streamgmm.explanation.result import Comparison, Explanation, Gate, LabelStand, Part
+from streamgmm.explanation.result import Contribution, Explanation, Gate, LabelState, MixtureComparison
+from streamgmm.explanation.surroundings import Moment, Surroundings, surroundings_of
 from streamgmm.features.bank import band_limits_hz
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import Bands, window_layout
@@ -26,14 +26,14 @@ from streamgmm.records import RejectReason
 from streamgmm.wording import did_you_mean
 
 UNSCORED: tuple[RejectReason, ...] = ("silence", "nonfinite")
-"""Gates before the scores: where they refuse, there is nothing to explain but their own numbers."""
+"""Gates before the scores: where they reject, only their own values can be explained."""
 
 
 class Explained(NamedTuple):
-    """An explanation, and what a picture of it needs.
+    """An explanation, with the data for a picture of it.
 
     Attributes:
-        explanation: the reasons.
+        explanation: the report.
         surroundings: the recording around the moment.
     """
 
@@ -44,31 +44,31 @@ class Explained(NamedTuple):
 def explain(
     blocks: Iterable[Samples], model: Model, config: Config, at_s: float, against: str | None = None
 ) -> Explained:
-    """Why a run of `model` would have said what it says at one moment of a recording.
+    """Explain what a run of `model` would have reported at one moment of a recording.
 
     Args:
         blocks: float, shape (n,) each, at the model's rate, full scale 1.0; the recording from its beginning.
-        model: what hears it.
+        model: what to explain.
         config: priors and decision are used.
         at_s: the moment (s).
-        against: the label to compare the best one with, or `background`; None for the one that fits this window
+        against: the label to compare the best one with, or `background`; None for the label that fits this window
             best among the others.
 
     Raises:
-        UsageError: the recording ends before the moment; the model has no label `against`, or it is the best itself.
+        UsageError: the recording ends before the moment; the model has no label `against`, or it is the best label.
         DataError: the recording holds no samples.
         ConfigError: the settings name a label that the model does not have.
     """
     check_against(against, model)
     classifier = model.classifier.with_priors(config.model.priors)
-    surroundings = listen(blocks, model, config, at_s)
+    surroundings = surroundings_of(blocks, model, config, at_s)
     moment = surroundings.moment
     verdict, posteriors, _ = moment.judgement
     is_scored = verdict.reject not in UNSCORED
-    # Stable, so that the first of equals is the best here as it is for the judge.
+    # Stable, so that the first of equal posteriors is the best one, as for the judge.
     order = np.argsort(-posteriors, kind="stable").tolist()
     best = order[0] if is_scored else None
-    posteriors_now = classifier.posterior(moment.scores.log_likelihoods)  # as if there were no smoother
+    posteriors_now = classifier.posterior(moment.scores.log_likelihoods)  # without smoothing
     other = None if best is None else _opponent(classifier, posteriors_now, best, against)
     rate_hz = model.spec.sample_rate_hz
     heard_samples = round(moment.scores.window_share * model.spec.window_samples)
@@ -81,14 +81,14 @@ def explain(
         best=None if best is None else model.labels[best],
         reject=verdict.reject,
         gates=_gates(moment, classifier, config, best),
-        labels=_stands(surroundings, model.labels, posteriors_now, order, is_scored=is_scored),
+        labels=_label_states(surroundings, model.labels, posteriors_now, order, is_scored=is_scored),
         comparison=None if best is None or other is None else compare(moment, classifier, model.spec, best, other),
     )
     return Explained(explanation, surroundings)
 
 
 def check_against(against: str | None, model: Model) -> None:
-    """Refuse a label that the model cannot compare with.
+    """Reject a label that the model does not have.
 
     Raises:
         UsageError: there is no such label.
@@ -100,10 +100,10 @@ def check_against(against: str | None, model: Model) -> None:
 
 
 def _opponent(classifier: Classifier, posteriors: Float64Array, best: int, against: str | None) -> int | None:
-    """Index of the mixture to compare the best label with; None if there is no other."""
+    """Return the index of the mixture to compare the best label with; None if there is no other."""
     n_mixtures = len(classifier.all_mixtures)
     if against is None:
-        # By this window alone, because its likelihoods are what is divided; the background for want of a label.
+        # By this window alone, as its likelihoods are attributed; the background comes after all labels.
         ranking = [*np.argsort(-posteriors, kind="stable").tolist(), *range(len(posteriors), n_mixtures)]
         return next((i for i in ranking if i != best), None)
     index = classifier.labels.index(against) if against in classifier.labels else n_mixtures - 1
@@ -113,7 +113,7 @@ def _opponent(classifier: Classifier, posteriors: Float64Array, best: int, again
 
 
 def _gates(moment: Moment, classifier: Classifier, config: Config, best: int | None) -> list[Gate]:
-    """What each gate looked at; which of them refused is the judge's own word."""
+    """Return the value and the limit of each gate, and which of them rejected according to the judge."""
     scores, reject = moment.scores, moment.judgement.verdict.reject
     llr = None if best is None else float(scores.llrs[best])
     log_likelihood = None if best is None else float(scores.log_likelihoods[best])
@@ -132,14 +132,14 @@ def _gates(moment: Moment, classifier: Classifier, config: Config, best: int | N
     ]
 
 
-def _stands(
+def _label_states(
     surroundings: Surroundings,
     labels: tuple[str, ...],
     posteriors_now: Float64Array,
     order: list[int],
     *,
     is_scored: bool,
-) -> dict[str, LabelStand]:
+) -> dict[str, LabelState]:
     moment = surroundings.moment
 
     def numbers(values: Float64Array) -> list[float | None]:
@@ -148,7 +148,7 @@ def _stands(
     posteriors, smoothed = numbers(posteriors_now), numbers(moment.judgement.posteriors)
     log_likelihoods, llrs = numbers(moment.scores.log_likelihoods), numbers(moment.scores.llrs)
     return {
-        labels[i]: LabelStand(
+        labels[i]: LabelState(
             posterior=posteriors[i],
             smoothed_posterior=smoothed[i],
             log_likelihood=log_likelihoods[i],
@@ -162,20 +162,20 @@ def _stands(
     }
 
 
-def compare(moment: Moment, classifier: Classifier, spec: FeatureSpec, best: int, other: int) -> Comparison:
-    """Divide the log-likelihood ratio of two mixtures at a moment that was scored.
+def compare(moment: Moment, classifier: Classifier, spec: FeatureSpec, best: int, other: int) -> MixtureComparison:
+    """Attribute the log-likelihood ratio of two mixtures at a moment that was scored.
 
     Args:
-        moment: has a vector.
+        moment: a hop with a window vector.
         classifier: with the priors of the run.
-        spec: of the features.
+        spec: features of the model.
         best: index of a label.
-        other: index among `classifier.all_mixtures`.
+        other: index of the other mixture among `classifier.all_mixtures`.
     """
     vector, evidence = moment.observation.features.vector, moment.observation.cepstral_evidence
     if vector is None:
         raise ValueError("a window without a vector has no scores to compare")
-    # Of the background, which need not be a label, the ratio to itself is 0.
+    # The last entry is the background, which may not be a label; its ratio to itself is 0.
     llrs = np.append(moment.scores.llrs, 0.0)
     log_priors = np.append(classifier.log_priors, 0.0)
     llr = float(llrs[best] - llrs[other])
@@ -184,7 +184,7 @@ def compare(moment: Moment, classifier: Classifier, spec: FeatureSpec, best: int
     if classifier.cepstra is not None and evidence is not None:
         frames = classifier.cepstra.weight * float(evidence[best] - evidence[other])
     attribution = attribute(classifier, vector, best, other)
-    return Comparison(
+    return MixtureComparison(
         label=classifier.labels[best],
         against=(*classifier.labels, BACKGROUND)[other],
         llr=llr,
@@ -198,14 +198,14 @@ def compare(moment: Moment, classifier: Classifier, spec: FeatureSpec, best: int
     )
 
 
-def gather(values: Float64Array, spec: FeatureSpec) -> list[Part]:
-    """Sum what is of one kind and place, in the order of the vector; `values` has shape (n_features,)."""
+def gather(values: Float64Array, spec: FeatureSpec) -> list[Contribution]:
+    """Sum the features of one kind and place, in the order of the vector; `values` has shape (n_features,)."""
     sums: defaultdict[tuple[str, Bands], float] = defaultdict(float)
     keys = ((block.kind, place) for block in window_layout(spec) for place in block.bands)
     for key, value in zip(keys, values.tolist(), strict=True):
         sums[key] += value
     limits_hz = band_limits_hz(spec).tolist()
     return [
-        Part(kind=kind, bands=place, low_hz=limits_hz[place[0]], high_hz=limits_hz[place[-1] + 1], nats=nats)
+        Contribution(kind=kind, bands=place, low_hz=limits_hz[place[0]], high_hz=limits_hz[place[-1] + 1], nats=nats)
         for (kind, place), nats in sums.items()
     ]

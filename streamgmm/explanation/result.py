@@ -1,4 +1,4 @@
-"""What an explanation comes to: its fields are the keys of the JSON report."""
+"""The result of an explanation; its fields are the keys of the JSON report."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streamgmm.records import RejectReason
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the tests that a hop has to pass, in their order.
+    """One of the tests that a hop has to pass, in order.
 
     Attributes:
-        refusal: what the gate gives as reason when it refuses.
-        value: what was tested; None for the test for finite numbers, and where it has no value.
-        limit: the least value that passes; None for none.
-        unit: of both.
-        is_passed: None if the gate was not asked, because one before it had refused.
+        refusal: reason that the gate gives when it rejects.
+        value: tested value; None for the test for finite numbers, and where there is no value.
+        limit: lowest value that passes; None if there is none.
+        unit: unit of `value` and `limit`.
+        is_passed: None if the gate was not reached, because an earlier one rejected.
     """
 
     refusal: RejectReason
@@ -29,18 +29,18 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     is_passed: bool | None
 
 
-class LabelStand(msgspec.Struct, frozen=True, kw_only=True):
-    """How one label stands at the moment.
+class LabelState(msgspec.Struct, frozen=True, kw_only=True):
+    """Posterior, scores and automaton of one label at the moment.
 
     Attributes:
         posterior: from this window alone; None if it was not scored.
-        smoothed_posterior: what decides; None if the window was not scored.
-        log_likelihood: under the label's mixtures (nat); None if the window was not scored.
+        smoothed_posterior: posterior that decides; None if the window was not scored.
+        log_likelihood: under the mixture of the label (nat); None if the window was not scored.
         llr: log-likelihood ratio to the background (nat); None if the window was not scored.
-        onset_threshold: of the smoothed posterior, for an event to start.
-        offset_threshold: and for it to go on.
-        state: of its automaton: `idle`, `candidate`, `open` or `hangover`.
-        event_start_t: when its open event began (s); None if none is open.
+        onset_threshold: smoothed posterior at which an event starts.
+        offset_threshold: smoothed posterior below which it ends.
+        state: state of the automaton: `idle`, `candidate`, `open` or `hangover`.
+        event_start_t: start of the open event (s); None if none is open.
     """
 
     posterior: float | None
@@ -53,15 +53,15 @@ class LabelStand(msgspec.Struct, frozen=True, kw_only=True):
     event_start_t: float | None
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """What one kind of measure, in one place of the spectrum, adds to a log-likelihood ratio.
+class Contribution(msgspec.Struct, frozen=True, kw_only=True):
+    """Contribution of one kind of feature, in one part of the spectrum, to a log-likelihood ratio.
 
     Attributes:
-        kind: what is measured.
-        bands: those that it looks at together, counted from 0, the lowest.
-        low_hz: lower limit of the lowest of them.
-        high_hz: upper limit of the highest.
-        nats: its part.
+        kind: kind of feature.
+        bands: indices of its bands, from 0 for the lowest.
+        low_hz: lower limit of the lowest band.
+        high_hz: upper limit of the highest band.
+        nats: the contribution (nat).
     """
 
     kind: str
@@ -71,20 +71,20 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     nats: float
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Why one label rather than another: llr = baseline + frames + rest + the sum of all parts.
+class MixtureComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One label compared with another: llr = baseline + frames + rest + the sum of all parts.
 
     Attributes:
         label: the best label.
-        against: the other one.
-        llr: log-likelihood ratio of the two (nat), positive where the window speaks for `label`.
-        log_prior_ratio: what the priors add to the log odds (nat).
-        log_odds: of the two posteriors of this window: likelihood_scale * llr + log_prior_ratio (nat).
-        likelihood_scale: the model's calibration.
-        baseline: the ratio at the mean of the training data, which no part accounts for (nat).
-        frames: what the frames of the window add (nat); None if the model has none.
-        rest: what the integration missed (nat); next to nothing.
-        parts: what the window vector adds, by kind and place; each is a sum over scales or lags.
+        against: the other label.
+        llr: log-likelihood ratio of the two (nat), positive in favour of `label`.
+        log_prior_ratio: contribution of the priors to the log odds (nat).
+        log_odds: log odds of the two posteriors of this window: likelihood_scale * llr + log_prior_ratio (nat).
+        likelihood_scale: factor of the calibration of the model.
+        baseline: ratio at the mean of the training data (nat).
+        frames: contribution of the cepstral frames of the window (nat); None if the model has none.
+        rest: error of the integration (nat), close to 0.
+        parts: contributions of the window vector by kind and bands; each is a sum over scales or lags.
     """
 
     label: str
@@ -96,23 +96,23 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     baseline: float
     frames: float | None
     rest: float
-    parts: list[Part]
+    parts: list[Contribution]
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the model said what it said; its fields are the keys of the JSON report.
+    """Reasons for the output of a model at one moment; the fields are the keys of the JSON report.
 
     Attributes:
         t: end of the hop that holds the moment, as in the records of a run (s).
-        start_t: begin of the window that ends there (s).
-        window_share: how much of a whole window that is, 0 to 1.
-        level_dbfs: level of the hop.
+        start_t: start of the window that ends there (s).
+        window_share: share of a whole window, 0 to 1; below 1 at the beginning of a recording.
+        level_dbfs: level of the hop (dB re full scale).
         label: the answer: a label of the model, `silence`, `background` or `unknown`.
-        best: the label with the highest smoothed posterior; None if nothing was scored.
-        reject: the gate that refused it; None if none did.
-        gates: in the order in which they are asked, on `best`.
+        best: label with the highest smoothed posterior; None if the window was not scored.
+        reject: gate that rejected the best label; None if none did.
+        gates: all gates in order, applied to `best`.
         labels: all labels, the best first.
-        comparison: None if nothing was scored, or there is nothing to compare with.
+        comparison: None if the window was not scored, or there is no other label.
     """
 
     t: float
@@ -123,20 +123,20 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     best: str | None
     reject: RejectReason | None
     gates: list[Gate]
-    labels: dict[str, LabelStand]
-    comparison: Comparison | None
+    labels: dict[str, LabelState]
+    comparison: MixtureComparison | None
 
 
-def by_kind_and_band(parts: Sequence[Part], n_bands: int) -> tuple[list[str], Float64Array]:
-    """Sums of parts as a table.
+def by_kind_and_band(parts: Sequence[Contribution], n_bands: int) -> tuple[list[str], Float64Array]:
+    """Return the sums of contributions as a table.
 
     Args:
-        parts: of a comparison.
-        n_bands: of the model.
+        parts: contributions of a comparison.
+        n_bands: number of bands of the model.
 
     Returns:
-        The kinds in the order of the vector, and float64, shape (n_kinds, n_bands + 1), in nats. What looks at
-        several bands together is spread evenly over them; the last column is what looks at all together.
+        The kinds in the order of the vector, and float64, shape (n_kinds, n_bands + 1), in nats. Features of several
+        bands are spread evenly over them; the last column holds features of all bands together.
     """
     kinds = list(dict.fromkeys(part.kind for part in parts))
     table = np.zeros((len(kinds), n_bands + 1))

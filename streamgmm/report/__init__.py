@@ -1,1 +1,1 @@
-"""Pictures, and an evaluation as a page to read in a browser."""
+"""Pictures of results, and an evaluation as an HTML page."""

@@ -1,4 +1,4 @@
-"""The picture of an explanation: the sound and the posteriors around the moment, and what spoke for the best label."""
+"""The picture of an explanation: sound and posteriors around the moment, and contributions to the best label."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import numpy.typing as npt
 from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.decision.events import EventState
 from streamgmm.explanation.explaining import Explained
-from streamgmm.explanation.listening import Surroundings
-from streamgmm.explanation.result import Comparison, Explanation, by_kind_and_band
+from streamgmm.explanation.result import Explanation, MixtureComparison, by_kind_and_band
+from streamgmm.explanation.surroundings import Surroundings
 from streamgmm.features.bank import band_limits_hz, hz_to_mel
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import is_reserved
 from streamgmm.model.model import Model
-from streamgmm.report.figure import BAD, GOOD, new_figure, save_figure
+from streamgmm.report.figure import new_figure, save_figure, spaced
 from streamgmm.report.matplotlib_defaults import default_settings
-from streamgmm.report.spectrogram import band_edges_hz, band_levels_db
+from streamgmm.report.palette import BAD, GOOD, GRID, INK, LABEL_COLOURS, PALE_INK, SHADE
+from streamgmm.report.spectrogram import band_edges_hz, band_levels_db, frequency_ticks, shown_range_db
 from streamgmm.wording import escaped
 
 if TYPE_CHECKING:
@@ -29,12 +30,9 @@ if TYPE_CHECKING:
 
 WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 16, 9, 100
 N_ROWS, N_COLUMNS = 160, 1000
-RANGE_DB = 65.0
-TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
-INK, PALE_INK, SHADE = "#2b2b33", "#9a9aa8", "#ececf2"
 
-OTHER_COLOURS = ("#117733", "#aa4499", "#999933")
-"""Of labels beside the best one and the one that it is compared with."""
+OTHER_COLOURS = (LABEL_COLOURS[2], LABEL_COLOURS[3], LABEL_COLOURS[5])
+"""Colours of labels other than the two compared ones."""
 
 EVENT_LANE = (1.05, 0.05)
 """Bottom and height of the bars of open events, above the posteriors."""
@@ -44,12 +42,12 @@ LEFT, MIDDLE, RIGHT = 0.06, 0.6, 0.975
 
 @default_settings()
 def draw_explanation(path: Path, explained: Explained, model: Model, title: str) -> None:
-    """Draw what was explained, 1600 x 900 pixels, as SVG if the name ends in `.svg`, else as PNG.
+    """Draw an explanation, 1600 x 900 pixels, as SVG if the name ends in `.svg`, else as PNG.
 
     Args:
-        path: where to write it.
-        explained: of a run of `model`.
-        model: whose features and labels they are.
+        path: the file to write.
+        explained: explanation of a run of `model`.
+        model: the explained model.
         title: name of the recording.
 
     Raises:
@@ -60,7 +58,7 @@ def draw_explanation(path: Path, explained: Explained, model: Model, title: str)
 
 
 def make_figure(explained: Explained, model: Model, title: str) -> Figure:
-    """The figure of `draw_explanation`: sound and posteriors, and where labels are compared, bands and kinds."""
+    """Return the figure: sound and posteriors, and the contributions by band and by kind if labels are compared."""
     explanation, surroundings = explained
     comparison = explanation.comparison
     figure = new_figure(WIDTH_INCHES, HEIGHT_INCHES, dpi=DOTS_PER_INCH)
@@ -80,16 +78,16 @@ def make_figure(explained: Explained, model: Model, title: str) -> Figure:
 
 
 def _mels(frequencies_hz: npt.ArrayLike) -> Float64Array:
-    """On the mel scale the bands of the model are equally wide, and their bars equally thick."""
+    """Return frequencies (Hz) in mel, where the bands of a model are equally wide and their bars equally thick."""
     return np.array([hz_to_mel(frequency_hz) for frequency_hz in np.ravel(frequencies_hz).tolist()])
 
 
 def _draw_spectrogram(axes: Axes, surroundings: Surroundings, spec: FeatureSpec) -> None:
     rate_hz = spec.sample_rate_hz
-    # What is no number is no sound to the features either.
+    # The features treat samples that are not finite as silence, too.
     samples = np.nan_to_num(surroundings.samples, nan=0.0, posinf=0.0, neginf=0.0)
     levels_db = band_levels_db(samples, rate_hz, N_ROWS, N_COLUMNS)
-    loudest_db = float(np.percentile(levels_db, 99.9))
+    lowest_db, highest_db = shown_range_db(levels_db)
     begin_s = surroundings.first_sample / rate_hz
     times_s = np.linspace(begin_s, begin_s + len(samples) / rate_hz, N_COLUMNS + 1)
     axes.pcolormesh(
@@ -97,24 +95,23 @@ def _draw_spectrogram(axes: Axes, surroundings: Surroundings, spec: FeatureSpec)
         _mels(band_edges_hz(N_ROWS, rate_hz)),
         levels_db,
         cmap="magma",
-        vmin=loudest_db - RANGE_DB,
-        vmax=loudest_db,
+        vmin=lowest_db,
+        vmax=highest_db,
         rasterized=True,
     )
-    axes.set_facecolor("black")  # as below the lowest row nothing is drawn
+    axes.set_facecolor("black")  # below the lowest row nothing is drawn
     axes.set(xlim=(times_s[0], times_s[-1]), ylim=(0.0, hz_to_mel(rate_hz / 2)))
-    ticks_hz = [tick_hz for tick_hz in TICKS_HZ if tick_hz <= rate_hz / 2]
-    names = [f"{tick_hz} Hz" if tick_hz < 1000 else f"{tick_hz // 1000} kHz" for tick_hz in ticks_hz]
+    ticks_hz, names = frequency_ticks(rate_hz)
     axes.set_yticks(_mels(ticks_hz), names)
     _tidy(axes)
     axes.tick_params(labelbottom=False)
 
 
 def _draw_posteriors(axes: Axes, explanation: Explanation, surroundings: Surroundings, model: Model) -> None:
-    """Smoothed posteriors of the most important labels hop by hop, and where their events are open."""
+    """Draw smoothed posteriors of the most important labels hop by hop, and where their events are open."""
     moments = surroundings.moments
     posteriors = np.array([moment.judgement.posteriors for moment in moments])
-    # A hop ends with the end of its window, so that is where its value stands.
+    # A value is drawn at the end of its hop, which is also the end of its window.
     ends_s = [moment.scores.end_sample / model.spec.sample_rate_hz for moment in moments]
     hop_s = model.spec.hop_samples / model.spec.sample_rate_hz
     shown = _shown_labels(explanation, model.labels, posteriors.max(axis=0))
@@ -122,7 +119,7 @@ def _draw_posteriors(axes: Axes, explanation: Explanation, surroundings: Surroun
         i_label = model.labels.index(label)
         values = posteriors[:, i_label]
         is_accepted = [is_reserved(label) or moment.judgement.scores[i_label] > 0.0 for moment in moments]
-        axes.plot(ends_s, values, lw=1.8, color=colour, label=_shown(label))
+        axes.plot(ends_s, values, lw=1.8, color=colour, label=spaced(label))
         fills = [colour if accepted else "white" for accepted in is_accepted]
         axes.scatter(ends_s, values, s=16, color=fills, edgecolor=colour, linewidth=1.1, zorder=3)
         spans = [
@@ -131,12 +128,12 @@ def _draw_posteriors(axes: Axes, explanation: Explanation, surroundings: Surroun
             if moment.states[i_label] in (EventState.OPEN, EventState.HANGOVER)
         ]
         axes.broken_barh(spans, EVENT_LANE, color=colour, linewidth=0)
-    axes.plot([], [], "o", ms=4.5, color="white", mec=INK, mew=1.1, label="refused by a gate")
+    axes.plot([], [], "o", ms=4.5, color="white", mec=INK, mew=1.1, label="rejected by a gate")
     _draw_thresholds(axes, explanation, shown)
     axes.set(ylim=(0.0, EVENT_LANE[0] + EVENT_LANE[1] + 0.01), xlabel="seconds", ylabel="smoothed posterior")
     lane_centre = EVENT_LANE[0] + EVENT_LANE[1] / 2
     axes.set_yticks([0.0, 0.2, 0.4, 0.6, 0.8, 1.0, lane_centre], ["0", "0.2", "0.4", "0.6", "0.8", "1", "events"])
-    axes.grid(color="#d8d8e0", linewidth=0.6)
+    axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(
         loc="lower left",
@@ -152,17 +149,17 @@ def _draw_posteriors(axes: Axes, explanation: Explanation, surroundings: Surroun
 
 
 def _shown_labels(explanation: Explanation, labels: Sequence[str], peaks: Float64Array) -> dict[str, str]:
-    """The compared labels and those that come highest around the moment, each with its colour."""
+    """Return the compared labels and those with the highest peaks around the moment, each with its colour."""
     comparison = explanation.comparison
     compared = {} if comparison is None else {comparison.label: GOOD, comparison.against: BAD}
     others = [labels[i] for i in np.argsort(-peaks, kind="stable") if labels[i] not in compared]
-    # The background is compared with even where it is no label, and then has no posterior.
+    # The background may be compared without being a label, and then has no posterior.
     known = {label: colour for label, colour in compared.items() if label in labels}
     return known | dict(zip(others, OTHER_COLOURS, strict=False))
 
 
 def _draw_thresholds(axes: Axes, explanation: Explanation, shown: Mapping[str, str]) -> None:
-    """One pair of lines for all labels, or where they differ one for each, in its colour."""
+    """Draw one pair of lines for all labels, or one pair per label in its colour if they differ."""
     pairs = {
         label: (explanation.labels[label].onset_threshold, explanation.labels[label].offset_threshold)
         for label in shown
@@ -192,8 +189,8 @@ def _mark_window(spectrogram: Axes, posteriors: Axes, explanation: Explanation) 
     posteriors.axvline(explanation.t, color=INK, linewidth=1.2)
 
 
-def _draw_bands(axes: Axes, comparison: Comparison, spec: FeatureSpec) -> None:
-    """A bar for each band of the model, at its place beside the spectrogram."""
+def _draw_bands(axes: Axes, comparison: MixtureComparison, spec: FeatureSpec) -> None:
+    """Draw a bar for each band of the model, beside the spectrogram at the same frequency."""
     _, nats = by_kind_and_band(comparison.parts, spec.n_bands)
     *per_band, together = nats.sum(axis=0).tolist()
     edges = _mels(band_limits_hz(spec))
@@ -202,11 +199,11 @@ def _draw_bands(axes: Axes, comparison: Comparison, spec: FeatureSpec) -> None:
     axes.set_title(f"by band (nat); all bands together {together:+.2f}", fontsize=11, color=INK, loc="left")
 
 
-def _draw_kinds(axes: Axes, comparison: Comparison, spec: FeatureSpec) -> None:
-    """A bar for each kind of features, the weightiest on top, and below them what is of no kind."""
+def _draw_kinds(axes: Axes, comparison: MixtureComparison, spec: FeatureSpec) -> None:
+    """Draw a bar for each kind of features, the largest on top, and below them the other terms of the ratio."""
     kinds, nats = by_kind_and_band(comparison.parts, spec.n_bands)
     rows = sorted(zip(kinds, nats.sum(axis=1).tolist(), strict=True), key=lambda row: -abs(row[1]))
-    rows += list(_of_no_kind(comparison))
+    rows += list(_other_terms(comparison))
     places = np.arange(len(rows))[::-1]
     values = [value for _, value in rows]
     _draw_bars(axes, places.astype(float), values, np.full(len(rows), 0.72))
@@ -227,7 +224,7 @@ def _draw_kinds(axes: Axes, comparison: Comparison, spec: FeatureSpec) -> None:
     axes.set_title("by kind of features (nat)", fontsize=11, color=INK, loc="left")
 
 
-def _of_no_kind(comparison: Comparison) -> Iterator[tuple[str, float]]:
+def _other_terms(comparison: MixtureComparison) -> Iterator[tuple[str, float]]:
     if comparison.frames is not None:
         yield "frames", comparison.frames
     yield "at training mean", comparison.baseline + comparison.rest
@@ -237,7 +234,7 @@ def _draw_bars(axes: Axes, places: FloatArray, values: Sequence[float], heights:
     colours = [GOOD if value >= 0.0 else BAD for value in values]
     axes.barh(places, values, heights, color=colours, linewidth=0)
     axes.axvline(0.0, color=INK, linewidth=0.9)
-    axes.grid(axis="x", color="#d8d8e0", linewidth=0.6)
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     _tidy(axes)
 
@@ -248,20 +245,15 @@ def _tidy(axes: Axes) -> None:
 
 
 def _draw_titles(figure: Figure, explanation: Explanation, title: str) -> None:
-    answer = f"{_shown(explanation.label)} at {explanation.t:.2f} s"
+    answer = f"{spaced(explanation.label)} at {explanation.t:.2f} s"
     if explanation.best is not None and explanation.best != explanation.label:
-        answer += f" (best label: {_shown(explanation.best)})"
+        answer += f" (best label: {spaced(explanation.best)})"
     figure.text(LEFT, 0.955, answer, fontsize=20, weight="bold", color=INK, va="center", parse_math=False)
     window = f"window {explanation.start_t:.2f} to {explanation.t:.2f} s  ·  {explanation.level_dbfs:.1f} dBFS"
     figure.text(LEFT, 0.912, f"{escaped(title)}  ·  {window}", fontsize=12, color=INK, va="center", parse_math=False)
     if (comparison := explanation.comparison) is not None:
-        versus = f"{_shown(comparison.label)} rather than {_shown(comparison.against)}: {comparison.llr:+.2f} nat"
+        versus = f"{spaced(comparison.label)} rather than {spaced(comparison.against)}: {comparison.llr:+.2f} nat"
         figure.text(MIDDLE, 0.955, versus, fontsize=14, weight="bold", color=INK, va="center", parse_math=False)
-        blue, orange = f"blue: for {_shown(comparison.label)}", f"orange: for {_shown(comparison.against)}"
+        blue, orange = f"blue: for {spaced(comparison.label)}", f"orange: for {spaced(comparison.against)}"
         figure.text(MIDDLE, 0.912, blue, fontsize=12, color=GOOD, va="center", parse_math=False)
         figure.text(RIGHT, 0.912, orange, fontsize=12, color=BAD, ha="right", va="center", parse_math=False)
-
-
-def _shown(label: str) -> str:
-    # Matplotlib leaves out of a legend what begins with an underscore.
-    return label.replace("_", " ")

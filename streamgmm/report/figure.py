@@ -1,4 +1,4 @@
-"""Figures without a window and without global state, and how they get into a page."""
+"""Figures without a window and without global state, written to files or into a page."""
 
 from __future__ import annotations
 
@@ -18,28 +18,25 @@ from streamgmm.report.matplotlib_defaults import check_matplotlib, default_setti
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK = "#123456"
-"""Stands for the colour of text, whatever that is on the page; nothing else may have it."""
-
-GOOD, BAD = "#3f83e8", "#e0702f"
-"""Readable on white and on black, and told apart by the colour-blind."""
+PAGE_INK = "#123456"
+"""Placeholder for the text colour of the page; nothing else may have it."""
 
 _SETTINGS: dict[Any, Any] = {
     # Text stays text: small, sharp, searchable, and in the fonts of the page.
     "svg.fonttype": "none",
     "svg.hashsalt": "streamgmm",
-    # A label with dollar signs is no formula.
+    # A label with dollar signs is not a formula.
     "text.parse_math": False,
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), PAGE_INK),
 }
 
 
 def new_figure(width_inches: float, height_inches: float, **settings: Any) -> Figure:
-    """An empty figure, not of pyplot: no global state, no window, whatever backend is set.
+    """Return an empty figure, not of pyplot: no global state, no window, whatever backend is set.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -51,18 +48,18 @@ def new_figure(width_inches: float, height_inches: float, **settings: Any) -> Fi
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure on white, as SVG if the name ends in `.svg`, else as PNG; the file is there whole or not at all.
+    """Write a figure on white, as SVG if the name ends in `.svg`, else as PNG; atomically.
 
     Raises:
         OutputError: the file cannot be written.
     """
     file = io.BytesIO()
-    # The same picture gives the same bytes: neither the date nor random ids.
+    # Neither a date nor random ids, so that the same picture gives the same bytes.
     options: dict[str, Any] = {"format": "png"}
     if path.suffix.lower() == ".svg":
         options = {"format": "svg", "metadata": {"Date": None}}
     with default_settings({"svg.hashsalt": "streamgmm"}), warnings.catch_warnings():
-        # A name in a script that the font lacks is drawn as boxes; nobody can do anything about it here.
+        # A name in a script that the font lacks is drawn as boxes, which cannot be helped here.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(file, facecolor="white", **options)
     try:
@@ -73,11 +70,16 @@ def save_figure(figure: Figure, path: Path) -> None:
         ) from error
 
 
+def spaced(label: str) -> str:
+    """Return a label with spaces; matplotlib omits names that begin with an underscore from legends."""
+    return label.replace("_", " ")
+
+
 def inline_svg(name: str, draw: Callable[[], Figure]) -> str:
-    """What `draw` draws, as an `<svg>` element that takes its text colour from the page around it.
+    """Return a figure as an `<svg>` element that takes its text colour from the page around it.
 
     Args:
-        name: of the picture; its ids begin with it, so that several can share a page.
+        name: prefix of the ids in the picture, so that several can share a page.
         draw: makes the figure.
     """
     file = io.StringIO()
@@ -86,11 +88,11 @@ def inline_svg(name: str, draw: Callable[[], Figure]) -> str:
     text = file.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    return text.replace(INK, "currentColor")
+    return text.replace(PAGE_INK, "currentColor")
 
 
 def inline_png(levels: AnyArray, lowest: float, highest: float) -> str:
-    """An array (rows from the bottom up) in false colours, as the `src` of an `<img>`."""
+    """Return an array, rows from the bottom up, in false colours as the `src` of an `<img>`."""
     file = io.BytesIO()
     with default_settings():
         from matplotlib.image import imsave

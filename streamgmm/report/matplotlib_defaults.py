@@ -1,4 +1,4 @@
-"""Matplotlib as it is installed: the user's backend, settings, styles and folders have no effect on pictures."""
+"""Matplotlib with its defaults: the backend, settings, styles and folders of the user do not affect pictures."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from streamgmm.errors import UsageError
 
 
 def check_matplotlib() -> None:
-    """Import matplotlib as it is installed, none of the user's settings for it: a wrong one ends the import.
+    """Import matplotlib without the settings of the user, as an invalid one makes the import fail.
 
-    Refuses to draw before long work is done for it.
+    Called before long work, so that a missing library is reported at once.
 
     Raises:
         UsageError: matplotlib is not installed, or cannot be imported.
@@ -37,7 +37,7 @@ def check_matplotlib() -> None:
 
 @contextlib.contextmanager
 def _no_settings(package: Path) -> Iterator[None]:
-    """Within, matplotlib (imported from `package`) finds no settings, neither in the environment nor in a folder."""
+    """Hide all settings from matplotlib (imported from `package`), in the environment and in the working folder."""
     if "matplotlib" in sys.modules:
         yield
         return
@@ -58,7 +58,7 @@ def _working_in(folder: Path) -> Iterator[None]:
         with contextlib.chdir(folder):
             yield
         return
-    # By its descriptor one gets back even into a folder that was removed or may not be read.
+    # A descriptor leads back even to a folder that was removed or may not be read.
     here = os.open(".", os.O_PATH | os.O_CLOEXEC)
     try:
         os.chdir(folder)
@@ -70,7 +70,7 @@ def _working_in(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Within, matplotlib does not complain of folders that it may not write to, of fonts, or of old settings."""
+    """Suppress messages of matplotlib about read-only folders, fonts and old settings."""
     logger = logging.getLogger("matplotlib")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -85,7 +85,7 @@ def default_settings(own: Mapping[Any, Any] | None = None) -> Iterator[None]:
     """Draw with the defaults of matplotlib, whatever settings and styles the user has; also as a decorator.
 
     Args:
-        own: what shall differ from the defaults.
+        own: settings that differ from the defaults.
 
     Raises:
         UsageError: matplotlib is not installed, or cannot be imported.
@@ -95,7 +95,7 @@ def default_settings(own: Mapping[Any, Any] | None = None) -> Iterator[None]:
 
     with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore", MatplotlibDeprecationWarning)  # some defaults are old
-        # The backend would be loaded; these figures need none.
+        # Setting the backend would load it; these figures need none.
         defaults = {key: value for key, value in rcParamsDefault.items() if not key.startswith("backend")}
         with rc_context({**defaults, **(own or {})}):
             yield

@@ -1,4 +1,4 @@
-"""An evaluation as one page of HTML: nothing to load, no scripts, light or dark as the reader likes it."""
+"""An evaluation as one HTML page without external resources or scripts, light or dark as the browser prefers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from streamgmm.config import Config
 from streamgmm.config_text import plain_yaml
 from streamgmm.dataset.reasons import explanation
 from streamgmm.dataset.report import N_EXAMPLES
-from streamgmm.evaluation.ablation import Part
+from streamgmm.evaluation.ablation import Ablation
 from streamgmm.evaluation.conditions import conditions_text
-from streamgmm.evaluation.scores import Evaluation, posteriors_of, summarise
+from streamgmm.evaluation.scores import Evaluation, posteriors_of, score_trial
 from streamgmm.evaluation.trial import Trial
 from streamgmm.report.figure import inline_svg
-from streamgmm.report.markup import bullets, folded, section, share_bar, table, text
+from streamgmm.report.markup import bullets, details, section, share_bar, table, text
 from streamgmm.report.mistakes import Mistake, picture_mistakes
 from streamgmm.report.pictures import draw_confusion, draw_known, draw_reliability, draw_thresholds
 from streamgmm.shares import share_text
@@ -30,17 +30,17 @@ _INTERVALS = "In brackets, the interval that holds the true share with 95 % conf
 
 
 def evaluation_page(trial: Trial, config: Config) -> str:
-    """The page of `trial`, as HTML.
+    """Return the report on `trial` as HTML.
 
     Args:
         trial: all answers.
-        config: of the evaluation; is shown, and says how to hear the worst clips again.
+        config: settings of the evaluation, which are shown and are used to load the worst clips again.
 
     Raises:
         UsageError: matplotlib is not installed.
-        DataError: the noise of the evaluation cannot be read any more.
+        DataError: the noise of the evaluation can no longer be read.
     """
-    evaluation = summarise(trial)
+    evaluation = score_trial(trial)
     parts = [
         _heading(trial, evaluation),
         _key_figures(evaluation),
@@ -64,17 +64,17 @@ def evaluation_page(trial: Trial, config: Config) -> str:
 def _heading(trial: Trial, evaluation: Evaluation) -> str:
     folds = sorted({fold.fold for fold in evaluation.folds})
     divided = {
-        "none": "answered by a model that was trained before",
+        "none": "answered by an existing model",
         "fold": f"cross-validated over the {len(folds)} folds of the data set",
-        "source": f"cross-validated over {len(folds)} folds, no source in two of them",
+        "source": f"cross-validated over {len(folds)} folds, with all clips of a source in one fold",
     }[evaluation.division]
     seeds = f", with {evaluation.n_seeds} seeds" if evaluation.n_seeds > 1 else ""
     what = f"{evaluation.n_clips} clips of {len(evaluation.labels)} labels, {divided}{seeds}."
     conditions = conditions_text(evaluation.conditions)
-    heard = f"Test clips were heard with {conditions}." if conditions else "Test clips were heard as recorded."
+    tested = f"Test conditions: {conditions}." if conditions else "Test clips were used as recorded."
     return (
         f"<h1>Evaluation of {text(trial.dataset.path.name)}</h1>"
-        f'<p class="faint">{text(what)} {text(heard)}<br>{text(trial.dataset.path)}</p>'
+        f'<p class="faint">{text(what)} {text(tested)}<br>{text(trial.dataset.path)}</p>'
     )
 
 
@@ -121,7 +121,7 @@ def _key_figure(figure: _KeyFigure, *, is_first: bool) -> str:
 
 def _confusion(evaluation: Evaluation) -> str:
     picture = inline_svg("confusion", partial(draw_confusion, evaluation))
-    return section("What was taken for what", picture, note="Number of clips; blue is right, orange is wrong.")
+    return section("Confusion matrix", picture, note="Number of clips; blue is right, orange is wrong.")
 
 
 def _curves(trial: Trial) -> Iterator[str]:
@@ -129,20 +129,20 @@ def _curves(trial: Trial) -> Iterator[str]:
     before, after = (posteriors_of(answers, is_calibrated=is_calibrated) for is_calibrated in (False, True))
     if before is not None and after is not None:
         yield section(
-            "Can scores be believed?",
+            "Calibration",
             inline_svg("reliability", partial(draw_reliability, before.bins, after.bins)),
-            note="On the dashed line, of clips with a posterior of 70 %, 70 % are right.",
+            note="On the dashed line, 70 % of clips with a posterior of 70 % are right.",
         )
     yield section(
-        "Which threshold?",
+        "Score threshold",
         inline_svg("thresholds", partial(draw_thresholds, answers)),
-        note="A higher threshold lets fewer clips through, and fewer mistakes among them.",
+        note="A higher threshold accepts fewer clips, with fewer mistakes among them.",
     )
     if trial.left_out:
         yield section(
-            "Is the unknown told apart?",
+            "Unknown classes",
             inline_svg("known", partial(draw_known, trial.left_out)),
-            note="Each class was left out in turn. Left of the dashed line, a clip is answered “unknown”.",
+            note="Each class was left out in turn. Left of the dashed line, a clip is answered with “unknown”.",
         )
 
 
@@ -160,16 +160,18 @@ def _labels(evaluation: Evaluation) -> str:
 
 
 def _share(n_right: int, n: int, evaluation: Evaluation) -> str:
-    """A share as a bar, with its counts and its interval."""
+    """Return a share as a bar, with its counts and its interval."""
     bar = share_bar(n_right / n if n else 0.0)
     return f"{bar} <small>{share_text(n_right, n, evaluation.n_seeds)}</small>"
 
 
 def _mistakes(mistakes: list[Mistake]) -> str:
     if not mistakes:
-        return section("Mistakes", note="There are none.")
+        return section("Mistakes", note="There are no mistakes.")
     figures = "".join(map(_mistake, mistakes))
-    note = "Wrong with the highest scores: a label that is wrong, or a sound that is hard. Low tones are at the bottom."
+    note = (
+        "Wrong answers with the highest scores: a wrong label, or a difficult sound. Low frequencies are at the bottom."
+    )
     return section("The worst mistakes", f'<div class="clips">{figures}</div>', note=note)
 
 
@@ -178,13 +180,13 @@ def _mistake(mistake: Mistake) -> str:
     picture = f'<img src="{mistake.picture}" alt="spectrogram">' if mistake.picture else '<div class="missing"></div>'
     stretch = "" if clip.onset_s is None else f", from {clip.onset_s:g} s"
     return (
-        f'<figure>{picture}<figcaption><span class="good">{text(clip.label)}</span> was taken for '
+        f'<figure>{picture}<figcaption><span class="good">{text(clip.label)}</span> was answered with '
         f'<span class="bad">{text(decision.label)}</span>, <span class="whole">score {decision.score:.2f}</span>'
         f'<div class="path">{text(clip.path)}{stretch}, {mistake.duration_s:.1f} s</div></figcaption></figure>'
     )
 
 
-def _ablation(parts: list[Part]) -> str:
+def _ablation(parts: list[Ablation]) -> str:
     if not parts:
         return ""
     whole, *others = parts
@@ -198,9 +200,9 @@ def _ablation(parts: list[Part]) -> str:
     )
     note = (
         f"With everything {whole.accuracy:.1%} ± {whole.standard_error:.1%} of clips are right, held out by source and "
-        "without a search for settings. A loss below two standard errors says little."
+        "without a search for settings. A loss below two standard errors is not significant."
     )
-    return section("What each part is worth", table(["left out", "right", "lost, points"], rows), note=note)
+    return section("Ablation", table(["left out", "right", "lost, points"], rows), note=note)
 
 
 def _left_out(trial: Trial) -> str:
@@ -213,10 +215,10 @@ def _left_out(trial: Trial) -> str:
     )
     parts = [table(["reason", "files", "such as"], rows, text_columns=[2])] if paths_by_reason else []
     parts.append(bullets([*trial.dataset.warnings, *trial.dataset.notes]))
-    return section("Left out and noticed", *parts, note="" if any(parts) else "Nothing.")
+    return section("Skipped files and warnings", *parts, note="" if any(parts) else "None.")
 
 
 def _settings(config: Config) -> str:
     versions = {"streamgmm": __version__, **{library: version(library) for library in LIBRARIES}}
     lines = "".join(f"{name} {number}\n" for name, number in versions.items())
-    return section("How this was made", folded("Settings", plain_yaml(config)), folded("Versions", lines))
+    return section("Settings and versions", details("Settings", plain_yaml(config)), details("Versions", lines))

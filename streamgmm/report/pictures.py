@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamgmm.evaluation.answering import Answer
+from streamgmm.evaluation.answering import ClipAnswer
 from streamgmm.evaluation.metrics import Bin
-from streamgmm.evaluation.scores import Evaluation, is_right, knownness
+from streamgmm.evaluation.scores import Evaluation, in_domain_scores, is_right
 from streamgmm.evaluation.trial import LeftOut
 from streamgmm.labels import SILENCE, UNKNOWN
-from streamgmm.report.figure import BAD, GOOD, INK, new_figure
+from streamgmm.report.figure import PAGE_INK, new_figure
+from streamgmm.report.palette import BAD, GOOD
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,11 +24,11 @@ INCHES_PER_LABEL = 0.42
 MAX_NUMBERED_LABELS = 40
 """With more labels the cells are too small for the numbers in them."""
 
-THRESHOLDS = np.linspace(0.0, 1.0, 201)
+SCORE_THRESHOLDS = np.linspace(0.0, 1.0, 201)
 
 
 def draw_confusion(evaluation: Evaluation) -> Figure:
-    """Rows are true labels, columns answers; the fuller a cell, the larger its share of its row."""
+    """Draw a matrix of true labels (rows) and answers (columns); the opacity of a cell is its share of the row."""
     n_rows, n_columns = len(evaluation.labels), len(evaluation.answers)
     size = (2.2 + INCHES_PER_LABEL * n_columns, 1.6 + INCHES_PER_LABEL * n_rows)
     figure = new_figure(*size, layout="constrained")
@@ -47,7 +48,7 @@ def _draw_cell(axes: Axes, row: int, column: int, count: int, n_true: int, *, is
     from matplotlib.patches import Rectangle
 
     corner = (column - 0.46, row - 0.46)
-    axes.add_patch(Rectangle(corner, 0.92, 0.92, facecolor=INK, alpha=0.05, linewidth=0))
+    axes.add_patch(Rectangle(corner, 0.92, 0.92, facecolor=PAGE_INK, alpha=0.05, linewidth=0))
     if not count:
         return
     colour = GOOD if row == column else BAD
@@ -57,9 +58,9 @@ def _draw_cell(axes: Axes, row: int, column: int, count: int, n_true: int, *, is
 
 
 def draw_reliability(before: Sequence[Bin], after: Sequence[Bin]) -> Figure:
-    """How often the best label is right against its posterior; the area of a dot is its number of clips."""
+    """Draw accuracy over the posterior of the best label; the area of a dot is its number of clips."""
     figure, axes = _unit_square("posterior of the best label", "share of clips that are right")
-    axes.plot([0, 1], [0, 1], color=INK, alpha=0.4, linewidth=1, linestyle="--")
+    axes.plot([0, 1], [0, 1], color=PAGE_INK, alpha=0.4, linewidth=1, linestyle="--")
     n_clips = sum(one.n_clips for one in after)
     for bins, colour, name in ((before, BAD, "before calibration"), (after, GOOD, "after")):
         confidences, shares = [one.confidence for one in bins], [one.share_right for one in bins]
@@ -71,46 +72,52 @@ def draw_reliability(before: Sequence[Bin], after: Sequence[Bin]) -> Figure:
     return figure
 
 
-def draw_thresholds(answers: Sequence[Answer]) -> Figure:
-    """What a threshold on the score of a clip lets through, and how much of that is right."""
+def draw_thresholds(answers: Sequence[ClipAnswer]) -> Figure:
+    """Draw the share of clips that a threshold on the score accepts, and the accuracy of those."""
     scores = np.array([answer.decision.score for answer in answers])
     is_named = np.array([answer.decision.label not in (UNKNOWN, SILENCE) for answer in answers])
     right = np.array([is_right(answer) for answer in answers])
-    is_accepted = (scores >= THRESHOLDS[:, np.newaxis]) & is_named
+    is_accepted = (scores >= SCORE_THRESHOLDS[:, np.newaxis]) & is_named
     n_accepted = is_accepted.sum(axis=1)
-    # Of nothing accepted, no share is right: the line ends there.
+    # The line ends where no clip is accepted, as there is no accuracy.
     shares_right = np.where(n_accepted, (is_accepted & right).sum(axis=1) / np.maximum(n_accepted, 1), np.nan)
     figure, axes = _unit_square("threshold on the score", "share of clips")
-    axes.plot(THRESHOLDS, n_accepted / len(answers), color=BAD, linewidth=1.8, label="accepted, of all")
-    axes.plot(THRESHOLDS, shares_right, color=GOOD, linewidth=1.8, label="right, of the accepted")
+    axes.plot(SCORE_THRESHOLDS, n_accepted / len(answers), color=BAD, linewidth=1.8, label="accepted, of all")
+    axes.plot(SCORE_THRESHOLDS, shares_right, color=GOOD, linewidth=1.8, label="right, of the accepted")
     _draw_legend(axes)
     return figure
 
 
 def draw_known(left_out: Sequence[LeftOut]) -> Figure:
-    """What a threshold on knownness lets through of taught classes and of those left out."""
-    known = knownness(answer for one in left_out for answer in one.known)
-    unknown = knownness(answer for one in left_out for answer in one.unknown)
-    figure, axes = _unit_square("threshold on knownness", "share of clips accepted")
-    for values, colour, name in ((known, GOOD, "of a taught class"), (unknown, BAD, "of the class left out")):
-        axes.plot(THRESHOLDS, np.mean(values >= THRESHOLDS[:, np.newaxis], axis=1), color=colour, lw=1.8, label=name)
+    """Draw the shares of clips of trained and of left-out classes that a threshold on the in-domain score accepts."""
+    known = in_domain_scores(answer for one in left_out for answer in one.known)
+    unknown = in_domain_scores(answer for one in left_out for answer in one.unknown)
+    figure, axes = _unit_square("threshold on the in-domain score", "share of clips accepted")
+    for values, colour, name in ((known, GOOD, "of a trained class"), (unknown, BAD, "of the class left out")):
+        axes.plot(
+            SCORE_THRESHOLDS,
+            np.mean(values >= SCORE_THRESHOLDS[:, np.newaxis], axis=1),
+            color=colour,
+            lw=1.8,
+            label=name,
+        )
     _draw_legend(axes)
     return figure
 
 
 def _draw_legend(axes: Axes) -> None:
-    """Above the axes, where no line can be."""
+    """Place the legend above the axes, where there are no lines."""
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, borderaxespad=0.2)
 
 
 def _unit_square(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    """Axes from 0 to 1 either way, in percent upwards."""
+    """Return axes from 0 to 1 in both directions, with percent on the vertical one."""
     from matplotlib.ticker import PercentFormatter
 
     figure = new_figure(WIDTH_INCHES, HEIGHT_INCHES, layout="constrained")
     axes = figure.subplots()
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.03), xlabel=xlabel, ylabel=ylabel)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.grid(color=INK, alpha=0.12, linewidth=0.7)
+    axes.grid(color=PAGE_INK, alpha=0.12, linewidth=0.7)
     axes.set_axisbelow(True)
     return figure, axes

@@ -1,4 +1,4 @@
-"""Levels over time and frequency, for pictures only: the detector never sees them."""
+"""Levels over time and frequency, for pictures only; features are computed elsewhere."""
 
 from __future__ import annotations
 
@@ -9,24 +9,36 @@ import numpy as np
 from streamgmm import units
 from streamgmm.arrays import Float64Array, Samples
 
-LOWEST_HZ = 60.0
+LOWEST_SHOWN_HZ = 60.0
 WINDOW_S = 0.04
 N_HOPS_PER_WINDOW = 4
 FLOOR_POWER = 1e-14
 
+SHOWN_RANGE_DB = 65.0
+"""Range of levels between black and white."""
+
+LOUDEST_PERCENTILE = 99.9
+TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
+
 
 def band_edges_hz(n_bands: int, sample_rate_hz: int) -> Float64Array:
-    """Edges of `n_bands` bands of equal musical width from `LOWEST_HZ` to Nyquist, shape (n_bands + 1,)."""
-    return np.geomspace(LOWEST_HZ, sample_rate_hz / 2, n_bands + 1)
+    """Return the edges (Hz) of bands of equal width in octaves up to Nyquist, float64, shape (n_bands + 1,)."""
+    return np.geomspace(LOWEST_SHOWN_HZ, sample_rate_hz / 2, n_bands + 1)
 
 
 def band_levels_db(samples: Samples, sample_rate_hz: int, n_bands: int, n_columns: int) -> Float64Array:
-    """Loudest moment of every band within every column, in decibels (Hann windows of 40 ms).
+    """Return the highest level of every band within every column (dB), from Hann windows of 40 ms.
 
     The maximum, not the mean: a knock must not vanish in a column that is mostly pause.
 
+    Args:
+        samples: float32, shape (n,), full scale 1.0.
+        sample_rate_hz: rate of `samples`.
+        n_bands: number of rows.
+        n_columns: number of columns.
+
     Returns:
-        Shape (n_bands, n_columns), lowest band and earliest column first.
+        float64, shape (n_bands, n_columns), lowest band and earliest column first.
     """
     n_window = units.seconds_to_samples(WINDOW_S, sample_rate_hz)
     pooling = _pooling(n_bands, n_window, sample_rate_hz)
@@ -40,6 +52,18 @@ def band_levels_db(samples: Samples, sample_rate_hz: int, n_bands: int, n_column
         powers = np.abs(spectra) ** 2 @ pooling.T
         levels_db[:, column] = 10 * np.log10(np.max(powers, axis=0) + FLOOR_POWER)
     return levels_db
+
+
+def shown_range_db(levels_db: Float64Array) -> tuple[float, float]:
+    """Return the lowest and the highest level to show, so that a few loud cells do not darken the rest."""
+    highest_db = float(np.percentile(levels_db, LOUDEST_PERCENTILE))
+    return highest_db - SHOWN_RANGE_DB, highest_db
+
+
+def frequency_ticks(sample_rate_hz: int) -> tuple[list[int], list[str]]:
+    """Return the frequencies (Hz) to mark on an axis up to Nyquist, and their names."""
+    ticks_hz = [tick_hz for tick_hz in TICKS_HZ if tick_hz <= sample_rate_hz / 2]
+    return ticks_hz, [f"{tick_hz} Hz" if tick_hz < 1000 else f"{tick_hz // 1000} kHz" for tick_hz in ticks_hz]
 
 
 def _pooling(n_bands: int, n_window: int, sample_rate_hz: int) -> Float64Array:

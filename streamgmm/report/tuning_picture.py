@@ -1,4 +1,4 @@
-"""The picture of a tuning: what a budget of false alarms costs, in all and for each label."""
+"""The picture of a tuning: recall over false alarms, and the alarms of each label over its threshold."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamgmm.report.figure import new_figure, save_figure
+from streamgmm.report.figure import new_figure, save_figure, spaced
 from streamgmm.report.matplotlib_defaults import default_settings
+from streamgmm.report.palette import LABEL_COLOURS, MISTAKE
 from streamgmm.tuning.alarm_rates import expected_rates
 from streamgmm.tuning.operating_points import Curve, Levels, total_alarms
 from streamgmm.tuning.result import Tuning
@@ -41,37 +42,34 @@ def draw_tuning(path: Path, tuning: Tuning, curves: Sequence[Sequence[Curve]], l
 
 def _draw_recall(axes: Axes, tuning: Tuning, reached: float) -> None:
     rates = [step.expected_per_hour for step in tuning.sweep]
-    axes.semilogx(rates, [step.recall or 0.0 for step in tuning.sweep], "o-", color="#4477aa", label="other budgets")
-    axes.plot(tuning.expected_per_hour, reached, "D", color="#d7191c", markersize=10, label="this tuning")
-    axes.set(xlabel="false alarms per hour to be expected", ylabel="recall, mean over labels", ylim=(0.0, 1.02))
+    axes.semilogx(
+        rates, [step.recall or 0.0 for step in tuning.sweep], "o-", color=LABEL_COLOURS[0], label="other budgets"
+    )
+    axes.plot(tuning.expected_per_hour, reached, "D", color=MISTAKE, markersize=10, label="this tuning")
+    axes.set(xlabel="expected false alarms per hour", ylabel="recall, mean over labels", ylim=(0.0, 1.02))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
 
 
 def _draw_alarms(axes: Axes, tuning: Tuning, curves: Sequence[Sequence[Curve]], levels: Levels) -> None:
-    """Each label at the minimum duration of the settings: counted as steps, to be expected as a line."""
+    """Draw each label with the minimum duration of the settings: observed rates as dots, expected rates as a line."""
     plain = [own[0] for own in curves]
     n_alarms = np.array([total_alarms(curve) for curve in plain])
     rates = expected_rates(levels.logits, n_alarms, tuning.hours)
     for curve, counts, row in zip(plain, n_alarms, rates, strict=True):
         label = tuning.labels[curve.label]
         (line,) = axes.semilogy(
-            levels.logits, row.clip(LOWEST_RATE_PER_HOUR / 10.0), label=_shown(curve.label), alpha=0.8
+            levels.logits, row.clip(LOWEST_RATE_PER_HOUR / 10.0), label=spaced(curve.label), alpha=0.8
         )
         is_met = counts > 0
         axes.plot(levels.logits[is_met], counts[is_met] / tuning.hours, ".", color=line.get_color())
         i_level = levels.thresholds.index(label.onset_threshold)
         height = max(label.expected_per_hour, LOWEST_RATE_PER_HOUR)
         axes.plot(levels.logits[i_level], height, "D", color=line.get_color(), markeredgecolor="black")
-    axes.axhline(tuning.budget_per_hour, color="#d7191c", linestyle="--", label="budget of all labels")
+    axes.axhline(tuning.budget_per_hour, color=MISTAKE, linestyle="--", label="budget of all labels")
     ticks = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
     axes.set_xticks(np.log(np.array(ticks) / (1.0 - np.array(ticks))), [f"{tick:g}" for tick in ticks])
     axes.set(xlabel="onset threshold", ylabel="false alarms per hour", ylim=(LOWEST_RATE_PER_HOUR, None))
-    axes.set_title("dots: counted; lines: to be expected; diamonds: chosen", fontsize=10)
+    axes.set_title("dots: observed; lines: expected; diamonds: chosen", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-
-
-def _shown(label: str) -> str:
-    # Matplotlib leaves out of a legend what begins with an underscore.
-    return label.replace("_", " ")

@@ -1,1 +1,1 @@
-"""Decisions that keep false alarms within a budget on the background of the user."""
+"""Thresholds that keep false alarms within a budget on recordings of the background."""

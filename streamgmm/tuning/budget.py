@@ -1,9 +1,9 @@
-"""How a budget of alarms is spent on labels: where an alarm more buys most.
+"""Allocation of a budget of alarms to labels, where each further alarm gains most.
 
-Each label offers points, alarms per hour against worth; one of each is taken so that the worth is highest
-and the alarms are within the budget: the multiple-choice knapsack problem. It is solved along the upper convex
-hulls of the points, the steps of all labels in order of their gain per alarm (Sinha and Zoltners, Operations
-Research 27, 1979): at most one label's step short of the best.
+Each label offers operating points, alarms per hour against utility. One point of each label is chosen so that the total
+utility is highest and the alarms are within the budget: the multiple-choice knapsack problem. It is solved greedily
+along the upper convex hulls of the points, with the steps of all labels in order of their gain per alarm (Sinha and
+Zoltners, Operations Research 27, 1979). The result is at most one step of one label below the optimum.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ class Point(NamedTuple):
     """One way to decide on a label.
 
     Attributes:
-        rate_per_hour: alarms to be expected.
-        worth: how good it is, in any unit that all labels share.
-        n_alarms: alarms that were counted.
-        i_curve: which of the label's curves.
-        i_level: where on it.
+        rate_per_hour: expected alarms per hour.
+        utility: value of the decision, in any unit that all labels share.
+        n_alarms: observed alarms.
+        i_curve: index of one of the curves of the label.
+        i_level: index of the threshold on the curve.
     """
 
     rate_per_hour: float
-    worth: float
+    utility: float
     n_alarms: int
     i_curve: int
     i_level: int
 
 
 class Step(NamedTuple):
-    """From one point of a label's hull to the next: more worth for more alarms."""
+    """A step from one point of the hull of a label to the next: more utility for more alarms."""
 
     i_label: int
     point: Point
@@ -41,12 +41,12 @@ class Step(NamedTuple):
 
 
 def spend(offers: Sequence[Sequence[Point]], rate_per_hour: float, max_alarms: int) -> list[Point] | None:
-    """The point of each label; None if even the strictest ones together are over the budget.
+    """Return the point of each label; None if even the strictest ones together exceed the budget.
 
     Args:
         offers: points of each label, at least one.
-        rate_per_hour: most alarms per hour to be expected of all labels together.
-        max_alarms: most alarms counted of all labels together.
+        rate_per_hour: limit of expected alarms per hour of all labels together.
+        max_alarms: limit of observed alarms of all labels together.
     """
     hulls = [upper_hull(points) for points in offers]
     chosen = [hull[0] for hull in hulls]
@@ -65,26 +65,26 @@ def spend(offers: Sequence[Sequence[Point]], rate_per_hour: float, max_alarms: i
 
 
 def _fill(chosen: list[Point], offers: Sequence[Sequence[Point]], rate_per_hour: float, max_alarms: int) -> list[Point]:
-    """Spend what no whole step of a hull fitted into: on the best bargain that does fit, again and again."""
+    """Spend the rest of the budget, too small for a step of a hull, on the best point that fits, repeatedly."""
     while True:
-        bargains = [
+        candidates = [
             Step(i_label, point, _gain(chosen[i_label], point))
             for i_label, points in enumerate(offers)
             for point in points
-            if point.worth > chosen[i_label].worth
+            if point.utility > chosen[i_label].utility
             and _is_within(_with(chosen, i_label, point), rate_per_hour, max_alarms)
         ]
-        if not bargains:
+        if not candidates:
             return chosen
-        best = max(bargains, key=lambda step: step.gain_per_alarm)
+        best = max(candidates, key=lambda step: step.gain_per_alarm)
         chosen = _with(chosen, best.i_label, best.point)
 
 
 def upper_hull(points: Sequence[Point]) -> list[Point]:
-    """Those of `points` that are worth most for their alarms, with ever smaller gains, the fewest alarms first."""
+    """Return the upper convex hull of utility over alarms, the fewest alarms first, with ever smaller gains."""
     hull: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.rate_per_hour, -point.worth)):
-        if hull and point.worth <= hull[-1].worth:
+    for point in sorted(points, key=lambda point: (point.rate_per_hour, -point.utility)):
+        if hull and point.utility <= hull[-1].utility:
             continue
         while len(hull) > 1 and _gain(hull[-1], point) >= _gain(hull[-2], hull[-1]):
             hull.pop()
@@ -93,7 +93,8 @@ def upper_hull(points: Sequence[Point]) -> list[Point]:
 
 
 def _steps(hulls: Sequence[Sequence[Point]]) -> list[Step]:
-    """All steps of all labels, the best bargain first; those of one label stay in order, its hull being concave."""
+    """Return the steps of all labels by falling gain per alarm; those of one label stay in order."""
+    # A stable sort: the gains of one label fall along its concave hull.
     steps = [
         Step(i_label, after, _gain(before, after))
         for i_label, hull in enumerate(hulls)
@@ -104,7 +105,7 @@ def _steps(hulls: Sequence[Sequence[Point]]) -> list[Step]:
 
 def _gain(before: Point, after: Point) -> float:
     n_more = after.rate_per_hour - before.rate_per_hour
-    return (after.worth - before.worth) / n_more if n_more > 0.0 else math.inf
+    return (after.utility - before.utility) / n_more if n_more > 0.0 else math.inf
 
 
 def _with(chosen: Sequence[Point], i_label: int, point: Point) -> list[Point]:

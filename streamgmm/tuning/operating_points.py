@@ -1,7 +1,7 @@
-"""What each label would decide at every onset threshold: alarms on the background, events found, and how soon.
+"""Operating points: alarms, recall and latency of each label at every onset threshold.
 
-Tried are onset thresholds and a longer minimum duration. Other offset thresholds were found to gain nothing,
-and a refractory time only hides alarms.
+Onset thresholds and a longer minimum duration are tried. Other offset thresholds brought no gain, and a refractory
+time only hides alarms.
 """
 
 from __future__ import annotations
@@ -18,45 +18,38 @@ from streamgmm.config import Config, LabelSection
 from streamgmm.decision.rules import make_rules
 from streamgmm.errors import ConfigError
 from streamgmm.labels import is_reserved
+from streamgmm.listening.events import Annotation, Detection, is_same_sound
+from streamgmm.listening.tracks import ScoredRecording, replay
 from streamgmm.model.model import Model
 from streamgmm.training.workers import ProgressTracker, untracked
-from streamgmm.tuning.hearing import Event, Heard, replay
 
 MIN_LEVEL, MAX_LEVEL, LEVEL_STEP = -3.5, 18.0, 0.25
-"""Logits of the thresholds that are tried: from 0.03, where the tail of the alarms may begin, to 1 - 1.5e-8."""
+"""Logits of the thresholds to try: from 0.03, where the tail of the alarms may begin, to 1 - 1.5e-8."""
 
 MAX_SCORE = 1.0 - 1e-8
-"""Higher thresholds of the settings count as this one: a logit is finite."""
+"""Upper limit of the threshold of the settings, so that its logit is finite."""
 
 STRICT_DURATION_S = 1.0
-"""The other minimum duration that is tried: a click is in no window of the default length for longer."""
+"""The longer minimum duration to try: a click stays within a window of the default length no longer than this."""
 
 THRESHOLD_DECIMALS = 9
 
 
-class Truth(NamedTuple):
-    """A true event: its label and where it is in its recording (s)."""
-
-    label: str
-    onset_s: float
-    offset_s: float
-
-
 class Material(NamedTuple):
-    """What was heard in recordings of the background, and in recordings of which the true events are known."""
+    """Scores of recordings of the background, and of annotated recordings with their annotations."""
 
-    backgrounds: Sequence[Heard]
-    events: Sequence[tuple[Heard, Sequence[Truth]]]
+    backgrounds: Sequence[ScoredRecording]
+    events: Sequence[tuple[ScoredRecording, Sequence[Annotation]]]
 
 
 class Levels(NamedTuple):
-    """The thresholds that are tried.
+    """The thresholds to try.
 
     Attributes:
         logits: float64, shape (n_levels,), rising.
-        thresholds: the onset threshold of each.
-        i_first: index of the lowest one that may be chosen, that of the settings. What a lower one would do
-            among other sounds is not to be seen on a background; the counts below serve the tail.
+        thresholds: onset threshold of each level.
+        i_first: index of the lowest threshold that may be chosen, that of the settings. A background does not show
+            how a lower one performs among other sounds; the counts below it serve the fit of the tail.
     """
 
     logits: Float64Array
@@ -65,14 +58,14 @@ class Levels(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One label at one minimum duration, at all levels.
+    """Performance of one label with one minimum duration, at all levels.
 
     Attributes:
-        label: which.
-        min_duration_s: the minimum duration (s); None for that of the settings.
-        n_alarms: int64, shape (n_recordings, n_levels), on each recording of the background.
-        recalls: float64, shape (n_levels,), share of the true events found; None if none are known.
-        latencies_s: float64, shape (n_levels,), median time from onset to report, NaN where none was found.
+        label: name of the label.
+        min_duration_s: minimum duration (s); None for that of the settings.
+        n_alarms: int64, shape (n_recordings, n_levels), alarms on each recording of the background.
+        recalls: float64, shape (n_levels,), share of the true events found; None without annotations.
+        latencies_s: float64, shape (n_levels,), median time from onset to report (s), NaN where none was found.
     """
 
     label: str
@@ -83,13 +76,13 @@ class Curve(NamedTuple):
 
 
 def make_levels(config: Config) -> Levels:
-    """The thresholds that are tried, among them that of the settings.
+    """Return the thresholds to try, among them that of the settings.
 
     Raises:
-        ConfigError: the settings decide on single labels, which goes before what a model says of them.
+        ConfigError: the settings have thresholds of single labels, which take precedence over those of a model.
     """
     problems = [
-        f"decision.labels.{label}: goes before what a model says of this label; drop it to tune the model"
+        f"decision.labels.{label}: takes precedence over the model; remove it to tune the model"
         for label, own in config.decision.labels.items()
         if own.onset_threshold is not None or own.min_duration_s is not None
     ]
@@ -105,15 +98,15 @@ def make_levels(config: Config) -> Levels:
 
 
 def lowest_score(config: Config) -> float:
-    """Lowest score that an automaton of any of the rules tried looks at."""
+    """Return the lowest score that matters to any of the rules to try."""
     own = [section.offset_threshold for section in config.decision.labels.values()]
     offset_thresholds = [config.decision.offset_threshold, *(value for value in own if value is not None)]
-    # Half, as thresholds are rounded.
+    # Half of the lowest threshold, as thresholds are rounded.
     return min(*offset_thresholds, config.decision.onset_threshold, float(expit(MIN_LEVEL)) / 2.0)
 
 
 def section_at(curve: Curve, i_level: int, levels: Levels) -> LabelSection | None:
-    """What a model says of the label to have it decide so; None: nothing, the settings say it."""
+    """Return the section of a model that sets this point; None if the settings already do."""
     if curve.min_duration_s is None and i_level == levels.i_first:
         return None
     return LabelSection(onset_threshold=levels.thresholds[i_level], min_duration_s=curve.min_duration_s)
@@ -122,9 +115,9 @@ def section_at(curve: Curve, i_level: int, levels: Levels) -> LabelSection | Non
 def measure_curves(
     material: Material, model: Model, config: Config, levels: Levels, track: ProgressTracker = untracked
 ) -> list[list[Curve]]:
-    """For each label that can make an event, its curves: with the minimum duration of the settings first.
+    """Return the curves of each label that can make an event, with the minimum duration of the settings first.
 
-    A longer minimum duration is tried only if there are true events to see what it costs.
+    A longer minimum duration is tried only if there are true events that show its cost.
     """
     labels = [label for label in model.labels if not is_reserved(label)]
     durations_s: list[float | None] = [None]
@@ -145,7 +138,7 @@ def _measure(
     for i_level, threshold in enumerate(levels.thresholds):
         section = LabelSection(onset_threshold=threshold, min_duration_s=min_duration_s)
         replayer = _Replayer(model, config, i_label, section)
-        n_alarms[:, i_level] = [len(replayer.events(heard)) for heard in material.backgrounds]
+        n_alarms[:, i_level] = [len(replayer.detections(one)) for one in material.backgrounds]
         found.append([latency_s for pair in material.events for latency_s in replayer.latencies_s(*pair)])
     if not found[0]:
         return Curve(label, min_duration_s, n_alarms, None, None)
@@ -155,7 +148,7 @@ def _measure(
 
 
 class _Replayer:
-    """Decides for one label as a run of a model would that says `section` of it."""
+    """Decisions on one label, as in a run of a model that has `section` for it."""
 
     def __init__(self, model: Model, config: Config, i_label: int, section: LabelSection) -> None:
         self._label = model.labels[i_label]
@@ -164,27 +157,30 @@ class _Replayer:
         rules = make_rules(model.labels, config.decision, {self._label: section}, model.spec.sample_rate_hz)
         self._rule = rules[i_label]
 
-    def events(self, heard: Heard) -> list[Event]:
-        return replay(heard.tracks[self._i_label], self._rule, self._spec.hop_samples, heard.end_sample)
+    def detections(self, recording: ScoredRecording) -> list[Detection]:
+        return replay(recording.tracks[self._i_label], self._label, self._rule, self._spec, recording.end_sample)
 
-    def latencies_s(self, heard: Heard, truths: Sequence[Truth]) -> list[float | None]:
-        """Of each true event of the label, how long after its onset it was told; None if it was not found."""
-        own = [truth for truth in truths if truth.label == self._label]
-        events = self.events(heard) if own else []
-        return [self._latency_s(truth, events) for truth in own]
+    def latencies_s(self, recording: ScoredRecording, truth: Sequence[Annotation]) -> list[float | None]:
+        """Return the time from onset to report of each true event of the label (s); None if it was not found."""
+        own = [annotation for annotation in truth if annotation.label == self._label]
+        detections = self.detections(recording) if own else []
+        return [self._latency_s(annotation, detections) for annotation in own]
 
-    def _latency_s(self, truth: Truth, events: Sequence[Event]) -> float | None:
+    def _latency_s(self, truth: Annotation, detections: Sequence[Detection]) -> float | None:
         rate_hz = self._spec.sample_rate_hz
         onset_sample = units.seconds_to_samples(truth.onset_s, rate_hz)
         # The last window that holds some of the sound ends a window after it.
         last_sample = units.seconds_to_samples(truth.offset_s, rate_hz) + self._spec.window_samples
-        for event in events:
-            if event.offset_sample > onset_sample and event.onset_sample < last_sample:
-                return max(0.0, units.samples_to_seconds(event.reported_sample - onset_sample, rate_hz))
+        times_s = (units.samples_to_seconds(sample, rate_hz) for sample in (onset_sample, last_sample))
+        audible = Annotation(truth.label, *times_s)
+        for detection in detections:
+            if is_same_sound(audible, detection, 0.0):
+                reported_sample = units.seconds_to_samples(detection.reported_s, rate_hz)
+                return max(0.0, units.samples_to_seconds(reported_sample - onset_sample, rate_hz))
         return None
 
 
 def total_alarms(curve: Curve) -> Int64Array:
-    """Alarms at each level on all recordings together, shape (n_levels,)."""
+    """Return the alarms at each level on all recordings together, int64, shape (n_levels,)."""
     totals: Int64Array = curve.n_alarms.sum(axis=0)
     return totals

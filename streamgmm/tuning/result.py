@@ -1,4 +1,4 @@
-"""What a tuning comes to: its fields are the keys of the JSON report."""
+"""The result of a tuning; its fields are the keys of the JSON report."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import msgspec
 
 
 class LabelTuning(msgspec.Struct, frozen=True, kw_only=True):
-    """What was decided on one label, and what changed by it.
+    """The decision on one label, and its effect.
 
     Attributes:
-        onset_threshold: the new one.
-        min_duration_s: the new one (s); None: that of the settings stays.
-        is_changed: False if the settings' own decision was kept.
-        n_alarms_before: on the background, with the settings' own decision.
-        n_alarms: with the new one.
-        expected_per_hour: alarms per hour to be expected with the new one.
-        recall_before: share of the true events found with the settings' own; None if none are known.
-        recall: with the new one.
+        onset_threshold: new onset threshold.
+        min_duration_s: new minimum duration (s); None if that of the settings stays.
+        is_changed: False if the decision of the settings was kept.
+        n_alarms_before: alarms on the background with the settings.
+        n_alarms: alarms on the background with the new decision.
+        expected_per_hour: expected alarms per hour with the new decision.
+        recall_before: share of the true events found with the settings; None without annotations.
+        recall: share of the true events found with the new decision.
         n_events: true events of the label.
-        latency_before_s: median time from onset to report (s); None if none was found or known.
-        latency_s: with the new one.
+        latency_before_s: median time from onset to report with the settings (s); None if none was found.
+        latency_s: median time from onset to report with the new decision (s).
     """
 
     onset_threshold: float
@@ -35,13 +35,13 @@ class LabelTuning(msgspec.Struct, frozen=True, kw_only=True):
     latency_s: float | None
 
 
-class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Recordings judged by decisions that were tuned on the others.
+class HeldOutAlarms(msgspec.Struct, frozen=True, kw_only=True):
+    """Alarms on recordings with decisions that were tuned on the others.
 
     Attributes:
-        n_alarms: on all recordings together, each held out once.
-        hours: how long they are.
-        upper_per_hour: limit of the rate, at the same confidence.
+        n_alarms: alarms on all recordings together, each held out once.
+        hours: total length of the recordings.
+        upper_per_hour: upper limit of the rate, at the same confidence.
     """
 
     n_alarms: int
@@ -50,7 +50,7 @@ class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
-    """What another budget would cost: alarms per hour asked for and expected, mean recall over labels."""
+    """The effect of another budget: alarms per hour requested and expected, mean recall over labels."""
 
     budget_per_hour: float
     expected_per_hour: float
@@ -61,21 +61,21 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a tuning; its fields are the keys of the JSON report.
 
     Attributes:
-        budget_per_hour: false alarms per hour that were asked for, of all labels together.
-        hours: how long the background is.
-        n_recordings: in how many recordings.
-        n_alarms_before: alarms on it with the settings' own decisions.
-        n_alarms: with the new ones; exactly those that `run` gives.
-        upper_per_hour: highest rate that `n_alarms` in these hours are compatible with.
-        confidence: with which that limit holds.
+        budget_per_hour: requested limit of false alarms per hour, of all labels together.
+        hours: length of the background.
+        n_recordings: recordings of the background.
+        n_alarms_before: alarms on the background with the settings.
+        n_alarms: alarms with the new decisions; exactly those that `run` would report.
+        upper_per_hour: upper limit of the rate that `n_alarms` in these hours are compatible with.
+        confidence: one-sided probability with which that limit holds.
         is_proven: whether the limit is within the budget.
-        expected_per_hour: rate to be expected, extrapolated where the background is short.
-        recall_before: mean over labels of the true events found; None if none are known.
-        recall: with the new decisions.
-        n_events: true events.
-        held_out: None with a single recording.
-        labels: by label.
-        sweep: what other budgets would cost, rising; those that cannot be met are left out.
+        expected_per_hour: expected rate, extrapolated where the background is short.
+        recall_before: mean over labels of the share of true events found; None without annotations.
+        recall: the same with the new decisions.
+        n_events: number of true events.
+        held_out: alarms on held-out recordings; None with a single recording.
+        labels: decisions by label.
+        sweep: effect of other budgets, rising; those that cannot be met are left out.
     """
 
     budget_per_hour: float
@@ -90,6 +90,6 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     recall_before: float | None
     recall: float | None
     n_events: int
-    held_out: HeldOut | None
+    held_out: HeldOutAlarms | None
     labels: dict[str, LabelTuning]
     sweep: list[Sweep]

@@ -1,4 +1,4 @@
-"""Decisions of a model that keep false alarms within a budget on the user's own background."""
+"""Tuning of a model: decisions that keep false alarms within a budget on recordings of the background."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from streamgmm import units
 from streamgmm.arrays import BoolArray, Float64Array
 from streamgmm.config import Config, LabelSection
 from streamgmm.errors import DataError
+from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.model import Model
 from streamgmm.training.workers import ProgressTracker, untracked
 from streamgmm.tuning.alarm_rates import CONFIDENCE, expected_rates, max_proven_alarms, upper_rate_per_hour
 from streamgmm.tuning.budget import Point, spend
-from streamgmm.tuning.hearing import Heard
 from streamgmm.tuning.operating_points import (
     Curve,
     Levels,
@@ -29,27 +29,27 @@ from streamgmm.tuning.operating_points import (
     section_at,
     total_alarms,
 )
-from streamgmm.tuning.result import HeldOut, LabelTuning, Sweep, Tuning
+from streamgmm.tuning.result import HeldOutAlarms, LabelTuning, Sweep, Tuning
 from streamgmm.wording import escaped
 
 N_HELD_OUT_PARTS = 10
-"""Recordings are held out one by one, or, if there are more, in this many parts."""
+"""Recordings are held out one by one, or in this many parts if there are more."""
 
 N_BLAMED = 3
-"""Labels that are named if the budget cannot be met."""
+"""Number of labels that are named if the budget cannot be met."""
 
-WORTH_PER_LEVEL = 1e-3
-"""What a threshold lower by one unit of logit is worth, in recall: of two that find the same, the lower one."""
+UTILITY_PER_LEVEL = 1e-3
+"""Utility, in recall, of a threshold lower by one unit of logit: of two with equal recall, the lower one is chosen."""
 
-WORTH_PER_DURATION = 1e-2
-"""What it is worth to keep the minimum duration of the settings, in recall: a longer one makes every report later."""
+UTILITY_OF_DURATION = 1e-2
+"""Utility, in recall, of keeping the minimum duration of the settings: a longer one delays every report."""
 
 SWEEP = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
-"""Budgets of the curve that shows what others would cost, as multiples of the one asked for."""
+"""Budgets of the curve of other budgets, as multiples of the requested one."""
 
 
 class Tuned(NamedTuple):
-    """The model with its decisions, how it came to them, and the curves that they were chosen from."""
+    """A tuned model, its report, and the curves that its decisions were chosen from."""
 
     model: Model
     tuning: Tuning
@@ -58,37 +58,37 @@ class Tuned(NamedTuple):
 
 
 class BudgetError(DataError):
-    """No decision that was tried keeps the alarms within the budget."""
+    """No available decision keeps the alarms within the budget."""
 
 
 def tune(
     material: Material, model: Model, config: Config, *, budget_per_hour: float, track: ProgressTracker = untracked
 ) -> Tuned:
-    """The model with decisions that keep its alarms on the background within a budget.
+    """Return the model with decisions that keep its alarms on the background within a budget.
 
-    With hours enough to prove the budget, as many alarms are left as still prove it; else none, and
-    thresholds lie as far above the alarms as their tail says that the budget needs.
+    If the background is long enough to prove the budget, as many alarms remain as still prove it. Otherwise none
+    remains, and thresholds lie as far above the alarms as the fitted tail requires for the budget.
 
     Args:
-        material: what was heard, some of it on the background.
-        model: what to tune; decisions that it has are replaced.
-        config: the rest of the decisions; runs are expected to have the same.
-        budget_per_hour: most false alarms per hour of all labels together, positive.
-        track: shows how far the work is.
+        material: scored recordings, some of them of the background.
+        model: what to tune; its decisions are replaced.
+        config: the other decisions; runs should have the same.
+        budget_per_hour: limit of false alarms per hour of all labels together, positive.
+        track: shows the progress.
 
     Raises:
-        ConfigError: the settings decide on single labels.
+        ConfigError: the settings have thresholds of single labels.
         BudgetError: the budget cannot be met.
     """
     levels = make_levels(config)
     check_background(material.backgrounds)
     curves = measure_curves(material, model, config, levels, track)
-    hours = np.array([_hours(heard.end_sample, model) for heard in material.backgrounds])
+    hours = np.array([_hours(recording.end_sample, model) for recording in material.backgrounds])
     is_used = np.ones(len(hours), dtype=bool)
     points = _choose(curves, levels, is_used, hours, budget_per_hour)
     if points is None:
         labels = [own[0].label for own in curves]
-        raise _cannot(_offers(curves, levels, is_used, hours), labels, float(hours.sum()), budget_per_hour)
+        raise _budget_error(_offers(curves, levels, is_used, hours), labels, float(hours.sum()), budget_per_hour)
     tuning = _summarise(curves, levels, points, hours, material, budget_per_hour)
     decision: dict[str, LabelSection] = {}
     for own, point in zip(curves, points, strict=True):
@@ -99,14 +99,14 @@ def tune(
     return Tuned(replace(model, decision=decision, card=card, sha256=""), tuning, curves, levels)
 
 
-def check_background(backgrounds: Sequence[Heard]) -> None:
-    """Refuse a background that nothing can be learnt from.
+def check_background(backgrounds: Sequence[ScoredRecording]) -> None:
+    """Reject a background without any sound.
 
     Raises:
         DataError: it is empty, or silent throughout.
     """
-    if not any(heard.end_sample > heard.silent_samples for heard in backgrounds):
-        raise DataError("the background is silent throughout", hint="record where it will listen, at its usual level")
+    if not any(recording.end_sample > recording.silent_samples for recording in backgrounds):
+        raise DataError("the background is silent throughout", hint="record at the place and level of later runs")
 
 
 def _hours(n_samples: int, model: Model) -> float:
@@ -120,54 +120,54 @@ def _choose(
     hours: Float64Array,
     budget_per_hour: float,
 ) -> list[Point] | None:
-    """A point for each label by the recordings that are used; None if the budget cannot be met."""
+    """Return a point for each label from the recordings that are used; None if the budget cannot be met."""
     max_alarms = max_proven_alarms(budget_per_hour, float(hours[is_used].sum()))
-    # If not even their absence proves the budget, none is the best there is.
+    # Where not even the absence of alarms proves the budget, no alarm is allowed.
     return spend(_offers(curves, levels, is_used, hours), budget_per_hour, max_alarms or 0)
 
 
 def _offers(
     curves: Sequence[Sequence[Curve]], levels: Levels, is_used: BoolArray, hours: Float64Array
 ) -> list[list[Point]]:
-    """All points of each label by the recordings that are used."""
+    """Return all points of each label from the recordings that are used."""
     offers: list[list[Point]] = [[] for _ in curves]
     for i_curve, of_one_duration in enumerate(zip(*curves, strict=True)):
         n_alarms = np.array([curve.n_alarms[is_used].sum(axis=0) for curve in of_one_duration])
         rates = expected_rates(levels.logits, n_alarms, float(hours[is_used].sum()))
         for offer, curve, row, counts in zip(offers, of_one_duration, rates, n_alarms, strict=True):
-            worths = _worths(curve, levels)
+            utilities = _utilities(curve, levels)
             offer += [
-                Point(float(row[i]), worths[i], int(counts[i]), i_curve, i)
+                Point(float(row[i]), utilities[i], int(counts[i]), i_curve, i)
                 for i in range(levels.i_first, len(levels.thresholds))
             ]
     return offers
 
 
-def _worths(curve: Curve, levels: Levels) -> list[float]:
-    """What each level is worth: events found, else how little it departs from the settings."""
+def _utilities(curve: Curve, levels: Levels) -> list[float]:
+    """Return the utility of each level: its recall, then its closeness to the settings."""
     departure = levels.logits - levels.logits[levels.i_first]
     recalls = 0.0 if curve.recalls is None else curve.recalls
-    worths: list[float] = (
-        recalls - WORTH_PER_LEVEL * departure - (WORTH_PER_DURATION if curve.min_duration_s is not None else 0.0)
+    utilities: list[float] = (
+        recalls - UTILITY_PER_LEVEL * departure - (UTILITY_OF_DURATION if curve.min_duration_s is not None else 0.0)
     ).tolist()
-    return worths
+    return utilities
 
 
-def _cannot(
+def _budget_error(
     offers: Sequence[Sequence[Point]], labels: Sequence[str], hours: float, budget_per_hour: float
 ) -> BudgetError:
-    """Which labels are to blame: those of which most alarms are left, or to be expected, even at the strictest."""
+    """Return an error that names the labels with the most alarms, observed or expected, at the strictest threshold."""
     rates = [min(point.rate_per_hour for point in points) for points in offers]
     counts = [min(point.n_alarms for point in points) for points in offers]
-    asked = f"no threshold keeps to {budget_per_hour:g} false alarms per hour"
+    asked = f"no threshold keeps false alarms within {budget_per_hour:g} per hour"
     if sum(rates) > budget_per_hour:
         left = f"{sum(rates):.2g} ({_blamed(rates, labels)})"
-        what = f"{asked}: by {hours:.2f} hours of background, even the strictest leaves {left}"
+        what = f"{asked}: with {hours:.2f} hours of background, even the strictest leaves {left}"
     else:
         most = max_proven_alarms(budget_per_hour, hours) or 0
         left = f"{sum(counts)} ({_blamed(counts, labels)})"
-        what = f"{asked}: in {hours:.2f} hours of background at most {most} may be left, the strictest leaves {left}"
-    return BudgetError(what, hint="leave out recordings that hold these sounds, give more hours, or allow more")
+        what = f"{asked}: in {hours:.2f} hours of background at most {most} may remain, the strictest leaves {left}"
+    return BudgetError(what, hint="remove recordings with these sounds, add more hours, or allow more alarms")
 
 
 def _blamed(numbers: Sequence[float], labels: Sequence[str]) -> str:
@@ -177,8 +177,8 @@ def _blamed(numbers: Sequence[float], labels: Sequence[str]) -> str:
 
 def _held_out(
     curves: Sequence[Sequence[Curve]], levels: Levels, hours: Float64Array, budget_per_hour: float
-) -> HeldOut | None:
-    """Each recording judged by what the others suggest; a budget that they cannot meet leaves the strictest."""
+) -> HeldOutAlarms | None:
+    """Count the alarms on each part with decisions tuned on the others, or else the strictest."""
     if len(hours) < 2:
         return None
     parts = np.arange(len(hours)) % N_HELD_OUT_PARTS
@@ -190,7 +190,9 @@ def _held_out(
             i_curve, i_level = (0, -1) if points is None else (points[i_label].i_curve, points[i_label].i_level)
             n_alarms += int(own[i_curve].n_alarms[is_held_out, i_level].sum())
     total_hours = float(hours.sum())
-    return HeldOut(n_alarms=n_alarms, hours=total_hours, upper_per_hour=upper_rate_per_hour(n_alarms, total_hours))
+    return HeldOutAlarms(
+        n_alarms=n_alarms, hours=total_hours, upper_per_hour=upper_rate_per_hour(n_alarms, total_hours)
+    )
 
 
 def _summarise(
@@ -245,7 +247,7 @@ def _label_tuning(own: Sequence[Curve], point: Point, levels: Levels, n_events: 
 
 
 def _number(values: Float64Array | None, index: int) -> float | None:
-    """The value at `index`; None if it is not known."""
+    """Return the value at `index`; None if it is not known."""
     return None if values is None or math.isnan(values[index]) else float(values[index])
 
 
@@ -271,7 +273,7 @@ def _sweep(
 
 
 def _card(tuning: Tuning, config: Config) -> dict[str, Any]:
-    """What the model tells of its tuning; no names of files, and no date, so that it can be repeated exactly."""
+    """Return the part of the report that the model keeps, without file names and dates, so that it is reproducible."""
     kept = ("budget_per_hour", "hours", "n_recordings", "n_alarms_before", "n_alarms", "upper_per_hour", "confidence")
     scores = ("expected_per_hour", "recall", "n_events")
     section = msgspec.to_builtins(config.decision)

@@ -18,8 +18,8 @@ from rich.table import Table
 
 from streamgmm.config import Config
 from streamgmm.dataset.dataset import read_dataset
-from streamgmm.evaluation.ablation import Part, ablate
-from streamgmm.training.extraction.extraction import extract_clips
+from streamgmm.evaluation.ablation import Ablation, ablate
+from streamgmm.training.extraction import extract_clips
 from streamgmm.training.trainer import make_task
 
 DEFAULT_DATA = ("esc10", "fsdd")
@@ -39,7 +39,7 @@ def main() -> None:
         Console(width=100).print(table_of(name, parts))
 
 
-def table_of(name: str, parts: list[Part]) -> Table:
+def table_of(name: str, parts: list[Ablation]) -> Table:
     table = Table("left out", title=f"{name}: held-out clips right, by source, without a part")
     table.add_column("right", justify="right")
     table.add_column("lost, points", justify="right")

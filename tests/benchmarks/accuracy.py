@@ -26,7 +26,7 @@ from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset, read_dataset
 from streamgmm.evaluation import metrics
-from streamgmm.evaluation.answering import Answer, answer_clips
+from streamgmm.evaluation.answering import ClipAnswer, answer_clips
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, Noise
 from streamgmm.evaluation.scores import is_right, posteriors_of
 from streamgmm.model.model import Model
@@ -118,7 +118,7 @@ def main() -> None:
             console.print(table_of(task.name, answers_of(task, training, args.seeds), args.seeds))
 
 
-def answers_of(task: Task, training: TrainingSection, n_seeds: int) -> dict[Key, list[list[Answer]]]:
+def answers_of(task: Task, training: TrainingSection, n_seeds: int) -> dict[Key, list[list[ClipAnswer]]]:
     """The answers of each seed to the clips of each fold, under each of the conditions."""
     root = Path(os.environ["STREAMGMM_DATA"])
     dataset, answers = task.read(root), defaultdict(list)
@@ -137,7 +137,7 @@ def answers_of(task: Task, training: TrainingSection, n_seeds: int) -> dict[Key,
 
 def _answers(
     task: Task, taught: Chosen, tested: Sequence[Clip], config: Config, root: Path
-) -> Iterator[tuple[str, list[Answer]]]:
+) -> Iterator[tuple[str, list[ClipAnswer]]]:
     model = _fitted(taught, config.training)
     for name, conditions in task.conditions(root).items():
         # Rain in rain is no test of anything.
@@ -154,7 +154,7 @@ def _fitted(taught: Chosen, training: TrainingSection) -> Model:
     return Model(name="held out", spec=taught.task.spec, classifier=calibrated(fit, validation.calibration))
 
 
-def table_of(name: str, answers: Mapping[Key, Sequence[Sequence[Answer]]], n_seeds: int) -> Table:
+def table_of(name: str, answers: Mapping[Key, Sequence[Sequence[ClipAnswer]]], n_seeds: int) -> Table:
     """Means over seeds and folds; standard errors over folds (the same clips are divided with every seed)."""
     table = Table("clips", title=f"{name}: clips recognised, {n_seeds} seeds")
     for heading in ("right", "over folds", "over seeds", "log loss", "ECE", "before"):

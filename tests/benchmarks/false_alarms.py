@@ -32,12 +32,12 @@ from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.backgrounds import background_recordings
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
+from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.model import Model
 from streamgmm.training.trainer import train
 from streamgmm.tuning.alarm_rates import upper_rate_per_hour
-from streamgmm.tuning.hearing import Heard
-from streamgmm.tuning.listening import hear_all, recordings_with_events
 from streamgmm.tuning.operating_points import Curve, Levels, Material, make_levels, measure_curves
+from streamgmm.tuning.recordings import recordings_with_events, score_recordings
 from streamgmm.tuning.tuning import BudgetError, tune
 from tests.required import corpus
 
@@ -102,10 +102,11 @@ def make_model(folder: Path, config: Config, held_out_fold: int, n_sources: int)
 def listen(model: Model, config: Config, events: Path) -> Material:
     """All recordings, heard once."""
     paths = background_recordings([corpus("ambience")], Findings())
-    backgrounds = [one for one in hear_all(paths, model, config, lambda seconds: None) if isinstance(one, Heard)]
+    scored = score_recordings(paths, model, config, lambda seconds: None)
+    backgrounds = [one for one in scored if isinstance(one, ScoredRecording)]
     pairs = recordings_with_events(read_dataset(events, min_clips=1), model)
-    heard = hear_all([path for path, _ in pairs], model, config, lambda seconds: None)
-    found = [(one, truths) for one, (_, truths) in zip(heard, pairs, strict=True) if isinstance(one, Heard)]
+    heard = score_recordings([path for path, _ in pairs], model, config, lambda seconds: None)
+    found = [(one, truths) for one, (_, truths) in zip(heard, pairs, strict=True) if isinstance(one, ScoredRecording)]
     return Material(backgrounds, found)
 
 

@@ -109,7 +109,7 @@ def test_labels_that_the_model_does_not_know_are_refused(capsys, model, tmp_path
     (strange / "footsteps").rmdir()
     code, out, err = run_cli(capsys, "evaluate", strange, "--model", model, *QUICK)
     assert (code, out) == (65, "")
-    assert "labels that the model does not know: 'owl'" in err
+    assert "labels that the model does not have: 'owl'" in err
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_a_budget_that_cannot_be_met_writes_nothing_and_names_labels(capsys, mod
     before = model.read_bytes()
     code, out, err = run_cli(capsys, "tune", model, "--background", demo_scene, BUDGET, "1e-9", *QUICK)
     assert (code, out, err.count("\n"), model.read_bytes()) == (65, "", 1, before)
-    assert "no threshold keeps to 1e-09 false alarms per hour" in err
+    assert "no threshold keeps false alarms within 1e-09 per hour" in err
     assert any(f"'{label}'" in err for label in DEMO_LABELS)
 
 
@@ -130,7 +130,7 @@ def test_labels_of_events_that_the_model_does_not_know_are_refused(capsys, model
         shutil.copy(noises / "bird_song.wav", tmp_path / "strange" / label)
     options = ("--background", noises, BUDGET, "1", "--events", tmp_path / "strange")
     code, _, err = run_cli(capsys, "tune", model, *options, *QUICK)
-    assert (code, "labels that the model does not know: 'owl'" in err) == (65, True)
+    assert (code, "labels that the model does not have: 'owl'" in err) == (65, True)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_labels_of_events_that_the_model_does_not_know_are_refused(capsys, model
         (
             [BUDGET, "1", "--set", "decision.labels.siren={onset_threshold: 0.9}"],
             78,
-            "decision.labels.siren: goes before",
+            "decision.labels.siren: takes precedence",
         ),
         ([BUDGET, "1", "--background", "no: [such"], 66, "no: [such: there is no such file"),
     ],
@@ -161,7 +161,7 @@ def test_labels_of_events_that_the_model_does_not_know_are_refused(capsys, model
 def test_what_makes_no_sense_is_refused_before_anything_is_heard(
     capsys, model, noises, tmp_path, monkeypatch, arguments, code, says
 ):
-    monkeypatch.setattr("streamgmm.tuning.hearing.RecordingFile.open", lambda *_: pytest.fail("heard"))
+    monkeypatch.setattr("streamgmm.listening.recordings.RecordingFile.open", lambda *_: pytest.fail("heard"))
     monkeypatch.chdir(tmp_path)
     background = [] if "--background" in arguments else ["--background", noises]
     ended, out, err = run_cli(capsys, "tune", model, *background, *arguments, *QUICK)

@@ -9,7 +9,7 @@ import pytest
 
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.evaluation.evaluation import cross_validate, score_model
-from streamgmm.evaluation.scores import summarise
+from streamgmm.evaluation.scores import score_trial
 from streamgmm.training.trainer import train
 from tests.required import corpus
 from tests.training.training_rig import config_with
@@ -34,7 +34,7 @@ def test_three_sounds_of_esc10_are_distinguished_across_folds(tmp_path):
     )
     dataset = read_dataset(manifest)
     assert (len(dataset.clips), set(dataset.labels)) == (48, labels)
-    result = summarise(cross_validate(dataset, config_with(n_jobs=0, search=False)))
+    result = score_trial(cross_validate(dataset, config_with(n_jobs=0, search=False)))
     assert (result.division, [fold.fold for fold in result.folds]) == ("fold", ["1", "2"])
     assert result.accuracy > 0.8
 
@@ -48,4 +48,4 @@ def test_spoken_digits_of_two_speakers_are_learnt_and_distinguished(tmp_path):
     assert (len(dataset.clips), dataset.labels) == (48, list("0123"))
     training = train(dataset, config_with(n_jobs=0, search=False), name="digits")
     assert training.model.spec.sample_rate_hz == 8000
-    assert summarise(score_model(dataset, training.model, config_with(n_jobs=0, search=False))).accuracy > 0.9
+    assert score_trial(score_model(dataset, training.model, config_with(n_jobs=0, search=False))).accuracy > 0.9

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamgmm.demo.matching import Matches, match_events
-from streamgmm.demo.picture import COLOURS, MISTAKE, draw_scene
-from streamgmm.demo.scene import SceneEvent
+from streamgmm.demo.picture import draw_scene
 from streamgmm.errors import OutputError, UsageError
-from streamgmm.evaluation.found_events import FoundEvent
+from streamgmm.evaluation.matching import Matches, match_events, overlapping
+from streamgmm.listening.events import Annotation, Detection
+from streamgmm.report.palette import LABEL_COLOURS, MISTAKE
 
 image = pytest.importorskip("matplotlib.image")
 colors = pytest.importorskip("matplotlib.colors")
@@ -20,7 +20,7 @@ SAMPLES = np.random.default_rng(0).normal(0, 0.01, 10 * RATE_HZ).astype(np.float
 
 
 def all_matched() -> Matches:
-    return match_events([SceneEvent("bell", 2.0, 4.0)], [FoundEvent("bell", 2.1, 4.2, 2.5)], 0.2)
+    return match_events([Annotation("bell", 2.0, 4.0)], [Detection("bell", 2.1, 4.2, 2.5, 0.9)], overlapping(0.2))
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def test_the_picture_is_a_png_of_1600_by_900(good_png: Path):
 @pytest.mark.parametrize(
     "matches",
     [
-        Matches([], [SceneEvent("bell", 2.0, 4.0)], []),
-        Matches([], [], [FoundEvent("bell", 2.0, 4.0, 2.5)]),
+        Matches([], [Annotation("bell", 2.0, 4.0)], []),
+        Matches([], [], [Detection("bell", 2.0, 4.0, 2.5, 0.9)]),
     ],
     ids=["missed", "false"],
 )
@@ -54,7 +54,7 @@ def test_a_mistake_adds_red_that_only_the_legend_had(good_png: Path, tmp_path: P
 
 
 def test_a_found_event_is_a_bar_in_its_label_s_colour(good_png: Path):
-    assert n_pixels(good_png, COLOURS[0]) > 5000
+    assert n_pixels(good_png, LABEL_COLOURS[0]) > 5000
 
 
 def test_a_scene_in_which_nothing_happens_can_be_drawn(tmp_path: Path):
@@ -62,12 +62,12 @@ def test_a_scene_in_which_nothing_happens_can_be_drawn(tmp_path: Path):
     assert (tmp_path / "scene.png").stat().st_size > 0
 
 
-def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path):
+def test_the_error_names_a_picture_that_cannot_be_written(tmp_path: Path):
     with pytest.raises(OutputError, match=r"missing.scene\.png"):
         draw_scene(tmp_path / "missing" / "scene.png", SAMPLES, RATE_HZ, all_matched())
 
 
-def test_without_matplotlib_the_user_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_matplotlib_the_error_names_the_package_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UsageError, match=r"streamgmm\[plot\]"):
         draw_scene(tmp_path / "scene.png", SAMPLES, RATE_HZ, all_matched())

@@ -10,7 +10,7 @@ from streamgmm.demo.recordings import TRAINING_STREAM, render_clip
 from streamgmm.demo.scene import (
     GAP_S,
     SCENE_STREAM,
-    Scene,
+    SyntheticScene,
     audible_span,
     changing_background,
     make_scene,
@@ -23,22 +23,22 @@ RATE_HZ = 16000
 
 
 @pytest.fixture(scope="module")
-def scene() -> Scene:
+def scene() -> SyntheticScene:
     return make_scene(75.0, seed=1, sample_rate_hz=RATE_HZ)
 
 
-def slice_of(scene: Scene, onset_s: float, offset_s: float) -> np.ndarray:
+def slice_of(scene: SyntheticScene, onset_s: float, offset_s: float) -> np.ndarray:
     return scene.samples[round(onset_s * RATE_HZ) : round(offset_s * RATE_HZ)]
 
 
-def test_a_scene_is_unclipped_float32_of_the_length_asked_for(scene: Scene):
+def test_a_scene_is_unclipped_float32_of_the_requested_length(scene: SyntheticScene):
     assert scene.samples.dtype == np.float32
     assert scene.samples.shape == (75 * RATE_HZ,)
     assert np.all(np.isfinite(scene.samples))
     assert np.max(np.abs(scene.samples)) <= 0.9001
 
 
-def test_events_are_in_order_apart_and_within_the_scene(scene: Scene):
+def test_events_are_in_order_apart_and_within_the_scene(scene: SyntheticScene):
     assert scene.events[0].onset_s >= GAP_S[0]
     assert scene.events[-1].offset_s <= 75.0
     for event in scene.events:
@@ -54,19 +54,19 @@ def test_every_label_occurs_and_none_much_more_than_another(seed: int):
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_the_energy_rises_at_every_onset(scene: Scene):
+def test_the_energy_rises_at_every_onset(scene: SyntheticScene):
     for event in scene.events:
         before = rms(slice_of(scene, event.onset_s - 0.15, event.onset_s))
         after = rms(slice_of(scene, event.onset_s, event.onset_s + 0.3))
         assert after > 1.3 * before, event
 
 
-def test_the_background_never_stops(scene: Scene):
+def test_the_background_never_stops(scene: SyntheticScene):
     hundredths = scene.samples.reshape(-1, RATE_HZ // 100)
     assert np.sqrt(np.mean(hundredths.astype(float) ** 2, axis=1)).min() > 1e-5
 
 
-def test_the_same_seed_gives_the_same_scene_and_another_seed_another(scene: Scene):
+def test_the_same_seed_gives_the_same_scene_and_another_seed_another(scene: SyntheticScene):
     again = make_scene(75.0, seed=1, sample_rate_hz=RATE_HZ)
     assert np.array_equal(again.samples, scene.samples)
     assert again.events == scene.events
@@ -81,7 +81,7 @@ def test_no_scene_shares_its_random_numbers_with_a_training_clip():
 
 
 @pytest.mark.parametrize("duration_s", [0.0, 59.9, -1.0, float("nan")])
-def test_a_scene_too_short_for_all_sounds_is_refused(duration_s: float):
+def test_a_scene_too_short_for_all_sounds_is_rejected(duration_s: float):
     with pytest.raises(UsageError, match="too short"):
         make_scene(duration_s, 0, RATE_HZ)
 
@@ -104,7 +104,7 @@ def test_the_audible_span_is_what_a_slow_search_finds():
     assert audible_span(samples, RATE_HZ) == (audible[0] * 160, (audible[-1] + 1) * 160)
 
 
-def test_a_clip_of_the_training_is_no_part_of_a_scene(scene: Scene):
+def test_scenes_contain_no_training_clip(scene: SyntheticScene):
     clip = render_clip("siren", np.random.default_rng((TRAINING_STREAM, 1, 0, 0)), RATE_HZ)
     piece = clip[RATE_HZ // 2 : RATE_HZ].astype(float)
     n_fast = 2 ** int(np.ceil(np.log2(len(scene.samples) + len(piece))))

@@ -80,7 +80,7 @@ def test_high_sounds_are_never_lost_at_the_lowest_rate(label: str):
         assert rms_of(SOUNDS[label](np.random.default_rng(seed), LOWEST_RATE_HZ)) > 0.01
 
 
-def test_a_rate_too_low_for_the_sounds_is_refused():
+def test_a_rate_too_low_for_the_sounds_is_rejected():
     check_rate(LOWEST_RATE_HZ)
     with pytest.raises(UsageError, match="at least 8000 Hz"):
         check_rate(LOWEST_RATE_HZ - 1)

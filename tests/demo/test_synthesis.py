@@ -5,12 +5,12 @@ import pytest
 
 from streamgmm.demo.synthesis import (
     band_noise,
-    coloured_noise,
     faded,
     finished,
     harmonics,
-    in_room,
+    in_random_room,
     placed,
+    power_law_noise,
     rms,
     struck_body,
     time_axis_s,
@@ -53,15 +53,15 @@ def test_band_noise_has_its_power_in_the_band():
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])
 def test_coloured_noise_falls_by_its_exponent(exponent: float):
-    noise = coloured_noise(np.random.default_rng(0), 40 * RATE_HZ, exponent, RATE_HZ)
+    noise = power_law_noise(np.random.default_rng(0), 40 * RATE_HZ, exponent, RATE_HZ)
     powers = np.abs(np.fft.rfft(noise)) ** 2
     # Mean power of one bin in octaves five octaves apart.
     octave_means = [powers[first : 2 * first].mean() for first in (2**12, 2**17)]
     assert np.log2(octave_means[0] / octave_means[1]) / 5 == pytest.approx(exponent, abs=0.1)
 
 
-def test_brown_noise_has_nothing_that_no_microphone_hears():
-    noise = coloured_noise(np.random.default_rng(0), 2**18, 2.0, RATE_HZ)
+def test_brown_noise_has_no_infrasound():
+    noise = power_law_noise(np.random.default_rng(0), 2**18, 2.0, RATE_HZ)
     assert power_share(noise, 0, 29) < 1e-12
 
 
@@ -85,7 +85,7 @@ def test_parts_are_added_where_they_are_placed():
 def test_a_room_keeps_the_direct_sound_first_and_adds_a_weaker_tail():
     click = np.zeros(RATE_HZ)
     click[0] = 1.0
-    heard = in_room(np.random.default_rng(1), click, RATE_HZ)
+    heard = in_random_room(np.random.default_rng(1), click, RATE_HZ)
     assert np.argmax(np.abs(heard)) == 0
     assert 0.0 < rms(heard[1:]) * np.sqrt(len(heard) - 1) < 0.6
 

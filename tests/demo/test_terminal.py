@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from streamgmm.demo.matching import Matches, match_events
-from streamgmm.demo.scene import SceneEvent
 from streamgmm.demo.terminal import ASCII, BLOCKS, glyphs_for, result_table, timeline_text
-from streamgmm.evaluation.found_events import FoundEvent
+from streamgmm.evaluation.matching import Matches, match_events, overlapping
+from streamgmm.listening.events import Annotation, Detection
 
 RATE_HZ = 8000
 DURATION_S = 60
-TRUTH = [SceneEvent("bell", 10.0, 20.0), SceneEvent("bell", 30.0, 40.0), SceneEvent("smoke_alarm", 45.0, 50.0)]
-FOUND = [FoundEvent("bell", 10.0, 20.0, 10.5), FoundEvent("smoke_alarm", 5.0, 8.0, 6.0)]
+TRUTH = [Annotation("bell", 10.0, 20.0), Annotation("bell", 30.0, 40.0), Annotation("smoke_alarm", 45.0, 50.0)]
+FOUND = [Detection("bell", 10.0, 20.0, 10.5, 0.9), Detection("smoke_alarm", 5.0, 8.0, 6.0, 0.9)]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def samples() -> np.ndarray:
 
 
 def matches() -> Matches:
-    return match_events(TRUTH, FOUND, 0.2)
+    return match_events(TRUTH, FOUND, overlapping(0.2))
 
 
 def lane(text: str, label: str) -> str:
@@ -38,13 +37,13 @@ def lane(text: str, label: str) -> str:
 
 @pytest.mark.parametrize("n_columns", [50, 72, 80, 100, 300])
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_no_line_is_wider_than_asked_for_nor_than_a_hundred(samples, n_columns: int, encoding: str):
+def test_no_line_is_wider_than_requested_or_100(samples, n_columns: int, encoding: str):
     text = timeline_text(samples, RATE_HZ, matches(), n_columns=n_columns, encoding=encoding).plain
     assert max(len(line) for line in text.splitlines()) <= min(n_columns, 100)
     text.encode(encoding)
 
 
-def test_cells_say_what_was_true_found_or_both(samples):
+def test_cells_show_what_is_true_found_or_both(samples):
     text = timeline_text(samples, RATE_HZ, matches(), encoding="ascii").plain
     bell, alarm = lane(text, "bell"), lane(text, "smoke_alarm")
     cells_per_s = bell.rindex("'") / 40
@@ -63,7 +62,7 @@ def test_every_row_ends_with_its_tally(samples):
     assert any(line.endswith(" 0/1 +1") for line in lines)
 
 
-def test_mistakes_stand_out_in_colour(samples):
+def test_mistakes_are_highlighted(samples):
     text = timeline_text(samples, RATE_HZ, matches())
     red = {text.plain[span.start : span.end].strip() for span in text.spans if span.style == "bold red"}
     assert {"▀", "▄", "1/2", "0/1 +1"} <= red
@@ -80,12 +79,12 @@ def test_the_spectrogram_shows_a_tone_where_it_sounds(samples):
 
 
 def test_a_short_event_still_fills_a_cell(samples):
-    blink = match_events([SceneEvent("bell", 10.0, 10.01)], [], 0.2)
+    blink = match_events([Annotation("bell", 10.0, 10.01)], [], overlapping(0.2))
     assert lane(timeline_text(samples, RATE_HZ, blink).plain, "bell").count("▀") == 1
 
 
 def test_an_event_at_the_very_end_stays_in_the_picture(samples):
-    last = match_events([SceneEvent("bell", 59.99, 60.0)], [FoundEvent("bell", 59.9, 60.5, 60.4)], 0.2)
+    last = match_events([Annotation("bell", 59.99, 60.0)], [Detection("bell", 59.9, 60.5, 60.4, 0.9)], overlapping(0.2))
     assert "█" in lane(timeline_text(samples, RATE_HZ, last).plain, "bell")
 
 

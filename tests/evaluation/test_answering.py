@@ -11,11 +11,11 @@ from streamgmm.config import Config, FeaturesSection
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.loading import load_clip
 from streamgmm.errors import DataError
-from streamgmm.evaluation.answering import answer_clips, answer_with_each, heard_clips
+from streamgmm.evaluation.answering import answer_clips, answer_with_each, clips_in_conditions
 from streamgmm.evaluation.conditions import Conditions, Noise
+from streamgmm.listening.recordings import decide_recording
 from streamgmm.model.classifier import PLAIN_VOTES
 from streamgmm.pipeline import decide_clip
-from streamgmm.service.recordings import decide_recording
 from streamgmm.training.trainer import train
 from tests.training.training_rig import RATE_HZ, quick_config, write_sounds
 
@@ -63,7 +63,7 @@ def test_a_recording_that_vanished_is_an_error_in_one_line(model, tmp_path, n_jo
         list(answer_clips(clips, model, quick_config(n_jobs=n_jobs)))
 
 
-def test_beside_the_answer_stands_what_it_would_be_uncalibrated(sounds, model):
+def test_an_answer_includes_the_uncalibrated_one(sounds, model):
     plain = dataclasses.replace(model.classifier, likelihood_scale=1.0, clips=PLAIN_VOTES)
     raw = dataclasses.replace(model, classifier=plain)
     for clip, decision, uncalibrated in answer_clips(sounds.clips, model, Config()):
@@ -75,7 +75,7 @@ def test_under_conditions_it_is_the_altered_sound_that_is_answered(sounds, model
     conditions = Conditions(Noise("white", 0.0), first_active_s=0.5, gain_db=-20.0)
     for clip, decision, _ in answer_clips(sounds.clips[:2], model, quick_config(), conditions):
         samples = load_clip(clip, RATE_HZ)
-        (heard,) = heard_clips([clip], model.spec, Config(), conditions)
+        (heard,) = clips_in_conditions([clip], model.spec, Config(), conditions)
         assert len(heard) < len(samples)
         assert decision == decide_clip([heard], model, Config())
         assert decision != decide_clip([samples], model, Config())

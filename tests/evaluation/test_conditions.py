@@ -49,7 +49,7 @@ def heard(samples: np.ndarray, conditions: Conditions, number: int = 0) -> np.nd
     return apply_conditions(samples, make_clip("bell", number), conditions, SPEC, GATE_DBFS)
 
 
-def test_nothing_is_done_unless_asked_for():
+def test_clips_are_unchanged_by_default():
     samples = with_pause()
     assert heard(samples, Conditions()) is samples
 
@@ -127,7 +127,7 @@ def test_only_the_first_active_seconds_are_kept_with_their_pauses():
     assert np.array_equal(kept, samples[2 * HOP : 24 * HOP])
 
 
-def test_a_clip_with_less_sound_than_wanted_is_kept_from_its_first_sound_on():
+def test_a_clip_with_too_little_sound_is_kept_from_its_first_active_sample():
     samples = with_pause()
     samples[:HOP] = 0.0
     assert np.array_equal(heard(samples, Conditions(first_active_s=60.0)), samples[HOP:])
@@ -165,7 +165,7 @@ def test_noise_of_a_recording_is_converted_and_differs_from_clip_to_clip(fan):
     assert db(power(sounding) / power(added[0])) == pytest.approx(10.0, abs=1e-3)
 
 
-def test_noise_shorter_than_a_clip_is_refused_before_and_at_the_work(fan):
+def test_noise_shorter_than_a_clip_is_rejected_before_and_during_the_work(fan):
     long = np.ones(11 * RATE_HZ, np.float32)
     with pytest.raises(DataError, match=r"fan\.wav: is shorter than a clip of 11 s \(give a longer recording"):
         heard(long, Conditions(Noise("file", 10.0, fan)))
@@ -177,7 +177,7 @@ def test_noise_shorter_than_a_clip_is_refused_before_and_at_the_work(fan):
         check_noise(Noise("file", 10.0, fan), clips)
 
 
-def test_noise_that_is_no_recording_or_silent_is_refused(tmp_path):
+def test_noise_that_is_not_a_recording_or_silent_is_rejected(tmp_path):
     with pytest.raises(RecordingError, match="no such file"):
         check_noise(Noise("file", 10.0, tmp_path / "none.wav"), [make_clip("bell", 0)])
     write_wav(tmp_path / "zeros.wav", np.zeros(20 * RATE_HZ, np.float32), RATE_HZ)
@@ -227,7 +227,7 @@ def test_noise_in_a_room_is_not_what_the_room_was_drawn_from():
     assert abs(np.corrcoef(room[first], (both - room)[first])[0, 1]) < 0.2
 
 
-def test_a_band_is_kept_and_what_lies_beyond_is_not_heard():
+def test_a_band_is_kept_and_the_rest_is_attenuated():
     times_s = np.arange(RATE_HZ) / RATE_HZ
     for frequency_hz, gain_db in ((100.0, -70.0), (1000.0, 0.0), (3500.0, -35.0)):
         tone = np.sin(2 * np.pi * frequency_hz * times_s).astype(np.float32)

@@ -12,7 +12,7 @@ from streamgmm.dataset.listing import Skipped
 from streamgmm.errors import DataError
 from streamgmm.evaluation import evaluation
 from streamgmm.evaluation.evaluation import cross_validate, divide, score_model
-from streamgmm.evaluation.scores import Evaluation, summarise
+from streamgmm.evaluation.scores import Evaluation, score_trial
 from streamgmm.training.trainer import fit_calibrated, train
 from tests.training.training_rig import (
     SOUND_LABELS,
@@ -61,7 +61,7 @@ ANSWERS = {
 
 
 def test_scores_against_plain_loops(monkeypatch, model):
-    result = summarise(score_model(answered(monkeypatch, ANSWERS), model, Config()))
+    result = score_trial(score_model(answered(monkeypatch, ANSWERS), model, Config()))
     pairs = [(label, answer) for label, given in ANSWERS.items() for answer in given]
     assert result.accuracy == pytest.approx(sum(a == b for a, b in pairs) / len(pairs))
     assert result.labels == list(SOUND_LABELS)
@@ -82,29 +82,29 @@ def test_scores_against_plain_loops(monkeypatch, model):
     assert (result.n_clips, result.accuracy_sd, result.division) == (12, 0.0, "none")
 
 
-def test_a_label_that_is_never_answered_has_no_precision_and_is_no_trouble(monkeypatch, model):
+def test_a_label_that_is_never_answered_has_a_precision_of_0(monkeypatch, model):
     dataset = answered(monkeypatch, {"bird_song": ["footsteps"] * 2, "footsteps": ["footsteps"] * 2})
-    scores = summarise(score_model(dataset, model, Config())).per_class["bird_song"]
+    scores = score_trial(score_model(dataset, model, Config())).per_class["bird_song"]
     assert (scores.recall, scores.precision, scores.f1) == (0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("reserved", ["unknown", "silence"])
-def test_the_reserved_labels_may_be_in_the_data_though_the_model_was_not_taught_them(monkeypatch, model, reserved):
+def test_reserved_labels_need_not_be_in_the_model(monkeypatch, model, reserved):
     dataset = answered(monkeypatch, {"bird_song": ["bird_song", reserved], reserved: [reserved, "footsteps"]})
-    result = summarise(score_model(dataset, model, Config()))
+    result = score_trial(score_model(dataset, model, Config()))
     assert result.per_class[reserved].recall == 0.5
     assert result.accuracy == 0.5
     assert result.answers == ["bird_song", reserved, "footsteps"]
 
 
-def test_labels_that_the_model_does_not_know_are_refused_by_name(model):
+def test_unknown_labels_are_rejected_by_name(model):
     dataset = make_dataset([make_clip(label, 0) for label in ("bird_song", "owl", "zebra")])
-    with pytest.raises(DataError, match="labels that the model does not know: 'owl', 'zebra'"):
+    with pytest.raises(DataError, match="labels that the model does not have: 'owl', 'zebra'"):
         score_model(dataset, model, Config())
 
 
 def test_a_model_answers_the_recordings_that_it_was_trained_on(sounds, model):
-    result = summarise(score_model(sounds, model, quick_config()))
+    result = score_trial(score_model(sounds, model, quick_config()))
     assert result.accuracy == 1.0
     assert [fold.fold for fold in result.folds] == ["all"]
     assert result.confusion == np.diag([4, 4, 4]).tolist()
@@ -130,7 +130,7 @@ def spied(monkeypatch):
 
 def test_no_source_of_the_test_fold_takes_part_in_training(sounds, spied):
     clips = [msgspec.structs.replace(clip, source_id=f"{clip.path.stem}") for clip in sounds.clips]
-    result = summarise(cross_validate(msgspec.structs.replace(sounds, clips=clips), quick_config()))
+    result = score_trial(cross_validate(msgspec.structs.replace(sounds, clips=clips), quick_config()))
     assert result.division == "source"
     assert len(spied["trained"]) == len(spied["tested"]) == len(result.folds) == 4
     for trained, tested in zip(spied["trained"], spied["tested"], strict=True):
@@ -140,9 +140,9 @@ def test_no_source_of_the_test_fold_takes_part_in_training(sounds, spied):
     assert sorted(clip.path for tested in spied["tested"] for clip in tested) == sorted(clip.path for clip in clips)
 
 
-def test_folds_of_the_data_set_are_followed_unless_sources_are_asked_for(sounds, spied):
+def test_folds_of_the_data_set_are_used_unless_sources_are_requested(sounds, spied):
     dataset = with_folds(sounds, ["-1", "2024/01"])
-    result = summarise(cross_validate(dataset, quick_config()))
+    result = score_trial(cross_validate(dataset, quick_config()))
     assert result.division == "fold"
     assert [fold.fold for fold in result.folds] == ["-1", "2024/01"]
     assert [{clip.fold for clip in tested} for tested in spied["tested"]] == [{"-1"}, {"2024/01"}]
@@ -160,14 +160,14 @@ def test_accuracy_is_the_mean_over_folds_and_its_deviation_that_of_a_sample(soun
         return ((answered_as(clip, "unknown" if clip.path in wrong else clip.label),) for clip in clips)
 
     monkeypatch.setattr(evaluation, "answer_with_each", answer)
-    result = summarise(cross_validate(dataset, quick_config()))
+    result = score_trial(cross_validate(dataset, quick_config()))
     shares = [0.0, 3 / 4, 1.0]
     assert [fold.accuracy for fold in result.folds] == shares
     assert result.accuracy == pytest.approx(np.mean(shares))
     assert result.accuracy_sd == pytest.approx(np.std(shares, ddof=1))
 
 
-def test_seeds_repeat_everything_with_the_next_seed_and_say_so(sounds, spied):
+def test_each_repetition_has_the_next_seed_and_shows_it(sounds, spied):
     seen = []
 
     def track(items, description, total):
@@ -175,20 +175,20 @@ def test_seeds_repeat_everything_with_the_next_seed_and_say_so(sounds, spied):
         return items
 
     dataset = with_folds(sounds, ["a", "b"])
-    result = summarise(cross_validate(dataset, quick_config(seed=7), n_seeds=2, track=track))
+    result = score_trial(cross_validate(dataset, quick_config(seed=7), n_seeds=2, track=track))
     assert [(fold.seed, fold.fold) for fold in result.folds] == [(7, "a"), (7, "b"), (8, "a"), (8, "b")]
     assert (result.n_clips, result.n_seeds) == (12, 2)
     assert sum(map(sum, result.confusion)) == 24
     assert seen == ["seed 7: measuring", "seed 7: folds", "seed 8: measuring", "seed 8: folds"]
 
 
-def test_a_real_cross_validation_finds_sounds_it_was_not_taught(sounds):
-    result = summarise(cross_validate(with_folds(sounds, ["a", "b"]), quick_config()))
+def test_a_real_cross_validation_recognises_held_out_clips(sounds):
+    result = score_trial(cross_validate(with_folds(sounds, ["a", "b"]), quick_config()))
     assert result.accuracy >= 0.75
 
 
-def test_the_report_has_the_keys_that_its_readers_know(sounds, spied):
-    result = summarise(cross_validate(with_folds(sounds, ["a", "b"]), quick_config()))
+def test_the_report_has_its_documented_keys(sounds, spied):
+    result = score_trial(cross_validate(with_folds(sounds, ["a", "b"]), quick_config()))
     report = msgspec.json.decode(msgspec.json.encode(result))
     assert set(report) == KEYS
     assert report["folds"][0] == {"fold": "a", "seed": 0, "accuracy": 1.0, "n_clips": 6}
@@ -206,7 +206,7 @@ def test_the_report_has_the_keys_that_its_readers_know(sounds, spied):
 def test_what_was_left_out_is_counted_by_reason(sounds, spied):
     skipped = [Skipped(sounds.path / "x.txt", "not_audio"), Skipped(sounds.path / "y.txt", "not_audio")]
     dataset = msgspec.structs.replace(with_folds(sounds, ["a", "b"]), skipped=skipped)
-    assert summarise(cross_validate(dataset, quick_config())).skipped == {"not_audio": 2}
+    assert score_trial(cross_validate(dataset, quick_config())).skipped == {"not_audio": 2}
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_what_was_left_out_is_counted_by_reason(sounds, spied):
         (["1"], "auto", "all recordings are in one fold"),
     ],
 )
-def test_what_cannot_be_divided_is_refused_before_anything_is_measured(monkeypatch, folds, division, problem):
+def test_an_impossible_division_is_rejected_before_anything_is_measured(monkeypatch, folds, division, problem):
     monkeypatch.setattr(evaluation, "WindowLengths", lambda *_: pytest.fail("measured"))
     dataset = with_folds(make_dataset([make_clip(label, n) for label in ("cat", "dog") for n in range(3)]), folds)
     with pytest.raises(DataError, match=problem):
@@ -232,7 +232,7 @@ def test_a_class_of_one_source_cannot_be_tested():
         cross_validate(dataset, quick_config())
 
 
-def test_a_class_in_one_fold_only_is_refused_by_name(sounds):
+def test_a_class_in_one_fold_only_is_rejected_by_name(sounds):
     clips = [msgspec.structs.replace(c, fold="1" if c.label == "footsteps" else c.path.stem) for c in sounds.clips]
     with pytest.raises(DataError, match="class 'footsteps' is in fold '1' only"):
         cross_validate(msgspec.structs.replace(sounds, clips=clips), quick_config())

@@ -9,7 +9,7 @@ from streamgmm.errors import DataError
 from streamgmm.evaluation import evaluation
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, Noise
 from streamgmm.evaluation.evaluation import cross_validate, score_model
-from streamgmm.evaluation.scores import summarise
+from streamgmm.evaluation.scores import score_trial
 from streamgmm.training.trainer import fit_calibrated, train
 from tests.training.training_rig import (
     RATE_HZ,
@@ -52,23 +52,23 @@ def test_conditions_are_for_the_clips_that_are_answered_and_training_is_as_ever(
     assert heard == [UNCHANGED] * 2 + [noisy] * 2
     assert fitted[:2] == fitted[2:]
     assert (clean.conditions, trial.conditions) == (UNCHANGED, noisy)
-    done = {key: value for key, value in summarise(trial).conditions.items() if value is not None}
+    done = {key: value for key, value in score_trial(trial).conditions.items() if value is not None}
     assert done == {"noise": "white", "snr_db": 0.0, "first_active_s": 1.0, "gain_db": -20.0}
 
 
 def test_gain_changes_no_answer_as_features_follow_the_level(sounds, model):
-    plain = summarise(score_model(sounds, model, quick_config()))
-    quiet = summarise(score_model(sounds, model, quick_config(), conditions=Conditions(gain_db=-20.0)))
+    plain = score_trial(score_model(sounds, model, quick_config()))
+    quiet = score_trial(score_model(sounds, model, quick_config(), conditions=Conditions(gain_db=-20.0)))
     assert quiet.confusion == plain.confusion
     assert quiet.log_loss == pytest.approx(plain.log_loss, abs=0.05)
 
 
-def test_in_noise_louder_than_itself_a_sound_is_harder_to_know(sounds, model):
+def test_loud_noise_raises_the_log_loss(sounds, model):
     noisy = score_model(sounds, model, quick_config(), conditions=Conditions(Noise("white", -20.0)))
-    assert summarise(noisy).log_loss > summarise(score_model(sounds, model, quick_config())).log_loss + 0.1
+    assert score_trial(noisy).log_loss > score_trial(score_model(sounds, model, quick_config())).log_loss + 0.1
 
 
-def test_a_noise_too_short_is_refused_before_anything_is_measured(monkeypatch, sounds, model, tmp_path):
+def test_short_noise_is_rejected_before_anything_is_measured(monkeypatch, sounds, model, tmp_path):
     monkeypatch.setattr(evaluation, "WindowLengths", lambda *_: pytest.fail("measured"))
     write_wav(tmp_path / "short.wav", np.ones(RATE_HZ, np.float32), RATE_HZ)
     short = Conditions(Noise("file", 10.0, tmp_path / "short.wav"))

@@ -9,11 +9,11 @@ from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.listing import Findings, Skipped
 from streamgmm.errors import DataError
 from streamgmm.evaluation import event_evaluation
-from streamgmm.evaluation.event_evaluation import HeardScene, Spread, evaluate_events, psds_of_label, score
+from streamgmm.evaluation.event_evaluation import ComparedScene, Spread, evaluate_events, psds_of_label, score
 from streamgmm.evaluation.event_scoring import Criteria
-from streamgmm.evaluation.scenes import THRESHOLDS, Hearing, Scene
+from streamgmm.evaluation.scenes import ONSET_THRESHOLDS, Scene, SceneResult
 from streamgmm.model.file import load_model
-from tests.evaluation.event_strategies import found_at, true_at
+from tests.listening.event_strategies import found_at, true_at
 
 SCORE_KEYS = {
     *("event_f1", "segment_f1", "error_rate", "false_alarms_per_hour", "onset_latency_s", "onset_error_s"),
@@ -30,18 +30,18 @@ def model(demo_model):
 
 
 def heard(truth, found, duration_s=36.0):
-    return HeardScene(truth, Hearing(duration_s, found, [found] * len(THRESHOLDS)))
+    return ComparedScene(truth, SceneResult(duration_s, found, [found] * len(ONSET_THRESHOLDS)))
 
 
 def evaluate(monkeypatch, model, scenes, answers, **options):
     """Score scenes for which the stream gives these answers."""
-    monkeypatch.setattr(event_evaluation, "hear_scenes", lambda *_: iter(answers))
+    monkeypatch.setattr(event_evaluation, "detect_in_scenes", lambda *_: iter(answers))
     findings = options.pop("findings", Findings())
     return evaluate_events(scenes, model, CONFIG, Criteria(), findings=findings, where=Path("data"), **options)
 
 
 def hearing(*found, duration_s=36.0):
-    return Hearing(duration_s, list(found), [list(found)] * len(THRESHOLDS))
+    return SceneResult(duration_s, list(found), [list(found)] * len(ONSET_THRESHOLDS))
 
 
 def test_scores_of_all_and_of_each_label_and_their_keys(monkeypatch, model):
@@ -71,8 +71,8 @@ def test_scores_of_all_and_of_each_label_and_their_keys(monkeypatch, model):
 
 def test_the_score_over_thresholds_takes_each_of_them_for_itself():
     truth = [true_at("siren", 5, 9)]
-    by_threshold = [[found_at("siren", 5, 9), found_at("siren", 20, 21)]] * 3 + [[]] * (len(THRESHOLDS) - 3)
-    scene = HeardScene(truth, Hearing(72.0, [], by_threshold))
+    by_threshold = [[found_at("siren", 5, 9), found_at("siren", 20, 21)]] * 3 + [[]] * (len(ONSET_THRESHOLDS) - 3)
+    scene = ComparedScene(truth, SceneResult(72.0, [], by_threshold))
     # Found at the price of 50 false positives an hour, so by the half of what is allowed.
     assert psds_of_label([scene]) == pytest.approx(0.5)
 
@@ -84,9 +84,9 @@ def test_recordings_are_scored_together_by_their_counts():
     assert scores.error_rate == pytest.approx(10 / 9)
 
 
-def test_true_events_of_unknown_labels_are_refused(monkeypatch, model):
+def test_annotations_with_unknown_labels_are_rejected(monkeypatch, model):
     scenes = [Scene(Path("a.wav"), [true_at("owl", 1, 2), true_at("ant", 1, 2), true_at("siren", 1, 2)])]
-    with pytest.raises(DataError, match="data: has labels that the model does not know: 'ant', 'owl'"):
+    with pytest.raises(DataError, match="data: has labels that the model does not have: 'ant', 'owl'"):
         evaluate(monkeypatch, model, scenes, [])
 
 
@@ -99,7 +99,7 @@ def test_a_scene_that_cannot_be_read_is_counted_and_none_that_can_is_an_error(mo
         evaluate(monkeypatch, model, scenes, [lost, lost])
 
 
-def test_events_end_with_their_recording_and_those_beyond_it_are_told_of(monkeypatch, model):
+def test_events_are_cut_at_the_end_and_later_ones_give_a_warning(monkeypatch, model):
     scenes = [Scene(Path("a.wav"), [true_at("siren", 1, 99), true_at("siren", 40, 41)])]
     findings = Findings()
     result = evaluate(monkeypatch, model, scenes, [hearing(found_at("siren", 1, 36))], findings=findings)
@@ -107,7 +107,7 @@ def test_events_end_with_their_recording_and_those_beyond_it_are_told_of(monkeyp
     assert findings.warnings == ["a.wav: 'siren' at 40 s lies beyond its end"]
 
 
-def test_the_demonstration_is_heard_well(model, demo_scene):
+def test_the_demo_scene_scores_well(model, demo_scene):
     from streamgmm.demo.scene import make_scene
     from tests.conftest import DEMO_RATE_HZ, SCENE_S
 

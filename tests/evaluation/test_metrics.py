@@ -14,7 +14,7 @@ from streamgmm.evaluation.metrics import (
     calibration_error,
     log_loss,
     reliability,
-    standard_error,
+    standard_error_of_mean,
 )
 
 # Few different values, so that ties are the rule.
@@ -76,5 +76,5 @@ def test_perfect_confidence_has_no_error_and_sure_mistakes_the_greatest():
 
 
 def test_standard_error():
-    assert standard_error([1.0, 3.0]) == pytest.approx(1.0)
-    assert standard_error([1.0]) is None
+    assert standard_error_of_mean([1.0, 3.0]) == pytest.approx(1.0)
+    assert standard_error_of_mean([1.0]) is None

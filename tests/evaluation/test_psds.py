@@ -1,4 +1,4 @@
-"""The polyphonic sound detection score, held equal to that of psds_eval."""
+"""The polyphonic sound detection score, compared with psds_eval."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from streamgmm.evaluation.found_events import FoundEvent
+from streamgmm.dataset.listing import Stretch
 from streamgmm.evaluation.psds import Tally, psds, tally
 from streamgmm.evaluation.scenes import without_overlaps
-from tests.evaluation.event_strategies import DURATION_S, found_at, found_events, true_at, true_events
+from tests.listening.event_strategies import DURATION_S, found_at, found_events, true_at, true_events
 from tests.required import oracle
 
 COLUMNS = ["filename", "onset", "offset", "event_label"]
@@ -20,7 +20,7 @@ COLUMNS = ["filename", "onset", "offset", "event_label"]
 
 @pytest.fixture(autouse=True)
 def psds_eval_of_today(monkeypatch):
-    """It takes int() of arrays of one element, which numpy refuses since 2.4."""
+    """psds_eval takes int() of arrays of one element, which numpy rejects since 2.4."""
     monkeypatch.setattr(oracle("psds_eval.psds"), "int", lambda value: np.asarray(value).item(), raising=False)
 
 
@@ -29,12 +29,12 @@ def table(events):
 
 
 def apart(events):
-    """The found events without overlaps within a label, as a stream tells them."""
-    return [FoundEvent(e.label, e.onset_s, e.offset_s, e.onset_s) for e in without_overlaps(map(as_stretch, events))]
+    """Detections without overlaps within a label, as a stream reports them."""
+    return [found_at(*event) for event in without_overlaps(map(as_stretch, events))]
 
 
 def as_stretch(event):
-    return true_at(event.label, event.onset_s, event.offset_s)
+    return Stretch(event.label, event.onset_s, event.offset_s)
 
 
 def of_label(events, label):
@@ -54,7 +54,7 @@ def by_psds_eval(truth, points, max_false_per_hour):
 @settings(max_examples=25, deadline=None)
 @given(true_events(), st.lists(found_events().map(apart), min_size=1, max_size=3), st.sampled_from([100.0, 400.0, 1e4]))
 def test_the_score_is_that_of_psds_eval(truth, points, max_false_per_hour):
-    truth = without_overlaps(truth)
+    truth = without_overlaps(map(as_stretch, truth))
     labels = sorted({event.label for event in truth})
     # There, rates of a label without true events are left unset, and those of a single one are nan.
     points = [[event for event in found if event.label in labels] for found in points]
@@ -70,7 +70,7 @@ def test_the_score_is_that_of_psds_eval(truth, points, max_false_per_hour):
 @settings(max_examples=25, deadline=None)
 @given(true_events(8), found_events(8).map(apart))
 def test_true_and_false_positives_are_those_of_psds_eval(truth, found):
-    truth = without_overlaps(truth)
+    truth = without_overlaps(map(as_stretch, truth))
     assume(truth and found)
     oracle, _ = by_psds_eval(truth, [found], 100.0)
     (counts,) = oracle.operating_points.counts

@@ -1,4 +1,4 @@
-"""Models of random numbers, and noise that comes and goes for them to hear."""
+"""Models of random numbers, and intermittent noise as their input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONFIG = Config(
     decision=DecisionSection(onset_threshold=0.6, min_llr=-1e6, min_duration_s=0.0),
     output=OutputSection(windows=True),
 )
-"""Asks nothing of the background, and tells every hop."""
+"""Passes every background, and reports every hop."""
 
 FLOOR = -3.0
 DURATION_S = 6.0
@@ -23,7 +23,7 @@ SILENT_S = (4.0, 4.5)
 
 
 def random_model(labels=("dog", "glass", "owl"), *, has_cepstra=False, **settings) -> Model:
-    """So sure of itself that events come and go, and so strict that some windows are unknown."""
+    """Confident enough that events come and go, and strict enough that some windows are unknown."""
     model = make_model(labels=labels, n_cepstral_features=N_FRAME_FEATURES if has_cepstra else 0, **settings)
     classifier = replace(
         model.classifier, likelihood_scale=3.0, floors=np.full(len(labels), -15.0 if has_cepstra else FLOOR)

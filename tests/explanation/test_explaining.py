@@ -1,4 +1,4 @@
-"""What is explained is what a run says, number by number."""
+"""Explanations equal the records of a run, number by number."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def open_at(records, t):
 
 
 @pytest.mark.parametrize("has_cepstra", [False, True])
-def test_at_every_hop_it_is_what_the_run_said(has_cepstra) -> None:
+def test_the_explanation_of_every_hop_equals_the_records_of_a_run(has_cepstra) -> None:
     model = random_model(has_cepstra=has_cepstra)
     records = run(model)
     for window in [record for record in records if isinstance(record, Window)][::8]:
@@ -57,8 +57,8 @@ def test_at_every_hop_it_is_what_the_run_said(has_cepstra) -> None:
 
 
 @pytest.mark.parametrize("has_cepstra", [False, True])
-def test_the_noise_is_such_that_a_run_says_something_and_refuses_some(has_cepstra) -> None:
-    """Else the test above would compare nothing with nothing."""
+def test_the_noise_gives_events_and_rejections(has_cepstra) -> None:
+    """Ensure that the test above compares something."""
     records = run(random_model(has_cepstra=has_cepstra))
     assert {record.reject for record in records if isinstance(record, Window)} >= {None, "silence", "unknown"}
     assert sum(isinstance(record, Start) for record in records) > 1
@@ -100,7 +100,7 @@ def test_the_other_label_is_the_best_of_the_window_beside_the_best() -> None:
         assert found.comparison.against == max(others, key=others.get)
 
 
-def test_gates_up_to_the_one_that_refuses() -> None:
+def test_gates_up_to_the_one_that_rejects() -> None:
     model = random_model()
     usual = explained(model)
     assert [gate.is_passed for gate in usual.gates] == [True, True, True, usual.reject is None]
@@ -162,7 +162,7 @@ def test_the_end_belongs_to_the_recording_and_what_is_later_does_not() -> None:
         explained(random_model(), at_s=6.1)
 
 
-def test_a_recording_of_nothing_is_told() -> None:
+def test_an_empty_recording_is_rejected() -> None:
     with pytest.raises(DataError, match="holds no samples"):
         explained(random_model(), at_s=0.0, samples=np.zeros(0, np.float32))
 
@@ -176,7 +176,7 @@ def test_a_label_to_compare_with_must_be_another_of_the_model() -> None:
         explained(model, against=best)
 
 
-def test_settings_of_a_label_that_is_none_are_refused() -> None:
+def test_settings_of_an_unknown_label_are_rejected() -> None:
     with pytest.raises(ConfigError):
         explained(random_model(), Config(decision=DecisionSection(labels={"cat": LabelSection()})))
 
@@ -194,8 +194,8 @@ def test_little_is_kept_of_a_long_recording() -> None:
     assert any(moment is surroundings.moment for moment in surroundings.moments)
 
 
-def test_what_one_band_decides_is_told_of_that_band_alone() -> None:
-    """A projection that looks at nothing but band 2."""
+def test_contributions_are_only_in_the_band_that_decides() -> None:
+    """A projection that depends on band 2 only."""
     model = random_model()
     places = [place for block in window_layout(SPEC) for place in block.bands]
     is_looked_at = np.array([place == (2,) for place in places])

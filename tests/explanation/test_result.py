@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from streamgmm.explanation.explaining import gather
-from streamgmm.explanation.result import Part, by_kind_and_band
+from streamgmm.explanation.result import Contribution, by_kind_and_band
 from streamgmm.features.bank import band_limits_hz
 from streamgmm.features.window import n_features, window_layout
 from tests.model.model_rig import SPEC
 
 
-def part(kind: str, bands: tuple[int, ...], nats: float) -> Part:
-    return Part(kind=kind, bands=bands, low_hz=0.0, high_hz=1.0, nats=nats)
+def part(kind: str, bands: tuple[int, ...], nats: float) -> Contribution:
+    return Contribution(kind=kind, bands=bands, low_hz=0.0, high_hz=1.0, nats=nats)
 
 
-def test_what_looks_at_several_bands_is_spread_over_them_and_what_looks_at_all_stands_apart():
+def test_features_of_several_bands_are_spread_and_those_of_all_bands_are_separate():
     parts = [part("shape", (1,), 2.0), part("rhythm", (0, 1, 2, 3), -5.0), part("rhythm", (1, 3), 3.0)]
     kinds, table = by_kind_and_band([*parts, part("shape", (3,), 1.0)], 4)
     assert kinds == ["shape", "rhythm"]

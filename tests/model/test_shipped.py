@@ -15,12 +15,12 @@ from streamgmm.config_loading import load_config
 from streamgmm.dataset.clips import data_sha256
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.errors import InputMissingError
+from streamgmm.listening.recordings import decide_recording
 from streamgmm.model import shipped
 from streamgmm.model.file import load_model
 from streamgmm.model.model import Model
 from streamgmm.model.model_error import ModelError
 from streamgmm.model.shipped import SHIPPED_NAME, load_shipped_model
-from streamgmm.service.recordings import decide_recording
 from streamgmm.training.trainer import make_task
 from tests.required import corpus
 

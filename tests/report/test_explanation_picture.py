@@ -19,7 +19,7 @@ from streamgmm.report.explanation_picture import (
     draw_explanation,
     make_figure,
 )
-from streamgmm.report.figure import BAD, GOOD
+from streamgmm.report.palette import BAD, GOOD
 from tests.explanation.explanation_rig import CONFIG, SILENT_S, in_blocks, noise, random_model
 from tests.model.model_rig import SPEC
 
@@ -64,12 +64,12 @@ def test_an_svg_is_well_formed(found, model, tmp_path):
     assert ElementTree.parse(tmp_path / "e.svg").getroot().tag.endswith("svg")
 
 
-def test_a_picture_that_cannot_be_written_is_told(found, model, tmp_path):
+def test_a_picture_that_cannot_be_written_is_an_error(found, model, tmp_path):
     with pytest.raises(OutputError):
         draw_explanation(tmp_path / "none" / "e.png", found, model, "a.wav")
 
 
-def test_bars_of_bands_stand_beside_their_frequencies_and_are_as_long_as_their_parts(axes, found):
+def test_bars_of_bands_are_at_their_frequencies_and_as_long_as_their_contributions(axes, found):
     _, table = by_kind_and_band(found.explanation.comparison.parts, SPEC.n_bands)
     edges = [hz_to_mel(limit_hz) for limit_hz in band_limits_hz(SPEC)]
     bars = axes["bands"].patches
@@ -97,12 +97,12 @@ def test_curves_are_the_smoothed_posteriors_on_the_time_axis_of_the_sound(axes, 
         line = curves[label.replace("_", " ")]
         i_label = model.labels.index(label)
         assert line.get_ydata() == pytest.approx([moment.judgement.posteriors[i_label] for moment in moments])
-        assert line.get_xdata() == pytest.approx([one.frame.end_sample / SPEC.sample_rate_hz for one in moments])
+        assert line.get_xdata() == pytest.approx([one.scores.end_sample / SPEC.sample_rate_hz for one in moments])
         assert line.get_color() == colour
     assert axes["posteriors"].get_xlim() == axes["spectrogram"].get_xlim()
 
 
-def test_a_label_that_a_gate_refuses_has_hollow_marks(axes, found, model):
+def test_a_label_that_a_gate_rejects_has_hollow_marks(axes, found, model):
     i_label = model.labels.index(found.explanation.comparison.label)
     marks = next(one for one in axes["posteriors"].collections if len(one.get_offsets()) and one.get_sizes().any())
     is_filled = [tuple(colour[:3]) != (1.0, 1.0, 1.0) for colour in marks.get_facecolors()]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamgmm.errors import OutputError, UsageError
-from streamgmm.report.figure import INK, inline_png, inline_svg, new_figure, save_figure
+from streamgmm.report.figure import PAGE_INK, inline_png, inline_svg, new_figure, save_figure
 from streamgmm.report.matplotlib_defaults import check_matplotlib
 
 image = pytest.importorskip("matplotlib.image")
@@ -46,7 +46,7 @@ def test_ids_begin_with_the_name_and_what_refers_to_them_too():
 def test_ink_is_that_of_the_page_and_the_same_picture_has_the_same_bytes():
     svg = inline_svg("one", draw)
     assert "currentColor" in svg
-    assert INK not in svg
+    assert PAGE_INK not in svg
     assert inline_svg("one", draw) == svg
 
 
@@ -60,14 +60,14 @@ def test_a_png_has_the_lowest_row_at_the_bottom():
     assert pixels[0, :, :3].mean() < 0.1
 
 
-def test_without_matplotlib_the_user_is_told_what_to_install(monkeypatch):
+def test_without_matplotlib_the_error_names_the_package_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UsageError, match=r'needs matplotlib \(pip install "streamgmm\[plot\]"\)'):
         check_matplotlib()
 
 
 @pytest.mark.parametrize(("name", "begin"), [("a.png", b"\x89PNG"), ("a.SVG", b"<?xml"), ("a", b"\x89PNG")])
-def test_the_name_says_what_is_written_and_the_same_figure_has_the_same_bytes(tmp_path, name, begin):
+def test_the_suffix_decides_the_format_and_the_same_figure_has_the_same_bytes(tmp_path, name, begin):
     contents = []
     for _ in range(2):
         save_figure(draw(), tmp_path / name)
@@ -77,13 +77,13 @@ def test_the_name_says_what_is_written_and_the_same_figure_has_the_same_bytes(tm
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_figure_that_cannot_be_written_is_told(tmp_path):
+def test_a_figure_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(OutputError):
         save_figure(draw(), tmp_path / "none" / "a.svg")
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_name_in_a_script_that_the_font_lacks_is_no_complaint(tmp_path):
+def test_a_script_that_the_font_lacks_gives_no_warning(tmp_path):
     figure = new_figure(2.0, 1.0)
     figure.text(0.5, 0.5, "\N{CJK UNIFIED IDEOGRAPH-5F00}")
     save_figure(figure, tmp_path / "a.png")

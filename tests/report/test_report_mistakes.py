@@ -19,7 +19,7 @@ def test_the_surest_mistakes_come_first_and_each_clip_once(tmp_path):
     )
 
 
-def test_what_was_heard_is_pictured_and_a_clip_that_is_gone_is_no_trouble(tmp_path):
+def test_mistakes_have_spectrograms_unless_the_clip_is_gone(tmp_path):
     trial = make_trial(tmp_path, conditions=Conditions(first_active_s=0.5))
     worst_answers(trial.answers)[0].clip.path.unlink()
     mistakes = picture_mistakes(trial, Config())

@@ -7,7 +7,7 @@ import pytest
 
 from streamgmm.config import Config
 from streamgmm.evaluation.conditions import Conditions, Noise
-from streamgmm.evaluation.scores import summarise
+from streamgmm.evaluation.scores import score_trial
 from streamgmm.report.markup import share_bar, table, text
 from streamgmm.report.page import evaluation_page
 from streamgmm.shares import share_text
@@ -90,7 +90,7 @@ def test_no_two_elements_share_an_id(page):
 
 
 def test_the_figures_are_those_of_the_evaluation(trial, page):
-    result = summarise(trial)
+    result = score_trial(trial)
     assert f"{result.accuracy:.1%} ± {result.accuracy_se:.1%}" in page.text
     assert f"{result.log_loss:.3f} ± {result.log_loss_se:.3f}" in page.text
     assert f"{result.ece:.1%} {result.ece_uncalibrated:.1%} before calibration" in page.text
@@ -101,7 +101,7 @@ def test_the_figures_are_those_of_the_evaluation(trial, page):
         assert f"{label} {one.recall:.1%} {recall} {one.precision:.1%} {precision} {one.f1:.1%}" in page.text
 
 
-def test_what_each_part_is_worth_is_told_with_its_error(page):
+def test_the_ablation_shows_losses_with_their_errors(page):
     assert "With everything 90.0% ± 5.0% of clips are right" in page.text
     assert "frames 80.0% ± 7.0% +10.0" in page.text
     assert f"{HOSTILE} 92.0% ± 5.0% -2.0" in page.text
@@ -115,7 +115,7 @@ def test_there_are_pictures_mistakes_settings_and_versions(trial, page):
     assert re.search(r"streamgmm \d+\.\d+.*numpy \d+\.\d+", page.text)
 
 
-def test_what_was_not_tried_is_not_shown(tmp_path):
+def test_evaluations_that_were_not_requested_are_not_shown(tmp_path):
     page = Page(evaluation_page(make_trial(tmp_path)._replace(ablation=[]), Config()))
     assert "each part" not in page.text
     assert "unknown accepted" not in page.text
@@ -123,13 +123,13 @@ def test_what_was_not_tried_is_not_shown(tmp_path):
     assert [tag for tag, _ in page.tags].count("svg") == 3
 
 
-def test_a_page_without_a_mistake_says_so(tmp_path):
+def test_a_page_without_mistakes(tmp_path):
     trial = make_trial(tmp_path)
     folds = [
         fold._replace(answers=[one for one in fold.answers if one.decision.label == one.clip.label])
         for fold in trial.folds
     ]
-    assert "There are none." in Page(evaluation_page(trial._replace(folds=folds), Config())).text
+    assert "There are no mistakes." in Page(evaluation_page(trial._replace(folds=folds), Config())).text
 
 
 def test_pieces():

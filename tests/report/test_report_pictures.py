@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from streamgmm.evaluation.metrics import Bin
-from streamgmm.evaluation.scores import summarise
+from streamgmm.evaluation.scores import score_trial
 from streamgmm.report.pictures import (
-    THRESHOLDS,
+    SCORE_THRESHOLDS,
     draw_confusion,
     draw_known,
     draw_reliability,
@@ -28,7 +28,7 @@ def line(figure, name: str) -> np.ndarray:
 
 
 def test_the_cells_hold_the_counts(trial):
-    evaluation = summarise(trial)
+    evaluation = score_trial(trial)
     (axes,) = draw_confusion(evaluation).axes
     shown = {(round(t.get_position()[1]), round(t.get_position()[0])): int(t.get_text()) for t in axes.texts}
     counts = {
@@ -49,7 +49,7 @@ def test_curves_against_plain_loops(trial):
         through = [
             a.decision.label == a.clip.label
             for a in answers
-            if a.decision.score >= THRESHOLDS[place] and a.decision.label != "unknown"
+            if a.decision.score >= SCORE_THRESHOLDS[place] and a.decision.label != "unknown"
         ]
         assert line(figure, "accepted, of all")[place] == pytest.approx(len(through) / len(answers))
         assert line(figure, "right, of the accepted")[place] == pytest.approx(np.mean(through))
@@ -59,9 +59,9 @@ def test_curves_against_plain_loops(trial):
 def test_known_and_unknown_clips_are_counted_apart(trial):
     figure = draw_known(trial.left_out)
     (left_out,) = trial.left_out
-    for name, answers in (("of a taught class", left_out.known), ("of the class left out", left_out.unknown)):
+    for name, answers in (("of a trained class", left_out.known), ("of the class left out", left_out.unknown)):
         for place in (0, 20, 100):
-            share = np.mean([a.decision.in_domain_score >= THRESHOLDS[place] for a in answers])
+            share = np.mean([a.decision.knownness >= SCORE_THRESHOLDS[place] for a in answers])
             assert line(figure, name)[place] == pytest.approx(share)
 
 

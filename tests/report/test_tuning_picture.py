@@ -32,6 +32,6 @@ def test_the_picture_has_its_size_and_something_on_it(tuned, tmp_path):
     assert len(np.unique((pixels[..., :3] * 8).astype(int).reshape(-1, 3), axis=0)) > 20
 
 
-def test_a_picture_that_cannot_be_written_is_told(tuned, tmp_path):
+def test_a_picture_that_cannot_be_written_is_an_error(tuned, tmp_path):
     with pytest.raises(OutputError):
         draw_tuning(Path(tmp_path / "none" / "t.png"), tuned.tuning, tuned.curves, tuned.levels)

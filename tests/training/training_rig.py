@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from streamgmm.training.clip_vectors import ClipVectors
 
 from streamgmm.config import Config
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.demo.recordings import render_clip, write_wav
-from streamgmm.evaluation.answering import Answer
-from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.evaluation.answering import ClipAnswer
 
 RATE_HZ = 8000
 SOUND_LABELS = ("bird_song", "footsteps", "phone_ring")
@@ -88,7 +88,7 @@ def with_folds(dataset: Dataset, folds: Sequence[str | None]) -> Dataset:
     return msgspec.structs.replace(dataset, clips=clips)
 
 
-def answered_as(clip: Clip, label: str) -> Answer:
-    """An answer as sure as before calibration, with equal scores of all other labels."""
+def answered_as(clip: Clip, label: str) -> ClipAnswer:
+    """An answer that was as sure before calibration, and thinks nothing of other labels."""
     decision = ClipDecision(label, 1.0, {}, 1, 0.0, 1.0, {})
-    return Answer(clip, decision, decision)
+    return ClipAnswer(clip, decision, decision)

@@ -69,7 +69,7 @@ def test_levels_that_are_chosen_for_a_rate_have_no_higher_one_where_odds_are_cal
         n_alarms = (len(peaks) - np.searchsorted(np.sort(peaks), levels))[np.newaxis]
         chosen = levels[np.argmax(expected_rates(levels, n_alarms, hours)[0] <= 0.5)]
         true_rates.append(600 * math.exp(-chosen / scale))
-    # In minutes nobody can know that odds are twice too sure; in a day it is seen.
+    # Minutes of audio cannot show that odds are overconfident by a factor of two; a day can.
     assert np.mean(true_rates) <= at_most
 
 
@@ -106,7 +106,7 @@ def test_a_flat_tail_makes_cautious():
 
 
 @pytest.mark.parametrize(("hours", "more_than"), [(0.05, 5.0), (0.5, 1.5), (50.0, 1.005)])
-def test_a_label_without_alarms_may_still_get_those_of_the_others_the_less_the_longer_it_was_heard(hours, more_than):
+def test_a_label_without_alarms_shares_the_rate_of_the_others_less_in_longer_recordings(hours, more_than):
     many, none = counted(np.linspace(0.1, 3.0, 15)), counted([])
     alone = expected_rates(LEVELS, np.array([none]), hours)[0]
     beside = expected_rates(LEVELS, np.array([none, many]), hours)[0]

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from streamgmm.tuning.budget import Point, spend, upper_hull
 
 POINTS = st.builds(
-    lambda rate, worth: Point(float(rate), worth / 10.0, rate, 0, 0), st.integers(0, 12), st.integers(0, 10)
+    lambda rate, utility: Point(float(rate), utility / 10.0, rate, 0, 0), st.integers(0, 12), st.integers(0, 10)
 )
 OFFERS = st.lists(st.lists(POINTS, min_size=1, max_size=5), min_size=1, max_size=4)
 
 
-def point(rate, worth, n_alarms=0):
-    return Point(rate, worth, n_alarms, 0, 0)
+def point(rate, utility, n_alarms=0):
+    return Point(rate, utility, n_alarms, 0, 0)
 
 
 def total(points, name):
@@ -34,17 +34,17 @@ def test_the_choice_is_within_the_budget_and_at_most_one_step_short_of_the_best(
         assert not allowed
         return
     assert chosen in [list(choice) for choice in allowed]
-    best = max(total(choice, "worth") for choice in allowed)
-    largest_step = max(max(p.worth for p in points) - min(p.worth for p in points) for points in offers)
-    assert total(chosen, "worth") >= best - largest_step - 1e-9
+    best = max(total(choice, "utility") for choice in allowed)
+    largest_step = max(max(p.utility for p in points) - min(p.utility for p in points) for points in offers)
+    assert total(chosen, "utility") >= best - largest_step - 1e-9
 
 
 @given(st.lists(POINTS, min_size=1, max_size=8))
 def test_a_hull_holds_the_cheapest_and_the_best_and_bends_one_way(points):
     hull = upper_hull(points)
     assert hull[0].rate_per_hour == min(p.rate_per_hour for p in points)
-    assert hull[-1].worth == max(p.worth for p in points)
-    gains = [(b.worth - a.worth) / (b.rate_per_hour - a.rate_per_hour) for a, b in pairwise(hull)]
+    assert hull[-1].utility == max(p.utility for p in points)
+    gains = [(b.utility - a.utility) / (b.rate_per_hour - a.rate_per_hour) for a, b in pairwise(hull)]
     assert all(before > after > 0 for before, after in pairwise(gains))
 
 
@@ -70,6 +70,6 @@ def test_alarms_counted_bind_even_if_few_are_expected():
     assert spend([[strict, loose]], 1.0, 3) == [loose]
 
 
-@pytest.mark.parametrize("worth", [0.2, 0.8])
-def test_a_label_that_never_fires_keeps_what_is_worth_most(worth):
-    assert spend([[point(0.0, worth), point(0.0, 1.0), point(0.0, 0.1)]], 0.5, 0) == [point(0.0, 1.0)]
+@pytest.mark.parametrize("utility", [0.2, 0.8])
+def test_a_label_without_alarms_gets_the_highest_utility(utility):
+    assert spend([[point(0.0, utility), point(0.0, 1.0), point(0.0, 0.1)]], 0.5, 0) == [point(0.0, 1.0)]

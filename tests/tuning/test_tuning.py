@@ -1,4 +1,4 @@
-"""Tunings of hand-made scores, and the promise that a run of the tuned model gives exactly the alarms counted."""
+"""Tunings of hand-made scores; a run of the tuned model gives exactly the counted alarms."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import soundfile
 
 from streamgmm.config import Config, DecisionSection, LabelSection
 from streamgmm.errors import ConfigError, DataError
+from streamgmm.listening.tracks import score_recording
 from streamgmm.model.file import load_model, save_model
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Start
-from streamgmm.tuning.hearing import hear
 from streamgmm.tuning.operating_points import Material, lowest_score, make_levels
 from streamgmm.tuning.tuning import BudgetError, tune
 from tests.conftest import DEMO_LABELS
@@ -30,7 +30,7 @@ def model(demo_model):
 
 @pytest.fixture(scope="module")
 def scene_heard(model, demo_scene):
-    return hear(demo_scene, model, Config(), lowest_score(Config()))
+    return score_recording(demo_scene, model, Config(), lowest_score(Config()))
 
 
 def tuned(model, *backgrounds, budget_per_hour, events=(), config=Config()):  # noqa: B008
@@ -43,7 +43,7 @@ HMM = DecisionSection(smoothing="hmm", onset_threshold=0.3, offset_threshold=0.2
 @pytest.mark.parametrize("section", [DecisionSection(), HMM], ids=["exponential", "hmm"])
 def test_a_run_of_the_written_model_gives_exactly_the_alarms_counted(model, demo_scene, tmp_path, section):
     config = Config(decision=section)
-    heard = hear(demo_scene, model, config, lowest_score(config))
+    heard = score_recording(demo_scene, model, config, lowest_score(config))
     samples, _ = soundfile.read(demo_scene, dtype="float32")
 
     def alarms(of_model):
@@ -83,7 +83,7 @@ def test_with_few_hours_no_alarm_is_left_and_the_threshold_lies_beyond_the_highe
     result = tuned(model, background(model, peaks, n_hours=0.5), budget_per_hour=0.5)
     assert (result.tuning.n_alarms, result.tuning.n_alarms_before, result.tuning.is_proven) == (0, 5, False)
     assert result.tuning.expected_per_hour <= 0.5
-    # One more step of the thresholds tried is not enough: nobody knows what the next hour brings.
+    # One more step of the thresholds is not enough, as the next hour may bring higher scores.
     assert result.model.decision["siren"].onset_threshold > 0.92
 
 
@@ -102,14 +102,15 @@ def test_a_budget_that_is_kept_anyway_changes_nothing(model):
 
 def test_a_budget_that_cannot_be_met_names_the_labels(model):
     heard = background(model, {"siren": [1.0] * 40, "doorbell": [0.7]}, n_hours=1.0)
-    with pytest.raises(BudgetError, match=r"no threshold keeps to 0\.5 .*'siren' 40"):
+    with pytest.raises(BudgetError, match=r"no threshold keeps false alarms within 0\.5 .*'siren' 40"):
         tuned(model, heard, budget_per_hour=0.5)
 
 
-def test_a_budget_that_a_counted_alarm_leaves_unproven_says_so(model):
+def test_the_error_names_the_alarm_that_leaves_a_budget_unproven(model):
     heard = background(model, {"siren": [1.0]}, n_hours=1.0)
     with pytest.raises(
-        BudgetError, match=r"no threshold keeps to 2\.5 .* at most 0 may be left.* leaves 1 \('siren' 1\)"
+        BudgetError,
+        match=r"alarms within 2\.5 .* at most 0 may remain.* leaves 1 \('siren' 1\)",
     ):
         tuned(model, heard, budget_per_hour=2.5)
 
@@ -150,7 +151,7 @@ def test_recordings_are_held_out_one_by_one(model):
     assert tuned(model, loud, budget_per_hour=1.0).tuning.held_out is None
 
 
-def test_the_card_tells_hours_budget_and_counts_but_no_names_of_files(model):
+def test_the_card_has_hours_budget_and_counts_but_no_file_names(model):
     heard = background(model, {"siren": [0.7, 0.8]}, n_hours=7.0, path="/home/anna/bedroom.wav")
     result = tuned(model, heard, budget_per_hour=0.5)
     card = result.model.card["tuning"]
@@ -160,13 +161,13 @@ def test_the_card_tells_hours_budget_and_counts_but_no_names_of_files(model):
     assert result.model.card == {**model.card, "tuning": card}
 
 
-def test_a_background_of_silence_is_refused(model):
+def test_a_silent_background_is_rejected(model):
     heard = background(model, {})
     with pytest.raises(DataError, match="silent throughout"):
         tuned(model, heard._replace(silent_samples=heard.end_sample), budget_per_hour=1.0)
 
 
-def test_settings_of_single_labels_that_would_go_before_the_model_are_refused(model):
+def test_settings_that_take_precedence_over_the_model_are_rejected(model):
     section = DecisionSection(
         labels={"siren": LabelSection(onset_threshold=0.9), "knocking": LabelSection(hangover_s=1)}
     )

@@ -1,4 +1,4 @@
-"""Recordings as they might have been heard, made by hand."""
+"""Scored recordings made by hand."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from streamgmm.tuning.hearing import Heard, Track
-from streamgmm.tuning.operating_points import Truth
+from streamgmm.listening.events import Annotation
+from streamgmm.listening.tracks import ScoredRecording, ScoreTrack
 
 HOPS_PER_ALARM = 50
 
@@ -19,8 +19,8 @@ def background(model, peaks, n_hours=1.0, path="yard.wav"):
     for label in model.labels:
         own = peaks.get(label, [])
         hops = [HOPS_PER_ALARM * (i + 1) + j for i in range(len(own)) for j in range(3)]
-        tracks.append(Track(hop_samples * np.array(hops, np.int64), np.repeat(np.array(own, np.float64), 3)))
-    return Heard(Path(path), round(n_hours * 3600 * model.spec.sample_rate_hz), tracks)
+        tracks.append(ScoreTrack(hop_samples * np.array(hops, np.int64), np.repeat(np.array(own, np.float64), 3)))
+    return ScoredRecording(Path(path), round(n_hours * 3600 * model.spec.sample_rate_hz), tracks)
 
 
 def event(model, label, score, n_hops=20, path="event.wav"):
@@ -28,8 +28,9 @@ def event(model, label, score, n_hops=20, path="event.wav"):
     hop_samples = model.spec.hop_samples
     ends = hop_samples * np.arange(n_hops // 2 + 1, n_hops + 1)
     tracks = [
-        Track(ends, np.full(len(ends), score)) if name == label else Track(ends[:0], np.zeros(0))
+        ScoreTrack(ends, np.full(len(ends), score)) if name == label else ScoreTrack(ends[:0], np.zeros(0))
         for name in model.labels
     ]
     end_sample = n_hops * hop_samples
-    return Heard(Path(path), end_sample, tracks), [Truth(label, 0.0, end_sample / model.spec.sample_rate_hz)]
+    truth = [Annotation(label, 0.0, end_sample / model.spec.sample_rate_hz)]
+    return ScoredRecording(Path(path), end_sample, tracks), truth

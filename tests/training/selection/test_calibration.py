@@ -120,7 +120,7 @@ def in_domain_score(clip: HeldOutClip, labels: list[str], found: Calibration) ->
     )
     for row, vote in zip(clip.log_likelihoods, clip.votes, strict=True):
         decider.add(HopScores(1, -20.0, row, row, np.ones(3, dtype=bool), np.zeros(0), 1.0, 20.0 * np.log10(vote)))
-    return decider.decide().knownness
+    return decider.decide().in_domain_score
 
 
 @pytest.mark.parametrize("reserved", ["background", "silence", "unknown"])

@@ -1,4 +1,4 @@
-"""A recording heard as `run` hears it, up to a moment and a little further, and what was said around it."""
+"""A recording streamed as by `run` until a little after a moment, with all intermediate values around it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from streamgmm.pipeline import Observation, Pipeline
 from streamgmm.records import End, Start
 
 BEFORE_S, AFTER_S = 2.5, 2.5
-"""Kept before the window and after its end, to see the moment in its surroundings."""
+"""Seconds to keep before the window and after its end."""
 
 
 class Moment(NamedTuple):
-    """Everything about one hop.
+    """All intermediate values of one hop.
 
     Attributes:
-        observation: what the classifier was shown.
-        scores: what it said.
-        judgement: what that was worth.
-        states: of the automaton of each label, after the hop.
-        event_starts: of each label with an open event, when it began (s).
+        observation: input of the classifier.
+        scores: output of the classifier.
+        judgement: posteriors and verdict of the gates.
+        states: state of the automaton of each label, after the hop.
+        event_starts: start of the open event of each label that has one (s).
     """
 
     observation: Observation
@@ -41,14 +41,14 @@ class Moment(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """A stretch of a recording.
+    """A part of a recording around a moment.
 
     Attributes:
-        moment: the one that was asked for.
-        moments: those around it, and itself, in order.
+        moment: the requested hop.
+        moments: hops around it and itself, in order.
         samples: float32, shape (n,), at the model's rate, around it.
-        first_sample: position of the first of them.
-        rules: one per label.
+        first_sample: position of the first sample.
+        rules: when events start and end, one per label.
     """
 
     moment: Moment
@@ -58,14 +58,14 @@ class Surroundings(NamedTuple):
     rules: list[LabelRule]
 
 
-def listen(blocks: Iterable[Samples], model: Model, config: Config, at_s: float) -> Surroundings:
-    """Hear a recording from its beginning, as smoothing and events have a memory; little of it is kept.
+def surroundings_of(blocks: Iterable[Samples], model: Model, config: Config, at_s: float) -> Surroundings:
+    """Stream a recording from its beginning, as smoothing and events have a memory, and keep the part around a moment.
 
     Args:
         blocks: float, shape (n,) each, at the model's rate, full scale 1.0.
-        model: what hears it.
+        model: what to explain.
         config: priors and decision are used.
-        at_s: the moment; the hop that it lies in, or at whose end it lies, is explained.
+        at_s: the moment (s); it lies in the hop to explain, or at its end.
 
     Raises:
         UsageError: the recording ends before it.
@@ -97,7 +97,7 @@ def _beyond_the_end(at_s: float, duration_s: float) -> UsageError | DataError:
 
 
 def _keeping(blocks: Iterable[Samples], first: int, end: int, kept: list[Samples]) -> Iterator[Samples]:
-    """The same blocks; what of them lies between the positions `first` and `end` is added to `kept`."""
+    """Yield the blocks, and append the samples between the positions `first` and `end` to `kept`."""
     position = 0
     for block in blocks:
         kept.append(block[max(0, first - position) : max(0, end - position)])
@@ -114,7 +114,7 @@ def _moments(pipeline: Pipeline, blocks: Iterable[Samples]) -> Iterator[Moment]:
                 event_starts[record.label] = record.start_t
             elif isinstance(record, End):
                 event_starts.pop(record.label)
-        if (judgement := pipeline.decider.judgement) is not None:  # as it is after every scores
+        if (judgement := pipeline.decider.judgement) is not None:  # as after every hop
             yield Moment(observation, scores, judgement, pipeline.decider.states, dict(event_starts))
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from streamgmm.dataset.listing import Segment
-from streamgmm.evaluation.found_events import FoundEvent
+from streamgmm.listening.events import Annotation, Detection
 
 LABELS = ("bell", "dog", "siren")
 GRID_S = 1 / 64
 DURATION_S = 16.0
 
 
-def true_at(label: str, onset_s: float, offset_s: float) -> Segment:
-    return Segment(label, onset_s, offset_s)
+def true_at(label: str, onset_s: float, offset_s: float) -> Annotation:
+    return Annotation(label, onset_s, offset_s)
 
 
-def found_at(label: str, onset_s: float, offset_s: float, reported_s: float | None = None) -> FoundEvent:
-    return FoundEvent(label, onset_s, offset_s, onset_s if reported_s is None else reported_s)
+def found_at(label: str, onset_s: float, offset_s: float, reported_s: float | None = None) -> Detection:
+    return Detection(label, onset_s, offset_s, onset_s if reported_s is None else reported_s, 0.9)
 
 
 def _spans(n_most: int) -> st.SearchStrategy:

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamgmm.dataset.listing import Segment
-from streamgmm.evaluation.found_events import FoundEvent, events_of, is_same_sound
+from streamgmm.listening.events import Annotation, Detection, detections_of, is_same_sound
 from streamgmm.records import End, Start, Status
 
 
@@ -20,11 +19,11 @@ def end(identity: str, t: float) -> End:
 
 def test_records_become_events_with_the_time_of_their_start_record():
     records = [Status(t=0.0, state="ok", detail=""), start("x", 2.0), start("y", 2.5), end("x", 3.0)]
-    assert events_of(records) == [FoundEvent("bell", 1.5, 2.75, 2.0)]
+    assert detections_of(records) == [Detection("bell", 1.5, 2.75, 2.0, 1.0)]
 
 
-def test_an_end_whose_start_was_not_seen_is_no_event():
-    assert events_of([end("x", 3.0)]) == []
+def test_an_end_without_a_start_is_ignored():
+    assert detections_of([end("x", 3.0)]) == []
 
 
 @pytest.mark.parametrize(
@@ -39,4 +38,4 @@ def test_an_end_whose_start_was_not_seen_is_no_event():
     ],
 )
 def test_one_sound_overlaps_within_the_collar_and_has_one_label(label, onset_s, offset_s, is_same):
-    assert is_same_sound(Segment("bell", 1.0, 3.0), FoundEvent(label, onset_s, offset_s, 5.0), 0.5) is is_same
+    assert is_same_sound(Annotation("bell", 1.0, 3.0), Detection(label, onset_s, offset_s, 5.0, 0.9), 0.5) is is_same

@@ -13,15 +13,15 @@ from streamgmm.dataset.backgrounds import background_recordings
 from streamgmm.dataset.listing import Findings, Skipped
 from streamgmm.demo.recordings import write_wav
 from streamgmm.errors import DataError
+from streamgmm.listening.events import Annotation
+from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.file import load_model
-from streamgmm.tuning.hearing import Heard
-from streamgmm.tuning.listening import (
+from streamgmm.tuning.recordings import (
+    annotations_of,
     claimed_s,
-    hear_all,
     recordings_with_events,
-    truths_of,
+    score_recordings,
 )
-from streamgmm.tuning.operating_points import Truth
 from tests.training.training_rig import make_clip, make_dataset
 
 RATE_HZ = 16000
@@ -54,20 +54,20 @@ def test_a_named_file_must_open_and_a_folder_hold_something(tmp_path):
         background_recordings([tmp_path / "empty"], Findings())
 
 
-def test_the_length_is_known_before_anything_is_heard(folder, tmp_path):
+def test_the_length_is_known_before_anything_is_decoded(folder, tmp_path):
     paths = [folder / "a.wav", folder / "night" / "b.wav", tmp_path / "none.wav"]
     assert claimed_s(paths) == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_all_is_heard_in_order_and_told_whatever_the_number_of_processes(folder, demo_model, n_jobs):
+def test_all_recordings_are_scored_in_order_with_any_number_of_processes(folder, demo_model, n_jobs):
     (folder / "broken.wav").write_text("no sound")
     paths = [folder / "night" / "b.wav", folder / "broken.wav", folder / "a.wav"]
     n_threads = threading.active_count()
     seconds, config = [], Config(training=TrainingSection(n_jobs=n_jobs))
-    first, broken, last = hear_all(paths, load_model(demo_model), config, seconds.append)
-    assert isinstance(first, Heard)
-    assert isinstance(last, Heard)
+    first, broken, last = score_recordings(paths, load_model(demo_model), config, seconds.append)
+    assert isinstance(first, ScoredRecording)
+    assert isinstance(last, ScoredRecording)
     assert (first.end_sample, last.end_sample) == (3 * RATE_HZ, 2 * RATE_HZ)
     assert broken == Skipped(paths[1], "not_audio")
     assert sum(seconds) == pytest.approx(5.0)
@@ -76,22 +76,22 @@ def test_all_is_heard_in_order_and_told_whatever_the_number_of_processes(folder,
 
 def test_a_recording_of_less_than_a_sample_is_left_out(tmp_path, demo_model):
     write_wav(tmp_path / "click.wav", np.full(1, 0.5), 3 * RATE_HZ)
-    (heard,) = hear_all([tmp_path / "click.wav"], load_model(demo_model), Config(), lambda seconds: None)
+    (heard,) = score_recordings([tmp_path / "click.wav"], load_model(demo_model), Config(), lambda seconds: None)
     assert heard == Skipped(tmp_path / "click.wav", "empty")
 
 
 def test_truths_are_whole_clips_or_stretches_and_never_background():
     whole = make_clip("siren", 0)
     stretch = msgspec.structs.replace(whole, onset_s=1.5, offset_s=2.5)
-    truths = truths_of([whole, stretch, make_clip("background", 0)])
-    assert truths == [Truth("siren", 0.0, 1.0), Truth("siren", 1.5, 2.5)]
+    truths = annotations_of([whole, stretch, make_clip("background", 0)])
+    assert truths == [Annotation("siren", 0.0, 1.0), Annotation("siren", 1.5, 2.5)]
 
 
-def test_events_are_of_labels_that_the_model_knows(demo_model):
+def test_annotations_need_labels_of_the_model(demo_model):
     model = load_model(demo_model)
     known = make_dataset([make_clip("siren", 0), make_clip("background", 0)])
-    assert [truths for _, truths in recordings_with_events(known, model)] == [[Truth("siren", 0.0, 1.0)]]
-    with pytest.raises(DataError, match="does not know: 'owl'"):
+    assert [truths for _, truths in recordings_with_events(known, model)] == [[Annotation("siren", 0.0, 1.0)]]
+    with pytest.raises(DataError, match="does not have: 'owl'"):
         recordings_with_events(make_dataset([make_clip("owl", 0)]), model)
     with pytest.raises(DataError, match="holds no event"):
         recordings_with_events(make_dataset([make_clip("background", 0)]), model)

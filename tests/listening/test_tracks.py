@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamgmm import units
 from streamgmm.audio.reading import RecordingError
 from streamgmm.config import Config
 from streamgmm.decision.events import EventClosed, EventOpened, LabelRule, Segmenter
 from streamgmm.demo.recordings import write_wav
+from streamgmm.listening.events import Detection
+from streamgmm.listening.tracks import ScoreTrack, keep_scores, make_judge, replay, score_recording
 from streamgmm.model.file import load_model
-from streamgmm.tuning.hearing import Event, Track, hear, keep_scores, make_judge, replay
-from tests.decision.decider_streams import BARK, DOOR, HOP, LABELS, NOTHING, PLAIN, make_frame
+from tests.decision.decider_streams import BARK, DOOR, HOP, LABELS, NOTHING, PLAIN, RATE_HZ, make_frame
 from tests.decision.test_judge import make_judge as judge_of
 
 SCORES = st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
@@ -27,17 +30,22 @@ RULES = st.builds(
 
 
 def as_run(scores, ends, rule):
-    """What the automata of a run say when they are asked at every hop."""
+    """Detections of automata that are updated at every hop."""
     segmenter = Segmenter([rule], HOP)
-    events, reported = [], 0
+    detections, reported = [], 0
+
+    def finish(changes):
+        for change in changes:
+            if isinstance(change, EventClosed):
+                times_s = (units.samples_to_seconds(n, RATE_HZ) for n in (*change[1:3], reported))
+                detections.append(Detection("bark", *times_s, change.max_score))
+
     for score, end in zip(scores, ends, strict=True):
         for change in segmenter.update(np.array([score]), end):
-            if isinstance(change, EventOpened):
-                reported = end
-            elif isinstance(change, EventClosed):
-                events.append(Event(change.onset_sample, change.offset_sample, reported))
-    last = [change for change in segmenter.close_all("flush") if isinstance(change, EventClosed)]
-    return events + [Event(change.onset_sample, change.offset_sample, reported) for change in last]
+            finish([change])
+            reported = end if isinstance(change, EventOpened) else reported
+    finish(segmenter.close_all("flush"))
+    return detections
 
 
 @given(scores=st.lists(SCORES, max_size=60), rule=RULES, cut=st.integers(0, HOP - 1))
@@ -45,8 +53,9 @@ def test_a_replay_of_the_hops_with_a_score_gives_the_events_of_a_run(scores, rul
     # The last hop of a recording may be a shorter one.
     ends = [HOP * (i + 1) - (cut if i == len(scores) - 1 else 0) for i in range(len(scores))]
     kept = [(end, score) for end, score in zip(ends, scores, strict=True) if score > 0.0]
-    track = Track(np.array([end for end, _ in kept], np.int64), np.array([score for _, score in kept]))
-    assert replay(track, rule, HOP, ends[-1] if ends else 0) == as_run(scores, ends, rule)
+    track = ScoreTrack(np.array([end for end, _ in kept], np.int64), np.array([score for _, score in kept]))
+    spec = SimpleNamespace(hop_samples=HOP, sample_rate_hz=RATE_HZ)
+    assert replay(track, "bark", rule, spec, ends[-1] if ends else 0) == as_run(scores, ends, rule)
 
 
 def test_scores_from_the_lowest_on_are_kept_label_by_label():
@@ -59,9 +68,9 @@ def test_scores_from_the_lowest_on_are_kept_label_by_label():
     assert [len(track.scores) for track in everything.tracks] == [4, 4, 0]
 
 
-def test_a_recording_is_heard_to_its_end_and_its_progress_told(demo_model, demo_scene):
+def test_a_recording_is_scored_to_its_end_with_progress(demo_model, demo_scene):
     model, seconds = load_model(demo_model), []
-    heard = hear(demo_scene, model, Config(), 0.01, seconds.append)
+    heard = score_recording(demo_scene, model, Config(), 0.01, seconds.append)
     assert heard.end_sample == 60 * model.spec.sample_rate_hz
     assert sum(seconds) == pytest.approx(60.0)
     assert len(seconds) > 3
@@ -71,14 +80,14 @@ def test_a_recording_is_heard_to_its_end_and_its_progress_told(demo_model, demo_
 def test_digital_silence_is_silent_throughout(demo_model, tmp_path):
     model = load_model(demo_model)
     write_wav(tmp_path / "silence.wav", np.zeros(30000), 16000)
-    heard = hear(tmp_path / "silence.wav", model, Config(), 0.0)
+    heard = score_recording(tmp_path / "silence.wav", model, Config(), 0.0)
     assert heard.silent_samples == heard.end_sample == 30000
 
 
-def test_what_is_no_recording_is_refused(demo_model, tmp_path):
+def test_a_file_that_is_not_a_recording_is_rejected(demo_model, tmp_path):
     (tmp_path / "text.wav").write_text("no sound")
     with pytest.raises(RecordingError):
-        hear(tmp_path / "text.wav", load_model(demo_model), Config(), 0.0)
+        score_recording(tmp_path / "text.wav", load_model(demo_model), Config(), 0.0)
 
 
 def test_the_judge_of_a_run_has_the_priors_of_the_settings(demo_model):

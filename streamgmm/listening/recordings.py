@@ -1,0 +1,147 @@
+"""One way to listen to a recording: its samples, its hops, its events, or all records of a live stream."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from streamgmm import units
+from streamgmm.arrays import Samples
+from streamgmm.audio.file import RecordingFile
+from streamgmm.audio.source import Source
+from streamgmm.config import Config
+from streamgmm.decision.clip import ClipDecision
+from streamgmm.decision.hop_scores import HopScores
+from streamgmm.listening.events import Detection, detections_of
+from streamgmm.model.model import Model
+from streamgmm.pipeline import Pipeline, clip_scores, decide_clip
+from streamgmm.records import Bye, Record, Stamper
+from streamgmm.service.greeting import make_hello
+
+Advance = Callable[[float], object]
+"""Receives how many more seconds of audio were processed."""
+
+REPORT_S = 10.0
+"""Progress on a whole recording is reported each time that so much audio was processed."""
+
+
+def ignore_progress(seconds: float) -> None:
+    """Show nothing."""
+
+
+@contextmanager
+def opened(path: Path, model: Model, config: Config) -> Iterator[Source]:
+    """Open the recording at `path` at the rate of `model`, in the channel of the settings.
+
+    Raises:
+        RecordingError: it cannot be read.
+    """
+    with closing(RecordingFile(path, channel=config.source.channel)) as source:
+        source.open(model.spec.sample_rate_hz)
+        yield source
+
+
+def blocks_of(source: Source) -> Iterator[Samples]:
+    """Yield the samples of an open source block by block, never all at once."""
+    while (block := source.read()) is not None:
+        yield block.samples
+
+
+def with_progress(
+    blocks: Iterable[Samples], sample_rate_hz: int, advance: Advance, every_s: float = 0.0
+) -> Iterator[Samples]:
+    """Yield `blocks`, and report after each how much was processed, in steps of at least `every_s` seconds."""
+    every_samples = units.seconds_to_samples(every_s, sample_rate_hz)
+    n_unreported = 0
+    for block in blocks:
+        yield block
+        n_unreported += len(block)
+        if n_unreported >= every_samples:
+            advance(units.samples_to_seconds(n_unreported, sample_rate_hz))
+            n_unreported = 0
+    advance(units.samples_to_seconds(n_unreported, sample_rate_hz))
+
+
+def hops_of(path: Path, model: Model, config: Config, advance: Advance = ignore_progress) -> Iterator[HopScores]:
+    """Yield the scores of every hop of a recording of any length.
+
+    No threshold, duration or time of the settings affects them, so that hops can be kept and decided several times.
+
+    Args:
+        path: the recording.
+        model: measures and scores its hops.
+        config: only the channel of the source section is used.
+        advance: receives the progress.
+
+    Raises:
+        RecordingError: it cannot be read.
+    """
+    with opened(path, model, config) as source:
+        blocks = with_progress(blocks_of(source), model.spec.sample_rate_hz, advance, REPORT_S)
+        yield from clip_scores(blocks, model)
+
+
+def detect(hops: Iterable[HopScores], model: Model, config: Config) -> list[Detection]:
+    """Return the events that a live stream with these hops and settings would have reported.
+
+    Args:
+        hops: all hops of one recording, in order.
+        model: the model that scored them.
+        config: the priors and the decision section are used.
+    """
+    pipeline = Pipeline(model, config)
+    return detections_of(pipeline.decide(hops) + pipeline.flush())
+
+
+def file_run_id(model: Model, name: str) -> str:
+    """Return a run id that depends on the model and the name of the source only, so that output is reproducible."""
+    return hashlib.sha256(f"{model.sha256} {name}".encode()).hexdigest()[:12]
+
+
+def classify_recording(path: Path, model: Model, config: Config, *, origin: datetime | None = None) -> Iterator[Record]:
+    """Yield the stamped records of a recording, `hello` first and `bye` last, as a daemon without heartbeats would.
+
+    Args:
+        path: the recording.
+        model: what to recognise.
+        config: how to decide.
+        origin: time of its first sample, if known.
+
+    Raises:
+        RecordingError: it cannot be read.
+    """
+    rate_hz = model.spec.sample_rate_hz
+    with opened(path, model, config) as source:
+        stamp = Stamper(source.name, origin).stamp
+        run_id = file_run_id(model, source.name)
+        pipeline = Pipeline(model, config, run_id)
+        yield stamp(make_hello(model, run_id))
+        n_samples = 0
+        for samples in blocks_of(source):
+            n_samples += len(samples)
+            yield from map(stamp, pipeline.push(samples))
+        yield from map(stamp, pipeline.flush())
+    analyser = pipeline.analyser
+    yield stamp(
+        Bye(
+            t=units.samples_to_seconds(analyser.end_sample, rate_hz),
+            reason="end of input",
+            captured_samples=n_samples,
+            analysed_samples=analyser.analysed_samples,
+            lost_samples=0,
+            in_flight_samples=analyser.pending_samples,
+        )
+    )
+
+
+def decide_recording(path: Path, model: Model, config: Config) -> ClipDecision:
+    """Return one answer for a whole recording.
+
+    Raises:
+        RecordingError: it cannot be read.
+    """
+    with opened(path, model, config) as source:
+        return decide_clip(blocks_of(source), model, config)
