@@ -19,7 +19,7 @@ from rich.table import Table
 from streamgmm.config import Config
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.evaluation.ablation import Ablation, ablate
-from streamgmm.training.extraction import extract_clips
+from streamgmm.training.extraction.extraction import extract_clips
 from streamgmm.training.trainer import make_task
 
 DEFAULT_DATA = ("esc10", "fsdd")

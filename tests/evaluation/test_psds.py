@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from streamgmm.dataset.listing import Stretch
+from streamgmm.dataset.listing import Segment
 from streamgmm.evaluation.psds import Tally, psds, tally
 from streamgmm.evaluation.scenes import without_overlaps
 from tests.listening.event_strategies import DURATION_S, found_at, found_events, true_at, true_events
@@ -34,7 +34,7 @@ def apart(events):
 
 
 def as_stretch(event):
-    return Stretch(event.label, event.onset_s, event.offset_s)
+    return Segment(event.label, event.onset_s, event.offset_s)
 
 
 def of_label(events, label):

@@ -16,7 +16,7 @@ from streamgmm.demo.recordings import write_wav
 from streamgmm.listening.events import Detection
 from streamgmm.listening.tracks import ScoreTrack, keep_scores, make_judge, replay, score_recording
 from streamgmm.model.file import load_model
-from tests.decision.decider_streams import BARK, DOOR, HOP, LABELS, NOTHING, PLAIN, RATE_HZ, make_frame
+from tests.decision.decider_streams import BARK, DOOR, HOP, LABELS, NOTHING, PLAIN, RATE_HZ, make_hop
 from tests.decision.test_judge import make_judge as judge_of
 
 SCORES = st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
@@ -59,12 +59,12 @@ def test_a_replay_of_the_hops_with_a_score_gives_the_events_of_a_run(scores, rul
 
 
 def test_scores_from_the_lowest_on_are_kept_label_by_label():
-    frames = [make_frame(i, hop) for i, hop in enumerate([NOTHING, BARK, DOOR, BARK])]
-    frames.append(make_frame(4, BARK, level_dbfs=-150.0))
-    heard = keep_scores(Path("yard"), iter(frames), judge_of(PLAIN), len(LABELS), 0.5)
+    hops = [make_hop(i, hop) for i, hop in enumerate([NOTHING, BARK, DOOR, BARK])]
+    hops.append(make_hop(4, BARK, level_dbfs=-150.0))
+    heard = keep_scores(Path("yard"), iter(hops), judge_of(PLAIN), len(LABELS), 0.5)
     assert [track.end_samples.tolist() for track in heard.tracks] == [[2 * HOP, 4 * HOP], [3 * HOP], []]
     assert (heard.end_sample, heard.silent_samples) == (5 * HOP, HOP)
-    everything = keep_scores(Path("yard"), iter(frames), judge_of(PLAIN), len(LABELS), 0.0)
+    everything = keep_scores(Path("yard"), iter(hops), judge_of(PLAIN), len(LABELS), 0.0)
     assert [len(track.scores) for track in everything.tracks] == [4, 4, 0]
 
 
@@ -93,6 +93,6 @@ def test_a_file_that_is_not_a_recording_is_rejected(demo_model, tmp_path):
 def test_the_judge_of_a_run_has_the_priors_of_the_settings(demo_model):
     model = load_model(demo_model)
     config = Config()
-    frame = make_frame(0, np.zeros(len(model.labels)))
-    posteriors = make_judge(model, config).update(frame).posteriors
+    hop = make_hop(0, np.zeros(len(model.labels)))
+    posteriors = make_judge(model, config).update(hop).posteriors
     assert posteriors == pytest.approx(np.full(len(model.labels), 1 / len(model.labels)))

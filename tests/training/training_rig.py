@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from streamgmm.training.clip_vectors import ClipVectors
 
 from streamgmm.config import Config
 from streamgmm.dataset.clips import Clip
@@ -17,6 +16,7 @@ from streamgmm.dataset.dataset import Dataset
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.demo.recordings import render_clip, write_wav
 from streamgmm.evaluation.answering import ClipAnswer
+from streamgmm.training.extraction.clip_vectors import ClipVectors
 
 RATE_HZ = 8000
 SOUND_LABELS = ("bird_song", "footsteps", "phone_ring")

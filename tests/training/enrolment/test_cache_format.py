@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
+from streamgmm.training.enrolment import cache_format
 from streamgmm.training.enrolment.cache_format import CacheFileError, cache_bytes, parse_cache
-from streamgmm.training.enrolment.enrolment import cache_format
 from tests.training.enrolment.cache_rig import TASK, assert_same_cache, small_cache
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamgmm.training.enrolment.enrolment import training_cache as room
+from streamgmm.training.enrolment import training_cache as room
 from streamgmm.training.enrolment.training_cache import make_cache
 from tests.training.enrolment.cache_rig import TASK, arrays_of, assert_same_cache, small_cache, wide_clip, wide_clips
 
