@@ -11,7 +11,8 @@ from streamgmm.labels import RESERVED, check_label, check_labels, is_reserved, n
 
 
 @pytest.mark.parametrize(
-    "label", ["dog", "glass break", "v1.2_a-b", "Türklingel", "犬", "हिन्दी", "é", "3", "_private", "a" * 64, *RESERVED]
+    "label",
+    ["dog", "glass break", "v1.2_a-b", "Türklingel", "犬", "हिन्दी", "é", "3", "_private", "a" * 64, *sorted(RESERVED)],
 )
 def test_B22_ordinary_words_of_any_script_are_labels(label: str) -> None:
     assert check_label(label) == unicodedata.normalize("NFC", label)

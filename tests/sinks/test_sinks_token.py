@@ -150,7 +150,11 @@ def test_the_comparison_takes_no_shortcut(monkeypatch: pytest.MonkeyPatch) -> No
     assert seen == [(SECRET, b"guess")]
 
 
-@pytest.mark.parametrize("token", [secrets.token_hex(16), secrets.token_urlsafe(22), "Tr0ub4dor&3-correct-horse"])
+@pytest.mark.parametrize(
+    "token",
+    [secrets.token_hex(16), secrets.token_urlsafe(22), "Tr0ub4dor&3-correct-horse"],
+    ids=["hex", "url", "words"],
+)
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 def test_a_token_of_128_bits_is_accepted(tmp_path: Path, token: str, end: str) -> None:
     path = write_token(tmp_path / "t", (token + end).encode())
@@ -158,7 +162,9 @@ def test_a_token_of_128_bits_is_accepted(tmp_path: Path, token: str, end: str) -
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\n", b"secret\n", secrets.token_hex(15).encode(), b"1" * 64, b"correcthorsebatterystapl"[:24]]
+    "content",
+    [b"", b"\n", b"secret\n", secrets.token_hex(15).encode(), b"1" * 64, b"correcthorsebatterystapl"[:24]],
+    ids=["empty", "newline", "word", "short", "ones", "pairs"],
 )
 def test_E17_a_token_that_can_be_guessed_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ConfigError, match=r"at least 128 random ones .*openssl rand -hex 32") as caught:
