@@ -181,11 +181,34 @@ class DecisionSection(Section, frozen=True, kw_only=True):
             _require_hysteresis(f" of {label}", onset, offset)
 
 
+RecordType = Literal[
+    "hello", "start", "update", "end", "window", "gap", "status", "dropped", "heartbeat", "model", "error", "bye"
+]
+"""The types of records (see `streamgmm.records`)."""
+
+
+class SinkSection(Section, frozen=True, kw_only=True):
+    """One sink, and which records it gets; a filter that is left out or empty passes everything."""
+
+    uri: Annotated[Place, Meta(min_length=1, description="as an item of `sinks` that is a URI alone")]
+    format: Annotated[TextFormat | None, Meta(description="of stdout: and file://PATH; null: output.format")] = None
+    labels: Annotated[list[str], Meta(description="only events and windows of these labels")] = []
+    records: Annotated[list[RecordType], Meta(description="only records of these types")] = []
+    sources: Annotated[list[SourceName], Meta(description="only records of these sources")] = []
+    min_score: Annotated[float, Meta(ge=0.0, le=1.0, description="only events that start with at least this score")] = (
+        0.0
+    )
+
+
 class OutputSection(Section, frozen=True, kw_only=True):
-    """Who is told, and how."""
+    """Where the records go, and how they look."""
 
     sinks: Annotated[
-        list[Place], Meta(description="any of stdout:, file://PATH, unix://PATH and tcp://HOST:PORT, several at once")
+        list[Place | SinkSection],
+        Meta(
+            description="any of stdout:, file://PATH, unix://PATH and tcp://HOST:PORT, or mappings with a `uri`",
+            examples=[[{"uri": "stdout:", "labels": ["doorbell"]}]],
+        ),
     ] = msgspec.field(default_factory=lambda: ["stdout:"])
     format: Annotated[TextFormat, Meta(description="what stdout: and file://PATH get; sockets always speak jsonl")] = (
         "jsonl"
@@ -213,6 +236,11 @@ class OutputSection(Section, frozen=True, kw_only=True):
     token_file: Annotated[
         Place, Meta(description="file with the word that a client of tcp:// has to send as its first line; empty: none")
     ] = ""
+
+
+def sections_of_sinks(output: OutputSection) -> list[SinkSection]:
+    """Return the settings of each sink; a URI alone has the defaults."""
+    return [SinkSection(uri=item) if isinstance(item, str) else item for item in output.sinks]
 
 
 class NamedSourceSection(SourceSection, frozen=True, kw_only=True):

@@ -140,7 +140,9 @@ def _make_daemon(
     from streamgmm.service.recordings import file_run_id
     from streamgmm.sinks.activation import take_inherited
     from streamgmm.sinks.hub import Hub, make_sinks
+    from streamgmm.sinks.selection import warn_of_unknown_labels
 
+    warn_of_unknown_labels(config.output, model.labels)
     source = plan_source(config.source)
     # A recording is the same recording tomorrow; a microphone never hears the same twice.
     run_id = secrets.token_hex(6) if source.is_live else file_run_id(model, source.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 from streamgmm.config import TextFormat
 from streamgmm.errors import CannotCreateError, ConfigError, PermissionDeniedError, StreamgmmError
 from streamgmm.sinks.lines import RETRY_S, LineSink
+from streamgmm.sinks.selection import Selection
 from streamgmm.sinks.stdout import write_error
 
 FILE_MODE = 0o640
@@ -33,6 +34,7 @@ class FileSink(LineSink):
         max_records: records kept while the file takes none.
         is_live: as for `LineSink`; a file that takes nothing ends the run of a source that can wait.
         retry_s: from one attempt to the next while it takes nothing (seconds).
+        selection: the records that it gets; None: all.
 
     Raises:
         ConfigError: there is no path.
@@ -46,8 +48,16 @@ class FileSink(LineSink):
         max_records: int = 1024,
         is_live: bool = True,
         retry_s: float = RETRY_S,
+        selection: Selection | None = None,
     ) -> None:
-        super().__init__(uri, text_format=text_format, max_records=max_records, is_live=is_live, retry_s=retry_s)
+        super().__init__(
+            uri,
+            text_format=text_format,
+            max_records=max_records,
+            is_live=is_live,
+            retry_s=retry_s,
+            selection=selection,
+        )
         self._path = _parse(uri)
         self._fd: int | None = None
         self._is_stale = False

@@ -9,6 +9,7 @@ from streamgmm.config import TextFormat
 from streamgmm.errors import StreamgmmError
 from streamgmm.sinks.formats import make_formatter
 from streamgmm.sinks.queue import RecordQueue
+from streamgmm.sinks.selection import Selection
 from streamgmm.sinks.sink import Message, OnFailure, Snapshot, start_thread
 
 logger = logging.getLogger("streamgmm.sinks")
@@ -31,15 +32,24 @@ class LineSink:
             oldest records. Otherwise `publish` waits for room, `drain` for the end, and nothing is lost
             before `hurry`.
         retry_s: from one attempt to the next while the output takes nothing (seconds).
+        selection: the records that it gets; None: all.
     """
 
     snapshot: Snapshot | None = None
     n_clients = 0
 
     def __init__(
-        self, name: str, *, text_format: TextFormat, max_records: int, is_live: bool, retry_s: float = RETRY_S
+        self,
+        name: str,
+        *,
+        text_format: TextFormat,
+        max_records: int,
+        is_live: bool,
+        retry_s: float = RETRY_S,
+        selection: Selection | None = None,
     ) -> None:
         self.name = name
+        self._selection = selection or Selection()
         self._is_live = is_live
         self._retry_s = retry_s
         self._unwritten = memoryview(b"")
@@ -48,7 +58,7 @@ class LineSink:
         self._is_json = text_format == "jsonl"
         self._format = make_formatter(text_format)
         self._is_patient = not is_live
-        self._queue = RecordQueue(max_records, announce=self._format)
+        self._queue = RecordQueue(max_records, announce=self._selection.announced_with(self._format))
         self._n_written = 0
         self._changed = threading.Condition()
         self._is_closing = False
@@ -70,7 +80,9 @@ class LineSink:
             raise
 
     def publish(self, message: Message) -> None:
-        """Queue the line of a record that the format shows; see `is_live` for a full queue."""
+        """Queue the line of a record that is selected and that the format shows; see `is_live` for a full queue."""
+        if not self._selection.admits(message.record):
+            return
         line = message.line if self._is_json else self._format(message.record)
         if line is None:
             return

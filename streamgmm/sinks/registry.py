@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamgmm.config import OutputSection, TextFormat
+from streamgmm.config import OutputSection, SinkSection, TextFormat
 from streamgmm.errors import ConfigError
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.listeners import Listener, TcpListener
+from streamgmm.sinks.selection import selection_of
 from streamgmm.sinks.sink import Sink
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.stdout import StdoutSink
@@ -23,13 +24,13 @@ class SinkPlan:
     """All that a sink is made from.
 
     Attributes:
-        uri: its URI.
+        own: its own settings.
         output: the settings of all sinks.
         is_live: False if the source waits for its readers.
         token: for clients of TCP; None: no token.
     """
 
-    uri: str
+    own: SinkSection
     output: OutputSection
     is_live: bool
     token: Token | None = None
@@ -37,7 +38,7 @@ class SinkPlan:
     @property
     def text_format(self) -> TextFormat:
         """What a line looks like."""
-        return self.output.format
+        return self.own.format or self.output.format
 
     @property
     def max_records(self) -> int:
@@ -52,11 +53,13 @@ class SinkKind:
     Attributes:
         form: how its URIs look: the prefix, then a placeholder in capitals if anything follows.
         make: makes a sink, not yet open; raises StreamgmmError.
+        settings: names of those settings of `SinkSection` that not every kind has.
         needs_posix: whether it exists on POSIX systems only.
     """
 
     form: str
     make: Callable[[SinkPlan], Sink]
+    settings: frozenset[str] = frozenset()
     needs_posix: bool = False
 
     @property
@@ -76,7 +79,13 @@ class SinkKind:
 
 def make_socket_sink(listener: Listener, plan: SinkPlan, token: Token | None = None) -> SocketSink:
     """Make the sink of the subscribers of `listener`, who have to send `token` if there is one."""
-    return SocketSink(listener, max_clients=plan.output.n_clients, max_records=plan.max_records, token=token)
+    return SocketSink(
+        listener,
+        max_clients=plan.output.n_clients,
+        max_records=plan.max_records,
+        token=token,
+        selection=selection_of(plan.own),
+    )
 
 
 def find_kind(uri: str) -> SinkKind:
@@ -96,6 +105,19 @@ def find_kind(uri: str) -> SinkKind:
     raise ConfigError([f"output.sinks: {uri!r} is not a sink{hint}; valid are {valid_forms()}"])
 
 
+def find_kind_of(section: SinkSection) -> SinkKind:
+    """Return the kind of sink that `section` names.
+
+    Raises:
+        ConfigError: as `find_kind`, and for each setting that this kind does not have.
+    """
+    kind = find_kind(section.uri)
+    given = {name for name in SETTINGS_OF_SOME if getattr(section, name) is not None}
+    if others := sorted(given - kind.settings):
+        raise ConfigError([f"output.sinks: {section.uri!r}: {name} is not a setting of {kind.form}" for name in others])
+    return kind
+
+
 def valid_forms() -> str:
     """Return how the URIs of all kinds look, for a message."""
     *forms, last = [kind.form for kind in KINDS.values()]
@@ -108,36 +130,46 @@ def _make_stdout(plan: SinkPlan) -> Sink:
         max_records=plan.max_records,
         is_live=plan.is_live,
         is_alone=len(plan.output.sinks) == 1,
+        selection=selection_of(plan.own),
     )
 
 
 def _make_file(plan: SinkPlan) -> Sink:
-    return FileSink(plan.uri, text_format=plan.text_format, max_records=plan.max_records, is_live=plan.is_live)
+    return FileSink(
+        plan.own.uri,
+        text_format=plan.text_format,
+        max_records=plan.max_records,
+        is_live=plan.is_live,
+        selection=selection_of(plan.own),
+    )
 
 
 def _make_unix(plan: SinkPlan) -> Sink:
     # Imported here, as its file locks exist on POSIX systems only.
     from streamgmm.sinks.unix import UnixListener
 
-    return make_socket_sink(UnixListener(plan.uri), plan)
+    return make_socket_sink(UnixListener(plan.own.uri), plan)
 
 
 def _make_tcp(plan: SinkPlan) -> Sink:
     allow_remote = plan.output.allow_remote
     if allow_remote and not plan.output.token_file:
-        problem = f"output.allow_remote: {plan.uri!r} would be open to anybody; name an output.token_file too"
+        problem = f"output.allow_remote: {plan.own.uri!r} would be open to anybody; name an output.token_file too"
         raise ConfigError([problem])
-    return make_socket_sink(TcpListener(plan.uri, allow_remote=allow_remote), plan, plan.token)
+    return make_socket_sink(TcpListener(plan.own.uri, allow_remote=allow_remote), plan, plan.token)
 
 
 KINDS: dict[str, SinkKind] = {
     kind.scheme: kind
     for kind in (
-        SinkKind("stdout:", _make_stdout),
-        SinkKind("file://PATH", _make_file),
+        SinkKind("stdout:", _make_stdout, frozenset({"format"})),
+        SinkKind("file://PATH", _make_file, frozenset({"format"})),
         SinkKind("unix://PATH", _make_unix, needs_posix=True),
         SinkKind("tcp://HOST:PORT", _make_tcp),
     )
     if os.name == "posix" or not kind.needs_posix
 }
 """Every kind by its scheme, in the order of messages."""
+
+SETTINGS_OF_SOME = frozenset(name for kind in KINDS.values() for name in kind.settings)
+"""Names of the settings that not every kind has; null where they are not given."""

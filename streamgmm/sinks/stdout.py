@@ -10,6 +10,7 @@ import sys
 from streamgmm.config import TextFormat
 from streamgmm.errors import ConfigError, OutputError, StreamgmmError
 from streamgmm.sinks.lines import RETRY_S, LineSink
+from streamgmm.sinks.selection import Selection
 from streamgmm.sinks.sink import PipeClosedError
 
 STDOUT_FD = 1
@@ -28,6 +29,7 @@ class StdoutSink(LineSink):
         is_alone: whether there is no other sink; a full disk then ends the run instead of being waited for.
         fd: the descriptor to write to; it stays open.
         retry_s: from one attempt to the next while the disk is full (seconds).
+        selection: the records that it gets; None: all.
     """
 
     def __init__(
@@ -39,8 +41,16 @@ class StdoutSink(LineSink):
         is_alone: bool = True,
         fd: int = STDOUT_FD,
         retry_s: float = RETRY_S,
+        selection: Selection | None = None,
     ) -> None:
-        super().__init__("stdout:", text_format=text_format, max_records=max_records, is_live=is_live, retry_s=retry_s)
+        super().__init__(
+            "stdout:",
+            text_format=text_format,
+            max_records=max_records,
+            is_live=is_live,
+            retry_s=retry_s,
+            selection=selection,
+        )
         self._is_alone = is_alone
         self._fd = fd
 
