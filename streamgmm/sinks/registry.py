@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamgmm.config import OutputSection, SinkSection, TextFormat
+from streamgmm.config import OutputSection, SinkSection
 from streamgmm.errors import ConfigError
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.listeners import Listener, TcpListener
+from streamgmm.sinks.push import PushOptions
 from streamgmm.sinks.selection import selection_of
 from streamgmm.sinks.sink import Sink
 from streamgmm.sinks.sockets import SocketSink
@@ -34,16 +35,6 @@ class SinkPlan:
     output: OutputSection
     is_live: bool
     token: Token | None = None
-
-    @property
-    def text_format(self) -> TextFormat:
-        """What a line looks like."""
-        return self.own.format or self.output.format
-
-    @property
-    def max_records(self) -> int:
-        """Records kept for a slow reader."""
-        return self.output.queue_records
 
 
 @dataclass(frozen=True)
@@ -82,7 +73,7 @@ def make_socket_sink(listener: Listener, plan: SinkPlan, token: Token | None = N
     return SocketSink(
         listener,
         max_clients=plan.output.n_clients,
-        max_records=plan.max_records,
+        max_records=plan.output.queue_records,
         token=token,
         selection=selection_of(plan.own),
     )
@@ -124,24 +115,21 @@ def valid_forms() -> str:
     return f"{', '.join(forms)} and {last}"
 
 
-def _make_stdout(plan: SinkPlan) -> Sink:
-    return StdoutSink(
-        text_format=plan.text_format,
-        max_records=plan.max_records,
+def _push_options(plan: SinkPlan) -> PushOptions:
+    return PushOptions(
+        text_format=plan.own.format or plan.output.format,
+        max_records=plan.output.queue_records,
         is_live=plan.is_live,
-        is_alone=len(plan.output.sinks) == 1,
         selection=selection_of(plan.own),
     )
+
+
+def _make_stdout(plan: SinkPlan) -> Sink:
+    return StdoutSink(is_alone=len(plan.output.sinks) == 1, **_push_options(plan))
 
 
 def _make_file(plan: SinkPlan) -> Sink:
-    return FileSink(
-        plan.own.uri,
-        text_format=plan.text_format,
-        max_records=plan.max_records,
-        is_live=plan.is_live,
-        selection=selection_of(plan.own),
-    )
+    return FileSink(plan.own.uri, **_push_options(plan))
 
 
 def _make_unix(plan: SinkPlan) -> Sink:
