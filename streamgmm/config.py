@@ -198,6 +198,13 @@ class SinkSection(Section, frozen=True, kw_only=True):
     min_score: Annotated[float, Meta(ge=0.0, le=1.0, description="only events that start with at least this score")] = (
         0.0
     )
+    max_running: Annotated[
+        Annotated[int, Meta(ge=1, le=64)] | None, Meta(description="of exec: commands that run at once; null: 4")
+    ] = None
+    timeout_s: Annotated[
+        Annotated[float, Meta(ge=0.1, le=3600.0, extra={"unit": "s"})] | None,
+        Meta(description="of exec: a command that runs for longer is ended; null: 10 s"),
+    ] = None
 
 
 class OutputSection(Section, frozen=True, kw_only=True):
@@ -206,7 +213,7 @@ class OutputSection(Section, frozen=True, kw_only=True):
     sinks: Annotated[
         list[Place | SinkSection],
         Meta(
-            description="any of stdout:, file://PATH, unix://PATH and tcp://HOST:PORT, or mappings with a `uri`",
+            description="stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND; or a mapping with `uri`",
             examples=[[{"uri": "stdout:", "labels": ["doorbell"]}]],
         ),
     ] = msgspec.field(default_factory=lambda: ["stdout:"])

@@ -28,7 +28,7 @@ logger = logging.getLogger("streamgmm.run")
 _DESCRIPTION = """\
 Listen until stopped, and tell what is heard. SIGHUP reads the settings again.
 sources  mic, mic:NAME, mic:INDEX, file:PATH, pcm:- (stdin: raw PCM or WAV)
-sinks    stdout:, file://PATH, unix://PATH, tcp://HOST:PORT; several at once
+sinks    stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND; several at once
 """
 
 REPEAT_S = 0.5

@@ -45,13 +45,13 @@ class SinkKind:
         form: how its URIs look: the prefix, then a placeholder in capitals if anything follows.
         make: makes a sink, not yet open; raises StreamgmmError.
         settings: names of those settings of `SinkSection` that not every kind has.
-        needs_posix: whether it exists on POSIX systems only.
+        is_available: whether this system has what it takes.
     """
 
     form: str
     make: Callable[[SinkPlan], Sink]
     settings: frozenset[str] = frozenset()
-    needs_posix: bool = False
+    is_available: bool = True
 
     @property
     def prefix(self) -> str:
@@ -117,19 +117,25 @@ def valid_forms() -> str:
 
 def _push_options(plan: SinkPlan) -> PushOptions:
     return PushOptions(
-        text_format=plan.own.format or plan.output.format,
         max_records=plan.output.queue_records,
         is_live=plan.is_live,
         selection=selection_of(plan.own),
     )
 
 
+def _line_options(plan: SinkPlan) -> PushOptions:
+    options = _push_options(plan)
+    options["text_format"] = plan.own.format or plan.output.format
+    return options
+
+
 def _make_stdout(plan: SinkPlan) -> Sink:
-    return StdoutSink(is_alone=len(plan.output.sinks) == 1, **_push_options(plan))
+    is_alone = len(plan.output.sinks) == 1
+    return StdoutSink(is_alone=is_alone, **_line_options(plan))
 
 
 def _make_file(plan: SinkPlan) -> Sink:
-    return FileSink(plan.own.uri, **_push_options(plan))
+    return FileSink(plan.own.uri, **_line_options(plan))
 
 
 def _make_unix(plan: SinkPlan) -> Sink:
@@ -147,15 +153,33 @@ def _make_tcp(plan: SinkPlan) -> Sink:
     return make_socket_sink(TcpListener(plan.own.uri, allow_remote=allow_remote), plan, plan.token)
 
 
+def _make_exec(plan: SinkPlan) -> Sink:
+    # Imported here, as it starts processes in ways that POSIX systems alone have.
+    from streamgmm.sinks.exec import MAX_RUNNING, TIMEOUT_S, ExecSink
+
+    own = plan.own
+    options = _push_options(plan)
+    options["selection"] = selection_of(own, default_types=["start"])
+    max_running = MAX_RUNNING if own.max_running is None else own.max_running
+    timeout_s = TIMEOUT_S if own.timeout_s is None else own.timeout_s
+    return ExecSink(own.uri, max_running=max_running, timeout_s=timeout_s, **options)
+
+
 KINDS: dict[str, SinkKind] = {
     kind.scheme: kind
     for kind in (
         SinkKind("stdout:", _make_stdout, frozenset({"format"})),
         SinkKind("file://PATH", _make_file, frozenset({"format"})),
-        SinkKind("unix://PATH", _make_unix, needs_posix=True),
+        SinkKind("unix://PATH", _make_unix, is_available=os.name == "posix"),
         SinkKind("tcp://HOST:PORT", _make_tcp),
+        SinkKind(
+            "exec:COMMAND",
+            _make_exec,
+            frozenset({"max_running", "timeout_s"}),
+            is_available=hasattr(os, "posix_spawnp") and hasattr(os, "waitid"),
+        ),
     )
-    if os.name == "posix" or not kind.needs_posix
+    if kind.is_available
 }
 """Every kind by its scheme, in the order of messages."""
 

@@ -141,7 +141,7 @@ def test_a_hole_is_not_announced_where_only_other_types_are_wanted(tmp_path: Pat
     assert Selection().announced_with(lambda record: b"x")(DROPPED) == b"x"
 
 
-def test_setting_of_another_kind_is_refused() -> None:
+def test_E38_setting_of_another_kind_is_refused() -> None:
     own = SinkSection(uri="tcp://127.0.0.1:0", format="label")
     with pytest.raises(ConfigError, match=r"'tcp://127.0.0.1:0': format is not a setting of tcp://HOST:PORT"):
         make_sinks(OutputSection(sinks=[own]))
@@ -184,13 +184,13 @@ def test_settings_name_sinks_as_uris_and_as_mappings(tmp_path: Path, monkeypatch
         ("    - 7\n", "output.sinks[0]: got 7, wanted text, or a mapping"),
     ],
 )
-def test_mistake_in_a_mapping_is_refused_with_its_place(tmp_path: Path, sinks: str, problem: str) -> None:
+def test_E38_mistake_in_a_mapping_is_refused_with_its_place(tmp_path: Path, sinks: str, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, sinks)
     assert problem in str(caught.value)
 
 
-def test_unknown_label_of_a_filter_is_a_warning(log: LogLines) -> None:
+def test_E39_unknown_label_of_a_filter_is_a_warning(log: LogLines) -> None:
     own = SinkSection(uri="stdout:", labels=["dor", "door", "silence", "zebra"])
     output = OutputSection(sinks=[own, "tcp://127.0.0.1:0"])
     assert wanted_labels(output) == {"stdout:": own.labels}
