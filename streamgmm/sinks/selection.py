@@ -40,6 +40,7 @@ class Selection:
         self._types = frozenset(types)
         self._sources = frozenset(sources)
         self._min_score = min_score
+        self._takes_every_event = not self._labels and min_score <= 0.0
         self._wants_starts = not self._types or "start" in self._types
         # Source and id of each event whose start was admitted and whose end is still to come.
         self._open_events: set[tuple[str, str]] = set()
@@ -49,8 +50,11 @@ class Selection:
         if isinstance(record, Hello):
             # A new run of this source ends no event of an earlier one.
             self._open_events = {event for event in self._open_events if event[0] != record.source}
-        is_exempt = isinstance(record, Hello | Bye | Dropped)
-        return self.admits_type(record) and (is_exempt or (self._admits_source(record) and self._admits_event(record)))
+        if not self.admits_type(record):
+            return False
+        if isinstance(record, Hello | Bye | Dropped):
+            return True
+        return self._admits_source(record) and (self._takes_every_event or self._admits_event(record))
 
     def admits_type(self, record: Record) -> bool:
         """Return whether records of this type are wanted at all."""
@@ -59,6 +63,11 @@ class Selection:
     def current_statuses(self, snapshot: Snapshot | None) -> list[Status]:
         """Return the statuses of a greeting: those of all sources, as whoever asks waits for one of each hello."""
         return [status for status in (snapshot() if snapshot else ()) if self.admits_type(status)]
+
+    @property
+    def admits_greeting(self) -> bool:
+        """Return whether a subscriber can learn the status: from a `hello` and a `status`."""
+        return not self._types or {"hello", "status"} <= self._types
 
     def announced_with(self, format_record: Formatter) -> Formatter:
         """Return `format_record` for the `dropped` records of a queue, or one that shows none if they are unwanted."""

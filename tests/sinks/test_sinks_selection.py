@@ -89,12 +89,21 @@ def test_same_id_of_two_sources_is_two_events() -> None:
 
 
 def test_new_run_of_a_source_forgets_its_open_events() -> None:
-    assert admitted(Selection(), start(1), HELLO, end(2)) == [start(1), HELLO]
+    assert admitted(Selection(labels=["door"]), start(1), HELLO, end(2)) == [start(1), HELLO]
+
+
+def test_without_filters_an_end_needs_no_start() -> None:
+    assert admitted(Selection(), end(2), update()) == [end(2), update()]
+
+
+@pytest.mark.parametrize(("types", "is_possible"), [([], True), (["hello", "status"], True), (["status"], False)])
+def test_status_can_be_asked_where_hello_and_status_are_wanted(types: list[RecordType], is_possible: bool) -> None:
+    assert Selection(types=types).admits_greeting is is_possible
 
 
 def test_the_types_of_the_settings_are_those_of_the_records() -> None:
     tags = [kind.__struct_config__.tag for kind in get_args(AnyRecord)]
-    assert list(get_args(RecordType)) == tags or set(get_args(RecordType)) == set(tags)
+    assert set(get_args(RecordType)) == set(tags)
 
 
 def test_filters_come_before_the_queue(tmp_path: Path) -> None:
