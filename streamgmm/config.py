@@ -195,11 +195,41 @@ class DecisionSection(Section, frozen=True, kw_only=True):
             _require_hysteresis(f" of {label}", onset, offset)
 
 
+RecordType = Literal[
+    "hello", "start", "update", "end", "window", "gap", "status", "dropped", "heartbeat", "model", "error", "bye"
+]
+"""The types of records (see `streamgmm.records`)."""
+
+
+class SinkSection(Section, frozen=True, kw_only=True):
+    """One sink, and which records it gets; a filter that is left out or empty passes everything."""
+
+    uri: Annotated[Place, Meta(min_length=1, description="as an item of `sinks` that is a URI alone")]
+    format: Annotated[TextFormat | None, Meta(description="of stdout: and file://PATH; null: output.format")] = None
+    labels: Annotated[list[str], Meta(description="only events and windows of these labels")] = []
+    records: Annotated[list[RecordType], Meta(description="only records of these types")] = []
+    sources: Annotated[list[SourceName], Meta(description="only records of these sources")] = []
+    min_score: Annotated[float, Meta(ge=0.0, le=1.0, description="only events that start with at least this score")] = (
+        0.0
+    )
+    max_running: Annotated[
+        Annotated[int, Meta(ge=1, le=64)] | None, Meta(description="of exec: commands that run at once; null: 4")
+    ] = None
+    timeout_s: Annotated[
+        Annotated[float, Meta(ge=0.1, le=3600.0, extra={"unit": "s"})] | None,
+        Meta(description="of exec: a command that runs for longer is ended; null: 10 s"),
+    ] = None
+
+
 class OutputSection(Section, frozen=True, kw_only=True):
     """Outputs and their format."""
 
     sinks: Annotated[
-        list[Place], Meta(description="any of stdout:, file://PATH, unix://PATH and tcp://HOST:PORT, several at once")
+        list[Place | SinkSection],
+        Meta(
+            description="stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND; or a mapping with `uri`",
+            examples=[[{"uri": "stdout:", "labels": ["doorbell"]}]],
+        ),
     ] = msgspec.field(default_factory=lambda: ["stdout:"])
     format: Annotated[TextFormat, Meta(description="format of stdout: and file://PATH; sockets always get jsonl")] = (
         "jsonl"
@@ -227,6 +257,11 @@ class OutputSection(Section, frozen=True, kw_only=True):
     token_file: Annotated[
         Place, Meta(description="file with the token that a tcp:// client must send as its first line; empty: none")
     ] = ""
+
+
+def sections_of_sinks(output: OutputSection) -> list[SinkSection]:
+    """Return the settings of each sink; a URI alone has the defaults."""
+    return [SinkSection(uri=item) if isinstance(item, str) else item for item in output.sinks]
 
 
 class NamedSourceSection(SourceSection, frozen=True, kw_only=True):

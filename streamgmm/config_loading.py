@@ -174,6 +174,8 @@ def _leaves(key: str, node: Node) -> Iterator[tuple[str, Node]]:
 
 
 def _plain(node: Node) -> Any:
+    if isinstance(node.value, dict):
+        return {name: _plain(member) for name, member in node.value.items()}
     return [_plain(item) for item in node.value] if isinstance(node.value, list) else node.value
 
 
@@ -229,6 +231,10 @@ class _Reader:
                 settings[name] = self.read(annotations[name], member, member_key)
             else:
                 self._unknown_key(member, member_key, name, annotations)
+        missing = [field.name for field in msgspec.structs.fields(section) if field.required]
+        for name in set(missing) - settings.keys():
+            self._add(node.key_place, key, f"{key}: {name} is missing")
+            settings[name] = UNSET
         if UNSET in settings.values():
             return UNSET
         try:
@@ -259,6 +265,11 @@ class _Reader:
     def _item(self, annotation: Any, node: Node, key: str) -> Any:
         section = _section_within(annotation)
         if section is not None and isinstance(node.value, dict):
+            (name, member), *others = node.value.items() or [("", None)]
+            if member is not None and member.value is None and not others and name not in fields_of(section):
+                # YAML reads a text that ends with a colon as a mapping.
+                self._add(node.place, key, f"{key}: got a mapping, wanted text; quote '{name}:'")
+                return UNSET
             return self._section(section, node, key)
         return self._leaf(annotation, node, key)
 

@@ -26,12 +26,19 @@ def describe(annotation: Any) -> str:
 
 def accepts_text(annotation: Any) -> bool:
     """Whether any text is a value of this type."""
-    return isinstance(inspect.type_info(unwrap(annotation)), inspect.StrType)
+    kind = inspect.type_info(unwrap(annotation))
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return any(isinstance(_without_metadata(kind), inspect.StrType) for kind in kinds)
 
 
 def is_place(annotation: Any) -> bool:
     """Return whether a value of this type is a path, or a URI that may hold one."""
-    kind = inspect.type_info(annotation)
+    return _is_place(inspect.type_info(annotation))
+
+
+def _is_place(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.UnionType):
+        return any(map(_is_place, kind.types))
     return isinstance(kind, inspect.Metadata) and "is_place" in (kind.extra or {})
 
 
@@ -64,6 +71,10 @@ def examples(annotation: Any) -> Sequence[Any]:
 def format_number(number: float) -> str:
     """Shortest decimal text: `60` for 60.0, and no exponent where whole digits do."""
     return str(int(number)) if float(number).is_integer() and abs(number) < 1e15 else repr(number)
+
+
+def _without_metadata(kind: inspect.Type) -> inspect.Type:
+    return kind.type if isinstance(kind, inspect.Metadata) else kind
 
 
 def _metadata(annotation: Any) -> Mapping[str, Any]:

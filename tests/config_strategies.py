@@ -37,6 +37,12 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         return st.lists(_values(kind.item_type), max_size=3)
     if isinstance(kind, inspect.DictType):
         return st.dictionaries(TEXTS, _values(kind.value_type), max_size=3)
+    if isinstance(kind, inspect.StrType) and kind.pattern:
+        return NAMES
+    if isinstance(kind, inspect.StructType):
+        fields = {field.name: _values(field.type) for field in kind.fields if field.required}
+        optional = {field.name: _values(field.type) for field in kind.fields if not field.required}
+        return st.fixed_dictionaries(fields, optional=optional).map(lambda settings: kind.cls(**settings))
     others = {inspect.StrType: TEXTS, inspect.BoolType: st.booleans(), inspect.NoneType: st.none()}
     return others[type(kind)]
 

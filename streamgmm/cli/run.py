@@ -29,7 +29,7 @@ logger = logging.getLogger("streamgmm.run")
 _DESCRIPTION = """\
 Listen until stopped, and tell what is heard. SIGHUP reads the settings again.
 sources  mic, mic:NAME, mic:INDEX, file:PATH, pcm:- (stdin: raw PCM or WAV)
-sinks    stdout:, file://PATH, unix://PATH, tcp://HOST:PORT; several at once
+sinks    stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND; several at once
 """
 
 REPEAT_S = 0.5
@@ -170,7 +170,10 @@ def _make_daemon(loaded: Loaded, is_device_required: bool, on_status: Callable[[
     from streamgmm.service.daemon import Daemon
     from streamgmm.sinks.activation import take_inherited
     from streamgmm.sinks.hub import Hub, make_sinks
+    from streamgmm.sinks.selection import warn_of_unknown_labels
 
+    labels = {label for plan in loaded.plans for label in plan.setup.model.labels}
+    warn_of_unknown_labels(loaded.config.output, labels)
     is_live = any(plan.source.is_live for plan in loaded.plans)
     # A recording is the same recording tomorrow; a microphone never hears the same twice.
     names = " ".join(plan.source.name for plan in loaded.plans)

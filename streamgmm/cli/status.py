@@ -44,13 +44,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _status(args: argparse.Namespace) -> int:
+    from streamgmm.config import sections_of_sinks
     from streamgmm.records import encode_json
     from streamgmm.service.health import HEARING_STATES
     from streamgmm.sinks.asking import ask_status
+    from streamgmm.sinks.selection import selection_of
     from streamgmm.sinks.token import read_token
 
     output, problem = _read_output(args)
-    uri = args.sink or _first_socket(output.sinks, problem)
+    askable = [section.uri for section in sections_of_sinks(output) if selection_of(section).admits_greeting]
+    uri = args.sink or _first_socket(askable, problem)
     needs_token = output.token_file and not uri.startswith("unix://")
     answers = ask_status(uri, TIMEOUT_S, read_token(Path(output.token_file)) if needs_token else None)
     hello, status = answers[0]

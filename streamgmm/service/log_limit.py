@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 INTERVAL_S = 10.0
-LIMITED_EVENTS = ("client.", "capture.", "config.", "watchdog.")
+LIMITED_EVENTS = ("client.", "exec.", "capture.", "config.", "watchdog.")
 """Beginnings of the events that others can cause as often as they like."""
 
 

@@ -1,1 +1,1 @@
-"""From records to other programs: stdout, files and sockets, a queue each."""
+"""From records to other programs: stdout, files, sockets and commands, a queue each."""

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from streamgmm.config import OutputSection
+from streamgmm.config import OutputSection, SinkSection, sections_of_sinks
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Record, encode_json
 from streamgmm.sinks.activation import InheritedListener
-from streamgmm.sinks.registry import SinkPlan, find_kind, make_socket_sink, valid_forms
+from streamgmm.sinks.registry import SinkPlan, find_kind_of, make_socket_sink, valid_forms
 from streamgmm.sinks.sink import Message, OnFailure, Sink, Snapshot
 from streamgmm.sinks.token import read_token
 
@@ -131,14 +131,17 @@ def make_sinks(
         StreamgmmError: the token cannot be read.
     """
     sinks: list[Sink] = []
-    problems = _list_problems(section.sinks)
+    sections = {own.uri: own for own in sections_of_sinks(section)}
+    problems = _list_problems([own if isinstance(own, str) else own.uri for own in section.sinks])
     token = read_token(Path(section.token_file)) if section.token_file else None
-    sinks += [make_socket_sink(listener, SinkPlan(listener.uri, section, is_live)) for listener in inherited]
-    for uri in section.sinks:
-        if any(uri == listener.uri for listener in inherited):
-            continue
+    for listener in inherited:
+        own = sections.get(listener.uri, SinkSection(uri=listener.uri))
+        sinks.append(make_socket_sink(listener, SinkPlan(own, section, is_live)))
+    for uri, own in sections.items():
         try:
-            sinks.append(find_kind(uri).make(SinkPlan(uri, section, is_live, token)))
+            kind = find_kind_of(own)
+            if not any(uri == listener.uri for listener in inherited):
+                sinks.append(kind.make(SinkPlan(own, section, is_live, token)))
         except ConfigError as error:
             problems += error.problems
     if problems:

@@ -1,4 +1,4 @@
-"""What every sink is: stdout, files and sockets all look like this."""
+"""The protocol of all sinks: stdout, files, sockets and commands."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class Sink(Protocol):
         """
 
     def publish(self, message: Message) -> None:
-        """Hand over a record, without waiting for any reader (but see `StdoutSink`); no effect after `close`."""
+        """Hand over a record, without waiting for any reader (but see `PushOptions`); no effect after `close`."""
 
     def drain(self) -> None:
-        """Wait until the reader has everything, if the sink waits for its reader at all (see `StdoutSink`)."""
+        """Wait until the reader has everything, if the sink waits for its reader at all (see `PushOptions`)."""
 
     def hurry(self) -> None:
         """Wait for no reader any more: `publish` and `drain` return at once, and a slow reader loses records."""

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 
 from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError
+from streamgmm.records import encode_json
 from streamgmm.sinks.door import Door
 from streamgmm.sinks.greeting import Greeting
 from streamgmm.sinks.hangups import is_abandoned
@@ -20,6 +21,7 @@ from streamgmm.sinks.listeners import Listener
 from streamgmm.sinks.lobby import STATUS_REQUEST, Enquiry, Lobby
 from streamgmm.sinks.poller import Poller
 from streamgmm.sinks.queue import RecordQueue
+from streamgmm.sinks.selection import Selection
 from streamgmm.sinks.sink import Message, OnFailure, Snapshot, start_thread
 from streamgmm.sinks.subscriber import CloseReason, Subscriber
 from streamgmm.sinks.token import Handshake, Token
@@ -41,7 +43,8 @@ class SocketSink:
         listener: where they connect.
         max_clients: most subscribers at once; the next is told so and closed.
         max_records: records kept for each slow subscriber.
-        token: what a client has to say before it gets anything; None: nothing.
+        token: what a client has to send before it gets anything; None: nothing.
+        selection: the records that its subscribers get; None: all.
         clock: monotonic seconds.
 
     Attributes:
@@ -57,6 +60,7 @@ class SocketSink:
         max_clients: int = 64,
         max_records: int = 1024,
         token: Token | None = None,
+        selection: Selection | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = listener.uri
@@ -65,6 +69,7 @@ class SocketSink:
         self._max_clients = max_clients
         self._max_records = max_records
         self._token = token
+        self._selection = selection or Selection()
         self._clock = clock
         self._next_look_s = clock() + LOOK_S
         self._missed_for = ""
@@ -116,7 +121,7 @@ class SocketSink:
     def publish(self, message: Message) -> None:
         """Queue a record for every subscriber."""
         with self._lock:
-            if self._thread is None or self._is_closing:
+            if self._thread is None or self._is_closing or not self._selection.admits(message.record):
                 return
             self._greeting.update(message)
             for client in self._clients:
@@ -162,8 +167,7 @@ class SocketSink:
             self._let_go()
 
     def _is_finished(self) -> bool:
-        is_drained = self._is_closing and not any(client.is_waiting for client in self._clients)
-        return is_drained or self._is_abandoned
+        return self._is_abandoned or (self._is_closing and not any(client.is_waiting for client in self._clients))
 
     def _turn(self) -> None:
         self._poller.wait(self._patience_s())
@@ -203,8 +207,7 @@ class SocketSink:
                 peer = self._listener.peer_of(connection)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_SPACE_BYTES)
             except OSError:
-                # It has gone again already.
-                connection.close()
+                connection.close()  # the client has gone again already
                 continue
             if self._token is None:
                 self._admit(connection, peer)
@@ -222,9 +225,10 @@ class SocketSink:
         if not self._has_room():
             self._refuse(connection, peer, said)
             return
-        now = self.snapshot() if self.snapshot else ()
+        now = self._selection.current_statuses(self.snapshot)
+        queue = RecordQueue(self._max_records, announce=self._selection.announced_with(encode_json))
         with self._lock:
-            client = Subscriber(connection, peer, self._greeting.to_bytes(now), RecordQueue(self._max_records))
+            client = Subscriber(connection, peer, self._greeting.to_bytes(now), queue)
             self._poller.watch(connection, partial(self._receive, client))
             self._clients.append(client)
         logger.info("client.connected sink=%s peer=%s", self.name, peer)
@@ -258,7 +262,7 @@ class SocketSink:
 
     def _answer(self, connection: socket.socket, peer: str) -> None:
         """Tell one that asked, and for whom there is no place, how it stands."""
-        now = self.snapshot() if self.snapshot else ()
+        now = self._selection.current_statuses(self.snapshot)
         with connection, suppress(OSError), self._lock:
             connection.send(self._greeting.to_bytes(now))
         logger.info("client.answered sink=%s peer=%s", self.name, peer)
@@ -285,10 +289,8 @@ class SocketSink:
         self._poller.forget(client.connection)
         client.connection.close()
         self.n_closed[reason] += 1
-        counts = (client.queue.n_popped, client.queue.n_dropped)
-        logger.info(
-            "client.closed sink=%s peer=%s reason=%s sent=%d dropped=%d", self.name, client.peer, reason, *counts
-        )
+        facts = (client.peer, reason, client.queue.n_popped, client.queue.n_dropped)
+        logger.info("client.closed sink=%s peer=%s reason=%s sent=%d dropped=%d", self.name, *facts)
 
     def _let_go(self) -> None:
         with self._lock:

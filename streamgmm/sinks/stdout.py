@@ -6,10 +6,10 @@ import errno
 import os
 import select
 import sys
+from typing import Unpack
 
-from streamgmm.config import TextFormat
 from streamgmm.errors import ConfigError, OutputError, StreamgmmError
-from streamgmm.sinks.lines import RETRY_S, LineSink
+from streamgmm.sinks.push import PushOptions, PushSink
 from streamgmm.sinks.sink import PipeClosedError
 
 STDOUT_FD = 1
@@ -18,56 +18,48 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a full disk answers, a quota that is used up, and a file that may not become larger."""
 
 
-class StdoutSink(LineSink):
+class StdoutSink(PushSink):
     """Lines to a file descriptor.
 
     Args:
-        text_format: what a line looks like.
-        max_records: records kept for a slow reader.
-        is_live: whether to lose the records of a slow reader instead of waiting for it (see `LineSink`).
         is_alone: whether there is no other sink; a full disk then ends the run instead of being waited for.
         fd: the descriptor to write to; it stays open.
-        retry_s: from one attempt to the next while the disk is full (seconds).
+        options: see `PushOptions`.
     """
 
-    def __init__(
-        self,
-        *,
-        text_format: TextFormat = "jsonl",
-        max_records: int = 1024,
-        is_live: bool = True,
-        is_alone: bool = True,
-        fd: int = STDOUT_FD,
-        retry_s: float = RETRY_S,
-    ) -> None:
-        super().__init__("stdout:", text_format=text_format, max_records=max_records, is_live=is_live, retry_s=retry_s)
+    def __init__(self, *, is_alone: bool = True, fd: int = STDOUT_FD, **options: Unpack[PushOptions]) -> None:
+        super().__init__("stdout:", **options)
         self._is_alone = is_alone
         self._fd = fd
 
-    def _claim(self) -> None:
+    def claim(self) -> None:
+        """Refuse a descriptor that is closed."""
         if not _is_open(self._fd):
             raise ConfigError(["output.sinks: stdout is closed; redirect it, or choose another sink"])
 
-    def _write(self) -> None:
-        while self._unwritten:
+    def deliver(self, undelivered: bytearray) -> None:
+        """Write the line; a reader that is slow blocks the thread."""
+        while undelivered:
             try:
-                self._unwritten = self._unwritten[os.write(self._fd, self._unwritten) :]
+                del undelivered[: os.write(self._fd, undelivered)]
             except BlockingIOError:
                 # Whoever shares this pipe made it non-blocking.
                 select.select([], [self._fd], [])
 
-    def _may_heal(self, error: OSError | StreamgmmError) -> bool:
+    def may_heal(self, error: OSError | StreamgmmError) -> bool:
+        """Wait for a full disk, unless the source waits too or there is no other sink."""
         is_full = isinstance(error, OSError) and error.errno in FULL
         return is_full and self._is_live and not self._is_alone
 
-    def _failure(self, error: OSError) -> StreamgmmError:
+    def failure_of(self, error: OSError) -> StreamgmmError:
+        """Tell a reader that has gone from an output that takes nothing."""
         if error.errno == errno.EPIPE:
             return PipeClosedError("nobody reads it any more", where="stdout")
         return write_error(error, "stdout")
 
 
 def write_error(error: OSError, where: str) -> OutputError:
-    """What to tell of an output that takes nothing more."""
+    """Return the error of an output that takes nothing more."""
     hint = "free some space" if error.errno in FULL else ""
     return OutputError(f"cannot write: {os.strerror(error.errno or 0)}", where=where, hint=hint)
 

@@ -34,6 +34,14 @@ def test_E15_a_storm_of_clients_is_one_line_in_ten_seconds(log) -> None:
     assert lines[3:] == ["client.connected peer=next"]
 
 
+def test_E35_a_command_that_fails_all_the_time_is_one_line_in_ten_seconds(log) -> None:
+    logger, lines, time = log
+    for _ in range(100):
+        logger.warning("exec.failed sink=%s reason=%s", "exec:false", "exit code 1")
+        time.now_s += 0.05
+    assert len(lines) == 1
+
+
 def test_other_lines_pass(log) -> None:
     logger, lines, _ = log
     for _ in range(3):

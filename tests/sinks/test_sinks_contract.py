@@ -12,6 +12,8 @@ import pytest
 from msgspec import structs
 
 from streamgmm.records import decode_json
+from streamgmm.sinks.exec import ExecSink
+from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.listeners import TcpListener
 from streamgmm.sinks.sink import Sink
 from streamgmm.sinks.sockets import SocketSink
@@ -86,10 +88,61 @@ class TokenCase(SocketCase):
         return reader
 
 
-Case = StdoutCase | SocketCase
+class ExecCase:
+    """A command that writes to a named pipe."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "pipe"
+        os.mkfifo(self.path)
+        self._read_fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        # Keeps the reader from seeing an end between two writers.
+        self._write_fd = os.open(self.path, os.O_WRONLY)
+        os.set_blocking(self._read_fd, True)
+        self.sink: Sink = ExecSink(f"exec:tee {self.path}", max_running=1, max_records=MAX_RECORDS)
+
+    def join(self) -> Reader:
+        return Reader(lambda n_bytes: os.read(self._read_fd, n_bytes))
+
+    def end_stream(self) -> None:
+        os.close(self._write_fd)
+        self._write_fd = -1
+
+    def close(self) -> None:
+        os.close(self._read_fd)
+        if self._write_fd >= 0:
+            os.close(self._write_fd)
 
 
-@pytest.fixture(params=[StdoutCase, UnixCase, TcpCase, TokenCase])
+class FileCase:
+    """A file, read from its beginning while it grows."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "file"
+        self._path.touch()
+        self._file = self._path.open("rb")
+        self._is_over = False
+        self.sink: Sink = FileSink(f"file://{self._path}", max_records=MAX_RECORDS)
+
+    def join(self) -> Reader:
+        return Reader(self._read)
+
+    def _read(self, n_bytes: int) -> bytes:
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while not (data := self._file.read(n_bytes)) and not self._is_over and time.monotonic() < deadline_s:
+            time.sleep(0.005)
+        return data
+
+    def end_stream(self) -> None:
+        self._is_over = True
+
+    def close(self) -> None:
+        self._file.close()
+
+
+Case = StdoutCase | SocketCase | ExecCase | FileCase
+
+
+@pytest.fixture(params=[StdoutCase, FileCase, ExecCase, UnixCase, TcpCase, TokenCase])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     case: Case = request.param(tmp_path)
     yield case

@@ -10,7 +10,8 @@ import pytest
 
 from streamgmm.errors import CannotCreateError, ConfigError, OutputError, PermissionDeniedError
 from streamgmm.records import AnyRecord, Dropped, decode_json
-from streamgmm.sinks.file import FileSink, append_whole
+from streamgmm.sinks.appending import append_whole
+from streamgmm.sinks.file import FileSink
 from tests.sinks.sink_rig import (
     TIMEOUT_S,
     Failures,

@@ -164,7 +164,7 @@ def test_sinks_are_chosen_by_uri(tmp_path: Path) -> None:
     assert [sink.name for sink in sinks] == uris
 
 
-VALID = "valid are stdout:, file://PATH, unix://PATH and tcp://HOST:PORT"
+VALID = "valid are stdout:, file://PATH, unix://PATH, tcp://HOST:PORT and exec:COMMAND"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ VALID = "valid are stdout:, file://PATH, unix://PATH and tcp://HOST:PORT"
         ("stdout:x", "'stdout:x' is not of the form stdout:"),
     ],
 )
-def test_unknown_uri_is_refused_with_the_nearest_scheme_and_the_valid_forms(uri: str, reason: str) -> None:
+def test_E38_unknown_uri_is_refused_with_the_nearest_scheme_and_the_valid_forms(uri: str, reason: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make_sinks(OutputSection(sinks=[uri]))
     assert str(caught.value) == f"output.sinks: {reason}"

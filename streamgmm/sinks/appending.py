@@ -1,0 +1,88 @@
+"""Files that lines are appended to: opened with care, and left without half a line."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from streamgmm.errors import CannotCreateError, PermissionDeniedError, StreamgmmError
+
+FILE_MODE = 0o640
+"""What a home sounds like concerns its owner, and whoever its owner put into the group; the umask takes more off."""
+
+# A pipe that nobody reads must not hold the open up, nor a link lead elsewhere.
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT
+_FLAGS |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_FLAGS |= getattr(os, "O_BINARY", 0)
+
+
+def append_whole(fd: int, line: bytes) -> None:
+    """Append a line to a file that nobody else writes to, or leave the file as it was.
+
+    Raises:
+        OSError: the file takes no more.
+    """
+    n_bytes_before = os.fstat(fd).st_size
+    unwritten = memoryview(line)
+    try:
+        while unwritten:
+            unwritten = unwritten[os.write(fd, unwritten) :]
+    except OSError:
+        # A disk that is nearly full takes the beginning of a line.
+        os.ftruncate(fd, n_bytes_before)
+        raise
+
+
+def open_for_appending(path: Path) -> int:
+    """Return a descriptor of the regular file at `path`, which is made if there is none.
+
+    Raises:
+        CannotCreateError: there is something else, or no directory.
+        PermissionDeniedError: the user may not write there.
+        OSError: it is there and takes nothing.
+    """
+    try:
+        # Looked at first, because opening a device can have effects.
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise _irregular(path)
+        fd = os.open(path, _FLAGS, FILE_MODE)
+    except OSError as error:
+        raise _open_error(error, path) from error
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise _irregular(path)
+        _end_line(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _irregular(path: Path) -> CannotCreateError:
+    return CannotCreateError("there is something else that is not a regular file", where=str(path))
+
+
+def _open_error(error: OSError, path: Path) -> StreamgmmError:
+    if isinstance(error, FileNotFoundError):
+        return CannotCreateError("the directory does not exist", where=str(path.parent), hint="create it")
+    reason = f"cannot open: {os.strerror(error.errno or 0)}"
+    if isinstance(error, PermissionError):
+        return PermissionDeniedError(reason, where=str(path))
+    return CannotCreateError(reason, where=str(path))
+
+
+def _end_line(fd: int) -> None:
+    """Close a line that a crash or a loss of power cut in two, so that the next one is not part of it."""
+    if os.fstat(fd).st_size:
+        os.lseek(fd, -1, os.SEEK_END)
+        if os.read(fd, 1) != b"\n":
+            os.write(fd, b"\n")
+
+
+def is_at(fd: int, path: Path) -> bool:
+    """Return whether the open file is still the one at `path`."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(fd))
+    except OSError:
+        return False

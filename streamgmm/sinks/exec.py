@@ -1,0 +1,110 @@
+"""A command for each record: `exec:COMMAND`, with the record in its environment and on its stdin."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import shutil
+import threading
+from typing import Unpack
+
+import msgspec
+
+from streamgmm.errors import ConfigError, OutputError, StreamgmmError
+from streamgmm.sinks.processes import GRACE_S, environment_of, run
+from streamgmm.sinks.push import PushOptions, PushSink
+from streamgmm.sinks.sink import start_thread
+
+logger = logging.getLogger("streamgmm.sinks")
+
+MAX_RUNNING = 4
+"""Commands that run at once."""
+
+TIMEOUT_S = 10.0
+"""A command that runs for longer is ended (seconds)."""
+
+
+class ExecSink(PushSink):
+    """Runs a command for each record, without a shell.
+
+    A command that fails is logged, and nothing else; while `max_running` commands run, records wait in the queue.
+    What a command leaves running in its process group is killed when it ends.
+
+    Args:
+        uri: `exec:COMMAND`, split into arguments as a shell does.
+        max_running: most commands at once.
+        timeout_s: a command that runs for longer is ended (seconds).
+        options: see `PushOptions`; the format is jsonl.
+
+    Raises:
+        ConfigError: the command cannot be split, or there is no such program.
+    """
+
+    def __init__(
+        self, uri: str, *, max_running: int = MAX_RUNNING, timeout_s: float = TIMEOUT_S, **options: Unpack[PushOptions]
+    ) -> None:
+        super().__init__(uri, **options)
+        self._arguments = _split(uri)
+        self._max_running = max_running
+        self._timeout_s = timeout_s
+        self._running: set[threading.Thread] = set()
+        self._is_abandoned = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether a command runs."""
+        return bool(self._running)
+
+    def deliver(self, undelivered: bytearray) -> None:
+        """Start the command for one line, once fewer than `max_running` commands run."""
+        line = bytes(undelivered)
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_abandoned or len(self._running) < self._max_running)
+            if line and not self._is_abandoned:
+                # The new thread leaves the set under the same lock, so it has been added by then.
+                self._running.add(start_thread(lambda: self._attend(line), self.name))
+                undelivered.clear()
+
+    def may_heal(self, error: OSError | StreamgmmError) -> bool:
+        """Wait for a system that refuses threads."""
+        return True
+
+    def failure_of(self, error: OSError) -> StreamgmmError:
+        """Name the command."""
+        return OutputError(f"cannot run: {error.strerror}", where=self.name)
+
+    def release(self) -> None:
+        """Wait for the commands that still run."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running)
+
+    def abandon(self) -> None:
+        """End the commands that still run."""
+        with self._changed:
+            self._is_abandoned = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(2 * GRACE_S)
+
+    def _attend(self, line: bytes) -> None:
+        environment = environment_of(msgspec.json.decode(line))
+        try:
+            reason = run(self._arguments, environment, line, self._timeout_s, lambda: self._is_abandoned)
+            if reason:
+                logger.warning("exec.failed sink=%s reason=%s", self.name, reason)
+        finally:
+            with self._changed:
+                self._running.discard(threading.current_thread())
+                self._changed.notify_all()
+
+
+def _split(uri: str) -> list[str]:
+    try:
+        arguments = shlex.split(uri.removeprefix("exec:"))
+    except ValueError as error:
+        raise ConfigError([f"output.sinks: {uri!r}: {str(error).lower()}"]) from error
+    if not arguments or not uri.isprintable():
+        raise ConfigError([f"output.sinks: {uri!r} is not of the form exec:COMMAND"])
+    if shutil.which(arguments[0]) is None:
+        raise ConfigError([f"output.sinks: {uri!r}: there is no program {arguments[0]!r} that can be run"])
+    return arguments

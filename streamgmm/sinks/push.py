@@ -1,0 +1,231 @@
+"""A queue of records and the thread that delivers them to one output: the base of stdout, files and commands."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TypedDict, Unpack
+
+from streamgmm.config import TextFormat
+from streamgmm.errors import StreamgmmError
+from streamgmm.sinks.formats import make_formatter
+from streamgmm.sinks.queue import RecordQueue
+from streamgmm.sinks.selection import Selection
+from streamgmm.sinks.sink import Message, OnFailure, Snapshot, start_thread
+
+logger = logging.getLogger("streamgmm.sinks")
+
+RETRY_S = 10.0
+"""An output that takes nothing is tried again this often (seconds)."""
+
+
+class PushOptions(TypedDict, total=False):
+    """Options of every `PushSink`.
+
+    Attributes:
+        text_format: what a line looks like; default jsonl.
+        max_records: records kept for a slow output; default 1024.
+        is_live: True, the default, if the sound goes on whether or not anybody reads: a slow output then loses its
+            oldest records. Otherwise `publish` waits for room, `drain` for the end, and nothing is lost before `hurry`.
+        retry_s: from one attempt to the next while the output takes nothing (seconds); default `RETRY_S`.
+        selection: the records that the sink gets; default all.
+    """
+
+    text_format: TextFormat
+    max_records: int
+    is_live: bool
+    retry_s: float
+    selection: Selection
+
+
+class PushSink:
+    """A queue of lines and the thread that delivers them, each as soon as it is there.
+
+    A subclass says how: `claim` and `release` the output, `deliver` bytes to it, `may_heal` and `failure_of` an error.
+    While an output takes nothing but may do so again (a full disk), records wait and then give way, the
+    oldest first, and once it takes lines again a `dropped` record counts those that are lost.
+
+    Args:
+        name: its URI as configured.
+        options: see `PushOptions`.
+    """
+
+    snapshot: Snapshot | None = None
+    n_clients = 0
+
+    def __init__(self, name: str, **options: Unpack[PushOptions]) -> None:
+        self.name = name
+        text_format = options.get("text_format", "jsonl")
+        self._selection = options.get("selection") or Selection()
+        self._is_live = options.get("is_live", True)
+        self._retry_s = options.get("retry_s", RETRY_S)
+        self._is_json = text_format == "jsonl"
+        self._format = make_formatter(text_format)
+        announce = self._selection.announced_with(self._format)
+        self._queue = RecordQueue(options.get("max_records", 1024), announce=announce)
+        self._n_delivered = 0
+        # Guards the queue and the flags below; whoever changes one of these notifies the others.
+        self._changed = threading.Condition()
+        self._is_patient = not self._is_live
+        self._is_suspended = False
+        self._is_retry_wanted = False
+        self._is_closing = False
+        self._is_delivering = False
+        self._thread: threading.Thread | None = None
+
+    def open(self, on_failure: OnFailure) -> None:
+        """Claim the output, and start the thread.
+
+        Raises:
+            StreamgmmError: the output cannot be had, or the system refused a thread.
+        """
+        self.claim()
+        self._on_failure = on_failure
+        try:
+            self._thread = start_thread(self._run, self.name)
+        except StreamgmmError:
+            self.release()
+            raise
+
+    def publish(self, message: Message) -> None:
+        """Queue the line of a record that is selected and that the format shows; see `is_live` for a full queue."""
+        if not self._selection.admits(message.record):
+            return
+        line = message.line if self._is_json else self._format(message.record)
+        if line is None:
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_patient or self._is_closing or not self._queue.is_full)
+            if not self._is_closing:
+                self._queue.push(message.record, line)
+                self._changed.notify_all()
+
+    def drain(self) -> None:
+        """Wait until every line is delivered; return at once if the source is live, or after `hurry`."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_patient or self._is_closing or self._is_idle())
+
+    def hurry(self) -> None:
+        """Lose the oldest records of a slow output from now on, instead of waiting for it."""
+        with self._changed:
+            self._is_patient = False
+            self._changed.notify_all()
+
+    def reopen(self) -> None:
+        """Nothing to do, where there is no file that could have been moved away."""
+
+    def close(self, timeout_s: float) -> None:
+        """Deliver what waits, for at most `timeout_s` seconds."""
+        with self._changed:
+            was_open, self._is_closing = not self._is_closing, True
+            self._changed.notify_all()
+        if self._thread is None or not was_open:
+            return
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self.abandon()
+        queue, n_delivered = self._queue, self._n_delivered
+        n_left = queue.n_pushed - queue.n_dropped - n_delivered
+        logger.info("sink.closed sink=%s sent=%d dropped=%d left=%d", self.name, n_delivered, queue.n_dropped, n_left)
+
+    def claim(self) -> None:
+        """Make sure of the output.
+
+        Raises:
+            StreamgmmError: it cannot be had.
+        """
+
+    def deliver(self, undelivered: bytearray) -> None:
+        """Deliver a line, and delete from `undelivered` what was; called again with the rest after an error.
+
+        What is left without an error is never delivered: the sink was abandoned.
+
+        Raises:
+            OSError, StreamgmmError: the output does not take it.
+        """
+        raise NotImplementedError
+
+    def may_heal(self, error: OSError | StreamgmmError) -> bool:
+        """Return whether the output may take lines again after `error`, so that it is worth waiting."""
+        raise NotImplementedError
+
+    def failure_of(self, error: OSError) -> StreamgmmError:
+        """Return the error that is reported for `error`."""
+        raise NotImplementedError
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something that was delivered is still going on; asked while `_changed` is held."""
+        return False
+
+    def abandon(self) -> None:
+        """Give up what is going on, once `close` has waited long enough.
+
+        A thread that is stuck in a full pipe cannot be woken; as a daemon thread it ends with the process.
+        """
+
+    def release(self) -> None:
+        """Let go of the output; called by the thread after the last delivery."""
+
+    def _run(self) -> None:
+        try:
+            while (line := self._next_line()) is not None and self._deliver(line):
+                self._n_delivered = self._queue.n_popped
+        except (OSError, StreamgmmError) as error:
+            self._stop_taking()
+            self._on_failure(self.failure_of(error) if isinstance(error, OSError) else error)
+        finally:
+            self.release()
+
+    def _deliver(self, line: bytes) -> bool:
+        """Deliver a whole line, with as many attempts as it takes; return False if the sink was closed before that."""
+        undelivered = bytearray(line)
+        while True:
+            # Read before the attempt: the last attempt is made after the wish to close.
+            is_last = self._is_closing
+            try:
+                self.deliver(undelivered)
+            except (OSError, StreamgmmError) as error:
+                if not self.may_heal(error):
+                    raise
+                self._suspend(error)
+            else:
+                self._resume()
+                return not undelivered
+            if is_last:
+                return False
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_closing or self._is_retry_wanted, self._retry_s)
+                self._is_retry_wanted = False
+
+    def _suspend(self, error: OSError | StreamgmmError) -> None:
+        if not self._is_suspended:
+            reason = self.failure_of(error) if isinstance(error, OSError) else error
+            logger.error("sink.failed sink=%s reason=%s; trying again every %g s", self.name, reason, self._retry_s)
+        self._is_suspended = True
+
+    def _resume(self) -> None:
+        if self._is_suspended:
+            logger.warning("sink.recovered sink=%s dropped=%d", self.name, self._queue.n_dropped)
+        self._is_suspended = False
+
+    def _next_line(self) -> bytes | None:
+        with self._changed:
+            self._is_delivering = False
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._is_closing or self._queue.is_waiting)
+            if not self._queue.is_waiting:
+                return None
+            self._is_delivering = True
+            line = self._queue.pop()
+            self._changed.notify_all()
+            # A hole that the format cannot show is nothing to deliver, and not the end.
+            return line or b""
+
+    def _is_idle(self) -> bool:
+        return not (self._queue.is_waiting or self._is_delivering or self.is_busy)
+
+    def _stop_taking(self) -> None:
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()

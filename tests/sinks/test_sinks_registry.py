@@ -1,0 +1,43 @@
+"""The kinds of sinks, and the places that name them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from streamgmm.cli import run
+from streamgmm.config import OutputSection, SinkSection, sections_of_sinks
+from streamgmm.config_loading import load_config
+from streamgmm.config_schema import fields_of, reason
+from streamgmm.sinks.registry import KINDS, SETTINGS_OF_SOME, find_kind, find_kind_of
+
+README = Path(__file__).parent.parent.parent / "README.md"
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_kind_is_named_where_users_look(kind):
+    texts = [reason(fields_of(OutputSection)["sinks"]), run._DESCRIPTION, README.read_text()]
+    assert [kind.prefix in text for text in texts] == [True, True, True]
+    assert all(kind.form in text for text in texts[:2])
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_kind_accepts_its_own_form(kind):
+    assert find_kind(kind.form) is kind
+    assert kind.form.startswith(kind.scheme + ":")
+
+
+def test_settings_of_some_kinds_are_null_unless_given():
+    section = SinkSection(uri="stdout:")
+    assert {name: getattr(section, name) for name in SETTINGS_OF_SOME} == dict.fromkeys(SETTINGS_OF_SOME)
+    common = {"uri", "labels", "records", "sources", "min_score"}
+    assert fields_of(SinkSection).keys() == common | SETTINGS_OF_SOME
+
+
+def test_the_settings_in_the_readme_are_valid(tmp_path):
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "config.yaml").write_text(block)
+    sections = sections_of_sinks(load_config(tmp_path / "config.yaml").config.output)
+    assert [find_kind_of(section).scheme for section in sections] == ["unix", "file", "exec"]
