@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-BURST_S = 5.0
-"""Sound that may come at once: what a radio server sends at the start, or what a stalled network held back."""
+BURST_S = 8.0
+"""Sound that may come at once: what FFmpeg or a radio server gives at the start, or a stalled network held back."""
 
 MAX_DRIFT = 0.01
 """Clocks of two sound cards differ by less, relative to real time: a stream that is off by more is no live one."""

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -84,6 +84,11 @@ class StreamHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 _header_decoder = msgspec.json.Decoder(StreamHeader)
 
 
+class _Ends(NamedTuple):
+    writer: socket.socket
+    listening: socket.socket
+
+
 class PcmSocket:
     """The samples of one writer, from its connection to its end, which is a loss.
 
@@ -133,9 +138,9 @@ class PcmSocket:
         with self._reading:
             listening = None if self._closed.is_set() else self._server.listen()
             connection = None if listening is None else self._wait_for_writer(listening)
-            if connection is not None:
+            if connection is not None and listening is not None:
                 self._resources.callback(connection.close)
-                self._begin(connection, sample_rate_hz)
+                self._begin(_Ends(connection, listening), sample_rate_hz)
             if self._closed.is_set():
                 self._resources.close()
 
@@ -170,7 +175,7 @@ class PcmSocket:
 
     def _wait_for_writer(self, listening: socket.socket) -> socket.socket | None:
         deadline_s = time.monotonic() + self._wait_s
-        while self._wait_until_ready(deadline_s, listening):
+        while self._wait_for(deadline_s, listening):
             connection = self._server.accept()
             if connection is not None:
                 return connection
@@ -178,17 +183,17 @@ class PcmSocket:
             return None
         raise self._error("no_writer", "no program sends samples")
 
-    def _begin(self, connection: socket.socket, sample_rate_hz: int) -> None:
+    def _begin(self, ends: _Ends, sample_rate_hz: int) -> None:
         """Take the header and prepare to take the samples; a writer that is refused gets the reason."""
         try:
-            line, rest = self._take_header(connection)
+            line, rest = self._take_header(ends.writer)
             if self._closed.is_set():
                 return
             self._header = self._check_header(line)
         except WriterError as error:
-            dismiss(connection, f"{escaped(error.what)}\n".encode())
+            dismiss(ends.writer, f"{escaped(error.what)}\n".encode())
             raise
-        self._samples = self._decode(connection, self._header.layout, rest, sample_rate_hz)
+        self._samples = self._decode(ends, self._header.layout, rest, sample_rate_hz)
 
     def _check_header(self, line: bytes) -> StreamHeader:
         try:
@@ -204,7 +209,7 @@ class PcmSocket:
         received = b""
         deadline_s = time.monotonic() + self._header_s
         while b"\n" not in received and len(received) < MAX_HEADER_BYTES:
-            if not self._wait_until_ready(deadline_s, connection):
+            if not self._wait_for(deadline_s, connection):
                 if self._closed.is_set():
                     return b"", b""
                 raise self._error("bad_header", f"no header within {self._header_s:g} s")
@@ -217,10 +222,9 @@ class PcmSocket:
             raise self._error("bad_header", f"the header has more than {MAX_HEADER_BYTES} bytes")
         return line, rest
 
-    def _decode(
-        self, connection: socket.socket, layout: Layout, first: bytes, sample_rate_hz: int
-    ) -> Iterator[Samples]:
+    def _decode(self, ends: _Ends, layout: Layout, first: bytes, sample_rate_hz: int) -> Iterator[Samples]:
         """Yield samples, never none, until the writer leaves, which raises `WriterError`."""
+        connection, listening = ends
         decoder = PcmDecoder(layout, self._channel, sample_rate_hz)
         n_frame_bytes = bytes_per_sample(layout.pcm_format) * layout.n_channels
         n_most = min(_MAX_READ_BYTES, n_frame_bytes * units.seconds_to_samples(_MAX_READ_S, layout.rate_hz))
@@ -231,12 +235,14 @@ class PcmSocket:
                     yield from self._paced(samples, sample_rate_hz)
                     deadline_s = time.monotonic() + self._timeout_s
                 self._closed.wait(_READ_INTERVAL_S)
-                self._server.turn_away()
-                if not self._wait_until_ready(deadline_s, connection):
-                    if self._closed.is_set():
-                        return
+                ready = self._wait_for(deadline_s, connection, listening)
+                if listening in ready:
+                    self._server.turn_away()
+                if self._closed.is_set():
+                    return
+                if not ready:
                     raise self._error("stalled", f"no sound for {self._timeout_s:g} s")
-                samples = decoder.push(self._receive(connection, n_most))
+                samples = decoder.push(self._receive(connection, n_most) if connection in ready else b"")
         last = decoder.finish()
         if last.size:
             yield last
@@ -268,15 +274,16 @@ class PcmSocket:
             raise EOFError
         return data
 
-    def _wait_until_ready(self, deadline_s: float, waited_for: socket.socket) -> bool:
-        """Wait until the socket can be read; False once this source is closed, or the time is over."""
-        if self._closed.is_set() or waited_for.fileno() < 0:
-            return False
+    def _wait_for(self, deadline_s: float, *sockets: socket.socket) -> list[socket.socket]:
+        """Return the sockets that can be read, once there are any; none if this source is closed or the time over."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self._wake_reader, selectors.EVENT_READ)
-            selector.register(waited_for, selectors.EVENT_READ)
-            ready = [key.fileobj for key, _ in selector.select(max(0.0, deadline_s - time.monotonic()))]
-        return waited_for in ready and not self._closed.is_set()
+            # A socket that is closed meanwhile has nothing to give.
+            for waited_for in (each for each in sockets if each.fileno() >= 0):
+                selector.register(waited_for, selectors.EVENT_READ, waited_for)
+            if not self._closed.is_set():
+                selector.register(self._wake_reader, selectors.EVENT_READ)
+            ready = selector.select(max(0.0, deadline_s - time.monotonic()))
+        return [] if self._closed.is_set() else [key.data for key, _ in ready if key.data is not None]
 
     def _error(self, reason: Reason, what: str) -> WriterError:
         return WriterError(reason, what, where=self.name)
