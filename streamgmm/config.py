@@ -39,7 +39,14 @@ SourceName = Annotated[
 class SourceSection(Section, frozen=True, kw_only=True):
     """The audio source."""
 
-    uri: Annotated[Place, Meta(min_length=1, description="mic, mic:NAME, mic:INDEX, file:PATH or pcm:-")] = "mic"
+    uri: Annotated[
+        Place,
+        Meta(
+            min_length=1,
+            description="mic, mic:NAME, mic:INDEX, file:PATH, pcm:-, ffmpeg:URL, pcm+tcp://127.0.0.1:PORT or "
+            "pcm+unix://PATH",
+        ),
+    ] = "mic"
     channel: Annotated[
         Annotated[int, Meta(ge=0, le=63)] | Literal["mean"],
         Meta(description="one channel (from 0), or the mean of all channels"),
@@ -61,6 +68,18 @@ class SourceSection(Section, frozen=True, kw_only=True):
             extra={"unit": "x real time"},
         ),
     ] = 0.0
+    secret_file: Annotated[
+        Place, Meta(description="file with `user:password` for ffmpeg:URL, closed to other users; empty: none")
+    ] = ""
+    stall_timeout_s: Annotated[
+        float,
+        Meta(
+            ge=0.5,
+            le=10.0,
+            description="ffmpeg:URL and pcm+...: a stream without sound for this long is opened again",
+            extra={"unit": "s"},
+        ),
+    ] = 10.0
     ring_s: Annotated[
         float,
         Meta(

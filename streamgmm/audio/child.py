@@ -32,11 +32,19 @@ class Child:
     Stdin of the command is a pipe that is never written: it ends when this process ends, however it
     ends. Stderr is drained while reading and kept as a tail. Waits with `select` on pipes: POSIX only.
 
+    Args:
+        command: program and arguments; anybody on the machine can see them.
+        stdin: what the command gets on stdin, which then ends; less than a pipe holds. None: see above.
+        redact: removes secrets from a line of stderr before it is shown; an empty line is passed over.
+
     Raises:
         SystemResourceError: the process cannot be started.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(
+        self, command: Sequence[str], *, stdin: bytes | None = None, redact: Callable[[str], str] = str
+    ) -> None:
+        self._redact = redact
         self._received = bytearray()
         self._stderr_tail = bytearray()
         self._reading = threading.Lock()
@@ -44,6 +52,8 @@ class Child:
         self._is_closed = False
         try:
             self._start(command)
+            if stdin is not None:
+                self._write_stdin(stdin)
         except OSError as error:
             raise SystemResourceError(f"cannot start a process: {error.strerror}", where=command[0]) from error
 
@@ -66,6 +76,14 @@ class Child:
             self._selector.register(stdout, selectors.EVENT_READ, self._take_output)
             self._selector.register(stderr, selectors.EVENT_READ, self._take_stderr)
             self._resources = resources.pop_all()
+
+    def _write_stdin(self, content: bytes) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None, "a pipe was asked for"
+        # A command that has ended already does not read: how it ended is reported at the first read.
+        with contextlib.suppress(BrokenPipeError):
+            pipe.write(content)
+        pipe.close()
 
     @property
     def pid(self) -> int:
@@ -95,16 +113,29 @@ class Child:
         """
         return self._read(lambda: n_bytes if len(self._received) >= n_bytes else 0, n_bytes, timeout_s)
 
+    def read_some(self, max_bytes: int, timeout_s: float) -> bytes | None:
+        """Return the next bytes, at least one and at most `max_bytes`; None once closed.
+
+        Raises:
+            TimeoutError: nothing came for `timeout_s`.
+            EOFError: the child ended.
+        """
+        return self._read(lambda: min(len(self._received), max_bytes), max_bytes, timeout_s)
+
     def describe_end(self) -> str:
         """Why the child ended: the signal, or its last line on stderr, or its exit status; waits for it a moment."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(EXIT_TIMEOUT_S)
-        exit_code = self._process.returncode
+        exit_code = self.wait_for_exit()
         if exit_code is None:
             return "output closed"
         if exit_code < 0:
             return f"killed by {_signal_name(-exit_code)}"
         return self._last_words() or f"exit status {exit_code}"
+
+    def wait_for_exit(self) -> int | None:
+        """Return the exit status of a child whose output has ended, negative for a signal; None if it goes on."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(EXIT_TIMEOUT_S)
+        return self._process.returncode
 
     def close(self) -> None:
         """Kill the child and free everything within 0.1 s; may be called from any thread, and again."""
@@ -164,8 +195,12 @@ class Child:
         with self._reading:
             if not self._is_closed and self._stderr_fd in self._selector.get_map():
                 self._take_stderr()
-        lines = self.stderr_tail.decode(errors="replace").split("\n")
-        return next((line.strip()[:MAX_WORDS] for line in reversed(lines) if line.strip()), "")
+        tail = self.stderr_tail
+        if len(tail) == STDERR_TAIL_BYTES:
+            # The first line may be cut within a secret, which could not be recognised then.
+            tail = tail.partition(b"\n")[2]
+        lines = tail.decode(errors="replace").split("\n")
+        return next((shown[:MAX_WORDS] for line in reversed(lines) if (shown := self._redact(line.strip()))), "")
 
 
 def _signal_name(number: int) -> str:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+from streamgmm.audio.credentials import read_credentials
 from streamgmm.audio.known_device import KnownDevice
+from streamgmm.audio.pcm_server import Address, PcmServer, parse_tcp, parse_unix
 from streamgmm.audio.source import Source
+from streamgmm.audio.url import Url, name_of, parse_place, parse_url, without_secrets
 from streamgmm.config import SourceSection
 from streamgmm.errors import UsageError
 from streamgmm.wording import did_you_mean, escaped
+
+
+def _release_nothing() -> None:
+    """Do nothing: most plans keep nothing open between two sources."""
 
 
 class PlannedSource(NamedTuple):
@@ -20,12 +28,15 @@ class PlannedSource(NamedTuple):
         is_live: whether the sound goes on when nobody reads (see `Source`).
         is_device: whether it is a device that may be missing at the start and is then waited for.
         make: make a fresh source, not yet opened; called again whenever a live one fails.
+        close: release what is kept between two sources, e.g. a listening socket; called once at the end, after the
+            last source was closed.
     """
 
     name: str
     is_live: bool
     is_device: bool
     make: Callable[[], Source]
+    close: Callable[[], None] = _release_nothing
 
 
 class SourceKind(NamedTuple):
@@ -55,10 +66,21 @@ def plan_source(section: SourceSection, name: str = "") -> PlannedSource:
     planned = kind.plan(rest, section) if kind is not None and section.uri != f"{scheme}:" else None
     if planned is None:
         *forms, last = (form for kind in KINDS.values() for form in kind.forms)
-        guess = "" if kind is not None else did_you_mean(scheme, KINDS)
-        hint = f"{guess} use {', '.join(forms)} or {last}".strip()
-        raise UsageError("is not a source", where=section.uri, hint=hint)
+        hint = f"{_suggest(section.uri)} use {', '.join(forms)} or {last}".strip()
+        raise UsageError("is not a source", where=without_secrets(section.uri), hint=hint)
     return planned._replace(name=name) if name else planned
+
+
+def _suggest(uri: str) -> str:
+    """Return what may be meant by a URI of no known kind; empty if nothing is like it."""
+    scheme = uri.partition(":")[0]
+    if scheme in KINDS:
+        return ""
+    if scheme in ("tcp", "unix"):
+        return f"did you mean {KINDS[f'pcm+{scheme}'].forms[0]}?"
+    if scheme in _STREAM_SCHEMES:
+        return f"did you mean ffmpeg:{parse_url(uri) or 'URL'}?"
+    return did_you_mean(scheme, KINDS)
 
 
 # Each kind imports what it needs when a source is made: a daemon on a pipe needs no sound library.
@@ -100,9 +122,52 @@ def _plan_pipe(rest: str, section: SourceSection) -> PlannedSource | None:
     return PlannedSource("pcm:-", is_live=False, is_device=False, make=make) if rest == "-" else None
 
 
+def _plan_ffmpeg(rest: str, section: SourceSection) -> PlannedSource | None:
+    if not rest:
+        return None
+    place = parse_place(rest)
+    if section.secret_file:
+        read_credentials(Path(section.secret_file))  # a mistake is reported before anything starts
+
+    def make() -> Source:
+        from streamgmm.audio.ffmpeg import FfmpegSource
+
+        secret_file, timeout_s = section.secret_file, section.stall_timeout_s
+        return FfmpegSource(place, channel=section.channel, secret_file=secret_file, timeout_s=timeout_s)
+
+    is_stream = isinstance(place, Url)
+    return PlannedSource(name_of(place), is_live=is_stream, is_device=is_stream, make=make)
+
+
+def _plan_tcp_writer(rest: str, section: SourceSection) -> PlannedSource | None:
+    return _plan_writer(parse_tcp(rest, section.uri), section)
+
+
+def _plan_unix_writer(rest: str, section: SourceSection) -> PlannedSource | None:
+    return _plan_writer(parse_unix(rest, section.uri), section)
+
+
+def _plan_writer(address: Address | None, section: SourceSection) -> PlannedSource | None:
+    if address is None:
+        return None
+    server = PcmServer(section.uri, address)
+
+    def make() -> Source:
+        from streamgmm.audio.pcm_socket import PcmSocket
+
+        return PcmSocket(server, channel=section.channel, timeout_s=section.stall_timeout_s)
+
+    return PlannedSource(server.name, is_live=True, is_device=True, make=make, close=server.close)
+
+
+_STREAM_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "mms", "ftp", "udp")
+
 KINDS: dict[str, SourceKind] = {
     "mic": SourceKind(("mic", "mic:NAME", "mic:INDEX"), _plan_microphone),
     "file": SourceKind(("file:PATH",), _plan_recording),
     "pcm": SourceKind(("pcm:-",), _plan_pipe),
+    "ffmpeg": SourceKind(("ffmpeg:URL",), _plan_ffmpeg),
+    "pcm+tcp": SourceKind(("pcm+tcp://127.0.0.1:PORT",), _plan_tcp_writer),
+    "pcm+unix": SourceKind(("pcm+unix://PATH",), _plan_unix_writer),
 }
 """The kinds of sources by the scheme of their URIs; a new one is a module and an entry here."""

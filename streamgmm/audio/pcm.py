@@ -11,15 +11,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
-import numpy as np
-
 from streamgmm import units
 from streamgmm.arrays import Samples
 from streamgmm.audio.byte_stream import ByteStream
-from streamgmm.audio.channels import Channel, LiveMixer, has_channel
+from streamgmm.audio.channels import Channel, has_channel
 from streamgmm.audio.containers import PACKED, WAV, recognise
-from streamgmm.audio.pcm_coding import bytes_per_sample, decode_pcm
-from streamgmm.audio.resample import Resampler, warn_if_narrow
+from streamgmm.audio.pcm_coding import bytes_per_sample
+from streamgmm.audio.pcm_decoder import PcmDecoder
 from streamgmm.audio.source import Block, Vitals
 from streamgmm.audio.wav_stream import BLOCK_BYTES, Layout, wav_sound
 from streamgmm.config import PcmFormat
@@ -124,26 +122,21 @@ class PcmPipe:
             self._reading.release()
 
     def _decode(self, stream: ByteStream, sample_rate_hz: int) -> Iterator[Samples]:
-        resampler: Resampler | None = None
-        partial_frame = b""
+        decoder: PcmDecoder | None = None
         for piece in self._pieces(stream):
             if isinstance(piece, Layout):
-                if resampler is not None:
-                    yield resampler.push(np.zeros(0, np.float32), last=True)
-                resampler = self._begin(piece, sample_rate_hz)
-                self.n_discarded_bytes += len(partial_frame)
-                partial_frame = b""
-                n_frame_bytes = bytes_per_sample(piece.pcm_format) * piece.n_channels
-                continue
-            assert resampler is not None, "a layout comes first"
-            data = partial_frame + piece
-            n_whole_bytes = len(data) - len(data) % n_frame_bytes
-            partial_frame = data[n_whole_bytes:]
-            frames = decode_pcm(data[:n_whole_bytes], self._layout.pcm_format).reshape(-1, self._layout.n_channels)
-            yield resampler.push(self._mixer.mix(frames))
-        self.n_discarded_bytes += len(partial_frame)
-        if resampler is not None:
-            yield resampler.push(np.zeros(0, np.float32), last=True)
+                yield from self._finish(decoder)
+                decoder = self._begin(piece, sample_rate_hz)
+            else:
+                assert decoder is not None, "a layout comes first"
+                yield decoder.push(piece)
+        yield from self._finish(decoder)
+
+    def _finish(self, decoder: PcmDecoder | None) -> Iterator[Samples]:
+        """Yield what is left in `decoder`, and count the bytes of a partial frame."""
+        if decoder is not None:
+            self.n_discarded_bytes += decoder.n_partial_bytes
+            yield decoder.finish()
 
     def _pieces(self, stream: ByteStream) -> Iterator[Layout | bytes]:
         """How samples are written, then the bytes of samples, and so on."""
@@ -162,7 +155,7 @@ class PcmPipe:
         command = f"ffmpeg -i - -f {_FFMPEG_NAMES.get(name, name)} -ar {rate_hz} -ac {n_channels} -"
         return f"{'unpack it, then decode' if kind in PACKED else 'decode'} it on its way: ... | {command} | streamgmm"
 
-    def _begin(self, layout: Layout, sample_rate_hz: int) -> Resampler:
+    def _begin(self, layout: Layout, sample_rate_hz: int) -> PcmDecoder:
         if not has_channel(layout.n_channels, self._channel):
             what = f"there is no channel {self._channel} among {layout.n_channels}"
             raise UsageError(what, where=self.name, hint="channels count from 0")
@@ -171,9 +164,7 @@ class PcmPipe:
                 "%s: takes %s from the header of the WAV, not source.pcm_* (%s)", self.name, layout, self._declared
             )
         self._layout = layout
-        self._mixer = LiveMixer(self._channel, layout.rate_hz)
-        warn_if_narrow(layout.rate_hz, sample_rate_hz)
-        return Resampler(layout.rate_hz, sample_rate_hz)
+        return PcmDecoder(layout, self._channel, sample_rate_hz)
 
     def _read_bytes(self) -> bytes:
         """Wait for the next bytes; empty at the end of the stream."""

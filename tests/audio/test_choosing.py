@@ -5,9 +5,10 @@ import pytest
 
 from streamgmm.audio import microphone, pcm
 from streamgmm.audio.choosing import plan_source
+from streamgmm.audio.ffmpeg import FfmpegSource
 from streamgmm.audio.file import RecordingFile
 from streamgmm.config import SourceSection
-from streamgmm.errors import UsageError
+from streamgmm.errors import ConfigError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -50,10 +51,114 @@ def test_a_pipe_needs_no_sound_library():
     assert done.stdout == "set()\n"
 
 
-@pytest.mark.parametrize("uri", ["", "mic:", "file:", "pcm:", "pcm:0", "Mic", "rtsp://camera", "door.wav", "file"])
+@pytest.mark.parametrize(
+    "uri", ["", "mic:", "file:", "pcm:", "pcm:0", "Mic", "door.wav", "file", "ffmpeg:", "pcm+tcp:"]
+)
 def test_unknown_source_names_the_known_ones(uri):
-    with pytest.raises(UsageError, match="mic, mic:NAME, mic:INDEX, file:PATH or pcm:-"):
+    known = "mic, mic:NAME, mic:INDEX, file:PATH, pcm:-, ffmpeg:URL, pcm+tcp://127.0.0.1:PORT or pcm+unix://PATH"
+    with pytest.raises(UsageError) as raised:
         plan_source(SourceSection(uri=uri))
+    assert f"use {known}" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("uri", "suggested"),
+    [
+        ("rtsp://camera/door", "ffmpeg:rtsp://camera/door"),
+        ("http://radio:8000/a?token=SECRET", "ffmpeg:http://radio:8000/a?token=…"),
+        ("https://user:SECRET@radio/a", "ffmpeg:https://radio/a"),
+        ("http:radio", "ffmpeg:URL"),
+        ("tcp://127.0.0.1:7000", "pcm+tcp://127.0.0.1:PORT"),
+        ("unix:///run/pcm.sock", "pcm+unix://PATH"),
+        ("fmpeg:a.mkv", "ffmpeg"),
+    ],
+)
+def test_a_source_that_is_like_a_known_one_is_suggested_without_its_secrets(uri, suggested):
+    with pytest.raises(UsageError, match="is not a source") as raised:
+        plan_source(SourceSection(uri=uri))
+    assert raised.value.hint.startswith(f"did you mean {suggested}?")
+    assert "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "name", "is_live"),
+    [
+        ("ffmpeg:rtsp://camera:554/a?pin=1&x", "ffmpeg:rtsp://camera:554/a?pin=…&…", True),
+        ("ffmpeg:film.mkv", "ffmpeg:film.mkv", False),
+        ("ffmpeg:file:///a/film.mkv", "ffmpeg:/a/film.mkv", False),
+    ],
+)
+def test_ffmpeg(uri, name, is_live):
+    planned = plan_source(SourceSection(uri=uri, channel=1))
+    source = planned.make()
+    assert isinstance(source, FfmpegSource)
+    assert (source.name, source.is_live) == (planned.name, planned.is_live) == (name, is_live)
+    planned.close()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["ffmpeg:rtsp://user:SECRET@camera/a", "ffmpeg:http://SECRET@radio/", "ffmpeg:rtsp://user:SE/SECRET@camera/a"],
+)
+def test_A37_a_password_in_the_url_is_refused_and_not_shown(uri):
+    with pytest.raises(UsageError, match=r"source\.secret_file") as raised:
+        plan_source(SourceSection(uri=uri))
+    assert "SE" not in str(raised.value)
+
+
+def test_A37_a_secret_file_that_is_open_to_others_is_refused_at_the_start(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("user:SECRET")
+    secret.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"source\.secret_file: any user of this machine can access it") as raised:
+        plan_source(SourceSection(uri="ffmpeg:rtsp://camera/a", secret_file=str(secret)))
+    assert "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize("uri", ["ffmpeg:http://a/\n", "ffmpeg:" + 5000 * "a"])
+def test_a_url_that_cannot_be_passed_on(uri):
+    with pytest.raises(UsageError, match="not printable"):
+        plan_source(SourceSection(uri=uri))
+
+
+def test_writers_share_a_listening_socket_that_the_plan_closes(tmp_path):
+    path = tmp_path / "pcm.sock"
+    planned = plan_source(SourceSection(uri=f"pcm+unix://{path}", stall_timeout_s=1.0))
+    assert (planned.name, planned.is_live, planned.is_device) == (f"pcm+unix://{path}", True, True)
+    first, second = planned.make(), planned.make()
+    assert first._server is second._server
+    assert not path.exists()
+    first._server.listen()
+    first.close()
+    second.close()
+    assert path.exists()
+    planned.close()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.1.2.3"])
+def test_a_writer_connects_from_this_machine(host):
+    assert plan_source(SourceSection(uri=f"pcm+tcp://{host}:7000")).name == f"pcm+tcp://{host}:7000"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.168.1.2", "example.org", ""])
+def test_a_writer_cannot_connect_from_elsewhere(host):
+    with pytest.raises(UsageError, match="for programs on this machine only"):
+        plan_source(SourceSection(uri=f"pcm+tcp://{host}:7000"))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["pcm+tcp://127.0.0.1", "pcm+tcp://127.0.0.1:x", "pcm+tcp://127.0.0.1:70000", "pcm+unix://", "pcm+unix:///a/"],
+)
+def test_a_socket_without_a_place(uri):
+    with pytest.raises(UsageError, match="is not a source"):
+        plan_source(SourceSection(uri=uri))
+
+
+def test_the_path_of_a_socket_has_a_limit():
+    with pytest.raises(UsageError, match="at most 107 bytes"):
+        plan_source(SourceSection(uri="pcm+unix:///" + 107 * "a"))
 
 
 def test_a_name_of_its_own_is_what_records_call_it():

@@ -1,0 +1,66 @@
+"""User and password for a stream, read from a file of their own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from streamgmm.errors import ConfigError
+from streamgmm.files import look_at, read_regular
+
+MAX_FILE_BYTES = 1024
+
+_OTHERS = 0o007
+"""Permissions of everybody who is neither the owner nor of the group."""
+
+
+class Credentials:
+    """User and password; no `repr` or log line holds them.
+
+    Args:
+        user: the name to log in with.
+        password: its password; may be empty.
+    """
+
+    def __init__(self, user: str, password: str) -> None:
+        self._user = user
+        self._password = password
+
+    def __repr__(self) -> str:
+        return "Credentials(...)"
+
+    def quoted(self) -> str:
+        """Return `user:password` as a URL holds it."""
+        return f"{quote(self._user, safe='')}:{quote(self._password, safe='')}"
+
+    def hide_in(self, text: str, substitute: str) -> str:
+        """Return `text` with `substitute` for the password, in whichever way it is written."""
+        for secret in (self.quoted(), f"{self._user}:{self._password}", quote(self._password, safe=""), self._password):
+            text = text.replace(secret, substitute) if secret else text
+        return text
+
+
+def read_credentials(path: Path) -> Credentials:
+    """Read `user:password` from the only line of a file.
+
+    Raises:
+        ConfigError: others can read the file, or it holds something else.
+        StreamgmmError: the file cannot be read (see `read_regular`).
+    """
+    content = read_regular(path, MAX_FILE_BYTES)
+    status = look_at(path)
+    if os.name == "posix" and status is not None and status.st_mode & _OTHERS:
+        raise _refusal(path, "any user of this machine can access it; chmod 640 or less")
+    try:
+        line = content.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise _refusal(path, "is not UTF-8") from None
+    user, colon, password = line.partition(":")
+    if not user or not colon or not line.isprintable():
+        raise _refusal(path, "does not hold one line of the form user:password")
+    return Credentials(user, password)
+
+
+def _refusal(path: Path, problem: str) -> ConfigError:
+    return ConfigError([f"source.secret_file: {problem}"], where=str(path))

@@ -1,0 +1,48 @@
+"""Turns the bytes of interleaved PCM into mono samples at the model's rate."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamgmm.arrays import Samples
+from streamgmm.audio.channels import Channel, LiveMixer
+from streamgmm.audio.pcm_coding import bytes_per_sample, decode_pcm
+from streamgmm.audio.resample import Resampler, warn_if_narrow
+from streamgmm.audio.wav_stream import Layout
+
+_NO_SAMPLES: Samples = np.zeros(0, np.float32)
+
+
+class PcmDecoder:
+    """A stream of PCM of one layout, cut anywhere, also within a sample.
+
+    Args:
+        layout: how the samples are written; must have `channel`, see `has_channel`.
+        channel: one channel, or the mean of all.
+        sample_rate_hz: rate of the samples to return.
+    """
+
+    def __init__(self, layout: Layout, channel: Channel, sample_rate_hz: int) -> None:
+        self._layout = layout
+        self._n_frame_bytes = bytes_per_sample(layout.pcm_format) * layout.n_channels
+        self._mixer = LiveMixer(channel, layout.rate_hz)
+        self._resampler = Resampler(layout.rate_hz, sample_rate_hz)
+        self._partial_frame = b""
+        warn_if_narrow(layout.rate_hz, sample_rate_hz)
+
+    @property
+    def n_partial_bytes(self) -> int:
+        """Length of the frame that has begun and is not complete."""
+        return len(self._partial_frame)
+
+    def push(self, data: bytes) -> Samples:
+        """Decode the next bytes: float32, shape (n,); empty while a frame or the filter fills up."""
+        data = self._partial_frame + data
+        n_whole_bytes = len(data) - len(data) % self._n_frame_bytes
+        self._partial_frame = data[n_whole_bytes:]
+        frames = decode_pcm(data[:n_whole_bytes], self._layout.pcm_format).reshape(-1, self._layout.n_channels)
+        return self._resampler.push(self._mixer.mix(frames))
+
+    def finish(self) -> Samples:
+        """Return the samples that the filter still holds; a partial frame is left out."""
+        return self._resampler.push(_NO_SAMPLES, last=True)

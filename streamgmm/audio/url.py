@@ -1,0 +1,106 @@
+"""URLs of streams as they may be shown: without user, password and query values."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from streamgmm.errors import UsageError
+from streamgmm.wording import escaped
+
+HIDDEN = "…"
+"""Takes the place of what must not be shown."""
+
+MAX_CHARACTERS = 4096
+"""Of a URL: with what else goes through a pipe to FFmpeg, it has to fit in there at once."""
+
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<query>.*)", re.DOTALL
+)
+_URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]+")
+_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:[0-9]{0,5})?")
+
+
+class Url(NamedTuple):
+    """The parts of a URL, cut as FFmpeg cuts it; joined in this order they give the URL again.
+
+    Attributes:
+        scheme: in lower case.
+        user: user and password with `@`; empty if there are none.
+        host: host and port.
+        path: up to the query.
+        query: the query with `?`, and what follows.
+    """
+
+    scheme: str
+    user: str
+    host: str
+    path: str
+    query: str
+
+    @property
+    def has_valid_port(self) -> bool:
+        """Whether a colon in the host begins a port: otherwise a password with a slash may have been cut in two."""
+        return _PORT.fullmatch(self.host) is not None
+
+    def with_user(self, user: str) -> str:
+        """Return the whole URL with `user:password` that is already quoted; unchanged if it is empty."""
+        return f"{self.scheme}://{user}{'@' if user else ''}{self.host}{self.path}{self.query}"
+
+    def __str__(self) -> str:
+        """Return the URL as it may be shown."""
+        host = self.host if self.has_valid_port else HIDDEN
+        # An `@` after the host may end a password that holds a slash.
+        path = f"/{HIDDEN}" if "@" in self.path or not self.has_valid_port else self.path
+        return f"{self.scheme}://{host}{path}{_hide_values(self.query)}"
+
+
+def parse_url(text: str) -> Url | None:
+    """Cut a URL into its parts; None if `text` does not begin with `scheme://`."""
+    match = _URL.fullmatch(text)
+    if match is None:
+        return None
+    user, at, host = match["authority"].rpartition("@")
+    return Url(match["scheme"].lower(), user + at, host, match["path"], match["query"])
+
+
+def without_secrets(text: str) -> str:
+    """Return `text` with every URL in it as it may be shown."""
+    return _URL_IN_TEXT.sub(lambda match: str(parse_url(match[0])), text)
+
+
+def _hide_values(query: str) -> str:
+    """Keep the names in a query, and hide their values; without `=`, all of it is a value."""
+    if not query.startswith("?"):
+        return ""
+    parts = query[1:].partition("#")[0].split("&")
+    return "?" + "&".join(f"{name}={HIDDEN}" if equals else HIDDEN for name, equals, _ in map(_cut, parts))
+
+
+def _cut(part: str) -> tuple[str, str, str]:
+    return part.partition("=")
+
+
+def parse_place(place: str) -> Url | Path:
+    """Return what `ffmpeg:` is to read: a stream by its URL, or a file by its path.
+
+    Raises:
+        UsageError: it cannot be passed on, or holds a password.
+    """
+    url = parse_url(place)
+    shown = f"ffmpeg:{place if url is None else url}"
+    if not place.isprintable() or len(place) > MAX_CHARACTERS:
+        hint = "encode other characters as %XX"
+        raise UsageError(f"is longer than {MAX_CHARACTERS} characters or not printable", where=shown, hint=hint)
+    if url is None or url.scheme == "file":
+        return Path(place if url is None else url.host + url.path + url.query)
+    if url.user or not url.has_valid_port:
+        hint = "put user:password into a file and name it by source.secret_file"
+        raise UsageError("the URL must not contain a user or a password", where=shown, hint=hint)
+    return url._replace(path=url.path.replace(" ", "%20").replace("'", "%27"), query=url.query.replace("'", "%27"))
+
+
+def name_of(place: Url | Path) -> str:
+    """Return what records call the source: without user, password and the values of a query."""
+    return f"ffmpeg:{place if isinstance(place, Url) else escaped(str(place))}"
