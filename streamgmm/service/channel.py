@@ -236,8 +236,11 @@ class Channel:
         return f"{name}{self._suffix}"
 
     def _run_capture(self) -> None:
-        with suppress(BaseException):  # noted by `_on_capture_failure`, and raised at the end of the run
-            self._capture.run()
+        try:
+            with suppress(BaseException):  # noted by `_on_capture_failure`, and raised at the end of the run
+                self._capture.run()
+        finally:
+            self.plan.source.close()
 
     def _on_capture_failure(self, error: BaseException) -> None:
         self.note(error)

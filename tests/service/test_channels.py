@@ -102,7 +102,7 @@ def test_each_source_has_its_own_model() -> None:
 @pytest.mark.parametrize(
     "error", [DataError("is damaged"), CaptureError("no_library", "no PortAudio"), ZeroDivisionError()]
 )
-def test_A33_a_source_that_fails_for_good_leaves_the_others_alone(error: Exception) -> None:
+def test_A45_a_source_that_fails_for_good_leaves_the_others_alone(error: Exception) -> None:
     sink = KeepingSink()
     bad, good = FakeSource(error), FakeSource(lambda: sink_has_bye(sink, "bad"), 8000, is_live=False)
     with pytest.raises(type(error)):
