@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from streamgmm.errors import ConfigError
-from streamgmm.files import look_at, read_regular
+from streamgmm.files import path_status, read_regular_file
 
 MAX_FILE_BYTES = 1024
 
@@ -46,10 +46,10 @@ def read_credentials(path: Path) -> Credentials:
 
     Raises:
         ConfigError: others can read the file, or it holds something else.
-        StreamgmmError: the file cannot be read (see `read_regular`).
+        StreamgmmError: the file cannot be read (see `read_regular_file`).
     """
-    content = read_regular(path, MAX_FILE_BYTES)
-    status = look_at(path)
+    content = read_regular_file(path, MAX_FILE_BYTES)
+    status = path_status(path)
     if os.name == "posix" and status is not None and status.st_mode & _OTHERS:
         raise _refusal(path, "any user of this machine can access it; chmod 640 or less")
     try:

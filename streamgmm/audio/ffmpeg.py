@@ -27,7 +27,7 @@ from streamgmm.audio.source import Block, Vitals
 from streamgmm.audio.url import HIDDEN, Url, name_of, without_secrets
 from streamgmm.audio.wav_stream import Layout, wav_sound
 from streamgmm.errors import DataError, DeviceError, InputMissingError, StreamgmmError
-from streamgmm.files import look_at
+from streamgmm.files import path_status
 
 _BLOCK_S = 0.05
 _HEADER_BYTES = 4096
@@ -167,7 +167,7 @@ class FfmpegSource:
         """Return the script for FFmpeg, and what removes the secrets in it from a message of FFmpeg."""
         if isinstance(self._place, Path):
             # With `file:`, a colon in the path does not end the name of a protocol.
-            if look_at(self._place) is None:
+            if path_status(self._place) is None:
                 raise InputMissingError("no such file", where=self.name)
             return _make_script(f"file:{self._place.absolute()}"), _without_script_name
         credentials = self._read_credentials()
