@@ -69,6 +69,7 @@ class Hello(Record, frozen=True, kw_only=True):
 
     Attributes:
         sources: names of all sources of the stream; empty if this one is the only one.
+        is_required: whether `streamgmm status` fails while no audio flows from it.
     """
 
     run_id: str
@@ -79,6 +80,7 @@ class Hello(Record, frozen=True, kw_only=True):
     window_s: float
     hop_s: float
     sources: list[str] = []
+    is_required: bool = True
 
 
 class Start(Record, frozen=True, kw_only=True):

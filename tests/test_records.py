@@ -34,7 +34,7 @@ EXAMPLES: dict[str, tuple[r.Record, set[str]]] = {
         r.Hello(
             t=0.0, run_id="x", version="1", model=MODEL, labels=["a"], sample_rate_hz=8000, window_s=1.0, hop_s=0.1
         ),
-        {"run_id", "version", "model", "labels", "sample_rate_hz", "window_s", "hop_s", "sources"},
+        {"run_id", "version", "model", "labels", "sample_rate_hz", "window_s", "hop_s", "sources", "is_required"},
     ),
     "start": (
         r.Start(t=1.0, id="x-1", label="a", score=0.7, llr=3.0, threshold=0.6, start_t=0.5),

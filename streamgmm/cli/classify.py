@@ -11,8 +11,8 @@ import msgspec
 
 from streamgmm import units
 from streamgmm.cli.console import make_progress, stderr_console
+from streamgmm.cli.models import load_chosen_or_shipped_model
 from streamgmm.cli.options import as_overrides
-from streamgmm.cli.run import load_chosen_or_shipped_model
 from streamgmm.config import Config
 from streamgmm.config_loading import load_config
 from streamgmm.errors import StreamgmmError, UsageError

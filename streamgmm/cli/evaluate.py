@@ -13,8 +13,8 @@ from streamgmm.cli.conditions import conditions_of
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
 from streamgmm.cli.evaluate_events import check_event_options, run_events
 from streamgmm.cli.findings import read_with_progress
+from streamgmm.cli.models import load_chosen_model
 from streamgmm.cli.output_file import check_writable, make_folder, write_file, write_json
-from streamgmm.cli.run import load_chosen_model
 from streamgmm.cli.scores import print_evaluation
 from streamgmm.config import Config
 from streamgmm.config_loading import load_config

@@ -6,9 +6,9 @@ import argparse
 
 from streamgmm.cli.console import make_progress, stderr_console, stdout_console
 from streamgmm.cli.explanation_tables import print_explanation
+from streamgmm.cli.models import load_chosen_or_shipped_model
 from streamgmm.cli.options import as_overrides
 from streamgmm.cli.output_file import check_picture, check_writable, write_json
-from streamgmm.cli.run import load_chosen_or_shipped_model
 from streamgmm.config import Config
 from streamgmm.config_loading import load_config
 from streamgmm.explanation.explaining import Explained, check_against, explain

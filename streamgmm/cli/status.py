@@ -1,4 +1,4 @@
-"""`streamgmm status`: how a running daemon stands, and whether audio is flowing."""
+"""`streamgmm status`: the condition of a running daemon, and whether audio is flowing."""
 
 from __future__ import annotations
 
@@ -6,64 +6,43 @@ import argparse
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from streamgmm.cli.options import add_config_options
-from streamgmm.cli.parser import place
+from rich.table import Table
+
+from streamgmm.cli.console import stdout_console
+from streamgmm.config import OutputSection, sections_of_sinks
+from streamgmm.config_loading import load_config, salvage_output
 from streamgmm.errors import StreamgmmError, TemporaryError, UsageError
-
-if TYPE_CHECKING:
-    from streamgmm.config import OutputSection
-    from streamgmm.records import Health, Hello, Status
+from streamgmm.records import Health, Hello, Status, encode_json
+from streamgmm.service.health import HEARING_STATES
+from streamgmm.service.place import installed_sockets
+from streamgmm.sinks.asking import ask_status
+from streamgmm.sinks.selection import selection_of
+from streamgmm.sinks.token import read_token
 
 logger = logging.getLogger("streamgmm.status")
-
-_DESCRIPTION = """\
-Ask a running daemon over one of its sockets how well it hears.
-exit code  0 audio is flowing · 75 it is not, and is waited for · 69 no daemon
-           77 you may not ask it
-"""
 
 TIMEOUT_S = 3.0
 SOCKETS = ("unix://", "tcp://")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `status`."""
-    parser = subparsers.add_parser("status", help="ask a running daemon how well it hears", description=_DESCRIPTION)
-    parser.add_argument(
-        "-k",
-        "--sink",
-        metavar="SINK",
-        type=place,
-        help="its unix://PATH or tcp://HOST:PORT (default: of settings or service)",
-    )
-    parser.add_argument("--json", action="store_true", help="print the status record as JSON")
-    add_config_options(parser)
-    parser.set_defaults(handler=_status)
-
-
-def _status(args: argparse.Namespace) -> int:
-    from streamgmm.config import sections_of_sinks
-    from streamgmm.records import encode_json
-    from streamgmm.service.health import HEARING_STATES
-    from streamgmm.sinks.asking import ask_status
-    from streamgmm.sinks.selection import selection_of
-    from streamgmm.sinks.token import read_token
-
+def run_status(args: argparse.Namespace) -> int:
+    """Print the condition of each source of a daemon; fail where no audio flows from a required one."""
     output, problem = _read_output(args)
     askable = [section.uri for section in sections_of_sinks(output) if selection_of(section).admits_greeting]
     uri = args.sink or _first_socket(askable, problem)
     needs_token = output.token_file and not uri.startswith("unix://")
     answers = ask_status(uri, TIMEOUT_S, read_token(Path(output.token_file)) if needs_token else None)
-    hello, status = answers[0]
     if problem is not None:
-        logger.warning("the settings have mistakes, which the daemon does not go by: %s", problem)
+        logger.warning("the settings have mistakes, which the daemon does not use: %s", problem)
     if args.json:
-        print(encode_json(status).decode(), end="")
+        print("".join(encode_json(status).decode() for _, status in answers), end="")
+    elif len(answers) == 1:
+        _print_source(*answers[0])
     else:
-        _print_table(hello, status)
-    if status.state not in HEARING_STATES:
+        _print_sources(answers)
+    silent = [status for hello, status in answers if hello.is_required and status.state not in HEARING_STATES]
+    for status in silent:
         raise TemporaryError(f"no audio is flowing: {status.state}: {status.detail}", where=status.source)
     return 0
 
@@ -74,8 +53,6 @@ def _read_output(args: argparse.Namespace) -> tuple[OutputSection, StreamgmmErro
     Raises:
         StreamgmmError: what was given with `--set` is wrong.
     """
-    from streamgmm.config_loading import load_config, salvage_output
-
     try:
         return load_config(args.config, args.overrides).config.output, None
     except StreamgmmError as error:
@@ -87,8 +64,6 @@ def _read_output(args: argparse.Namespace) -> tuple[OutputSection, StreamgmmErro
 
 
 def _first_socket(sinks: Sequence[str], problem: StreamgmmError | None) -> str:
-    from streamgmm.service.place import installed_sockets
-
     for uri in (*sinks, *installed_sockets()):
         if uri.startswith(SOCKETS):
             return uri
@@ -99,15 +74,35 @@ def _first_socket(sinks: Sequence[str], problem: StreamgmmError | None) -> str:
     )
 
 
-def _print_table(hello: Hello, status: Status) -> None:
-    from rich.table import Table
-
-    from streamgmm.cli.console import stdout_console
-
+def _print_source(hello: Hello, status: Status) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in _rows(hello, status):
         table.add_row(name, value)
     stdout_console().print(table, soft_wrap=True)
+
+
+def _print_sources(answers: Sequence[tuple[Hello, Status]]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("source", "state", "level", "captured", "lost", "reopened", "model", "detail"):
+        table.add_column(column, no_wrap=True)
+    for hello, status in answers:
+        table.add_row(*_cells_of_source(hello, status))
+    stdout_console().print(table, soft_wrap=True)
+
+
+def _cells_of_source(hello: Hello, status: Status) -> Iterator[str]:
+    yield status.source
+    yield status.state if hello.is_required else f"{status.state} (not required)"
+    health = status.health
+    if health is None:
+        yield from ("", "", "", "", "")
+    else:
+        yield "" if health.level_dbfs is None else f"{health.level_dbfs:.1f} dBFS"
+        yield _duration(health.captured_samples / hello.sample_rate_hz)
+        yield f"{sum(health.lost_samples.values()) / hello.sample_rate_hz:.1f} s"
+        yield str(health.n_reopened)
+        yield health.model.name
+    yield status.detail
 
 
 def _rows(hello: Hello, status: Status) -> Iterator[tuple[str, str]]:

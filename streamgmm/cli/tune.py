@@ -12,9 +12,9 @@ from rich.progress import Progress
 from streamgmm.cli.changes import locked
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
 from streamgmm.cli.findings import print_findings, read_with_progress
+from streamgmm.cli.models import load_chosen_model
 from streamgmm.cli.options import as_overrides
 from streamgmm.cli.output_file import check_picture, check_writable, write_json
-from streamgmm.cli.run import load_chosen_model
 from streamgmm.cli.tuning_tables import print_tuning
 from streamgmm.config import Config
 from streamgmm.config_loading import load_config

@@ -40,10 +40,12 @@ class ChannelPlan(NamedTuple):
     Attributes:
         source: what to listen to.
         setup: model and settings.
+        is_required: whether `streamgmm status` fails while no audio flows from it.
     """
 
     source: PlannedSource
     setup: Setup
+    is_required: bool = True
 
 
 class RunContext(NamedTuple):
@@ -136,7 +138,8 @@ class Channel:
 
     def announce(self, sources: list[str]) -> None:
         """Publish the hello, in which `sources` are the names of all, if there are several."""
-        self._publish(make_hello(self.plan.setup.model, self._context.run_id, sources))
+        hello = make_hello(self.plan.setup.model, self._context.run_id, sources, is_required=self.plan.is_required)
+        self._publish(hello)
 
     def start(self) -> None:
         """Start the capture; what was heard is analysed by `step`."""

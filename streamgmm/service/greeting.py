@@ -14,7 +14,7 @@ def model_info(model: Model) -> ModelInfo:
     return ModelInfo(name=model.name, version=model.tool_version, sha256=model.sha256)
 
 
-def make_hello(model: Model, run_id: str, sources: Sequence[str] = ()) -> Hello:
+def make_hello(model: Model, run_id: str, sources: Sequence[str] = (), *, is_required: bool = True) -> Hello:
     """Return the first record of a source; `sources` are the names of all."""
     spec = model.spec
     return Hello(
@@ -27,6 +27,7 @@ def make_hello(model: Model, run_id: str, sources: Sequence[str] = ()) -> Hello:
         window_s=units.samples_to_seconds(spec.window_samples, spec.sample_rate_hz),
         hop_s=units.samples_to_seconds(spec.hop_samples, spec.sample_rate_hz),
         sources=list(sources),
+        is_required=is_required,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamgmm.cli.run import load_chosen_or_shipped_model
+from streamgmm.cli.models import load_chosen_or_shipped_model
 from streamgmm.config_loading import load_config
 from streamgmm.demo.recordings import write_wav
 from streamgmm.model.shipped import load_shipped_model

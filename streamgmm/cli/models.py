@@ -1,0 +1,70 @@
+"""The model that settings name, or the bundled one."""
+
+from __future__ import annotations
+
+import logging
+
+from streamgmm.config_loading import LoadedConfig
+from streamgmm.errors import ConfigError, UsageError
+from streamgmm.model.file import load_model
+from streamgmm.model.model import Model
+from streamgmm.model.shipped import load_shipped_model
+
+logger = logging.getLogger("streamgmm.run")
+
+
+def load_chosen_model(loaded: LoadedConfig) -> Model:
+    """The model that the settings name, if they agree with it.
+
+    Raises:
+        UsageError: none is named.
+        ConfigError: settings of the features were given that are not those of the model.
+        StreamgmmError: it cannot be read.
+    """
+    path = loaded.config.model.path
+    if not path:
+        raise UsageError("no model is given", hint="make one with `streamgmm train`, then use --model FILE")
+    model = load_model(path)
+    _refuse_other_features(loaded, model)
+    return model
+
+
+def load_chosen_or_shipped_model(loaded: LoadedConfig) -> Model:
+    """The model that the settings name, or the one in the box, which a line on stderr then tells of.
+
+    Raises:
+        ConfigError: settings of the features were given that are not those of the model.
+        StreamgmmError: it cannot be read.
+    """
+    model = load_model_quietly(loaded)
+    if not loaded.config.model.path:
+        logger.info(
+            "no model is given: taking %s, in the box, which knows %s and nothing else; "
+            "`streamgmm train FOLDER -o my.sgm` makes your own, for --model my.sgm",
+            model.name,
+            ", ".join(model.labels),
+        )
+    return model
+
+
+def load_model_quietly(loaded: LoadedConfig) -> Model:
+    """Load the model as `load_chosen_or_shipped_model` does, without reporting which one."""
+    if loaded.config.model.path:
+        return load_chosen_model(loaded)
+    model = load_shipped_model()
+    _refuse_other_features(loaded, model)
+    return model
+
+
+def _refuse_other_features(loaded: LoadedConfig, model: Model) -> None:
+    """A model hears as it was trained to; a setting that says otherwise would be ignored in silence."""
+    problems = []
+    for key in sorted(loaded.explicit_keys):
+        section, _, name = key.partition(".")
+        if section != "features":
+            continue
+        wanted, has = getattr(loaded.config.features, name), getattr(model.spec, name)
+        if wanted not in (has, 0):
+            problems.append(f"{key} is {wanted}, but the model was trained with {has}; drop the setting, or train anew")
+    if problems:
+        raise ConfigError(problems)

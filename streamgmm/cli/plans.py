@@ -1,0 +1,94 @@
+"""From the command line and the settings to the sources of a run, each with its model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from streamgmm.audio.choosing import plan_source
+from streamgmm.cli.models import load_chosen_or_shipped_model, load_model_quietly
+from streamgmm.cli.options import as_overrides
+from streamgmm.config import Config, settings_by_source
+from streamgmm.config_loading import LoadedConfig, load_config
+from streamgmm.errors import UsageError
+from streamgmm.model.model import Model
+from streamgmm.service.channel import ChannelPlan
+from streamgmm.service.reload import Loaded
+from streamgmm.service.session import Setup
+
+
+def load_settings(args: argparse.Namespace, path: Path | None = None) -> LoadedConfig:
+    """Read the settings that were named or, without any, those in `path`; None looks for them."""
+    return load_config(args.config or path, [*_shorthands(args), *args.overrides])
+
+
+def refuse_idle_options(args: argparse.Namespace, config: Config) -> None:
+    """Refuse options that say nothing about any source that was chosen."""
+    uris = [own.source.uri for own in settings_by_source(config).values()]
+    kinds = {uri.partition(":")[0] for uri in uris}
+    if args.pace is not None and "file" not in kinds:
+        raise UsageError("--pace is for file:PATH", where=uris[0])
+    if args.require_device and kinds <= {"file", "pcm"}:
+        raise UsageError("--require-device is for a microphone", where=uris[0])
+
+
+def plan_channels(settings: LoadedConfig, *, says_which: bool) -> Loaded:
+    """Plan the sources that the settings name, each with its model; a model is read once, however many use it.
+
+    Args:
+        settings: as read.
+        says_which: whether to report that no model is named, and which one is taken.
+
+    Raises:
+        StreamgmmError: a source or a model cannot be had as named.
+    """
+    models: dict[str, Model] = {}
+    plans = []
+    for name, config in settings_by_source(settings.config).items():
+        source = plan_source(config.source, name)
+        if config.model.path not in models:
+            own = settings._replace(config=config)
+            models[config.model.path] = load_chosen_or_shipped_model(own) if says_which else load_model_quietly(own)
+        own_section = settings.config.sources.get(name)
+        is_required = own_section is None or own_section.is_required
+        plans.append(ChannelPlan(source, Setup(models[config.model.path], config), is_required))
+    return Loaded(settings.config, tuple(plans))
+
+
+def _shorthands(args: argparse.Namespace) -> list[str]:
+    """The options that stand for settings, as the settings they stand for.
+
+    Raises:
+        UsageError: several sources without a name each, or of one name.
+    """
+    settings: dict[str, str | bool | list[str] | dict[str, str] | None] = {
+        **_sources(args.source or []),
+        "model.path": args.model,
+        "output.sinks": args.sink,
+        "output.format": args.format,
+        "output.windows": args.windows or None,
+    }
+    # A number is read as it was typed, by the rules of the settings.
+    pace = [] if args.pace is None else [f"source.pace={args.pace}"]
+    return [*as_overrides(settings), *pace]
+
+
+def _sources(given: list[str]) -> dict[str, str | dict[str, str]]:
+    """One `URI`, or `NAME=URI` for each of several, in place of all sources of the settings."""
+    named: dict[str, str] = {}
+    for text in given:
+        name, uri = _split_name(text)
+        if not name and len(given) > 1:
+            raise UsageError("several sources need a name each", where=text, hint=f"e.g. --source kitchen={text}")
+        if name in named:
+            raise UsageError("two sources have this name", where=name, hint="give each a name of its own")
+        named[name] = uri
+    if "" in named:
+        return {"source.uri": named[""], "sources": {}}
+    return {"sources": named} if named else {}
+
+
+def _split_name(text: str) -> tuple[str, str]:
+    """Split `NAME=URI`; a URI may hold `=` too, but only after its colon."""
+    name, equals, uri = text.partition("=")
+    return (name, uri) if equals and ":" not in name and "/" not in name else ("", text)
