@@ -45,8 +45,7 @@ class ExecSink(PushSink):
     ) -> None:
         super().__init__(uri, **options)
         self._arguments = _split(uri)
-        self._max_running = max_running
-        self._timeout_s = timeout_s
+        self._max_running, self._timeout_s = max_running, timeout_s
         self._running: set[threading.Thread] = set()
         self._is_abandoned = False
 

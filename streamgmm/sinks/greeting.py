@@ -28,22 +28,16 @@ class Greeting:
     def __init__(self) -> None:
         self._entries: dict[_Key, _Entry] = {}
 
-    def update(self, message: Message) -> None:
-        """Take note of a record that was published."""
+    def update(self, message: Message, *, is_wanted: bool = True) -> None:
+        """Take note of a record that was published; one that no subscriber wants only ends what it ends."""
         record = message.record
-        match record:
-            case Hello():
-                # A new run of this source: its earlier records no longer apply.
-                self._entries = {key: entry for key, entry in self._entries.items() if key.source != record.source}
-                self._renew(_Key(record.source, "hello"), message)
-            case ModelChanged():
-                self._renew(_Key(record.source, "model"), message)
-            case Status():
-                self._renew(_Key(record.source, "status"), message)
-            case Start(id=event_id):
-                self._renew(_Key(record.source, "start", event_id), message)
-            case End(id=event_id):
-                self._entries.pop(_Key(record.source, "start", event_id), None)
+        if isinstance(record, Hello):
+            # A new run of this source: its earlier records no longer apply.
+            self._entries = {key: entry for key, entry in self._entries.items() if key.source != record.source}
+        elif isinstance(record, End):
+            self._entries.pop(_Key(record.source, "start", record.id), None)
+        if is_wanted:
+            self._keep(message)
 
     def to_bytes(self, now: Iterable[Status] = ()) -> bytes:
         """Return all its lines.
@@ -60,6 +54,18 @@ class Greeting:
                 entries[key] = _Entry(last.seq, encode_json(msgspec.structs.replace(status, seq=last.seq)))
         # Sorting is stable: a status that borrows the number of its hello comes after it.
         return b"".join(entry.line for entry in sorted(entries.values(), key=lambda entry: entry.seq))
+
+    def _keep(self, message: Message) -> None:
+        record = message.record
+        match record:
+            case Hello():
+                self._renew(_Key(record.source, "hello"), message)
+            case ModelChanged():
+                self._renew(_Key(record.source, "model"), message)
+            case Status():
+                self._renew(_Key(record.source, "status"), message)
+            case Start(id=event_id):
+                self._renew(_Key(record.source, "start", event_id), message)
 
     def _renew(self, key: _Key, message: Message) -> None:
         self._entries[key] = _Entry(message.record.seq, message.line)

@@ -50,11 +50,11 @@ class Selection:
         if isinstance(record, Hello):
             # A new run of this source ends no event of an earlier one.
             self._open_events = {event for event in self._open_events if event[0] != record.source}
-        if not self.admits_type(record):
-            return False
-        if isinstance(record, Hello | Bye | Dropped):
-            return True
-        return self._admits_source(record) and (self._takes_every_event or self._admits_event(record))
+        # Events first: an `end` closes its event even where no `end` is wanted.
+        is_selected = isinstance(record, Hello | Bye | Dropped) or (
+            self._admits_source(record) and (self._takes_every_event or self._admits_event(record))
+        )
+        return is_selected and self.admits_type(record)
 
     def admits_type(self, record: Record) -> bool:
         """Return whether records of this type are wanted at all."""
@@ -80,7 +80,7 @@ class Selection:
         match record:
             case Start(id=event_id):
                 is_admitted = self._admits_label(record.label) and not record.score < self._min_score
-                if is_admitted:
+                if is_admitted and self._wants_starts:
                     self._open_events.add((record.source, event_id))
                 return is_admitted
             case Update(id=event_id):

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 
 from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError
@@ -121,15 +121,16 @@ class SocketSink:
     def publish(self, message: Message) -> None:
         """Queue a record for every subscriber."""
         with self._lock:
-            if self._thread is None or self._is_closing or not self._selection.admits(message.record):
+            if self._thread is None or self._is_closing:
                 return
-            self._greeting.update(message)
-            for client in self._clients:
+            is_wanted = self._selection.admits(message.record)
+            self._greeting.update(message, is_wanted=is_wanted)
+            for client in self._clients if is_wanted else ():
                 client.offer(message)
             self._wake_up.ring()
 
     def drain(self) -> None:
-        """Nothing to do: it never waits for a reader, and looks after its place all the time."""
+        """Nothing to do: a socket never waits for a reader, and looks after its place all the time."""
 
     hurry = reopen = drain
 
@@ -146,14 +147,10 @@ class SocketSink:
         self._thread.join()
 
     def _claim(self) -> None:
-        self._door = Door(self._listener)
-        self._resources.callback(self._door.close)
-        self._wake_up = WakeUp()
-        self._resources.callback(self._wake_up.close)
-        self._poller = Poller()
-        self._resources.callback(self._poller.close)
-        self._lobby = Lobby(self._poller, self._clock)
-        self._resources.callback(self._lobby.close)
+        self._door = self._resources.enter_context(closing(Door(self._listener)))
+        self._wake_up = self._resources.enter_context(closing(WakeUp()))
+        self._poller = self._resources.enter_context(closing(Poller()))
+        self._lobby = self._resources.enter_context(closing(Lobby(self._poller, self._clock)))
         self._poller.watch(self._door, self._accept)
         self._poller.watch(self._wake_up, self._wake_up.clear)
 

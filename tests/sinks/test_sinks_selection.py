@@ -206,3 +206,21 @@ def test_E39_unknown_label_of_a_filter_is_a_warning(log: LogLines) -> None:
     warn_of_unknown_labels(output, HELLO.labels)
     assert log.wait_for("dor") == "output.sinks: stdout:: no model has the label 'dor', did you mean door?"
     assert log.wait_for("zebra").endswith("'zebra', it selects nothing")
+
+
+@pytest.mark.parametrize("types", [["start"], ["end"], ["start", "end"], []])
+def test_no_event_is_kept_after_its_end(types: list[RecordType]) -> None:
+    selection = Selection(labels=["door"], types=types, min_score=0.5)
+    admitted(selection, *(record for i in range(10) for record in (start(0, f"e{i}"), end(0, f"e{i}"))))
+    assert not selection._open_events
+
+
+def test_a_greeting_forgets_an_event_whose_end_is_not_wanted(tmp_path: Path) -> None:
+    uri = f"unix://{tmp_path}/s"
+    hub = Hub(make_sinks(OutputSection(sinks=[SinkSection(uri=uri, records=["start"])])))
+    hub.open(pytest.fail)
+    for record in (start(0), end(1), start(2, "e2")):
+        hub.publish(record)
+    with Client(uri) as client:
+        assert [record.seq for record in client.read(1)] == [2]
+    hub.close(TIMEOUT_S)
