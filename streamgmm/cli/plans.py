@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from streamgmm.audio.choosing import plan_source
+from streamgmm.audio.url import without_secrets
 from streamgmm.cli.models import load_chosen_or_shipped_model, load_model_quietly
 from streamgmm.cli.options import as_overrides
 from streamgmm.config import Config, settings_by_source
@@ -27,9 +28,9 @@ def refuse_idle_options(args: argparse.Namespace, config: Config) -> None:
     uris = [own.source.uri for own in settings_by_source(config).values()]
     kinds = {uri.partition(":")[0] for uri in uris}
     if args.pace is not None and "file" not in kinds:
-        raise UsageError("--pace is for file:PATH", where=uris[0])
+        raise UsageError("--pace is for file:PATH", where=without_secrets(uris[0]))
     if args.require_device and kinds <= {"file", "pcm"}:
-        raise UsageError("--require-device is for a microphone", where=uris[0])
+        raise UsageError("--require-device is for a microphone", where=without_secrets(uris[0]))
 
 
 def plan_channels(settings: LoadedConfig, *, says_which: bool) -> Loaded:
