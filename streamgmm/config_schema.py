@@ -68,6 +68,16 @@ def examples(annotation: Any) -> Sequence[Any]:
     return shown
 
 
+def json_schema(section: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a section and all within it; `~` and shorthands are accepted as text."""
+    schema = msgspec.json.schema(section)
+    named = schema["$defs"].get("NamedSourceSection")
+    if named is not None:
+        # A source may be a URI alone (see `config_loading`).
+        schema["$defs"]["NamedSourceSection"] = {"anyOf": [{"type": "string", "minLength": 1}, named]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
 def format_number(number: float) -> str:
     """Shortest decimal text: `60` for 60.0, and no exponent where whole digits do."""
     return str(int(number)) if float(number).is_integer() and abs(number) < 1e15 else repr(number)

@@ -1,11 +1,16 @@
-"""`streamgmm config`: show the settings of a run, or check a file without running."""
+"""`streamgmm config`: show the settings of a run, check or upgrade a file, or print the JSON Schema of such files."""
 
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 
+from streamgmm.config import Config
 from streamgmm.config_loading import load_config
+from streamgmm.config_schema import json_schema
 from streamgmm.config_text import annotated_yaml, plain_yaml
+from streamgmm.config_upgrade import upgrade_config
 
 
 def show_config(args: argparse.Namespace) -> int:
@@ -19,4 +24,20 @@ def check_config(args: argparse.Namespace) -> int:
     """Check a settings file, and print how many settings it has."""
     n_set = len(load_config(args.file).explicit_keys)
     print(f"{args.file}: ok, {n_set} {'setting' if n_set == 1 else 'settings'}")
+    return 0
+
+
+def print_schema(args: argparse.Namespace) -> int:
+    """Print the JSON Schema of settings files, for editors."""
+    print(json.dumps(json_schema(Config), indent=2, ensure_ascii=False))
+    return 0
+
+
+def upgrade_file(args: argparse.Namespace) -> int:
+    """Rename the settings of an earlier version in a file, and print which."""
+    renamed = upgrade_config(Path(args.file))
+    for old, new in renamed.items():
+        print(f"{args.file}: {old} is {new} now")
+    if not renamed:
+        print(f"{args.file}: nothing to upgrade")
     return 0

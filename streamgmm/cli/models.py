@@ -30,7 +30,7 @@ def load_chosen_model(loaded: LoadedConfig) -> Model:
 
 
 def load_chosen_or_shipped_model(loaded: LoadedConfig) -> Model:
-    """The model that the settings name, or the one in the box, which a line on stderr then tells of.
+    """The model that the settings name, or the bundled one, which a line on stderr then reports.
 
     Raises:
         ConfigError: settings of the features were given that are not those of the model.
@@ -39,7 +39,7 @@ def load_chosen_or_shipped_model(loaded: LoadedConfig) -> Model:
     model = load_model_quietly(loaded)
     if not loaded.config.model.path:
         logger.info(
-            "no model is given: taking %s, in the box, which knows %s and nothing else; "
+            "no model is given: using the bundled model %s, which detects %s and nothing else; "
             "`streamgmm train FOLDER -o my.sgm` makes your own, for --model my.sgm",
             model.name,
             ", ".join(model.labels),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.url import without_secrets
 from streamgmm.cli.models import load_chosen_or_shipped_model, load_model_quietly
 from streamgmm.cli.options import as_overrides
-from streamgmm.config import Config, settings_by_source
+from streamgmm.config import Config, sections_of_sinks, settings_by_source
 from streamgmm.config_loading import LoadedConfig, load_config
-from streamgmm.errors import UsageError
+from streamgmm.errors import ConfigError, InputMissingError, UsageError
 from streamgmm.model.model import Model
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.reload import Loaded
@@ -43,10 +44,13 @@ def plan_channels(settings: LoadedConfig, *, says_which: bool) -> Loaded:
     Raises:
         StreamgmmError: a source or a model cannot be had as named.
     """
+    _refuse_shared_places(settings.config)
     models: dict[str, Model] = {}
     plans = []
     for name, config in settings_by_source(settings.config).items():
         source = plan_source(config.source, name)
+        if name:
+            _refuse_missing(config.source.uri)
         if config.model.path not in models:
             own = settings._replace(config=config)
             models[config.model.path] = load_chosen_or_shipped_model(own) if says_which else load_model_quietly(own)
@@ -87,6 +91,43 @@ def _sources(given: list[str]) -> dict[str, str | dict[str, str]]:
     if "" in named:
         return {"source.uri": named[""], "sources": {}}
     return {"sources": named} if named else {}
+
+
+def _refuse_shared_places(config: Config) -> None:
+    """Refuse one place that is two sources, or a source and a sink.
+
+    Raises:
+        ConfigError: with each of them.
+    """
+    problems = []
+    names_of_places: dict[tuple[str, int | str], str] = {}
+    sinks = {section.uri for section in sections_of_sinks(config.output)}
+    for name, own in config.sources.items():
+        first = names_of_places.setdefault((own.uri, own.channel), name)
+        if first != name:
+            problems.append(f"sources.{name}: {without_secrets(own.uri)} is the source {first} already")
+    uris = [settings.source.uri for settings in settings_by_source(config).values()]
+    shared = [(uri, _as_sink(uri)) for uri in uris if _as_sink(uri) in sinks]
+    problems += [f"{without_secrets(uri)} is a source, and {sink} a sink at the same place" for uri, sink in shared]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _as_sink(uri: str) -> str:
+    """Return the URI of a sink at the place of a source."""
+    scheme, _, rest = uri.partition(":")
+    return f"file://{rest}" if scheme == "file" else uri.removeprefix("pcm+")
+
+
+def _refuse_missing(uri: str) -> None:
+    """Refuse a recording that is not there before any other source starts.
+
+    Raises:
+        InputMissingError: there is no such file.
+    """
+    scheme, _, path = uri.partition(":")
+    if scheme == "file" and not os.path.lexists(path):
+        raise InputMissingError("there is no such file", where=path)
 
 
 def _split_name(text: str) -> tuple[str, str]:

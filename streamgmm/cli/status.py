@@ -16,7 +16,7 @@ from streamgmm.errors import StreamgmmError, TemporaryError, UsageError
 from streamgmm.records import Health, Hello, Status, encode_json
 from streamgmm.service.health import HEARING_STATES
 from streamgmm.service.place import installed_sockets
-from streamgmm.sinks.asking import ask_status
+from streamgmm.sinks.asking import SourceStatus, ask_status
 from streamgmm.sinks.selection import selection_of
 from streamgmm.sinks.token import read_token
 
@@ -81,28 +81,29 @@ def _print_source(hello: Hello, status: Status) -> None:
     stdout_console().print(table, soft_wrap=True)
 
 
-def _print_sources(answers: Sequence[tuple[Hello, Status]]) -> None:
+def _print_sources(answers: Sequence[SourceStatus]) -> None:
+    """Print a row for each source, and below why some are not well."""
+    console = stdout_console()
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("source", "state", "level", "captured", "lost", "reopened", "model", "detail"):
+    for column in ("source", "state", "level", "captured", "lost", "reopened", "model"):
         table.add_column(column, no_wrap=True)
     for hello, status in answers:
         table.add_row(*_cells_of_source(hello, status))
-    stdout_console().print(table, soft_wrap=True)
+    console.print(table, soft_wrap=True)
+    for _, status in answers:
+        if status.state != "ok":
+            console.print(f"{status.source}: {status.detail}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _cells_of_source(hello: Hello, status: Status) -> Iterator[str]:
     yield status.source
-    yield status.state if hello.is_required else f"{status.state} (not required)"
-    health = status.health
-    if health is None:
-        yield from ("", "", "", "", "")
-    else:
+    yield status.state if hello.is_required else f"{status.state} (optional)"
+    if (health := status.health) is not None:
         yield "" if health.level_dbfs is None else f"{health.level_dbfs:.1f} dBFS"
         yield _duration(health.captured_samples / hello.sample_rate_hz)
         yield f"{sum(health.lost_samples.values()) / hello.sample_rate_hz:.1f} s"
         yield str(health.n_reopened)
         yield health.model.name
-    yield status.detail
 
 
 def _rows(hello: Hello, status: Status) -> Iterator[tuple[str, str]]:

@@ -147,14 +147,16 @@ class Daemon:
             running[plan.source.name].check_adoptable(plan.setup)
         added = tuple(map(self._make_channel, new))
         for plan in staying:
-            running[plan.source.name].adopt(plan.setup)
+            if not running[plan.source.name].over.is_set():
+                running[plan.source.name].adopt(plan.setup)
         kept = tuple(running[plan.source.name] for plan in staying)
         self._exchange(kept, added)
 
     def _is_kept(self, plan: ChannelPlan, running: dict[str, Channel]) -> bool:
         channel = running[plan.source.name]
         same_source = plan.setup.config.source == channel.plan.setup.config.source
-        return same_source and not channel.over.is_set()
+        # A recording that has ended is not played again; what failed is tried again.
+        return same_source and not channel.failures
 
     def _exchange(self, kept: tuple[Channel, ...], added: tuple[Channel, ...]) -> None:
         dropped = [channel for channel in self._channels if channel not in kept]

@@ -27,6 +27,7 @@ class Greeting:
 
     def __init__(self) -> None:
         self._entries: dict[_Key, _Entry] = {}
+        self._hellos: dict[str, Hello] = {}
 
     def update(self, message: Message, *, is_wanted: bool = True) -> None:
         """Take note of a record that was published; one that no subscriber wants only ends what it ends."""
@@ -44,10 +45,12 @@ class Greeting:
 
         Args:
             now: the current status of each source; takes the place and the number of its last `status`, or follows
-                its `hello` if there was none. One of a source that has published neither is left out.
+                its `hello` if there was none. One of a source that has published neither is left out, and so is all
+                of a source that has no status any more. Without any, the last ones published are returned.
         """
-        entries = dict(self._entries)
-        for status in now:
+        statuses = list(now)
+        entries = self._current_entries([status.source for status in statuses])
+        for status in statuses:
             key = _Key(status.source, "status")
             last = self._entries.get(key) or self._entries.get(_Key(status.source, "hello"))
             if last is not None:
@@ -55,10 +58,22 @@ class Greeting:
         # Sorting is stable: a status that borrows the number of its hello comes after it.
         return b"".join(entry.line for entry in sorted(entries.values(), key=lambda entry: entry.seq))
 
+    def _current_entries(self, sources: list[str]) -> dict[_Key, _Entry]:
+        """Return the entries of `sources`, whose hellos name just these; all entries if it is empty."""
+        if not sources:
+            return dict(self._entries)
+        entries = {key: entry for key, entry in self._entries.items() if key.source in sources}
+        for source, hello in self._hellos.items():
+            if (key := _Key(source, "hello")) in entries and hello.sources:
+                line = encode_json(msgspec.structs.replace(hello, sources=sources))
+                entries[key] = entries[key]._replace(line=line)
+        return entries
+
     def _keep(self, message: Message) -> None:
         record = message.record
         match record:
             case Hello():
+                self._hellos[record.source] = record
                 self._renew(_Key(record.source, "hello"), message)
             case ModelChanged():
                 self._renew(_Key(record.source, "model"), message)

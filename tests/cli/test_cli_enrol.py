@@ -89,7 +89,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(capsys, model, sounds, tmp_
     before = contents(model)
     arguments = ("enrol", "doorbell", sounds / "new", "-m", model)
     dry = run_cli(capsys, *arguments, "--dry-run")
-    assert (dry.code, dry.err, contents(model)) == (0, "nothing was written: it would be\n", before)
+    assert (dry.code, dry.err, contents(model)) == (0, "nothing was written: dry run\n", before)
     assert dry.out == run_cli(capsys, *arguments).out
     assert contents(model) != before
 

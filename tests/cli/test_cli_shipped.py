@@ -15,7 +15,7 @@ from streamgmm.model.shipped import load_shipped_model
 from tests.cli.cli_rig import run_cli, spawn_cli
 
 RATE_HZ = 44100
-SAYS = "streamgmm: no model is given: taking esc10, in the box, which knows baby_cry, chainsaw, "
+SAYS = "streamgmm: no model is given: using the bundled model esc10, which detects baby_cry, chainsaw, "
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_model_that_is_given_is_taken_and_nothing_said(
     options = ("--config", tmp_path / "c.yaml") if is_in_file else ("--model", demo_model)
     code, out, _ = run_cli(capsys, "classify", recording, *options)
     assert (code, json.loads(out.splitlines()[0])["model"]["name"]) == (0, "demo")
-    assert "in the box" not in caplog.text
+    assert "bundled" not in caplog.text
 
 
 def test_the_answer_for_a_clip_holds_the_numbers_that_decided(capsys, recording: Path) -> None:

@@ -288,7 +288,7 @@ def test_C19_a_mistake_in_the_settings_since_the_start_does_not_concern_the_daem
     outcome = run_cli(capsys, "status", "--config", settings, *arguments)
     assert outcome.code == 0
     assert outcome.out.startswith("state")
-    assert "the settings have mistakes, which the daemon does not go by: " in caplog.text
+    assert "the settings have mistakes, which the daemon does not use: " in caplog.text
 
 
 def test_the_sinks_of_settings_that_are_wrong_elsewhere_are_asked(

@@ -12,11 +12,16 @@ Print the settings as a file that can be used again: those of --config FILE,
 else of ~/.config/streamgmm/config.yaml or /etc/streamgmm/config.yaml,
 else the defaults.
 """
+_SCHEMA = """\
+Print the JSON Schema of settings files. An editor that is given it completes
+and checks settings as they are typed.
+"""
+_UPGRADE = "Rename, within a settings file, the settings that an earlier version called otherwise."
 _CHECK_CONFIG = "Read a file as `run` would, and report every mistake with its line."
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `config` with its actions `show` and `check`."""
+    """Add the command `config` with its actions."""
     parser = subparsers.add_parser("config", help="show or check the settings", description="Show or check settings.")
     actions = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
 
@@ -26,6 +31,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     style.add_argument("--annotated", action="store_true", help="with reason, unit and range of each (default)")
     style.add_argument("--effective", action="store_true", help="the bare values, without comments")
     show.set_defaults(handler=handler_in("streamgmm.cli.config", "show_config"))
+
+    schema = actions.add_parser("schema", help="print the JSON Schema of settings files", description=_SCHEMA)
+    schema.set_defaults(handler=handler_in("streamgmm.cli.config", "print_schema"))
+
+    upgrade = actions.add_parser("upgrade", help="rename settings of an earlier version", description=_UPGRADE)
+    upgrade.add_argument("file", metavar="FILE", help="YAML file with settings")
+    upgrade.set_defaults(handler=handler_in("streamgmm.cli.config", "upgrade_file"))
 
     check = actions.add_parser("check", help="check a file", description=_CHECK_CONFIG)
     check.add_argument("file", metavar="FILE", help="YAML file with settings")

@@ -1,0 +1,53 @@
+"""Rewriting a settings file of an earlier version: keys that were renamed get their new names, nothing else changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from streamgmm import strict_yaml
+from streamgmm.config import RENAMED_KEYS
+from streamgmm.files import read_regular_file, replace_atomically
+from streamgmm.strict_yaml import Node, YamlProblems
+
+
+def upgrade_config(path: Path) -> dict[str, str]:
+    """Give the renamed keys of a settings file their new names, in place and with all comments.
+
+    Returns:
+        The new dotted key of each old one that was found; empty if there was nothing to do, and nothing was written.
+
+    Raises:
+        ConfigError: the file is not YAML as `load_config` accepts it; it stays as it is then.
+        StreamgmmError: it cannot be read or written.
+    """
+    content = read_regular_file(path, strict_yaml.MAX_BYTES)
+    problems = YamlProblems()
+    root = strict_yaml.parse(content, lambda line, column: f"{line}:{column}", problems)
+    problems.raise_if_any()
+    lines = content.decode("utf-8-sig").splitlines(keepends=True)
+    renamed: dict[str, str] = {}
+    # From the end, so that a shorter or longer name moves no place that is still needed.
+    for key, node in sorted(_renamed_nodes(root, ""), key=lambda found: _place_of(found[1]), reverse=True):
+        i_line, i_column = _place_of(node)
+        old, new = key.rpartition(".")[2], RENAMED_KEYS[key].rpartition(".")[2]
+        line = lines[i_line]
+        lines[i_line] = line[:i_column] + line[i_column:].replace(old, new, 1)
+        renamed[key] = RENAMED_KEYS[key]
+    if renamed:
+        replace_atomically(path, "".join(lines).encode())
+    return renamed
+
+
+def _renamed_nodes(node: Node, key: str) -> Iterator[tuple[str, Node]]:
+    if key in RENAMED_KEYS:
+        yield key, node
+    elif isinstance(node.value, dict):
+        for name, member in node.value.items():
+            yield from _renamed_nodes(member, f"{key}.{name}" if key else name)
+
+
+def _place_of(node: Node) -> tuple[int, int]:
+    """Return line and column of the key, from 0."""
+    line, column = map(int, node.key_place.split(":"))
+    return line - 1, column - 1
