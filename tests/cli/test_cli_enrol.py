@@ -147,7 +147,7 @@ def test_a_training_that_is_too_large_to_be_kept_still_gives_its_model(capsys, s
     code, _, err = run_cli(capsys, "train", sounds / "known", "-o", tmp_path / "m.sgm", *options)
     assert (code, cache_path(tmp_path / "m.sgm").exists()) == (0, False)
     assert load_model(tmp_path / "m.sgm").labels == SOUND_LABELS
-    assert "`enrol` and `forget` will not work with this model: the memory would take" in err
+    assert "`enrol` and `forget` will not work with this model: the training cache would take" in err
 
 
 # --- what is refused
