@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import live, offline
+from tests.benchmarks import live, offline, sources
 from tests.benchmarks.material import make_material
 
 
@@ -26,6 +26,7 @@ def main() -> None:
         console.print(offline.stages_table(material, n_rounds=3 if args.brief else 15))
         console.print(offline.classify_table(material, n_rounds=1 if args.brief else 5))
         console.print(live.run_table(material, duration_s=6.0 if args.brief else 40.0))
+        console.print(sources.sources_table(material, duration_s=4.0 if args.brief else 30.0))
 
 
 if __name__ == "__main__":

@@ -47,10 +47,10 @@ def _measure(material: Material, source: list[str], duration_s: float, env: dict
     ) as daemon:
         first_window_s = _seconds_to_first_window(daemon, started_s)
         time.sleep(SETTLE_S)
-        busy_before_s, since_s = _cpu_s(daemon.pid), time.monotonic()
+        busy_before_s, since_s = cpu_s(daemon.pid), time.monotonic()
         time.sleep(duration_s)
-        share = (_cpu_s(daemon.pid) - busy_before_s) / (time.monotonic() - since_s)
-        rss_mib, pss_mib = _memory_mib(daemon.pid)
+        share = (cpu_s(daemon.pid) - busy_before_s) / (time.monotonic() - since_s)
+        rss_mib, pss_mib = memory_mib(daemon.pid)
         daemon.terminate()
         daemon.communicate()
     return [f"{first_window_s:.2f} s", f"{100 * share:.2f}", f"{rss_mib:.0f}", f"{pss_mib:.0f}"]
@@ -71,7 +71,7 @@ def _family(pid: int) -> list[int]:
     return [pid, *(member for child in children for member in _family(int(child)))]
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     ticks = 0
     for member in _family(pid):
         fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
@@ -79,7 +79,7 @@ def _cpu_s(pid: int) -> float:
     return ticks / TICKS_PER_S
 
 
-def _memory_mib(pid: int) -> tuple[float, float]:
+def memory_mib(pid: int) -> tuple[float, float]:
     sums = {"Rss": 0, "Pss": 0}
     for member in _family(pid):
         for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
