@@ -18,7 +18,7 @@ from streamgmm.decision.hop_scores import HopScores
 from streamgmm.listening.events import Detection, detections_of
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline, clip_scores, decide_clip
-from streamgmm.records import Bye, Record, Stamper
+from streamgmm.records import Bye, Record, Stamper, numbered
 from streamgmm.service.greeting import make_hello
 
 Advance = Callable[[float], object]
@@ -102,7 +102,7 @@ def file_run_id(model: Model, name: str) -> str:
 
 
 def classify_recording(path: Path, model: Model, config: Config, *, origin: datetime | None = None) -> Iterator[Record]:
-    """Yield the stamped records of a recording, `hello` first and `bye` last, as a daemon without heartbeats would.
+    """Yield the numbered records of a recording, `hello` first and `bye` last, as a daemon without heartbeats would.
 
     Args:
         path: the recording.
@@ -113,6 +113,10 @@ def classify_recording(path: Path, model: Model, config: Config, *, origin: date
     Raises:
         RecordingError: it cannot be read.
     """
+    return numbered(_stamped_records(path, model, config, origin))
+
+
+def _stamped_records(path: Path, model: Model, config: Config, origin: datetime | None) -> Iterator[Record]:
     rate_hz = model.spec.sample_rate_hz
     with opened(path, model, config) as source:
         stamp = Stamper(source.name, origin).stamp

@@ -27,8 +27,8 @@ from tests.cli.cli_rig import run_cli
         (["run", "-s", "pcm:-", "--pace", "1"], "pcm:-: --pace is for file:PATH"),
         (["run", "-s", "file:a.wav", "--require-device"], "file:a.wav: --require-device is for a microphone"),
         (["run", "-s", "pcm:-", "--require-device"], "pcm:-: --require-device is for a microphone"),
-        (["classify", "a.wav", "--clip", "--windows"], "--clip prints one line a file"),
-        (["classify", "a.wav", "--clip", "--start-time", "2026-01-31T12:00:00Z"], "--clip prints one line a file"),
+        (["classify", "a.wav", "--clip", "--windows"], "--clip prints one line per file"),
+        (["classify", "a.wav", "--clip", "--start-time", "2026-01-31T12:00:00Z"], "--clip prints one line per file"),
     ],
 )
 def test_C17_options_that_cannot_be_true_together_are_refused(
