@@ -174,7 +174,7 @@ def table_of(name: str, answers: Mapping[Key, Sequence[Sequence[ClipAnswer]]], n
         table.add_row(
             condition,
             f"{rounds.mean():.1%}",
-            *(_percent(metrics.standard_error(list(rounds.mean(axis=axis)))) for axis in (1, 0)),
+            *(_percent(metrics.standard_error_of_mean(list(rounds.mean(axis=axis)))) for axis in (1, 0)),
             f"{metrics.log_loss(*calibrated_ones):.3f}",
             *(f"{metrics.calibration_error(one.bins):.1%}" for one in (calibrated_ones, plain)),
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.cli import run
+from streamgmm.cli.parsers import run
 from streamgmm.config import OutputSection, SinkSection, sections_of_sinks
 from streamgmm.config_loading import load_config
 from streamgmm.config_schema import fields_of, reason

@@ -132,7 +132,7 @@ def peak_bytes() -> int:
 def fuzz_models(n_inputs: int, seed: int) -> Fuzzed:
     """Model files: most with a right hash, so that what stands behind it is reached."""
     rng = random.Random(seed)
-    seeds = [model_bytes(make_model(n_frame_features=n, seed=seed)) for n in (0, N_FRAME_FEATURES)]
+    seeds = [model_bytes(make_model(n_cepstral_features=n, seed=seed)) for n in (0, N_FRAME_FEATURES)]
 
     def inputs() -> Iterator[bytes]:
         for _ in range(n_inputs):
