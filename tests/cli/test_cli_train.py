@@ -102,7 +102,7 @@ def test_a_process_says_on_stderr_what_it_learnt_and_sends_no_control_characters
     window, settings, frames = report["notes"]
     assert window.startswith("windows of 1 s kept: held-out log loss of clips ")
     assert settings.startswith("defaults kept")
-    assert frames.startswith("frames ")
+    assert frames.startswith("cepstral frames ")
     assert set(report) == {"model", "sha256", "card", "notes", "warnings", "skipped_files"}
 
 

@@ -61,7 +61,7 @@ def test_known_and_unknown_clips_are_counted_apart(trial):
     (left_out,) = trial.left_out
     for name, answers in (("of a trained class", left_out.known), ("of the class left out", left_out.unknown)):
         for place in (0, 20, 100):
-            share = np.mean([a.decision.knownness >= SCORE_THRESHOLDS[place] for a in answers])
+            share = np.mean([a.decision.in_domain_score >= SCORE_THRESHOLDS[place] for a in answers])
             assert line(figure, name)[place] == pytest.approx(share)
 
 

@@ -205,7 +205,7 @@ def test_E20_a_stuck_reader_of_stdout_holds_up_no_subscriber(
 ) -> None:
     options = ["--windows", "--set", "output.queue_records=16", "--sink", "stdout:", "--sink", f"unix://{tmp_path}/s"]
     # As live as a microphone, only faster; the pipe holds some ten records.
-    with running("-m", demo_model, "-s", f"file:{demo_scene}", "--pace=40", *options, pipesize=PIPE_BYTES) as daemon:
+    with running("-m", demo_model, "-s", f"file:{demo_scene}", "--pace=12", *options, pipesize=PIPE_BYTES) as daemon:
         with subscribe(f"unix://{tmp_path}/s") as client:
             hello, *rest = parse(client.read_to_end())
         assert daemon.wait() == 0
