@@ -87,12 +87,13 @@ def test_quick_start_is_two_lines() -> None:
     assert lines[1].endswith("pytest")
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("block", blocks("sh"))
 def test_shell_block(block: str, workplace: Path) -> None:
     if "ffmpeg" in block and not shutil.which("ffmpeg"):
         require_or_skip("ffmpeg", "ffmpeg is not installed")
     process = shell(block, workplace)
-    output, errors = process.communicate(timeout=280)
+    output, errors = process.communicate(timeout=800)
     assert process.returncode == 0, errors
     assert output
     assert "Traceback" not in errors
