@@ -1,1 +1,1 @@
-"""From a device, a file or a pipe to one mono stream of samples."""
+"""Audio input: turn a device, a file, a pipe or a socket into one mono stream of samples."""

@@ -1,4 +1,4 @@
-"""A stream of bytes that can be looked at before it is taken."""
+"""Byte stream with lookahead: peek at bytes before taking them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 
 class ByteStream:
-    """Bytes as they come, however they were cut.
+    """Join chunks of bytes of any length into one stream with lookahead.
 
     Args:
-        read: waits for the next bytes; empty at the end.
+        read: waits for the next bytes and returns them; returns no bytes at the end.
     """
 
     def __init__(self, read: Callable[[], bytes]) -> None:
@@ -18,17 +18,17 @@ class ByteStream:
         self._is_at_end = False
 
     def peek(self, n_bytes: int) -> bytes:
-        """Return the next `n_bytes` without taking them; fewer at the end."""
+        """Return the next `n_bytes` without taking them, or fewer at the end."""
         while len(self._kept) < n_bytes and self._fetch():
             pass
         return self._kept[:n_bytes]
 
     def take(self, n_bytes: int, before: bytes = b"") -> bytes:
-        """Take at most `n_bytes`, as soon as there are any; empty at the end.
+        """Take at most `n_bytes`, waiting only until at least one is there; return no bytes at the end.
 
         Args:
-            n_bytes: the most to take.
-            before: where to stop, unless it is the very next.
+            n_bytes: largest number of bytes to take.
+            before: stop in front of this mark, unless the stream begins with it; empty for no mark.
         """
         if not self._kept:
             self._fetch()
@@ -37,15 +37,16 @@ class ByteStream:
         return taken
 
     def _place_of(self, mark: bytes) -> int:
-        """Where `mark` is after the next byte, or where it may be once more bytes have come."""
+        """Return the offset of `mark` after the first byte, or of its possible beginning at the end, else the end."""
         place = self._kept.find(mark, 1)
         if place > 0:
             return place
+        # The mark may be cut between two reads: keep its beginning back until the rest is known.
         n_begun = (n for n in range(len(mark) - 1, 0, -1) if self._kept.endswith(mark[:n]))
         return len(self._kept) - next(n_begun, 0) or len(self._kept)
 
     def skip(self, n_bytes: int) -> None:
-        """Take `n_bytes` and forget them; fewer at the end."""
+        """Take `n_bytes` and discard them, or fewer at the end."""
         while n_bytes > 0 and (taken := self.take(n_bytes)):
             n_bytes -= len(taken)
 

@@ -1,23 +1,23 @@
-"""A disposable process that opens the microphone and writes what it hears to a pipe.
+"""Capture process: open the microphone through PortAudio and write its samples to a pipe.
 
 `python -m streamgmm.audio.capture_child '{"device": null, "channel": "mean", "sample_rate_hz": 16000}'`
 
-PortAudio can block without end (in `import`, `read` and `close`) when the sound server is frozen; a
-process can always be killed. So this one holds nothing worth saving, imports neither numpy nor the
+PortAudio can block forever (in `import`, `read` and `close`) when the sound server is frozen, but a
+process can always be killed. So this process holds no state worth saving, imports neither numpy nor the
 rest of the package, and reads with blocking calls: a callback would need memory that is writable and
 executable, which a hardened service forbids.
 
 The protocol on stdout:
 
-1. One line of JSON, told apart by `type`: `opened` {device, sample_rate_hz, n_channels, server_source},
+1. One line of JSON, distinguished by `type`: `opened` {device, sample_rate_hz, n_channels, server_source},
    `failed` {reason, error, hint}, or for the request `{"list": true}` `devices` {devices: [...]}.
 2. After `opened`, for every read: a `BLOCK_HEADER`, then n_frames interleaved frames of float32 in
    native byte order. float32 holds 16- and 24-bit samples exactly and needs no conversion in the parent.
-3. A header of no frames, when a sound server has moved the stream to another source than it was opened on: then
-   n_pending_frames bytes of JSON follow, `moved` {from_source, to_source, is_default}, and the process ends.
-   Whoever opens it again decides which source that shall be.
+3. A header with n_frames = 0 when the sound server has moved the stream away from the source on which it was opened.
+   Then n_pending_frames bytes of JSON follow, `moved` {from_source, to_source, is_default}, and the process ends.
+   The parent decides which source to open next.
 
-Stdin carries nothing: its end means that the parent is gone, and the process follows at once.
+Stdin carries no data: its end means that the parent has ended, and this process then exits at once.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 BLOCK_HEADER = struct.Struct("=QII?")
-"""monotonic clock when the read returned (ns), n_frames, n_pending_frames still in the driver, overflowed."""
+"""Header of a block: monotonic time when the read returned (ns), n_frames, n_pending_frames still in the driver, and
+whether input overflowed."""
 
 SAMPLE_BYTES = 4
 BLOCKS_PER_S = 50
-LATENCY_S = 0.2  # size of the driver's store: what a busy machine may delay a read without losing sound
-LINK_TIMEOUT_S = 2.0  # how long a sound server may take to connect a stream to its source
+LATENCY_S = 0.2  # size of the driver's buffer: a busy machine may delay a read by this much without losing sound
+LINK_TIMEOUT_S = 2.0  # longest time a sound server may take to connect a stream to its source
 SMALL_MEMORY_BYTES = 2**30
 
 Device = dict[str, Any]
@@ -56,12 +57,12 @@ def _load_sibling(name: str) -> Any:
 
 if TYPE_CHECKING or __package__:
     from streamgmm.audio import device_choice, pulse_source
-else:  # by path, as this very file is: the package is not imported for it
+else:  # run by path: importing the package would import numpy and everything else
     device_choice, pulse_source = _load_sibling("device_choice"), _load_sibling("pulse_source")
 
 
 def input_devices(sd: Any) -> list[Device]:
-    """Every device that PortAudio can record from, as the protocol lists them."""
+    """Return every device that PortAudio can record from, in the form of the protocol."""
     default_index = sd.default.device[0]
     return [
         {
@@ -78,10 +79,10 @@ def input_devices(sd: Any) -> list[Device]:
 
 
 def open_stream(sd: Any, device: Device, n_channels: int, rate_hz: int) -> Any:
-    """A started `sounddevice.RawInputStream`, at `rate_hz` if the device takes it, else at its own rate.
+    """Open and start a `sounddevice.RawInputStream`, at `rate_hz` if the device supports it, else at its default rate.
 
     Raises:
-        CaptureFailedError: the device refuses both.
+        CaptureFailedError: the device accepts neither rate.
     """
     settings = {"device": device["index"], "channels": n_channels, "dtype": "float32"}
     try:
@@ -97,7 +98,7 @@ def open_stream(sd: Any, device: Device, n_channels: int, rate_hz: int) -> Any:
 
 
 class BlockWriter:
-    """Writes blocks to `out` until another thread has something to say in their place."""
+    """Write blocks to `out` until another thread ends the stream with a final message."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -105,7 +106,7 @@ class BlockWriter:
         self._is_ending = False
 
     def write_blocks(self, stream: Any) -> NoReturn:
-        """Write every block of `stream` until reading or writing fails."""
+        """Read and write blocks of `stream` until reading or writing fails."""
         while True:
             samples, overflowed = stream.read(stream.blocksize)
             header = BLOCK_HEADER.pack(time.monotonic_ns(), stream.blocksize, stream.read_available, overflowed)
@@ -116,7 +117,8 @@ class BlockWriter:
                     self._out.flush()
 
     def end(self, answer: dict[str, Any]) -> None:
-        """Write `answer` after the block that is being written, and no block after it."""
+        """Write `answer` after the block that is being written, and suppress all later blocks."""
+        # Set before the lock is taken: the other thread must not start one more block in between.
         self._is_ending = True
         packed = json.dumps(answer).encode()
         with self._writing:
@@ -125,10 +127,10 @@ class BlockWriter:
 
 
 def import_sounddevice() -> Any:
-    """The module `sounddevice`, whose import already starts PortAudio.
+    """Import and return the module `sounddevice`; the import itself initialises PortAudio.
 
     Raises:
-        CaptureFailedError: it or the PortAudio library is missing, or PortAudio does not start.
+        CaptureFailedError: the module or the PortAudio library is missing, or PortAudio cannot be initialised.
     """
     try:
         import sounddevice
@@ -137,13 +139,13 @@ def import_sounddevice() -> Any:
     except OSError as error:
         hint = "install libportaudio2, e.g. apt-get install libportaudio2"
         raise device_choice.CaptureFailedError("no_library", str(error), hint) from error
-    except Exception as error:  # its own error class is not importable when the import fails
+    except Exception as error:  # `sounddevice.PortAudioError` cannot be imported when the import fails
         raise device_choice.CaptureFailedError("refused", str(error)) from error
     return sounddevice
 
 
 def run(request: dict[str, Any], out: BinaryIO) -> None:
-    """Answer one request on `out`.
+    """Carry out one request and write the answer, and then the blocks, to `out`.
 
     Raises:
         CaptureFailedError: the microphone cannot be opened.
@@ -169,7 +171,7 @@ def run(request: dict[str, Any], out: BinaryIO) -> None:
 
 
 def connect_to_server() -> tuple[pulse_source.PulseConnection | None, list[Device]]:
-    """Connect to the sound server, to be told of changes of streams, and list its sources; None and [] without one."""
+    """Connect to the sound server, subscribe to stream changes, and list its sources; (None, []) without a server."""
     try:
         server = pulse_source.PulseConnection()
         server.subscribe()
@@ -181,10 +183,10 @@ def connect_to_server() -> tuple[pulse_source.PulseConnection | None, list[Devic
 def find_source(
     server: pulse_source.PulseConnection | None, mark: tuple[str, str], choice: device_choice.Choice
 ) -> dict[str, Any] | None:
-    """The source that the stream records from, as the protocol describes it; None if no sound server is behind it.
+    """Return the source that the stream records from, in the form of the protocol; None without a sound server.
 
     Raises:
-        CaptureFailedError: it is not the one that was chosen.
+        CaptureFailedError: the stream does not record from the chosen source.
     """
     if server is None or choice.device["name"] not in device_choice.SERVER_DEVICES:
         return None
@@ -205,14 +207,14 @@ def find_source(
 def end_when_moved(
     server: pulse_source.PulseConnection, mark: tuple[str, str], name: str, writer: BlockWriter
 ) -> NoReturn:
-    """End the process as soon as the stream records from another source than `name`."""
-    server.be_patient()  # a server that is frozen shows in the stream itself
+    """Exit the process as soon as the stream records from a source other than `name`."""
+    server.be_patient()  # a frozen server is detected by the parent: blocks stop coming
     try:
         while (now := server.source_of(mark)) is None or now["name"] == name:
             server.wait()
         writer.end({"type": "moved", "from_source": name, "to_source": now["name"], "is_default": now["is_default"]})
     except pulse_source.PulseError as error:
-        # Not only the server may be gone but what speaks for it, and then nobody would know of a move.
+        # PipeWire's PulseAudio layer can end while the stream goes on, and then a move would remain undetected.
         print(f"the sound server has gone: {error}", file=sys.stderr, flush=True)
     except BrokenPipeError:
         pass
@@ -220,13 +222,13 @@ def end_when_moved(
 
 
 def write_answer(out: BinaryIO, answer: dict[str, Any]) -> None:
-    """Write the line that begins the stream."""
+    """Write the first line of the stream, as JSON."""
     out.write(json.dumps(answer).encode() + b"\n")
     out.flush()
 
 
 def with_memory_limit(answer: dict[str, Any]) -> dict[str, Any]:
-    """Name a small limit on memory as the likely reason: sound libraries then find no device, and do not say why."""
+    """Add a hint about a small memory limit to a failure: sound libraries then find no device without an error."""
     if os.name != "posix" or answer["reason"] in ("ambiguous", "no_channel"):
         return answer
     import resource
@@ -240,7 +242,7 @@ def with_memory_limit(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def exit_with_parent() -> None:
-    """End the process when stdin ends, whatever PortAudio is doing."""
+    """Exit the process when stdin ends, even while PortAudio blocks."""
     # Not PR_SET_PDEATHSIG: it fires when the *thread* that started this process ends, and only on Linux.
     while os.read(0, 4096):
         pass
@@ -248,11 +250,11 @@ def exit_with_parent() -> None:
 
 
 def main() -> NoReturn:
-    """Run the request given as the only argument; exit codes: 0 done, 1 failed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    """Run the request given as the only argument; exit with 0 when done, 1 on failure."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole process group; the parent handles it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=exit_with_parent, daemon=True).start()
-    # Libraries that print to stdout must not get between the blocks.
+    # Redirect stdout to stderr: output of libraries must not mix with the blocks.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     exit_code = 0
@@ -264,10 +266,10 @@ def main() -> NoReturn:
     except BrokenPipeError:
         pass
     except Exception as error:
-        # The last line of stderr is what the parent quotes: no traceback.
+        # Write no traceback: the parent quotes the last line of stderr.
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         exit_code = 1
-    # Not sys.exit: ending PortAudio in order may block, and the system frees everything anyway.
+    # Not sys.exit: terminating PortAudio may block, and the system frees its resources anyway.
     os._exit(exit_code)
 
 

@@ -1,4 +1,4 @@
-"""From several channels to one."""
+"""Channel selection and mixing to mono, and detection of channels that lose sound in the mix."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from streamgmm.audio.source import MAX_PEAK
 _logger = logging.getLogger(__name__)
 
 Channel = int | Literal["mean"]
-"""One channel, counted from 0, or the mean of all."""
+"""Index of one channel, from 0, or the mean of all channels."""
 
 
 def has_channel(n_channels: int, channel: Channel) -> bool:
-    """Whether `channel` can be had from `n_channels` channels."""
+    """Return whether `channel` can be taken from `n_channels` channels."""
     return channel == "mean" or 0 <= channel < n_channels
 
 
 def to_mono(frames: Float32Array, channel: Channel) -> Samples:
-    """One channel, or the mean of all, of frames.
+    """Return one channel of the frames, or the mean of all channels.
 
-    The mean is taken over amplitudes: sound that all channels share keeps its level, the noise of
-    each becomes less.
+    The mean is taken over amplitudes: sound that all channels share keeps its level, and independent
+    noise is reduced.
 
     Args:
         frames: float32, shape (n, n_channels).
-        channel: must be one of them, see `has_channel`.
+        channel: one that the frames have, see `has_channel`.
 
     Returns:
         float32, shape (n,), contiguous.
     """
     if frames.shape[1] == 1 or channel != "mean":
         return np.ascontiguousarray(frames[:, 0 if channel == "mean" else channel])
-    # Numbers that are too large, or none, become infinite or no number, and are refused as such further on.
+    # Values that are too large or not finite give inf or NaN here, which later stages reject.
     with np.errstate(invalid="ignore", over="ignore"):
         samples: Samples = frames.mean(axis=1, dtype=np.float32)
     return samples
 
 
 MIN_LOSS_DB = 20.0
-"""Loss of the mean against its channels that is reported."""
+"""Smallest loss of level of the mean against its channels that is reported (dB)."""
 
 TOTAL_LOSS_DB = 40.0
-"""Loss that leaves nothing but rounding and hiss."""
+"""Loss from which on only rounding errors and noise remain in the mean (dB)."""
 
 LOSS_PERIOD_S = 10.0
-"""Of a live source, what is lost is judged so often."""
+"""Interval at which the loss of a live source is evaluated (s)."""
 
 _HEARD_POWER = 1e-8
 _DEAD_POWER = 1e-12
@@ -61,12 +61,12 @@ LossKind = Literal["cancelled", "dead", "noisy"]
 
 
 class MixLoss(NamedTuple):
-    """What is lost where channels are mixed to one.
+    """Loss of sound when channels are mixed to mono.
 
     Attributes:
-        kind: they cancel each other, or one of them is dead, or so noisy that it hides the others.
-        text: the same in words, with what to do.
-        is_total: True if next to nothing is left.
+        kind: the channels cancel each other, one of them is silent, or one is so noisy that it masks another.
+        text: message for the user, with advice.
+        is_total: True if hardly any signal remains.
     """
 
     kind: LossKind
@@ -75,10 +75,10 @@ class MixLoss(NamedTuple):
 
 
 class MixMeter:
-    """Measures, over many blocks, what the mean of several channels loses of them.
+    """Measure over many blocks how much of the channels is lost in their mean.
 
-    An offset counts as nothing. A channel is noisy if its level hardly moves while that of another does,
-    which is softer than it.
+    A constant offset is ignored. A channel counts as noisy if its level is steady while that of another,
+    softer channel varies.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class MixMeter:
         self._reset(0)
 
     def observe(self, frames: Float32Array) -> None:
-        """Take note of a block of frames, shape (n, n_channels)."""
+        """Add a block of frames, shape (n, n_channels), to the measurement."""
         n_frames, n_channels = frames.shape
         if not n_frames or n_channels < 2 or not np.isfinite(frames).all():
             return
@@ -94,7 +94,7 @@ class MixMeter:
             self._reset(n_channels)
         rows = np.ascontiguousarray(frames.T, dtype=np.float64)
         rows -= rows.mean(axis=1, keepdims=True)
-        # The power of the mean follows from the covariances: one product is faster than a mean of the frames.
+        # The power of the mean follows from the covariances; one matrix product is faster than averaging the frames.
         covariances = rows @ rows.T / n_frames
         powers = np.maximum(np.append(covariances.diagonal(), covariances.sum() / n_channels**2), 0.0)
         levels_db = 10.0 * np.log10(powers + _DEAD_POWER)
@@ -104,7 +104,7 @@ class MixMeter:
         self._square_sums_db += np.square(levels_db)
 
     def loss(self) -> MixLoss | None:
-        """What was lost so far; None for nothing that matters."""
+        """Return the loss measured so far; None if it is negligible."""
         if not self._n_blocks:
             return None
         powers = self._power_sums / self._n_blocks
@@ -127,11 +127,11 @@ class MixMeter:
         return None
 
     def reset(self) -> None:
-        """Begin again."""
+        """Discard all measurements."""
         self._reset(self._n_channels)
 
     def _noisy_pair(self, powers: Float64Array) -> tuple[int, int] | None:
-        """A channel that hides another, and that one."""
+        """Return the indices of a noisy channel and of the channel that it masks; None if there is no such pair."""
         variances = self._square_sums_db / self._n_blocks - np.square(self._level_sums_db / self._n_blocks)
         spreads_db = np.sqrt(np.maximum(variances[:-1], 0.0))
         loud, moving = int(powers.argmax()), int(spreads_db.argmax())
@@ -147,11 +147,11 @@ class MixMeter:
 
 
 class LiveMixer:
-    """Mixes the frames of a live source to mono; logs once what that loses, and once samples that are no sound.
+    """Mix the frames of a live source to mono; log a loss once, and samples out of range once.
 
     Args:
         channel: one channel, or the mean of all.
-        rate_hz: of the frames.
+        rate_hz: sample rate of the frames.
     """
 
     def __init__(self, channel: Channel, rate_hz: int) -> None:
@@ -162,9 +162,9 @@ class LiveMixer:
         self._has_logged_range = False
 
     def mix(self, frames: Float32Array) -> Samples:
-        """Frames of shape (n, n_channels) as `to_mono` gives them."""
+        """Mix frames of shape (n, n_channels) to mono as `to_mono` does, and log what is wrong with them."""
         peak = float(np.abs(frames).max(initial=0.0))
-        if not peak <= MAX_PEAK and not self._has_logged_range:  # true for NaN
+        if not peak <= MAX_PEAK and not self._has_logged_range:  # not `peak > MAX_PEAK`, which is False for NaN
             self._has_logged_range = True
             _logger.warning("samples reach %.6g, but the full scale of a stream of floats is 1.0", peak)
         if self._meter is not None and frames.shape[1] > 1:

@@ -1,4 +1,4 @@
-"""A child process whose output is read with time limits and which can be ended at any moment."""
+"""Child process whose output is read with timeouts and which can be killed at any time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamgmm.signals import signals_blocked_for_children
 
 STDERR_TAIL_BYTES = 64 * 1024
 MAX_LINE_BYTES = 1024 * 1024
-PIPE_BYTES = 1024 * 1024  # 16 s of mono float32 at 16 kHz: bursts and pauses are absorbed here
+PIPE_BYTES = 1024 * 1024  # 16 s of mono float32 at 16 kHz, to absorb bursts and pauses
 READ_BYTES = 64 * 1024
 MAX_WORDS = 200
 KILL_TIMEOUT_S = 0.05
@@ -27,15 +27,15 @@ EXIT_TIMEOUT_S = 1.0
 
 
 class Child:
-    """Runs `command`; one thread reads, any thread may close.
+    """Run `command`; one thread reads its output, and any thread may close it.
 
-    Stdin of the command is a pipe that is never written: it ends when this process ends, however it
-    ends. Stderr is drained while reading and kept as a tail. Waits with `select` on pipes: POSIX only.
+    Stdin of the command is a pipe that is never written to: it ends when this process ends, for whatever
+    reason. Stderr is drained while reading, and its tail is kept. POSIX only, because `select` waits on pipes.
 
     Args:
-        command: program and arguments; anybody on the machine can see them.
-        stdin: what the command gets on stdin, which then ends; less than a pipe holds. None: see above.
-        redact: removes secrets from a line of stderr before it is shown; an empty line is passed over.
+        command: program and arguments; any user of the machine can see them.
+        stdin: content for the stdin of the command, which then ends; must fit into a pipe. None keeps stdin open.
+        redact: removes secrets from a line of stderr before it is shown; lines that become empty are skipped.
 
     Raises:
         SystemResourceError: the process cannot be started.
@@ -66,7 +66,7 @@ class Child:
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
                 )
             stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
-            if stdin is None or stdout is None or stderr is None:  # never, for pipes were asked for
+            if stdin is None or stdout is None or stderr is None:  # cannot happen with PIPE; for the type checker
                 raise OSError("no pipes")
             for pipe in (stdin, stdout, stderr):
                 resources.enter_context(pipe)
@@ -80,36 +80,36 @@ class Child:
     def _write_stdin(self, content: bytes) -> None:
         pipe = self._process.stdin
         assert pipe is not None, "a pipe was asked for"
-        # A command that has ended already does not read: how it ended is reported at the first read.
+        # The command may have ended already; the first read reports how.
         with contextlib.suppress(BrokenPipeError):
             pipe.write(content)
         pipe.close()
 
     @property
     def pid(self) -> int:
-        """Process id of the child."""
+        """Return the process id of the child."""
         return self._process.pid
 
     @property
     def stderr_tail(self) -> bytes:
-        """The end of what the child wrote to stderr, at most `STDERR_TAIL_BYTES`."""
+        """Return the last `STDERR_TAIL_BYTES` that the child wrote to stderr, or fewer."""
         return bytes(self._stderr_tail)
 
     def read_line(self, timeout_s: float) -> bytes | None:
-        """The next line with its newline; None once closed.
+        """Return the next line with its newline; None once closed.
 
         Raises:
-            TimeoutError: nothing came for `timeout_s` and the line is not complete.
-            EOFError: the child ended before, or the line is longer than `MAX_LINE_BYTES`.
+            TimeoutError: no output for `timeout_s` and the line is not complete.
+            EOFError: the child ended before the line was complete, or the line is longer than `MAX_LINE_BYTES`.
         """
         return self._read(lambda: self._received.find(b"\n") + 1, MAX_LINE_BYTES, timeout_s)
 
     def read_exactly(self, n_bytes: int, timeout_s: float) -> bytes | None:
-        """The next `n_bytes` bytes, however the child cuts them; None once closed.
+        """Return the next `n_bytes` bytes, over as many writes of the child as it takes; None once closed.
 
         Raises:
-            TimeoutError: nothing came for `timeout_s` and they are not complete.
-            EOFError: the child ended before; an incomplete rest is discarded.
+            TimeoutError: no output for `timeout_s` and the bytes are not complete.
+            EOFError: the child ended before the bytes were complete; the rest is discarded.
         """
         return self._read(lambda: n_bytes if len(self._received) >= n_bytes else 0, n_bytes, timeout_s)
 
@@ -117,13 +117,13 @@ class Child:
         """Return the next bytes, at least one and at most `max_bytes`; None once closed.
 
         Raises:
-            TimeoutError: nothing came for `timeout_s`.
+            TimeoutError: no output for `timeout_s`.
             EOFError: the child ended.
         """
         return self._read(lambda: min(len(self._received), max_bytes), max_bytes, timeout_s)
 
     def describe_end(self) -> str:
-        """Why the child ended: the signal, or its last line on stderr, or its exit status; waits for it a moment."""
+        """Wait briefly for the exit of the child and return its reason: signal, last line on stderr, or exit status."""
         exit_code = self.wait_for_exit()
         if exit_code is None:
             return "output closed"
@@ -132,23 +132,23 @@ class Child:
         return self._last_words() or f"exit status {exit_code}"
 
     def wait_for_exit(self) -> int | None:
-        """Return the exit status of a child whose output has ended, negative for a signal; None if it goes on."""
+        """Return the exit status of a child whose output has ended, negative for a signal; None if it still runs."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(EXIT_TIMEOUT_S)
         return self._process.returncode
 
     def close(self) -> None:
-        """Kill the child and free everything within 0.1 s; may be called from any thread, and again."""
+        """Kill the child and free its resources within 0.1 s; may be called from any thread and more than once."""
         with self._closing:
             if self._is_closed:
                 return
             self._is_closed = True
             self._process.kill()
             self._waker.send(b"\0")
-            # The kernel may hold a process in a driver call for longer; `subprocess` reaps it later then.
+            # A driver call can keep a killed process alive for longer; `subprocess` then reaps it later.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(KILL_TIMEOUT_S)
-            # A reader leaves at once, and only then may its descriptors be closed and used again.
+            # Wait for the reader, which returns at once: a descriptor that is closed may be reused by another file.
             with self._reading:
                 self._resources.close()
 
@@ -170,7 +170,7 @@ class Child:
         while len(self._received) == n_before_bytes and not self._is_closed:
             remaining_s = deadline_s - time.monotonic()
             if remaining_s < -LATE_S:
-                # Not the child is late but this process: both may have been stopped, and go on just now.
+                # This process is late, not the child: both may have been suspended and just resumed.
                 deadline_s, remaining_s = deadline_s - remaining_s + LATE_S, LATE_S
             for key, _ in self._selector.select(max(0.0, remaining_s)):
                 if key.data is not None:
@@ -186,7 +186,7 @@ class Child:
 
     def _take_stderr(self) -> None:
         received = os.read(self._stderr_fd, READ_BYTES)
-        if not received:  # or select would report it for ever
+        if not received:  # else `select` would report it as readable forever
             self._selector.unregister(self._stderr_fd)
         self._stderr_tail += received
         del self._stderr_tail[:-STDERR_TAIL_BYTES]
@@ -197,7 +197,7 @@ class Child:
                 self._take_stderr()
         tail = self.stderr_tail
         if len(tail) == STDERR_TAIL_BYTES:
-            # The first line may be cut within a secret, which could not be recognised then.
+            # The first line may begin in the middle of a secret, which `redact` would not recognise.
             tail = tail.partition(b"\n")[2]
         lines = tail.decode(errors="replace").split("\n")
         return next((shown[:MAX_WORDS] for line in reversed(lines) if (shown := self._redact(line.strip()))), "")
@@ -214,6 +214,6 @@ def _enlarge_pipe(fd: int) -> None:
     if sys.platform == "linux":
         import fcntl
 
-        # Refused where the user's pipes hold too much already: the usual 64 KiB do as well, only for less time.
+        # Refused if the user's pipes already exceed the quota; the default of 64 KiB then absorbs shorter pauses.
         with contextlib.suppress(OSError):
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

@@ -1,4 +1,4 @@
-"""The kinds of sources: what a URI names, before anything of it is opened."""
+"""Source kinds: parse the URI of a source and plan the source, without opening anything."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from streamgmm.wording import did_you_mean, escaped
 
 
 def _release_nothing() -> None:
-    """Do nothing: most plans keep nothing open between two sources."""
+    """Do nothing; most plans keep nothing open between two sources."""
 
 
 class PlannedSource(NamedTuple):
-    """A source that the settings name.
+    """Plan of the source that the settings configure.
 
     Attributes:
-        name: what records call it.
-        is_live: whether the sound goes on when nobody reads (see `Source`).
-        is_device: whether it is a device that may be missing at the start and is then waited for.
-        make: make a fresh source, not yet opened; called again whenever a live one fails.
-        close: release what is kept between two sources, e.g. a listening socket; called once at the end, after the
+        name: name of the source in records.
+        is_live: True if sound keeps coming while no thread reads (see `Source`).
+        is_device: True for a device that may be missing at the start and is then waited for.
+        make: makes a new source, not yet opened; called again whenever a live source fails.
+        close: releases what is kept between two sources, e.g. a listening socket; called once at the end, after the
             last source was closed.
     """
 
@@ -43,8 +43,8 @@ class SourceKind(NamedTuple):
     """One kind of source.
 
     Attributes:
-        forms: what its URIs look like, for messages.
-        plan: make a plan from what follows the scheme and from the settings; None if that is no such URI.
+        forms: forms of its URIs, for messages.
+        plan: makes a plan from the URI after its scheme and from the settings; None if the URI is not of this kind.
     """
 
     forms: tuple[str, ...]
@@ -52,14 +52,14 @@ class SourceKind(NamedTuple):
 
 
 def plan_source(section: SourceSection, name: str = "") -> PlannedSource:
-    """Plan the source that the settings name.
+    """Plan the source that the settings configure.
 
     Args:
-        section: the settings.
-        name: what records call it; empty for the name of its own kind, e.g. `mic:USB`.
+        section: settings of the source.
+        name: name of the source in records; empty for the default of its kind, e.g. `mic:USB`.
 
     Raises:
-        UsageError: there is no such kind of source.
+        UsageError: the URI is of no known kind of source.
     """
     scheme, _, rest = section.uri.partition(":")
     kind = KINDS.get(scheme)
@@ -72,7 +72,7 @@ def plan_source(section: SourceSection, name: str = "") -> PlannedSource:
 
 
 def _suggest(uri: str) -> str:
-    """Return what may be meant by a URI of no known kind; empty if nothing is like it."""
+    """Return a suggestion for a URI of no known kind; empty if no known kind is similar."""
     scheme = uri.partition(":")[0]
     if scheme in KINDS:
         return ""
@@ -83,7 +83,7 @@ def _suggest(uri: str) -> str:
     return did_you_mean(scheme, KINDS)
 
 
-# Each kind imports what it needs when a source is made: a daemon on a pipe needs no sound library.
+# Each kind imports its modules only when a source is made: a daemon that reads a pipe needs no sound library.
 
 
 def _plan_microphone(rest: str, section: SourceSection) -> PlannedSource:
@@ -127,7 +127,7 @@ def _plan_ffmpeg(rest: str, section: SourceSection) -> PlannedSource | None:
         return None
     place = parse_place(rest)
     if section.secret_file:
-        read_credentials(Path(section.secret_file))  # a mistake is reported before anything starts
+        read_credentials(Path(section.secret_file))  # to report a mistake before anything starts
 
     def make() -> Source:
         from streamgmm.audio.ffmpeg import FfmpegSource
@@ -170,4 +170,4 @@ KINDS: dict[str, SourceKind] = {
     "pcm+tcp": SourceKind(("pcm+tcp://127.0.0.1:PORT",), _plan_tcp_writer),
     "pcm+unix": SourceKind(("pcm+unix://PATH",), _plan_unix_writer),
 }
-"""The kinds of sources by the scheme of their URIs; a new one is a module and an entry here."""
+"""Kinds of sources by URI scheme; to add a kind, add a module and an entry here."""

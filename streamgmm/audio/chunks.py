@@ -1,4 +1,4 @@
-"""The walk through files that consist of named chunks: RIFF, RIFX, RF64, AIFF, CAF and W64."""
+"""Iteration over the chunks of RIFF, RIFX, RF64, AIFF, CAF and W64 files."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import NamedTuple
 from streamgmm.audio.view import FileBytes
 
 MAX_CHUNKS = 10_000
-"""More are not looked at: a file may be made of nothing but headers of chunks."""
+"""Largest number of chunks that are read, because a crafted file may consist of chunk headers only."""
 
 
 class ChunkStyle(NamedTuple):
-    """How a container writes the header of a chunk.
+    """Layout of the chunk headers of a container.
 
     Attributes:
-        n_name_bytes: 4 for a name of letters, 16 for an identifier.
-        size_format: of the size, as `struct` writes it.
+        n_name_bytes: 4 for a four-character name, 16 for a GUID.
+        size_format: `struct` format of the size field.
         alignment: chunks begin at multiples of this (bytes).
-        counts_header: True if the size includes that of the header.
+        counts_header: True if the size includes the header.
     """
 
     n_name_bytes: int = 4
@@ -33,21 +33,21 @@ RIFX_CHUNKS = AIFF_CHUNKS = ChunkStyle(size_format=">I")
 CAF_CHUNKS = ChunkStyle(size_format=">q", alignment=1)
 W64_CHUNKS = ChunkStyle(n_name_bytes=16, size_format="<q", alignment=8, counts_header=True)
 CONTAINER_NAMES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b".snd", b"caff", b"riff", b"fLaC", b"OggS")
-"""How files begin that may have been put together: none of these is the name of a chunk."""
+"""First bytes of files that may be concatenated; none of these is the name of a chunk."""
 
 W64_NAME_END = bytes.fromhex("f3acd3118cd100c04f8edb8a")
-"""What follows the four letters in the identifiers of W64, but for that of the file."""
+"""Last 12 bytes of the chunk GUIDs of W64, after the four letters; the GUID of the file differs."""
 
 
 class Chunk(NamedTuple):
-    """A chunk as its header describes it.
+    """Chunk as its header describes it.
 
     Attributes:
-        name: four bytes.
-        size_offset: where its size is written.
-        start: where its content begins.
-        n_bytes: length of the content by the header; negative or huge if that is nonsense.
-        next: where the next chunk would begin.
+        name: first four bytes of its name or GUID.
+        size_offset: offset of its size field in the file.
+        start: offset of its content.
+        n_bytes: length of the content by the header; negative or huge if the header is damaged.
+        next: offset where the next chunk would begin.
     """
 
     name: bytes
@@ -58,7 +58,7 @@ class Chunk(NamedTuple):
 
 
 def chunks(file: FileBytes, offset: int, style: ChunkStyle) -> Iterator[Chunk]:
-    """The chunks from `offset` on, to the first that is none, or reaches beyond the end of the file."""
+    """Yield the chunks from `offset` on, until a header is invalid or a chunk reaches beyond the end of the file."""
     n_header_bytes = style.n_name_bytes + struct.calcsize(style.size_format)
     for _ in range(MAX_CHUNKS):
         header = file.at(offset, n_header_bytes)
@@ -77,7 +77,7 @@ def chunks(file: FileBytes, offset: int, style: ChunkStyle) -> Iterator[Chunk]:
 
 
 def end_of_chunks(file: FileBytes, offset: int, style: ChunkStyle) -> int:
-    """Where the sequence of whole chunks ends that begins at `offset`; `offset` if there is none."""
+    """Return the offset after the last whole chunk of the sequence at `offset`; `offset` if there is none."""
     for chunk in chunks(file, offset, style):
         if chunk.n_bytes < 0 or chunk.start + chunk.n_bytes > file.size or chunk.name in CONTAINER_NAMES:
             break

@@ -1,7 +1,7 @@
-"""Recognise by their first bytes files that somebody pipes in where raw PCM is expected.
+"""File type detection by the first bytes, for files that are piped in where raw PCM is expected.
 
-Raw PCM can begin with any bytes, so each kind is recognised by so many that sound hits them by chance less than
-once in four thousand million beginnings.
+Raw PCM can begin with any bytes, so each signature is long enough for sound to match it by chance in less than one
+of 4e9 streams.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 WAV = "WAV"
 N_BYTES = 32
-"""The longest beginning that a signature looks at."""
+"""Number of bytes that the longest signature needs."""
 
 N_MPEG_FRAMES = 4
-"""Frames of MP3 or AAC that must follow one another: the two bytes that begin one are common in noise."""
+"""Number of consecutive MP3 or AAC frames required: the two sync bytes of one frame are common in noise."""
 
 PACKED = ("gzip", "bzip2", "xz", "zstd", "zip")
-"""Kinds that hold other files."""
+"""Names of compressed and archive formats, which contain other files."""
 
 _SIGNATURES = (
     (WAV, rb"(RIFF|RF64|BW64).{4}WAVE"),
@@ -52,7 +52,7 @@ _SIGNATURES = (
 _COMPILED = tuple((name, re.compile(pattern, re.DOTALL)) for name, pattern in _SIGNATURES)
 
 _MP3_KBITS = {
-    # By (is MPEG-1, layer); index 0 is "free" and 15 reserved.
+    # By (is MPEG-1, layer), without bit rate index 0 ("free") and 15 (reserved).
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -62,20 +62,20 @@ _MP3_KBITS = {
 }
 _MP3_RATES_HZ = (44100, 48000, 32000)
 _MP3_DIVISORS = {3: 1, 2: 2, 0: 4}
-"""Of the rate, by the two bits of the version: MPEG-1, 2 and 2.5."""
+"""Divisors of the sample rate by the two version bits: MPEG-1, 2 and 2.5."""
 
 
 class _MpegFrame(NamedTuple):
     kind: str
     n_bytes: int
-    constant_bits: bytes  # what does not change from frame to frame
+    constant_bits: bytes  # header bits that are the same in all frames of a stream
 
 
 def recognise(peek: Callable[[int], bytes]) -> str | None:
-    """Return the kind of file that begins here; None if this may be raw PCM.
+    """Return the type of the file that begins here; None if it may be raw PCM.
 
     Args:
-        peek: returns that many of the next bytes, fewer at their end.
+        peek: returns the given number of the next bytes without taking them, or fewer at the end.
     """
     head = peek(N_BYTES)
     named = next((name for name, pattern in _COMPILED if pattern.match(head)), None)
@@ -83,7 +83,7 @@ def recognise(peek: Callable[[int], bytes]) -> str | None:
 
 
 def _mpeg_kind(peek: Callable[[int], bytes]) -> str | None:
-    """MP3 or AAC without any header, if enough frames of one kind follow one another."""
+    """Return the type of an MP3 or AAC stream without file header, if enough frames of one kind follow one another."""
     first = frame = _mpeg_frame(peek(6))
     offset = 0
     for _ in range(1, N_MPEG_FRAMES):
@@ -95,7 +95,7 @@ def _mpeg_kind(peek: Callable[[int], bytes]) -> str | None:
 
 
 def _mpeg_frame(head: bytes) -> _MpegFrame | None:
-    """The header of a frame (ISO/IEC 11172-3, 13818-3, and 13818-7 for ADTS)."""
+    """Parse the header of an MPEG audio frame (ISO/IEC 11172-3, 13818-3, and 13818-7 for ADTS); None if invalid."""
     if len(head) < 6 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     if head[1] & 0xF6 == 0xF0:

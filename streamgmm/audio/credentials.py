@@ -1,4 +1,4 @@
-"""User and password for a stream, read from a file of their own."""
+"""User name and password of a stream, read from a separate file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from streamgmm.files import path_status, read_regular_file
 MAX_FILE_BYTES = 1024
 
 _OTHERS = 0o007
-"""Permissions of everybody who is neither the owner nor of the group."""
+"""Permission bits for users other than the owner and the group."""
 
 
 class Credentials:
-    """User and password; no `repr` or log line holds them.
+    """User name and password; `repr` and log lines never contain them.
 
     Args:
-        user: the name to log in with.
-        password: its password; may be empty.
+        user: user name.
+        password: password; may be empty.
     """
 
     def __init__(self, user: str, password: str) -> None:
@@ -31,11 +31,11 @@ class Credentials:
         return "Credentials(...)"
 
     def quoted(self) -> str:
-        """Return `user:password` as a URL holds it."""
+        """Return `user:password`, percent-encoded for a URL."""
         return f"{quote(self._user, safe='')}:{quote(self._password, safe='')}"
 
     def hide_in(self, text: str, substitute: str) -> str:
-        """Return `text` with `substitute` for the password, in whichever way it is written."""
+        """Return `text` with `substitute` in place of the credentials and the password, plain or percent-encoded."""
         for secret in (self.quoted(), f"{self._user}:{self._password}", quote(self._password, safe=""), self._password):
             text = text.replace(secret, substitute) if secret else text
         return text
@@ -45,7 +45,7 @@ def read_credentials(path: Path) -> Credentials:
     """Read `user:password` from the only line of a file.
 
     Raises:
-        ConfigError: others can read the file, or it holds something else.
+        ConfigError: other users can access the file, or its content is not one such line.
         StreamgmmError: the file cannot be read (see `read_regular_file`).
     """
     content = read_regular_file(path, MAX_FILE_BYTES)

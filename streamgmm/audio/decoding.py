@@ -1,4 +1,4 @@
-"""One part of a recording, decoded by libsndfile without trust in what its header says of its length."""
+"""Decoder for one part of a recording, based on libsndfile; lengths in the header are not trusted."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from streamgmm.audio.source import MAX_PEAK
 from streamgmm.audio.view import Part, PartFile
 
 HIGH_PEAK = 8.0
-"""Files of floats that reach further are reported."""
+"""Peak above which floating-point files are reported (full scale is 1.0)."""
 
 _PEAK_BLOCK_FRAMES = 65536
 _FLOATS = ("FLOAT", "DOUBLE")
 _FULL_SCALES = {8: 2.0**7, 16: 2.0**15, 24: 2.0**23, 32: 2.0**31}
-# What libsndfile answers to content that it does not know, or that only looked like MP3.
+# Error codes of libsndfile for unknown content, and for content that only looked like MP3.
 _NOT_AUDIO_CODES = (1, 7)
-# ... and to a codec that it does not know in a file that it does.
+# Error code of libsndfile for an unknown codec in a known container.
 _UNKNOWN_CODEC_CODE = 3
 _HEAD_BYTES = 4096
-# libsndfile's log of a header gives sizes that it had to correct as "data : 32000 (should be 15978)".
+# libsndfile logs sizes that it had to correct as "data : 32000 (should be 15978)".
 _CORRECTED_SIZE = re.compile(r"(\d+) \(should be (\d+)\)")
 _UNKNOWN_FRAMES = 2**60
-# The first frames of an MP3 that was cut need what came before them.
+# The first frames of an MP3 that was cut cannot be decoded: they refer to data in earlier frames (bit reservoir).
 _MPEG_LOSS_S = 0.1
 
 
 class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A sound file that is never seeked.
+    """Sound file without seeking.
 
-    The base class seeks to where it already is after every read, which makes an MP3 decoder lose its
+    The base class seeks to the current position after every read, which makes an MP3 decoder lose its
     bit reservoir (audible, 7 % of full scale) and a damaged FLAC file lose its last good samples.
     """
 
@@ -44,11 +44,11 @@ class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile h
 
 
 class Peak(NamedTuple):
-    """How far the samples of a file of floats reach.
+    """Peak of the samples of a floating-point file.
 
     Attributes:
         value: largest magnitude.
-        is_integer: True if all samples are whole numbers.
+        is_integer: True if all samples are integers.
     """
 
     value: float
@@ -56,21 +56,21 @@ class Peak(NamedTuple):
 
 
 class PartDecoder:
-    """Decodes a part block by block.
+    """Decode a part of a file block by block.
 
     Args:
         fd: descriptor of the file.
-        part: which part of it.
-        where: the file, for messages.
+        part: part of the file to decode.
+        where: name of the file, for messages.
 
     Attributes:
         sample_rate_hz: rate of the samples.
         n_channels: number of channels.
         n_read: frames read so far.
-        warnings: what was wrong; complete at the end.
+        warnings: problems found so far; complete at the end.
 
     Raises:
-        RecordingError: it is not sound, or of no use.
+        RecordingError: the part is not audio, or cannot be used.
     """
 
     def __init__(self, fd: int, part: Part, where: str) -> None:
@@ -85,7 +85,7 @@ class PartDecoder:
 
     @property
     def n_claimed(self) -> int | None:
-        """How many frames the header promises; None if it does not know."""
+        """Return the number of frames by the header; None if the header does not give it."""
         if self.part.n_samples is not None:
             return self.part.n_samples
         n_frames = int(self._file.frames)
@@ -93,24 +93,24 @@ class PartDecoder:
 
     @property
     def is_uncompressed(self) -> bool:
-        """Whether the length follows from the number of bytes."""
+        """Return whether the length follows from the number of bytes."""
         return str(self._file.subtype) in (*_FLOATS, "PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32") and (
             str(self._file.format) not in ("FLAC", "OGG", "MP3")
         )
 
     @property
     def is_shortened(self) -> bool:
-        """Whether libsndfile had to correct a size in the header, as of a file that was cut off."""
+        """Return whether libsndfile had to reduce a size in the header, as for a truncated file."""
         sizes = _CORRECTED_SIZE.findall(self._file.extra_info)
         return any(int(claimed) > int(actual) for claimed, actual in sizes)
 
     def read(self, n_frames: int) -> Float32Array:
-        """The next frames, float32 of shape (n, n_channels): fewer than `n_frames` before the end, none at it."""
+        """Read up to `n_frames` frames: float32, shape (n, n_channels); fewer before the end, none at the end."""
         frames = np.zeros((0, self.n_channels), np.float32)
         try:
             frames = self._file.read(n_frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            # What came before the damage is sound, and the decoder cannot go on: this is the end.
+            # The decoder cannot continue after damage, but the frames before it are good: treat it as the end.
             what = reason_text(error) or "what follows is damaged or cut off"
             self._warn(f"truncated or damaged after {self._at()}: {what}")
         self.n_read += len(frames)
@@ -119,7 +119,7 @@ class PartDecoder:
         return frames
 
     def peak(self, fd: int) -> Peak | None:
-        """Measure how far the samples reach, if they are floats; the position stays. None for others."""
+        """Measure the peak of floating-point samples without moving the read position; None for other formats."""
         if str(self._file.subtype) not in _FLOATS:
             return None
         value, is_integer = 0.0, True
@@ -131,7 +131,7 @@ class PartDecoder:
         return Peak(value, is_integer)
 
     def close(self) -> None:
-        """Close the decoder, not the file."""
+        """Close the decoder; the file descriptor stays open."""
         self._file.close()
 
     def _check_end(self) -> None:
@@ -152,13 +152,13 @@ class PartDecoder:
 
 
 def check_peak(peak: Peak, where: str) -> str:
-    """Refuse samples that are no floats of full scale 1.0 but integers, or as good as such.
+    """Reject floating-point samples that are scaled as integers instead of to a full scale of 1.0.
 
     Returns:
         A warning, empty if there is nothing to report.
 
     Raises:
-        RecordingError: they reach too far.
+        RecordingError: the peak is too large.
     """
     if peak.value > MAX_PEAK or (peak.is_integer and peak.value > 1.0):
         n_bits = next((n_bits for n_bits, scale in _FULL_SCALES.items() if peak.value <= scale), None)
@@ -173,7 +173,7 @@ def check_peak(peak: Peak, where: str) -> str:
 
 
 def reason_text(error: soundfile.LibsndfileError) -> str:
-    """The words of libsndfile, without a full stop."""
+    """Return the error message of libsndfile without its full stop."""
     return str(error.error_string).rstrip(".")
 
 

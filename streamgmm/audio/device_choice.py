@@ -1,9 +1,9 @@
-"""Which input device, and which source of the sound server, a name means.
+"""Selection of the input device, and of the sound server's source, by name or index.
 
-A sound server offers all its microphones behind one device of ALSA (`pulse`, `pipewire`, `default`). Which of
-them a stream records from is chosen by variables of the environment, as PortAudio has no argument for it.
+A sound server offers all its microphones behind one ALSA device (`pulse`, `pipewire`, `default`). Environment
+variables choose the one that a stream records from, because PortAudio has no argument for it.
 
-Loaded by the capture child by path: imports nothing of the package.
+The capture child loads this module by path, so it imports nothing from the package.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 SERVER_DEVICES = ("pulse", "pipewire", "default")
-"""Devices that lead to a sound server, the surest first."""
+"""Names of ALSA devices that lead to a sound server, the most reliable first."""
 
 STREAM_PROPERTY = "streamgmm.capture"
-"""Tells our stream from all others. A process id would not: PipeWire lists its native streams without one, and
-containers that share a server may use the same ones."""
+"""Property that identifies our stream on the server. A process id is not enough: PipeWire lists its native streams
+without one, and containers that share a server may have equal ids."""
 
 MAX_MEAN_CHANNELS = 8
 _CARD = re.compile(r" \(hw:\d+,\d+\)$")
@@ -27,12 +27,12 @@ Device = dict[str, Any]
 
 
 class CaptureFailedError(Exception):
-    """The microphone cannot be opened.
+    """Raised when the microphone cannot be opened.
 
     Args:
-        reason: one word for programs.
-        error: one line for people.
-        hint: what to do about it.
+        reason: reason as a keyword, for programs.
+        error: description in one line, for people.
+        hint: advice for the user.
     """
 
     def __init__(self, reason: str, error: str, hint: str = "") -> None:
@@ -41,12 +41,12 @@ class CaptureFailedError(Exception):
 
 
 class Choice(NamedTuple):
-    """What to open.
+    """Device and source to open.
 
     Attributes:
-        device: the device of PortAudio.
-        source: the source of the sound server to record from through it; None leaves that to the server.
-        is_fixed: whether no other source may ever take its place.
+        device: the PortAudio device.
+        source: source of the sound server to record from through the device; None leaves the choice to the server.
+        is_fixed: True if no other source may replace it.
     """
 
     device: Device
@@ -57,17 +57,17 @@ class Choice(NamedTuple):
 def choose(
     devices: list[Device], sources: list[Device], request: Mapping[str, Any], environment: Mapping[str, str]
 ) -> Choice:
-    """Find what a request means.
+    """Choose the device and the source that a request names.
 
     Args:
-        devices: those of PortAudio.
-        sources: those of the sound server, empty if there is none.
+        devices: devices of PortAudio.
+        sources: sources of the sound server, empty without a server.
         request: `device` is an index, a name, or None for the default; `pinned` {name, description} is the source
-            that the name has meant before; `followed` is the name of the source that the stream was last moved to.
-        environment: PULSE_SOURCE names the source for whoever names none.
+            to which the name referred before; `followed` is the name of the source to which the stream was last moved.
+        environment: PULSE_SOURCE names the source to use if the request names none.
 
     Raises:
-        CaptureFailedError: nothing or several fit.
+        CaptureFailedError: no device or source matches, or several do.
     """
     wanted = request["device"]
     if "pinned" in request:
@@ -84,12 +84,12 @@ def choose(
 
 
 def find_device(devices: list[Device], wanted: str | int | None, sources: Sequence[Device] = ()) -> Device:
-    """The one device that `wanted` means: an index, a part of a name in any case, or None for the default.
+    """Find the one device that matches `wanted`: an index, a part of a name in any case, or None for the default.
 
-    `sources` are named in the error if nothing fits.
+    The error lists `sources` too if nothing matches.
 
     Raises:
-        CaptureFailedError: no device or several fit.
+        CaptureFailedError: no device matches, or several do.
     """
     if wanted is None:
         matches = [d for d in devices if d["is_default"]] or devices[:1]
@@ -107,14 +107,14 @@ def find_device(devices: list[Device], wanted: str | int | None, sources: Sequen
 
 
 def without_card_number(name: str) -> str:
-    """The name of a device without the number of its card, which changes when devices come and go."""
+    """Return the name of a device without its card number, which changes when devices are plugged in and removed."""
     return _CARD.sub("", name)
 
 
 def _devices_named(devices: list[Device], wanted: str) -> list[Device]:
     names = [(device["name"].casefold(), device) for device in devices]
-    # A full name wins, or a device whose name is part of another's could never be chosen. A device that was
-    # plugged in again may have another number of its card in its name.
+    # A full name takes precedence, else a device whose name is part of another's could never be chosen. A device
+    # that was plugged in again may have another card number in its name.
     return (
         [device for name, device in names if wanted == name]
         or [device for name, device in names if wanted in name]
@@ -127,17 +127,17 @@ def _names(devices: list[Device]) -> str:
 
 
 def _source_named(sources: list[Device], devices: list[Device], wanted: str) -> Device | None:
-    """The one source that a name means, as it is, as its description, or as a part of either; None if none.
+    """Find the one source whose name or description is `wanted` or contains it; None if no source matches.
 
     Raises:
-        CaptureFailedError: several fit.
+        CaptureFailedError: several sources match.
     """
     wanted = wanted.casefold()
     is_device = any(device["name"].casefold() == wanted for device in devices)
     tests: list[Callable[[Device], bool]] = [
         lambda source: source["name"].casefold() == wanted,
         lambda source: source["description"].casefold() == wanted,
-        # `pulse` or `default` means the device of that name, although it is a part of the name of many a source.
+        # `pulse` or `default` is the device of that name, although many names of sources contain the word.
         lambda source: not is_device and not source["is_monitor"] and _is_part(wanted, source),
         lambda source: not is_device and _is_part(wanted, source),
         lambda source: not is_device and source["alsa_name"].casefold() == without_card_number(wanted),
@@ -155,7 +155,11 @@ def _is_part(wanted: str, source: Device) -> bool:
 
 
 def _pinned(sources: list[Device], pinned: Mapping[str, str]) -> Device:
-    """The very source that was meant before; only the number of its card may have changed."""
+    """Find the source that was used before; only its card number may have changed.
+
+    Raises:
+        CaptureFailedError: there is no such source, or several match.
+    """
     matches = [source for source in sources if _is_same(source, pinned)]
     matches = [source for source in matches if source["name"] == pinned["name"]] or matches
     if len(matches) != 1:
@@ -166,7 +170,7 @@ def _pinned(sources: list[Device], pinned: Mapping[str, str]) -> Device:
 
 
 def _is_same(source: Device, pinned: Mapping[str, str]) -> bool:
-    # Most names say which device it is; one with the number of a card only says where it is plugged in.
+    # Most names identify the device, but one with a card number identifies only its place: compare descriptions too.
     name, has_number = _CARD_OF_SOURCE.subn("hw", pinned["name"])
     if has_number and pinned["description"]:
         return bool(
@@ -185,9 +189,9 @@ def _server_device(devices: list[Device]) -> Device:
 
 
 def listed(devices: list[Device], sources: list[Device]) -> list[Device]:
-    """The sources of the sound server, then the devices of PortAudio, as a list for people and programs.
+    """Return the sources of the sound server, then the devices of PortAudio, for listing.
 
-    Where the default device leads to the sound server, it is the server's default source that is opened.
+    If the default device leads to the sound server, the server's default source is marked as the default instead.
     """
     leads_to_server = bool(sources) and any(d["is_default"] and d["name"] in SERVER_DEVICES for d in devices)
     return [
@@ -197,34 +201,34 @@ def listed(devices: list[Device], sources: list[Device]) -> list[Device]:
 
 
 def mark_streams(environment: MutableMapping[str, str], token: str) -> tuple[str, str]:
-    """Have every stream that this process opens from now on carry a property with `token`, whichever library opens it.
+    """Mark every stream that this process opens from now on with a property, whichever library opens it.
 
     Args:
-        environment: `os.environ`; properties that the user has set there stay.
-        token: letters, digits and dashes.
+        environment: `os.environ`; properties that the user has set in it are kept.
+        token: value of the property: letters, digits and dashes.
 
     Returns:
-        The key and the value of the property.
+        Key and value of the property.
     """
-    # Servers remember by the application where a stream was moved to; "python" would be many.
+    # Servers remember per application where its stream was moved; "python" would be shared with other programs.
     _add_properties(environment, {STREAM_PROPERTY: token, "application.id": "streamgmm"})
     return STREAM_PROPERTY, token
 
 
 def direct_streams(environment: MutableMapping[str, str], choice: Choice) -> None:
-    """Have every stream that this process opens from now on record from the source chosen, if one is.
+    """Make every stream that this process opens from now on record from the chosen source, if there is one.
 
     Args:
-        environment: `os.environ`.
-        choice: what to open.
+        environment: `os.environ`, which is changed.
+        choice: device and source to open.
     """
     if choice.source is None:
         return
-    # Or the server would put this stream where another one was once moved to, or another one where this one was.
+    # Else the server would apply moves remembered from other streams to this one, and the other way round.
     fixed = {"state.restore-target": "false", "application.id": "streamgmm.fixed"}
     properties = fixed if choice.is_fixed else {}
     if choice.source["is_monitor"]:
-        properties["stream.capture.sink"] = "true"  # on PipeWire a monitor is no node, but the other end of its sink
+        properties["stream.capture.sink"] = "true"  # on PipeWire a monitor is not a node but belongs to its sink
     environment["PULSE_SOURCE"] = choice.source["name"]
     environment["PIPEWIRE_NODE"] = choice.source["node"]
     _add_properties(environment, properties)
@@ -238,10 +242,10 @@ def _add_properties(environment: MutableMapping[str, str], properties: Mapping[s
 
 
 def n_channels_to_open(device: Device, channel: int | str) -> int:
-    """How many channels to open for one of them, or for the mean.
+    """Return the number of channels to open to record `channel`, or the mean.
 
-    A device that claims more than `MAX_MEAN_CHANNELS` is the alias of a sound server, which mixes down
-    by itself when asked for one channel, or a studio interface, whose mean over all inputs nobody wants.
+    A device that claims more than `MAX_MEAN_CHANNELS` channels is either the alias of a sound server, which mixes
+    down when one channel is opened, or a studio interface, whose mean over all inputs is not useful.
 
     Raises:
         CaptureFailedError: the device has no such channel.
