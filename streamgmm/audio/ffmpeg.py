@@ -1,8 +1,8 @@
-"""Streams and recordings that FFmpeg reads: network cameras, radio servers, any file.
+"""FFmpeg source: read network cameras, radio servers and files of any format.
 
-FFmpeg runs as a child process and writes a WAV into a pipe, so the rate and the channels of the stream are known, and
-both are converted here as for every other source. Its command line, which any user of the machine can see, names no
-URL: FFmpeg's concat demuxer reads the URL, with user and password, from a script on stdin.
+FFmpeg runs as a child process and writes a WAV into a pipe. The header of the WAV gives the rate and the channels of
+the stream, which are converted here as for every other source. The command line, which any user of the machine can
+see, contains no URL: FFmpeg's concat demuxer reads the URL, with user and password, from a script on stdin.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HEADER_BYTES = 4096
 
 _GLOBAL_OPTIONS = ("-nostdin", "-hide_banner", "-loglevel", "error")
 _SCRIPT_OPTIONS = ("-f", "concat", "-safe", "0")
-# Floats hold samples of up to 24 bits exactly and do not clip what a lossy codec decodes above full scale.
+# Floats represent samples of up to 24 bits exactly and do not clip what a lossy codec decodes above full scale.
 _OUTPUT_OPTIONS = ("-vn", "-sn", "-dn", "-c:a", "pcm_f32le", "-flush_packets", "1", "-f", "wav", "pipe:1")
 
 _FILE_PROTOCOLS = ("pipe", "file", "crypto", "data")
@@ -42,13 +42,13 @@ _NETWORK_PROTOCOLS = (
     *("pipe", "crypto", "data", "http", "https", "httpproxy", "tcp", "tls", "udp", "udplite", "rtp", "srtp", "rtsp"),
     *("rtmp", "rtmps", "rtmpt", "rtmpts", "rtmpe", "rtmpte", "mmsh", "mmst", "srt", "rist", "ftp", "sftp", "unix"),
 )
-"""What a stream may lead to, e.g. by a playlist: not to files of this machine."""
+"""Protocols that a stream may redirect to, e.g. by a playlist; files of this machine are excluded."""
 
-# Over UDP, a firewall between the camera and this machine would leave nothing but silence.
+# With UDP, a firewall between the camera and this machine would block all sound without an error.
 _RTSP_OPTIONS = ("rtsp_flags prefer_tcp",)
 
 Redact = Callable[[str], str]
-"""Removes secrets from a line."""
+"""Function that removes secrets from a line."""
 
 Reason = Literal[
     "no_ffmpeg", "no_secret", "no_channel", "no_protocol", "too_old", "failed", "ended", "stalled", "starved"
@@ -59,13 +59,13 @@ _STALLS = frozenset[Reason]({"stalled", "starved"})
 
 
 class FfmpegError(DeviceError):
-    """FFmpeg cannot open a stream, or the stream is lost.
+    """Raised when FFmpeg cannot open a stream, or when the stream is lost.
 
     Args:
-        reason: one word for counters and logs.
-        what: what was wrong, in one line.
-        where: the name of the source.
-        hint: what to do about it.
+        reason: reason as a keyword, for counters and logs.
+        what: description of the problem in one line.
+        where: name of the source.
+        hint: advice for the user.
     """
 
     def __init__(self, reason: Reason, what: str, *, where: str = "", hint: str = "") -> None:
@@ -76,16 +76,17 @@ class FfmpegError(DeviceError):
 
 
 class FfmpegSource:
-    """A stream or a recording, decoded by FFmpeg.
+    """Stream or recording that FFmpeg decodes.
 
-    A stream by its URL is live: its end is a loss, and to heal, a fresh source is opened. A file ends as `file:` does.
+    A stream, given by its URL, is live: its end is a failure, after which a new source is opened. A file ends like
+    `file:`.
 
     Args:
-        place: what to read, see `parse_place`.
-        channel: one channel (from 0), or the mean of all.
-        secret_file: holds `user:password` for the URL; empty if none are needed.
-        timeout_s: how long the stream may give no sound.
-        program: the program to start.
+        place: URL or path to read, see `parse_place`.
+        channel: index of one channel (from 0), or the mean of all.
+        secret_file: path of a file with `user:password` for the URL; empty if not needed.
+        timeout_s: longest time without sound (s).
+        program: name of the FFmpeg program.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class FfmpegSource:
         self._pace = Pace(timeout_s)
 
     def open(self, sample_rate_hz: int) -> None:
-        """Start FFmpeg; whether it can read the stream shows at the first `read`.
+        """Start FFmpeg; errors of the stream itself are raised by the first `read`.
 
         Raises:
             FfmpegError: FFmpeg is not installed, or the secret file cannot be read.
@@ -125,7 +126,7 @@ class FfmpegSource:
         script, self._redact = self._prepare()
         command = [program, *_GLOBAL_OPTIONS, "-protocol_whitelist", self._protocols()]
         command += [*_SCRIPT_OPTIONS, "-i", "pipe:0", *_OUTPUT_OPTIONS]
-        with self._lock:  # or a `close` from elsewhere could miss the child
+        with self._lock:  # else a `close` in another thread could miss the child
             if self._closed.is_set():
                 return
             self._child = Child(command, stdin=script, redact=self._redact)
@@ -133,7 +134,7 @@ class FfmpegSource:
         self._sample_rate_hz = sample_rate_hz
 
     def read(self) -> Block | None:
-        """Wait for the next block; None at the end of a file, or soon after `close`.
+        """Wait for the next block and return it; None at the end of a file, or soon after `close`.
 
         Raises:
             FfmpegError: FFmpeg failed, the stream ended, or no sound came in time.
@@ -152,21 +153,21 @@ class FfmpegSource:
         return Block(samples)
 
     def vitals(self) -> Vitals:
-        """Return its name and format, and until when the sound was recorded, at the latest."""
+        """Return the name and the format, and the latest time when the last sound can have been recorded."""
         description = self.name if self._layout is None else f"{self.name} ({self._layout})"
         return Vitals(description, self._pace.heard_until_s)
 
     def close(self) -> None:
-        """End FFmpeg; may be called from any thread, more than once, and before `open`."""
+        """Kill FFmpeg; may be called from any thread, more than once, and before `open`."""
         with self._lock:
             self._closed.set()
         if self._child is not None:
             self._child.close()
 
     def _prepare(self) -> tuple[bytes, Redact]:
-        """Return the script for FFmpeg, and what removes the secrets in it from a message of FFmpeg."""
+        """Return the script for FFmpeg, and a function that removes its secrets from messages of FFmpeg."""
         if isinstance(self._place, Path):
-            # With `file:`, a colon in the path does not end the name of a protocol.
+            # Without `file:`, FFmpeg would take a path with a colon for a URL.
             if path_status(self._place) is None:
                 raise InputMissingError("no such file", where=self.name)
             return _make_script(f"file:{self._place.absolute()}"), _without_script_name
@@ -207,11 +208,11 @@ class FfmpegSource:
             yield decoder.finish()
 
     def _read_bytes(self, child: Child) -> bytes:
-        """Wait for the next bytes of the WAV; empty at its end."""
+        """Wait for the next bytes of the WAV and return them; empty at the end."""
         try:
             return child.read_some(self._n_block_bytes(), self._timeout_s) or b""
         except EOFError:
-            # After a loss of the connection too, FFmpeg ends with 0: only what it wrote tells the reason.
+            # FFmpeg exits with 0 even after a lost connection: only its messages on stderr give the reason.
             end = child.describe_end()
             if end == "exit status 0" or (child.wait_for_exit() == 0 and not self.is_live):
                 return b""
@@ -224,7 +225,7 @@ class FfmpegSource:
         return n_frames * bytes_per_sample(self._layout.pcm_format) * self._layout.n_channels
 
     def _explain(self, end: str) -> StreamgmmError:
-        """Return the error for the end of FFmpeg, which has its last line."""
+        """Return the error to raise when FFmpeg ended; `end` is its last line on stderr, or its exit status."""
         if not self.is_live:
             return DataError(f"ffmpeg reports: {end}", where=self.name)
         if "unknown keyword 'option'" in end:
@@ -232,10 +233,10 @@ class FfmpegSource:
         return self._error("no_protocol" if "Protocol not found" in end else "failed", f"ffmpeg reports: {end}")
 
     def _keep_pace(self, duration_s: float) -> None:
-        """Take note of sound that came; wait if it comes too fast.
+        """Count sound that was received, and wait if it comes too fast.
 
         Raises:
-            FfmpegError: it comes too slowly.
+            FfmpegError: the sound comes too slowly.
         """
         delay_s = self._pace.advance(time.monotonic(), duration_s)
         if self._pace.is_starved:
@@ -248,12 +249,12 @@ class FfmpegSource:
 
 
 def _make_script(place: str, options: Sequence[str] = ()) -> bytes:
-    """Return a script for the concat demuxer that plays `place` with options of its demuxer."""
+    """Return a script for the concat demuxer that plays `place` with the given demuxer options."""
     quoted = place.replace("'", r"'\''")
     lines = ["ffconcat version 1.0", f"file '{quoted}'", *(f"option {option}" for option in options)]
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
 
 
 def _without_script_name(line: str) -> str:
-    """Return a line without the name of the script, and no advice of FFmpeg about that name."""
+    """Return a line of stderr without the name of the script; empty for FFmpeg's suggestion about that name."""
     return "" if line.startswith("Did you mean file:") else line.removeprefix("pipe:0: ")

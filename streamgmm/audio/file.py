@@ -1,4 +1,4 @@
-"""A recording played into the pipeline."""
+"""File source: play a recording into the pipeline."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _logger = logging.getLogger(__name__)
 
 
 class RecordingFile:
-    """A recording of any length, as fast as it is read or at a multiple of real time.
+    """Recording of any length, delivered as fast as it is read or at a multiple of real time.
 
     Args:
-        path: the file, or a symbolic link to it.
-        channel: which channel, or the mean.
-        pace: how many times faster than real time; 0 is as fast as possible.
-        clock: monotonic time in seconds.
-        wait: waits for the event, at most for so many seconds; True if it is set.
+        path: path of the file, or of a symbolic link to it.
+        channel: index of one channel (from 0), or the mean of all.
+        pace: speed as a multiple of real time; 0 for as fast as possible.
+        clock: returns the monotonic time (s).
+        wait: waits for the event for at most the given time (s); returns True if it is set.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RecordingFile:
         self._start_s = self._clock()
 
     def read(self) -> Block | None:
-        """The next block, once it is due; None at the end, or soon after `close`.
+        """Wait until the next block is due and return it; None at the end, or soon after `close`.
 
         Raises:
             RecordingError: nothing in the file can be decoded.
@@ -74,19 +74,19 @@ class RecordingFile:
             block = self._next_block()
             if block is None:
                 self._resources.close()
-        # Outside the lock: `close` must find it free while this waits.
+        # Wait outside the lock, so that `close` can acquire it meanwhile.
         if block is None or self._is_closed_before_due(len(block.samples)):
             return None
         return block
 
     def vitals(self) -> Vitals:
-        """Return its name; it has no clock of its own."""
+        """Return the name; a recording has no clock."""
         return Vitals(self.name)
 
     def close(self) -> None:
-        """Stop; wakes a `read` that waits in another thread."""
+        """Stop, and wake a `read` that waits in another thread."""
         self._closed.set()
-        # A reader that is at work closes the file itself at its next read.
+        # If a reader holds the lock, it closes the file itself at its next read.
         if self._decoding.acquire(blocking=False):
             self._resources.close()
             self._decoding.release()
@@ -103,7 +103,7 @@ class RecordingFile:
         return None
 
     def _is_closed_before_due(self, n_samples: int) -> bool:
-        """Wait until the last of these samples would have been recorded, or the source is closed."""
+        """Wait until the last of these samples would have been recorded; return True if the source is closed before."""
         if not self._pace:
             return self._closed.is_set()
         self._n_delivered += n_samples

@@ -1,41 +1,42 @@
-"""Samples per monotonic second: what a driver lost without a word, and how far its clock is off.
+"""Flow measurement: detect samples that a driver lost without reporting it, and measure its clock drift.
 
-A driver may lose seconds of sound and flag nothing. So the sound that came is held against the time that
-passed. What is missing may still come in a burst, as after a pause of the machine; only a deficit that
-stays is a loss.
+A driver may lose seconds of sound without setting its overflow flag, so the duration of the received sound is
+compared with the elapsed time. Missing sound may still come in a burst, e.g. after the machine was suspended;
+only a persistent deficit is a loss.
 """
 
 from __future__ import annotations
 
 DOUBT_S = 0.1
-"""Less than this may be missing at any moment: it is how unevenly drivers deliver (measured: 0.05 s)."""
+"""Deficit up to which nothing is suspected (s): the delivery jitter of drivers, measured as 0.05 s, is below it."""
 
 STEADY_S = 0.8
-"""A deficit that stays the same for so long is a loss: a burst would have made it smaller."""
+"""Time after which a steady deficit counts as a loss (s): a burst would have reduced it by then."""
 
 STEADY_RANGE_S = 0.05
-"""How much a deficit may move and still be the same."""
+"""Largest change of a deficit that still counts as steady (s)."""
 
 MAX_DOUBT_S = 3.0
-"""A deficit that never stays the same is a loss after so long: sound must not be held back without end."""
+"""Time after which an unsteady deficit counts as a loss too (s), because sound must not be held back forever."""
 
 MAX_DRIFT = 500e-6
-"""Clocks of sound cards are off by up to 300 ppm; what is missing faster than this is missing sound."""
+"""Largest drift of a sound card's clock (dimensionless). Real cards are within 300 ppm; a faster deficit is lost
+sound."""
 
 SETTLING_S = 10.0
 MIN_DRIFT_S = 60.0
-"""The drift is measured from the one on, and is told once it was measured for the other (s)."""
+"""Shortest time of measurement before the drift is reported, after the first `SETTLING_S` (s)."""
 
 
 class FlowMeter:
-    """Compares the frames that a device delivered with the time that passed.
+    """Compare the duration of the frames that a device delivered with the elapsed time.
 
-    The deficit is the time that passed less the sound that came, whatever waits in the driver counted in.
-    Its floor is its lower envelope, which may rise only as slowly as clocks drift: jitter and bursts lie
-    above it, a loss lifts the deficit off it for good. Small losses (below `DOUBT_S`) go unnoticed.
+    The deficit is the elapsed time minus the duration of the sound received or waiting in the driver. Its floor
+    is its lower envelope, which may rise no faster than clocks drift: jitter and bursts raise the deficit
+    temporarily, a loss permanently. Small losses (below `DOUBT_S`) are not detected.
 
     Args:
-        rate_hz: nominal rate of the device.
+        rate_hz: nominal sample rate of the device.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -52,34 +53,36 @@ class FlowMeter:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether sound is missing that may still come."""
+        """Return whether sound is missing that may still come."""
         return self._doubted_s is not None
 
     @property
     def drift_ppm(self) -> float | None:
-        """How much faster than nominal the device samples, in millionths; None in its first minute."""
+        """Return the deviation of the sample rate from nominal (ppm), positive if fast; None in the first minute."""
         if self._settled is None or self._last_s - self._settled[0] < MIN_DRIFT_S:
             return None
         since_s, floor_s = self._settled
         return -1e6 * (self._floor_s - floor_s) / (self._last_s - since_s)
 
     def observe(self, read_s: float, n_frames: int, n_pending_frames: int) -> float:
-        """Take note of a block.
+        """Add a block to the measurement.
 
         Args:
-            read_s: monotonic time when it was read.
-            n_frames: its length.
-            n_pending_frames: what waits in the driver.
+            read_s: monotonic time when the block was read (s).
+            n_frames: length of the block.
+            n_pending_frames: frames that wait in the driver.
 
         Returns:
-            Seconds of sound that are known to be lost now; 0.0 for none.
+            Duration of sound that is found to be lost by now (s); 0.0 for none.
         """
         if self._first_s is None:
+            # Frames that are pending now came before the clock started, so they must not count when they are read.
             self._first_s = self._last_s = read_s
             self._came_s = -n_pending_frames / self._rate_hz
             return 0.0
         self._came_s += n_frames / self._rate_hz
         deficit_s = (read_s - self._first_s) - self._came_s - n_pending_frames / self._rate_hz - self._lost_s
+        # The floor follows a falling deficit at once, but a rising one only at the rate of clock drift.
         self._floor_s = min(deficit_s, self._floor_s + MAX_DRIFT * (read_s - self._last_s))
         self._last_s = read_s
         if self._settled is None and read_s - self._first_s >= SETTLING_S:
@@ -87,7 +90,7 @@ class FlowMeter:
         return self._judge(deficit_s - self._floor_s)
 
     def forgive(self, lost_s: float) -> None:
-        """What is already known to be lost is not found again."""
+        """Exclude `lost_s` seconds of sound, which were already reported as lost, from the deficit."""
         self._lost_s += lost_s
 
     def _judge(self, missing_s: float) -> float:
@@ -103,6 +106,7 @@ class FlowMeter:
         self._lowest_s = min(self._lowest_s, missing_s)
         if now_s - self._steady_since_s < STEADY_S and now_s - self._doubted_s < MAX_DOUBT_S:
             return 0.0
+        # The lowest deficit while it was steady: the current one includes jitter.
         self._doubted_s = None
         self._lost_s += self._lowest_s
         return self._lowest_s

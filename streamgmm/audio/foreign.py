@@ -1,4 +1,4 @@
-"""Formats of sound that cannot be read here, told by their name or first bytes: phones record in some of them."""
+"""Detection of audio formats that cannot be read here, by suffix or first bytes; phones record in some of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOREIGN_SUFFIXES = frozenset({
     ".mka", ".mkv", ".mov", ".mp4", ".mpc", ".mpeg", ".mpg", ".ogv", ".oma", ".qcp", ".qta", ".ra", ".ram", ".rm",
     ".spx", ".tak", ".tta", ".vob", ".weba", ".webm", ".wma", ".wmv", ".wv",
 })
-"""Suffixes of files that hold sound which has to be converted before it can be read."""
+"""Suffixes of audio files that must be converted before they can be read."""
 # fmt: on
 
 _SIGNATURES = (
@@ -35,30 +35,30 @@ _SIGNATURES = (
     (8, b"AVI "),
     (0, b"\x0b\x77"),  # AC-3
     (0, b"\x7f\xfe\x80\x01"),  # DTS
-    (0, b"\x00\x00\x01\xba"),  # MPEG programme stream
+    (0, b"\x00\x00\x01\xba"),  # MPEG program stream
     (28, b"Speex   "),
 )
 _COMPRESSED_CAF = (b"aac ", b"aace", b"aach", b"aacl", b"aacp", b"ilbc", b"opus", b".mp3", b".mp2", b".mp1")
 _CAF_FORMAT_BYTE = 28
-"""Where a CAF file names its codec: after a file header of 8 bytes, a chunk header of 12, and the sample rate."""
+"""Offset of the codec in a CAF file: after a file header of 8 bytes, a chunk header of 12, and the sample rate."""
 
 
 def is_foreign(name: str, head: bytes) -> bool:
-    """Whether a file that could not be opened as a recording holds sound in a format for other programs.
+    """Return whether a file that could not be opened is audio in a format that must be converted.
 
     Args:
-        name: of the file.
-        head: its first bytes.
+        name: name of the file.
+        head: first bytes of the file.
     """
     is_adts = head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0
     is_signed = any(head[at : at + len(mark)] == mark for at, mark in _SIGNATURES)
     codec = head[_CAF_FORMAT_BYTE : _CAF_FORMAT_BYTE + 4] if head.startswith(b"caff") else b""
-    # Without any byte that tells, the name is believed only where the content is not text or zeros.
+    # Some of these formats have no signature: for them, the suffix decides.
     return is_adts or is_signed or codec in _COMPRESSED_CAF or PurePath(name).suffix.lower() in FOREIGN_SUFFIXES
 
 
 def conversion_of(name: str) -> str:
-    """The command that makes a WAV of the file `name`, as one would type it."""
+    """Return the shell command that converts the file `name` to WAV."""
     source = PurePath(name)
     target = source.with_name(source.stem + ("_converted.wav" if source.suffix.lower() == ".wav" else ".wav"))
     return f"ffmpeg -i {shlex.quote(str(source))} {shlex.quote(str(target))}"

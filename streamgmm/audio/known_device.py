@@ -1,4 +1,4 @@
-"""What stays of a microphone when it is opened again: which device it was."""
+"""Identity of a microphone's device, kept while the microphone is reopened."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ logger = logging.getLogger("streamgmm.capture")
 
 
 class ServerSource(msgspec.Struct, frozen=True):
-    """The source of a sound server that a stream records from.
+    """Source of a sound server from which a stream records.
 
     Attributes:
-        name: its name there.
-        description: its name for people.
-        is_monitor: whether it is what a loudspeaker plays.
-        is_chosen: whether it was asked for; otherwise it is what the server gives to all.
-        is_fixed: whether nothing else may take its place.
+        name: name on the server.
+        description: name for people.
+        is_monitor: True if the source records what an output plays.
+        is_chosen: True if the source was requested; False if the server assigned it.
+        is_fixed: True if no other source may replace it.
     """
 
     name: str
@@ -30,10 +30,10 @@ class ServerSource(msgspec.Struct, frozen=True):
 
 
 class KnownDevice:
-    """Remembers a device over all microphones that were opened for it, and says when it became another.
+    """Remember a device across all `Microphone` objects that are opened for it, and log when it changes.
 
-    An index, or a part of a name, is only good for the first time: it may belong to whatever device is there now.
-    From then on the device is asked for by the name that it had, and a source of the sound server likewise.
+    An index, or a part of a name, is used only to open the device first, because it may match another device later.
+    From then on the device is requested by its full name, and so is a source of the sound server.
     """
 
     def __init__(self) -> None:
@@ -44,14 +44,14 @@ class KnownDevice:
         self._has_warned = False
 
     def request(self, device: str | int | None) -> dict[str, object]:
-        """What to ask of the capture child for the configured `device` (see `Microphone`)."""
+        """Return the request to the capture child for the configured `device` (see `Microphone`)."""
         if isinstance(device, str) and self.source is not None and self.source.is_fixed:
             return {"device": device, "pinned": {"name": self.source.name, "description": self.source.description}}
         followed = {} if self._followed is None else {"followed": self._followed}
         return {"device": device if device is None or self.name is None else self.name, **followed}
 
     def learn(self, name: str, source: ServerSource | None, sample_rate_hz: int, n_channels: int) -> None:
-        """Take note of what was opened, and log what of it has changed."""
+        """Record the device and format that were opened, and log what has changed since the last time."""
         if self.name is not None and without_card_number(self.name) != without_card_number(name):
             logger.warning("capture.device_changed from=%r to=%r", self.name, name)
         if self.source and source and self.source.name != source.name:
@@ -64,7 +64,7 @@ class KnownDevice:
             self._warn_of_monitor(source)
 
     def follow(self, source: str, *, is_default: bool) -> None:
-        """Take note of where the sound server has moved the stream: a default that changes is followed as it is."""
+        """Record the source to which the sound server moved the stream; nothing is recorded for the default source."""
         self._followed = None if is_default else source
 
     def _warn_of_monitor(self, source: ServerSource) -> None:

@@ -1,4 +1,4 @@
-"""The microphone as a source: a capture child that can be killed, and what its blocks mean."""
+"""Microphone source: run the capture process, and convert its blocks to mono at the model's rate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from streamgmm.audio.source import Block, Vitals
 from streamgmm.errors import DeviceError
 from streamgmm.records import GapReason
 
-# By path and without the working directory on the module path: no package is imported, and no stray file.
+# Run by path, so that the package is not imported; -P, so that no module in the working directory is.
 CAPTURE_COMMAND = (sys.executable, "-P", str(Path(capture_child.__file__).resolve()))
 
 OPEN_TIMEOUT_S = 10.0
@@ -49,13 +49,13 @@ _STALLS = frozenset[Reason]({"open_timeout", "no_first_block", "stalled"})
 
 
 class CaptureError(DeviceError):
-    """The microphone cannot be opened, or is lost.
+    """Raised when the microphone cannot be opened, or when it is lost.
 
     Args:
-        reason: one word for counters and logs.
-        what: what was wrong, in one line.
-        where: the name of the source.
-        hint: what to do about it.
+        reason: reason as a keyword, for counters and logs.
+        what: description of the problem in one line.
+        where: name of the source.
+        hint: advice for the user.
     """
 
     def __init__(self, reason: Reason, what: str, *, where: str = "", hint: str = "") -> None:
@@ -66,17 +66,17 @@ class CaptureError(DeviceError):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """One input device of this machine, or one source of its sound server.
+    """Input device of this machine, or source of its sound server.
 
     Attributes:
-        index: number that PortAudio gives it; may change when devices come and go. None for a source.
-        name: its name there.
-        host_api: the system that it belongs to: ALSA, or the name of the sound server.
-        max_channels: channels that it claims; 32 and more are aliases of a sound server.
-        default_rate_hz: the rate that it prefers.
-        is_default: whether it is opened when none is named.
-        description: what a source is called for people.
-        is_monitor: whether it is what a loudspeaker plays.
+        index: index in PortAudio's list, which may change when devices are plugged in or removed; None for a source.
+        name: name in PortAudio, or on the sound server.
+        host_api: ALSA or another host API of PortAudio, or the name of the sound server.
+        max_channels: number of channels that it claims; 32 or more is an alias of a sound server.
+        default_rate_hz: preferred sample rate.
+        is_default: True if it is opened when no device is named.
+        description: name of a source for people.
+        is_monitor: True if a source records what an output plays.
     """
 
     index: int | None
@@ -90,13 +90,13 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
-    """What the device was opened as.
+    """Device and format that the capture process has opened.
 
     Attributes:
-        device: its full name.
-        sample_rate_hz: its rate; where it differs from the model's, blocks are resampled.
-        n_channels: channels that are recorded.
-        server_source: the source of the sound server behind the device; None if there is none or it does not say.
+        device: full name of the device.
+        sample_rate_hz: sample rate of the device; blocks are resampled if the model's rate differs.
+        n_channels: number of recorded channels.
+        server_source: source of the sound server behind the device; None if there is none, or if it is unknown.
     """
 
     device: str
@@ -132,19 +132,19 @@ class _BlockHeader(NamedTuple):
 
 
 class Microphone:
-    """A live `Source` over one input device.
+    """Live `Source` for one input device.
 
-    A failed microphone stays failed: to heal, close it and open a fresh one.
+    A microphone does not recover from a failure: close it and open a new one.
 
     Args:
-        device: a name in any case or a part of it, of a source of the sound server or else of a device; the index of
-            a device; None for the default one.
-        channel: one channel (from 0), or the mean of all.
-        known: what is known of the device from earlier microphones, and learnt by this one.
-        command: program that speaks the protocol of `capture_child`; gets the request as last argument.
-        open_timeout_s: how long the child may take to open the device.
-        first_block_timeout_s: how long the first block may take after that.
-        stall_timeout_s: how long any later block may take.
+        device: name or part of a name, in any case, of a source of the sound server or else of a device; index of a
+            device; None for the default device.
+        channel: index of one channel (from 0), or the mean of all.
+        known: identity of the device from earlier microphones, updated by this one.
+        command: program that implements the protocol of `capture_child`; the request is appended as last argument.
+        open_timeout_s: longest time until the device is open (s).
+        first_block_timeout_s: longest time from then until the first block (s).
+        stall_timeout_s: longest time between later blocks (s).
     """
 
     is_live = True
@@ -176,7 +176,7 @@ class Microphone:
         self._blocks: deque[Block] = deque()
 
     def vitals(self) -> Vitals:
-        """Return the device and the sound server's source behind it, and its clock; the drift takes a minute."""
+        """Return the device with the source behind it, and its clock; the drift is known after a minute."""
         if self._converter is None:
             return Vitals(self._describe())
         return Vitals(self._describe(), self._converter.heard_until_s, self._converter.drift_ppm)
@@ -192,12 +192,12 @@ class Microphone:
         """Start the capture child and wait until it has opened the device.
 
         Raises:
-            CaptureError: no PortAudio, no such device, refused, or no answer in time.
+            CaptureError: PortAudio or the device is missing, the device cannot be opened, or the child does not answer.
             SystemResourceError: the child cannot be started.
         """
         device = self._known.request(self._device)
         request = {**device, "channel": self._channel, "sample_rate_hz": sample_rate_hz}
-        with self._lock:  # or a `close` from elsewhere could miss the child
+        with self._lock:  # else a `close` in another thread could miss the child
             if self._is_closed:
                 return
             self._child = Child([*self._command, json.dumps(request)])
@@ -213,12 +213,12 @@ class Microphone:
         self._known.learn(answer.device, answer.server_source, answer.sample_rate_hz, answer.n_channels)
 
     def read(self) -> Block | None:
-        """Wait for the next block; None soon after `close`.
+        """Wait for the next block and return it; None soon after `close`.
 
-        A loss comes with the block after it; its length is an estimate (see `_Converter`).
+        A loss is reported with the block after it; its length is an estimate (see `_Converter`).
 
         Raises:
-            CaptureError: the device failed, the child died, or nothing came in time.
+            CaptureError: the device failed, the child died, or no block came in time.
         """
         while not self._blocks:
             if (child := self._child) is None or (converter := self._converter) is None:
@@ -233,10 +233,15 @@ class Microphone:
         return self._blocks.popleft()
 
     def _read_packet(self, child: Child, frame_bytes: int, timeout_s: float) -> tuple[_BlockHeader, bytes] | None:
-        """The header and the interleaved frames of the next block; None once closed."""
+        """Read the header and the interleaved frames of the next block; None once closed.
+
+        Raises:
+            CaptureError: the sound server moved the stream, or the block makes no sense.
+        """
         packed = child.read_exactly(BLOCK_HEADER.size, timeout_s)
         if packed is None:
             return None
+        # The size is checked before memory is allocated for it: the child may be faulty.
         header = _BlockHeader(*BLOCK_HEADER.unpack(packed))
         if 0 < header.n_frames * frame_bytes <= MAX_BLOCK_BYTES:
             interleaved = child.read_exactly(header.n_frames * frame_bytes, timeout_s)
@@ -256,7 +261,7 @@ class Microphone:
         raise CaptureError("moved", what)
 
     def close(self) -> None:
-        """Kill the child and wait for its end, within 0.1 s whatever state the sound server is in."""
+        """Kill the child and wait for its end, for at most 0.1 s even if the sound server is frozen."""
         with self._lock:
             self._is_closed = True
         if self._child is not None:
@@ -264,10 +269,10 @@ class Microphone:
 
 
 def list_devices(timeout_s: float = OPEN_TIMEOUT_S, *, command: Sequence[str] = CAPTURE_COMMAND) -> list[Device]:
-    """The input devices of this machine, asked for in a process of its own.
+    """List the input devices of this machine, in a separate process.
 
     Raises:
-        CaptureError: no PortAudio, or no answer within `timeout_s`.
+        CaptureError: PortAudio is missing, or the process does not answer within `timeout_s`.
         SystemResourceError: the process cannot be started.
     """
     child = Child([*command, json.dumps({"list": True})])
@@ -280,7 +285,7 @@ def list_devices(timeout_s: float = OPEN_TIMEOUT_S, *, command: Sequence[str] = 
 
 @contextlib.contextmanager
 def _explained(child: Child, where: str, timeout_reason: Reason, timeout_s: float) -> Iterator[None]:
-    """Turn every failure of `child` into a `CaptureError`, and end the child then."""
+    """Convert every failure of `child` to a `CaptureError`, after killing the child."""
     try:
         yield
     except TimeoutError:
@@ -288,7 +293,7 @@ def _explained(child: Child, where: str, timeout_reason: Reason, timeout_s: floa
         hint = "is the sound server frozen?"
         raise CaptureError(timeout_reason, f"no answer for {timeout_s:g} s", where=where, hint=hint) from None
     except EOFError:
-        end = child.describe_end()
+        end = child.describe_end()  # before `close`, whose signal would replace the reason
         child.close()
         raise CaptureError("child_exit", f"the capture process ended: {end}", where=where) from None
     except CaptureError as error:
@@ -298,7 +303,11 @@ def _explained(child: Child, where: str, timeout_reason: Reason, timeout_s: floa
 
 
 def _read_answer(child: Child, timeout_s: float) -> Opened | _Devices | None:
-    """The first line of `child`; None once closed."""
+    """Read the first line of `child` and decode it; None once closed.
+
+    Raises:
+        CaptureError: the child reports a failure, or the line is not of the protocol.
+    """
     line = child.read_line(timeout_s)
     if line is None:
         return None
@@ -312,15 +321,15 @@ def _read_answer(child: Child, timeout_s: float) -> Opened | _Devices | None:
 
 
 class _Converter:
-    """From interleaved frames of the device to mono blocks at the model's rate.
+    """Convert interleaved frames of the device to mono blocks at the model's rate.
 
-    PortAudio says that it lost input, but not how much. It restarts the device then, so all that was due
-    since the read before and did not come is lost: the time between both reads by the monotonic clock,
-    less the frames read now and the growth of what waits in the driver. One interval is too short for
-    clock drift to matter; the error is that of a period of the driver, some milliseconds.
+    PortAudio reports that it lost input, but not how much. It then restarts the device, so all sound that was due
+    since the previous read and did not come is lost: the time between both reads by the monotonic clock, minus
+    the frames read now and the growth of the frames pending in the driver. One interval is too short for
+    clock drift to matter; the error is that of one driver period, some milliseconds.
 
-    It does not say so always. What a `FlowMeter` misses is held to be lost if it does not come within a
-    second; until then the blocks after it are held back, so that a gap stands where the sound is missing.
+    PortAudio does not report every loss. Sound that a `FlowMeter` finds missing counts as lost if it does not come
+    within about a second; until then the following blocks are held back, so that the gap is reported in its place.
     """
 
     def __init__(self, opened: Opened, channel: Channel, sample_rate_hz: int) -> None:
@@ -339,14 +348,14 @@ class _Converter:
 
     @property
     def drift_ppm(self) -> float | None:
-        """How much faster than nominal the device samples, in millionths; None in its first minute."""
+        """Return the deviation of the sample rate from nominal (ppm), positive if fast; None in the first minute."""
         return self._flow.drift_ppm
 
     def convert(self, header: _BlockHeader, interleaved: bytes) -> list[Block]:
-        """The blocks that are ready after one of `header.n_frames` frames has come; often one, or none."""
+        """Convert one received block, and return the blocks that are ready now: usually one, or none."""
         overflow_s = self._overflow_s(header) if header.has_overflowed else 0.0
         self.previous = header
-        self._flow.forgive(overflow_s)
+        self._flow.forgive(overflow_s)  # before `observe`, or the meter would report the same loss again
         missing_s = self._flow.observe(header.read_ns / 1e9, header.n_frames, header.n_pending_frames)
         frames = np.frombuffer(interleaved, dtype=np.float32).reshape(-1, self._n_channels)
         samples = self._resampler.push(self._mixer.mix(frames))
@@ -355,10 +364,11 @@ class _Converter:
         return self._release(block, missing_s)
 
     def _release(self, block: Block, missing_s: float) -> list[Block]:
-        if len(block.samples) or block.gap_reason:  # it may be empty while the resampler fills
+        if len(block.samples) or block.gap_reason:  # a block may be empty while the resampler fills
             self._held.append(block)
         if self._flow.is_doubtful:
             return []
+        # Pending frames are not delivered yet: the last delivered sample reached the driver before them.
         if self.previous is not None:
             self.heard_until_s = self.previous.read_ns / 1e9 - self.previous.n_pending_frames / self._device_rate_hz
         blocks, self._held = self._held, []

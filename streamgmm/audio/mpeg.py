@@ -1,9 +1,9 @@
-"""MPEG audio, frame by frame: where each stream of an MP3 file begins and ends, and how long it is.
+"""MPEG audio frames: find the start, the end and the length of each stream in an MP3 file.
 
-A decoder that meets no Xing header guesses the number of samples from the first frames and the length of
-the file, and reads no further, however wrong the guess (libsndfile, with mpg123). It also stops where the
-first of several joined streams ends. The headers of the frames are those of ISO/IEC 11172-3 and 13818-3,
-the Xing header that of the LAME project's "MP3 Info Tag rev 1".
+Without a Xing header, libsndfile (with mpg123) estimates the number of samples from the first frames and the
+length of the file, and stops there even if the estimate is wrong. It also stops at the end of the first of
+several concatenated streams. Frame headers follow ISO/IEC 11172-3 and 13818-3, the Xing header follows the
+LAME project's "MP3 Info Tag rev 1".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from streamgmm.audio.view import FileBytes, Part
 
 MAX_JUNK_BYTES = 4096
-"""More bytes than this that are neither frames nor tags are reported."""
+"""Number of bytes that are neither frames nor tags above which they are reported."""
 
 _KBIT_RATES = {
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -34,14 +34,14 @@ _APE_BYTES = 32
 
 
 class Frame(NamedTuple):
-    """A frame as its header describes it.
+    """Frame as its header describes it.
 
     Attributes:
-        n_bytes: length of it.
-        kind: what all frames of a stream have in common: version, layer, rate, and whether it is mono.
+        n_bytes: length of the frame.
+        kind: properties common to all frames of a stream: version, layer, rate, and True if mono.
         rate_hz: sample rate.
-        n_samples: how many samples each channel has.
-        xing_offset: where a Xing header would begin in it.
+        n_samples: samples per channel.
+        xing_offset: offset in the frame at which a Xing header would begin.
     """
 
     n_bytes: int
@@ -52,11 +52,11 @@ class Frame(NamedTuple):
 
 
 class Streams(NamedTuple):
-    """The MPEG streams of a file, or of a part of one.
+    """MPEG streams of a file, or of a part of one.
 
     Attributes:
-        parts: one after the other.
-        warnings: what is missing or was left out.
+        parts: one part for each stream, in order.
+        warnings: descriptions of what is missing or was left out.
     """
 
     parts: list[Part]
@@ -71,7 +71,7 @@ class _Run(NamedTuple):
 
 
 def parse_frame(head: bytes) -> Frame | None:
-    """Read the header of a frame; None if `head` does not begin with one, or with one of "free" bit rate."""
+    """Parse the header of a frame; None if `head` does not begin with one, or if its bit rate is "free"."""
     if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:
         return None
     version, layer = (head[1] >> 3) & 3, 4 - ((head[1] >> 1) & 3)
@@ -92,10 +92,10 @@ def parse_frame(head: bytes) -> Frame | None:
 
 
 def find_streams(file: FileBytes, start: int, stop: int) -> Streams:
-    """Find the streams between two offsets; none if there are not even a few frames in a row.
+    """Find the streams between two offsets; a stream has at least a few consecutive frames.
 
     Raises:
-        OSError: the disk failed.
+        OSError: the file cannot be read.
     """
     parts: list[Part] = []
     warnings: list[str] = []
@@ -120,10 +120,10 @@ def find_streams(file: FileBytes, start: int, stop: int) -> Streams:
 
 
 def first_frame(file: FileBytes, start: int) -> int | None:
-    """Where the first few frames in a row begin in a file that was cut in front; None if not soon.
+    """Return the offset of the first consecutive frames, for a file with its beginning cut off; None if far away.
 
     Raises:
-        OSError: the disk failed.
+        OSError: the file cannot be read.
     """
     stop = min(start + MAX_JUNK_BYTES, file.size)
     while start < stop:
@@ -134,17 +134,18 @@ def first_frame(file: FileBytes, start: int) -> int | None:
 
 
 def skip_id3(file: FileBytes, offset: int) -> int:
-    """Where an ID3v2 tag at `offset` ends; `offset` if there is none."""
+    """Return the offset after an ID3v2 tag at `offset`; `offset` if there is none."""
     head = file.at(offset, _ID3V2_HEADER_BYTES)
     if len(head) < _ID3V2_HEADER_BYTES or head[:3] != b"ID3" or max(head[6:10]) >= 0x80:
         return offset
+    # The size has 7 bits per byte, so that it never contains a frame sync.
     n_bytes = sum(byte << 7 * (3 - place) for place, byte in enumerate(head[6:10]))
     n_footer_bytes = _ID3V2_HEADER_BYTES if head[5] & 0x10 else 0
     return offset + _ID3V2_HEADER_BYTES + n_bytes + n_footer_bytes
 
 
 def _runs(file: FileBytes, offset: int, stop: int) -> Iterator[_Run]:
-    """Frames in a row, of one kind each, with a Xing header at most in the first."""
+    """Yield runs of consecutive frames of one kind, with a Xing header in the first frame or none."""
     while (offset := _next_run(file, offset, stop)) < stop:
         run = _run_at(file, offset, stop)
         if run is None:
@@ -169,7 +170,7 @@ def _run_at(file: FileBytes, start: int, stop: int) -> _Run | None:
 
 
 def _next_run(file: FileBytes, offset: int, stop: int) -> int:
-    """Where the next frames in a row begin, `stop` if there are none."""
+    """Return the offset of the next run of frames; `stop` if there is none."""
     offset = _skip_tags(file, offset, stop)
     while offset < stop:
         if _begins_run(file, offset, stop):
@@ -179,7 +180,7 @@ def _next_run(file: FileBytes, offset: int, stop: int) -> int:
 
 
 def _begins_run(file: FileBytes, offset: int, stop: int) -> bool:
-    """Whether frames of one kind follow each other from here on, or to the end."""
+    """Return whether several frames of one kind begin at `offset`, fewer at the end."""
     kind = None
     for n_frames in range(_N_FIRST_FRAMES):
         frame = parse_frame(file.at(offset, 4))
@@ -193,14 +194,14 @@ def _begins_run(file: FileBytes, offset: int, stop: int) -> bool:
 
 
 def _skip_tags(file: FileBytes, offset: int, stop: int) -> int:
-    """Where the tags at `offset` end; they are no sound, and may be longer than a decoder skips."""
+    """Return the offset after the tags at `offset`; tags may be longer than a decoder skips."""
     while offset < stop:
         end = skip_id3(file, offset)
         head = file.at(offset, _APE_BYTES)
         if head[:3] == b"TAG":
             end = offset + _ID3V1_BYTES
         elif head[:8] == b"APETAGEX" and len(head) == _APE_BYTES:
-            # The size counts what follows the header, at the end of which there is a footer.
+            # The size excludes the header but includes the footer.
             end = offset + _APE_BYTES + (int.from_bytes(head[12:16], "little") if head[23] & 0x20 else 0)
         if end == offset:
             break
@@ -214,7 +215,7 @@ def _has_info(head: bytes, frame: Frame) -> bool:
 
 
 def _part_of(file: FileBytes, run: _Run) -> tuple[Part | None, int]:
-    """The part that the frames of `run` are, and how many more its header promises."""
+    """Return the part that the frames of `run` form, and the number of frames missing by its header."""
     head = file.at(run.start, _HEAD_BYTES)
     if not _has_info(head, run.first):
         return Part(run.start, run.stop, (), True, run.n_frames * run.first.n_samples), 0
@@ -226,9 +227,9 @@ def _part_of(file: FileBytes, run: _Run) -> tuple[Part | None, int]:
     if tag == b"VBRI":
         tag, flags = b"", 0
     if tag not in (b"Xing", b"Info") or not flags & 1 or n_claimed == 0:
-        # It knows no length: without it, the rest is a stream like any other.
+        # The header frame gives no length: skip it and treat the rest as a stream without header.
         return Part(run.start + run.first.n_bytes, run.stop, (), True, n_frames * run.first.n_samples), 0
-    # Both numbers are often off: after a cut, or where tags were added.
+    # Correct the numbers of frames and bytes, which are often wrong after cutting, or after tags were added.
     patches = [(run.start + offset + 8, struct.pack(">I", n_frames))]
     if flags & 2:
         patches.append((run.start + offset + 12, struct.pack(">I", run.stop - run.start)))

@@ -1,7 +1,7 @@
-"""Ogg files, page by page: the links of a chain, and whether the last one ends.
+"""Ogg pages: find the links of a chained file, and detect a missing end.
 
-A chain is what `cat`, a radio or a recorder that starts again makes of several streams; decoders often
-read its first link alone. The pages are those of RFC 3533.
+A chain is a concatenation of streams, as made by `cat`, by radio servers, or by a recorder that starts again;
+decoders often read only its first link. Pages follow RFC 3533.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _IS_FIRST, _IS_LAST = 2, 4
 
 
 class Page(NamedTuple):
-    """A page as its header describes it.
+    """Page as its header describes it.
 
     Attributes:
-        start: where it begins.
-        stop: where it ends, perhaps beyond the end of the file.
-        flags: 2 for the first of a stream, 4 for its last.
-        content: its first bytes.
+        start: offset of its first byte.
+        stop: offset after its last byte, perhaps beyond the end of the file.
+        flags: sum of 2 for the first page of a stream and 4 for its last, among others.
+        content: first bytes of the content.
     """
 
     start: int
@@ -33,12 +33,12 @@ class Page(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """The links of an Ogg file.
+    """Links of an Ogg file.
 
     Attributes:
-        parts: one after the other.
-        warnings: what is missing.
-        is_flac: True if a link holds FLAC.
+        parts: one part for each link, in order.
+        warnings: descriptions of what is missing.
+        is_flac: True if a link contains FLAC.
     """
 
     parts: list[Part]
@@ -50,7 +50,7 @@ def find_links(file: FileBytes, start: int) -> Chain:
     """Find the links of the chain that begins at `start`.
 
     Raises:
-        OSError: the disk failed.
+        OSError: the file cannot be read.
     """
     starts: list[int] = []
     warnings: list[str] = []
@@ -59,7 +59,7 @@ def find_links(file: FileBytes, start: int) -> Chain:
     for page in _pages(file, start):
         n_lost_bytes += page.start - end
         is_first = bool(page.flags & _IS_FIRST)
-        # Streams that are multiplexed begin together, with one first page each.
+        # Multiplexed streams begin together, each with a first page of its own: they are one link.
         if not starts or (is_first and not is_in_header):
             is_flac = is_flac or page.content.startswith(b"\x7fFLAC")
             starts.append(page.start)
@@ -75,6 +75,7 @@ def find_links(file: FileBytes, start: int) -> Chain:
 
 
 def _pages(file: FileBytes, offset: int) -> Iterator[Page]:
+    # Search for the next capture pattern after damage, as RFC 3533 intends.
     while (offset := file.find(b"OggS", offset, file.size) if file.at(offset, 4) != b"OggS" else offset) < file.size:
         header = file.at(offset, _HEADER_BYTES + 255 + 8)
         if len(header) < _HEADER_BYTES:

@@ -1,22 +1,23 @@
-"""The pace of a live stream that comes over a network: held back if too fast, missed if too slow."""
+"""Pace of a live stream from a network: delay one that is too fast, detect one that is too slow."""
 
 from __future__ import annotations
 
 BURST_S = 8.0
-"""Sound that may come at once: what FFmpeg or a radio server gives at the start, or a stalled network held back."""
+"""Longest burst of sound that is accepted without delay (s): FFmpeg or a radio server sends one at the start, and a
+network after a stall."""
 
 MAX_DRIFT = 0.01
-"""Clocks of two sound cards differ by less, relative to real time: a stream that is off by more is no live one."""
+"""Largest difference of a live stream's rate from real time (dimensionless): clocks of sound cards differ by less."""
 
 
 class Pace:
-    """Compares the sound of a live stream with the time that passed.
+    """Compare the duration of the sound of a live stream with the elapsed time.
 
     Args:
-        limit_s: how much sound may be missing for how long before the stream counts as starved.
+        limit_s: the stream counts as starved when at least this much sound has been missing for at least this long (s).
 
     Attributes:
-        behind_s: sound that should have come by now, and has not (s).
+        behind_s: duration of the sound that should have come by now and has not (s).
     """
 
     def __init__(self, limit_s: float) -> None:
@@ -27,13 +28,13 @@ class Pace:
         self._late_since_s: float | None = None
 
     def advance(self, now_s: float, duration_s: float) -> float:
-        """Count `duration_s` of sound that came, and return for how long to read no more (s).
+        """Count `duration_s` of received sound, and return how long to wait before the next read (s).
 
-        A sender that floods has to wait then: a pipe or a socket fills up, not the memory of this process.
+        The wait blocks a sender that is too fast: its pipe or socket fills up instead of the memory of this process.
         """
         if self._last_s is not None:
             elapsed_s = now_s - self._last_s
-            # Both forget slowly, or the difference of two clocks would add up over days.
+            # Both decay slowly, else the difference between two clocks would accumulate over days.
             self._ahead_s = max(0.0, self._ahead_s - (1.0 + MAX_DRIFT) * elapsed_s)
             self.behind_s = max(0.0, self.behind_s + (1.0 - MAX_DRIFT) * elapsed_s - duration_s)
         self._last_s = now_s
@@ -46,11 +47,11 @@ class Pace:
 
     @property
     def is_starved(self) -> bool:
-        """Whether sound has been missing for so long that it will not come: a pause of this machine passes."""
+        """Return whether sound has been missing for `limit_s`; after a pause of this machine, it comes sooner."""
         late_s, now_s = self._late_since_s, self._last_s
         return late_s is not None and now_s is not None and now_s - late_s >= self._limit_s
 
     @property
     def heard_until_s(self) -> float | None:
-        """When the last sound that came was recorded, at the latest; None before the first."""
+        """Return the latest monotonic time when the last sound can have been recorded (s); None before any sound."""
         return None if self._last_s is None else self._last_s - self.behind_s

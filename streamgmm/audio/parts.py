@@ -1,7 +1,7 @@
-"""What a recording consists of: the parts that are decoded one after the other, and what is wrong with it.
+"""Parts of a recording: split a file into parts to decode in order, and report damage.
 
-Decoders believe lengths that were guessed or never written, and stop where the first of several joined
-recordings ends. So each container is looked at here, and a decoder is given parts in which its belief is true.
+Decoders trust lengths in headers that were guessed or never written, and stop at the end of the first of several
+concatenated recordings. So the containers are parsed here, and a decoder gets parts whose headers are correct.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from streamgmm.audio.riff import read_wave
 from streamgmm.audio.view import FileBytes, Part
 
 MAX_PARTS = 10_000
-"""More are not read: a file may be made of nothing but headers."""
+"""Largest number of parts that are read, because a crafted file may consist of headers only."""
 
 _FLAC_START = b"fLaC\x00\x00\x00\x22"
-"""The name, and the header of the block that always comes first."""
+"""First bytes of a FLAC file: its name, and the header of the STREAMINFO block."""
 
 
 class Refusal(NamedTuple):
-    """Why a recording cannot be read though its format is known.
+    """Reason why a recording of a known format cannot be read.
 
     Attributes:
-        what: what is wrong.
-        hint: what to do.
+        what: description of the problem.
+        hint: advice for the user.
     """
 
     what: str
@@ -33,13 +33,13 @@ class Refusal(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The parts of a recording.
+    """Parts of a recording.
 
     Attributes:
-        parts: one after the other, at least one.
-        warnings: what was not as it should be.
-        is_judged: True if the lengths in its header were looked at: what a decoder says of them does not count.
-        refusal: why it cannot be read, None if it perhaps can.
+        parts: parts in order, at least one.
+        warnings: descriptions of what is wrong.
+        is_judged: True if the lengths in its header were checked here, so that those of the decoder are ignored.
+        refusal: reason why it cannot be read; None if none was found.
     """
 
     parts: list[Part]
@@ -52,7 +52,7 @@ def find_parts(file: FileBytes) -> Parts:
     """Find the parts of a recording of any format.
 
     Raises:
-        OSError: the disk failed.
+        OSError: the file cannot be read.
     """
     found = Parts([], [])
     start = 0
@@ -68,18 +68,19 @@ def find_parts(file: FileBytes) -> Parts:
 
 
 def _parts_at(file: FileBytes, offset: int) -> Parts:
-    """The parts of the container that begins at `offset`; what is no known one is left to the decoder."""
+    """Return the parts of the container that begins at `offset`; an unknown container is left to the decoder."""
     start = mpeg.skip_id3(file, offset)
     magic = file.at(start, 12)
     if magic[:4] == b"OggS":
         return _ogg_parts(file, start)
     if magic[:4] == b"fLaC":
+        # FLAC has no length of the whole file: look for the beginning of the next one.
         stop = file.find(_FLAC_START, start + len(_FLAC_START), file.size)
         return Parts([Part(start, stop)], [])
     payload = _payload(file, start, magic)
     if payload is not None:
         return _container_parts(file, start, payload, extent_of(payload, file))
-    # What begins with four letters is some container, which may hold what looks like MP3.
+    # Four letters or digits begin some unknown container, whose content may look like MP3.
     first = None if magic[:4].isalnum() else mpeg.first_frame(file, start)
     streams = None if first is None else mpeg.find_streams(file, first, file.size)
     if streams and streams.parts:
