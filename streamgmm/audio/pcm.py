@@ -1,4 +1,4 @@
-"""PCM from a pipe, raw or with the header of a WAV, as `arecord | streamgmm run` gives it."""
+"""PCM pipe source: raw PCM or WAV from standard input, as in `arecord | streamgmm run`."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ logger = logging.getLogger("streamgmm.capture")
 
 _BLOCK_S = 0.05
 _FFMPEG_NAMES = {"s24_3le": "s24le", "s24_32le": "wav"}
-"""Where they differ from ours; of the last one there is none, but a header says everything."""
+"""FFmpeg's names of the formats where they differ; it has none for `s24_32le`, so a WAV with its header is used."""
 
 
 class _ClosedError(Exception):
-    """The source was closed while it waited for bytes."""
+    """Raised when the source is closed while it waits for bytes."""
 
 
 def _standard_input_fd() -> int:
-    """Descriptor 0, or -1 if the program was started without: 0 may be anything by now."""
+    """Return descriptor 0, or -1 if the program was started without stdin, because 0 may then be any other file."""
     return -1 if sys.__stdin__ is None else 0
 
 
 class PcmPipe:
-    """Interleaved PCM from a file descriptor until its end.
+    """Interleaved PCM from a file descriptor, until its end.
 
-    Where it begins as a WAV does, the header says how the samples are written; other files are refused by their kind.
+    If the stream begins like a WAV, its header gives the sample layout; other known file types are rejected.
 
-    Nothing is ever dropped: while nobody reads here, the pipe fills and its writer waits. While the
-    writer is silent, `read` waits.
+    No data is dropped: while no thread reads, the pipe fills up and its writer blocks. While the writer sends
+    nothing, `read` waits.
 
     Args:
-        pcm_format: how a sample is coded.
-        rate_hz: rate of the frames in the pipe.
-        n_channels: channels in a frame.
-        channel: which of them, or the mean.
-        fd: the descriptor, standard input if None; it stays the caller's and is not closed.
+        pcm_format: encoding of a sample.
+        rate_hz: sample rate of the frames in the pipe.
+        n_channels: number of channels in a frame.
+        channel: index of one channel (from 0), or the mean of all.
+        fd: descriptor to read, standard input if None; the caller keeps it and closes it.
 
     Attributes:
-        n_discarded_bytes: length of the partial frame at the end of the stream, if there was one.
+        n_discarded_bytes: length of the partial frame at the end of the stream; 0 if there was none.
     """
 
     is_live = False
@@ -74,7 +74,7 @@ class PcmPipe:
         self._declared = self._layout = Layout(pcm_format, rate_hz, n_channels)
         self._channel: Channel = channel
         self._fd = _standard_input_fd() if fd is None else fd
-        # Closing one end makes the other readable, which wakes the select in `read`.
+        # Closing one end makes the other readable, which wakes the `select` in `read`.
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._reading = threading.Lock()
 
@@ -94,12 +94,12 @@ class PcmPipe:
         self._stretches = self._decode(ByteStream(self._read_bytes), sample_rate_hz)
 
     def read(self) -> Block | None:
-        """Wait for the next samples; None at the end of the stream, or soon after `close`.
+        """Wait for the next samples and return them; None at the end of the stream, or soon after `close`.
 
         Raises:
             InputMissingError: the descriptor cannot be read.
-            DataError: the stream is a file of a kind that cannot be read here, or a WAV that makes no sense.
-            UsageError: its frames have no such channel.
+            DataError: the stream is a file of an unsupported type, or a WAV with an invalid header.
+            UsageError: its frames do not have the channel.
         """
         with self._reading:
             with suppress(_ClosedError):
@@ -110,13 +110,13 @@ class PcmPipe:
             return None
 
     def vitals(self) -> Vitals:
-        """Return its name; it has no clock of its own."""
+        """Return the name; a pipe has no clock."""
         return Vitals(self.name)
 
     def close(self) -> None:
-        """Stop; wakes a `read` that waits in another thread."""
+        """Stop, and wake a `read` that waits in another thread."""
         self._wake_writer.close()
-        # A reader that waits closes its own end when it wakes.
+        # If a reader holds the lock, it closes its end itself when it wakes.
         if self._reading.acquire(blocking=False):
             self._wake_reader.close()
             self._reading.release()
@@ -133,13 +133,13 @@ class PcmPipe:
         yield from self._finish(decoder)
 
     def _finish(self, decoder: PcmDecoder | None) -> Iterator[Samples]:
-        """Yield what is left in `decoder`, and count the bytes of a partial frame."""
+        """Yield the samples left in `decoder`, and count the bytes of a partial frame."""
         if decoder is not None:
             self.n_discarded_bytes += decoder.n_partial_bytes
             yield decoder.finish()
 
     def _pieces(self, stream: ByteStream) -> Iterator[Layout | bytes]:
-        """How samples are written, then the bytes of samples, and so on."""
+        """Yield a sample layout, then the bytes of its samples; again for each further layout."""
         kind = recognise(stream.peek)
         if kind == WAV:
             yield from wav_sound(stream)
@@ -167,7 +167,7 @@ class PcmPipe:
         return PcmDecoder(layout, self._channel, sample_rate_hz)
 
     def _read_bytes(self) -> bytes:
-        """Wait for the next bytes; empty at the end of the stream."""
+        """Wait for the next bytes and return them; empty at the end of the stream."""
         if not self._wait_for_input():
             raise _ClosedError
         n_frames = units.seconds_to_samples(_BLOCK_S, self._layout.rate_hz)
@@ -177,11 +177,11 @@ class PcmPipe:
             raise self._unreadable(error) from error
 
     def _wait_for_input(self) -> bool:
-        """Wait for bytes or the end of the stream; False once the source is closed."""
+        """Wait for bytes or the end of the stream; return False once the source is closed."""
         wake_fd = self._wake_reader.fileno()
         if self._wake_writer.fileno() < 0 or wake_fd < 0:
             return False
-        if sys.platform == "win32":  # where select knows sockets only, `close` takes effect at the next bytes
+        if sys.platform == "win32":  # `select` supports only sockets there, so `close` takes effect at the next bytes
             return True
         readable, _, _ = select.select([self._fd, wake_fd], [], [])
         return wake_fd not in readable

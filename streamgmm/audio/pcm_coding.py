@@ -1,4 +1,4 @@
-"""How samples are written in raw PCM, and their values."""
+"""PCM sample formats: sizes and decoding to float32."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamgmm.config import PcmFormat
 _DTYPES: dict[PcmFormat, str] = {
     "u8": "u1",
     "s16le": "<i2",
-    "s24_32le": "<i4",  # the high byte may be zero or repeat the sign
+    "s24_32le": "<i4",  # 24 bits in the low bytes; the high byte is zero or repeats the sign
     "s32le": "<i4",
     "f32le": "<f4",
     "f64le": "<f8",
@@ -19,14 +19,14 @@ _DTYPES: dict[PcmFormat, str] = {
 
 
 def bytes_per_sample(pcm_format: PcmFormat) -> int:
-    """Return the length of one sample of one channel."""
+    """Return the size of one sample of one channel (bytes)."""
     return np.dtype(_DTYPES[pcm_format]).itemsize if pcm_format in _DTYPES else 3
 
 
 def decode_pcm(data: bytes, pcm_format: PcmFormat) -> Float32Array:
-    """Return the values of raw PCM: float32, shape (n,), full scale 1.0; exact for up to 24 bits.
+    """Decode raw PCM to float32, shape (n,), full scale 1.0; exact for up to 24 bits.
 
-    NaN and infinities of `f32le` and `f64le` are passed on.
+    NaN and infinities in `f32le` and `f64le` are kept.
     """
     if pcm_format not in _DTYPES:
         return _scaled(_widened(data), 2.0**31)
@@ -39,12 +39,12 @@ def decode_pcm(data: bytes, pcm_format: PcmFormat) -> Float32Array:
 
 
 def _widened(data: bytes) -> npt.NDArray[np.int32]:
-    """Put three bytes, of which numpy has no type, into the high ones of four."""
+    """Move each 24-bit sample into the high bytes of an int32, because numpy has no 24-bit type."""
     wide = np.zeros((len(data) // 3, 4), np.uint8)
     wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
     return wide.view("<i4").ravel()
 
 
 def _scaled(codes: npt.NDArray[np.generic], full_scale: float) -> Float32Array:
-    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is reported as such, not by numpy
+    with np.errstate(invalid="ignore", over="ignore"):  # later stages report values that are not finite
         return codes.astype(np.float32) / np.float32(full_scale)

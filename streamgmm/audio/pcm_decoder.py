@@ -1,4 +1,4 @@
-"""Turns the bytes of interleaved PCM into mono samples at the model's rate."""
+"""PCM decoder: convert the bytes of interleaved PCM to mono samples at the model's rate."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _NO_SAMPLES: Samples = np.zeros(0, np.float32)
 
 
 class PcmDecoder:
-    """A stream of PCM of one layout, cut anywhere, also within a sample.
+    """Decode a stream of PCM of one layout, whose chunks may end anywhere, even within a sample.
 
     Args:
-        layout: how the samples are written; must have `channel`, see `has_channel`.
-        channel: one channel, or the mean of all.
-        sample_rate_hz: rate of the samples to return.
+        layout: layout of the samples; must have `channel`, see `has_channel`.
+        channel: index of one channel (from 0), or the mean of all.
+        sample_rate_hz: sample rate of the output.
     """
 
     def __init__(self, layout: Layout, channel: Channel, sample_rate_hz: int) -> None:
@@ -32,11 +32,11 @@ class PcmDecoder:
 
     @property
     def n_partial_bytes(self) -> int:
-        """Length of the frame that has begun and is not complete."""
+        """Return the length of the incomplete frame at the end of the input so far."""
         return len(self._partial_frame)
 
     def push(self, data: bytes) -> Samples:
-        """Decode the next bytes: float32, shape (n,); empty while a frame or the filter fills up."""
+        """Decode the next bytes to float32, shape (n,); empty while a frame or the resampling filter fills up."""
         data = self._partial_frame + data
         n_whole_bytes = len(data) - len(data) % self._n_frame_bytes
         self._partial_frame = data[n_whole_bytes:]
@@ -44,5 +44,5 @@ class PcmDecoder:
         return self._resampler.push(self._mixer.mix(frames))
 
     def finish(self) -> Samples:
-        """Return the samples that the filter still holds; a partial frame is left out."""
+        """Return the samples that the resampling filter still holds; a partial frame is discarded."""
         return self._resampler.push(_NO_SAMPLES, last=True)

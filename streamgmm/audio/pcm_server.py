@@ -1,6 +1,6 @@
-"""A listening socket for programs on this machine that send samples, one at a time.
+"""Socket server for programs on this machine that send samples, one at a time.
 
-The socket outlives the sources that read from it: while a source is opened again, the next writer waits in the
+The socket stays open when a source that reads from it is closed: until the next source is open, writers wait in the
 backlog instead of being refused.
 """
 
@@ -24,42 +24,42 @@ from streamgmm.files import expand_home
 logger = logging.getLogger("streamgmm.capture")
 
 MAX_PATH_BYTES = 107
-"""Linux holds 108 bytes in `sockaddr_un`, the last of which ends the string (unix(7))."""
+"""Longest path of a socket: Linux has 108 bytes in `sockaddr_un`, including the terminating null byte (unix(7))."""
 
 BACKLOG = 16
 MAX_TURNED_AWAY = 16
-"""Writers turned away at once; the rest wait until the next look."""
+"""Largest number of writers that one call of `turn_away` handles."""
 
 LOG_INTERVAL_S = 10.0
 SOCKET_MODE = 0o660
-"""The owner and the group may connect (connecting takes write permission)."""
+"""File mode that lets the owner and the group connect, for which write permission is required."""
 
 BUSY_LINE = b"busy: another program is sending\n"
 
 
 class Address(Protocol):
-    """A place to listen at."""
+    """Address at which to listen."""
 
     def bind(self) -> socket.socket:
-        """Return a socket that listens there.
+        """Return a socket that listens at the address.
 
         Raises:
-            OSError: it cannot be had.
+            OSError: the address is not available.
         """
 
     def is_in_place(self) -> bool:
         """Return whether a writer can still find the socket."""
 
     def release(self) -> None:
-        """Clear away what the socket left; the socket itself is closed by the caller."""
+        """Remove what the socket left behind; the caller closes the socket itself."""
 
 
 class TcpAddress:
-    """A port of a loopback address.
+    """TCP port of a loopback address.
 
     Args:
         host: `localhost` or a loopback address, without brackets.
-        port: 0 lets the system choose.
+        port: port number; 0 lets the system choose.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -71,15 +71,15 @@ class TcpAddress:
         return socket.create_server((self._host, self._port), family=family, backlog=BACKLOG)
 
     def is_in_place(self) -> bool:
-        """Return True: nobody can take a port away."""
+        """Return True, because a listening port cannot be removed."""
         return True
 
     def release(self) -> None:
-        """Do nothing: a port leaves nothing behind."""
+        """Do nothing, because a port leaves nothing behind."""
 
 
 class UnixAddress:
-    """A socket file; one that a crash left is replaced, one that is in use or of another kind is not."""
+    """Path of a Unix socket; the file of a dead server is replaced, one in use or of another type is not."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -91,7 +91,7 @@ class UnixAddress:
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             server.bind(str(self._path))
-            # Before `listen` nobody can connect, so nobody slips in before the mode is set.
+            # Set the mode before `listen`: until then, no program can connect.
             self._path.chmod(SOCKET_MODE)
             server.listen(BACKLOG)
         except BaseException:
@@ -101,11 +101,11 @@ class UnixAddress:
         return server
 
     def is_in_place(self) -> bool:
-        """Return whether the socket file is still the one that was made here."""
+        """Return whether the file at the path is still the socket that `bind` made."""
         return self._identity is not None and self._look() == self._identity
 
     def release(self) -> None:
-        """Remove the socket file if it is still the one that was made here."""
+        """Remove the socket file if it is still the one that `bind` made."""
         if self.is_in_place():
             self._path.unlink(missing_ok=True)
         self._identity = None
@@ -126,7 +126,7 @@ class UnixAddress:
 
     def _is_refused(self) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            # A live listener with a full backlog would block the probe; non-blocking, it answers EAGAIN.
+            # A server with a full backlog would block the probe; a non-blocking probe fails with EAGAIN.
             probe.setblocking(False)
             try:
                 probe.connect(str(self._path))
@@ -138,11 +138,11 @@ class UnixAddress:
 
 
 class PcmServer:
-    """Accepts writers of samples; kept by the plan of a source, closed once at the end.
+    """Accept connections of programs that send samples; the plan of a source keeps it and closes it at the end.
 
     Args:
-        name: the URI, for messages.
-        address: where to listen.
+        name: URI of the source, for messages.
+        address: address at which to listen.
     """
 
     def __init__(self, name: str, address: Address) -> None:
@@ -155,12 +155,14 @@ class PcmServer:
         self._logged_s: float | None = None
 
     def listen(self) -> socket.socket | None:
-        """Return the listening socket, which is non-blocking and opened by the first call; None once closed.
+        """Return the listening socket, opening it if necessary; None once closed.
+
+        The socket is non-blocking.
 
         Raises:
             CannotCreateError: the address is in use, or its folder is missing.
-            PermissionDeniedError: the user may not listen there.
-            DeviceError: the socket file was removed and cannot be made again.
+            PermissionDeniedError: the user is not permitted to listen there.
+            DeviceError: the socket file was removed and cannot be created again.
         """
         with self._lock:
             if self._is_closed:
@@ -173,8 +175,8 @@ class PcmServer:
             return self._socket
 
     def accept(self) -> socket.socket | None:
-        """Return the connection of the next writer, non-blocking; None if there is none."""
-        # A writer may have gone again, or there may be no descriptor left: the next call tries again.
+        """Accept the next writer and return its connection, non-blocking; None if no writer waits."""
+        # The writer may have disconnected, or no descriptor may be free: the next call tries again.
         with self._lock, suppress(OSError):
             if self._socket is not None:
                 connection, _ = self._socket.accept()
@@ -187,7 +189,7 @@ class PcmServer:
             server = self._address.bind()
         except OSError as error:
             if self._has_listened:
-                # At the start the settings are wrong; later the folder may come back.
+                # The address worked before, so the failure is temporary and retried; the first one is a wrong setting.
                 raise DeviceError(f"cannot listen: {error.strerror}", where=self.name) from error
             raise _bind_error(error, self.name) from error
         server.setblocking(False)
@@ -196,7 +198,7 @@ class PcmServer:
         return server
 
     def turn_away(self) -> None:
-        """Send away the writers that wait, each with one line: another one is sending."""
+        """Reject the writers that wait, because another one is sending; each of them gets one line."""
         for _ in range(MAX_TURNED_AWAY):
             connection = self.accept()
             if connection is None:
@@ -209,7 +211,7 @@ class PcmServer:
             self._n_turned_away, self._logged_s = 0, now_s
 
     def close(self) -> None:
-        """Listen no more, and remove the socket file; may be called from any thread, and again."""
+        """Stop listening, and remove the socket file; may be called from any thread and more than once."""
         with self._lock:
             self._is_closed = True
             self._release()
@@ -222,11 +224,11 @@ class PcmServer:
 
 
 def dismiss(connection: socket.socket, line: bytes) -> None:
-    """Send one line to a writer, and close its connection without waiting."""
+    """Send one line to a writer and close its connection, without waiting."""
     with connection, suppress(OSError):
         connection.send(line)
         connection.shutdown(socket.SHUT_WR)
-        # What is left unread at a close resets the connection, and the line might not arrive.
+        # Unread data at `close` would reset the connection, and the line might be lost.
         connection.recv(2**16)
 
 
@@ -234,7 +236,7 @@ def parse_tcp(rest: str, uri: str) -> TcpAddress | None:
     """Return the address of `//HOST:PORT`; None if `rest` is not of that form.
 
     Raises:
-        UsageError: other machines could reach the address.
+        UsageError: the address is not a loopback address.
     """
     host, colon, port = rest.removeprefix("//").rpartition(":")
     if not rest.startswith("//") or not colon or not (port.isascii() and port.isdigit() and int(port) < 2**16):

@@ -1,4 +1,4 @@
-"""Samples from a program that connects to a socket: one line of JSON, then raw PCM."""
+"""Socket source: samples from a program that connects and sends one line of JSON, then raw PCM."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from streamgmm.errors import DeviceError
 from streamgmm.wording import escaped
 
 WAIT_S = 5.0
-"""How long `open` waits for a writer before it reports that there is none; the socket stays open."""
+"""Time for which `open` waits for a writer before it fails (s); the socket stays open."""
 
 HEADER_S = 5.0
-"""How long a writer may take to send its header."""
+"""Longest time for a writer to send its header (s)."""
 
 MAX_HEADER_BYTES = 1024
-"""Of the header with its newline."""
+"""Largest size of the header, including its newline."""
 
 _READ_INTERVAL_S = 0.02
 _MAX_READ_S = 0.1
 _MAX_READ_BYTES = 2**20
-"""At most so much is read so often: a writer that sends byte by byte, or floods, costs little time and memory."""
+"""Limits of one read: a writer that sends byte by byte, or too fast, costs little time and memory."""
 
 Reason = Literal["no_writer", "bad_header", "no_channel", "ended", "stalled", "starved"]
 
@@ -46,12 +46,12 @@ _STALLS = frozenset[Reason]({"stalled", "starved"})
 
 
 class WriterError(DeviceError):
-    """No program sends samples, or the one that did was turned away or has left; the next one may do better.
+    """Raised when no program sends samples, or when the one that did was rejected or has left.
 
     Args:
-        reason: one word for counters and logs.
-        what: what was wrong, in one line.
-        where: the name of the source.
+        reason: reason as a keyword, for counters and logs.
+        what: description of the problem in one line.
+        where: name of the source.
     """
 
     def __init__(self, reason: Reason, what: str, *, where: str = "") -> None:
@@ -61,13 +61,13 @@ class WriterError(DeviceError):
 
 
 class StreamHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """First line of a writer, as JSON.
+    """First line from a writer, as JSON.
 
     Attributes:
-        rate_hz: rate of the frames.
-        format: how a sample is written.
-        channels: interleaved channels in a frame.
-        name: what the writer calls itself, for people.
+        rate_hz: sample rate of the frames.
+        format: encoding of a sample.
+        channels: number of interleaved channels in a frame.
+        name: name of the writer, for people.
     """
 
     rate_hz: Annotated[int, Meta(ge=MIN_RATE_HZ, le=MAX_RATE_HZ)]
@@ -77,7 +77,7 @@ class StreamHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     @property
     def layout(self) -> Layout:
-        """How the samples are written."""
+        """Return the layout of the samples."""
         return Layout(self.format, self.rate_hz, self.channels)
 
 
@@ -90,14 +90,14 @@ class _Ends(NamedTuple):
 
 
 class PcmSocket:
-    """The samples of one writer, from its connection to its end, which is a loss.
+    """Samples of one writer, from its connection to its end, which counts as a failure.
 
     Args:
-        server: accepts the writers; stays open when this source is closed.
-        channel: one channel (from 0), or the mean of all.
-        timeout_s: how long the writer may send no sound.
-        wait_s: how long to wait for a writer.
-        header_s: how long its header may take.
+        server: server that accepts the writers; stays open when this source is closed.
+        channel: index of one channel (from 0), or the mean of all.
+        timeout_s: longest time without sound from the writer (s).
+        wait_s: longest time to wait for a writer (s).
+        header_s: longest time to wait for the header (s).
     """
 
     is_live = True
@@ -123,17 +123,17 @@ class PcmSocket:
         self._closed = threading.Event()
         self._reading = threading.Lock()
         self._resources = ExitStack()
-        # Closing one end makes the other readable, which wakes a thread that waits.
+        # Closing one end makes the other readable, which wakes a thread that waits in `select`.
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._resources.callback(self._wake_reader.close)
 
     def open(self, sample_rate_hz: int) -> None:
-        """Listen, and wait for a writer and its header.
+        """Listen, and wait for a writer and for its header.
 
         Raises:
-            WriterError: no writer came in time, or its header is missing or wrong.
+            WriterError: no writer connected in time, or its header is missing or invalid.
             CannotCreateError: the address is in use, or its folder is missing.
-            PermissionDeniedError: the user may not listen there.
+            PermissionDeniedError: the user is not permitted to listen there.
         """
         with self._reading:
             listening = None if self._closed.is_set() else self._server.listen()
@@ -145,7 +145,7 @@ class PcmSocket:
                 self._resources.close()
 
     def read(self) -> Block | None:
-        """Wait for the next block; None soon after `close`.
+        """Wait for the next block and return it; None soon after `close`.
 
         Raises:
             WriterError: the writer has left, or sends no sound or too little.
@@ -158,17 +158,17 @@ class PcmSocket:
             return None if samples is None else Block(samples)
 
     def vitals(self) -> Vitals:
-        """Return the name and format of the writer, and until when its sound was recorded, at the latest."""
+        """Return the name and format of the writer, and the latest time when its last sound can have been recorded."""
         if self._header is None:
             return Vitals(self.name)
         names = [escaped(self._header.name), str(self._header.layout)]
         return Vitals(f"{self.name} ({', '.join(filter(None, names))})", self._pace.heard_until_s)
 
     def close(self) -> None:
-        """Cut the writer off; may be called from any thread, more than once, and before `open`."""
+        """Disconnect the writer; may be called from any thread, more than once, and before `open`."""
         self._closed.set()
         self._wake_writer.close()
-        # A thread that reads closes the rest itself when it wakes.
+        # If a thread is reading, it closes the rest itself when it wakes.
         if self._reading.acquire(blocking=False):
             self._resources.close()
             self._reading.release()
@@ -184,7 +184,7 @@ class PcmSocket:
         raise self._error("no_writer", "no program sends samples")
 
     def _begin(self, ends: _Ends, sample_rate_hz: int) -> None:
-        """Take the header and prepare to take the samples; a writer that is refused gets the reason."""
+        """Read the header and prepare to read the samples; a writer that is rejected gets the reason."""
         try:
             line, rest = self._take_header(ends.writer)
             if self._closed.is_set():
@@ -205,7 +205,7 @@ class PcmSocket:
         return header
 
     def _take_header(self, connection: socket.socket) -> tuple[bytes, bytes]:
-        """Return the first line, and what came after it."""
+        """Read the first line; return it and the bytes received after it."""
         received = b""
         deadline_s = time.monotonic() + self._header_s
         while b"\n" not in received and len(received) < MAX_HEADER_BYTES:
@@ -223,7 +223,11 @@ class PcmSocket:
         return line, rest
 
     def _decode(self, ends: _Ends, layout: Layout, first: bytes, sample_rate_hz: int) -> Iterator[Samples]:
-        """Yield samples, never none, until the writer leaves, which raises `WriterError`."""
+        """Yield arrays of samples, never empty, until the writer leaves.
+
+        Raises:
+            WriterError: the writer has left, sends no sound, or sends too little.
+        """
         connection, listening = ends
         decoder = PcmDecoder(layout, self._channel, sample_rate_hz)
         n_frame_bytes = bytes_per_sample(layout.pcm_format) * layout.n_channels
@@ -234,6 +238,7 @@ class PcmSocket:
                 if samples.size:
                     yield from self._paced(samples, sample_rate_hz)
                     deadline_s = time.monotonic() + self._timeout_s
+                # Let bytes accumulate, so that a writer of tiny pieces does not cost a wake-up for each.
                 self._closed.wait(_READ_INTERVAL_S)
                 ready = self._wait_for(deadline_s, connection, listening)
                 if listening in ready:
@@ -250,7 +255,11 @@ class PcmSocket:
         raise self._error("ended", f"the writer left{cut}")
 
     def _paced(self, samples: Samples, sample_rate_hz: int) -> Iterator[Samples]:
-        """Yield the samples, and wait if they come too fast; raise `WriterError` if too slowly."""
+        """Yield the samples, and wait if they come too fast.
+
+        Raises:
+            WriterError: the samples come too slowly.
+        """
         delay_s = self._pace.advance(time.monotonic(), units.samples_to_seconds(len(samples), sample_rate_hz))
         if self._pace.is_starved:
             raise self._error("starved", f"{self._pace.behind_s:.0f} s of sound have not come")
@@ -259,10 +268,10 @@ class PcmSocket:
             self._closed.wait(delay_s)
 
     def _receive(self, connection: socket.socket, n_bytes: int) -> bytes:
-        """Return what is there; may be empty.
+        """Return the bytes that are available; may be empty.
 
         Raises:
-            EOFError: the writer has left, in order or not.
+            EOFError: the writer has closed the connection, or it is broken.
         """
         try:
             data = connection.recv(n_bytes)
@@ -275,9 +284,9 @@ class PcmSocket:
         return data
 
     def _wait_for(self, deadline_s: float, *sockets: socket.socket) -> list[socket.socket]:
-        """Return the sockets that can be read, once there are any; none if this source is closed or the time over."""
+        """Wait for sockets that can be read and return them; none once closed or after the deadline."""
         with selectors.DefaultSelector() as selector:
-            # A socket that is closed meanwhile has nothing to give.
+            # Skip a socket that another thread has closed: it cannot be registered.
             for waited_for in (each for each in sockets if each.fileno() >= 0):
                 selector.register(waited_for, selectors.EVENT_READ, waited_for)
             if not self._closed.is_set():

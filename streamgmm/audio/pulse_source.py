@@ -1,9 +1,10 @@
-"""The sources of a PulseAudio or PipeWire server, and the one that a stream records from, by its native protocol.
+"""PulseAudio client: list the sources of a PulseAudio or PipeWire server, and find the source of a stream.
 
-A sound server moves a stream to another microphone when the chosen one goes away, within milliseconds and
-without an error: the sound just goes on. PortAudio cannot see that; the server tells whoever subscribes.
+A sound server moves a stream to another microphone when the chosen one is removed, within milliseconds and
+without an error: sound keeps coming. PortAudio does not notice this, but the server notifies its subscribers.
 
-Loaded by the capture child by path: imports nothing of the package, needs no library and no callback.
+The capture child loads this module by path, so it imports nothing from the package. It speaks the native protocol
+itself, which needs no library and no callback.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-# What a reply holds depends on the version agreed on, not on the server's own: this one has property lists.
+# The fields of a reply depend on the negotiated version, not on that of the server; 13 has property lists.
 VERSION = 13
 TIMEOUT_S = 1.0
 MAX_FRAME_BYTES = 1024 * 1024
 TCP_PORT = 4713
 
-# Commands, and what to subscribe to (PulseAudio, src/pulsecore/native-common.h and src/pulse/def.h).
+# Commands and subscription masks (PulseAudio, src/pulsecore/native-common.h and src/pulse/def.h).
 ERROR, REPLY, AUTH, SET_CLIENT_NAME = 0, 2, 8, 9
 GET_SERVER_INFO, GET_SOURCE_INFO_LIST, GET_SOURCE_OUTPUT_INFO_LIST, SUBSCRIBE = 20, 24, 32, 35
 SOURCE_OUTPUTS = 0x0008
@@ -41,14 +42,14 @@ Source = dict[str, Any]
 
 
 class PulseError(Exception):
-    """The server cannot be reached, refuses, or speaks otherwise."""
+    """Raised when the server cannot be reached, refuses a command, or sends an invalid message."""
 
 
 class PulseConnection:
-    """A connection to the server that this process records from.
+    """Connection to the sound server of this process.
 
     Raises:
-        PulseError: there is none.
+        PulseError: no server answers, or it refuses the connection.
     """
 
     def __init__(self) -> None:
@@ -64,7 +65,7 @@ class PulseConnection:
             raise
 
     def sources(self) -> list[Source]:
-        """Return all sources, with the keys of `capture_child`'s devices and a few of the server's own.
+        """Return all sources, with the keys of the devices of `capture_child` and some that only sources have.
 
         Raises:
             PulseError: the server does not answer.
@@ -75,7 +76,7 @@ class PulseConnection:
             return [_as_source(source, server) for source in _split(fields, _FIELDS_OF_SOURCE)]
 
     def source_of(self, mark: tuple[str, str]) -> Source | None:
-        """Return the source of the stream that has the property `mark` (key and value); None if there is none.
+        """Return the source of the stream with the property `mark` (key and value); None if there is none.
 
         Raises:
             PulseError: the server does not answer.
@@ -87,7 +88,7 @@ class PulseConnection:
         return next((source for source in self.sources() if source["index"] in indexes), None) if indexes else None
 
     def subscribe(self) -> None:
-        """Have `wait` told of every change of a stream.
+        """Subscribe to changes of streams, which end a `wait`.
 
         Raises:
             PulseError: the server does not answer.
@@ -95,9 +96,9 @@ class PulseConnection:
         self._ask(SUBSCRIBE, SOURCE_OUTPUTS)
 
     def wait_for_source(self, mark: tuple[str, str], timeout_s: float) -> Source | None:
-        """Wait for the stream that has the property `mark` to record from a source; None if it does not in time.
+        """Wait until the stream with the property `mark` records from a source, and return it; None after the timeout.
 
-        PipeWire connects a stream to its source some time after it was opened.
+        PipeWire connects a stream to its source some time after the stream was opened.
 
         Raises:
             PulseError: the server does not answer.
@@ -108,10 +109,10 @@ class PulseConnection:
         return source
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Wait until some stream may have changed, or nothing was heard for `timeout_s`.
+        """Wait until a stream may have changed, or no message came for `timeout_s`.
 
         Raises:
-            PulseError: the server has gone.
+            PulseError: the connection is lost.
         """
         with _as_pulse_error():
             while not self._has_event and select.select([self._socket], [], [], timeout_s)[0]:
@@ -119,17 +120,18 @@ class PulseConnection:
         self._has_event = False
 
     def be_patient(self) -> None:
-        """Wait without limit for answers from now on."""
+        """Remove the timeout: wait for answers forever from now on."""
         self._socket.settimeout(None)
 
     def close(self) -> None:
-        """Let go."""
+        """Close the connection."""
         self._socket.close()
 
     def _ask(self, command: int, *arguments: Any) -> list[Any]:
         self._tag += 1
         payload = b"".join(map(_encode, (command, self._tag, *arguments)))
         with _as_pulse_error():
+            # Events may come before the reply: `_receive` records them, and the loop skips them.
             self._socket.sendall(_FRAME_HEADER.pack(len(payload), _CONTROL_CHANNEL, 0, 0, 0) + payload)
             while (message := self._receive())[:2] not in ([ERROR, self._tag], [REPLY, self._tag]):
                 pass
@@ -139,7 +141,7 @@ class PulseConnection:
         return fields
 
     def _receive(self) -> list[Any]:
-        """The fields of the next message; takes note if it is an event."""
+        """Receive the next message and return its fields; record if it is an event."""
         n_bytes, *_ = _FRAME_HEADER.unpack(self._receive_exactly(_FRAME_HEADER.size))
         if n_bytes > MAX_FRAME_BYTES:
             raise ValueError(f"a message of {n_bytes} bytes")
@@ -175,14 +177,14 @@ def _as_source(fields: list[Any], server: list[Any]) -> Source:
         "is_default": name == server[6],
         "is_monitor": fields[8] != NO_INDEX,
         "node": properties.get("node.name", name),
-        # As PortAudio would call the device if the server had not taken it.
+        # The name that PortAudio would give the device if the server did not occupy it.
         "alsa_name": f"{properties.get('alsa.card_name', '')}: {properties.get('alsa.name', '')}",
     }
 
 
 @contextlib.contextmanager
 def _as_pulse_error() -> Iterator[None]:
-    # Whatever a message holds that does not fit comes out as one of these.
+    # Parsing an unexpected message raises one of these.
     try:
         yield
     except (OSError, EOFError, ValueError, IndexError, KeyError, AttributeError, struct.error) as error:
@@ -200,7 +202,7 @@ def _connect() -> socket.socket:
 
 def _addresses() -> list[str]:
     if servers := os.environ.get("PULSE_SERVER"):
-        # Several may be named, each with a host's name in braces before it.
+        # PULSE_SERVER may list several addresses, each with a host name in braces in front.
         return [server.rpartition("}")[2] for server in servers.split()]
     folders = [os.environ.get("PULSE_RUNTIME_PATH"), f"{os.environ.get('XDG_RUNTIME_DIR', '/run')}/pulse"]
     return [f"unix:{folder}/native" for folder in [*folders, "/run/pulse"] if folder]
@@ -217,7 +219,7 @@ def _connect_to(address: str) -> socket.socket:
 
 
 def _cookie() -> bytes:
-    """The secret of the user's server; a server on this machine knows the user without it."""
+    """Return the authentication cookie of the user, or zeros; a local server also accepts the user without it."""
     config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     for path in (os.environ.get("PULSE_COOKIE"), f"{config}/pulse/cookie", "~/.pulse-cookie"):
         with contextlib.suppress(OSError, RuntimeError):
@@ -243,11 +245,11 @@ def _encode(value: int | bytes | str | dict[str, str] | None) -> bytes:
 
 _FIXED_BYTES = {b"B": 1, b"L": 4, b"V": 4, b"U": 8, b"R": 8, b"r": 8, b"T": 8, b"a": 6, b"0": 0, b"1": 0}
 _ITEM_BYTES = {b"m": 1, b"v": 4}
-"""Lengths of what follows a tag: fixed, or so many items as the next byte says."""
+"""Lengths of values by tag (bytes): of the value, or of an item where the first byte is the number of items."""
 
 
 def _decode(data: bytes) -> Iterator[Any]:
-    """The values of a message, one after the other; those of no use here as raw bytes."""
+    """Yield the values of a message in order; values of types that are not used here as raw bytes."""
     at = 0
     while at < len(data):
         value, at = _decode_one(data, at)
@@ -281,6 +283,6 @@ def _decode_properties(data: bytes, at: int) -> tuple[dict[str, str], int]:
         key, at = _decode_one(data, at)
         if key is None:
             return properties, at
-        _, at = _decode_one(data, at)  # the length, which the value itself says again
+        _, at = _decode_one(data, at)  # skip the length, which the value repeats
         value, at = _decode_one(data, at)
         properties[key] = value.rstrip(b"\0").decode(errors="replace")

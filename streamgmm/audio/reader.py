@@ -1,4 +1,4 @@
-"""A recording read block by block, of any length and from any file, in constant memory."""
+"""Recording reader: read recordings of any length block by block, in constant memory."""
 
 from __future__ import annotations
 
@@ -22,33 +22,34 @@ from streamgmm.audio.riff import find_zero_field
 from streamgmm.audio.view import FileBytes, Part
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 384000
-"""Sample rates that are believed: by a lower one, resampling would make gigabytes of a small file."""
+"""Range of accepted sample rates: from a lower one, resampling would turn a small file into gigabytes."""
 
 BLOCK_S = 0.1
-"""Read at once: a call costs as much as decoding some 20 ms, and a recording played live shall not wait for more."""
+"""Length of a block (s). The overhead of a call equals decoding some 20 ms, and a longer block would delay a recording
+that is played live."""
 
 
 def open_recording(path: str | Path, *, channel: Channel = "mean", follow_symlinks: bool = False) -> RecordingReader:
-    """Open a recording of any length to read it block by block; parameters and errors as of `read_recording`.
+    """Open a recording of any length to read it block by block; for parameters and errors, see `read_recording`.
 
-    Neither size nor length is limited here, and NaN and infinities are passed on.
+    Size and length are not limited, and NaN and infinities are not rejected.
     """
     return RecordingReader(path, channel, follow_symlinks, sys.maxsize)
 
 
 class RecordingReader:
-    """A recording read block by block, in constant memory; an iterator and a context manager.
+    """Read a recording block by block, in constant memory; an iterator and a context manager.
 
-    Made by `open_recording`. All blocks but the last of a part are `BLOCK_S` long, so that each reader of a
-    file gets the same bits: lossy decoders round by block. Parts that follow the first (joined files, the
-    links of a chain) are brought to its rate.
+    Made by `open_recording`. All blocks except the last of a part are `BLOCK_S` long, so that every reader of a
+    file gets the same bits: the rounding of lossy decoders depends on the block length. Later parts (concatenated
+    files, links of a chain) are resampled to the rate of the first.
 
     Attributes:
-        where: the file, for messages.
+        where: name of the file, for messages.
         n_file_bytes: length of the file.
-        sample_rate_hz: rate of the samples, that of its first part.
-        n_channels: how many channels its first part has.
-        warnings: what was not as it should be; complete when the last block was read.
+        sample_rate_hz: sample rate of the first part, and of all samples returned.
+        n_channels: number of channels of the first part.
+        warnings: problems found so far; complete when the last block was read.
     """
 
     def __init__(self, path: str | Path, channel: Channel, follow_symlinks: bool, max_file_bytes: int) -> None:
@@ -82,31 +83,31 @@ class RecordingReader:
             yield samples
 
     def read(self) -> Samples:
-        """The next `BLOCK_S` seconds, fewer before the end, none at the end: float32, shape (n,).
+        """Read the next `BLOCK_S` seconds: float32, shape (n,); fewer samples at the end of a part, none at the end.
 
         Raises:
-            RecordingError: nothing at all could be decoded.
+            RecordingError: nothing in the file can be decoded.
         """
         return next(self._blocks, np.zeros(0, np.float32))
 
     @property
     def claimed_s(self) -> float:
-        """Length that the header promises (s), 0.0 if it does not know; what can be decoded may be more or less."""
+        """Return the length by the header (s), 0.0 if unknown; the decoded length may differ."""
         return (self._first.n_claimed or 0) / self.sample_rate_hz
 
     @property
     def is_length_certain(self) -> bool:
-        """Whether `claimed_s` is the length of all that can be decoded."""
+        """Return whether `claimed_s` is exactly the length that can be decoded."""
         return self._first.is_uncompressed and not self._rest
 
     @property
     def is_length_known(self) -> bool:
-        """Whether no more than `claimed_s` can be decoded."""
+        """Return whether `claimed_s` is an upper limit of the length that can be decoded."""
         return self._first.n_claimed is not None and not self._rest
 
     @property
     def mix_loss(self) -> MixLoss | None:
-        """What the mean of the channels loses; complete when the last block was read."""
+        """Return the loss of the mean of the channels; complete when the last block was read."""
         return self._mix.loss()
 
     def close(self) -> None:
@@ -133,6 +134,7 @@ class RecordingReader:
         decoder = PartDecoder(self._fd, part, self.where)
         self._resources.callback(decoder.close)
         self._check(decoder)
+        # A second decoder scans the whole part first: samples out of range must be rejected before any is used.
         peak = decoder.peak(self._fd)
         if peak and (warning := check_peak(peak, self.where)):
             self._warn(warning)
@@ -155,6 +157,7 @@ class RecordingReader:
             try:
                 decoder = self._open_part(part)
             except RecordingError as error:
+                # The first part is good: a later one that is damaged is only reported.
                 n_bytes = part.stop - part.start
                 self._warn(f"part {number} of {len(self._rest) + 1}, of {n_bytes} bytes, was left out: {error.what}")
                 continue

@@ -1,7 +1,7 @@
-"""Recordings from files that nobody vouches for.
+"""Reading of recordings from untrusted files.
 
-Any file of any name may be handed in. What is not a regular file is never opened, nothing is
-allocated by what a header says, and what was checked is what is read: one descriptor serves for all.
+A file may have any name and content. Only regular files are opened, no memory is allocated by a size in a
+header, and checks and reads use the same descriptor, so that the file cannot be exchanged in between.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ __all__ = [
 ]
 
 MAX_DURATION_S = 3600.0
-"""Longest recording that is read whole, at up to 48 kHz; a small file can hold days of silence."""
+"""Longest recording that is read whole, at up to 48 kHz (s); a small file can contain days of silence."""
 
 MAX_EXPANSION = 500
-"""Samples of a recording take at most so many times the bytes of its file, above `MIN_EXPANDED_BYTES`.
+"""Largest ratio of the bytes of the samples to those of the file, above `MIN_EXPANDED_BYTES`.
 
-The sparsest coding of speech makes 250 bytes of one; a thousand and more are silence.
+The most efficient speech codec expands 1 byte to 250; a ratio of 1000 or more occurs only for silence.
 """
 
 MIN_EXPANDED_BYTES = 16 * 2**20
@@ -55,13 +55,13 @@ _SAMPLE_BYTES = 4
 
 
 class Recording(NamedTuple):
-    """A recording read whole.
+    """Complete recording.
 
     Attributes:
         samples: float32, shape (n,), mono, finite, full scale 1.0.
-        sample_rate_hz: rate of the samples, the file's own.
-        n_channels: how many channels the file had.
-        warnings: what was not as it should be, but could be used.
+        sample_rate_hz: sample rate of the file.
+        n_channels: number of channels in the file.
+        warnings: problems that did not prevent reading.
     """
 
     samples: Samples
@@ -71,15 +71,15 @@ class Recording(NamedTuple):
 
 
 def read_recording(path: str | Path, *, channel: Channel = "mean", follow_symlinks: bool = False) -> Recording:
-    """Read any recording that libsndfile knows, whatever its name; refuse what cannot be trusted.
+    """Read a recording of any format that libsndfile supports, whatever its name, and reject unusable content.
 
     Args:
-        path: the file.
-        channel: which channel, or the mean of all.
-        follow_symlinks: False refuses a symbolic link.
+        path: path of the file.
+        channel: index of one channel (from 0), or the mean of all.
+        follow_symlinks: False to reject a symbolic link.
 
     Raises:
-        RecordingError: it is unusable, with the reason.
+        RecordingError: the recording is unusable; its `reason` is the cause.
     """
     with open_whole_recording(path, channel=channel, follow_symlinks=follow_symlinks) as reader:
         samples = np.concatenate(list(checked_blocks(reader)))
@@ -87,10 +87,10 @@ def read_recording(path: str | Path, *, channel: Channel = "mean", follow_symlin
 
 
 def checked_blocks(reader: RecordingReader) -> Iterator[Samples]:
-    """The blocks of a recording, as long as they are finite and not too many.
+    """Yield the blocks of a recording, and check that they are finite and not too many.
 
     Raises:
-        RecordingError: they are not.
+        RecordingError: a sample is not finite, or the recording is too long.
     """
     max_samples = units.seconds_to_samples(MAX_DURATION_S, min(reader.sample_rate_hz, 48000))
     n_samples = 0
@@ -108,16 +108,17 @@ def checked_blocks(reader: RecordingReader) -> Iterator[Samples]:
 def open_whole_recording(
     path: str | Path, *, channel: Channel = "mean", follow_symlinks: bool = False
 ) -> RecordingReader:
-    """Open a recording of limited size, of which `checked_blocks` are read; otherwise as `open_recording`.
+    """Open a recording of limited size, to be read through `checked_blocks`; otherwise like `open_recording`.
 
     Raises:
-        RecordingError: it is unusable, or a small file that would fill the memory with silence.
+        RecordingError: the recording is unusable, or a small file that would fill the memory with silence.
     """
     reader = RecordingReader(path, channel, follow_symlinks, MAX_FILE_BYTES)
     max_bytes = max(MIN_EXPANDED_BYTES, MAX_EXPANSION * reader.n_file_bytes)
     max_s = max_bytes / (_SAMPLE_BYTES * reader.sample_rate_hz)
     if reader.is_length_known and reader.claimed_s <= max_s:
         return reader
+    # Decode it once without keeping the samples: only that shows the true length.
     try:
         if _is_longer(path, max_s, follow_symlinks):
             what = f"{reader.n_file_bytes} bytes hold more than {max_s:.0f} s of sound, which must be silence"
@@ -129,7 +130,7 @@ def open_whole_recording(
 
 
 def _is_longer(path: str | Path, max_s: float, follow_symlinks: bool) -> bool:
-    """Whether a recording lasts longer than `max_s`; its header may know nothing, or lie."""
+    """Return whether a recording lasts longer than `max_s`, by decoding it, because its header may be wrong."""
     with open_recording(path, follow_symlinks=follow_symlinks) as reader:
         length_s = 0.0
         for block in reader:
@@ -140,10 +141,10 @@ def _is_longer(path: str | Path, max_s: float, follow_symlinks: bool) -> bool:
 
 
 def measure_s(path: str | Path, *, follow_symlinks: bool = False) -> float:
-    """Measure how long a recording is (s), by decoding it unless its length follows from its bytes.
+    """Measure the length of a recording (s), by decoding it unless the length follows from the number of bytes.
 
     Raises:
-        RecordingError: it is unusable.
+        RecordingError: the recording is unusable.
     """
     with open_recording(path, follow_symlinks=follow_symlinks) as reader:
         if reader.is_length_certain:

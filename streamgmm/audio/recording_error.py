@@ -1,4 +1,4 @@
-"""Reasons for which a recording is refused."""
+"""Errors of recordings, with the reason for which a recording is rejected."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Reason = Literal[
     "unsupported",
     "vanished",
 ]
-"""Every reason for which a recording is refused."""
+"""Reasons for which a recording is rejected."""
 
 
 class RecordingError(DataError):
-    """A recording is unusable.
+    """Raised when a recording is unusable.
 
     Args:
-        what: what was wrong, in one line.
-        reason: the same for counting.
-        where: the file.
-        hint: what to do about it.
+        what: description of the problem in one line.
+        reason: reason as a keyword, for counters.
+        where: name of the file.
+        hint: advice for the user.
     """
 
     def __init__(self, what: str, *, reason: Reason, where: str = "", hint: str = "") -> None:
@@ -43,19 +43,19 @@ class RecordingError(DataError):
 
 
 class RecordingMissingError(RecordingError, InputMissingError):
-    """There is no such file, or not any more."""
+    """Raised when the file does not exist, or no longer exists."""
 
     exit_code = InputMissingError.exit_code
 
 
 class RecordingDeniedError(RecordingError, PermissionDeniedError):
-    """The user may not read the file."""
+    """Raised when the user is not permitted to read the file."""
 
     exit_code = PermissionDeniedError.exit_code
 
 
 def refuse(error: OSError | ValueError, path: Path) -> NoReturn:
-    """Raise what the operating system's refusal means.
+    """Raise the `RecordingError` that corresponds to an error of the operating system.
 
     Raises:
         RecordingError: always.

@@ -1,4 +1,4 @@
-"""Open files of which nothing is known but their names: regular files only, and none that is mostly holes."""
+"""Opening of untrusted files: accept regular files only, and no huge sparse files."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 from streamgmm.audio.recording_error import RecordingError, refuse
 
 MAX_FILE_BYTES = 512 * 2**20
-"""Largest file that is read whole, and largest file that may consist of holes."""
+"""Largest file that is read whole, and largest file that may be sparse."""
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_BLOCK_BYTES = 512  # unit of st_blocks, whatever the file system
+_BLOCK_BYTES = 512  # unit of st_blocks on every file system
 
 
 def open_regular(path: Path, follow_symlinks: bool, max_bytes: int) -> int:
-    """Open a regular file; look at it first, because opening a device or a pipe can have effects.
+    """Open a regular file; check its type first, because opening a device or a pipe can have side effects.
 
     Args:
-        path: the file.
-        follow_symlinks: False refuses a symbolic link.
-        max_bytes: a larger file is refused.
+        path: path of the file.
+        follow_symlinks: False to reject a symbolic link.
+        max_bytes: largest size that is accepted.
 
     Returns:
-        Its descriptor.
+        Descriptor of the file.
 
     Raises:
-        RecordingError: it is something else, too large, or cannot be opened.
+        RecordingError: the file is not a regular file, is too large, or cannot be opened.
     """
     flags = _FLAGS | (0 if follow_symlinks else getattr(os, "O_NOFOLLOW", 0))
     try:
@@ -36,7 +36,7 @@ def open_regular(path: Path, follow_symlinks: bool, max_bytes: int) -> int:
     except (OSError, ValueError) as error:
         refuse(error, path)
     try:
-        # Somebody may have put another file there since.
+        # Check again: the file may have been replaced between `stat` and `open`.
         _check(os.fstat(fd), max_bytes, str(path))
     except RecordingError:
         os.close(fd)

@@ -1,9 +1,9 @@
-"""From one sample rate to another, as a stream.
+"""Streaming conversion between sample rates.
 
-The method is that of libsoxr at its quality HQ (linear phase, 20 bit); its output does not depend on
-how the input is cut into blocks, bit for bit, and `tests/audio/test_resample.py` holds it to that.
-Before its beginning and after its end a stream counts as constant, not as zero: an offset must neither begin nor end
-with a click.
+The method is libsoxr at quality HQ (linear phase, 20 bit). Its output is bit-identical for any division of the
+input into blocks, which `tests/audio/test_resample.py` verifies.
+A stream is treated as constant before its beginning and after its end, not as zero, so that a constant offset causes
+no click at either.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from streamgmm.arrays import Samples
 _logger = logging.getLogger(__name__)
 
 NARROW_SHARE = 0.9
-"""Below so much of the wanted rate, a recording lacks a band that may matter; 44.1 kHz for 48 kHz does not."""
+"""Ratio of the input rate to the wanted rate below which a relevant band is missing; 44.1 kHz for 48 kHz is above."""
 
 
 HOLD_SAMPLES = 256
-"""At the lower of both rates, how long the last sample is held behind the end: longer than the filter rings."""
+"""Number of samples, at the lower of both rates, for which the last sample is repeated after the end: longer than the
+filter's impulse response."""
 
 
 class Resampler:
-    """A stream of mono samples at another rate.
+    """Resample a stream of mono samples.
 
     Args:
-        from_hz: rate of what is pushed.
-        to_hz: rate of what comes back; if it is the same, samples pass untouched.
+        from_hz: sample rate of the input.
+        to_hz: sample rate of the output; if both are equal, samples are returned unchanged.
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
@@ -51,10 +52,10 @@ class Resampler:
 
         Args:
             samples: float32, shape (n,), at `from_hz`.
-            last: nothing follows these: give back also what the filter holds, and begin anew.
+            last: True for the last samples of a stream: also return what the filter holds, and reset it.
 
         Returns:
-            float32, shape (m,), at `to_hz`; empty while the filter fills up.
+            float32, shape (m,), at `to_hz`; may be empty while the filter fills up.
         """
         if self._stream is None:
             return samples
@@ -63,6 +64,7 @@ class Resampler:
             self._last = samples[-1]
             if self._offset is None:
                 self._offset = samples[0] if np.isfinite(samples[0]) else np.float32(0.0)
+        # The filter assumes zeros before the beginning: subtract the first sample, so that they continue it.
         offset = np.float32(0.0) if self._offset is None else self._offset
         resampled: Samples = self._stream.resample_chunk(samples - offset) + offset
         self._n_out += len(resampled)
@@ -74,27 +76,27 @@ class Resampler:
         return np.concatenate([resampled, end])
 
     def _held(self) -> Samples:
-        """The last sample, for as long as the filter rings."""
+        """Return the last sample, repeated for the length of the filter's impulse response."""
         n_held = -(-HOLD_SAMPLES * self._from_hz // min(self._from_hz, self._to_hz))
         return np.full(n_held, self._last if np.isfinite(self._last) else 0.0, dtype=np.float32)
 
     def _n_expected(self) -> int:
-        """How many samples all of the input is worth, rounded as libsoxr does."""
+        """Return the number of output samples for all of the input, rounded like libsoxr."""
         return (2 * self._n_in * self._to_hz + self._from_hz) // (2 * self._from_hz)
 
 
 def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    """The whole of a recording (float32, shape (n,)) at another rate; the same bits as a stream gives."""
+    """Resample a whole recording (float32, shape (n,)); bit-identical to the result of a stream."""
     return Resampler(from_hz, to_hz).push(samples, last=True)
 
 
 def is_narrow(from_hz: int, to_hz: int) -> bool:
-    """Whether sound of the rate `from_hz` lacks a band that a model of the rate `to_hz` goes by."""
+    """Return whether input at `from_hz` lacks a band that a model at `to_hz` uses."""
     return from_hz < NARROW_SHARE * to_hz
 
 
 def narrow_band(from_hz: int, to_hz: int) -> str:
-    """What `is_narrow` means for the user."""
+    """Return the warning for the user if `is_narrow`."""
     return (
         f"the sound comes at {from_hz} Hz and the model knows it at {to_hz} Hz: what it learnt above {from_hz // 2} Hz "
         f"is missing, and it will be wrong more often; train it with features.sample_rate_hz={from_hz}"
@@ -103,6 +105,6 @@ def narrow_band(from_hz: int, to_hz: int) -> str:
 
 @cache
 def warn_if_narrow(from_hz: int, to_hz: int) -> None:
-    """Log what `narrow_band` says if it is so, once for each pair of rates."""
+    """Log the warning of `narrow_band` if `is_narrow`, once for each pair of rates."""
     if is_narrow(from_hz, to_hz):
         _logger.warning("%s", narrow_band(from_hz, to_hz))

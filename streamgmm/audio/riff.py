@@ -1,8 +1,8 @@
-"""The headers of WAV files and their kin: RIFF, RIFX, RF64, BW64 and W64.
+"""Headers of WAV files and related formats: RIFF, RIFX, RF64, BW64 and W64.
 
-libsndfile refuses an impossible header too, but not always in words that help, and takes sizes that were
-never written for true ones. The layouts are those of "Multimedia Programming Interface and Data
-Specifications 1.0" (IBM and Microsoft, 1991), EBU Tech 3306 and Sony's "Wave64 Information Chunk".
+libsndfile also rejects impossible headers, but not always with a helpful message, and it trusts sizes that were
+never written. The layouts follow "Multimedia Programming Interface and Data Specifications 1.0" (IBM and
+Microsoft, 1991), EBU Tech 3306 and Sony's "Wave64 Information Chunk".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from streamgmm.audio.payload import Payload, SizeField, known_size
 from streamgmm.audio.view import FileBytes
 
 _PCM_LIKE_CODINGS = (0x0001, 0x0003, 0xFFFE)
-"""PCM, IEEE float and extensible: codings whose number of bits must be given."""
+"""Codings whose number of bits must be given: PCM, IEEE float and extensible."""
 
 _MPEG_CODINGS = (0x0050, 0x0055)
 _IN_DS64 = 0xFFFFFFFF
@@ -38,15 +38,15 @@ _FAMILIES = {
 
 
 class Format(NamedTuple):
-    """A `fmt ` chunk.
+    """Content of a `fmt ` chunk.
 
     Attributes:
-        coding: number of the coding; 1 is PCM.
-        n_channels: of the recording.
-        rate_hz: of the recording.
-        bytes_per_s: often wrong.
-        n_align_bytes: length of a frame, or of a block of a compressed coding.
-        n_bits: of a sample.
+        coding: format tag; 1 is PCM.
+        n_channels: number of channels.
+        rate_hz: sample rate.
+        bytes_per_s: byte rate by the header, often wrong.
+        n_align_bytes: size of a frame, or of a block of a compressed coding.
+        n_bits: bits of a sample.
     """
 
     coding: int
@@ -57,7 +57,7 @@ class Format(NamedTuple):
     n_bits: int
 
     def zero_field(self) -> str | None:
-        """Name of a field that is 0 and must not be, as the specification has it; None if there is none."""
+        """Return the name in the specification of a field that must not be 0 but is; None if there is none."""
         values = {
             "nChannels": self.n_channels,
             "nSamplesPerSec": self.rate_hz,
@@ -68,18 +68,18 @@ class Format(NamedTuple):
         return next((name for name, value in values.items() if value == 0), None)
 
     def true_bytes_per_s(self) -> float:
-        """Bytes of a second of sound: of PCM by its own fields, of others as the header says."""
+        """Return the byte rate: computed from the other fields for PCM, that of the header for other codings."""
         if self.coding in _PCM_LIKE_CODINGS:
             return self.rate_hz * self.n_channels * self.n_bits / 8
         return self.bytes_per_s
 
 
 class Wave(NamedTuple):
-    """The header of a WAV file.
+    """Header of a WAV file.
 
     Attributes:
-        format: its `fmt ` chunk, None if it has none before its samples.
-        payload: its samples, None if it has none.
+        format: `fmt ` chunk; None if there is none before the samples.
+        payload: samples; None if there are none.
     """
 
     format: Format | None
@@ -87,10 +87,10 @@ class Wave(NamedTuple):
 
 
 def read_wave(file: FileBytes, start: int) -> Wave | None:
-    """Read the header of the WAV file that begins at `start`; None if none does.
+    """Read the header of the WAV file that begins at `start`; None if it is not a WAV file.
 
     Raises:
-        OSError: the disk failed.
+        OSError: the file cannot be read.
     """
     head = file.at(start, 40)
     family = _FAMILIES.get(head[:4])
@@ -123,7 +123,7 @@ def _payload(file: FileBytes, data: Chunk, ds64: Chunk | None, form: Format | No
     elif ds64 is not None and data.n_bytes == _IN_DS64:
         size_bytes = file.at(ds64.start + 8, 8)
         n_claimed = known_size(int.from_bytes(size_bytes, "little"), 64)
-        # Its own numbers: size of the file, of the samples, and number of frames.
+        # The fields of `ds64`: size of the file, size of the samples, and number of frames.
         n_align_bytes = max(1, form.n_align_bytes if form else 1)
         n_before_bytes = data.start - ds64.start + 20
         fields = (
@@ -142,10 +142,10 @@ def _payload(file: FileBytes, data: Chunk, ds64: Chunk | None, form: Format | No
 
 
 def find_zero_field(file: FileBytes) -> str | None:
-    """Name of a field of the `fmt ` chunk that is 0 and must not be; None if the header looks sound, or is none.
+    """Return the name of a field of the `fmt ` chunk that must not be 0 but is; None if there is none, or no WAV.
 
     Raises:
-        OSError: the disk failed.
+        OSError: the file cannot be read.
     """
     wave = read_wave(file, 0)
     return wave.format.zero_field() if wave and wave.format else None

@@ -1,4 +1,4 @@
-"""The ring between the thread that captures and the thread that analyses."""
+"""Ring buffer between the capture thread and the analysis thread."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _NO_SAMPLES.flags.writeable = False
 
 
 class Stretch(NamedTuple):
-    """What the reader gets at once: either samples or one loss.
+    """Result of one read: either samples or one loss.
 
     Attributes:
-        start_index: how many samples were captured before these; those that the source itself lost
-            never got an index.
-        samples: float32, shape (n,), the reader's own; empty for a loss or after a timeout.
-        lost_samples: how many samples are missing between the stretch before and the one after.
-        gap_reason: why they are missing; None if this is not a loss.
+        start_index: number of samples captured before these; samples that the source itself lost are not
+            counted.
+        samples: float32, shape (n,), a copy for the reader; empty for a loss or after a timeout.
+        lost_samples: number of samples missing between the stretch before and the one after.
+        gap_reason: reason of the loss; None if this is not a loss.
     """
 
     start_index: int
@@ -34,14 +34,14 @@ class Stretch(NamedTuple):
 
 
 class RingCounts(NamedTuple):
-    """Where all samples went: captured = read + lost + in flight, exactly, in every snapshot.
+    """Counters of samples: captured = read + lost + in flight, exactly, in every snapshot.
 
     Attributes:
-        captured_samples: written into the ring.
-        read_samples: handed to the reader.
-        lost_samples: overwritten or skipped before they were read.
-        in_flight_samples: waiting for the reader.
-        source_lost_samples: announced by `write_gap`; they never reached the ring and are in no other count.
+        captured_samples: samples written into the ring.
+        read_samples: samples returned to the reader.
+        lost_samples: samples overwritten or skipped before they were read.
+        in_flight_samples: samples that wait for the reader.
+        source_lost_samples: samples reported by `write_gap`, which never reached the ring and are in no other count.
     """
 
     captured_samples: int
@@ -52,16 +52,16 @@ class RingCounts(NamedTuple):
 
 
 class Ring:
-    """Samples on their way from one writer thread to one reader thread.
+    """Ring buffer of samples from one writer thread to one reader thread.
 
-    Storage is mirrored (every sample is kept at i and at i + capacity), so that any stretch is one
-    contiguous copy wherever it begins. Neither side polls.
+    Storage is mirrored (every sample is stored at i and at i + capacity), so that every stretch is
+    contiguous wherever it begins. Neither side polls.
 
     Args:
-        capacity_samples: most samples in flight, and most that one `read` may ask for.
-        is_lossy: when full, True overwrites the oldest unread samples, and False makes the writer wait.
-        on_change: called after each write, loss, end and close, for a reader that looks after several rings; must
-            not wait.
+        capacity_samples: largest number of samples in flight, and in one `read`.
+        is_lossy: True to overwrite the oldest unread samples when full; False to make the writer wait.
+        on_change: called after each write, loss, end and close, for a reader that serves several rings; must
+            not block.
     """
 
     def __init__(self, capacity_samples: int, *, is_lossy: bool, on_change: Callable[[], None] = lambda: None) -> None:
@@ -75,15 +75,15 @@ class Ring:
         self._n_given_up = 0
         self._n_source_lost = 0
         self._lost_samples: Counter[GapReason] = Counter()
-        # What is missing just before the sample of an index, by reason; indices ascend. Summed by reason,
-        # so that a writer without a reader cannot make it grow beyond the capacity.
+        # Losses just before the sample of an index, in ascending order of indices. Summed by reason, so that a
+        # writer without a reader cannot make the dictionary grow beyond the capacity.
         self._losses: dict[int, Counter[GapReason]] = {}
         self._is_ended = False
         self._is_closed = False
 
     @property
     def counts(self) -> RingCounts:
-        """All counters at one instant."""
+        """Return a consistent snapshot of all counters."""
         with self._changed:
             return RingCounts(
                 captured_samples=self._write_index,
@@ -95,24 +95,25 @@ class Ring:
 
     @property
     def lost_samples(self) -> dict[GapReason, int]:
-        """How many samples were lost so far for each reason, by the source and here."""
+        """Return the number of samples lost so far by reason, in the source and in the ring."""
         with self._changed:
             return dict(self._lost_samples)
 
     @property
     def waiting_samples(self) -> int:
-        """What waits for the reader, without the lock: about right, and for those who must never wait."""
+        """Return the approximate number of samples that wait for the reader, without taking the lock."""
+        # For callers that must never block. The indices may be of different moments, which is accurate enough.
         return self._write_index - self._read_index
 
     def write(self, samples: Samples) -> bool:
-        """Append samples (float32, shape (n,)).
+        """Append samples (float32, shape (n,)); wait for room unless the ring is lossy.
 
         Returns:
-            False if the ring was closed; what had no room by then is not counted as captured.
+            False if the ring was closed; samples that had no room by then are not counted as captured.
         """
         rest = samples
         with self._changed:
-            # A block may be longer than the room, and than the whole ring: it goes in piece by piece.
+            # A block may be longer than the free room, and even than the ring: write it in pieces.
             while rest.size and self._wait_for_room():
                 piece = rest[: self._make_room(rest.size)]
                 self._store(piece)
@@ -122,11 +123,11 @@ class Ring:
             return not self._is_closed
 
     def write_gap(self, lost_samples: int, reason: GapReason) -> None:
-        """Announce that the source lost samples here; never waits.
+        """Report that the source lost samples at this point; never waits.
 
         Args:
-            lost_samples: how many; 0 marks a break of unknown or no length.
-            reason: why.
+            lost_samples: number of samples; 0 marks an interruption of unknown or zero length.
+            reason: reason of the loss.
         """
         with self._changed:
             self._n_source_lost += lost_samples
@@ -136,14 +137,14 @@ class Ring:
         self._on_change()
 
     def end(self) -> None:
-        """No more will be written: the reader gets what is left, then None."""
+        """Mark the end of the stream: the reader gets the remaining samples, then None."""
         with self._changed:
             self._is_ended = True
             self._changed.notify_all()
         self._on_change()
 
     def close(self) -> None:
-        """Wake both sides and stop at once; what is in flight stays there."""
+        """Stop at once and wake both sides; samples in flight are not delivered."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -152,19 +153,19 @@ class Ring:
     def read(self, n_samples: int, timeout_s: float | None = None) -> Stretch | None:
         """Wait for exactly `n_samples` contiguous samples, or for a loss.
 
-        A stretch never spans a loss: the samples before it come first, however few, then the loss by
-        itself. Losses that meet in one place, because all samples between them were overwritten, come as
-        one for each reason. Otherwise fewer samples than asked for come only at the end.
+        A stretch never spans a loss: the samples before the loss come first, however few, then the loss by
+        itself. Losses without samples between them, e.g. because those were overwritten, are merged by
+        reason. Otherwise, fewer samples than requested are returned only at the end.
 
         Args:
-            n_samples: at least 1 and at most the capacity.
-            timeout_s: give up after this long, with a stretch of no samples and no loss.
+            n_samples: number of samples, from 1 to the capacity.
+            timeout_s: time after which a stretch without samples and without a loss is returned (s); None for no limit.
 
         Returns:
-            The stretch, or None at the end or after `close`.
+            The stretch; None at the end or after `close`.
 
         Raises:
-            ValueError: `n_samples` could never be there at once.
+            ValueError: `n_samples` is out of range.
         """
         if not 1 <= n_samples <= self.capacity_samples:
             raise ValueError(f"n_samples is {n_samples}, must be 1 to {self.capacity_samples}")
@@ -175,24 +176,24 @@ class Ring:
             return self._take(n_samples) if is_ready else Stretch(self._read_index, _NO_SAMPLES)
 
     def skip(self, n_samples: int, reason: GapReason) -> None:
-        """Give up the oldest unread samples for the reader, who cannot keep up; the next `read` tells of it.
+        """Discard the oldest unread samples, for a reader that cannot keep up; the next `read` reports the loss.
 
         Args:
-            n_samples: how many, at most those in flight.
-            reason: why.
+            n_samples: number of samples, at most those in flight.
+            reason: reason of the loss.
 
         Raises:
-            ValueError: there are not so many.
+            ValueError: fewer samples are in flight.
         """
         with self._changed:
             if not 0 <= n_samples <= self._write_index - self._read_index:
                 raise ValueError(f"n_samples is {n_samples}, but {self._write_index - self._read_index} are in flight")
             if n_samples:
                 self._give_up(n_samples, reason)
-            self._changed.notify_all()
+            self._changed.notify_all()  # a writer may wait for the room
 
     def _wait_for_room(self) -> bool:
-        """Wait until a sample can be stored; False when the ring is closed."""
+        """Wait until a sample can be stored; return False if the ring is closed."""
         self._changed.wait_for(lambda: self._is_closed or self._is_lossy or self._room_samples() > 0)
         return not self._is_closed
 
@@ -200,7 +201,7 @@ class Ring:
         return self.capacity_samples - (self._write_index - self._read_index)
 
     def _make_room(self, n_wanted: int) -> int:
-        """How many of the wanted samples can be stored now."""
+        """Return how many of the wanted samples can be stored now, after discarding old ones if the ring is lossy."""
         if not self._is_lossy:
             return min(n_wanted, self._room_samples())
         n_samples = min(n_wanted, self.capacity_samples)
@@ -209,7 +210,7 @@ class Ring:
         return n_samples
 
     def _give_up(self, n_samples: int, reason: GapReason) -> None:
-        """Lose the oldest unread samples, and gather what was missing between them."""
+        """Discard the oldest unread samples, and merge the losses between them into one place."""
         gathered = self._losses.pop(self._read_index, Counter())
         gathered[reason] += n_samples
         self._lost_samples[reason] += n_samples
@@ -217,10 +218,11 @@ class Ring:
         self._n_given_up += n_samples
         for index in [index for index in self._losses if index <= self._read_index]:
             gathered.update(self._losses.pop(index))
+        # The merged loss is the earliest: put it first, because dictionaries keep the order of insertion.
         self._losses = {self._read_index: gathered, **self._losses}
 
     def _store(self, samples: Samples) -> None:
-        """Copy at most `capacity_samples` samples to both of their places."""
+        """Copy samples, at most `capacity_samples`, to both places in the mirrored storage."""
         capacity = self.capacity_samples
         begin = self._write_index % capacity
         end = begin + samples.size
@@ -232,7 +234,7 @@ class Ring:
         self._write_index += samples.size
 
     def _stretch_end(self, n_samples: int) -> int:
-        """Index where the next stretch would end: after `n_samples`, or at the next loss."""
+        """Return the index at which the next stretch would end: after `n_samples`, or at the next loss."""
         next_loss = next(iter(self._losses), self._read_index + n_samples)
         return min(self._read_index + n_samples, next_loss)
 
@@ -247,14 +249,14 @@ class Ring:
         if start in self._losses:
             return self._take_loss(start)
         self._read_index = min(self._stretch_end(n_samples), self._write_index)
-        # A copy: the writer may overwrite its place as soon as the lock is gone.
+        # Copy, because the writer may overwrite the samples as soon as the lock is released.
         offset = start % self.capacity_samples
         samples = self._storage[offset : offset + self._read_index - start].copy()
         self._changed.notify_all()
         return Stretch(start, samples)
 
     def _take_loss(self, index: int) -> Stretch:
-        # At once, before any sample follows: whoever listens learns of a dead microphone now.
+        # Report a loss without waiting for the samples after it, so that a dead microphone is noticed at once.
         losses = self._losses[index]
         reason = next(iter(losses))
         lost_samples = losses.pop(reason)

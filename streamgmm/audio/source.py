@@ -1,4 +1,4 @@
-"""What every source of samples is: a microphone, a file and a pipe all look like this."""
+"""Source protocol: the interface that microphones, files, pipes and sockets implement."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from streamgmm.arrays import Samples
 from streamgmm.records import GapReason
 
 MAX_PEAK = 16.0
-"""Largest sample of a recording or stream of floats: 24 dB over full scale are more than any mixing desk leaves."""
+"""Largest accepted magnitude of floating-point samples: 24 dB above full scale, more than mixing desks need."""
 
 
 class Block(NamedTuple):
-    """What a source delivers at once.
+    """Block of samples from a source.
 
     Attributes:
         samples: float32, shape (n,), mono, full scale 1.0, at the rate given to `open`.
-        lost_samples: how many samples are missing just before these, at the same rate.
-        gap_reason: why they are missing; None when none are.
+        lost_samples: number of samples missing just before these, at the same rate.
+        gap_reason: reason why they are missing; None if none are.
     """
 
     samples: Samples
@@ -26,13 +26,13 @@ class Block(NamedTuple):
 
 
 class Vitals(NamedTuple):
-    """The condition of an open source.
+    """Condition of a source.
 
     Attributes:
-        description: its name for people, e.g. with the device behind it.
-        heard_until_s: monotonic time when the last sample that was delivered reached the driver (s); None where
-            delivery is all that is known.
-        drift_ppm: how much faster than nominal it samples (millionths); None where that is not known.
+        description: name for people, e.g. with the device behind the source.
+        heard_until_s: monotonic time when the last delivered sample reached the driver (s); None if only the time
+            of delivery is known.
+        drift_ppm: deviation of the sample rate from nominal (ppm), positive if fast; None if unknown.
     """
 
     description: str
@@ -41,12 +41,12 @@ class Vitals(NamedTuple):
 
 
 class Source(Protocol):
-    """A stream of mono blocks at one rate.
+    """Stream of mono blocks at one sample rate.
 
     Attributes:
-        name: what records call it: its URI as configured, e.g. `mic` or `file:sounds/door.wav`.
-        is_live: True if the sound goes on whether or not anybody reads: a full ring then loses its
-            oldest samples. Otherwise the writer waits for room and nothing is ever lost.
+        name: name in records: the URI as configured, e.g. `mic` or `file:sounds/door.wav`.
+        is_live: True if sound keeps coming while no thread reads, so that a full ring loses its oldest
+            samples. Otherwise the writer waits for room, and nothing is lost.
     """
 
     name: str
@@ -60,14 +60,14 @@ class Source(Protocol):
         """
 
     def read(self) -> Block | None:
-        """Wait for the next block; None at the end, or soon after `close`.
+        """Wait for the next block and return it; None at the end, or soon after `close`.
 
         Raises:
             StreamgmmError: the source failed.
         """
 
     def vitals(self) -> Vitals:
-        """Return its condition; from any thread, also before `open`."""
+        """Return the condition of the source; may be called from any thread, also before `open`."""
 
     def close(self) -> None:
-        """Stop; may be called from any thread, more than once, and also before `open`."""
+        """Stop, and wake a waiting `read`; may be called from any thread, more than once, and before `open`."""

@@ -1,4 +1,4 @@
-"""URLs of streams as they may be shown: without user, password and query values."""
+"""Stream URLs, and their redacted form without user, password and query values."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from streamgmm.errors import UsageError
 from streamgmm.wording import escaped
 
 HIDDEN = "…"
-"""Takes the place of what must not be shown."""
+"""Placeholder for secret parts of a URL."""
 
 MAX_CHARACTERS = 4096
-"""Of a URL: with what else goes through a pipe to FFmpeg, it has to fit in there at once."""
+"""Longest URL: the script for FFmpeg that contains it must fit into a pipe."""
 
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<query>.*)", re.DOTALL
@@ -23,14 +23,14 @@ _PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:[0-9]{0,5})?")
 
 
 class Url(NamedTuple):
-    """The parts of a URL, cut as FFmpeg cuts it; joined in this order they give the URL again.
+    """Parts of a URL, split like FFmpeg does, so that `with_user` can join them again.
 
     Attributes:
-        scheme: in lower case.
+        scheme: scheme in lower case, without `://`.
         user: user and password with `@`; empty if there are none.
         host: host and port.
-        path: up to the query.
-        query: the query with `?`, and what follows.
+        path: path up to the query.
+        query: query with `?`, and the fragment.
     """
 
     scheme: str
@@ -41,23 +41,23 @@ class Url(NamedTuple):
 
     @property
     def has_valid_port(self) -> bool:
-        """Whether a colon in the host begins a port: otherwise a password with a slash may have been cut in two."""
+        """Return whether the host has a valid port or none; otherwise, a password with a slash may have been split."""
         return _PORT.fullmatch(self.host) is not None
 
     def with_user(self, user: str) -> str:
-        """Return the whole URL with `user:password` that is already quoted; unchanged if it is empty."""
+        """Return the whole URL with `user`, a percent-encoded `user:password`; without `@` if it is empty."""
         return f"{self.scheme}://{user}{'@' if user else ''}{self.host}{self.path}{self.query}"
 
     def __str__(self) -> str:
-        """Return the URL as it may be shown."""
+        """Return the redacted URL."""
         host = self.host if self.has_valid_port else HIDDEN
-        # An `@` after the host may end a password that holds a slash.
+        # An `@` after the host may be the end of a password that contains a slash.
         path = f"/{HIDDEN}" if "@" in self.path or not self.has_valid_port else self.path
         return f"{self.scheme}://{host}{path}{_hide_values(self.query)}"
 
 
 def parse_url(text: str) -> Url | None:
-    """Cut a URL into its parts; None if `text` does not begin with `scheme://`."""
+    """Split a URL into its parts; None if `text` does not begin with `scheme://`."""
     match = _URL.fullmatch(text)
     if match is None:
         return None
@@ -66,12 +66,12 @@ def parse_url(text: str) -> Url | None:
 
 
 def without_secrets(text: str) -> str:
-    """Return `text` with every URL in it as it may be shown."""
+    """Return `text` with every URL in it redacted."""
     return _URL_IN_TEXT.sub(lambda match: str(parse_url(match[0])), text)
 
 
 def _hide_values(query: str) -> str:
-    """Keep the names in a query, and hide their values; without `=`, all of it is a value."""
+    """Replace the values in a query and keep the names; a part without `=` counts as a value."""
     if not query.startswith("?"):
         return ""
     parts = query[1:].partition("#")[0].split("&")
@@ -83,10 +83,10 @@ def _cut(part: str) -> tuple[str, str, str]:
 
 
 def parse_place(place: str) -> Url | Path:
-    """Return what `ffmpeg:` is to read: a stream by its URL, or a file by its path.
+    """Parse what follows `ffmpeg:`: the URL of a stream, or the path of a file.
 
     Raises:
-        UsageError: it cannot be passed on, or holds a password.
+        UsageError: the text is too long or not printable, or the URL contains a user or a password.
     """
     url = parse_url(place)
     shown = f"ffmpeg:{place if url is None else url}"
@@ -98,9 +98,10 @@ def parse_place(place: str) -> Url | Path:
     if url.user or not url.has_valid_port:
         hint = "put user:password into a file and name it by source.secret_file"
         raise UsageError("the URL must not contain a user or a password", where=shown, hint=hint)
+    # The script for FFmpeg quotes the URL in single quotes.
     return url._replace(path=url.path.replace(" ", "%20").replace("'", "%27"), query=url.query.replace("'", "%27"))
 
 
 def name_of(place: Url | Path) -> str:
-    """Return what records call the source: without user, password and the values of a query."""
+    """Return the name of the source in records, without user, password and query values."""
     return f"ffmpeg:{place if isinstance(place, Url) else escaped(str(place))}"

@@ -1,4 +1,4 @@
-"""Parts of a file as files of their own, for a decoder that would misread the whole."""
+"""Views of parts of a file as separate files, for decoders that would misread the whole file."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _WINDOW_BYTES = 65536
 
 
 class Part(NamedTuple):
-    """A stretch of a file that one decoder reads from its beginning to its end.
+    """Range of a file that one decoder reads from beginning to end.
 
     Attributes:
-        start: offset of its first byte.
-        stop: offset of the byte after its last.
-        patches: bytes that the decoder finds in place of others, each with its offset in the file.
-        is_endless: True to hide from the decoder how long the part is. An MP3 decoder guesses the number of
-            samples from it where no header gives one, and reads no further than its guess.
-        n_samples: how many samples each channel has, if that was counted.
+        start: offset of the first byte.
+        stop: offset after the last byte.
+        patches: replacement bytes that the decoder reads, each with its offset in the file.
+        is_endless: True to hide the length of the part from the decoder. Without a header, an MP3 decoder estimates the
+            number of samples from the length, and stops there.
+        n_samples: number of samples per channel, if counted.
     """
 
     start: int
@@ -30,13 +30,12 @@ class Part(NamedTuple):
 
 
 def read_at(fd: int, offset: int, n_bytes: int) -> bytes:
-    """Read `n_bytes` at `offset`, fewer at the end of the file.
-
-    Not `os.pread`, which Windows lacks; nobody else moves the position of a descriptor that is ours alone.
+    """Read `n_bytes` at `offset`, or fewer at the end of the file.
 
     Raises:
-        OSError: the disk failed.
+        OSError: the file cannot be read.
     """
+    # Not `os.pread`, which Windows lacks; no other thread moves the position of this descriptor.
     os.lseek(fd, offset, os.SEEK_SET)
     return os.read(fd, n_bytes)
 
@@ -45,7 +44,7 @@ class FileBytes:
     """Random access to the bytes of an open file.
 
     Args:
-        fd: descriptor of a regular file, which stays the caller's.
+        fd: descriptor of a regular file; the caller keeps it and closes it.
 
     Attributes:
         size: length of the file (bytes).
@@ -57,23 +56,24 @@ class FileBytes:
         self._window, self._window_offset = b"", 0
 
     def at(self, offset: int, n_bytes: int) -> bytes:
-        """Read `n_bytes` at `offset`, fewer at the end of the file.
+        """Read `n_bytes` at `offset`, or fewer at the end of the file.
 
         Raises:
-            OSError: the disk failed.
+            OSError: the file cannot be read.
         """
         first = offset - self._window_offset
         if n_bytes > _WINDOW_BYTES:
             return read_at(self.fd, offset, n_bytes)
         if first < 0 or first + n_bytes > len(self._window):
-            # Headers are read in order: few of them need a call of their own.
+            # Headers are read in order, so one system call serves many of them.
             self._window, self._window_offset, first = read_at(self.fd, offset, _WINDOW_BYTES), offset, 0
         return self._window[first : first + n_bytes]
 
     def find(self, pattern: bytes, start: int, stop: int) -> int:
-        """Return the first offset of `pattern` from `start` on, or `stop` if there is none."""
+        """Return the offset of the first `pattern` between `start` and `stop`; `stop` if there is none."""
         n_window = 2**20
         for offset in range(start, stop, n_window):
+            # Windows overlap by the pattern less one byte, else one across their border would be missed.
             found = self.at(offset, min(n_window + len(pattern) - 1, stop - offset)).find(pattern)
             if found >= 0:
                 return offset + found
@@ -81,15 +81,15 @@ class FileBytes:
 
 
 class PartFile:
-    """A part of a file in the form that `soundfile` reads from; a disk error ends it and is kept.
+    """File-like object for `soundfile` that reads a part of a file; a read error ends the part and is kept.
 
     Args:
         fd: descriptor of the file.
-        part: which part.
+        part: part of the file to read.
 
     Attributes:
-        error: what the operating system said when reading failed, None if it did not. Nothing can be
-            raised here: the caller is a C library.
+        error: error of the operating system when reading failed; None if it did not. It cannot be raised,
+            because the caller is a C library.
     """
 
     def __init__(self, fd: int, part: Part) -> None:
@@ -100,7 +100,7 @@ class PartFile:
         self.error: OSError | None = None
 
     def head(self, n_bytes: int) -> bytes:
-        """Return the first bytes of the part; none if the disk fails."""
+        """Return the first bytes of the part; none if the file cannot be read."""
         try:
             return read_at(self._fd, self._part.start, min(n_bytes, self._part.stop - self._part.start))
         except OSError:
@@ -111,13 +111,13 @@ class PartFile:
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to `offset` from the beginning, the position or the end; return the new position."""
+        """Move to `offset` from the beginning, the current position or the end, and return the new position."""
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._n_bytes}[whence]
         self._position = max(0, origin + offset)
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill `buffer` from the position on; return how many bytes there were."""
+        """Read into `buffer` from the current position, and return the number of bytes."""
         data = self._read(len(buffer))
         buffer[: len(data)] = data
         self._position += len(data)
@@ -126,7 +126,7 @@ class PartFile:
     def _read(self, n_bytes: int) -> bytes:
         offset = self._part.start + self._position
         if self._part.is_endless and self._position >= self._n_bytes - _TAG_BYTES:
-            # The decoder looks for a tag at the end before it begins, and must find something to read.
+            # The decoder first looks for a tag at the end, and would fail if it could not read there: return zeros.
             return bytes(min(n_bytes, self._n_bytes - self._position))
         try:
             data = read_at(self._fd, offset, max(0, min(n_bytes, self._part.stop - offset)))

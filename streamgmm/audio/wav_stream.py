@@ -1,7 +1,8 @@
-"""The sound within a WAV that comes through a pipe, where nobody can go back to the header.
+"""WAV parser for pipes, where a writer cannot go back to correct the header.
 
-Its sizes are guesses, as the writer did not know them either: arecord, sox and ffmpeg write zero or the largest
-number. So a size only says where to look for what may follow: another chunk, another WAV, the end, or more sound.
+The sizes in the header are guesses, because the writer did not know them either: arecord, sox and ffmpeg write zero or
+the largest number. So a size only marks where something else may follow: another chunk, another WAV, the end, or more
+samples.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from streamgmm.errors import DataError
 logger = logging.getLogger("streamgmm.capture")
 
 MAX_HEADER_BYTES = 2**26
-"""Chunks before the samples are not longer together: pictures and texts of a recorder."""
+"""Largest total size of the chunks before the samples, e.g. of pictures and texts from a recorder."""
 
 BLOCK_BYTES = 2**16
 MAX_RATE_HZ, MIN_RATE_HZ, MAX_CHANNELS = 384000, 1000, 64
-"""As the settings allow."""
+"""Limits of the sample rate and of the number of channels, as in the settings."""
 
 _FORMS = (b"RIFF", b"RF64", b"BW64")
 _UNKNOWN_SIZE = 0xFFFFFFFF
@@ -32,7 +33,7 @@ _LATER_CHUNKS = frozenset(
         *(b"PEAK", b"JUNK", b"junk", b"PAD ", b"FLLR", b"cart", b"acid", b"afsp", b"DISP", b"slnt", b"umid", b"_PMX"),
     ]
 )
-"""Chunks that follow the samples; other bytes there are more samples."""
+"""Names of chunks that may follow the samples; other bytes there are more samples."""
 
 _EXTENSIBLE = 0xFFFE
 _FORMATS: dict[tuple[int, int], PcmFormat] = {
@@ -43,7 +44,7 @@ _FORMATS: dict[tuple[int, int], PcmFormat] = {
     (3, 32): "f32le",
     (3, 64): "f64le",
 }
-"""By coding (1: whole numbers, 3: floats) and bits."""
+"""Sample formats by coding (1: integers, 3: floats) and bits."""
 
 _CODINGS = {0x02: "ADPCM", 0x06: "A-law", 0x07: "mu-law", 0x11: "IMA ADPCM", 0x31: "GSM", 0x50: "MP2", 0x55: "MP3"}
 
@@ -51,7 +52,7 @@ _DECODE = "write plain samples, as `ffmpeg -i - -c:a pcm_s16le -f wav -` does"
 
 
 class Layout(NamedTuple):
-    """How samples are written: their format, the rate of the frames, and the channels in each."""
+    """Layout of samples: sample format, sample rate, and number of channels in a frame."""
 
     pcm_format: PcmFormat
     rate_hz: int
@@ -68,13 +69,13 @@ def begins_wav(head: bytes) -> bool:
 
 
 def wav_sound(stream: ByteStream) -> Iterator[Layout | bytes]:
-    """Yield how the samples are written, then the samples; again where another WAV follows.
+    """Yield the layout of the samples, then the bytes of the samples; again if another WAV follows.
 
-    The layout of the header is that of "Multimedia Programming Interface and Data Specifications 1.0" (IBM and
+    The header follows "Multimedia Programming Interface and Data Specifications 1.0" (IBM and
     Microsoft, 1991), with `WAVE_FORMAT_EXTENSIBLE` and RF64 (EBU Tech 3306).
 
     Raises:
-        DataError: a header is cut off or makes no sense, or the samples are coded in a way that is not PCM.
+        DataError: a header is truncated or invalid, or the samples are not PCM.
     """
     while begins_wav(stream.peek(12)):
         stream.skip(12)
@@ -89,7 +90,7 @@ def wav_sound(stream: ByteStream) -> Iterator[Layout | bytes]:
 
 
 def _read_header(stream: ByteStream) -> tuple[Layout, int]:
-    """Take all up to the first sample: the layout, and the size of the samples as the header claims it."""
+    """Read the header up to the first sample; return the layout, and the size of the samples by the header."""
     layout, n_long_bytes, n_passed = None, 0, 0
     while True:
         name, n_bytes = _chunk(stream)
@@ -110,7 +111,7 @@ def _read_header(stream: ByteStream) -> tuple[Layout, int]:
 
 
 def _chunk(stream: ByteStream) -> tuple[bytes, int]:
-    """Take the name and the size of a chunk."""
+    """Read the name and the size of a chunk."""
     head = stream.peek(8)
     if len(head) < 8:
         raise _broken("is cut off before the samples")
@@ -123,12 +124,12 @@ def _layout(body: bytes) -> Layout:
         raise _broken("is cut off within `fmt `")
     coding, n_channels, rate_hz, _, n_align_bytes, n_bits = struct.unpack_from("<HHIIHH", body)
     if coding == _EXTENSIBLE and len(body) >= 26:
-        (coding,) = struct.unpack_from("<H", body, 24)  # begins the GUID of the coding
+        (coding,) = struct.unpack_from("<H", body, 24)  # the first bytes of the subformat GUID
     if not 1 <= n_channels <= MAX_CHANNELS:
         raise _broken(f"claims {n_channels} channels, from 1 to {MAX_CHANNELS} are possible")
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         raise _broken(f"claims {rate_hz} Hz, from {MIN_RATE_HZ} to {MAX_RATE_HZ} are possible")
-    # A sample of 20 bits fills three bytes: the frame says how many.
+    # A sample of 20 bits occupies three bytes: take the size from the frame.
     n_bits = 8 * (n_align_bytes // n_channels) or n_bits
     pcm_format = _FORMATS.get((coding, n_bits))
     if pcm_format is None:
@@ -142,7 +143,7 @@ def _broken(what: str) -> DataError:
 
 
 def _samples(stream: ByteStream, n_bytes: int) -> Iterator[bytes]:
-    """Take the samples, and the chunks after them if there are `n_bytes` as the header claims."""
+    """Yield the samples; after `n_bytes`, the size by the header, skip chunks or go on if more samples follow."""
     n_pad = n_bytes % 2
     while n_bytes and (data := _next_samples(stream, n_bytes)):
         n_bytes -= len(data)
@@ -153,14 +154,15 @@ def _samples(stream: ByteStream, n_bytes: int) -> Iterator[bytes]:
 
 
 def _next_samples(stream: ByteStream, n_bytes: int) -> bytes:
-    """Take some samples; none at the end, or where the header of another WAV begins, wherever the last one stopped."""
+    """Read some samples; return none at the end, or where the header of another WAV begins."""
     if stream.peek(4) in _FORMS and begins_wav(stream.peek(12)):
         return b""
     return stream.take(min(n_bytes, BLOCK_BYTES), before=b"RIFF")
 
 
 def _skip_later_chunks(stream: ByteStream, n_pad: int) -> bool:
-    """Skip the chunks that follow; False if there are none, and so more samples, or nothing."""
+    """Skip the chunks that follow; return False if there are none, so that samples or the end follow."""
+    # Some writers omit the pad byte after an odd size: skip it only if a chunk, a WAV or the end follows.
     has_pad = n_pad and stream.peek(1) == b"\0" and (stream.peek(5)[1:] in {b"", *_LATER_CHUNKS, *_FORMS})
     if not has_pad and stream.peek(4) not in _LATER_CHUNKS:
         return False
