@@ -132,6 +132,7 @@ class MixMeter:
 
     def _noisy_pair(self, powers: Float64Array) -> tuple[int, int] | None:
         """Return the indices of a noisy channel and of the channel that it masks; None if there is no such pair."""
+        # The level of steady noise varies little from block to block, that of sounds varies much.
         variances = self._square_sums_db / self._n_blocks - np.square(self._level_sums_db / self._n_blocks)
         spreads_db = np.sqrt(np.maximum(variances[:-1], 0.0))
         loud, moving = int(powers.argmax()), int(spreads_db.argmax())

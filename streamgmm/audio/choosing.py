@@ -40,7 +40,7 @@ class PlannedSource(NamedTuple):
 
 
 class SourceKind(NamedTuple):
-    """One kind of source.
+    """Kind of source, identified by the scheme of its URIs.
 
     Attributes:
         forms: forms of its URIs, for messages.

@@ -70,7 +70,7 @@ def chunks(file: FileBytes, offset: int, style: ChunkStyle) -> Iterator[Chunk]:
         start = offset + n_header_bytes
         end = start + n_bytes
         chunk = Chunk(name, offset + style.n_name_bytes, start, n_bytes, end + -end % style.alignment)
-        yield chunk
+        yield chunk  # even if truncated: the caller decides what to do with it
         if n_bytes < 0 or end > file.size:
             return
         offset = chunk.next

@@ -50,6 +50,7 @@ def read_credentials(path: Path) -> Credentials:
     """
     content = read_regular_file(path, MAX_FILE_BYTES)
     status = path_status(path)
+    # On Windows, the mode does not reflect the access rights.
     if os.name == "posix" and status is not None and status.st_mode & _OTHERS:
         raise _refusal(path, "any user of this machine can access it; chmod 640 or less")
     try:

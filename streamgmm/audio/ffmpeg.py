@@ -54,6 +54,7 @@ Reason = Literal[
     "no_ffmpeg", "no_secret", "no_channel", "no_protocol", "too_old", "failed", "ended", "stalled", "starved"
 ]
 
+# Waiting does not help with these; other failures may end when the stream is back.
 _HOPELESS = frozenset[Reason]({"no_ffmpeg", "no_secret", "no_channel", "no_protocol", "too_old"})
 _STALLS = frozenset[Reason]({"stalled", "starved"})
 

@@ -44,6 +44,7 @@ Reason = Literal[
     "open_timeout", "no_first_block", "stalled", "child_exit", "moved", "protocol",
 ]  # fmt: skip
 
+# Waiting does not help with these; other failures may end when the device is plugged in again.
 _HOPELESS = frozenset[Reason]({"no_library", "no_channel", "ambiguous"})
 _STALLS = frozenset[Reason]({"open_timeout", "no_first_block", "stalled"})
 
@@ -236,7 +237,7 @@ class Microphone:
         """Read the header and the interleaved frames of the next block; None once closed.
 
         Raises:
-            CaptureError: the sound server moved the stream, or the block makes no sense.
+            CaptureError: the sound server moved the stream, or the header is invalid.
         """
         packed = child.read_exactly(BLOCK_HEADER.size, timeout_s)
         if packed is None:

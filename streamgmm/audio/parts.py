@@ -59,7 +59,7 @@ def find_parts(file: FileBytes) -> Parts:
     while start < file.size and len(found.parts) < MAX_PARTS:
         more = _parts_at(file, start)
         if start and not more.is_judged:
-            break
+            break  # what follows a known container and is not another one is not decoded
         found.parts.extend(more.parts)
         found.warnings.extend(warning for warning in more.warnings if warning not in found.warnings)
         found = found._replace(is_judged=more.is_judged, refusal=found.refusal if start else more.refusal)

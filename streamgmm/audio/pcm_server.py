@@ -66,7 +66,7 @@ class TcpAddress:
         self._host, self._port = host, port
 
     def bind(self) -> socket.socket:
-        """See `Address`."""
+        """Return a socket that listens at the port."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         return socket.create_server((self._host, self._port), family=family, backlog=BACKLOG)
 
@@ -86,7 +86,7 @@ class UnixAddress:
         self._identity: tuple[int, int] | None = None
 
     def bind(self) -> socket.socket:
-        """See `Address`."""
+        """Return a socket that listens at the path."""
         self._remove_stale()
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:

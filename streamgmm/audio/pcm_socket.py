@@ -141,6 +141,7 @@ class PcmSocket:
             if connection is not None and listening is not None:
                 self._resources.callback(connection.close)
                 self._begin(_Ends(connection, listening), sample_rate_hz)
+            # A `close` meanwhile could not get the lock, and left the resources to this thread.
             if self._closed.is_set():
                 self._resources.close()
 
@@ -237,6 +238,7 @@ class PcmSocket:
             while True:
                 if samples.size:
                     yield from self._paced(samples, sample_rate_hz)
+                    # Only whole samples extend the deadline, not single bytes.
                     deadline_s = time.monotonic() + self._timeout_s
                 # Let bytes accumulate, so that a writer of tiny pieces does not cost a wake-up for each.
                 self._closed.wait(_READ_INTERVAL_S)

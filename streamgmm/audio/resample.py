@@ -70,6 +70,7 @@ class Resampler:
         self._n_out += len(resampled)
         if not last:
             return resampled
+        # The repeated samples only flush the filter: cut the output to the duration of the input.
         end = self._stream.resample_chunk(self._held() - offset, last=True)[: self._n_expected() - self._n_out] + offset
         self._stream.clear()
         self._begin()

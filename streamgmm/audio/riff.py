@@ -121,6 +121,7 @@ def _payload(file: FileBytes, data: Chunk, ds64: Chunk | None, form: Format | No
         n_claimed = known_size(n_claimed or 0, 64)
         fields = (SizeField(data.size_offset, "<q", _W64_HEADER_BYTES),)
     elif ds64 is not None and data.n_bytes == _IN_DS64:
+        # RF64 moves sizes of more than 32 bits to `ds64`, and writes 0xFFFFFFFF here.
         size_bytes = file.at(ds64.start + 8, 8)
         n_claimed = known_size(int.from_bytes(size_bytes, "little"), 64)
         # The fields of `ds64`: size of the file, size of the samples, and number of frames.

@@ -1,8 +1,8 @@
 """WAV parser for pipes, where a writer cannot go back to correct the header.
 
-The sizes in the header are guesses, because the writer did not know them either: arecord, sox and ffmpeg write zero or
-the largest number. So a size only marks where something else may follow: another chunk, another WAV, the end, or more
-samples.
+The sizes in the header are guesses, because they are not known when it is written: arecord, sox and ffmpeg write zero
+or the largest number. So a size only marks where something else may follow: another chunk, another WAV, the end, or
+more samples.
 """
 
 from __future__ import annotations
@@ -148,6 +148,7 @@ def _samples(stream: ByteStream, n_bytes: int) -> Iterator[bytes]:
     while n_bytes and (data := _next_samples(stream, n_bytes)):
         n_bytes -= len(data)
         yield data
+    # The size may be a guess: unless known chunks follow, more samples do.
     if n_bytes == 0 and not _skip_later_chunks(stream, n_pad):
         while data := _next_samples(stream, BLOCK_BYTES):
             yield data
