@@ -51,7 +51,7 @@ class Token:
         return self._secret + b"\n"
 
     def matches(self, said: bytes) -> bool:
-        """Return whether `said` is the secret; the comparison takes constant time, to prevent timing attacks."""
+        """Return whether `said` is the secret, in a time that does not depend on how much of it is correct."""
         return hmac.compare_digest(self._secret, said)
 
 
