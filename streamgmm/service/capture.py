@@ -107,6 +107,7 @@ class Capture:
         try:
             while (error := self._run_source()) is not None:
                 self._tell_failure(error)
+                # Waits for the event instead of sleeping, so that `stop` ends the wait at once.
                 if self._wait(self._stopping, self._delay_s):
                     break
                 self._delay_s = min(2.0 * self._delay_s, LONGEST_DELAY_S)
@@ -166,6 +167,7 @@ class Capture:
     def _may_heal(self, error: StreamgmmError) -> bool:
         if self._last_block_s is not None:
             return error.may_heal
+        # Nothing has worked yet: an error that waiting cannot heal must be reported at once, not retried forever.
         return error.may_heal and not error.is_hopeless and not self._is_device_required
 
     def _deliver(self, block: Block, source: Source) -> bool:

@@ -22,6 +22,7 @@ class FailureBudget:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.n_failures = 0
         self._clock = clock
+        # One more than allowed: with a full deque, the oldest time shows whether all failures fell into the period.
         self._times_s: deque[float] = deque(maxlen=MAX_FAILURES + 1)
 
     def spend(self, error: Exception) -> None:

@@ -192,6 +192,7 @@ def _obstacle(path: Path) -> str:
         if status is None:
             return f"{path}: there is no {part}"
         is_folder = stat.S_ISDIR(status.st_mode)
+        # Permissions of others, as the service user owns none of it: search for parents, read for the path itself.
         wanted = 0o5 if is_folder and part == real else 0o1 if is_folder else 0o4
         if status.st_mode & wanted != wanted:
             return f"{path}: the service may not read {part}; {_ADVICE}"
@@ -215,6 +216,7 @@ def check_installed(python: str = sys.executable) -> None:
     Raises:
         ConfigError: the package is not installed for that interpreter.
     """
+    # With -P and without PYTHONPATH, neither the current directory nor the environment makes the package importable.
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     command = [python, "-P", "-c", "import streamgmm"]
     if subprocess.run(command, env=environ, cwd="/", capture_output=True, check=False).returncode != 0:

@@ -24,6 +24,7 @@ class SleepClock:
     def __init__(self, clock: Callable[[], float], boot_clock: Callable[[], float]) -> None:
         self._clock = clock
         self._boot_clock = boot_clock
+        # The difference between the two clocks only grows while the machine sleeps.
         self._ahead_s = boot_clock() - clock()
 
     def take_slept_s(self) -> float:

@@ -1,4 +1,4 @@
-"""Detect threads that hang: the condition for keep-alive messages, and the last resort without a service manager.
+"""Watchdog: detect threads that hang, to withhold keep-alive messages and, as a last resort, to end the process.
 
 A part, such as the capture or the worker, is stuck when it has something to do and has made no progress for too
 long. A part with nothing to do is not stuck: a worker waits for sound as long as a microphone is missing. The

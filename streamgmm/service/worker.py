@@ -99,6 +99,7 @@ class Worker:
             with self._watch.busy("worker"):
                 return self._analyse(stretch)
         except Exception as error:
+            # The exception may have come at any point of the hop: all of its samples count as lost, none as analysed.
             lost_samples = pending_samples + len(stretch.samples)
             self.failed_samples += lost_samples
             analyser.abandon(analysed_samples, lost_samples)
