@@ -1,7 +1,7 @@
-"""All settings: typed sections, each value with its default, range, unit and reason.
+"""Settings: typed sections, each value with its default, range, unit and description.
 
-`config.yaml` at the top of the project is generated from these types, and a test keeps the two equal. Sections are
-frozen; a run has one `Config` that never changes.
+`config.yaml` at the top of the project is generated from these types, and a test compares the two. Sections are
+frozen; a run has one `Config`, which only a reload replaces.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RENAMED_KEYS = {
     "training.frames": "training.cepstra",
     "training.n_frame_components": "training.n_cepstral_components",
 }
-"""Dotted keys of settings that were renamed: the name in earlier versions, and the present one."""
+"""Dotted keys of renamed settings: the name in earlier versions, and the present one."""
 
 TextFormat = Literal["jsonl", "text", "label", "dcase", "audacity"]
 
@@ -33,7 +33,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 SourceName = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$", description="1 to 64 letters, digits and _ . -")
 ]
-"""What records call one of several sources: letters, digits and `_ . -`."""
+"""Name of one of several sources in records: 1 to 64 letters, digits and `_ . -`."""
 
 
 class SourceSection(Section, frozen=True, kw_only=True):
@@ -217,7 +217,7 @@ class DecisionSection(Section, frozen=True, kw_only=True):
 RecordType = Literal[
     "hello", "start", "update", "end", "window", "gap", "status", "dropped", "heartbeat", "model", "error", "bye"
 ]
-"""The types of records (see `streamgmm.records`)."""
+"""Types of records (see `streamgmm.records`)."""
 
 
 class SinkSection(Section, frozen=True, kw_only=True):
@@ -279,7 +279,7 @@ class OutputSection(Section, frozen=True, kw_only=True):
 
 
 def sections_of_sinks(output: OutputSection) -> list[SinkSection]:
-    """Return the settings of each sink; a URI alone has the defaults."""
+    """Return the settings of each sink, with defaults for a URI alone."""
     return [SinkSection(uri=item) if isinstance(item, str) else item for item in output.sinks]
 
 
@@ -404,9 +404,9 @@ class Config(Section, frozen=True, kw_only=True):
 
 
 def settings_by_source(config: Config) -> dict[str, Config]:
-    """Return the settings of each source by its name; of a single source without a name, `config` under "".
+    """Return the settings of each source by its name, or `config` under "" for a single source without a name.
 
-    In each of them `source`, `model.path` and `decision` are those of the source, and `sources` is empty.
+    In each of several, `source`, `model.path` and `decision` are those of the source, and `sources` is empty.
     """
     if not config.sources:
         return {"": config}

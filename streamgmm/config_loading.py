@@ -1,4 +1,4 @@
-"""From a YAML file and `--set` options to one `Config`; every problem is found before any is reported."""
+"""Load one `Config` from a YAML file and `--set` options; all problems are reported together."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from streamgmm.wording import did_you_mean, shorten
 
 
 class LoadedConfig(NamedTuple):
-    """The settings of one run, and where they come from.
+    """Settings of one run, and their origin.
 
     Attributes:
-        config: every setting.
-        explicit_keys: dotted keys that the file or an option gave, e.g. `decision.onset_threshold`;
+        config: all settings.
+        explicit_keys: dotted keys that the file or an option sets, e.g. `decision.onset_threshold`;
             all others have their defaults.
         path: the file that was read; None if there was none.
     """
@@ -41,12 +41,12 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Loade
     """Read and check the settings.
 
     Args:
-        path: the YAML file; None takes the first of `default_paths` that exists, or none at all.
-        overrides: texts such as `decision.onset_threshold=0.7`, each stronger than the file; the value is YAML.
+        path: the YAML file; None uses the first of `default_paths` that exists, or the defaults if none does.
+        overrides: texts such as `decision.onset_threshold=0.7`, which take precedence over the file; the value is YAML.
 
     Raises:
-        ConfigError: holds every problem, each with file, line and column, or with its option; two overrides that
-            cannot both be true are one.
+        ConfigError: lists every problem with file, line and column, or with its option; overrides that contradict
+            each other are a problem too.
         InputMissingError: the file is missing.
         PermissionDeniedError: the user may not read the file.
     """
@@ -61,9 +61,9 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Loade
 
 
 def salvage_output(path: Path | str | None, overrides: Sequence[str] = ()) -> OutputSection:
-    """Return the output settings of a file that has mistakes; one that cannot be read has its default.
+    """Return the output settings of an invalid file, with defaults for settings that cannot be read.
 
-    For asking a daemon that goes on with what it read before. Arguments as for `load_config`.
+    Used to find a daemon that still runs with settings that it read before. Arguments as for `load_config`.
     """
     problems = YamlProblems()
     reader = _Reader(problems)
@@ -80,7 +80,7 @@ def salvage_output(path: Path | str | None, overrides: Sequence[str] = ()) -> Ou
 
 
 def default_paths() -> list[Path]:
-    """Where settings are looked for when no file is named: the user's, then the system's."""
+    """Return the paths that are searched if no settings file is named: the user's, then the system's."""
     home = os.environ.get("HOME")
     config_home = os.environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
     folders = [config_home, "/etc"] if config_home else ["/etc"]
@@ -93,7 +93,7 @@ def _find() -> Path | None:
 
 def _read_tree(path: Path | None, overrides: Sequence[str], problems: YamlProblems) -> Node:
     root = Node({}, "", "")
-    # What stops one text from being read is noted; the others are still worth checking.
+    # A text that cannot be parsed is recorded as a problem; the others are still checked.
     if path is not None:
         with suppress(ConfigError):
             root = _read_file(path, problems)
@@ -102,14 +102,14 @@ def _read_tree(path: Path | None, overrides: Sequence[str], problems: YamlProble
         with suppress(ConfigError):
             assignments.append(_read_override(text, problems))
     _refuse_conflicts(assignments, problems)
-    # A whole section goes first, so that it does not take away what was set within it.
+    # Whole sections are assigned first, so that they do not overwrite settings assigned within them.
     for keys, node in sorted(assignments, key=lambda assignment: len(assignment.keys)):
         _put(root, keys, node)
     return root
 
 
 def _share_settings(root: Node) -> None:
-    """Write out what each of several sources leaves to the sections of all: a URI alone, and settings left out."""
+    """Expand each of several sources in place: a URI alone, and settings that it takes from the shared sections."""
     top = _mapping(root)
     sources = _mapping(top.get("sources"))
     shared = {name: node for name, node in _mapping(top.get("source")).items() if name != "uri"}
@@ -148,13 +148,13 @@ def _read_override(text: str, problems: YamlProblems) -> _Assignment:
     keys = key.strip().split(".")
     if not equals or not all(keys):
         raise problems.stop(place, "wanted section.key=value")
-    # The shell may pass bytes that are no UTF-8; the reader says so better than an encoder would.
+    # The shell may pass bytes that are not UTF-8, which the YAML parser reports better than an encoder would.
     content = value.encode("utf-8", "surrogateescape")
     return _Assignment(keys, strict_yaml.parse(content, lambda _line, _column: place, problems))
 
 
 def _refuse_conflicts(assignments: Sequence[_Assignment], problems: YamlProblems) -> None:
-    """Note each setting that has two values on one command line: whichever is taken, somebody meant the other."""
+    """Record a problem for each setting with two different values on one command line."""
     given: dict[str, Node] = {}
     for keys, node in assignments:
         for key, leaf in _leaves(".".join(keys), node):
@@ -165,7 +165,7 @@ def _refuse_conflicts(assignments: Sequence[_Assignment], problems: YamlProblems
 
 
 def _leaves(key: str, node: Node) -> Iterator[tuple[str, Node]]:
-    """Each setting within, with its dotted key."""
+    """Yield each setting within `node`, with its dotted key."""
     if isinstance(node.value, dict):
         for name, member in node.value.items():
             yield from _leaves(f"{key}.{name}", member)
@@ -180,7 +180,7 @@ def _plain(node: Node) -> Any:
 
 
 def _put(root: Node, keys: Sequence[str], node: Node) -> None:
-    """Set the value under `keys`; a parent in the file that is no mapping stays, to be reported."""
+    """Set the value at `keys`, unless a parent in the file is not a mapping, which is then reported later."""
     *parent_keys, last_key = keys
     parent = root
     for key in parent_keys:
@@ -195,7 +195,11 @@ def _put(root: Node, keys: Sequence[str], node: Node) -> None:
 
 
 class _Reader:
-    """Turns nodes into typed values; UNSET stands for one that a problem is noted for."""
+    """Convert nodes to typed values; UNSET replaces a value for which a problem was recorded.
+
+    Attributes:
+        explicit_keys: dotted keys of all settings read so far.
+    """
 
     def __init__(self, problems: YamlProblems) -> None:
         self._problems = problems
@@ -203,7 +207,7 @@ class _Reader:
         self.explicit_keys: set[str] = set()
 
     def read(self, annotation: Any, node: Node, key: str) -> Any:
-        """The value of `node` as `annotation` wants it."""
+        """Return the value of `node` converted to the type `annotation`, or UNSET after a problem."""
         kind = unwrap(annotation)
         if node.is_refused:
             return UNSET
@@ -217,7 +221,7 @@ class _Reader:
         return self._leaf(annotation, node, key)
 
     def _add(self, place: str, key: str, text: str) -> None:
-        # What several sources share is read for each of them, and is wrong once.
+        # A setting that several sources share is read for each of them, but its problem is reported once.
         noted = (place, key.rpartition(".")[2])
         if noted not in self._noted:
             self._noted.add(noted)
@@ -267,7 +271,7 @@ class _Reader:
         if section is not None and isinstance(node.value, dict):
             (name, member), *others = node.value.items() or [("", None)]
             if member is not None and member.value is None and not others and name not in fields_of(section):
-                # YAML reads a text that ends with a colon as a mapping.
+                # YAML parses an unquoted text that ends with a colon as a mapping.
                 self._add(node.place, key, f"{key}: got a mapping, wanted text; quote '{name}:'")
                 return UNSET
             return self._section(section, node, key)
@@ -288,13 +292,13 @@ class _Reader:
             return UNSET
 
     def _members(self, node: Node, key: str) -> Iterator[tuple[str, Node, str]]:
-        # A section whose settings are all commented out reads as null; an empty file is a mistake.
+        # A section whose settings are all commented out is null, which is valid; an empty file is a mistake.
         members = {} if node.value is None and key else node.value
         if not isinstance(members, dict):
             wanted = f"{key}: got {_show(node)}, wanted a mapping" if key else f"got {_show(node)}, wanted sections"
             self._add(node.place, key, wanted)
             return
-        # What several sources share stands elsewhere, and is read there first.
+        # `sources` last: settings that sources share are read, and their problems reported, in their own section first.
         for name, member in sorted(members.items(), key=lambda item: not key and item[0] == "sources"):
             yield name, member, f"{key}.{name}" if key else name
 
@@ -315,7 +319,7 @@ class _Reader:
 
 
 def _section_within(annotation: Any) -> type[Section] | None:
-    """The section that a value may be instead of a text, e.g. of `str | SinkSection`."""
+    """Return the section type of a union such as `str | SinkSection`; None if there is none."""
     kind = unwrap(annotation)
     is_union = get_origin(kind) in (Union, UnionType)
     return next((member for member in get_args(kind) if is_section(member)), None) if is_union else None
@@ -326,7 +330,7 @@ def _new_name_of(key: str) -> str:
 
 
 def _section_of(name: str) -> str:
-    """Advice for a setting that was written into the wrong section."""
+    """Return advice for a setting that was written into the wrong section; empty if no section has it."""
     sections = [key for key, kind in fields_of(Config).items() if is_section(kind) and name in fields_of(kind)]
     return f"it belongs to {sections[0]}" if sections else ""
 

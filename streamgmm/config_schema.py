@@ -1,4 +1,4 @@
-"""What the types of the settings say about their values, in words: for messages and for the annotated file."""
+"""Schema of the settings: describe and check types of values, for messages and for the annotated file."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import msgspec
 from msgspec import inspect
 
 Place = Annotated[str, msgspec.Meta(extra={"is_place": True})]
-"""A path, or a URI that may hold one: `~` in it is a home directory."""
+"""A path, or a URI that may contain one, in which `~` is expanded to a home directory."""
 
 
 def unwrap(annotation: Any) -> Any:
-    """The type within `Annotated`, however deep."""
+    """Return the type within `Annotated`, at any depth."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     return annotation
 
 
 def describe(annotation: Any) -> str:
-    """What a value of this type must be, e.g. `a number from 0 to 60 s`."""
+    """Describe the valid values of a type, e.g. `a number from 0 to 60 s`."""
     return _describe(inspect.type_info(annotation))
 
 
 def accepts_text(annotation: Any) -> bool:
-    """Whether any text is a value of this type."""
+    """Return whether the type accepts text."""
     kind = inspect.type_info(unwrap(annotation))
     kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     return any(isinstance(_without_metadata(kind), inspect.StrType) for kind in kinds)
 
 
 def is_place(annotation: Any) -> bool:
-    """Return whether a value of this type is a path, or a URI that may hold one."""
+    """Return whether a value of this type is a path, or a URI that may contain one."""
     return _is_place(inspect.type_info(annotation))
 
 
@@ -43,7 +43,7 @@ def _is_place(kind: inspect.Type) -> bool:
 
 
 def is_valid(value: Any, annotation: Any) -> bool:
-    """Return whether `value` is one of this type."""
+    """Return whether `value` is valid for the type."""
     try:
         msgspec.convert(value, annotation)
     except msgspec.ValidationError:
@@ -52,24 +52,24 @@ def is_valid(value: Any, annotation: Any) -> bool:
 
 
 def is_section(annotation: Any) -> bool:
-    """Return whether a value of this type is a section: a mapping whose keys are settings."""
+    """Return whether the type is a section, i.e. a mapping whose keys are settings."""
     kind = unwrap(annotation)
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def reason(annotation: Any) -> str:
-    """The line that says what the setting is for; empty if its type has none."""
+    """Return the description of a setting; empty if its type has none."""
     return str(_metadata(annotation).get("description", ""))
 
 
 def examples(annotation: Any) -> Sequence[Any]:
-    """Values worth showing where the default tells little."""
+    """Return example values of a setting, to show where the default is not informative."""
     shown: Sequence[Any] = _metadata(annotation).get("examples", [])
     return shown
 
 
 def json_schema(section: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a section and all within it; `~` and shorthands are accepted as text."""
+    """Return the JSON Schema (2020-12) of a section and all sections in it; `~` and shorthands are valid text."""
     schema = msgspec.json.schema(section)
     named = schema["$defs"].get("NamedSourceSection")
     if named is not None:
@@ -79,7 +79,7 @@ def json_schema(section: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def format_number(number: float) -> str:
-    """Shortest decimal text: `60` for 60.0, and no exponent where whole digits do."""
+    """Format a number as short as possible: `60` for 60.0, and no exponent for whole numbers below 1e15."""
     return str(int(number)) if float(number).is_integer() and abs(number) < 1e15 else repr(number)
 
 
@@ -127,5 +127,5 @@ def _range(kind: inspect.IntType | inspect.FloatType) -> str:
 
 
 def fields_of(section: type[msgspec.Struct]) -> dict[str, Any]:
-    """Names of a section's settings, each with its annotated type."""
+    """Return the annotated type of each setting of a section, by name."""
     return {field.name: field.type for field in msgspec.structs.fields(section)}

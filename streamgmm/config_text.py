@@ -1,4 +1,4 @@
-"""The settings as a YAML file that explains itself: each with its reason, value, unit and range."""
+"""Format settings as an annotated YAML file: each with its description, value, unit and range."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PLAIN = re.compile(r"[A-Za-z/]([A-Za-z0-9_./:-]*[A-Za-z0-9_/])?")
 
 
 def annotated_yaml(config: Config) -> str:
-    """`config` as YAML that `load_config` reads back to an equal one, with comments from the types."""
+    """Format `config` as YAML with comments from the types; `load_config` reads it back to an equal `Config`."""
     blocks = [_comment(_PREAMBLE)]
     for name, annotation in fields_of(Config).items():
         value = getattr(config, name)
@@ -36,7 +36,7 @@ def annotated_yaml(config: Config) -> str:
 
 
 def plain_yaml(config: Config) -> str:
-    """`config` as YAML without comments."""
+    """Format `config` as YAML without comments."""
     lines: list[str] = []
     for name, annotation in fields_of(Config).items():
         value = msgspec.to_builtins(getattr(config, name))
@@ -61,7 +61,7 @@ def _setting_lines(key: str, annotation: Any, value: Any, n_indented: int = 0) -
 
 
 def _note(annotation: Any) -> str:
-    """What stands beside a value: an example where there is one, else unit and range."""
+    """Return the comment beside a value: an example if there is one, else type, range and unit."""
     shown = examples(annotation)
     return f"for example {_flow(shown[0])}" if shown else describe(annotation)
 
@@ -71,7 +71,7 @@ def _comment(text: str) -> str:
 
 
 def _flow(value: Any) -> str:
-    """One value on one line."""
+    """Format a value on one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items() if item is not None) + "}"
     if isinstance(value, list):
@@ -84,7 +84,7 @@ def _flow(value: Any) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether `text` needs no quotes, not even within a flow collection."""
+    """Return whether `text` needs no quotes, not even within a flow collection."""
     try:
         return _PLAIN.fullmatch(text) is not None and resolve_plain(text) == text
     except ValueError:

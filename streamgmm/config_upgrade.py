@@ -1,4 +1,4 @@
-"""Rewriting a settings file of an earlier version: keys that were renamed get their new names, nothing else changes."""
+"""Upgrade a settings file of an earlier version: renamed keys get their new names, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streamgmm.strict_yaml import Node, YamlProblems
 
 
 def upgrade_config(path: Path) -> dict[str, str]:
-    """Give the renamed keys of a settings file their new names, in place and with all comments.
+    """Replace the renamed keys of a settings file, in place and with all comments.
 
     Returns:
-        The new dotted key of each old one that was found; empty if there was nothing to do, and nothing was written.
+        The new dotted key of each old one that was found; if empty, the file was not written.
 
     Raises:
-        ConfigError: the file is not YAML as `load_config` accepts it; it stays as it is then.
-        StreamgmmError: it cannot be read or written.
+        ConfigError: the file is not YAML as `load_config` accepts it; it is not changed.
+        StreamgmmError: the file cannot be read or written.
     """
     content = read_regular_file(path, strict_yaml.MAX_BYTES)
     problems = YamlProblems()
@@ -27,7 +27,7 @@ def upgrade_config(path: Path) -> dict[str, str]:
     problems.raise_if_any()
     lines = content.decode("utf-8-sig").splitlines(keepends=True)
     renamed: dict[str, str] = {}
-    # From the end, so that a shorter or longer name moves no place that is still needed.
+    # From the end, so that the positions of the remaining keys stay valid when the length of a name changes.
     for key, node in sorted(_renamed_nodes(root, ""), key=lambda found: _place_of(found[1]), reverse=True):
         i_line, i_column = _place_of(node)
         old, new = key.rpartition(".")[2], RENAMED_KEYS[key].rpartition(".")[2]

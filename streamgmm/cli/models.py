@@ -1,4 +1,4 @@
-"""The model that settings name, or the bundled one."""
+"""Load the model that the settings name, or the bundled one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ logger = logging.getLogger("streamgmm.run")
 
 
 def load_chosen_model(loaded: LoadedConfig) -> Model:
-    """The model that the settings name, if they agree with it.
+    """Load the model that the settings name.
 
     Raises:
-        UsageError: none is named.
-        ConfigError: settings of the features were given that are not those of the model.
-        StreamgmmError: it cannot be read.
+        UsageError: the settings name no model.
+        ConfigError: explicit feature settings differ from those of the model.
+        StreamgmmError: the model cannot be read.
     """
     path = loaded.config.model.path
     if not path:
@@ -30,11 +30,11 @@ def load_chosen_model(loaded: LoadedConfig) -> Model:
 
 
 def load_chosen_or_shipped_model(loaded: LoadedConfig) -> Model:
-    """The model that the settings name, or the bundled one, which a line on stderr then reports.
+    """Load the model that the settings name, or the bundled one, which is then reported in the log.
 
     Raises:
-        ConfigError: settings of the features were given that are not those of the model.
-        StreamgmmError: it cannot be read.
+        ConfigError: explicit feature settings differ from those of the model.
+        StreamgmmError: the model cannot be read.
     """
     model = load_model_quietly(loaded)
     if not loaded.config.model.path:
@@ -48,7 +48,7 @@ def load_chosen_or_shipped_model(loaded: LoadedConfig) -> Model:
 
 
 def load_model_quietly(loaded: LoadedConfig) -> Model:
-    """Load the model as `load_chosen_or_shipped_model` does, without reporting which one."""
+    """Load the model as `load_chosen_or_shipped_model` does, without a log line."""
     if loaded.config.model.path:
         return load_chosen_model(loaded)
     model = load_shipped_model()
@@ -57,7 +57,11 @@ def load_model_quietly(loaded: LoadedConfig) -> Model:
 
 
 def _refuse_other_features(loaded: LoadedConfig, model: Model) -> None:
-    """A model hears as it was trained to; a setting that says otherwise would be ignored in silence."""
+    """Reject explicit feature settings that differ from the model's, as they would be ignored silently.
+
+    Raises:
+        ConfigError: lists each such setting.
+    """
     problems = []
     for key in sorted(loaded.explicit_keys):
         section, _, name = key.partition(".")

@@ -1,4 +1,4 @@
-"""From the command line and the settings to the sources of a run, each with its model."""
+"""Plan the sources of a run, each with its model, from the command line and the settings."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ from streamgmm.service.session import Setup
 
 
 def load_settings(args: argparse.Namespace, path: Path | None = None) -> LoadedConfig:
-    """Read the settings that were named or, without any, those in `path`; None looks for them."""
+    """Read the settings file named on the command line, else the file `path`, else the first default that exists."""
     return load_config(args.config or path, [*_shorthands(args), *args.overrides])
 
 
 def refuse_idle_options(args: argparse.Namespace, config: Config) -> None:
-    """Refuse options that say nothing about any source that was chosen."""
+    """Reject options that apply to none of the chosen sources.
+
+    Raises:
+        UsageError: `--pace` without a source file:PATH, or `--require-device` with only file: and pcm: sources.
+    """
     uris = [own.source.uri for own in settings_by_source(config).values()]
     kinds = {uri.partition(":")[0] for uri in uris}
     if args.pace is not None and "file" not in kinds:
@@ -35,14 +39,14 @@ def refuse_idle_options(args: argparse.Namespace, config: Config) -> None:
 
 
 def plan_channels(settings: LoadedConfig, *, says_which: bool) -> Loaded:
-    """Plan the sources that the settings name, each with its model; a model is read once, however many use it.
+    """Plan the sources that the settings name, each with its model; a model is read once, however many sources use it.
 
     Args:
-        settings: as read.
-        says_which: whether to report that no model is named, and which one is taken.
+        settings: settings as read.
+        says_which: whether to log which model is used if the settings name none.
 
     Raises:
-        StreamgmmError: a source or a model cannot be had as named.
+        StreamgmmError: a source or a model is not usable as named.
     """
     _refuse_shared_places(settings.config)
     models: dict[str, Model] = {}
@@ -61,10 +65,10 @@ def plan_channels(settings: LoadedConfig, *, says_which: bool) -> Loaded:
 
 
 def _shorthands(args: argparse.Namespace) -> list[str]:
-    """The options that stand for settings, as the settings they stand for.
+    """Return `SECTION.KEY=VALUE` overrides for the options that are shorthands of settings.
 
     Raises:
-        UsageError: several sources without a name each, or of one name.
+        UsageError: several sources, of which some have no name or the same name.
     """
     settings: dict[str, str | bool | list[str] | dict[str, str] | None] = {
         **_sources(args.source or []),
@@ -73,13 +77,13 @@ def _shorthands(args: argparse.Namespace) -> list[str]:
         "output.format": args.format,
         "output.windows": args.windows or None,
     }
-    # A number is read as it was typed, by the rules of the settings.
+    # Passed as typed, so that the number is checked like any other setting.
     pace = [] if args.pace is None else [f"source.pace={args.pace}"]
     return [*as_overrides(settings), *pace]
 
 
 def _sources(given: list[str]) -> dict[str, str | dict[str, str]]:
-    """One `URI`, or `NAME=URI` for each of several, in place of all sources of the settings."""
+    """Parse one `URI`, or several `NAME=URI`, into settings that replace all sources of the settings file."""
     named: dict[str, str] = {}
     for text in given:
         name, uri = _split_name(text)
@@ -94,10 +98,10 @@ def _sources(given: list[str]) -> dict[str, str | dict[str, str]]:
 
 
 def _refuse_shared_places(config: Config) -> None:
-    """Refuse one place that is two sources, or a source and a sink.
+    """Reject a place that is used by two sources, or by a source and a sink.
 
     Raises:
-        ConfigError: with each of them.
+        ConfigError: lists each such place.
     """
     problems = []
     names_of_places: dict[tuple[str, int | str], str] = {}
@@ -114,13 +118,13 @@ def _refuse_shared_places(config: Config) -> None:
 
 
 def _as_sink(uri: str) -> str:
-    """Return the URI of a sink at the place of a source."""
+    """Return the URI that a sink at the place of the source `uri` would have."""
     scheme, _, rest = uri.partition(":")
     return f"file://{rest}" if scheme == "file" else uri.removeprefix("pcm+")
 
 
 def _refuse_missing(uri: str) -> None:
-    """Refuse a recording that is not there before any other source starts.
+    """Reject a recording that does not exist, before any other source starts.
 
     Raises:
         InputMissingError: there is no such file.
@@ -131,6 +135,6 @@ def _refuse_missing(uri: str) -> None:
 
 
 def _split_name(text: str) -> tuple[str, str]:
-    """Split `NAME=URI`; a URI may hold `=` too, but only after its colon."""
+    """Split `NAME=URI` into name and URI, with an empty name for a URI alone, which may contain `=` after its colon."""
     name, equals, uri = text.partition("=")
     return (name, uri) if equals and ":" not in name and "/" not in name else ("", text)

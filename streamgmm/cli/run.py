@@ -1,4 +1,4 @@
-"""`streamgmm run`: the daemon."""
+"""`streamgmm run`: start the daemon, and handle signals."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from streamgmm.sinks.sink import PipeClosedError
 logger = logging.getLogger("streamgmm.run")
 
 REPEAT_S = 0.5
-"""A signal so soon after another (s) is the same one: `timeout` sends each to the process and to its group."""
+"""Time within which a second signal counts as the first one (s): `timeout` signals both the process and its group."""
 
 
 def run_daemon(args: argparse.Namespace) -> int:
-    """Listen until the end of all sources, or until stopped."""
+    """Run the daemon until all sources end, or until it is stopped; return the exit code."""
 
     def load_again() -> Loaded:
-        # The very file of the start: one that can no longer be seen must not give way to the defaults.
+        # The same file as at the start: if it is missing now, the reload must fail and not use the defaults.
         return plan_channels(load_settings(args, settings.path), says_which=False)
 
     ignore_unused_signals()
@@ -57,11 +57,11 @@ def run_daemon(args: argparse.Namespace) -> int:
             _warn_of_root()
             daemon.run()
     except PipeClosedError:
-        # A reader that was told to stop together with this program is no failure.
+        # If a signal stops the whole pipeline, the reader that ends first is not a failure.
         if not received:
             raise BrokenPipeError from None
     except OutputError:
-        # Nor is a terminal that was closed, and to which this program wrote.
+        # Neither is a closed terminal that stdout was connected to.
         if not terminal.is_closed():
             raise
     if signal.SIGINT in received:
@@ -74,7 +74,7 @@ def _make_daemon(loaded: Loaded, is_device_required: bool, on_status: Callable[[
     labels = {label for plan in loaded.plans for label in plan.setup.model.labels}
     warn_of_unknown_labels(loaded.config.output, labels)
     is_live = any(plan.source.is_live for plan in loaded.plans)
-    # A recording is the same recording tomorrow; a microphone never hears the same twice.
+    # Runs over the same recordings get the same id, so that their output is reproducible; live runs get a random id.
     names = " ".join(plan.source.name for plan in loaded.plans)
     run_id = secrets.token_hex(6) if is_live else file_run_id(loaded.plans[0].setup.model, names)
     return Daemon(
@@ -92,7 +92,7 @@ def _warn_of_root() -> None:
 
 
 def _end_on_bugs(daemon: Daemon) -> None:
-    """A thread that dies of a bug, whichever it is, ends the run with that bug."""
+    """End the run with the exception if any thread ends by an unhandled one."""
 
     def end(unhandled: threading.ExceptHookArgs) -> None:
         name = unhandled.thread.name if unhandled.thread else "?"
@@ -102,7 +102,7 @@ def _end_on_bugs(daemon: Daemon) -> None:
 
 
 def _stop_on_signals(daemon: Daemon) -> list[int]:
-    """Stop gracefully on the first SIGTERM or SIGINT, at once on the second; returns what will hold the first."""
+    """Stop gracefully on the first SIGTERM or SIGINT, at once on the second; return a list that receives the first."""
     received: list[int] = []
     first_s = 0.0
 
@@ -122,7 +122,7 @@ def _stop_on_signals(daemon: Daemon) -> list[int]:
 
 
 def _log_status_on_signal(daemon: Daemon) -> None:
-    # The second has no meaning of its own, and ending the process would be the worst one.
+    # SIGUSR2 has no function of its own, but its default action would end the process.
     for name in ("SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda number, frame: daemon.log_status())

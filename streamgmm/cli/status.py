@@ -1,4 +1,4 @@
-"""`streamgmm status`: the condition of a running daemon, and whether audio is flowing."""
+"""`streamgmm status`: show the condition of a running daemon, and whether audio is flowing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ SOCKETS = ("unix://", "tcp://")
 
 
 def run_status(args: argparse.Namespace) -> int:
-    """Print the condition of each source of a daemon; fail where no audio flows from a required one."""
+    """Print the condition of each source of a daemon.
+
+    Raises:
+        TemporaryError: no audio is flowing from a required source.
+        StreamgmmError: the daemon gives no status (see `ask_status`), or the settings lead to none.
+    """
     output, problem = _read_output(args)
     askable = [section.uri for section in sections_of_sinks(output) if selection_of(section).admits_greeting]
     uri = args.sink or _first_socket(askable, problem)
@@ -48,10 +53,10 @@ def run_status(args: argparse.Namespace) -> int:
 
 
 def _read_output(args: argparse.Namespace) -> tuple[OutputSection, StreamgmmError | None]:
-    """The settings that lead to a daemon; mistakes in a file since it was started do not concern it.
+    """Return the output settings, and the error of an invalid file, which does not affect a daemon that already runs.
 
     Raises:
-        StreamgmmError: what was given with `--set` is wrong.
+        StreamgmmError: a setting given with `--set` is wrong.
     """
     try:
         return load_config(args.config, args.overrides).config.output, None
@@ -82,7 +87,7 @@ def _print_source(hello: Hello, status: Status) -> None:
 
 
 def _print_sources(answers: Sequence[SourceStatus]) -> None:
-    """Print a row for each source, and below why some are not well."""
+    """Print a row for each source, and below the detail of each state other than `ok`."""
     console = stdout_console()
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("source", "state", "level", "captured", "lost", "reopened", "model"):

@@ -1,4 +1,4 @@
-"""Around a run: what the service manager sees of it, and SIGHUP."""
+"""Context of a run: keep-alive messages to the service manager, and reloads on SIGHUP."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from streamgmm.signals import was_hangup_ignored
 from streamgmm.sinks.sink import start_thread
 
 END_S = 0.2
-"""How long a stop waits at most for a reload that goes on: what its thread still holds when the interpreter ends is
-never released."""
+"""Longest wait of a stop for a reload in progress (s): resources that its thread still holds when the interpreter exits
+are never released."""
 
 
 @contextlib.contextmanager
 def supervised(
     daemon: Daemon, supervision: Supervision, load: Callable[[], Loaded], started_with: Loaded, terminal: Terminal
 ) -> Iterator[None]:
-    """Show the service manager, if there is one, that `daemon` moves, and reload on SIGHUP.
+    """Send keep-alive messages to the service manager while `daemon` makes progress, and reload on SIGHUP.
 
-    SIGHUP that tells of the end of the terminal ends the run instead.
+    A SIGHUP because the terminal was closed ends the run instead.
 
     Args:
-        daemon: about to run.
-        supervision: speaks to the manager.
-        load: reads settings and model as the start did.
-        started_with: what `load` gave then.
-        terminal: on which the program was started.
+        daemon: daemon that is about to run.
+        supervision: reports to the service manager.
+        load: reads settings and models as at the start.
+        started_with: settings and models that the daemon was started with.
+        terminal: terminal on which the program was started.
     """
     if supervision.is_watched:
-        # The manager ends by SIGABRT what hangs; the journal then shows where each thread was.
+        # systemd ends a hanging service by SIGABRT; the journal then shows the traceback of each thread.
         with contextlib.suppress(OSError, ValueError, RuntimeError):
             faulthandler.enable()
     with supervision.watching(daemon.watch.is_alive), _reloading(daemon, supervision, load, started_with, terminal):
@@ -48,14 +48,14 @@ def _reloading(
     daemon: Daemon, supervision: Supervision, load: Callable[[], Loaded], started_with: Loaded, terminal: Terminal
 ) -> Iterator[None]:
     def end_with_terminal() -> bool:
-        # `nohup` is how a user says that it has to go on.
+        # Started by `nohup`, the program must continue without its terminal.
         is_over = terminal.is_closed() and not was_hangup_ignored()
         if is_over:
             daemon.stop("its terminal was closed")
         return is_over
 
     def load_unless_over() -> Loaded:
-        # A shell may send SIGHUP a moment before it closes the terminal.
+        # A shell may send SIGHUP a moment before it closes the terminal: check again when the reload starts.
         end_with_terminal()
         return load()
 
@@ -75,7 +75,7 @@ def _reloading(
     try:
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, on_hangup)
-        end_with_terminal()  # it may be gone since the program was started
+        end_with_terminal()  # it may have been closed before the handler was installed
         yield
     finally:
         if hasattr(signal, "SIGHUP"):

@@ -1,4 +1,4 @@
-"""The terminal that a program was started on, which may be closed while it runs."""
+"""Controlling terminal of the process, which may be closed while the program runs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 
 
 class Terminal:
-    """The controlling terminal of this process, if it has one now (credentials(7), tty(4)).
+    """Controlling terminal of this process at construction, if there is one (credentials(7), tty(4)).
 
-    A closed window, a lost ssh connection and the end of a multiplexer's session take it away and send SIGHUP.
-    A process of `setsid`, of systemd or of a container has none.
+    When a window, an ssh connection or the session of a terminal multiplexer is closed, the process loses its terminal
+    and receives SIGHUP. A process started by `setsid`, by systemd or in a container has no terminal.
     """
 
     def __init__(self) -> None:
         self._was_there = _is_there()
 
     def is_closed(self) -> bool:
-        """Return whether it was there and is no more."""
+        """Return whether there was a terminal at construction, and there is none now."""
         return self._was_there and not _is_there()
 
 

@@ -1,1 +1,1 @@
-"""The daemon: threads, signals, counters."""
+"""The daemon: threads, signals, counters and the service manager."""

@@ -1,4 +1,4 @@
-"""What became of every sample of a run: captured = analysed + lost + in flight, at any moment."""
+"""Sample accounting of a run: captured = analysed + lost + in flight, at any moment."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from streamgmm.service.worker import Worker
 
 
 class Balance(NamedTuple):
-    """The samples of a run so far, at the model's rate.
+    """Sample counts of a run so far, at the model's rate.
 
     Attributes:
-        captured_samples: came from the source.
-        analysed_samples: went through the features.
-        lost_samples: captured, and lost before that.
-        source_lost_samples: lost before they were captured.
+        captured_samples: received from the source.
+        analysed_samples: passed through feature extraction.
+        lost_samples: captured, but lost before they were analysed.
+        source_lost_samples: lost before they were captured; in no other count.
     """
 
     captured_samples: int
@@ -27,17 +27,17 @@ class Balance(NamedTuple):
 
     @property
     def in_flight_samples(self) -> int:
-        """Still in the ring, or in a hop that is not complete."""
+        """Samples that are still in the ring, or in a hop that is not complete."""
         return self.captured_samples - self.lost_samples - self.analysed_samples
 
 
 class Account:
-    """Reads the counters of a run, and changes none.
+    """Read-only view of the counters of a run.
 
     Args:
-        ring: where samples arrive.
-        worker: where they are analysed.
-        sample_rate_hz: of both.
+        ring: receives the captured samples.
+        worker: analyses them.
+        sample_rate_hz: sample rate of both.
     """
 
     def __init__(self, ring: Ring, worker: Worker, sample_rate_hz: int) -> None:
@@ -47,7 +47,7 @@ class Account:
 
     @property
     def balance(self) -> Balance:
-        """How it stands now."""
+        """Sample counts at this moment."""
         counts = self._ring.counts
         return Balance(
             captured_samples=counts.captured_samples,
@@ -58,14 +58,14 @@ class Account:
 
     @property
     def lost_by_reason(self) -> dict[str, int]:
-        """All samples that were lost, before and after they were captured."""
+        """Number of lost samples by reason, whether lost before or after capture."""
         failed_samples = self._worker.failed_samples
         losses = {str(reason): n_samples for reason, n_samples in self._ring.lost_samples.items()}
         return losses | {"worker_error": failed_samples} if failed_samples else losses
 
     @property
     def captured_s(self) -> float:
-        """Stream time of the newest sample, losses of the source counted in (s)."""
+        """Stream time of the newest sample (s), including samples that the source lost."""
         counts = self._ring.counts
         return self._to_seconds(counts.captured_samples + counts.source_lost_samples)
 
@@ -75,7 +75,7 @@ class Account:
         return self._to_seconds(self._worker.pipeline.analyser.end_sample)
 
     def make_heartbeat(self) -> Heartbeat:
-        """A sign of life with the counters."""
+        """Return a heartbeat record with the current counters."""
         balance = self.balance
         return Heartbeat(
             t=self.analysed_s,
@@ -85,7 +85,7 @@ class Account:
         )
 
     def make_bye(self, reason: str) -> Bye:
-        """The last record of the run, which ends because of `reason`."""
+        """Return the last record of the run, with `reason` as the reason why it ends."""
         balance = self.balance
         return Bye(
             t=self.analysed_s,

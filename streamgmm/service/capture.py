@@ -1,4 +1,4 @@
-"""The capture thread's work: from the source into the ring, and back again after every failure."""
+"""Capture thread: read a source into the ring, and reopen the source after failures."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ logger = logging.getLogger("streamgmm.capture")
 
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 10.0
-"""Waits between attempts double from the first to the longest, and never end: a microphone may come back any day."""
+"""Longest wait between attempts (s). Waits double from the first up to this, and attempts never stop: a microphone may
+be plugged in again days later."""
 
 OnState = Callable[[CaptureState, str], None]
 
 
 class ResumedError(DeviceError):
-    """The machine slept: what a device delivers after that is not to be trusted, so it is opened again."""
+    """Raised after the machine slept: a device may deliver stale sound then, so it is opened again."""
 
 
 class CaptureListener(NamedTuple):
-    """Who hears of a capture.
+    """Callbacks of a capture, all called from its thread.
 
     Attributes:
         on_state: receives each new state and its reason.
-        on_move: called at every step, so that a watchdog sees that it moves.
-        on_failure: receives what the capture fails of for good, before the ring is ended.
+        on_move: called at every step, so that a watchdog sees progress.
+        on_failure: receives the exception that ends the capture for good, before the ring is ended.
     """
 
     on_state: OnState
@@ -44,25 +45,26 @@ class CaptureListener(NamedTuple):
 
 
 class Capture:
-    """Reads a source into a ring until it ends or is stopped; a live source is opened again when it fails.
+    """Read a source into a ring until the source ends or is stopped; reopen a live source when it fails.
 
-    States: `degraded` until the first sound of a source that is missing; `lost` or `stalled` when one fails
-    that was heard before, then `recovering` while it is opened again; else `ok`.
+    States: `degraded` until the first sound of a source that is missing; `lost` or `stalled` when a source fails
+    that delivered sound before, then `recovering` while it is opened again; otherwise `ok`.
 
     Args:
-        source: what to read.
+        source: the source to read.
         ring: receives the samples, and is ended when no more will come.
         sample_rate_hz: rate of the ring's samples.
-        listener: called from the capture thread.
-        clocks: where the time is read.
-        is_device_required: whether a live source that is missing at the start is an error instead of
-            something to wait for.
+        listener: callbacks, called from the capture thread.
+        clocks: clocks of the run.
+        is_device_required: whether a live source that is missing at the start is an error; otherwise the capture
+            waits for it.
 
     Attributes:
-        source: what is read now, or was last; None before the first and when `run` has ended.
-        n_reopened: how often sound came again after a failure.
+        source: the source that is being read, or was read last; None before the first one and after `run` has ended.
+        n_reopened: number of times that sound resumed after a failure.
         is_over: whether `run` has ended.
-        first_heard_s: when the very first sample was heard, which is before its block came (`clock`); None before that.
+        first_heard_s: monotonic time when the first sample was recorded (s), which is before its block was delivered;
+            None until then.
     """
 
     def __init__(
@@ -97,14 +99,15 @@ class Capture:
         self._is_resuming = True
 
     def run(self) -> None:
-        """Capture until the end; to be called once, in a thread of its own.
+        """Capture until the end; call once, in a dedicated thread.
 
         Raises:
-            StreamgmmError: the source failed, and no waiting will heal it.
+            StreamgmmError: the source failed, and waiting will not help.
         """
         try:
             while (error := self._run_source()) is not None:
                 self._tell_failure(error)
+                # Waits for the event instead of sleeping, so that `stop` ends the wait at once.
                 if self._wait(self._stopping, self._delay_s):
                     break
                 self._delay_s = min(2.0 * self._delay_s, LONGEST_DELAY_S)
@@ -121,25 +124,27 @@ class Capture:
 
     @property
     def drift_ppm(self) -> float | None:
-        """How much faster than nominal the source samples (millionths); None where that is not known."""
+        """Clock drift of the source relative to its nominal rate (parts per million); None if unknown."""
         source = self.source
         return None if source is None else source.vitals().drift_ppm
 
     def stop(self) -> None:
-        """Make `run` return soon; from any thread."""
+        """Make `run` return soon; may be called from any thread."""
         with self._lock:
             self._stopping.set()
             source = self.source
+        # Outside the lock: closing a device may take long, and the capture thread needs the lock to end.
         if source is not None:
             source.close()
 
     def _run_source(self) -> StreamgmmError | None:
-        """Read one source to its end; returns what it failed of if that may heal, None at the end.
+        """Read one source to its end; return the error if a retry may help, None at the end.
 
         Raises:
-            StreamgmmError: it failed and will not heal.
+            StreamgmmError: the source failed, and a retry will not help.
         """
         source = self._make_source()
+        # Under the lock, `stop` either finds the source and closes it, or prevents that it is opened.
         with self._lock:
             if self._stopping.is_set():
                 return None
@@ -162,6 +167,7 @@ class Capture:
     def _may_heal(self, error: StreamgmmError) -> bool:
         if self._last_block_s is not None:
             return error.may_heal
+        # Nothing has worked yet: an error that waiting cannot heal must be reported at once, not retried forever.
         return error.may_heal and not error.is_hopeless and not self._is_device_required
 
     def _deliver(self, block: Block, source: Source) -> bool:
@@ -177,7 +183,7 @@ class Capture:
         return self._ring.write(block.samples)
 
     def _resume(self, source: Source, n_samples: int) -> None:
-        """The first block of a source, of `n_samples`: count what was lost before it, and say that all is well."""
+        """Handle the first block of a source, of `n_samples`: count the loss before it, and report `ok`."""
         self._is_resuming = False
         self._delay_s = FIRST_DELAY_S
         self.n_reopened += self._last_block_s is not None
@@ -189,12 +195,12 @@ class Capture:
         self._say("ok", f"audio flows from {source.vitals().description}")
 
     def _tell_failure(self, error: StreamgmmError) -> None:
-        """Count what was lost so far, so that readers see time go on; say why, unless that was said before."""
+        """Count the samples lost so far, so that stream time advances for readers, and report `error` if it is new."""
         self._on_move()
         is_first, self._is_resuming = not self._is_resuming, True
         has_heard = self._last_block_s is not None
         if has_heard:
-            # A device that did not survive the sleep of its machine is no alarm.
+            # A device that is gone after the machine slept is expected, not an alarm.
             is_first = not self._take_slept_s() and is_first
             self._ring.write_gap(self._take_lost_samples(self._clock()), "device_lost")
         self._say(self._state_after(error, is_first) if has_heard else "degraded", str(error))
@@ -214,7 +220,7 @@ class Capture:
             self._on_state(state, detail)
 
     def _take_slept_s(self) -> float:
-        """Seconds that the machine has slept since this was asked; told, and lost if sound was heard before."""
+        """Return and log how long the machine has slept since the last call (s); record a gap if sound came before."""
         slept_s = self._sleep_clock.take_slept_s()
         if slept_s:
             logger.warning("system.resumed slept_s=%.1f", slept_s)
@@ -223,12 +229,15 @@ class Capture:
         return slept_s
 
     def _heard_until_s(self, source: Source) -> float:
-        """When the sound that was delivered just now ended: a driver may hold back some that came after it."""
+        """Return the monotonic time when the last delivered sample was recorded (s); a driver may hold later ones."""
         until_s = source.vitals().heard_until_s
         return self._clock() if until_s is None else until_s
 
     def _take_lost_samples(self, now_s: float, n_new_samples: int = 0) -> int:
-        """What the source should have delivered from its last block, or since this was asked, but for the new ones."""
+        """Return how many samples are missing since the last block or call, without the `n_new_samples` just received.
+
+        Computed from elapsed time, as a device that is gone cannot report what it lost.
+        """
         if self._last_block_s is None:
             return 0
         lost_samples = units.seconds_to_samples(now_s - self._last_block_s, self._sample_rate_hz) - n_new_samples

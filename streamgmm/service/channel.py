@@ -1,4 +1,4 @@
-"""One source at work: its ring, its analysis, its clock, its account and its condition."""
+"""One running source: its ring, analysis, clock, sample accounting and condition."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from streamgmm.sinks.sink import start_thread
 logger = logging.getLogger("streamgmm.daemon")
 
 RECORDING_RING_S = 4.0
-"""A recording waits for its reader, so it needs no more of a ring than keeps the reader busy."""
+"""Longest ring for a recording (s). A recording waits for its reader, so a short ring keeps the reader busy."""
 
 
 class ChannelPlan(NamedTuple):
-    """A source and what it is run with.
+    """A source, with its model and settings.
 
     Attributes:
-        source: what to listen to.
+        source: the source to capture.
         setup: model and settings.
-        is_required: whether `streamgmm status` fails while no audio flows from it.
+        is_required: whether `streamgmm status` fails while no audio flows from this source.
     """
 
     source: PlannedSource
@@ -49,15 +49,15 @@ class ChannelPlan(NamedTuple):
 
 
 class RunContext(NamedTuple):
-    """What the channels of one run share.
+    """Objects that all channels of one run share.
 
     Attributes:
-        run_id: goes into each hello.
+        run_id: identifier of the run, in each hello.
         hub: receives the records.
-        watch: notes whether every thread still moves.
-        clocks: where the time is read.
-        wake: called when there is something to analyse; from any thread.
-        is_device_required: whether a missing microphone is an error instead of something to wait for.
+        watch: monitors the progress of every thread.
+        clocks: clocks of the run.
+        wake: called from any thread when there is something to analyse; must not block.
+        is_device_required: whether a missing microphone is an error; otherwise the run waits for it.
     """
 
     run_id: str
@@ -69,19 +69,19 @@ class RunContext(NamedTuple):
 
 
 class Channel:
-    """Captures one source in a thread of its own; a worker that serves all channels analyses it step by step.
+    """Capture one source in a dedicated thread, and analyse it hop by hop in the worker thread of all channels.
 
     Args:
-        plan: the source, and what it is run with.
-        context: what all channels share.
+        plan: the source, with its model and settings.
+        context: objects that all channels share.
         on_change: receives each new state and its reason, from any thread.
-        is_alone: whether there is no other channel; ids of events and names of threads then do not name the source.
+        is_alone: whether this is the only channel; event ids and thread names then do not contain the source's name.
 
     Attributes:
-        plan: as given, or as adopted since.
-        reason: why it ends; None while nobody said so.
-        failures: what it failed of.
-        over: set when its last record is out.
+        plan: the current plan, which `adopt` replaces.
+        reason: why the channel ends; None while it runs.
+        failures: exceptions that ended the channel.
+        over: set when the last record is published.
     """
 
     def __init__(
@@ -121,28 +121,29 @@ class Channel:
         self._account = Account(self._ring, self._worker, spec.sample_rate_hz)
         self._stamper = Stamper(plan.source.name, self._wall_clock.read() if plan.source.is_live else None)
         self._heartbeat_s = self._next_heartbeat_s = plan.setup.config.output.heartbeat_s
-        # Held while a stretch is analysed, so that whoever holds it finds the analysis between two.
+        # Held by the worker while it analyses a stretch: a reload that holds it runs between two stretches.
         self._turn = threading.Lock()
+        # Capture, worker and reload threads publish. Lock order: `_turn` before this one.
         self._publishing = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @property
     def name(self) -> str:
-        """What records call the source."""
+        """Name of the source in records."""
         return self.plan.source.name
 
     @property
     def has_work(self) -> bool:
-        """Whether a whole hop waits to be analysed."""
+        """Return whether a whole hop waits to be analysed."""
         return self._ring.waiting_samples >= self.plan.setup.model.spec.hop_samples
 
     def announce(self, sources: list[str]) -> None:
-        """Publish the hello, in which `sources` are the names of all, if there are several."""
+        """Publish the hello; `sources` are the names of all sources if there are several."""
         hello = make_hello(self.plan.setup.model, self._context.run_id, sources, is_required=self.plan.is_required)
         self._publish(hello)
 
     def start(self) -> None:
-        """Start the capture; what was heard is analysed by `step`."""
+        """Start the capture thread; `step` analyses the captured samples."""
         watch = self._context.watch
         if self.plan.source.is_live:
             watch.add(self._part("capture"), lambda: not self._capture.is_over)
@@ -150,9 +151,9 @@ class Channel:
         self._thread = start_thread(self._run_capture, self._part("capture"))
 
     def step(self) -> bool:
-        """Analyse one hop, if one waits; from the worker's thread. Returns whether there was one.
+        """Analyse one hop if one waits, and return whether there was one; call from the worker thread.
 
-        At the end of the source it publishes the last records and sets `over`.
+        At the end of the source, publish the last records and set `over`.
         """
         if self.over.is_set():
             return False
@@ -174,35 +175,35 @@ class Channel:
         return False
 
     def stop(self, reason: str | None) -> None:
-        """Stop capturing; what was captured is still analysed, and `bye` gives the reason. From any thread."""
+        """Stop capturing, from any thread; captured samples are still analysed, and `bye` gives the reason."""
         self.reason = self.reason or reason
         self._capture.stop()
 
     def abandon(self) -> None:
-        """Stop analysing at once; what was captured stays in flight."""
+        """Stop analysing at once; captured samples that remain count as in flight."""
         self._ring.close()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the end of the capture thread."""
+        """Wait for the capture thread to end, at most `timeout_s` seconds."""
         if self._thread is not None:
             self._thread.join(timeout_s)
 
     def note(self, error: BaseException) -> None:
-        """Take note of what the channel failed of, which the run reports at its end."""
+        """Record an exception that ends the channel; the run reports it at its end."""
         self.reason = self.reason or (str(error) if isinstance(error, StreamgmmError) else "internal error")
         self.failures.append(error)
 
     def snapshot(self) -> Status:
-        """Return its condition at this moment; from any thread."""
+        """Return the current status; may be called from any thread."""
         status = self._make_status(*self.condition.current)
         return msgspec.structs.replace(status, time=self._stamper.time_of(status.t), source=self._stamper.source)
 
     def check_adoptable(self, setup: Setup) -> None:
-        """Refuse a model that this channel cannot go on with.
+        """Reject a model that cannot replace the current one while the channel runs.
 
         Raises:
-            ConfigError: it works at another rate, its hop is too long for the ring, or the settings name a label
-                that it does not have.
+            ConfigError: the model has another sample rate, its hop is too long for the ring, or the settings name a
+                label that the model does not have.
         """
         model, spec, running = setup.model, setup.model.spec, self.plan.setup.model.spec
         if spec.sample_rate_hz != running.sample_rate_hz:
@@ -213,19 +214,20 @@ class Channel:
         begin_session(setup, self._id_prefix)
 
     def adopt(self, setup: Setup) -> None:
-        """Go on with `setup` from the very sample at which the analysis is; the capture goes on as it is.
+        """Continue with `setup` from the next sample to be analysed, without interrupting the capture.
 
-        Open events end, then a `model` record names other labels. From any thread but the worker's.
+        Open events end, then a `model` record announces a model that differs. Call from any thread except the
+        worker's.
 
         Raises:
-            ConfigError: it cannot be (see `check_adoptable`); all goes on as before then.
+            ConfigError: `setup` cannot be adopted (see `check_adoptable`); the channel continues unchanged.
         """
         self.check_adoptable(setup)
         successor = begin_session(setup, self._id_prefix)
         with self._turn:
             before = self._worker.pipeline
             self._publish(*before.decider.flush())
-            # Before it is announced: if the new model fails on the samples at hand, the old one goes on.
+            # Before the announcement: if the new model fails on the pending samples, the old one stays in use.
             records = successor.pipeline.continue_from(before)
             if make_model_record(setup.model, 0.0) != make_model_record(self.plan.setup.model, 0.0):
                 self._publish(make_model_record(setup.model, self._account.analysed_s))
@@ -240,7 +242,7 @@ class Channel:
 
     def _run_capture(self) -> None:
         try:
-            with suppress(BaseException):  # noted by `_on_capture_failure`, and raised at the end of the run
+            with suppress(BaseException):  # recorded by `_on_capture_failure`, and raised at the end of the run
                 self._capture.run()
         finally:
             self.plan.source.close()
@@ -248,12 +250,13 @@ class Channel:
     def _on_capture_failure(self, error: BaseException) -> None:
         self.note(error)
         if self._suffix:
-            # The others go on: readers and `status` see that this one does not.
+            # Other sources continue: readers and `status` must see that this one does not.
             logger.error("source.failed source=%s reason=%s", self.name, self.reason)
             self.condition.say_capture("lost", self.reason or "")
 
     def _finish(self) -> None:
-        """Publish the last record."""
+        """Publish the last record, and set `over`."""
+        # Closed first, so that the counters no longer change and `bye` balances.
         self._ring.close()
         bye = self._account.make_bye(self.reason or "end of input")
         logger.info(
@@ -269,7 +272,7 @@ class Channel:
 
     def _publish(self, *records: Record) -> None:
         with self._publishing:
-            # The capture thread may still have something to say when the last record is out.
+            # The capture thread may still report a state after the last record; `bye` must stay the last one.
             for record in () if self.over.is_set() else records:
                 self._keep_from_future(record.t)
                 with self._context.watch.busy(self._part("writer")):
@@ -278,12 +281,12 @@ class Channel:
                     self.over.set()
 
     def _report(self, state: State, detail: str) -> None:
-        """Report the new state in log and stream; to readers of a recording, its states are of no use."""
+        """Report a new state in the log and, for a live source, as a record; states of a recording help no reader."""
         log = logger.info if state == "ok" else logger.warning
         log("capture.state%s state=%s reason=%s", self._suffix and f" source={self.name}", state, detail)
         if self.plan.source.is_live:
             if self._ring.counts.captured_samples == 0:
-                # The clock of the stream stands at 0 until the first sample: 0 is now, or when that was heard.
+                # Stream time stays 0 until the first sample, so 0 means now, or the time when that sample was recorded.
                 heard_s = self._capture.first_heard_s
                 age_s = 0.0 if heard_s is None else max(0.0, self._context.clocks.monotonic() - heard_s)
                 self._stamper.origin = self._wall_clock.read() - timedelta(seconds=age_s)
@@ -318,18 +321,19 @@ class Channel:
             self._publish(self._account.make_heartbeat())
 
     def _schedule_heartbeat(self, t: float) -> None:
-        # The next one that is still to come: a long gap is no reason for many of them at once.
+        # Skip heartbeats that fell into a long gap instead of sending many at once.
         if self._heartbeat_s:
             self._next_heartbeat_s = (t // self._heartbeat_s + 1.0) * self._heartbeat_s
 
     def _keep_from_future(self, t: float) -> None:
-        # A first block that came late, or a device that is a little fast: nothing is dated after it is reported. As
-        # `t` never falls, neither does the date of one record after another.
+        # A late first block or a slightly fast device would date records after the moment they are published. As
+        # `t` never decreases, the dates of successive records do not either.
         if self._stamper.origin is not None:
             latest = self._wall_clock.hour() - timedelta(seconds=t)
             self._stamper.origin = min(self._stamper.origin, latest)
 
     def _follow_wall_clock(self) -> None:
+        # Under the lock, so that no record gets its date from a half-updated origin.
         with self._publishing:
             origin = self._stamper.origin
             if origin is not None and (step := self._wall_clock.take_step()):

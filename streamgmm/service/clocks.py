@@ -1,4 +1,4 @@
-"""Where a daemon reads the time; tests hand in clocks of their own."""
+"""Clocks of a daemon, which tests can replace."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from streamgmm.service.sleep_clock import boot_time
 
 
 def utc_now() -> datetime:
-    """Return wall-clock time; used to date the first sample, never to measure."""
+    """Return wall-clock time in UTC; used to date the first sample, never to measure intervals."""
     return datetime.now(UTC)
 
 
 class Clocks(NamedTuple):
-    """The clocks of a run.
+    """Clocks of a run.
 
     Attributes:
-        monotonic: seconds, standing still while the machine sleeps.
-        boot: seconds, monotonic, going on while the machine sleeps.
+        monotonic: monotonic time without sleep of the machine (s).
+        boot: monotonic time including sleep of the machine (s).
         now: wall-clock time.
-        wait: wait for the event, at most for so many seconds; True if it is set.
+        wait: waits for an event, at most the given number of seconds; returns True if the event is set.
     """
 
     monotonic: Callable[[], float] = time.monotonic

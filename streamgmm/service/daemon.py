@@ -1,4 +1,4 @@
-"""One run: channels whose records go to one hub, analysed by one worker thread."""
+"""Daemon: run the channels of all sources, analyse them in one worker thread, and publish to one hub."""
 
 from __future__ import annotations
 
@@ -24,34 +24,35 @@ from streamgmm.sinks.sink import start_thread
 logger = logging.getLogger("streamgmm.daemon")
 
 FINISH_S = 0.4
-"""How long a stop waits for what was captured to be analysed; the rest stays in flight, and is reported."""
+"""Longest wait of a stop for captured samples to be analysed (s); the rest is reported as in flight."""
 
 DRAIN_S = 1.0
-"""How long a stop waits for readers to collect the last records. All waits together keep it within two seconds."""
+"""Longest wait of a stop for readers to collect the last records (s). All waits together keep a stop within two
+seconds."""
 
 SIGNAL_LOOK_S = 0.2
-"""How often the main thread looks for a signal that woke another thread."""
+"""Interval at which the main thread checks for signals that were delivered to another thread (s)."""
 
 STATUS_LOG_S = 5.0
-"""The status is logged once in so long, however often it is asked for: twelve lines a minute at most."""
+"""Shortest interval between two status lines in the log (s), however often a status is requested."""
 
 OnStatus = Callable[[str, str], None]
 
 
 class Daemon:
-    """Listens until all sources end, `stop` is called, or something fails.
+    """Capture and analyse all sources until they end, `stop` is called, or something fails.
 
     Args:
-        plans: the sources, and what each is run with; at least one, names differ.
-        hub: opened here and closed at the end.
-        run_id: goes into each hello and the ids of events.
-        is_device_required: whether a missing microphone ends the run instead of being waited for.
-        clocks: where the time is read.
-        on_status: receives every change of state, and why; one call at a time, from any thread; at the end `stopping`.
+        plans: sources with their models and settings; at least one, with distinct names.
+        hub: receives the records; opened by `run` and closed at its end.
+        run_id: identifier of the run, in each hello and at the beginning of event ids.
+        is_device_required: whether a missing microphone ends the run; otherwise the run waits for it.
+        clocks: clocks of the run.
+        on_status: receives every new state and its reason, one call at a time, from any thread; `stopping` at the end.
             Must not raise.
 
     Attributes:
-        watch: knows whether every thread still moves.
+        watch: monitors the progress of every thread.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Daemon:
         self._on_status = on_status
         self._has_work = threading.Event()
         self._reporting = threading.Lock()
-        # Replaced as a whole when sources come and go, so that any thread may go through it.
+        # Replaced as a whole when sources are added or removed, so that any thread may iterate over it without a lock.
         self._channels: tuple[Channel, ...] = ()
         self.watch = Watch({"worker": lambda: any(channel.has_work for channel in self._channels)})
         self._context = RunContext(run_id, hub, self.watch, clocks, self._has_work.set, is_device_required)
@@ -77,23 +78,25 @@ class Daemon:
         self._channels = tuple(map(self._make_channel, plans))
         self._reason: str | None = None
         self._failures: list[BaseException] = []
-        # Not an event: its lock could be held by the very code that a signal handler interrupts.
+        # Not an Event: a signal handler would deadlock if it interrupted code that holds the event's lock. The `put` of
+        # this queue is reentrant.
         self._requests: queue.SimpleQueue[Literal["end", "log"]] = queue.SimpleQueue()
         self._is_over = threading.Event()
         self._logged_s = -math.inf
 
     def run(self) -> None:
-        """Open the sinks, listen, and close them again.
+        """Open the sinks, run until the end, and close the sinks.
 
         Raises:
-            StreamgmmError: a sink or a source cannot be had, the last source failed for good, or the last sink did.
-            BaseException: what a thread failed of that should not have failed.
+            StreamgmmError: a sink or a source cannot be opened, or the last source or the last sink failed for good.
+            BaseException: an unexpected exception of a thread.
         """
         threads: list[threading.Thread] = []
         self._hub.greet_with(self.snapshots)
         self._hub.open(self.fail)
         try:
             self._announce(self._channels)
+            # The time since construction, e.g. for opening sinks, does not count as a hang.
             self.watch.forgive()
             threads.append(start_thread(self._work, "worker"))
             for channel in self._channels:
@@ -109,12 +112,12 @@ class Daemon:
             raise failures[0]
 
     def stop(self, reason: str) -> None:
-        """Stop capturing, analyse what was captured, and end the run; from any thread or a signal handler."""
+        """Stop capturing, analyse the captured samples, and end the run; from any thread or a signal handler."""
         self._reason = self._reason or reason
         self._requests.put("end")
 
     def log_status(self) -> None:
-        """Have the status logged soon; from any thread or a signal handler."""
+        """Request that the status is logged soon; from any thread or a signal handler."""
         self._requests.put("log")
 
     def reopen_outputs(self) -> None:
@@ -122,7 +125,7 @@ class Daemon:
         self._hub.reopen()
 
     def snapshots(self) -> list[Status]:
-        """Return the condition of each source at this moment; from any thread."""
+        """Return the current status of each source; may be called from any thread."""
         return [channel.snapshot() for channel in self._channels]
 
     def fail(self, error: BaseException) -> None:
@@ -131,18 +134,19 @@ class Daemon:
         self.stop(str(error) if isinstance(error, StreamgmmError) else "internal error")
 
     def adopt(self, plans: Sequence[ChannelPlan]) -> None:
-        """Go on with other plans: sources that stay lose no sample, others come and go.
+        """Replace the plans while running: sources that stay lose no sample, others are added or removed.
 
-        To be called from any thread but the worker's.
+        Call from any thread except the worker's.
 
         Raises:
-            ConfigError: a source cannot go on as planned; all goes on as before then.
+            ConfigError: a source cannot continue with its new plan; nothing changes then.
         """
         running = {channel.name: channel for channel in self._channels}
         staying = [plan for plan in plans if plan.source.name in running and self._is_kept(plan, running)]
         new = [plan for plan in plans if plan not in staying]
         if self._is_alone and new:
             raise ConfigError(["source.uri: needs restart"])
+        # All plans are checked before any is adopted, so that a rejected reload changes nothing.
         for plan in staying:
             running[plan.source.name].check_adoptable(plan.setup)
         added = tuple(map(self._make_channel, new))
@@ -155,11 +159,12 @@ class Daemon:
     def _is_kept(self, plan: ChannelPlan, running: dict[str, Channel]) -> bool:
         channel = running[plan.source.name]
         same_source = plan.setup.config.source == channel.plan.setup.config.source
-        # A recording that has ended is not played again; what failed is tried again.
+        # A recording that has ended is not played again; a source that failed is retried.
         return same_source and not channel.failures
 
     def _exchange(self, kept: tuple[Channel, ...], added: tuple[Channel, ...]) -> None:
         dropped = [channel for channel in self._channels if channel not in kept]
+        # All are stopped before any is waited for, so that the waits overlap.
         for channel in dropped:
             channel.stop("no longer in the settings")
         for channel in dropped:
@@ -180,18 +185,20 @@ class Daemon:
             channel.announce(names)
 
     def _next_request(self) -> Literal["end", "log"]:
-        # Only the main thread runs handlers of signals, and the system may hand a signal to any other, most
-        # likely to one that starts a process: this one would sleep on in the lock of the queue, and never know.
+        # Only the main thread runs Python signal handlers, but the kernel may deliver a signal to any thread, most
+        # likely to one that starts a process. Without a timeout, this thread would stay blocked in the queue, and
+        # the handler would never run.
         while True:
             with suppress(queue.Empty):
                 return self._requests.get(timeout=SIGNAL_LOOK_S)
 
     def _wind_up(self, threads: list[threading.Thread]) -> None:
-        """End everything, in bounded time whatever hangs; all of it has ended before if the sources have."""
+        """Stop all threads and close the hub, in bounded time even if a thread hangs."""
         self._is_over.set()
         for channel in self._channels:
             channel.stop(self._reason)
         self._has_work.set()
+        # From now on no thread waits for a slow reader, so that each can end in time.
         self._hub.hurry()
         joins = [thread.join for thread in threads] + [channel.join for channel in self._channels]
         deadline_s = time.monotonic() + FINISH_S
@@ -205,10 +212,11 @@ class Daemon:
         self._hub.close(max(0.0, deadline_s - time.monotonic()))
 
     def _work(self) -> None:
-        """The worker thread: one hop of each channel in turn, so that none waits for the flood of another."""
+        """Run the worker thread: one hop of each channel in turn, so that no source starves another."""
         try:
             while not all(channel.over.is_set() for channel in self._channels):
                 self._has_work.wait()
+                # Cleared before serving: samples that arrive meanwhile set it again, and no wake-up is lost.
                 self._has_work.clear()
                 while self._serve_each():
                     pass
@@ -222,7 +230,7 @@ class Daemon:
         return n_served > 0
 
     def _report(self, state: State, detail: str) -> None:
-        """Hand on the state of the only source, or of all together: the worst of them, and each by its name."""
+        """Report the state of the only source, or the worst of several with the state of each by name."""
         with self._reporting:
             if self._is_alone:
                 self._on_status(state, detail)

@@ -1,4 +1,4 @@
-"""How many bugs a run survives: a few, each told with its traceback, but not the same one for ever."""
+"""A budget for unexpected exceptions: log each, survive a few, give up if they keep coming."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ PERIOD_S = 60.0
 
 
 class FailureBudget:
-    """Counts failures, and raises the one that is too many.
+    """Count failures, and raise the first one that exceeds the budget.
 
     Args:
-        clock: seconds, monotonic.
+        clock: monotonic time (s).
 
     Attributes:
-        n_failures: all failures so far.
+        n_failures: number of failures so far.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.n_failures = 0
         self._clock = clock
+        # One more than allowed: with a full deque, the oldest time shows whether all failures fell into the period.
         self._times_s: deque[float] = deque(maxlen=MAX_FAILURES + 1)
 
     def spend(self, error: Exception) -> None:
         """Count one failure.
 
         Raises:
-            Exception: `error` itself, if it is the one more than `MAX_FAILURES` within `PERIOD_S`.
+            Exception: `error` itself, if it exceeds `MAX_FAILURES` within `PERIOD_S` seconds.
         """
         self.n_failures += 1
         self._times_s.append(self._clock())

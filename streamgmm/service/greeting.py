@@ -1,4 +1,4 @@
-"""How a stream introduces itself."""
+"""Records that introduce a stream: `hello`, and `model` after a change of the model."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from streamgmm.records import Hello, ModelInfo
 
 
 def model_info(model: Model) -> ModelInfo:
-    """What records say of `model`."""
+    """Return the description of `model` that records contain."""
     return ModelInfo(name=model.name, version=model.tool_version, sha256=model.sha256)
 
 
 def make_hello(model: Model, run_id: str, sources: Sequence[str] = (), *, is_required: bool = True) -> Hello:
-    """Return the first record of a source; `sources` are the names of all."""
+    """Return the first record of a source; `sources` are the names of all sources of the run."""
     spec = model.spec
     return Hello(
         t=0.0,
@@ -32,7 +32,7 @@ def make_hello(model: Model, run_id: str, sources: Sequence[str] = (), *, is_req
 
 
 def make_model_record(model: Model, t: float) -> records.ModelChanged:
-    """What tells readers that `model` decides from stream time `t` (s) on."""
+    """Return the record that announces `model` as the one in use from stream time `t` (s) on."""
     spec = model.spec
     return records.ModelChanged(
         t=t,

@@ -1,18 +1,18 @@
-"""How well the daemon hears: one state out of what the capture, the worker and the sound itself say.
+"""Health of a source: one state derived from the capture, the worker and the signal.
 
-| state | what is the matter | since |
+| state | meaning | reported after |
 |---|---|---|
-| ok | nothing | |
+| ok | no problem | |
 | quiet | the level is below the silence gate | `QUIET_S` |
 | silent | every sample is exactly zero: muted, or a dead microphone | `FLAT_S` |
-| flat | every sample is the same, but not zero | `FLAT_S` |
+| flat | every sample has the same value, but not zero | `FLAT_S` |
 | clipping | more than `CLIPPED_SHARE` of a second is at full scale | at once, until `UNCLIPPED_S` without |
 | overloaded | the machine is too slow, and hops are skipped | see `service.overload` |
 | stalled, lost | the microphone hangs, or is gone | at once |
-| recovering | it is opened again | |
-| degraded | it was never heard | |
+| recovering | the microphone is being opened again | |
+| degraded | no sound has arrived since the start | |
 
-Where several hold, the lowest in the table is told.
+If several apply, the lowest in the table is reported.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ STATES: tuple[State, ...] = (
     *("ok", "quiet", "silent", "flat", "clipping", "overloaded"),
     *("stalled", "lost", "recovering", "degraded", "starting"),
 )
-"""All states, the worst last."""
+"""All states, from best to worst."""
 
 HEARING_STATES: frozenset[str] = frozenset({"ok", "quiet", "clipping", "overloaded"})
-"""States in which sound comes in; zeros or a constant for many seconds are samples, and a dead or muted microphone."""
+"""States in which sound arrives. `silent` and `flat` are not among them: samples arrive, but from a muted or dead
+microphone."""
 
 LEVEL_S = 1.0
 FLAT_S = 10.0
@@ -47,10 +48,10 @@ UNCLIPPED_S = 10.0
 CLIPPED_SHARE = 0.01
 
 FULL_SCALE = 0.999
-"""From here on a sample is at full scale: a converter of 16 bits ends at 0.99997, and resampling ripples."""
+"""Magnitude from which a sample counts as full scale: 16-bit converters end at 0.99997, and resampling ripples."""
 
 FLAT_RANGE = 1e-6
-"""Samples that differ by less are the same: a thirtieth of the step of 16 bits, above the ripple of resampling."""
+"""Range below which samples count as equal: a thirtieth of a 16-bit step, but above the ripple of resampling."""
 
 
 class _Hop(NamedTuple):
@@ -60,17 +61,17 @@ class _Hop(NamedTuple):
 
 
 class SignalHealth:
-    """What the sound itself says, hop by hop; every change takes long enough that there are few in a minute.
+    """Detect problems of the signal itself, hop by hop; time constants keep state changes to a few per minute.
 
     Args:
         sample_rate_hz: rate of the samples.
-        silence_gate_dbfs: level below which it is quiet (dB re full scale).
+        silence_gate_dbfs: level below which the signal is quiet (dB re full scale).
 
     Attributes:
-        gate_dbfs: the silence gate; may be changed.
-        state: what was said last.
-        level_dbfs: level of the last second, of what the bank hears.
-        n_clipped_samples: samples at full scale so far.
+        gate_dbfs: the silence gate; may be changed at any time.
+        state: the latest state.
+        level_dbfs: level of the last second within the analysed bands (dB re full scale); None before the first hop.
+        n_clipped_samples: number of samples at full scale so far.
     """
 
     def __init__(self, sample_rate_hz: int, silence_gate_dbfs: float) -> None:
@@ -83,7 +84,7 @@ class SignalHealth:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: it is another microphone, or this one after a break."""
+        """Start from scratch, for another microphone or for the same one after a break; the clipped count stays."""
         self.state: SignalState = "ok"
         self.level_dbfs: float | None = None
         self._hops: deque[_Hop] = deque()
@@ -96,11 +97,11 @@ class SignalHealth:
         """Return the state after one more hop.
 
         Args:
-            samples: float32, shape (n,), n at least 1, as they came.
-            level_dbfs: of the latest hop that was measured, without what no band hears.
+            samples: float32, shape (n,), n at least 1, as captured.
+            level_dbfs: level of the latest measured hop within the analysed bands (dB re full scale).
         """
         low, high = float(samples.min()), float(samples.max())
-        # The samples are looked at one by one only if the loudest may be clipped; false for NaN.
+        # Samples are only counted one by one if the extremes may be clipped; false for NaN.
         is_loud = low <= -FULL_SCALE or high >= FULL_SCALE
         n_clipped = int(np.count_nonzero(abs(samples) >= FULL_SCALE)) if is_loud else 0
         self._follow_window(_Hop(len(samples), 10.0 ** (level_dbfs / 10.0), n_clipped))
@@ -121,7 +122,7 @@ class SignalHealth:
             self._n_clipped -= oldest.n_clipped
 
     def _follow_level(self, n_samples: int) -> None:
-        # Summed anew each time: a running sum would keep the rounding of the loudest hop for ever.
+        # Summed from scratch each time: a running sum would keep the rounding error of the loudest hop forever.
         power = sum([hop.power * hop.n_samples for hop in self._hops]) / self._n_samples
         self.level_dbfs = units.power_to_dbfs(power)
         self._n_quiet = self._n_quiet + n_samples if self.level_dbfs < self.gate_dbfs else 0
@@ -158,38 +159,40 @@ OnChange = Callable[[State, str], None]
 
 
 class Condition:
-    """Puts together what capture, worker and signal say, each from its own thread; tells every change.
+    """Combine the states of capture, worker and signal, each set from its own thread, and report every change.
 
     Args:
-        on_change: is told the new state and why; one call at a time.
+        on_change: receives each new state and its reason; one call at a time.
 
     Attributes:
-        current: the state that was told last, and why.
+        current: the state reported last, and its reason.
     """
 
     def __init__(self, on_change: OnChange) -> None:
         self.current: tuple[State, str] = ("starting", "no sound yet")
         self._on_change = on_change
+        # Also held during `on_change`, so that changes are reported in the order in which they happen.
         self._lock = threading.Lock()
         self._capture: tuple[State, str] = self.current
         self._is_overloaded = False
         self._signal: SignalState = "ok"
 
     def say_capture(self, state: CaptureState, detail: str) -> None:
-        """The capture's word; sound that begins anew after a failure is well until it shows otherwise."""
+        """Set the state of the capture, and reset that of the signal, which `SignalHealth` then measures again."""
         with self._lock:
             self._capture, self._signal = (state, detail), "ok"
             self._tell()
 
     def say_overload(self, *, is_overloaded: bool) -> None:
-        """The worker's word; cheap if it has not changed."""
+        """Set whether the worker is overloaded; cheap if that has not changed."""
+        # Compared without the lock: only the worker thread writes it.
         if is_overloaded != self._is_overloaded:
             with self._lock:
                 self._is_overloaded = is_overloaded
                 self._tell()
 
     def say_signal(self, state: SignalState) -> None:
-        """The signal's word; cheap if it has not changed. Nothing is worth saying of what came before a failure."""
+        """Set the state of the signal; cheap if unchanged, and ignored unless the capture is `ok`."""
         if state != self._signal:
             with self._lock:
                 self._signal = state if self._capture[0] == "ok" else "ok"

@@ -1,4 +1,4 @@
-"""The units of this installation: what to write, what to run, and what stands in the way."""
+"""Install and remove the systemd units of the service: files to write, commands to run, and checks before both."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from streamgmm.files import path_kind, path_status
 from streamgmm.service.place import SERVICE, Place
 
 MARK = "# Written by `streamgmm service install`; `streamgmm service uninstall` removes it.\n"
-"""First line of every file that is written here; a file without it is somebody else's."""
+"""First line of every unit file that an installation writes; a file without it was written by someone else."""
 
 BOOTED = Path("/run/systemd/system")
-"""Is there where the system was booted by systemd (sd_booted(3))."""
+"""Directory that exists only if systemd booted the system (sd_booted(3))."""
 
 HIDDEN_BY = {
     "/home": "ProtectHome",
@@ -29,7 +29,7 @@ HIDDEN_BY = {
     "/tmp": "PrivateTmp",
     "/var/tmp": "PrivateTmp",
 }
-"""Directories that the unit of the system cannot see, and by which of its settings (systemd.exec(5))."""
+"""Directories that the system unit cannot see, and the unit setting that hides each (systemd.exec(5))."""
 
 _CONFIG = """\
 # All settings: `streamgmm config show`. After a change: {reload}
@@ -40,13 +40,13 @@ output:
 
 
 class Plan(NamedTuple):
-    """What an installation, or its end, does: first it runs, then it writes or removes, then it runs again.
+    """Steps of an installation or removal, in the order of the attributes.
 
     Attributes:
-        before: commands to run first; they may fail.
-        writes: the content of each file to write.
+        before: commands to run first; failures are ignored.
+        writes: content of each file to write.
         removals: files to remove.
-        after: commands to run at the end; the first that fails ends it.
+        after: commands to run at the end; the first that fails aborts the plan.
     """
 
     before: list[list[str]]
@@ -56,16 +56,16 @@ class Plan(NamedTuple):
 
 
 def plan_install(place: Place, config: Path | None, model: Path | None, python: str = sys.executable) -> Plan:
-    """What to do for a service of this very installation.
+    """Plan the installation of a service that runs this copy of the program.
 
     Args:
-        place: of the system or of a user.
-        config: its settings; None takes those in `place`, and writes them if there are none yet.
-        model: its model; None takes that of the settings.
-        python: the interpreter.
+        place: files of the system's service, or of a user's.
+        config: settings file of the service; None uses the one in `place`, which is created if missing.
+        model: model file of the service; None uses the one that the settings name.
+        python: interpreter that runs the service.
 
     Raises:
-        CannotCreateError: a unit of that name is there and is somebody else's.
+        CannotCreateError: a unit of that name exists and was not written by `streamgmm service install`.
     """
     for path in unit_paths(place):
         refuse_foreign(path)
@@ -79,11 +79,11 @@ def plan_install(place: Place, config: Path | None, model: Path | None, python: 
 
 
 def plan_uninstall(place: Place) -> Plan:
-    """What to do for none of what was installed to be left; settings that were changed since are kept.
+    """Plan the removal of everything that was installed; settings that were changed since are kept.
 
     Raises:
         InputMissingError: nothing is installed.
-        CannotCreateError: what is there is somebody else's.
+        CannotCreateError: a unit exists that was not written by `streamgmm service install`.
     """
     present = [path for path in unit_paths(place) if path_kind(path) != "nothing"]
     if not present:
@@ -98,14 +98,14 @@ def plan_uninstall(place: Place) -> Plan:
 
 
 class UnitState(NamedTuple):
-    """What systemd says of a unit (systemctl(1), `show`).
+    """State of a unit as systemd reports it (systemctl(1), `show`).
 
     Attributes:
         active: ActiveState, e.g. `active`, `activating`, `failed`; empty if systemd does not answer.
         sub: SubState, e.g. `running`, `auto-restart`.
         result: Result, e.g. `success`, `exit-code`, `timeout`.
         exit_status: ExecMainStatus, the exit code or signal of its last process.
-        status_text: StatusText, what the service says of itself.
+        status_text: StatusText, the status line that the service itself sent.
     """
 
     active: str
@@ -125,7 +125,7 @@ _PROPERTIES = ("ActiveState", "SubState", "Result", "ExecMainStatus", "StatusTex
 
 
 def ask_unit_state(place: Place) -> UnitState:
-    """Ask systemd for the state of the service there."""
+    """Query systemd for the state of the service in `place`."""
     command = [*place.systemctl, "show", "--property", ",".join(_PROPERTIES), SERVICE]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
@@ -136,10 +136,10 @@ def ask_unit_state(place: Place) -> UnitState:
 
 
 def carry_out(plan: Plan) -> None:
-    """Do it.
+    """Execute a plan.
 
     Raises:
-        CannotCreateError: a command failed.
+        CannotCreateError: a command of `plan.after` failed.
         OSError: a file could not be written or removed.
     """
     for command in plan.before:
@@ -147,7 +147,7 @@ def carry_out(plan: Plan) -> None:
     for path, content in plan.writes.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
-        path.chmod(0o644)  # the service runs as another user than the one who installs it
+        path.chmod(0o644)  # whatever the umask: the service runs as another user than the one who installs it
     for path in plan.removals:
         path.unlink()
     for command in plan.after:
@@ -156,11 +156,11 @@ def carry_out(plan: Plan) -> None:
 
 
 def check_possible(place: Place) -> None:
-    """Refuse to change what cannot be changed.
+    """Check that a service can be installed in or removed from `place`.
 
     Raises:
-        CannotCreateError: this system is not run by systemd.
-        PermissionDeniedError: only root may install a service of the system.
+        CannotCreateError: systemd does not run this system.
+        PermissionDeniedError: the service of the system was requested by another user than root.
     """
     if path_kind(BOOTED) != "folder":
         raise CannotCreateError("systemd does not run here", hint="start `streamgmm run` by what does")
@@ -171,10 +171,10 @@ def check_possible(place: Place) -> None:
 
 
 def check_reachable(paths: Sequence[Path]) -> None:
-    """Refuse what the service of the system, a user without a home and without rights, could not read.
+    """Check that the service of the system, an unprivileged user without a home directory, can read `paths`.
 
     Raises:
-        ConfigError: with every such path, and why.
+        ConfigError: lists every path that it cannot read, with the reason.
     """
     problems = [problem for path in paths if (problem := _obstacle(path))]
     if problems:
@@ -192,6 +192,7 @@ def _obstacle(path: Path) -> str:
         if status is None:
             return f"{path}: there is no {part}"
         is_folder = stat.S_ISDIR(status.st_mode)
+        # Permissions of others, as the service user owns none of it: search for parents, read for the path itself.
         wanted = 0o5 if is_folder and part == real else 0o1 if is_folder else 0o4
         if status.st_mode & wanted != wanted:
             return f"{path}: the service may not read {part}; {_ADVICE}"
@@ -205,16 +206,17 @@ _ADVICE = (
 
 
 def program_paths() -> list[Path]:
-    """What must be readable for this installation to run: interpreter, its library, this package."""
+    """Return the paths that the service must be able to read: the interpreter, its library and this package."""
     return [Path(sys.executable), Path(sys.base_prefix), Path(streamgmm.__file__).parent]
 
 
 def check_installed(python: str = sys.executable) -> None:
-    """Refuse an interpreter that does not find this package by itself, e.g. one that was started beside its source.
+    """Check that `python` can import this package from any directory, e.g. not only from a source checkout.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: the package is not installed for that interpreter.
     """
+    # With -P and without PYTHONPATH, neither the current directory nor the environment makes the package importable.
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     command = [python, "-P", "-c", "import streamgmm"]
     if subprocess.run(command, env=environ, cwd="/", capture_output=True, check=False).returncode != 0:
@@ -222,33 +224,33 @@ def check_installed(python: str = sys.executable) -> None:
 
 
 def unit_paths(place: Place) -> list[Path]:
-    """The unit files of a service there."""
+    """Return the paths of the unit files in `place`."""
     return [place.unit_directory / name for name in place.unit_names]
 
 
 def unit_text(name: str, words: Sequence[str], *, is_user: bool) -> str:
-    """The unit called `name` that comes with the package, its program replaced by `words`."""
+    """Return the text of the packaged unit `name`, with `words` as the command that it starts."""
     text = shipped_unit(name, is_user=is_user)
     command = "ExecStart=" + " ".join(map(quote, words))
     return MARK + "\n".join(command if line.startswith("ExecStart=") else line for line in text.split("\n"))
 
 
 def shipped_unit(name: str, *, is_user: bool) -> str:
-    """The unit called `name` as it comes with the package."""
+    """Return the text of the packaged unit `name`, unchanged."""
     folder = files("streamgmm.service") / "systemd"
     return (folder / "user" / name if is_user else folder / name).read_text(encoding="utf-8")
 
 
 def config_text(place: Place) -> str:
-    """The settings that an installation begins with."""
+    """Return the text of the initial settings file of an installation."""
     return _CONFIG.format(reload=" ".join([*place.systemctl, "reload", "streamgmm"]), socket=place.socket)
 
 
 def quote(word: str) -> str:
-    """`word` as a unit file has to write it to mean just that (systemd.service(5), command lines).
+    """Quote `word` for the command line of a unit file, without any expansion (systemd.service(5), command lines).
 
     Raises:
-        ConfigError: it holds a control character.
+        ConfigError: `word` contains a control character.
     """
     if not word.isprintable():
         raise ConfigError([f"{word!r}: a unit cannot name a path with control characters; rename it"])
@@ -258,10 +260,10 @@ def quote(word: str) -> str:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Leave alone what was not written here.
+    """Reject a file that was not written by `streamgmm service install`.
 
     Raises:
-        CannotCreateError: `path` is there, and is somebody else's.
+        CannotCreateError: `path` exists and does not begin with `MARK`.
     """
     if path_kind(path) != "nothing" and not (_content(path) or "").startswith(MARK):
         raise CannotCreateError(

@@ -1,4 +1,4 @@
-"""A log that no client and no loose plug can flood."""
+"""Rate limit for log events that clients or loose plugs could repeat without end."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable
 
 INTERVAL_S = 10.0
 LIMITED_EVENTS = ("client.", "exec.", "capture.", "config.", "watchdog.")
-"""Beginnings of the events that others can cause as often as they like."""
+"""Prefixes of the events that outside causes can repeat as often as they like."""
 
 
 class LogLimit(logging.Filter):
-    """Lets one line of each limited event through per interval; the next one tells how many were held back.
+    """Pass one line of each limited event per interval; the next line reports how many were suppressed.
 
-    Events are told apart by their message before its arguments are filled in, so there are only as many
-    as the program has of them.
+    Events are distinguished by their message template, before arguments are filled in, so their number is
+    bounded by that of the log calls in the program.
 
     Args:
-        interval_s: seconds from one line to the next of the same event.
-        clock: seconds, monotonic.
+        interval_s: shortest interval between two lines of the same event (s).
+        clock: monotonic time (s).
     """
 
     def __init__(self, interval_s: float = INTERVAL_S, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,10 +32,11 @@ class LogLimit(logging.Filter):
         self._n_suppressed: dict[str, int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write `record`; adds `suppressed=N` to it if others were not."""
+        """Return whether to write `record`; append `suppressed=N` to it if earlier ones were not written."""
         event = str(record.msg)
         if not event.startswith(LIMITED_EVENTS):
             return True
+        # A handler filters before it takes its own lock, so several threads may be here at once.
         with self._lock:
             now_s = self._clock()
             if now_s < self._next_s.get(event, now_s):

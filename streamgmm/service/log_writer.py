@@ -1,4 +1,4 @@
-"""Log lines written from a thread of their own, so that a reader of stderr that stops reading stops nothing else."""
+"""Write log lines from a dedicated thread, so that a stalled reader of stderr blocks nothing else."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from contextlib import contextmanager, suppress
 from streamgmm.sinks.sink import start_thread
 
 MAX_LINES = 1000
-"""Log lines kept while nobody takes them; more are lost, and counted."""
+"""Most log lines queued while stderr accepts none; further lines are lost and counted."""
 
 FLUSH_S = 0.3
-"""How long the end of a run waits for its last lines to be taken."""
+"""Longest wait at the end of a run for the last lines to be written (s)."""
 
 
 class DetachedHandler(logging.handlers.QueueHandler):
-    """Queues lines, and a thread writes them to a descriptor; nobody who logs ever waits, or hears of a failure.
+    """Queue log lines for a thread that writes them to a descriptor; logging never blocks and never raises.
 
     Args:
-        formatter: makes the lines.
-        fd: where they go; written to directly, as a thread that is stuck within `sys.stderr` would keep its
-            lock and make the interpreter abort at its end.
+        formatter: formats the lines.
+        fd: descriptor to write to. Written directly, as a thread that is stuck within `sys.stderr` would hold its
+            lock and make the interpreter abort at exit.
 
     Attributes:
-        n_lost: lines lost so far because nobody took them.
+        n_lost: number of lines lost since this was last logged, because the queue was full.
     """
 
     def __init__(self, formatter: logging.Formatter | None, fd: int) -> None:
@@ -40,7 +40,7 @@ class DetachedHandler(logging.handlers.QueueHandler):
         self._thread = start_thread(self._write_all, "log")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue the line of `record`, or lose it."""
+        """Queue the line of `record`, or drop it if the queue is full."""
         try:
             if self.n_lost:
                 self._lines.put_nowait(f"streamgmm: log.lost lines={self.n_lost}")
@@ -50,14 +50,14 @@ class DetachedHandler(logging.handlers.QueueHandler):
             self.n_lost += 1
 
     def finish(self, timeout_s: float) -> None:
-        """Write what waits, for at most `timeout_s` seconds."""
+        """Write queued lines; wait at most `timeout_s` seconds for room in the queue, and as long for the thread."""
         with suppress(queue.Full):
             self._lines.put(None, timeout=timeout_s)
             self._thread.join(timeout_s)
 
     def _write_all(self) -> None:
         while (line := self._lines.get()) is not None:
-            # The reader may have gone for good, or come back as another one.
+            # The reader may be gone for good, or another one may open the same pipe later: keep trying.
             with suppress(OSError):
                 unwritten = f"{line}\n".encode("utf-8", "backslashreplace")
                 while unwritten:
@@ -66,19 +66,19 @@ class DetachedHandler(logging.handlers.QueueHandler):
 
 @contextmanager
 def detached_log(limit: logging.Filter) -> Iterator[None]:
-    """Within it, what would go to the stderr of the process goes through `limit` and a `DetachedHandler`."""
+    """Route log lines for stderr through `limit` and a `DetachedHandler` within this context."""
     root = logging.getLogger()
     before = list(root.handlers)
     detached: list[DetachedHandler] = []
     for i_handler, handler in enumerate(before):
-        # The command may have wrapped its stderr; what is written goes to the same descriptor.
+        # A caller may have replaced `sys.stderr` by a wrapper around the same descriptor.
         is_stderr = isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stderr, sys.__stderr__)
         if is_stderr and sys.__stderr__ is not None:
             detached.append(DetachedHandler(handler.formatter, sys.__stderr__.fileno()))
             root.handlers[i_handler] = detached[-1]
     limited = list(root.handlers)
     for handler in limited:
-        # Where lines are written, for a logger's own filter does not see those of the loggers below it.
+        # On handlers, because a logger's own filter does not see records of its child loggers.
         handler.addFilter(limit)
     try:
         yield

@@ -1,11 +1,11 @@
-"""What to give up when the machine is too slow for the stream.
+"""Overload: detect that the machine is too slow for the stream, and decide which samples to skip.
 
-The rule: when more than half of the ring waits to be analysed, the worker is too slow. All whole hops that
-wait are skipped then, and again whenever more than `TOLERATED_S` waits, so that what is decided is never
-older than that. The stretches in between are analysed without a hole. The overload is over when the worker
-has kept up, with less than `KEPT_UP_S` waiting, through a second of audio.
+An overload begins when more than half of the ring waits to be analysed. All whole hops that wait are skipped then,
+and again whenever more than `TOLERATED_S` waits, so that decisions never lag behind by more than that. The samples
+in between are analysed without gaps. The overload ends when the worker has kept up, with less than `KEPT_UP_S`
+waiting, through `CALM_S` of audio.
 
-A burst is no overload: half of the ring is 15 s by default, and a worker that is fast enough drains it.
+A burst does not cause an overload: half of the ring is 15 s by default, and a worker that is fast enough drains it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ CALM_S = 1.0
 
 
 class Overload:
-    """Watches what waits in the ring.
+    """Detect an overload from the number of samples that wait in the ring.
 
     Args:
-        hop_samples: only whole hops are skipped.
-        capacity_samples: of the ring.
+        hop_samples: length of a hop; only whole hops are skipped.
+        capacity_samples: capacity of the ring.
         sample_rate_hz: rate of the samples.
 
     Attributes:
@@ -39,10 +39,10 @@ class Overload:
         self._n_kept_up_hops = 0
 
     def samples_to_skip(self, waiting_samples: int) -> int:
-        """How many of the oldest samples to skip; to be asked before each hop.
+        """Return how many of the oldest samples to skip; call once per hop.
 
         Args:
-            waiting_samples: what waits in the ring.
+            waiting_samples: number of samples that wait in the ring.
         """
         if waiting_samples > (self._tolerated_samples if self.is_overloaded else self._limit_samples):
             self.is_overloaded = True

@@ -1,4 +1,4 @@
-"""Where the services of the system and of a user have their files."""
+"""File locations of the system's service and of a user's."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SOCKET = "streamgmm.socket"
 
 
 class Place(NamedTuple):
-    """Where the service of the system, or of a user, has its files.
+    """File locations of the service of the system, or of a user.
 
     Attributes:
-        is_user: whether it is a user's.
-        unit_directory: of the unit files.
-        config_path: settings that it has if none are named.
-        runtime_directory: of its socket.
+        is_user: whether the service is a user's.
+        unit_directory: directory of the unit files.
+        config_path: settings file that is used if none is named.
+        runtime_directory: directory of the socket.
     """
 
     is_user: bool
@@ -31,17 +31,17 @@ class Place(NamedTuple):
 
     @property
     def socket(self) -> Path:
-        """Where it serves its subscribers, unless its settings say otherwise."""
+        """Default path of the socket for subscribers."""
         return self.runtime_directory / "events.sock"
 
     @property
     def systemctl(self) -> list[str]:
-        """The command that speaks to its manager."""
+        """Command that controls the service manager."""
         return ["systemctl", "--user"] if self.is_user else ["systemctl"]
 
     @property
     def unit_names(self) -> list[str]:
-        """What is installed there; a user's subscribers are the user's own programs, which need no socket unit."""
+        """Names of the units to install; a user's own programs need no socket unit to subscribe."""
         return [SERVICE] if self.is_user else [SERVICE, SOCKET]
 
 
@@ -54,10 +54,10 @@ SYSTEM = Place(
 
 
 def user_place() -> Place:
-    """That of the user who asks.
+    """Return the file locations of the current user's service.
 
     Raises:
-        InputMissingError: there is no home directory.
+        InputMissingError: the environment names no home directory.
     """
     home = os.environ.get("HOME")
     config_home = os.environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
@@ -73,9 +73,9 @@ def user_place() -> Place:
 
 
 def installed_sockets() -> list[str]:
-    """`unix://PATH` of the services of this user and of the machine: those that are there, then those that should be.
+    """Return `unix://PATH` of the services of this user and of the system: existing sockets, then expected ones.
 
-    One in a directory that this user may not enter may be there.
+    A socket in a directory that this user may not enter counts as existing.
     """
     places = [SYSTEM]
     with suppress(InputMissingError):

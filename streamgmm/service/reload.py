@@ -1,4 +1,4 @@
-"""Settings and model read again while the daemon listens: all of the new, or all of the old."""
+"""Reload settings and models while the daemon runs: all of the new ones are adopted, or all of the old ones kept."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ logger = logging.getLogger("streamgmm.reload")
 RELOADABLE = frozenset(
     {"sources", "model", "decision", "output.windows", "output.updates", "output.heartbeat_s", "features", "training"}
 )
-"""Settings that a running daemon can change, or does not use at all; every other one needs a restart."""
+"""Settings that a running daemon can change, or does not use at all; all others need a restart."""
 
 SETTLE_S = 0.1
-"""Between two readings, which must agree: a file that is being written is not taken for finished."""
+"""Interval between two readings (s), which must agree, so that a file is not used while it is being written."""
 
 MAX_READINGS = 20
-"""A file that is never at rest is refused after so many readings, two seconds."""
+"""Number of readings, about two seconds, after which a file that keeps changing is rejected."""
 
 
 class Loaded(NamedTuple):
-    """What one reading gave.
+    """Settings and models from one reading.
 
     Attributes:
         config: the settings.
-        plans: the sources that they name, each with its model.
+        plans: the sources that the settings name, each with its model.
     """
 
     config: Config
@@ -43,11 +43,11 @@ class Loaded(NamedTuple):
 
     @property
     def models(self) -> dict[str, Model]:
-        """The model of each source."""
+        """Model of each source, by the name of the source."""
         return {plan.source.name: plan.setup.model for plan in self.plans}
 
     def is_same(self, other: Loaded) -> bool:
-        """Return whether `other` would decide alike."""
+        """Return whether `other` would give the same decisions."""
         setups = zip(self.plans, other.plans, strict=False)
         is_alike = all(own.setup.is_same(theirs.setup) for own, theirs in setups)
         return self.config == other.config and self.models.keys() == other.models.keys() and is_alike
@@ -57,20 +57,20 @@ Reading = Loaded | StreamgmmError
 
 
 class Reloader:
-    """Reloads when it is asked to, in a thread of its own; what is asked meanwhile is answered by one more reload.
+    """Reload on request, in a dedicated thread; requests during a reload cause one more reload.
 
     Args:
-        load: reads settings and model as the start of the program did.
-        adopt: makes the daemon go on with others.
-        current: what the daemon was started with.
-        announce: entered while a reload goes on.
-        reopen: opens output files anew, whatever becomes of the reload: they may have been rotated.
-        on_outcome: is told after each reload why it was refused; empty if it was not.
-        settle_s: seconds between two readings.
+        load: reads settings and models as at the start of the program.
+        adopt: makes the daemon continue with new plans.
+        current: settings and models that the daemon was started with.
+        announce: context that is active during a reload.
+        reopen: reopens output files, which may have been rotated, whether or not the reload succeeds.
+        on_outcome: receives the reason why a reload was rejected, or an empty text after a successful one.
+        settle_s: interval between two readings (s).
 
     Attributes:
-        n_reloaded: how often the daemon went on with what was read.
-        n_refused: how often it kept the old instead.
+        n_reloaded: number of reloads that were adopted.
+        n_refused: number of reloads that were rejected.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class Reloader:
         self._on_outcome = on_outcome
         self._settle_s = settle_s
         self._ended = threading.Event()
-        # Not an event: its lock could be held by the very code that a signal handler interrupts.
+        # Not an Event: a signal handler would deadlock if it interrupted code that holds the event's lock.
         self._requests: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.n_reloaded = 0
         self.n_refused = 0
 
     def request(self) -> None:
-        """Ask for a reload; from any thread or a signal handler."""
+        """Request a reload; from any thread or a signal handler."""
         self._requests.put(None)
 
     def run(self) -> None:
@@ -111,8 +111,9 @@ class Reloader:
                     self._reload()
 
     def end(self) -> None:
-        """Make `run` return soon; from any thread."""
+        """Make `run` return soon; may be called from any thread."""
         self._ended.set()
+        # Wakes `run`, which may be blocked in the queue.
         self._requests.put(None)
 
     def _reload(self) -> None:
@@ -126,7 +127,7 @@ class Reloader:
             logger.error("config.reload_failed reason=%s", reason)
             self._refuse(reason)
         except Exception as error:
-            # A bug in reading settings, or a lack of memory, is no reason to stop listening.
+            # A bug in reading settings, or a lack of memory, must not stop a daemon that works.
             logger.exception("config.reload_failed unexpectedly")
             self._refuse(f"{type(error).__name__}: {error}")
         else:
@@ -140,7 +141,7 @@ class Reloader:
         self._on_outcome(f"reload refused, the old settings go on: {reason}")
 
     def _take(self, loaded: Loaded) -> str:
-        """Go on with what was read; returns what is different now."""
+        """Adopt what was read, and return the changed keys, separated by commas."""
         if loaded.is_same(self._current):
             return "nothing"
         changed_keys = list(list_changes(self._current.config, loaded.config))
@@ -152,13 +153,14 @@ class Reloader:
         return ",".join([*(["model"] if is_other_model else []), *changed_keys])
 
     def _read_at_rest(self) -> Loaded | None:
-        """What two readings in a row agree on; None if the end came first.
+        """Read until two successive readings agree, and return the last one; None if `end` was called first.
 
         Raises:
-            StreamgmmError: they agree on what is wrong, or no two agree.
+            StreamgmmError: both readings fail with the same error, or no two readings agree.
         """
         reading = self._read()
         for _ in range(MAX_READINGS):
+            # Waiting for the event instead of sleeping lets a shutdown interrupt a reload.
             if self._ended.wait(self._settle_s):
                 return None
             before, reading = reading, self._read()
@@ -176,7 +178,7 @@ class Reloader:
             return error
 
     def _forget_requests(self) -> None:
-        """What was asked for until now will be answered by the reading that follows."""
+        """Discard requests made so far: the reading that follows answers them."""
         while not self._requests.empty():
             self._requests.get()
 
@@ -188,7 +190,7 @@ def _agree(one: Reading, other: Reading) -> bool:
 
 
 def list_changes(before: Section, after: Section, prefix: str = "") -> Iterator[str]:
-    """The dotted keys whose values differ, e.g. `decision.hangover_s`."""
+    """Yield the dotted keys whose values differ, e.g. `decision.hangover_s`."""
     for field in msgspec.structs.fields(type(before)):
         old, new = getattr(before, field.name), getattr(after, field.name)
         if old == new:
@@ -200,10 +202,10 @@ def list_changes(before: Section, after: Section, prefix: str = "") -> Iterator[
 
 
 def refuse_fixed(keys: list[str]) -> None:
-    """Refuse changes that a running daemon cannot make, all of them at once.
+    """Reject changes that need a restart.
 
     Raises:
-        ConfigError: with every key of them.
+        ConfigError: lists every such key.
     """
     fixed = [key for key in keys if not {key, key.partition(".")[0]} & RELOADABLE]
     if fixed:

@@ -1,4 +1,4 @@
-"""What decides on the sound of one source: a reload replaces it as a whole."""
+"""Session: model, settings and pipeline of one source, which a reload replaces as a whole."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from streamgmm.pipeline import Pipeline
 
 
 class Setup(NamedTuple):
-    """Model and settings that one source is run with.
+    """Model and settings of one source.
 
     Attributes:
-        model: what to recognise.
+        model: the model.
         config: the settings of this source (see `config.settings_by_source`).
     """
 
@@ -21,17 +21,17 @@ class Setup(NamedTuple):
     config: Config
 
     def is_same(self, other: Setup) -> bool:
-        """Return whether `other` decides alike on the same source."""
+        """Return whether `other` gives the same decisions for the same source."""
         models = [(model.sha256, model.name, model.labels, model.spec) for model in (self.model, other.model)]
         return self.config == other.config and models[0] == models[1]
 
 
 class Session(NamedTuple):
-    """A setup at work.
+    """A setup in use.
 
     Attributes:
         setup: model and settings.
-        pipeline: turns samples into records with them.
+        pipeline: turns samples into records, with this setup.
     """
 
     setup: Setup
@@ -39,12 +39,12 @@ class Session(NamedTuple):
 
     @property
     def model(self) -> Model:
-        """The model of the setup."""
+        """Model of the setup."""
         return self.setup.model
 
     @property
     def silence_gate_dbfs(self) -> float:
-        """Level below which it is quiet (dB re full scale)."""
+        """Level below which the signal is quiet (dB re full scale)."""
         return self.setup.config.decision.silence_gate_dbfs
 
 
@@ -53,7 +53,7 @@ def begin_session(setup: Setup, run_id: str) -> Session:
 
     Args:
         setup: model and settings.
-        run_id: beginning of the ids of events.
+        run_id: prefix of event ids.
 
     Raises:
         ConfigError: the settings name a label that the model does not have.

@@ -1,4 +1,4 @@
-"""How long the machine has slept: the monotonic clock stands still then, the boot-time clock does not."""
+"""Detect sleep of the machine: the monotonic clock stops during sleep, the boot-time clock does not."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ MIN_SLEEP_S = 1.0
 
 
 def boot_time() -> float:
-    """Seconds since the machine was started, sleep included; without such a clock, those of the monotonic one."""
+    """Return the time since boot including sleep (s), or monotonic time on systems without such a clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class SleepClock:
-    """Tells how long the machine has slept since it was last asked.
+    """Measure how long the machine has slept between calls.
 
     Args:
-        clock: seconds, monotonic, standing still in sleep.
-        boot_clock: seconds, going on in sleep.
+        clock: monotonic time without sleep (s).
+        boot_clock: monotonic time including sleep (s).
     """
 
     def __init__(self, clock: Callable[[], float], boot_clock: Callable[[], float]) -> None:
         self._clock = clock
         self._boot_clock = boot_clock
+        # The difference between the two clocks only grows while the machine sleeps.
         self._ahead_s = boot_clock() - clock()
 
     def take_slept_s(self) -> float:
-        """Seconds of sleep; 0.0 for less than `MIN_SLEEP_S`, which then count the next time."""
+        """Return the sleep since the last call (s); less than `MIN_SLEEP_S` gives 0.0 and counts in the next call."""
         ahead_s = self._boot_clock() - self._clock()
         slept_s = ahead_s - self._ahead_s
         if slept_s < MIN_SLEEP_S:

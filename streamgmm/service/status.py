@@ -1,4 +1,4 @@
-"""How a run stands at one moment, as a record and as a line of the log."""
+"""Real-time factor, and the status record formatted as a log line."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import msgspec
 from streamgmm.records import Status
 
 RTF_HOPS = 50
-"""Memory of the real-time factor: about six seconds of hops."""
+"""Time constant of the mean real-time factor (hops): about six seconds by default."""
 
 
 class RealTimeFactor:
-    """Time that analysing takes, as a share of the time that the audio lasts.
+    """Real-time factor: processing time divided by the duration of the audio.
 
     Attributes:
-        value: exponential mean over `RTF_HOPS` hops; None before the first.
+        value: exponential mean over `RTF_HOPS` hops; None before the first hop.
     """
 
     def __init__(self) -> None:
         self.value: float | None = None
 
     def update(self, took_s: float, audio_s: float) -> None:
-        """Take note that `audio_s` seconds of audio took `took_s` seconds."""
+        """Add a measurement: `audio_s` seconds of audio took `took_s` seconds."""
         factor = took_s / audio_s
         self.value = factor if self.value is None else self.value + (factor - self.value) / RTF_HOPS
 
 
 def status_line(status: Status) -> str:
-    """All that it says but the envelope, as `key=value`; keys without a value are left out."""
+    """Format the fields of `status` as `key=value`, without its envelope and without keys that have no value."""
     fields: dict[str, object] = {"state": status.state, "detail": status.detail}
     if status.health is not None:
         fields |= msgspec.structs.asdict(status.health)

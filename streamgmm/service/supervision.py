@@ -1,4 +1,4 @@
-"""Between a daemon and the service manager that started it: readiness, state, and signs of life."""
+"""Report readiness, state and liveness of a daemon to the service manager that started it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from streamgmm.sinks.sink import start_thread
 logger = logging.getLogger("streamgmm.watchdog")
 
 FEEDS_PER_TIMEOUT = 3.0
-"""How often within the manager's patience the daemon is asked whether it moves; one answer may come late."""
+"""Number of liveness checks within the timeout of the manager, so that one message may be late."""
 
 
 class Supervision:
-    """Tells the manager how the daemon is.
+    """Report the state of the daemon to the service manager.
 
     Args:
-        notifier: speaks to the manager.
+        notifier: sends messages to the manager.
     """
 
     def __init__(self, notifier: Notifier) -> None:
@@ -31,13 +31,13 @@ class Supervision:
 
     @property
     def is_watched(self) -> bool:
-        """Whether the manager wants signs of life."""
+        """Return whether the manager expects keep-alive messages."""
         return self._notifier.watchdog_s is not None
 
     def on_status(self, state: str, detail: str) -> None:
-        """The daemon is in another state; from any thread.
+        """Report a new state of the daemon; may be called from any thread.
 
-        The first state makes it ready: audio flows, or it is missing and being tried for, which is told.
+        The first state makes the daemon ready: either audio flows, or the status line reports what it waits for.
         """
         if state == "stopping":
             self._notifier.stopping()
@@ -48,8 +48,8 @@ class Supervision:
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """While settings are read again."""
-        # A daemon that has not been ready yet must not become so by a reload.
+        """Report a reload to the manager for the duration of this context."""
+        # The end of a reload sends READY=1, which must not come from a daemon that has not been ready yet.
         is_told = self._is_ready and self._notifier.reloading()
         try:
             yield
@@ -58,16 +58,17 @@ class Supervision:
                 self._notifier.ready()
 
     def on_reload(self, outcome: str) -> None:
-        """What came of a reload, for as long as nothing else comes of another; empty: all is well."""
+        """Show the outcome of a reload in the status line until the next reload; empty after a successful one."""
         self._reload_outcome = outcome
         self._tell_status()
 
     @contextmanager
     def watching(self, is_alive: Callable[[], bool]) -> Iterator[None]:
-        """Give signs of life, if the manager wants them, while `is_alive` says that there is life."""
+        """Send keep-alive messages, if the manager expects them, as long as `is_alive` returns True."""
         ended = threading.Event()
         if self._notifier.watchdog_s is not None:
             interval_s = self._notifier.watchdog_s / FEEDS_PER_TIMEOUT
+            # Not joined at the end: this daemon thread only waits for `ended` or sends a datagram.
             start_thread(lambda: self._feed(is_alive, interval_s, ended), "watchdog")
         try:
             yield

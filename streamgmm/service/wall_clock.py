@@ -1,4 +1,4 @@
-"""The hour of the day for a stream that counts samples: read once, and followed when somebody sets the clock."""
+"""Wall-clock time for a stream that counts samples: read once, then corrected when the system clock is set."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ MIN_STEP_S = 1.0
 
 
 class WallClock:
-    """Tells when the wall clock was set, as on machines that learn the hour only after they have started.
+    """Detect steps of the wall clock, as on machines that only get the time from the network after they have started.
 
-    A step counts once it has stayed for two looks in a row: a clock that is being set to and fro dates
-    nothing anew. Sleep of the machine is no step, for the boot-time clock sleeps with nobody.
+    A step counts once it has lasted for two successive checks, so that a clock that is set back and forth changes no
+    dates. Sleep of the machine is not a step, as the boot-time clock continues during sleep.
 
     Args:
         now: wall-clock time.
-        boot_clock: seconds, monotonic, going on in sleep.
+        boot_clock: monotonic time including sleep (s).
     """
 
     def __init__(self, now: Callable[[], datetime], boot_clock: Callable[[], float]) -> None:
@@ -27,18 +27,18 @@ class WallClock:
         self._candidate_s = 0.0
 
     def read(self) -> datetime:
-        """The time now, from which steps are counted."""
+        """Return the current wall-clock time, and measure later steps from it."""
         time = self._now()
         self._started = time - timedelta(seconds=self._boot_clock())
         self._candidate_s = 0.0
         return time
 
     def hour(self) -> datetime:
-        """The time now, but for steps that were not taken yet; after `read`."""
+        """Return the current time without steps that `take_step` has not returned yet; call `read` first."""
         return self._started + timedelta(seconds=self._boot_clock())
 
     def take_step(self) -> timedelta | None:
-        """By how much the clock was set since the last step or `read`; None if it was not. Cheap to ask often."""
+        """Return by how much the clock was set since the last step or `read`; None if it was not set. Cheap to call."""
         if self._boot_clock() < self._next_look_s:
             return None
         self._next_look_s = self._boot_clock() + LOOK_S

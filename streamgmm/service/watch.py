@@ -1,8 +1,8 @@
-"""Whether every part still moves: what a watchdog may be told, and the last resort where there is none.
+"""Watchdog: detect threads that hang, to withhold keep-alive messages and, as a last resort, to end the process.
 
-A part is stuck when it has something to do and has not moved for too long. One that has nothing to do is
-not stuck: a worker waits for sound as long as a microphone is missing. The capture always has something to
-do: its longest step, opening a device or waiting to, takes ten seconds.
+A part, such as the capture or the worker, is stuck when it has something to do and has made no progress for too
+long. A part with nothing to do is not stuck: a worker waits for sound as long as a microphone is missing. The
+capture always has something to do: its longest step, opening a device or waiting to open it, takes ten seconds.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 
 ALIVE_S = 15.0
-"""A part that has not moved for so long is stuck; longer than the longest step of the capture."""
+"""Time without progress after which a part is stuck (s); longer than the longest step of the capture."""
 
 DEADLOCK_S = 30.0
-"""A part that is stuck for so long ends the process."""
+"""Time without progress of one part after which the process is ended (s)."""
 
 LOOK_S = 1.0
 LATE_S = 2.0
@@ -27,11 +27,13 @@ STDERR_FD = 2
 
 
 class Watch:
-    """Notes when each part moved.
+    """Record when each part last made progress.
+
+    Parts report from their own threads without a lock: a lock could be held by the very thread that hangs.
 
     Args:
-        is_due: for each part to watch, whether it has something to do, apart from what it is busy with.
-        clock: seconds, monotonic.
+        is_due: for each part to watch, returns whether the part has something to do, apart from work within `busy`.
+        clock: monotonic time (s).
     """
 
     def __init__(self, is_due: dict[str, Callable[[], bool]], clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,22 +43,23 @@ class Watch:
         self._busy: set[str] = set()
 
     def add(self, part: str, is_due: Callable[[], bool]) -> None:
-        """Watch one more part; from any thread."""
+        """Watch one more part; may be called from any thread."""
         self._moved_s[part] = self._clock()
+        # Replaced, not changed: another thread may be iterating over the mapping.
         self._is_due = {**self._is_due, part: is_due}
 
     def drop(self, part: str) -> None:
-        """Watch a part no more, if it was watched; from any thread."""
+        """Stop watching a part, if it was watched; may be called from any thread."""
         self._is_due = {other: is_due for other, is_due in self._is_due.items() if other != part}
 
     def move(self, part: str) -> None:
-        """`part` has moved."""
+        """Record progress of `part`."""
         if part in self._moved_s:
             self._moved_s[part] = self._clock()
 
     @contextlib.contextmanager
     def busy(self, part: str) -> Iterator[None]:
-        """`part` does something that has to end soon."""
+        """Mark `part` as busy within this context, which has to end soon."""
         self.move(part)
         self._busy.add(part)
         try:
@@ -66,11 +69,14 @@ class Watch:
             self.move(part)
 
     def is_alive(self) -> bool:
-        """Whether no part is stuck: what feeds a watchdog, and nothing else may."""
+        """Return whether no part is stuck: the only condition for keep-alive messages."""
         return self.stuck_for_s()[1] <= ALIVE_S
 
     def stuck_for_s(self) -> tuple[str | None, float]:
-        """The part that has not moved for longest although it had to, and for how many seconds; (None, 0.0) if none."""
+        """Return the part that has been without progress for longest although it has work, and the time (s).
+
+        Returns (None, 0.0) if there is no such part.
+        """
         now_s = self._clock()
         worst: tuple[str | None, float] = (None, 0.0)
         for part, is_due in self._is_due.items():
@@ -81,17 +87,18 @@ class Watch:
         return worst
 
     def forgive(self) -> None:
-        """All parts have moved just now: this whole process was stopped for a while."""
+        """Record progress of all parts, e.g. after the whole process was stopped for a while."""
         now_s = self._clock()
         for part in self._moved_s:
             self._moved_s[part] = now_s
 
 
 def end_process(part: str | None, stuck_s: float) -> None:
-    """Show where every thread stands, and end without asking any of them: neither for the log nor for stderr."""
+    """Write the traceback of every thread to stderr, and end the process without locks that a stuck thread may hold."""
+    # Writing to stderr may block if nobody reads it: the timer ends the process anyway.
     timer = threading.Timer(LOOK_S, os._exit, (EXIT_DEADLOCK,))
     timer.daemon = True
-    timer.start()  # nobody may read stderr any more
+    timer.start()
     with contextlib.suppress(OSError):
         os.write(STDERR_FD, f"streamgmm: watch.deadlock part={part} stuck_s={stuck_s:.1f}\n".encode())
         faulthandler.dump_traceback(STDERR_FD)
@@ -106,20 +113,21 @@ def guard(
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
 ) -> None:
-    """Look after all parts until `is_over`, and end the process if one is stuck; to be run in a thread of its own.
+    """Check all parts until `is_over` is set, and end the process if one is stuck; run in a dedicated thread.
 
     Args:
-        watch: knows when they moved.
-        is_over: ends it.
-        end: ends the process; gets the part that is stuck, and for how long (s).
-        clock: that of `watch`.
-        wait: waits for the event, at most for so many seconds; True if it is set.
+        watch: records the progress of the parts.
+        is_over: ends the checks.
+        end: ends the process; receives the stuck part, and for how long it has been stuck (s).
+        clock: the clock of `watch`.
+        wait: waits for an event, at most the given number of seconds; returns True if the event is set.
     """
     while True:
         looked_s = clock()
         if wait(is_over, LOOK_S):
             break
-        # As late as this itself is, so late may the others be: the process was stopped, or the machine slept.
+        # If this thread itself woke up late, the others had no chance either: the process was stopped, or the machine
+        # slept.
         if clock() - looked_s > LOOK_S + LATE_S:
             watch.forgive()
         part, stuck_s = watch.stuck_for_s()

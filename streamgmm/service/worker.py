@@ -1,4 +1,4 @@
-"""The worker thread's work: from the ring through the pipeline to records, whatever happens on the way."""
+"""Worker of one source: read samples from the ring, and turn them into records despite overload and exceptions."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from streamgmm.service.watch import Watch
 logger = logging.getLogger("streamgmm.worker")
 
 BREAKS: frozenset[GapReason] = frozenset({"device_lost", "suspend"})
-"""Losses after which it may be another microphone, or the same one in another state."""
+"""Reasons of gaps after which the microphone may be another one, or in another state."""
 
 
 class Worker:
-    """Reads the ring hop by hop; skips hops if it is too slow, and survives a few bugs.
+    """Read the ring hop by hop and analyse it; skip hops if too slow, and survive a few unexpected exceptions.
 
     Args:
-        ring: where the samples are.
-        session: what makes records of them.
+        ring: holds the captured samples.
+        session: model, settings and pipeline in use.
         condition: receives the state of the signal and of overload.
-        watch: notes when work begins and ends.
-        may_skip: whether the source goes on without its reader; another one waits, and loses nothing.
-        clock: seconds, monotonic.
+        watch: records when work begins and ends.
+        may_skip: whether hops may be skipped, because the source does not wait for its reader.
+        clock: monotonic time (s).
 
     Attributes:
-        session: as given, or as adopted since.
-        signal: what the sound itself says of the microphone.
-        rtf: how fast it works.
-        failures: how many bugs it survived.
-        failed_samples: lost to them.
+        session: the current session, which `adopt` replaces.
+        signal: health of the signal.
+        rtf: real-time factor of the analysis.
+        failures: budget of unexpected exceptions.
+        failed_samples: number of samples lost to unexpected exceptions.
     """
 
     def __init__(
@@ -65,15 +65,16 @@ class Worker:
 
     @property
     def pipeline(self) -> Pipeline:
-        """That of the session."""
+        """Pipeline of the session."""
         return self.session.pipeline
 
     def next_stretch(self) -> Stretch | None:
-        """Take the next stretch, without samples if there is none yet; None at the end of the ring."""
+        """Return the next stretch, which is empty if no whole hop waits yet; None at the end of the ring."""
+        # Does not wait: one thread serves the workers of all channels.
         return self._ring.read(self.session.model.spec.hop_samples, timeout_s=0.0)
 
     def adopt(self, session: Session) -> None:
-        """Go on with another session from the next stretch on; between two stretches only."""
+        """Use another session from the next stretch on; call only between two stretches."""
         spec, before = session.model.spec, self.session.model.spec
         self.session = session
         self.signal.gate_dbfs = session.silence_gate_dbfs
@@ -81,16 +82,16 @@ class Worker:
             self._overload = Overload(spec.hop_samples, self._ring.capacity_samples, spec.sample_rate_hz)
 
     def skip_if_overloaded(self) -> None:
-        """Give up live sound that cannot be analysed in time, by the rule of `Overload`; after each stretch."""
+        """Skip live samples that cannot be analysed in time, as `Overload` decides; call after each stretch."""
         if self._overload is not None:
             self._ring.skip(self._overload.samples_to_skip(self._ring.waiting_samples), "overload")
             self._condition.say_overload(is_overloaded=self._overload.is_overloaded)
 
     def records_of(self, stretch: Stretch) -> list[Record]:
-        """The records of a stretch. A bug costs the stretch, not the run, unless it comes again and again.
+        """Return the records of a stretch; an unexpected exception loses the stretch but does not end the run.
 
         Raises:
-            Exception: one bug more than `FailureBudget` allows.
+            Exception: one more unexpected exception than `FailureBudget` allows.
         """
         analyser = self.pipeline.analyser
         analysed_samples, pending_samples = analyser.analysed_samples, analyser.pending_samples
@@ -98,6 +99,7 @@ class Worker:
             with self._watch.busy("worker"):
                 return self._analyse(stretch)
         except Exception as error:
+            # The exception may have come at any point of the hop: all of its samples count as lost, none as analysed.
             lost_samples = pending_samples + len(stretch.samples)
             self.failed_samples += lost_samples
             analyser.abandon(analysed_samples, lost_samples)

@@ -1,1 +1,1 @@
-"""From records to other programs: stdout, files, sockets and commands, a queue each."""
+"""Sinks: deliver records to stdout, files, sockets and commands, each through its own queue."""

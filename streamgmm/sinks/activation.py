@@ -1,7 +1,7 @@
-"""Sockets that were open before this process was: socket activation (sd_listen_fds(3)).
+"""Socket activation: listening sockets inherited from the service manager (sd_listen_fds(3)).
 
-Clients may connect before the daemon is up, while it is restarted, and when it is not there at all:
-whoever made the socket keeps it, so it is never bound, locked or removed here.
+Clients may connect before the daemon is up, while it restarts, and when it does not run at all. The service manager
+owns the socket, so this module never binds, locks or removes it.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from streamgmm.errors import ConfigError
 from streamgmm.sinks.listeners import unix_peer
 
 FIRST_FD = 3
-"""The first inherited descriptor, after those of stdin, stdout and stderr (SD_LISTEN_FDS_START)."""
+"""First inherited descriptor, after those of stdin, stdout and stderr (SD_LISTEN_FDS_START)."""
 
 MAX_FDS = 16
-"""More than that is no number of sockets that anybody meant."""
+"""Most inherited sockets that are used; a larger number is a mistake."""
 
 
 class InheritedListener:
-    """A listening UNIX socket that belongs to whoever started this process.
+    """A listening UNIX socket that belongs to the process that started this one.
 
     Args:
-        server: the socket.
+        server: the listening socket.
 
     Attributes:
-        uri: `unix://PATH` of the path that it is bound to.
+        uri: `unix://PATH` of the path that the socket is bound to.
+        address: equal to `uri`.
     """
 
     def __init__(self, server: socket.socket) -> None:
@@ -36,31 +37,31 @@ class InheritedListener:
         self.address = self.uri
 
     def open(self) -> socket.socket:
-        """The socket; a duplicate, so that the place stays claimed when it is closed."""
+        """Return a duplicate of the socket, so that the original stays open when the duplicate is closed."""
         return self._server.dup()
 
     def peer_of(self, connection: socket.socket) -> str:
-        """Process and user of the client."""
+        """Return process and user of the client, for the log."""
         return unix_peer(connection)
 
     def is_in_place(self) -> bool:
-        """Always: where clients look for it is the owner's business."""
+        """Return True: the owner is responsible for the path."""
         return True
 
     def close(self) -> None:
-        """Nothing is removed: the socket stays with its owner."""
+        """Do nothing: the socket stays with its owner."""
 
 
 def take_inherited(environ: MutableMapping[str, str] = os.environ, first_fd: int = FIRST_FD) -> list[InheritedListener]:
-    """The sockets that LISTEN_FDS and LISTEN_PID announce to this process; taken out of `environ`.
+    """Return the sockets that LISTEN_FDS and LISTEN_PID announce to this process; remove both from `environ`.
 
     Args:
-        environ: where they are announced; LISTEN_FDNAMES names them in errors.
-        first_fd: the first of their descriptors.
+        environ: environment variables; LISTEN_FDNAMES gives the names of the sockets in errors.
+        first_fd: first descriptor of the sockets.
 
     Raises:
-        ConfigError: with each one that is no listening UNIX stream socket at a path. Others would be open to
-            more readers than this program lets in by itself.
+        ConfigError: lists each one that is not a listening UNIX stream socket at a path. Other kinds would admit
+            more readers than this program admits by default.
     """
     n_fds, pid = environ.pop("LISTEN_FDS", ""), environ.pop("LISTEN_PID", "")
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
@@ -80,7 +81,7 @@ def take_inherited(environ: MutableMapping[str, str] = os.environ, first_fd: int
 
 
 def _adopt(fd: int) -> InheritedListener:
-    # Those of another program's configuration: the capture process must not get them.
+    # Inherited descriptors are inheritable by default, and the capture process must not get them.
     os.set_inheritable(fd, False)
     server = socket.socket(fileno=fd)
     is_listening = server.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)

@@ -1,4 +1,4 @@
-"""Files that lines are appended to: opened with care, and left without half a line."""
+"""Append lines to a regular file: open it safely, and never leave an incomplete line."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from pathlib import Path
 from streamgmm.errors import CannotCreateError, PermissionDeniedError, StreamgmmError
 
 FILE_MODE = 0o640
-"""What a home sounds like concerns its owner, and whoever its owner put into the group; the umask takes more off."""
+"""Mode of new files: sounds of a home concern its owner, and members of the file's group. The umask may restrict it
+further."""
 
-# A pipe that nobody reads must not hold the open up, nor a link lead elsewhere.
+# Opening a pipe that nobody reads must not block, and a symbolic link must not redirect the output.
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT
 _FLAGS |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _FLAGS |= getattr(os, "O_BINARY", 0)
 
 
 def append_whole(fd: int, line: bytes) -> None:
-    """Append a line to a file that nobody else writes to, or leave the file as it was.
+    """Append a line to a file without other writers; if that fails, restore the file.
 
     Raises:
-        OSError: the file takes no more.
+        OSError: the line could not be written.
     """
     n_bytes_before = os.fstat(fd).st_size
     unwritten = memoryview(line)
@@ -29,21 +30,21 @@ def append_whole(fd: int, line: bytes) -> None:
         while unwritten:
             unwritten = unwritten[os.write(fd, unwritten) :]
     except OSError:
-        # A disk that is nearly full takes the beginning of a line.
+        # A disk that is nearly full accepts the beginning of a line.
         os.ftruncate(fd, n_bytes_before)
         raise
 
 
 def open_for_appending(path: Path) -> int:
-    """Return a descriptor of the regular file at `path`, which is made if there is none.
+    """Open the regular file at `path`, which is created if missing, and return its descriptor.
 
     Raises:
-        CannotCreateError: there is something else, or no directory.
+        CannotCreateError: `path` is not a regular file, or its directory does not exist.
         PermissionDeniedError: the user may not write there.
-        OSError: it is there and takes nothing.
+        OSError: the file exists, but an incomplete last line in it cannot be ended.
     """
     try:
-        # Looked at first, because opening a device can have effects.
+        # Checked before opening, because opening a device can have effects.
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise _irregular(path)
         fd = os.open(path, _FLAGS, FILE_MODE)
@@ -73,7 +74,7 @@ def _open_error(error: OSError, path: Path) -> StreamgmmError:
 
 
 def _end_line(fd: int) -> None:
-    """Close a line that a crash or a loss of power cut in two, so that the next one is not part of it."""
+    """End a last line that a crash or a power failure left incomplete, so that the next line begins on its own."""
     if os.fstat(fd).st_size:
         os.lseek(fd, -1, os.SEEK_END)
         if os.read(fd, 1) != b"\n":

@@ -1,4 +1,4 @@
-"""Ask a running daemon for its status, which is part of the greeting of each of its sockets."""
+"""Request the status of a running daemon, which is part of the greeting of each of its sockets."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def ask_status(uri: str, timeout_s: float, token: Token | None = None) -> list[S
 
     Args:
         uri: `unix://PATH` or `tcp://HOST:PORT`.
-        timeout_s: how long it may take to answer.
-        token: sent first to an address of TCP, if there is one.
+        timeout_s: longest time for the answer (s).
+        token: sent first to a TCP address; None sends none.
 
     Raises:
         UsageError: `uri` is not such an address.
         PermissionDeniedError: this user may not open the socket.
-        NotRunningError: nobody listens there, or it does not answer as a daemon does.
-        TemporaryError: the daemon refuses: too many subscribers, or another token is wanted.
+        NotRunningError: nothing listens there, or the answer is not that of a daemon.
+        TemporaryError: the daemon refuses: too many subscribers, or a wrong token.
     """
     deadline_s = time.monotonic() + timeout_s
     try:
@@ -79,10 +79,10 @@ def _connect(uri: str, timeout_s: float) -> socket.socket:
 
 
 def _read_lines(connection: socket.socket, deadline_s: float) -> Iterator[bytes]:
-    """Receive lines until the peer closes, at most `MAX_GREETING_BYTES` in a line.
+    """Yield received lines until the peer closes, each of at most `MAX_GREETING_BYTES`.
 
     Raises:
-        OSError: the connection failed, or `deadline_s` (monotonic time) is over.
+        OSError: the connection failed, or `deadline_s` (monotonic time) has passed.
     """
     received = b""
     while len(received) < MAX_GREETING_BYTES:

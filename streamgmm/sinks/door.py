@@ -1,4 +1,4 @@
-"""Accepting clients, and turning them away politely, also when the process is out of descriptors."""
+"""Accept clients, and reject them with an `error` record, even when the process is out of file descriptors."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from streamgmm.sinks.listeners import Listener
 logger = logging.getLogger("streamgmm.sinks")
 
 ACCEPTS_PER_TURN = 16
-"""Connections accepted at once; then the clients that are there get their turn again."""
+"""Most connections accepted in one turn, so that many new ones do not delay the present clients."""
 
 UNREAD_BYTES = 4096
-"""Of what a client has said before it is turned away, at most so much is taken notice of."""
+"""Most bytes read from a client before it is rejected."""
 
 TOKEN_WANTED = "the first line has to be the token"
 
 Refusal = Literal["limit", "token"]
-"""Why a client is turned away."""
+"""Reason why a client is rejected: too many clients, or no valid token."""
 
 _WORDS: dict[Refusal, bytes] = {
     "limit": encode_json(Error(t=0.0, message="too many subscribers; try again later")),
@@ -33,17 +33,17 @@ _WORDS: dict[Refusal, bytes] = {
 
 
 class Door:
-    """The listening socket of a listener, with a descriptor in reserve.
+    """Acceptor: the listening socket of a listener, with one file descriptor in reserve.
 
     Args:
-        listener: opened here, and closed with the door.
+        listener: opened by the constructor, and closed by `close`.
 
     Attributes:
-        n_rejected: clients turned away.
+        n_rejected: number of rejected clients.
 
     Raises:
         StreamgmmError: as `listener.open`.
-        OSError: out of descriptors.
+        OSError: the process is out of file descriptors.
     """
 
     def __init__(self, listener: Listener) -> None:
@@ -55,43 +55,43 @@ class Door:
         self._take_spare_fd()
 
     def is_in_place(self) -> bool:
-        """Whether clients that look for it still find it."""
+        """Return whether clients can still reach the socket at its address."""
         return self._listener.is_in_place()
 
     def reopen(self) -> None:
-        """Claim the place anew; the descriptor is another one afterwards, unless that fails.
+        """Listen at the address again; `fileno` changes, unless this fails.
 
         Raises:
             StreamgmmError: as `listener.open`.
-            OSError: out of descriptors.
+            OSError: the process is out of file descriptors.
         """
         self._listener.close()
         before, self._server = self._server, self._listen()
         before.close()
 
     def fileno(self) -> int:
-        """The listening descriptor, for a selector."""
+        """Return the listening descriptor, for a selector."""
         return self._server.fileno()
 
     def accept_some(self) -> Iterator[socket.socket]:
-        """The clients that knock, at most `ACCEPTS_PER_TURN` of them."""
+        """Yield new connections, at most `ACCEPTS_PER_TURN` of them."""
         for _ in range(ACCEPTS_PER_TURN):
             try:
                 yield self._server.accept()[0]
             except BlockingIOError:
                 return
             except OSError as error:
-                # Any other error is that of a client that has gone again (accept(2)).
+                # All other errors concern a single client that has disconnected already (accept(2)).
                 if error.errno in (errno.EMFILE, errno.ENFILE) and (connection := self._accept_with_spare_fd()):
                     yield connection
 
     def refuse(self, connection: socket.socket, reason: Refusal = "limit") -> None:
-        """Say in one `error` record why, and close; its envelope is that of no stream (seq 0, t 0)."""
+        """Send the reason in one `error` record and close; the record belongs to no stream (seq 0, t 0)."""
         self.n_rejected += 1
         with connection, suppress(OSError):
             connection.setblocking(False)
             connection.send(_WORDS[reason])
-            # What it has said and nobody has read would make the system reset the connection, answer and all.
+            # Closing with unread input would make the kernel reset the connection and discard the answer.
             connection.recv(UNREAD_BYTES)
         logger.warning("client.rejected sink=%s reason=%s", self._name, reason)
 
@@ -107,8 +107,8 @@ class Door:
         return server
 
     def _accept_with_spare_fd(self) -> socket.socket | None:
-        """The next client if there is a descriptor left after it, else None: then it was refused, or there is none."""
-        # A client that cannot be accepted stays in the backlog and would wake the thread without end.
+        """Return the next client if another descriptor is free after it; else reject it, if there is one."""
+        # A client that cannot be accepted would stay in the backlog and wake the thread again and again.
         self._drop_spare_fd()
         try:
             connection = self._server.accept()[0]
@@ -116,7 +116,7 @@ class Door:
             self._take_spare_fd()
             return None
         self._take_spare_fd()
-        # The system looks for a descriptor before it looks for a client: by now there may be one again.
+        # accept(2) checks for a free descriptor before it looks for a client, and one may be free again by now.
         if self._spare_fd is not None:
             return connection
         self.refuse(connection)

@@ -1,4 +1,4 @@
-"""A command for each record: `exec:COMMAND`, with the record in its environment and on its stdin."""
+"""Run a command for each record: `exec:COMMAND`, with the record in its environment and on its stdin."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from streamgmm.sinks.sink import start_thread
 logger = logging.getLogger("streamgmm.sinks")
 
 MAX_RUNNING = 4
-"""Commands that run at once."""
+"""Most commands that run at once."""
 
 TIMEOUT_S = 10.0
-"""A command that runs for longer is ended (seconds)."""
+"""Time after which a running command is ended (s)."""
 
 
 class ExecSink(PushSink):
-    """Runs a command for each record, without a shell.
+    """Run a command for each record, without a shell.
 
-    A command that fails is logged, and nothing else; while `max_running` commands run, records wait in the queue.
-    What a command leaves running in its process group is killed when it ends.
+    A command that fails is only logged. While `max_running` commands run, records wait in the queue. Processes that
+    a command leaves in its process group are killed when the command ends.
 
     Args:
-        uri: `exec:COMMAND`, split into arguments as a shell does.
-        max_running: most commands at once.
-        timeout_s: a command that runs for longer is ended (seconds).
+        uri: `exec:COMMAND`, split into arguments as by a shell.
+        max_running: most commands that run at once.
+        timeout_s: time after which a running command is ended (s).
         options: see `PushOptions`; the format is jsonl.
 
     Raises:
@@ -55,25 +55,25 @@ class ExecSink(PushSink):
         return bool(self._running)
 
     def deliver(self, undelivered: bytearray) -> None:
-        """Start the command for one line, once fewer than `max_running` commands run."""
+        """Start the command for one line, as soon as fewer than `max_running` commands run."""
         line = bytes(undelivered)
         with self._changed:
             self._changed.wait_for(lambda: self._is_abandoned or len(self._running) < self._max_running)
             if line and not self._is_abandoned:
-                # The new thread leaves the set under the same lock, so it has been added by then.
+                # The new thread needs the same lock to remove itself from the set, so it is added first.
                 self._running.add(start_thread(lambda: self._attend(line), self.name))
                 undelivered.clear()
 
     def may_heal(self, error: OSError | StreamgmmError) -> bool:
-        """Wait for a system that refuses threads."""
+        """Return True: retry when the system refuses a thread."""
         return True
 
     def failure_of(self, error: OSError) -> StreamgmmError:
-        """Name the command."""
+        """Return an error that names the command."""
         return OutputError(f"cannot run: {error.strerror}", where=self.name)
 
     def release(self) -> None:
-        """Wait for the commands that still run."""
+        """Wait until no command runs."""
         with self._changed:
             self._changed.wait_for(lambda: not self._running)
 

@@ -1,4 +1,4 @@
-"""Records to a file: whole lines only, whoever rotates it and however full the disk is."""
+"""Write records to a file: whole lines only, also across rotation and on a full disk."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from streamgmm.sinks.stdout import write_error
 
 
 class FileSink(PushSink):
-    """Appends lines to a file.
+    """Append lines to a file.
 
-    Before each line it looks whether the file is still the one at the path: after a rotation by rename
-    the line goes to a fresh file; one by copy and truncate needs nothing, as every write is at the end.
-    Rotation loses no record and cuts none in two. A full disk, or a directory that vanished, is waited for.
+    Each write first checks that the open file is still the one at the path: after a rotation by rename, the line goes
+    to a new file. A rotation by copy and truncate needs no check, as every write appends. Rotation neither loses nor
+    splits a record. While the disk is full or the directory is missing, the sink retries.
 
     Args:
         uri: `file://PATH`.
-        options: see `PushOptions`. A file that takes nothing ends the run of a source that can wait.
+        options: see `PushOptions`. If the source can wait, a file that cannot be written ends the run.
 
     Raises:
-        ConfigError: there is no path.
+        ConfigError: the URI contains no valid path.
     """
 
     def __init__(self, uri: str, **options: Unpack[PushOptions]) -> None:
@@ -34,7 +34,7 @@ class FileSink(PushSink):
         self._is_stale = False
 
     def reopen(self) -> None:
-        """Open the path again before the next line, and retry at once if the file takes nothing; from any thread."""
+        """Open the path again before the next line, and retry at once after a failure; from any thread."""
         with self._changed:
             self._is_stale = self._is_retry_wanted = True
             self._changed.notify_all()
@@ -47,12 +47,12 @@ class FileSink(PushSink):
             raise self.failure_of(error) from error
 
     def deliver(self, undelivered: bytearray) -> None:
-        """Append the line to the file that is at the path now."""
+        """Append the line to the file that is currently at the path."""
         append_whole(self._current_fd(), bytes(undelivered))
         undelivered.clear()
 
     def may_heal(self, error: OSError | StreamgmmError) -> bool:
-        """Wait, unless the source waits too."""
+        """Return whether the source is live; one that can wait ends the run instead."""
         return self._is_live
 
     def release(self) -> None:
@@ -62,7 +62,7 @@ class FileSink(PushSink):
         self._fd = None
 
     def failure_of(self, error: OSError) -> StreamgmmError:
-        """Name the file."""
+        """Return an error that names the file."""
         return write_error(error, str(self._path))
 
     def _current_fd(self) -> int:

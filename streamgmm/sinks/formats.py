@@ -1,12 +1,12 @@
-"""How a record reads as one line: JSON for programs, four text formats for shells and annotation tools.
+"""Formats of a record as one line: JSON for programs, four text formats for shells and annotation tools.
 
 | format | one line per | columns, separated by tabs |
 |---|---|---|
 | jsonl | record | a JSON object with every key |
 | text | start and end | onset or offset (RFC 3339, else seconds), source, `start` or `end`, label, score |
 | label | start | the label alone; nothing is printed when an event ends |
-| dcase | end | onset and offset in seconds, label |
-| audacity | end | the same with microseconds, as a label track of Audacity |
+| dcase | end | onset and offset in seconds with 3 decimals, label |
+| audacity | end | onset and offset in seconds with 6 decimals, label: a label track of Audacity |
 
 `label` prints events, not states, so that `sort | uniq -c` counts them and `while read label` acts once for each.
 """
@@ -21,16 +21,16 @@ from streamgmm.records import End, Record, Start, encode_json
 from streamgmm.wording import escaped
 
 Formatter = Callable[[Record], bytes | None]
-"""Turns a stamped record into one line with its newline; None: the format does not show this record."""
+"""Function that formats a stamped record as one line with its newline, or returns None for a record not shown."""
 
 
 def make_formatter(text_format: TextFormat, *, filename: str = "") -> Formatter:
-    """The formatter of that name.
+    """Return the formatter of the given name.
 
     Args:
         text_format: one of the formats above.
-        filename: first column of `dcase` and `audacity`, to tell several recordings apart in one
-            output (sed_eval reads it); empty: no such column. Audacity itself reads only lines without it.
+        filename: first column of `dcase` and `audacity`, to distinguish several recordings in one output (as sed_eval
+            reads it); empty: no such column. Audacity itself only reads lines without it.
     """
     formatters: dict[TextFormat, Formatter] = {
         "jsonl": encode_json,

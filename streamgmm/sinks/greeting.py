@@ -1,4 +1,4 @@
-"""The records that a late subscriber needs: who publishes, in which state, and which events are open."""
+"""Greeting: the records that a late subscriber needs to know the sources, their states and the open events."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class _Entry(NamedTuple):
 
 
 class Greeting:
-    """The last `hello`, `model` and `status` of each source, and the `start` of every open event, in order of seq."""
+    """Last `hello`, `model` and `status` of each source, and the `start` of every open event, in order of seq."""
 
     def __init__(self) -> None:
         self._entries: dict[_Key, _Entry] = {}
         self._hellos: dict[str, Hello] = {}
 
     def update(self, message: Message, *, is_wanted: bool = True) -> None:
-        """Take note of a record that was published; one that no subscriber wants only ends what it ends."""
+        """Update the greeting by a published record; one that is not wanted is not added, but still removes others."""
         record = message.record
         if isinstance(record, Hello):
             # A new run of this source: its earlier records no longer apply.
@@ -41,12 +41,13 @@ class Greeting:
             self._keep(message)
 
     def to_bytes(self, now: Iterable[Status] = ()) -> bytes:
-        """Return all its lines.
+        """Return all lines of the greeting.
 
         Args:
-            now: the current status of each source; takes the place and the number of its last `status`, or follows
-                its `hello` if there was none. One of a source that has published neither is left out, and so is all
-                of a source that has no status any more. Without any, the last ones published are returned.
+            now: current status of each source. A status replaces the last `status` of its source and takes its
+                number, or follows the `hello` if there was none; it is left out if the source has published
+                neither. All records of sources without a status in `now` are left out. If `now` is empty, the last
+                published statuses are used.
         """
         statuses = list(now)
         entries = self._current_entries([status.source for status in statuses])
@@ -55,11 +56,11 @@ class Greeting:
             last = self._entries.get(key) or self._entries.get(_Key(status.source, "hello"))
             if last is not None:
                 entries[key] = _Entry(last.seq, encode_json(msgspec.structs.replace(status, seq=last.seq)))
-        # Sorting is stable: a status that borrows the number of its hello comes after it.
+        # Sorting is stable: a status that takes the number of its hello comes after it.
         return b"".join(entry.line for entry in sorted(entries.values(), key=lambda entry: entry.seq))
 
     def _current_entries(self, sources: list[str]) -> dict[_Key, _Entry]:
-        """Return the entries of `sources`, whose hellos name just these; all entries if it is empty."""
+        """Return the entries of `sources`, with hellos that name only these; all entries if `sources` is empty."""
         if not sources:
             return dict(self._entries)
         entries = {key: entry for key, entry in self._entries.items() if key.source in sources}

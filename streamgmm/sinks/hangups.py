@@ -1,4 +1,4 @@
-"""How to tell a client that has closed its sending half, and listens on, from one that has gone."""
+"""Distinguish a client that has closed only its sending half from one that is gone."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 
 _TABLES = "/proc/self/net"
 _INODE = 9
-"""Column of the table: the inode of a socket that some process holds, else 0."""
+"""Column of the table with the inode of the socket, or 0 if no process holds it."""
 
 
 def is_hung_up(connection: socket.socket) -> bool:
-    """Return whether both directions are over, or the connection was reset; True where the system cannot tell."""
+    """Return whether both directions are closed or the connection was reset; True on systems that cannot report it."""
     if sys.platform == "win32":
         return True
     poll = select.poll()
-    poll.register(connection, 0)  # a hang-up and an error are reported whatever is asked for (poll(2))
+    poll.register(connection, 0)  # hang-ups and errors are reported whatever events are requested (poll(2))
     return bool(poll.poll(0))
 
 
 def is_abandoned(connection: socket.socket) -> bool:
     """Return whether the other end is a TCP socket of this machine that no process holds any more.
 
-    Its end and the end of its sending half alone look the same from here; the table of the kernel tells them apart
-    (/proc/net/tcp, proc(5)). False where that cannot be known: then the next record shows it, or a keepalive.
+    A closed connection and a closed sending half look the same at this end, but differ in the table of the kernel
+    (/proc/net/tcp, proc(5)). Returns False if that is unknown; the next record or a keepalive then detects it.
     """
     try:
         ours, theirs = _table_address(connection.getsockname()), _table_address(connection.getpeername())
@@ -39,10 +39,10 @@ def is_abandoned(connection: socket.socket) -> bool:
 
 
 def _table_address(address: object) -> str:
-    """Write an address as the table does: words of 32 bits and the port; an IPv4 one may follow the prefix of IPv6.
+    """Format an address as in the table: 32-bit words and the port; an IPv4 address may be the end of an IPv6 one.
 
     Raises:
-        ValueError: it is that of a UNIX socket.
+        ValueError: `address` is that of a UNIX socket.
     """
     if not isinstance(address, tuple):
         raise ValueError("is not an address of TCP")

@@ -1,4 +1,4 @@
-"""From one stream of records to all sinks, and what happens when one of them fails."""
+"""Hub: publish the records of all sources to all sinks, and drop sinks that fail."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ logger = logging.getLogger("streamgmm.sinks")
 
 
 class Hub:
-    """Numbers the records of all sources, and publishes each to every sink that has not failed.
+    """Number the records of all sources, and publish each to every sink that has not failed.
 
-    A sink that fails is dropped and logged; the others go on.
+    A sink that fails is logged and dropped; the others continue.
 
     Args:
-        sinks: where the records go; at least one.
+        sinks: sinks that receive the records; at least one.
 
     Attributes:
-        failed_sinks: the error of each failed sink by its name.
+        failed_sinks: error of each failed sink by its name.
     """
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
@@ -39,7 +39,7 @@ class Hub:
         self._sinks: tuple[Sink, ...] = tuple(sinks)
         self._opened: list[Sink] = []
         self._lock = threading.Lock()
-        # Not the lock above: a sink may fail while a publisher waits for its reader.
+        # Not the lock above: a sink may fail, and be dropped, while `publish` waits for the reader of that sink.
         self._publishing = threading.Lock()
         self._next_seq = 0
 
@@ -47,10 +47,10 @@ class Hub:
         """Open all sinks, or none.
 
         Args:
-            on_failure: is told the error of the last sink, from that sink's thread, when none is left.
+            on_failure: receives the error of the last remaining sink, from the thread of that sink.
 
         Raises:
-            StreamgmmError: one of them cannot be had.
+            StreamgmmError: a sink cannot be opened.
         """
         self._on_failure = on_failure
         try:
@@ -63,20 +63,20 @@ class Hub:
 
     @property
     def n_clients(self) -> int:
-        """Subscribers of all sinks at this moment."""
+        """Number of subscribers of all sinks at this moment."""
         return sum(sink.n_clients for sink in self._sinks)
 
     def greet_with(self, snapshot: Snapshot) -> None:
-        """Greet each new subscriber with the statuses that `snapshot` makes; before `open`."""
+        """Greet each new subscriber with the statuses that `snapshot` returns; call before `open`."""
         for sink in self._sinks:
             sink.snapshot = snapshot
 
     def publish(self, record: Record) -> None:
-        """Number a stamped record and give it to every sink; from any thread.
+        """Number a stamped record and pass it to every sink; may be called from any thread.
 
-        A live source never waits here for a reader; one that can wait (see `Sink.publish`) holds up all others.
+        Blocks for a slow reader only if the sinks may wait (see `Sink.publish`), and then blocks all sources.
         """
-        # The order of numbers is the order in which every sink gets the records.
+        # Under one lock, so that every sink receives the records in the order of their numbers.
         with self._publishing:
             numbered = msgspec.structs.replace(record, seq=self._next_seq)
             self._next_seq += 1
@@ -85,23 +85,23 @@ class Hub:
                 sink.publish(message)
 
     def drain(self) -> None:
-        """Wait for the readers that may be waited for (see `Sink.drain`)."""
+        """Wait until the readers of sinks that may wait have received everything (see `Sink.drain`)."""
         for sink in self._sinks:
             sink.drain()
 
     def hurry(self) -> None:
-        """Wait for no reader any more (see `Sink.hurry`)."""
+        """Stop waiting for readers (see `Sink.hurry`)."""
         for sink in self._sinks:
             sink.hurry()
 
     def reopen(self) -> None:
-        """Open files anew, as after a rotation (see `Sink.reopen`); from any thread."""
+        """Reopen files, e.g. after a rotation (see `Sink.reopen`); may be called from any thread."""
         for sink in self._sinks:
             sink.reopen()
 
     def close(self, timeout_s: float) -> None:
-        """Let all sinks deliver what waits, for at most `timeout_s` seconds together, and close them."""
-        # Each drains in its own thread, so while one is waited for, the next ones go on as well.
+        """Deliver queued records for at most `timeout_s` seconds in total, and close all sinks."""
+        # Sinks drain in their own threads, so the next ones continue while one is waited for.
         deadline_s = time.monotonic() + timeout_s
         for sink in self._opened:
             sink.close(max(0.0, deadline_s - time.monotonic()))
@@ -119,15 +119,15 @@ class Hub:
 def make_sinks(
     section: OutputSection, *, is_live: bool = True, inherited: Sequence[InheritedListener] = ()
 ) -> list[Sink]:
-    """The sinks that `section` names, not yet open, and those whose sockets this process was given.
+    """Return the sinks that `section` names, not yet open, and those of inherited sockets.
 
     Args:
         section: the output section.
-        is_live: False if the source waits for its readers, so that stdout and files may make it wait.
-        inherited: sockets that are open already; one that `section` names too is not opened again.
+        is_live: False if the source waits for its readers, so that stdout and files may block it.
+        inherited: sockets that are open already; one that `section` also names is not opened again.
 
     Raises:
-        ConfigError: with every URI that is wrong, given twice, or missing altogether, or the token is too weak.
+        ConfigError: lists every URI that is wrong or given twice; or there is none, or the token is too weak.
         StreamgmmError: the token cannot be read.
     """
     sinks: list[Sink] = []

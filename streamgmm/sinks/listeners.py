@@ -1,4 +1,4 @@
-"""Where subscribers come in: what every listener is, and the one for TCP."""
+"""Listeners for subscribers: the protocol of all listeners, and the one for TCP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from streamgmm.errors import CannotCreateError, ConfigError, PermissionDeniedError, StreamgmmError
 
 BACKLOG = 128
-"""Connections that the system holds until they are accepted."""
+"""Most connections that the kernel holds until they are accepted."""
 
 
 TCP_OPTIONS = {
@@ -23,52 +23,52 @@ TCP_OPTIONS = {
     "TCP_KEEPCNT": 3,
     "TCP_USER_TIMEOUT": 20_000,
 }
-"""A line leaves at once; a peer that vanished without a word is noticed after 30 + 3 x 10 s idle, or when
-it has acknowledged nothing for 20 s (the last in milliseconds, all others in seconds; tcp(7))."""
+"""Socket options of TCP (tcp(7)); TCP_USER_TIMEOUT in milliseconds, the others in seconds. Lines are sent at once. A
+peer that vanished is detected after 30 + 3 x 10 s without traffic, or after 20 s without acknowledging sent data."""
 
 
 class Listener(Protocol):
-    """A place where clients can connect.
+    """An address where clients can connect.
 
     Attributes:
-        uri: as configured.
-        address: as it really is once open, e.g. with the port that the system chose.
+        uri: URI as configured.
+        address: actual address once open, e.g. with the port that the system chose.
     """
 
     uri: str
     address: str
 
     def open(self) -> socket.socket:
-        """Claim the place; for a moment it may narrow the umask of the whole process.
+        """Listen at the address; this may change the umask of the whole process for a moment.
 
         Raises:
-            CannotCreateError: the place is taken or does not exist.
-            PermissionDeniedError: the user may not have it.
+            CannotCreateError: the address is in use or does not exist.
+            PermissionDeniedError: the user may not listen there.
         """
 
     def peer_of(self, connection: socket.socket) -> str:
-        """Who connected, for the log.
+        """Return a description of the client, for the log.
 
         Raises:
-            OSError: the client has gone already.
+            OSError: the client has disconnected already.
         """
 
     def is_in_place(self) -> bool:
-        """Whether clients that look for it still find it; if not, `close` and `open` claim the place anew."""
+        """Return whether clients can still reach the address; if not, `close` and `open` restore it."""
 
     def close(self) -> None:
-        """Give the place back; the socket itself is closed by whoever opened it."""
+        """Release the address; the caller of `open` closes the socket itself."""
 
 
 class TcpListener:
-    """A port, on this machine only unless told otherwise: anybody who can connect may listen.
+    """A TCP port, on this machine only by default, as anybody who can connect may subscribe.
 
     Args:
         uri: `tcp://HOST:PORT`; HOST is `localhost` or an address, PORT 0 lets the system choose.
-        allow_remote: whether the address may be one that other machines can reach.
+        allow_remote: whether other machines may reach the address.
 
     Raises:
-        ConfigError: the URI is not of that form, or the address is not a loopback address and should be.
+        ConfigError: the URI is not of that form, or other machines can reach the address without `allow_remote`.
     """
 
     def __init__(self, uri: str, *, allow_remote: bool = False) -> None:
@@ -81,7 +81,7 @@ class TcpListener:
 
         Raises:
             CannotCreateError: the port is in use.
-            PermissionDeniedError: the port is one of root's.
+            PermissionDeniedError: the port is reserved for root.
         """
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
@@ -94,23 +94,23 @@ class TcpListener:
         return server
 
     def peer_of(self, connection: socket.socket) -> str:
-        """Address and port of the client."""
+        """Return address and port of the client, for the log."""
         host, port = connection.getpeername()[:2]
         return f"{host}:{port}"
 
     def is_in_place(self) -> bool:
-        """Always: nobody can take a port away."""
+        """Return True: no other process can take over an open port."""
         return True
 
     def close(self) -> None:
-        """Nothing is left behind."""
+        """Do nothing: a closed port leaves nothing behind."""
 
 
 def unix_peer(connection: socket.socket) -> str:
-    """Process and user at the other end of a UNIX socket, as the kernel knows them (SO_PEERCRED, unix(7)).
+    """Return process and user at the other end of a UNIX socket, as the kernel reports them (SO_PEERCRED, unix(7)).
 
     Raises:
-        OSError: the client has gone already.
+        OSError: the client has disconnected already.
     """
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _gid = struct.unpack("3i", credentials)
@@ -118,7 +118,7 @@ def unix_peer(connection: socket.socket) -> str:
 
 
 def bind_error(error: OSError, where: str) -> StreamgmmError:
-    """What to tell the user when a place could not be claimed."""
+    """Return the error to report if a listener cannot be opened at `where`."""
     reason = os.strerror(error.errno or 0)
     if isinstance(error, PermissionError):
         return PermissionDeniedError(f"cannot listen: {reason}", where=where)
@@ -127,7 +127,7 @@ def bind_error(error: OSError, where: str) -> StreamgmmError:
 
 
 def _set_options(server: socket.socket) -> None:
-    # Accepted connections inherit them. Not every system has all of them.
+    # Accepted connections inherit these options. Not every system has all of them.
     server.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in TCP_OPTIONS.items():
         if hasattr(socket, name):
@@ -142,7 +142,7 @@ def _parse(uri: str, allow_remote: bool) -> tuple[str, int]:
         host, port = None, None
     if host is None or port is None or uri.lower() not in (f"tcp://{host}:{port}", f"tcp://[{host}]:{port}"):
         raise ConfigError([f"output.sinks: {uri!r} is not of the form tcp://HOST:PORT"])
-    # Not looked up: a name server must not decide where this machine listens.
+    # Not resolved by DNS: a name server must not decide where this machine listens.
     host = "127.0.0.1" if host == "localhost" else host
     address = _address_of(host)
     if address is None or not (allow_remote or address.is_loopback):

@@ -1,4 +1,4 @@
-"""Clients that are not subscribers yet: each has to say something first, and has little time for it."""
+"""Pending clients, which must send something before they become subscribers, within a short time."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from streamgmm.sinks.poller import Poller
 from streamgmm.sinks.token import Answer
 
 MAX_VISITORS = 16
-"""Clients that wait at once; for one more, the one that has waited longest has to go."""
+"""Most pending clients at once; one more replaces the one that has waited longest."""
 
 STATUS_REQUEST = b"status\n"
-"""What a client sends that wants the greeting and no more; it gets that even if every place is taken."""
+"""Line sent by a client that requests only the greeting, which is sent even if there are too many subscribers."""
 
 ENQUIRY_S = 1.0
-"""A client that finds every place taken may ask for the status for so long (seconds)."""
+"""Time within which a client may request the status if there are too many subscribers (s)."""
 
 
 class Visitor(Protocol):
-    """A client that has to say something.
+    """A pending client.
 
     Attributes:
-        connection: its socket, non-blocking.
-        deadline_s: when it is turned away (monotonic time).
+        connection: socket of the client, non-blocking.
+        deadline_s: monotonic time when the client is rejected (s).
     """
 
     connection: socket.socket
     deadline_s: float
 
     def receive(self) -> Answer:
-        """Read what it says, without blocking."""
+        """Read what the client sent, without blocking, and decide."""
 
 
 class Enquiry:
-    """A client for which there is no place, but which may only want to know how the daemon is.
+    """A client beyond the limit of subscribers, which may still request the status.
 
     Args:
-        connection: its socket; made non-blocking.
-        now_s: monotonic time.
+        connection: socket of the client; made non-blocking.
+        now_s: monotonic time (s).
     """
 
     def __init__(self, connection: socket.socket, now_s: float) -> None:
@@ -50,7 +50,7 @@ class Enquiry:
         self._said = b""
 
     def receive(self) -> Answer:
-        """Grant the request for the status, and deny anything else at once."""
+        """Grant a request for the status, and deny anything else at once."""
         try:
             received = self.connection.recv(len(STATUS_REQUEST) - len(self._said))
         except BlockingIOError:
@@ -69,11 +69,11 @@ class _Waiting(NamedTuple):
 
 
 class Lobby:
-    """Where visitors wait; belongs to the thread that serves the sockets.
+    """Pending clients of one socket; used only by the thread that serves the socket.
 
     Args:
-        poller: wakes that thread when one of them says something.
-        clock: monotonic seconds.
+        poller: wakes that thread when a client sends something.
+        clock: monotonic time (s).
     """
 
     def __init__(self, poller: Poller, clock: Callable[[], float]) -> None:
@@ -83,12 +83,12 @@ class Lobby:
 
     @property
     def deadlines_s(self) -> list[float]:
-        """When each visitor is turned away."""
+        """Monotonic time when each pending client is rejected (s)."""
         return [waiting.visitor.deadline_s for waiting in self._waiting]
 
     def let_wait(self, visitor: Visitor, granted: Callable[[], None], denied: Callable[[], None]) -> None:
-        """Wait until `visitor` has said it, and call `granted` or `denied` then; either takes its connection over."""
-        # Strangers take no subscriber's place, and few places in all.
+        """Wait for the decision about `visitor`, then call `granted` or `denied`, which takes over its connection."""
+        # Limited, as anybody can connect: unknown clients must not use up the descriptors of the process.
         while len(self._waiting) >= MAX_VISITORS:
             self._end(self._waiting[0], "denied")
         waiting = _Waiting(visitor, {"granted": granted, "denied": denied})
@@ -97,18 +97,18 @@ class Lobby:
         self._hear(waiting)
 
     def cut_late(self) -> None:
-        """Turn those away whose time is over."""
+        """Reject clients whose deadline has passed."""
         for waiting in tuple(self._waiting):
             if self._clock() >= waiting.visitor.deadline_s:
                 self._end(waiting, "denied")
 
     def close(self) -> None:
-        """Leave all of them without an answer."""
+        """Close all pending connections without an answer."""
         for waiting in self._waiting:
             waiting.visitor.connection.close()
 
     def _hear(self, waiting: _Waiting) -> None:
-        # An event may be that of one that gave way to another in the same turn.
+        # The event may concern a client that was replaced by another one in the same turn.
         if waiting in self._waiting:
             self._end(waiting, waiting.visitor.receive())
 

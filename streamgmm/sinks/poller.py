@@ -1,4 +1,4 @@
-"""Waiting for many descriptors at once: for bytes, for space, or only for the end of a connection."""
+"""Wait for many descriptors at once: for input, for space to write, or only for the end of a connection."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from typing import Protocol
 
 
 class HasDescriptor(Protocol):
-    """Anything with a descriptor."""
+    """Any object with a file descriptor."""
 
     def fileno(self) -> int:
-        """The descriptor."""
+        """Return the descriptor."""
 
 
 class Poller:
-    """A selector that can also wait for nothing but the end of a connection.
+    """A selector that can also wait for just the end of a connection.
 
-    A selector of the standard library waits for bytes and for space only, and a connection whose other end has closed
-    its sending half is readable all the time. An epoll of its own asks for neither, reports hang-ups and errors alone,
-    and is itself readable then. Where there is no epoll, such an end is noticed at the next record.
+    A selector of the standard library only waits for input and for space, and a connection whose other end has closed
+    its sending half is always readable. A separate epoll requests neither, so it reports only hang-ups and errors, and
+    the selector waits for that epoll to become readable. On systems without epoll, the end of such a connection is
+    detected at the next record.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class Poller:
     def watch(
         self, watched: HasDescriptor, on_readable: Callable[[], None], *, reads: bool = True, writes: bool = False
     ) -> None:
-        """Call `on_readable` when there are bytes, and wake up when there is space; either, both or none of it."""
+        """Call `on_readable` when there is input if `reads`, and wake up when there is space to write if `writes`."""
         events = (selectors.EVENT_READ if reads else 0) | (selectors.EVENT_WRITE if writes else 0)
         key = self._selector.get_map().get(watched)
         if key is not None and key.events == events:
@@ -47,13 +48,13 @@ class Poller:
             self._selector.register(watched, events, on_readable)
 
     def watch_end(self, connection: socket.socket, on_end: Callable[[], None]) -> None:
-        """Call `on_end` when both directions of `connection` are over."""
+        """Call `on_end` when both directions of `connection` are closed."""
         if self._epoll is not None:
             self._epoll.register(connection, 0)
             self._on_end[connection.fileno()] = on_end
 
     def forget(self, watched: HasDescriptor) -> None:
-        """Wait for nothing of it any more; before it is closed."""
+        """Stop watching a descriptor; call before it is closed."""
         if watched in self._selector.get_map():
             self._selector.unregister(watched)
         if self._epoll is not None and self._on_end.pop(watched.fileno(), None) is not None:
@@ -61,13 +62,13 @@ class Poller:
                 self._epoll.unregister(watched)
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for at most `timeout_s` seconds, and call what is due."""
+        """Wait for at most `timeout_s` seconds, and call the callbacks that are due."""
         for key, events in self._selector.select(timeout_s):
             if events & selectors.EVENT_READ:
                 key.data()
 
     def close(self) -> None:
-        """Wait for nothing any more."""
+        """Close the selector; watched descriptors stay open."""
         self._selector.close()
         if self._epoll is not None:
             self._epoll.close()

@@ -1,4 +1,4 @@
-"""Processes of other programs that share nothing with this one: no descriptors, signals or process group."""
+"""Run other programs isolated from this process: with their own descriptors, signal actions and process group."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from typing import BinaryIO
 from streamgmm.wording import escaped, shorten
 
 FIRST_LOOK_S, LAST_LOOK_S = 0.001, 0.032
-"""How soon and how often a running program is looked at (seconds); each time after twice as long."""
+"""First and longest interval between checks whether a program still runs (s); intervals double."""
 
 GRACE_S = 0.3
-"""From SIGTERM to SIGKILL (seconds); short, as the end of the daemon waits for it."""
+"""Time from SIGTERM to SIGKILL (s); short, because the end of the daemon waits for it."""
 
 MAX_CHARACTERS = 4096
-"""Of a variable; a system refuses to start a program with very long ones."""
+"""Longest value of a variable; the system does not start programs with very long ones."""
 
 PREFIX = "STREAMGMM_"
-"""Of the variables that hold the fields of a record."""
+"""Prefix of the variables that contain the fields of a record."""
 
 
 def environment_of(fields: Mapping[str, object]) -> dict[bytes, bytes]:
-    """Return the environment of this process, with each field as `STREAMGMM_FIELD`; lists and mappings have none.
+    """Return the environment of this process, with each field as `STREAMGMM_FIELD`; lists and mappings are left out.
 
-    A text is one printable line of at most `MAX_CHARACTERS`, null an empty text.
-    Variables of that prefix that are there already, as in the command of another daemon, are left out.
+    A value is one printable line of at most `MAX_CHARACTERS`; null is an empty value. Existing variables with that
+    prefix, e.g. if a command of another daemon started this one, are removed.
     """
     own = {key: value for key, value in os.environb.items() if not key.startswith(PREFIX.encode())}
     texts = {key: _text_of(value) for key, value in fields.items() if not isinstance(value, list | dict)}
@@ -45,19 +45,19 @@ def run(
     timeout_s: float,
     is_abandoned: Callable[[], bool],
 ) -> str:
-    """Run a program to its end, and end what it leaves running in its process group.
+    """Run a program to its end, then kill all processes left in its process group.
 
-    It reads `stdin`; what it writes is discarded. Every signal has its default action.
+    The output of the program is discarded. Every signal has its default action.
 
     Args:
-        arguments: the program, by path or to be looked up in PATH, and its arguments.
-        environment: all of its environment.
-        stdin: what it can read.
-        timeout_s: it is ended after this time (seconds).
-        is_abandoned: it is ended once this returns True; called from this thread.
+        arguments: the program, as a path or a name to search in PATH, and its arguments.
+        environment: the complete environment of the program.
+        stdin: content of its standard input.
+        timeout_s: time after which the program is ended (s).
+        is_abandoned: the program is ended once this returns True; called from this thread.
 
     Returns:
-        Why it failed; an empty text if it did not.
+        Reason of a failure; an empty text after success.
     """
     try:
         pid = _spawn(arguments, environment, stdin)
@@ -74,7 +74,7 @@ def run(
 
 
 def _spawn(arguments: list[str], environment: Mapping[bytes, bytes], stdin: bytes) -> int:
-    # A file, not a pipe: a program that does not read it holds nobody up, and it may be of any length.
+    # A file, not a pipe: a program that does not read its input blocks nothing, and the input may have any length.
     with _open_unnamed() as file:
         file.write(stdin)
         file.seek(0)
@@ -83,7 +83,7 @@ def _spawn(arguments: list[str], environment: Mapping[bytes, bytes], stdin: byte
             (os.POSIX_SPAWN_DUP2, file.fileno(), 0),
             *((os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)),
         ]
-        # Not subprocess: only this resets signals that the daemon ignores without running Python after a fork.
+        # Not subprocess: only posix_spawn resets ignored signals without running Python code after a fork.
         return os.posix_spawnp(
             arguments[0],
             arguments,
@@ -97,7 +97,7 @@ def _spawn(arguments: list[str], environment: Mapping[bytes, bytes], stdin: byte
 
 def _has_ended_within(pid: int, timeout_s: float, is_abandoned: Callable[[], bool] = lambda: False) -> bool:
     deadline_s, look_s = time.monotonic() + timeout_s, FIRST_LOOK_S
-    # Not waitpid: until it is reaped, its number belongs to its group and to no other.
+    # Not waitpid: until the process is reaped, its id cannot be reused, and killpg reaches the right group.
     while not (has_ended := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)):
         if time.monotonic() >= deadline_s or is_abandoned():
             break
@@ -117,15 +117,15 @@ def _reap(pid: int) -> str:
 
 
 def _open_unnamed() -> BinaryIO:
-    # In memory where the system can, as there may be no folder for temporary files.
+    # In memory where the system supports it, as there may be no directory for temporary files.
     return os.fdopen(os.memfd_create("record"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
 
 
 def _inheritable_fds() -> list[int]:
-    """Return the descriptors that whoever started this process left open, besides stdin, stdout and stderr."""
+    """Return the inheritable descriptors besides stdin, stdout and stderr, which this process inherited itself."""
     found = []
     for fd in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
-        # The descriptor of this very listing is closed by now.
+        # The list contains the descriptor of the listing itself, which is closed by now.
         with suppress(OSError):
             if fd > 2 and os.get_inheritable(fd):
                 found.append(fd)

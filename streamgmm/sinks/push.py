@@ -1,4 +1,4 @@
-"""A queue of records and the thread that delivers them to one output: the base of stdout, files and commands."""
+"""Base of the sinks for stdout, files and commands: a queue of records, and a thread that delivers them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from streamgmm.sinks.sink import Message, OnFailure, Snapshot, start_thread
 logger = logging.getLogger("streamgmm.sinks")
 
 RETRY_S = 10.0
-"""An output that takes nothing is tried again this often (seconds)."""
+"""Interval between attempts while an output accepts nothing (s)."""
 
 
 class PushOptions(TypedDict, total=False):
     """Options of every `PushSink`.
 
     Attributes:
-        text_format: what a line looks like; default jsonl.
-        max_records: records kept for a slow output; default 1024.
-        is_live: True, the default, if the sound goes on whether or not anybody reads: a slow output then loses its
-            oldest records. Otherwise `publish` waits for room, `drain` for the end, and nothing is lost before `hurry`.
-        retry_s: from one attempt to the next while the output takes nothing (seconds); default `RETRY_S`.
-        selection: the records that the sink gets; default all.
+        text_format: format of a line; default jsonl.
+        max_records: most records queued for a slow output; default 1024.
+        is_live: whether the source continues without waiting for readers, the default: a slow output then loses its
+            oldest records. Otherwise `publish` waits for room, `drain` waits until all lines are delivered, and nothing
+            is lost before `hurry`.
+        retry_s: interval between attempts while the output accepts nothing (s); default `RETRY_S`.
+        selection: the records that the sink receives; default all.
     """
 
     text_format: TextFormat
@@ -39,14 +40,14 @@ class PushOptions(TypedDict, total=False):
 
 
 class PushSink:
-    """A queue of lines and the thread that delivers them, each as soon as it is there.
+    """A queue of lines, and a thread that delivers each line as soon as possible.
 
-    A subclass says how: `claim` and `release` the output, `deliver` bytes to it, `may_heal` and `failure_of` an error.
-    While an output takes nothing but may do so again (a full disk), records wait and then give way, the
-    oldest first, and once it takes lines again a `dropped` record counts those that are lost.
+    A subclass implements `claim` and `release` of the output, `deliver` of a line, and `may_heal` and `failure_of` of
+    an error. While an output accepts nothing but may recover (e.g. a full disk), records wait. When the queue is full,
+    the oldest are dropped, and a `dropped` record reports their number once the output accepts lines again.
 
     Args:
-        name: its URI as configured.
+        name: URI of the sink as configured.
         options: see `PushOptions`.
     """
 
@@ -64,7 +65,7 @@ class PushSink:
         announce = self._selection.announced_with(self._format)
         self._queue = RecordQueue(options.get("max_records", 1024), announce=announce)
         self._n_delivered = 0
-        # Guards the queue and the flags below; whoever changes one of these notifies the others.
+        # Protects the queue and the flags below; every change of one of them notifies all waiting threads.
         self._changed = threading.Condition()
         self._is_patient = not self._is_live
         self._is_suspended = False
@@ -77,7 +78,7 @@ class PushSink:
         """Claim the output, and start the thread.
 
         Raises:
-            StreamgmmError: the output cannot be had, or the system refused a thread.
+            StreamgmmError: the output cannot be opened, or the system refused a thread.
         """
         self.claim()
         self._on_failure = on_failure
@@ -88,7 +89,7 @@ class PushSink:
             raise
 
     def publish(self, message: Message) -> None:
-        """Queue the line of a record that is selected and that the format shows; see `is_live` for a full queue."""
+        """Queue the line of a record that is selected and that the format shows; for a full queue see `is_live`."""
         if not self._selection.admits(message.record):
             return
         line = message.line if self._is_json else self._format(message.record)
@@ -106,16 +107,16 @@ class PushSink:
             self._changed.wait_for(lambda: not self._is_patient or self._is_closing or self._is_idle())
 
     def hurry(self) -> None:
-        """Lose the oldest records of a slow output from now on, instead of waiting for it."""
+        """Drop the oldest records of a slow output from now on, instead of waiting for it."""
         with self._changed:
             self._is_patient = False
             self._changed.notify_all()
 
     def reopen(self) -> None:
-        """Nothing to do, where there is no file that could have been moved away."""
+        """Do nothing: only a sink with a file can be rotated."""
 
     def close(self, timeout_s: float) -> None:
-        """Deliver what waits, for at most `timeout_s` seconds."""
+        """Deliver queued lines, for at most `timeout_s` seconds."""
         with self._changed:
             was_open, self._is_closing = not self._is_closing, True
             self._changed.notify_all()
@@ -129,43 +130,43 @@ class PushSink:
         logger.info("sink.closed sink=%s sent=%d dropped=%d left=%d", self.name, n_delivered, queue.n_dropped, n_left)
 
     def claim(self) -> None:
-        """Make sure of the output.
+        """Open or check the output.
 
         Raises:
-            StreamgmmError: it cannot be had.
+            StreamgmmError: the output cannot be opened.
         """
 
     def deliver(self, undelivered: bytearray) -> None:
-        """Deliver a line, and delete from `undelivered` what was; called again with the rest after an error.
+        """Deliver a line, and delete the delivered part from `undelivered`; called again with the rest after an error.
 
-        What is left without an error is never delivered: the sink was abandoned.
+        A rest that is left without an error is never delivered: the sink was abandoned.
 
         Raises:
-            OSError, StreamgmmError: the output does not take it.
+            OSError, StreamgmmError: the output does not accept the line.
         """
         raise NotImplementedError
 
     def may_heal(self, error: OSError | StreamgmmError) -> bool:
-        """Return whether the output may take lines again after `error`, so that it is worth waiting."""
+        """Return whether the output may recover from `error`, so that it is worth retrying."""
         raise NotImplementedError
 
     def failure_of(self, error: OSError) -> StreamgmmError:
-        """Return the error that is reported for `error`."""
+        """Return the error to report for `error`."""
         raise NotImplementedError
 
     @property
     def is_busy(self) -> bool:
-        """Whether something that was delivered is still going on; asked while `_changed` is held."""
+        """Return whether something delivered is still in progress, e.g. a command; called while `_changed` is held."""
         return False
 
     def abandon(self) -> None:
-        """Give up what is going on, once `close` has waited long enough.
+        """Abandon deliveries in progress, after `close` has waited long enough.
 
-        A thread that is stuck in a full pipe cannot be woken; as a daemon thread it ends with the process.
+        A thread that is blocked in a full pipe cannot be woken; as a daemon thread it ends with the process.
         """
 
     def release(self) -> None:
-        """Let go of the output; called by the thread after the last delivery."""
+        """Close the output; called by the thread after the last delivery."""
 
     def _run(self) -> None:
         try:
@@ -178,10 +179,10 @@ class PushSink:
             self.release()
 
     def _deliver(self, line: bytes) -> bool:
-        """Deliver a whole line, with as many attempts as it takes; return False if the sink was closed before that."""
+        """Deliver a whole line, with as many attempts as needed; return False if the sink was closed before that."""
         undelivered = bytearray(line)
         while True:
-            # Read before the attempt: the last attempt is made after the wish to close.
+            # Read before the attempt, so that one attempt is still made after `close` was called.
             is_last = self._is_closing
             try:
                 self.deliver(undelivered)
@@ -219,7 +220,7 @@ class PushSink:
             self._is_delivering = True
             line = self._queue.pop()
             self._changed.notify_all()
-            # A hole that the format cannot show is nothing to deliver, and not the end.
+            # A loss that the format does not show gives an empty line to deliver, not the end of the queue.
             return line or b""
 
     def _is_idle(self) -> bool:

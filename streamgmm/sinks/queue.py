@@ -1,4 +1,4 @@
-"""The queue of one reader: bounded, the oldest records give way, and the reader is told what it missed."""
+"""Bounded queue of one reader: the oldest records are dropped, and a `dropped` record reports their number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streamgmm.records import Dropped, Record, encode_json
 from streamgmm.sinks.formats import Formatter
 
 MAX_QUEUE_BYTES = 256 * 1024
-"""Most bytes that wait for one reader, however many records they are."""
+"""Most bytes queued for one reader, however many records they are."""
 
 
 class _Entry(NamedTuple):
@@ -18,18 +18,18 @@ class _Entry(NamedTuple):
 
 
 class RecordQueue:
-    """First in, first out; a push into a full queue drops from the old end. Not thread-safe.
+    """First in, first out; a push into a full queue drops the oldest records. Not thread-safe.
 
-    As drops are from the old end only, the hole is always just before the oldest record that is left:
-    the next `pop` announces all of it in one `dropped` record, which takes the place of the first lost
-    one (its seq, time and t), so that the sequence numbers that a reader sees go on rising strictly.
+    As only the oldest records are dropped, the loss is always just before the oldest record that is left. The next
+    `pop` reports all of it in one `dropped` record, which takes seq, time and t of the first lost record, so that a
+    reader sees strictly increasing sequence numbers.
 
-    Always: `n_pushed == n_popped + n_dropped + len(queue)`, where announcements are not counted.
+    Invariant: `n_pushed == n_popped + n_dropped + len(queue)`, where `dropped` records are not counted.
 
     Args:
-        max_records: most records that wait.
-        max_bytes: most bytes that wait; a single longer record is dropped itself.
-        announce: formats the `dropped` record; where it returns None, a hole is skipped in silence.
+        max_records: most records in the queue.
+        max_bytes: most bytes in the queue; a single longer record is dropped itself.
+        announce: formats the `dropped` record; if it returns None, the loss is not reported.
     """
 
     def __init__(
@@ -51,16 +51,16 @@ class RecordQueue:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is a record or a hole to tell of."""
+        """Return whether there is a record to deliver or a loss to report."""
         return bool(self._entries) or self._first_lost is not None
 
     @property
     def is_full(self) -> bool:
-        """Whether the next push will, for its count alone, drop a record."""
+        """Return whether the next push will exceed `max_records`; bytes are not considered."""
         return len(self._entries) >= self._max_records
 
     def push(self, record: Record, line: bytes) -> None:
-        """Append `record`, which `line` shows, and drop the oldest until the bounds hold."""
+        """Append `record`, formatted as `line`, and drop the oldest records until the limits hold."""
         self._entries.append(_Entry(record, line))
         self._n_bytes += len(line)
         self.n_pushed += 1
@@ -68,7 +68,7 @@ class RecordQueue:
             self._drop_oldest()
 
     def pop(self) -> bytes | None:
-        """The next line: that of the hole if there is one, else that of the oldest record; None: no more."""
+        """Return the next line: the `dropped` record after a loss, else the oldest record; None if there is none."""
         if self._first_lost is not None and (line := self._announce(self._close_hole(self._first_lost))):
             return line
         if not self._entries:

@@ -1,4 +1,4 @@
-"""The kinds of sinks by the scheme of their URIs: how the URIs look, how a sink is made, and its own settings."""
+"""Registry of the kinds of sinks by URI scheme: the form of the URIs, a factory, and the settings of each kind."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from streamgmm.wording import did_you_mean
 
 @dataclass(frozen=True)
 class SinkPlan:
-    """All that a sink is made from.
+    """Parameters of a new sink.
 
     Attributes:
-        own: its own settings.
-        output: the settings of all sinks.
+        own: settings of this sink.
+        output: settings of all sinks.
         is_live: False if the source waits for its readers.
-        token: for clients of TCP; None: no token.
+        token: token that TCP clients must send; None: no token.
     """
 
     own: SinkSection
@@ -42,10 +42,10 @@ class SinkKind:
     """One kind of sink.
 
     Attributes:
-        form: how its URIs look: the prefix, then a placeholder in capitals if anything follows.
-        make: makes a sink, not yet open; raises StreamgmmError.
-        settings: names of those settings of `SinkSection` that not every kind has.
-        is_available: whether this system has what it takes.
+        form: form of the URIs: the prefix, then a placeholder in capitals if anything follows.
+        make: returns a sink, not yet open; raises StreamgmmError.
+        settings: names of the settings of `SinkSection` that only some kinds have, and this one does.
+        is_available: whether this system supports the kind.
     """
 
     form: str
@@ -55,21 +55,21 @@ class SinkKind:
 
     @property
     def prefix(self) -> str:
-        """Return the scheme, the colon and the slashes that its URIs begin with."""
+        """Scheme, colon and slashes at the beginning of the URIs."""
         return re.split("[A-Z]", self.form)[0]
 
     @property
     def scheme(self) -> str:
-        """Return what stands before the colon."""
+        """Scheme of the URIs, without the colon."""
         return self.form.partition(":")[0]
 
     def accepts(self, uri: str) -> bool:
-        """Return whether `uri` begins as it must; one without a placeholder must be equal."""
+        """Return whether `uri` begins with the prefix; a form without a placeholder must be equal to `uri`."""
         return uri.startswith(self.prefix) if self.prefix != self.form else uri == self.form
 
 
 def make_socket_sink(listener: Listener, plan: SinkPlan, token: Token | None = None) -> SocketSink:
-    """Make the sink of the subscribers of `listener`, who have to send `token` if there is one."""
+    """Return a sink for the subscribers of `listener`, which must send `token` if there is one."""
     return SocketSink(
         listener,
         max_clients=plan.output.n_clients,
@@ -83,7 +83,7 @@ def find_kind(uri: str) -> SinkKind:
     """Return the kind of sink that `uri` names.
 
     Raises:
-        ConfigError: there is none of that scheme, or its URIs look different.
+        ConfigError: there is no kind with that scheme, or its URIs have another form.
     """
     scheme = uri.partition(":")[0]
     kind = KINDS.get(scheme)
@@ -110,7 +110,7 @@ def find_kind_of(section: SinkSection) -> SinkKind:
 
 
 def valid_forms() -> str:
-    """Return how the URIs of all kinds look, for a message."""
+    """Return the URI forms of all kinds, for a message."""
     *forms, last = [kind.form for kind in KINDS.values()]
     return f"{', '.join(forms)} and {last}"
 
@@ -139,7 +139,7 @@ def _make_file(plan: SinkPlan) -> Sink:
 
 
 def _make_unix(plan: SinkPlan) -> Sink:
-    # Imported here, as its file locks exist on POSIX systems only.
+    # Imported here, as the module needs file locks, which only POSIX systems have.
     from streamgmm.sinks.unix import UnixListener
 
     return make_socket_sink(UnixListener(plan.own.uri), plan)
@@ -154,7 +154,7 @@ def _make_tcp(plan: SinkPlan) -> Sink:
 
 
 def _make_exec(plan: SinkPlan) -> Sink:
-    # Imported here, as it starts processes in ways that POSIX systems alone have.
+    # Imported here, as the module starts processes by calls that only POSIX systems have.
     from streamgmm.sinks.exec import MAX_RUNNING, TIMEOUT_S, ExecSink
 
     own = plan.own
@@ -181,7 +181,7 @@ KINDS: dict[str, SinkKind] = {
     )
     if kind.is_available
 }
-"""Every kind by its scheme, in the order of messages."""
+"""Every available kind by its scheme, in the order used in messages."""
 
 SETTINGS_OF_SOME = frozenset(name for kind in KINDS.values() for name in kind.settings)
-"""Names of the settings that not every kind has; null where they are not given."""
+"""Names of the settings that only some kinds have; null if not given."""

@@ -1,4 +1,4 @@
-"""Which records go to one sink: filters by label, type, source and score, applied before its queue."""
+"""Filter the records of one sink by label, type, source and score, before they enter its queue."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ logger = logging.getLogger("streamgmm.sinks")
 
 
 class Selection:
-    """The records that one sink gets; without arguments all. A filter that is empty admits everything.
+    """Filter for the records of one sink. An empty filter admits everything.
 
-    `hello`, `bye` and `dropped` pass every filter but that of the types. Not thread-safe.
+    `hello`, `bye` and `dropped` pass every filter except that by type. Not thread-safe.
 
     Args:
-        labels: of `start`, `update`, `end` and `window`.
-        types: types of records.
-        sources: names of sources.
-        min_score: least `score` of `start` and `update`. An `end` follows its `start`; where no `start` is wanted,
-            it is the least `max_score` of an `end`.
+        labels: admitted labels of `start`, `update`, `end` and `window`.
+        types: admitted types of records.
+        sources: names of admitted sources.
+        min_score: lowest admitted `score` of `start` and `update`. An `end` is admitted if its `start` was; if `types`
+            excludes `start`, this is the lowest admitted `max_score` of `end` instead.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Selection:
         self._min_score = min_score
         self._takes_every_event = not self._labels and min_score <= 0.0
         self._wants_starts = not self._types or "start" in self._types
-        # Source and id of each event whose start was admitted and whose end is still to come.
+        # Source and id of each event whose start was admitted and whose end has not come yet.
         self._open_events: set[tuple[str, str]] = set()
 
     def admits(self, record: Record) -> bool:
-        """Return whether the sink gets `record`; to be asked once for each record, in the order of publication."""
+        """Return whether the sink receives `record`; call once for each record, in the order of publication."""
         if isinstance(record, Hello):
             # A new run of this source ends no event of an earlier one.
             self._open_events = {event for event in self._open_events if event[0] != record.source}
@@ -57,20 +57,20 @@ class Selection:
         return is_selected and self.admits_type(record)
 
     def admits_type(self, record: Record) -> bool:
-        """Return whether records of this type are wanted at all."""
+        """Return whether records of the type of `record` are admitted."""
         return not self._types or type(record).__struct_config__.tag in self._types
 
     def current_statuses(self, snapshot: Snapshot | None) -> list[Status]:
-        """Return the statuses of a greeting: those of all sources, as whoever asks waits for one of each hello."""
+        """Return the statuses of a greeting, of all sources: a client waits for one status for each `hello`."""
         return [status for status in (snapshot() if snapshot else ()) if self.admits_type(status)]
 
     @property
     def admits_greeting(self) -> bool:
-        """Return whether a subscriber can learn the status: from a `hello` and a `status`."""
+        """Return whether both `hello` and `status` are admitted, so that a client can request the status."""
         return not self._types or {"hello", "status"} <= self._types
 
     def announced_with(self, format_record: Formatter) -> Formatter:
-        """Return `format_record` for the `dropped` records of a queue, or one that shows none if they are unwanted."""
+        """Return a formatter for the `dropped` records of a queue, which hides them if their type is not admitted."""
         return lambda record: format_record(record) if self.admits_type(record) else None
 
     def _admits_source(self, record: Record) -> bool:
@@ -85,7 +85,7 @@ class Selection:
                 return is_admitted
             case Update(id=event_id):
                 is_followed = not self._wants_starts or (record.source, event_id) in self._open_events
-                # Written so that a score that is not a number passes where no least score is set.
+                # `not <` instead of `>=`: NaN passes.
                 return is_followed and self._admits_label(record.label) and not record.score < self._min_score
             case End(id=event_id) if self._wants_starts:
                 is_followed = (record.source, event_id) in self._open_events
@@ -102,7 +102,7 @@ class Selection:
 
 
 def selection_of(section: SinkSection, default_types: Sequence[RecordType] = ()) -> Selection:
-    """Return the selection that the settings of a sink describe; `default_types` where they name no types."""
+    """Return the selection of a sink with these settings; `default_types` apply if the settings name no types."""
     return Selection(
         labels=section.labels,
         types=section.records or default_types,
@@ -112,12 +112,12 @@ def selection_of(section: SinkSection, default_types: Sequence[RecordType] = ())
 
 
 def wanted_labels(output: OutputSection) -> dict[str, list[str]]:
-    """Return the labels that each sink is restricted to, by its URI; without the sinks that want all labels."""
+    """Return the labels that each sink is restricted to, by its URI; sinks without a restriction are left out."""
     return {section.uri: section.labels for section in sections_of_sinks(output) if section.labels}
 
 
 def warn_of_unknown_labels(output: OutputSection, labels: Iterable[str]) -> None:
-    """Log a warning for each label that a sink is restricted to and that is none of `labels` (those of the model)."""
+    """Log a warning for each label that a sink is restricted to but `labels`, those of the model, do not contain."""
     known = {*labels, *RESERVED}
     for uri, wanted in wanted_labels(output).items():
         for label in sorted(set(wanted) - known):

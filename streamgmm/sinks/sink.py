@@ -19,26 +19,26 @@ class Message(NamedTuple):
 
 
 OnFailure = Callable[[StreamgmmError], None]
-"""Called once, from the sink's own thread, when the sink cannot go on."""
+"""Called once, from the sink's own thread, when the sink cannot continue."""
 
 Snapshot = Callable[[], Sequence[Status]]
-"""Makes the current status of every source; called from the sinks' threads."""
+"""Returns the current status of every source; called from the sinks' threads."""
 
 
 class PipeClosedError(OutputError):
-    """Nobody reads stdout any more: the other end of the pipe was closed.
+    """Raised when the other end of the pipe at stdout was closed.
 
-    The usual end of `streamgmm run | head -1`; a shell expects the program to die as by SIGPIPE.
+    This is the usual end of `streamgmm run | head -1`; a shell expects the program to exit as if by SIGPIPE.
     """
 
 
 class Sink(Protocol):
-    """Takes records to one place, through a thread and bounded queues of its own.
+    """Delivers records to one output, through its own thread and bounded queues.
 
     Attributes:
-        name: its URI as configured.
-        snapshot: greets a new subscriber; set before `open`, and unused by a sink without subscribers. None: the
-            greeting holds the last status published.
+        name: URI of the sink as configured.
+        snapshot: returns the statuses for the greeting of a new subscriber; set before `open`, and unused by a sink
+            without subscribers. None: the greeting contains the last published statuses.
     """
 
     name: str
@@ -46,36 +46,36 @@ class Sink(Protocol):
 
     @property
     def n_clients(self) -> int:
-        """Subscribers at this moment; 0 for a sink that has no subscribers."""
+        """Number of subscribers at this moment; 0 for a sink that cannot have any."""
 
     def open(self, on_failure: OnFailure) -> None:
         """Claim the output and start serving it.
 
         Raises:
-            StreamgmmError: the output cannot be had.
+            StreamgmmError: the output cannot be opened.
         """
 
     def publish(self, message: Message) -> None:
-        """Hand over a record, without waiting for any reader (but see `PushOptions`); no effect after `close`."""
+        """Accept a record, without waiting for any reader (except see `PushOptions`); no effect after `close`."""
 
     def drain(self) -> None:
-        """Wait until the reader has everything, if the sink waits for its reader at all (see `PushOptions`)."""
+        """Wait until the reader has received everything, if the sink may wait for its reader (see `PushOptions`)."""
 
     def hurry(self) -> None:
-        """Wait for no reader any more: `publish` and `drain` return at once, and a slow reader loses records."""
+        """Stop waiting for readers: `publish` and `drain` return at once, and a slow reader loses records."""
 
     def reopen(self) -> None:
-        """Open a file anew, as after a rotation; from any thread, and without effect where there is no file."""
+        """Reopen the file, e.g. after a rotation; from any thread, and without effect on a sink without a file."""
 
     def close(self, timeout_s: float) -> None:
-        """Deliver what waits, for at most `timeout_s` seconds, and let go; safe before `open` and again."""
+        """Deliver queued records for at most `timeout_s` seconds, then close; safe before `open`, and repeatedly."""
 
 
 def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
-    """A running daemon thread, which never keeps the process alive.
+    """Start a daemon thread, which does not keep the process alive, and return it.
 
     Raises:
-        SystemResourceError: the system refused it.
+        SystemResourceError: the system refused to start a thread.
     """
     thread = threading.Thread(target=target, name=name, daemon=True)
     try:

@@ -1,4 +1,4 @@
-"""Records to any number of subscribers of one socket: one thread, one selector, a queue for each."""
+"""Serve records to the subscribers of one socket: one thread, one selector, and a queue for each subscriber."""
 
 from __future__ import annotations
 
@@ -30,27 +30,28 @@ from streamgmm.sinks.wakeup import WakeUp
 logger = logging.getLogger("streamgmm.sinks")
 
 SEND_SPACE_BYTES = 64 * 1024
-"""What the system may hold for one client (SO_SNDBUF): little, so that a stuck client is noticed soon."""
+"""Send buffer of the kernel for one client (SO_SNDBUF); small, so that a stalled client is detected soon."""
 
 LOOK_S = 5.0
-"""How often to look whether the place is still there (seconds)."""
+"""Interval between checks that clients can still reach the address (s)."""
 
 
 class SocketSink:
-    """Serves the subscribers of one listener; JSON Lines, whatever the format of stdout.
+    """Serve the subscribers of one listener with JSON Lines, whatever the format of stdout.
 
     Args:
-        listener: where they connect.
-        max_clients: most subscribers at once; the next is told so and closed.
-        max_records: records kept for each slow subscriber.
-        token: what a client has to send before it gets anything; None: nothing.
-        selection: the records that its subscribers get; None: all.
-        clock: monotonic seconds.
+        listener: address where clients connect.
+        max_clients: most subscribers at once; further clients get an `error` record and are disconnected.
+        max_records: most records queued for each slow subscriber.
+        token: token that a client must send before it receives anything; None: no token.
+        selection: the records that subscribers receive; None: all.
+        clock: monotonic time (s).
 
     Attributes:
-        name: its URI as configured.
-        n_closed: connections closed so far, by reason.
-        snapshot: makes the statuses that a new subscriber is greeted with; None: the last ones published will do.
+        name: URI of the sink as configured.
+        n_closed: number of connections closed so far, by reason.
+        snapshot: returns the statuses for the greeting of a new subscriber; None: the greeting contains the last
+            published statuses.
     """
 
     def __init__(
@@ -76,8 +77,8 @@ class SocketSink:
         self._greeting = Greeting()
         self.snapshot: Snapshot | None = None
         self._clients: list[Subscriber] = []
-        # Held while a record is published and while a client joins: the client gets each record either
-        # in its greeting or in its queue, never in both or in neither.
+        # Held while a record is published and while a client is added, so that the client receives each record
+        # exactly once: in its greeting or in its queue.
         self._lock = threading.Lock()
         self._resources = ExitStack()
         self._is_closing = False
@@ -86,25 +87,25 @@ class SocketSink:
 
     @property
     def address(self) -> str:
-        """Where clients connect, with the port that the system chose."""
+        """Address where clients connect, with the port that the system chose."""
         return self._listener.address
 
     @property
     def n_clients(self) -> int:
-        """Subscribers at this moment."""
+        """Number of subscribers at this moment."""
         return len(self._clients)
 
     @property
     def n_rejected(self) -> int:
-        """Clients turned away because there were too many."""
+        """Number of rejected clients, for any reason."""
         return self._door.n_rejected
 
     def open(self, on_failure: OnFailure) -> None:
-        """Listen, and start the thread that serves.
+        """Listen, and start the thread that serves the clients.
 
         Raises:
-            CannotCreateError: the place is taken or does not exist.
-            PermissionDeniedError: the user may not have it.
+            CannotCreateError: the address is in use or does not exist.
+            PermissionDeniedError: the user may not listen there.
             SystemResourceError: the system refused a thread or a descriptor.
         """
         self._on_failure = on_failure
@@ -130,12 +131,12 @@ class SocketSink:
             self._wake_up.ring()
 
     def drain(self) -> None:
-        """Nothing to do: a socket never waits for a reader, and looks after its place all the time."""
+        """Do nothing: a socket never waits for a reader, and restores its address by itself."""
 
     hurry = reopen = drain
 
     def close(self, timeout_s: float) -> None:
-        """Send what waits, for at most `timeout_s` seconds, then close every connection."""
+        """Send queued records, for at most `timeout_s` seconds, then close every connection."""
         with self._lock:
             if self._thread is None or self._is_closing:
                 return
@@ -174,12 +175,12 @@ class SocketSink:
         self._look_after_door()
 
     def _patience_s(self) -> float:
-        """Time until something has to be done though nothing happens (s)."""
+        """Return the time until the next deadline (s)."""
         deadlines_s = [client.stall_deadline_s for client in self._clients if client.stall_deadline_s is not None]
         return max(0.0, min([self._next_look_s, *deadlines_s, *self._lobby.deadlines_s]) - self._clock())
 
     def _look_after_door(self) -> None:
-        """Claim the place anew if somebody removed it; until that succeeds, those who are there stay."""
+        """Listen at the address again if its socket file was removed; present clients stay connected."""
         if self._clock() < self._next_look_s:
             return
         self._next_look_s = self._clock() + LOOK_S
@@ -204,7 +205,7 @@ class SocketSink:
                 peer = self._listener.peer_of(connection)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_SPACE_BYTES)
             except OSError:
-                connection.close()  # the client has gone again already
+                connection.close()  # the client has disconnected already
                 continue
             if self._token is None:
                 self._admit(connection, peer)
@@ -231,7 +232,7 @@ class SocketSink:
         logger.info("client.connected sink=%s peer=%s", self.name, peer)
 
     def _refuse(self, connection: socket.socket, peer: str, said: bytes) -> None:
-        """There is no place, but one that only asks for the status needs none."""
+        """Reject a client because there are too many, unless it only requests the status."""
         if said.startswith(STATUS_REQUEST):
             self._answer(connection, peer)
         elif self._token is not None:
@@ -244,7 +245,7 @@ class SocketSink:
             )
 
     def _has_room(self) -> bool:
-        """Whether there is a place; if need be, that of a client that has most likely gone is given up."""
+        """Return whether one more client is allowed; if needed, drop a client that is most likely gone."""
         if len(self._clients) >= self._max_clients:
             self._drop_gone()
         if len(self._clients) >= self._max_clients:
@@ -258,7 +259,7 @@ class SocketSink:
                 self._drop(client, "eof")
 
     def _answer(self, connection: socket.socket, peer: str) -> None:
-        """Tell one that asked, and for whom there is no place, how it stands."""
+        """Send the greeting to a client that only requested the status, and disconnect it."""
         now = self._selection.current_statuses(self.snapshot)
         with connection, suppress(OSError), self._lock:
             connection.send(self._greeting.to_bytes(now))
@@ -274,12 +275,12 @@ class SocketSink:
         if reason := client.send(self._clock()):
             self._drop(client, reason)
             return
-        # One that has closed its sending half is readable all the time, and there is nothing to read.
+        # A client that has closed its sending half is always readable, and watching it would cause a busy loop.
         on_readable = partial(self._receive, client)
         self._poller.watch(client.connection, on_readable, reads=not client.is_mute, writes=client.is_waiting)
 
     def _drop(self, client: Subscriber, reason: CloseReason) -> None:
-        if client not in self._clients:  # an event of one that gave its place up in the same turn
+        if client not in self._clients:  # an event of a client that was dropped in the same turn
             return
         with self._lock:
             self._clients.remove(client)

@@ -1,4 +1,4 @@
-"""One client of a socket: what waits for it, and when it has to go."""
+"""Subscriber: one client of a socket, its queue, and the rules for disconnecting it."""
 
 from __future__ import annotations
 
@@ -12,38 +12,39 @@ from streamgmm.sinks.queue import RecordQueue
 from streamgmm.sinks.sink import Message
 
 STALL_S = 10.0
-"""A client that takes nothing for so long while records wait is cut (seconds)."""
+"""Time after which a client that accepts nothing while records wait is disconnected (s)."""
 
 SEND_BYTES = 16 * 1024
-"""About what is handed to the system at once; it can no longer be dropped, so it is small."""
+"""Approximate number of bytes taken from the queue at once; small, because they can no longer be dropped."""
 
 MAX_INPUT_BYTES = 4096
-"""A client has nothing to say; one that sends more than this is cut."""
+"""Most bytes that a client may send, as it need not send any; one that sends more is disconnected."""
 
 PROBE_S = 5.0
-"""How often the system asks for a TCP client that has closed its sending half (seconds)."""
+"""Interval of keepalive probes to a TCP client that has closed its sending half (s)."""
 
 DOUBT_S = 75.0
-"""How long such a client may have left altogether unnoticed: its system answers for it for a minute (tcp(7),
-tcp_fin_timeout), and then the next of the questions shows it."""
+"""Time for which it may remain undetected that such a client is gone (s): its kernel answers probes for a minute
+(tcp(7), tcp_fin_timeout), then the next probe detects it."""
 
 CloseReason = Literal["eof", "reset", "slow", "protocol", "shutdown"]
 
 
 class Subscriber:
-    """A client, its queue, and the part of its lines that the system has not taken yet.
+    """A client, its queue, and the part of its lines that the kernel has not accepted yet.
 
-    `offer` belongs to the publishing thread, everything else to the thread that serves the sockets.
+    `offer` is called by publishing threads, everything else by the thread that serves the socket.
 
     Args:
-        connection: its socket; made non-blocking.
-        peer: who it is, for the log.
-        greeting: lines that it gets first; they are never dropped.
-        queue: its queue.
+        connection: socket of the client; made non-blocking.
+        peer: description of the client, for the log.
+        greeting: lines that are sent first; they are never dropped.
+        queue: queue of the client.
 
     Attributes:
-        stall_deadline_s: when it has to go if it takes nothing until then (monotonic time); None: nothing waits.
-        is_mute: whether it has closed its sending half. Such a client goes on receiving.
+        stall_deadline_s: monotonic time when the client is disconnected if it accepts nothing until then (s); None
+            while nothing waits.
+        is_mute: whether the client has closed its sending half. Such a client still receives records.
     """
 
     def __init__(self, connection: socket.socket, peer: str, greeting: bytes, queue: RecordQueue) -> None:
@@ -60,19 +61,19 @@ class Subscriber:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is something to send."""
+        """Return whether there is something to send."""
         return bool(self._unsent) or self.queue.is_waiting
 
     def offer(self, message: Message) -> None:
-        """Queue a record."""
+        """Queue a record for this client."""
         with self._lock:
             self.queue.push(*message)
 
     def send(self, now_s: float) -> CloseReason | None:
-        """Hand some of what waits to the system, without blocking; returns why the client has to go, if it has to.
+        """Send some of the waiting lines, without blocking; return the reason if the client must be disconnected.
 
         Args:
-            now_s: monotonic time, for `stall_deadline_s`.
+            now_s: monotonic time (s), for `stall_deadline_s`.
         """
         try:
             n_sent_bytes = self._send_some()
@@ -86,10 +87,10 @@ class Subscriber:
         return "slow" if is_stalled else None
 
     def receive(self, now_s: float = 0.0) -> CloseReason | None:
-        """Read and forget what the client sent; returns why it has to go, if it has to.
+        """Read and discard what the client sent; return the reason if the client must be disconnected.
 
         Args:
-            now_s: monotonic time, for `may_be_gone`.
+            now_s: monotonic time (s), for `may_be_gone`.
         """
         try:
             received = self.connection.recv(MAX_INPUT_BYTES)
@@ -105,18 +106,18 @@ class Subscriber:
         return "protocol" if self._n_input_bytes > MAX_INPUT_BYTES else None
 
     def may_be_gone(self, now_s: float) -> bool:
-        """Return whether it has closed its sending half so lately that nobody knows yet if it still listens.
+        """Return whether the client has closed its sending half so recently that it may be gone altogether.
 
-        The kernel tells the end of both halves of a UNIX socket; over TCP they look the same at first.
+        For a UNIX socket the kernel reports the end of both halves; over TCP they look the same at first.
         """
         return self.is_mute and self.connection.family != socket.AF_UNIX and now_s < self._mute_since_s + DOUBT_S
 
     def _fall_mute(self, now_s: float) -> None:
-        """It has nothing more to say (`nc -N`), but listens on."""
+        """Handle a client that has closed its sending half (as `nc -N` does) but still receives."""
         self.is_mute = True
         self._mute_since_s = now_s
         if self.connection.family != socket.AF_UNIX:
-            # Not every system has these, and the connection may be over by now.
+            # Not every system has these options, and the connection may be closed by now.
             for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
                 with suppress(AttributeError, OSError):
                     self.connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), int(PROBE_S))
@@ -130,7 +131,7 @@ class Subscriber:
             n_sent_bytes = self.connection.send(self._unsent)
         except BlockingIOError:
             return 0
-        # The rest of a line stays first in turn, so a reader never sees half a record followed by another.
+        # The rest of a line is sent before any other, so that a reader never sees half a record followed by another.
         self._unsent = self._unsent[n_sent_bytes:]
         return n_sent_bytes
 

@@ -1,4 +1,4 @@
-"""The word that lets a client in from outside, and the moment in which it has to say it."""
+"""Access tokens for TCP clients, and the handshake that checks them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from streamgmm.files import path_status, read_regular_file
 logger = logging.getLogger("streamgmm.sinks")
 
 MIN_BITS = 128
-"""Of a token: more than anybody can try."""
+"""Least entropy of a token (bits), too much to guess."""
 
 ANSWER_S = 5.0
-"""A client that has not said the token after so long is cut (seconds)."""
+"""Time after which a client that has not sent the token is rejected (s)."""
 
 MAX_LINE_BYTES = 1024
-"""Of a token and its newline; a client that sends more without a newline is cut."""
+"""Most bytes of a token and its newline; a client that sends more without a newline is rejected."""
 
 _MIN_CHARACTERS = 8
-"""Different ones in a token; fewer were typed, not drawn."""
+"""Least number of distinct characters in a token; fewer suggest that it was typed, not generated."""
 
 _HINT = "make one with: openssl rand -hex 32"
 
@@ -34,10 +34,10 @@ Answer = Literal["waiting", "granted", "denied"]
 
 
 class Token:
-    """A secret that shows itself to nobody: neither `repr` nor a log line holds it.
+    """A secret that neither `repr` nor a log line reveals.
 
     Args:
-        secret: the bytes that a client has to send.
+        secret: bytes that a client must send.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -47,19 +47,19 @@ class Token:
         return "Token(...)"
 
     def to_line(self) -> bytes:
-        """What a client has to send to be let in."""
+        """Return the line that a client must send to be admitted."""
         return self._secret + b"\n"
 
     def matches(self, said: bytes) -> bool:
-        """Whether that is it; the time it takes does not tell how much of it was right."""
+        """Return whether `said` is the secret, in a time that does not depend on how much of it is correct."""
         return hmac.compare_digest(self._secret, said)
 
 
 def read_token(path: Path) -> Token:
-    """The token in the first line of a file.
+    """Read the token from a file with a single line.
 
     Raises:
-        ConfigError: it is too easy to guess, or is no single printable word.
+        ConfigError: the token is too easy to guess, or not a single printable word.
         StreamgmmError: the file cannot be read (see `read_regular_file`).
     """
     secret, *rest = read_regular_file(path, MAX_LINE_BYTES).rstrip().split(b"\n")
@@ -83,7 +83,7 @@ def _find_weakness(secret: str) -> str:
 
 
 def _n_letters(secret: str) -> int:
-    """Size of the alphabet that it seems to be drawn from: decimal, hexadecimal, letters of one case, or base64."""
+    """Return the size of the alphabet of `secret`: decimal, hexadecimal, letters of one case and digits, or base64."""
     if secret.isdigit():
         return 10
     if set(secret) <= set(string.hexdigits):
@@ -92,17 +92,17 @@ def _n_letters(secret: str) -> int:
 
 
 class Handshake:
-    """A client that has not said the token yet.
+    """A client that has not sent the token yet.
 
     Args:
-        connection: its socket; made non-blocking.
-        peer: who it is, for the log.
-        token: what it has to say.
-        now_s: monotonic time.
+        connection: socket of the client; made non-blocking.
+        peer: description of the client, for the log.
+        token: token that the client must send.
+        now_s: monotonic time (s).
 
     Attributes:
-        deadline_s: when it is cut.
-        rest: what it sent after the token in the same breath.
+        deadline_s: monotonic time when the client is rejected (s).
+        rest: bytes received after the line with the token.
     """
 
     def __init__(self, connection: socket.socket, peer: str, token: Token, now_s: float) -> None:
@@ -115,7 +115,7 @@ class Handshake:
         self._said = b""
 
     def receive(self) -> Answer:
-        """Read what it says; the end of its input ends the line too (`printf %s TOKEN | nc -N`)."""
+        """Read and check what the client sent; end of input also ends the line (`printf %s TOKEN | nc -N`)."""
         try:
             received = self.connection.recv(MAX_LINE_BYTES - len(self._said))
         except BlockingIOError:

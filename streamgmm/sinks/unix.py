@@ -1,4 +1,4 @@
-"""A UNIX socket at a path: claimed under a lock, private from its first moment, removed at the end."""
+"""UNIX socket at a path: protected by a lock file, private from the moment it exists, removed at the end."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streamgmm.errors import CannotCreateError, ConfigError, PermissionDeniedErr
 from streamgmm.sinks.listeners import BACKLOG, bind_error, unix_peer
 
 MAX_PATH_BYTES = 107
-"""Linux holds 108 bytes in `sockaddr_un`, the last of which ends the string (unix(7))."""
+"""Longest path of a socket (bytes): `sockaddr_un` of Linux has 108 bytes with the terminating zero (unix(7))."""
 
 SOCKET_UMASK = 0o117
-"""Leaves 0660: the owner and the group may connect (connecting takes write permission)."""
+"""Umask while binding, which leaves 0660: owner and group may connect (connecting requires write permission)."""
 
 
 MAX_LOCK_BYTES = 32
-"""A longer file is not a lock file: it is left alone."""
+"""Longest lock file; a longer file is something else, and is not modified."""
 
 _MOVE_IT = "move it away, or choose another path for the socket"
 _KINDS = {
@@ -32,23 +32,23 @@ _KINDS = {
 }
 
 DIRECTORY_MODE = 0o750
-"""Of a directory that is made for the socket: the group may pass through, others may not."""
+"""Mode of a directory that is created for the socket: the group may enter it, others may not."""
 
 
 class UnixListener:
     """A socket file that belongs to one process at a time.
 
-    `PATH.lock` holds the lock and the pid of its owner. It is left behind at the end: a lock file that
-    is removed can be held by one process and made anew by another, both believing to be alone.
+    `PATH.lock` holds the lock and the pid of its owner. The lock file stays at the end: if it were removed, one process
+    could hold the removed file and another create a new one, and both would seem to be alone.
 
-    A directory that is missing is made, as long as the one above it is there: such a socket often lives in
-    a directory of its own that a restart of the machine has cleared away.
+    A missing directory is created if its parent exists: such a socket is often in a directory of its own that a restart
+    of the machine has removed.
 
     Args:
         uri: `unix://PATH`.
 
     Raises:
-        ConfigError: there is no path, or it is too long for a socket.
+        ConfigError: the URI contains no valid path, or the path is too long for a socket.
     """
 
     def __init__(self, uri: str) -> None:
@@ -59,10 +59,10 @@ class UnixListener:
         self._identity: tuple[int, int] | None = None
 
     def open(self) -> socket.socket:
-        """Lock, clear away what a crash left, bind and listen.
+        """Lock, remove a stale socket of a crash, bind and listen.
 
         Raises:
-            CannotCreateError: another process has the path, it is no socket, or its directory is missing.
+            CannotCreateError: another process uses the path, it is not a socket, or its directory is missing.
             PermissionDeniedError: the user may not write there.
         """
         _make_directory(self._path.parent)
@@ -77,15 +77,15 @@ class UnixListener:
         return server
 
     def peer_of(self, connection: socket.socket) -> str:
-        """Process and user of the client."""
+        """Return process and user of the client, for the log."""
         return unix_peer(connection)
 
     def is_in_place(self) -> bool:
-        """Whether the socket file is still the one that was made here; nobody can be told of its removal."""
+        """Return whether the socket file is still the one that was created; the kernel does not report its removal."""
         return self._identity is not None and _identity(self._path) == self._identity
 
     def close(self) -> None:
-        """Remove the socket file if it is still the one that was made here, and unlock."""
+        """Remove the socket file if it is still the one that was created, and unlock."""
         if self._lock_fd is None:
             return
         if self.is_in_place():
@@ -106,12 +106,12 @@ def _parse(uri: str) -> str:
 
 
 def _make_directory(directory: Path) -> None:
-    """Make the directory if it lacks; what stands in the way of that will stand in the way of the lock too."""
+    """Create the directory if it is missing; errors are ignored here, as locking will report them."""
     try:
         directory.mkdir(0o700)
     except OSError:
         return
-    # Opened to the group only now: the umask may forbid that, and the socket would be out of its reach.
+    # By chmod, because the umask may exclude the group from `mkdir`, which then could not reach the socket.
     directory.chmod(DIRECTORY_MODE)
 
 
@@ -119,7 +119,7 @@ def _lock(path: Path) -> int:
     lock_path = path.with_name(path.name + ".lock")
     _refuse_other_kinds(lock_path)
     try:
-        # Not to wait for the other end of a pipe that took its place meanwhile.
+        # O_NONBLOCK: do not wait for the other end of a pipe that replaced the file since the check.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(lock_path, flags, 0o644)
     except OSError as error:
@@ -133,11 +133,11 @@ def _lock(path: Path) -> int:
 
 
 def _refuse_other_kinds(lock_path: Path) -> None:
-    """Refuse what is not a regular file without opening it: opening a device can start something."""
+    """Reject anything but a regular file without opening it, as opening a device can have effects."""
     try:
         mode = lock_path.lstat().st_mode
     except OSError:
-        return  # creating it will give the reason, if there is one
+        return  # creating the file will report the reason, if there is one
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "of another kind")
         raise CannotCreateError(f"is {kind}, not a lock file", where=str(lock_path), hint=_MOVE_IT)
@@ -147,7 +147,7 @@ def _take(fd: int, path: Path, lock_path: Path) -> None:
     """Lock the open file and write the pid into it."""
     try:
         content = os.pread(fd, MAX_LOCK_BYTES + 1, 0)
-        # A loss of power may leave zeros.
+        # A power failure may leave zeros.
         owner = content.strip(b"\0\n ").decode("ascii", "replace")
         if len(content) > MAX_LOCK_BYTES or not (owner.isdigit() or not owner):
             raise CannotCreateError("holds something else than the lock", where=str(lock_path), hint=_MOVE_IT)
@@ -171,7 +171,7 @@ def _create_error(error: OSError, path: Path) -> StreamgmmError:
 
 
 def _remove_stale(path: Path) -> None:
-    """Unlink a socket that nobody listens to; the caller holds the lock."""
+    """Remove a socket file that no process listens to; the caller must hold the lock."""
     try:
         status = path.lstat()
     except FileNotFoundError:
@@ -189,7 +189,7 @@ def _remove_stale(path: Path) -> None:
 
 def _is_refused(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        # A live listener with a full backlog would block the probe; non-blocking, it answers EAGAIN.
+        # A live listener with a full backlog would block the probe; a non-blocking connect gives EAGAIN.
         probe.setblocking(False)
         try:
             probe.connect(str(path))
@@ -202,7 +202,7 @@ def _is_refused(path: Path) -> bool:
 
 def _bind(path: Path) -> socket.socket:
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The mode is set by bind itself: a chmod afterwards would leave a moment in which others may connect.
+    # By the umask, so that bind itself sets the mode: before a later chmod, others could connect for a moment.
     umask = os.umask(SOCKET_UMASK)
     try:
         server.bind(str(path))

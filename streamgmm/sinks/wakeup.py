@@ -1,4 +1,4 @@
-"""Waking a thread that waits in a selector."""
+"""Wake a thread that waits in a selector."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class WakeUp:
         self._writer.setblocking(False)
 
     def fileno(self) -> int:
-        """The descriptor that becomes readable."""
+        """Return the descriptor that becomes readable."""
         return self._reader.fileno()
 
     def ring(self) -> None:
-        """Wake the thread, from any other; without effect once closed."""
-        # A full pair means that earlier rings have not been heard yet: one is enough.
+        """Wake the thread; may be called from any thread, and has no effect after `close`."""
+        # A full buffer means that earlier rings are still pending, and one is enough.
         with suppress(OSError):
             self._writer.send(b"\0")
 
     def clear(self) -> None:
-        """Forget the rings so far."""
+        """Discard all rings so far."""
         with suppress(BlockingIOError):
             self._reader.recv(4096)
 
