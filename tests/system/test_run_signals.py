@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,7 @@ class Window:
     def __init__(self, *command: object) -> None:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
+            os.chdir(tempfile.gettempdir())  # where `nohup` leaves its output
             os.execvp(str(command[0]), list(map(str, command)))
         self._is_open = True
 
