@@ -30,6 +30,7 @@ class PlannedSource(NamedTuple):
         make: makes a new source, not yet opened; called again whenever a live source fails.
         close: releases what is kept between two sources, e.g. a listening socket; called once at the end, after the
             last source was closed.
+        is_named: whether the settings name it, so that others may come beside it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class PlannedSource(NamedTuple):
     is_device: bool
     make: Callable[[], Source]
     close: Callable[[], None] = _release_nothing
+    is_named: bool = False
 
 
 class SourceKind(NamedTuple):
@@ -68,7 +70,7 @@ def plan_source(section: SourceSection, name: str = "") -> PlannedSource:
         *forms, last = (form for kind in KINDS.values() for form in kind.forms)
         hint = f"{_suggest(section.uri)} use {', '.join(forms)} or {last}".strip()
         raise UsageError("is not a source", where=without_secrets(section.uri), hint=hint)
-    return planned._replace(name=name) if name else planned
+    return planned._replace(name=name, is_named=True) if name else planned
 
 
 def _suggest(uri: str) -> str:

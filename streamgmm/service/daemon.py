@@ -74,7 +74,7 @@ class Daemon:
         self._channels: tuple[Channel, ...] = ()
         self.watch = Watch({"worker": lambda: any(channel.has_work for channel in self._channels)})
         self._context = RunContext(run_id, hub, self.watch, clocks, self._has_work.set, is_device_required)
-        self._is_alone = len(plans) == 1
+        self._is_alone = len(plans) == 1 and not plans[0].source.is_named
         self._channels = tuple(map(self._make_channel, plans))
         self._reason: str | None = None
         self._failures: list[BaseException] = []

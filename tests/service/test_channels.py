@@ -34,7 +34,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plan_of(name: str, *sources: FakeSource, model: object = MODEL, config: object = CONFIG) -> ChannelPlan:
-    source = PlannedSource(name, sources[0].is_live, is_device=True, make=supply(*sources))
+    source = PlannedSource(name, sources[0].is_live, is_device=True, make=supply(*sources), is_named=True)
     return ChannelPlan(source, Setup(model, config))
 
 
@@ -189,6 +189,20 @@ def test_F31_a_source_that_is_added_begins_and_the_others_go_on() -> None:
     for name in "abc":
         check_conservation(records[name][-1], 8000, in_flight_samples=None)
         assert not [record for record in records[name] if isinstance(record, Gap)]
+
+
+def test_F31_a_second_source_joins_a_single_one_that_has_a_name() -> None:
+    sink = KeepingSink()
+    only = FakeSource(8000, "hang")
+    daemon = daemon_of(sink, plan_of("a", only))
+    running = Running(daemon)
+    assert only.hanging.wait(TIMEOUT_S)
+    daemon.adopt([plan_of("a", only), plan_of("b", FakeSource(8000, "hang"))])
+    sink.wait_until(lambda: any(r.source == "b" and isinstance(r, Window) for r in sink.records))
+    daemon.stop("SIGTERM")
+    running.join()
+    hellos = sink.of(Hello)
+    assert [(hello.source, hello.sources) for hello in hellos] == [("a", ["a"]), ("b", ["a", "b"])]
 
 
 def test_F31_a_source_that_is_dropped_ends_and_the_others_go_on() -> None:
