@@ -41,7 +41,8 @@ def test_each_of_several_sources_keeps_its_own_records_in_order_of_seq() -> None
     greeting = Greeting()
     for record in sorted([*of("yard", *first), *of("kitchen", *second)], key=lambda record: record.seq):
         greeting.update(message(record))
-    shown = [decode_json(line) for line in greeting.to_bytes(of("yard", status(0, "now"))).splitlines()]
+    now = [*of("yard", status(0, "now")), *of("kitchen", status(0, "now"))]
+    shown = [decode_json(line) for line in greeting.to_bytes(now).splitlines()]
     assert [(record.seq, record.source, type(record).__name__) for record in shown] == [
         (0, "yard", "Hello"),
         (0, "yard", "Status"),
@@ -50,6 +51,20 @@ def test_each_of_several_sources_keeps_its_own_records_in_order_of_seq() -> None
         (3, "yard", "Start"),
         (4, "kitchen", "Status"),
     ]
+
+
+def test_a_source_without_a_status_any_more_is_left_out_and_the_hellos_name_the_others() -> None:
+    greeting = Greeting()
+    sources = ["yard", "kitchen", "hall"]
+    for i, source in enumerate(sources):
+        greeting.update(message(*of(source, structs.replace(HELLO, seq=i, sources=sources))))
+    now = [*of("yard", status(0, "now")), *of("hall", status(0, "now"))]
+    shown = [decode_json(line) for line in greeting.to_bytes(now).splitlines()]
+    assert [(record.source, type(record).__name__) for record in shown] == [
+        *[("yard", "Hello"), ("yard", "Status")],
+        *[("hall", "Hello"), ("hall", "Status")],
+    ]
+    assert [record.sources for record in shown[::2]] == [["yard", "hall"], ["yard", "hall"]]
 
 
 def test_new_run_of_one_source_leaves_those_of_the_others() -> None:
