@@ -64,12 +64,6 @@ class Account:
         return losses | {"worker_error": failed_samples} if failed_samples else losses
 
     @property
-    def captured_s(self) -> float:
-        """Stream time of the newest sample (s), including samples that the source lost."""
-        counts = self._ring.counts
-        return self._to_seconds(counts.captured_samples + counts.source_lost_samples)
-
-    @property
     def analysed_s(self) -> float:
         """Stream time after the last finished hop (s)."""
         return self._to_seconds(self._worker.pipeline.analyser.end_sample)
