@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -58,13 +59,32 @@ def source_of(microphone: Microphone) -> str:
 
 
 def move(server: PulseServer, source: str) -> None:
-    """What a user does in a mixer; our stream is the one that is marked."""
-    number = ""
-    for line in server.pactl("list", "source-outputs").splitlines():
-        if line.startswith("Source Output #"):
-            number = line.partition("#")[2]
-        if "streamgmm.capture" in line:
-            server.pactl("move-source-output", number, source)
+    """Do what a user does in a mixer, and again until the stream has been moved or has ended.
+
+    PipeWire forgets a move now and then where the stream has the number of one that just ended.
+    """
+    sources = [line.split("\t") for line in server.pactl("list", "short", "sources").splitlines()]
+    number_of = {name: number for number, name, *_ in sources}
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while (stream := own_stream(server)) is not None and stream[1] != number_of[source]:
+        assert time.monotonic() < deadline_s, f"the stream stays on {stream[1]}"
+        with contextlib.suppress(subprocess.CalledProcessError):  # the stream may end before the server answers
+            server.pactl("move-source-output", stream[0], source)
+        wait_for_a_change(server, stream)
+
+
+def own_stream(server: PulseServer) -> tuple[str, str] | None:
+    """Return the numbers of our stream, which is the one that is marked, and of its source; None if it has ended."""
+    for stream in server.pactl("list", "source-outputs").split("Source Output #")[1:]:
+        if "streamgmm.capture" in stream:
+            return stream.partition("\n")[0], stream.partition("Source: ")[2].partition("\n")[0]
+    return None
+
+
+def wait_for_a_change(server: PulseServer, stream: tuple[str, str]) -> None:
+    deadline_s = time.monotonic() + 1.0
+    while own_stream(server) == stream and time.monotonic() < deadline_s:
+        time.sleep(0.01)
 
 
 def failure(microphone: Microphone) -> CaptureError:
