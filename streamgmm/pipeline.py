@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgmm.arrays import Float64Array, FloatArray
-from streamgmm.config import Config
 from streamgmm.decision.clip import ClipDecider, ClipDecision, TypicalLikelihoods
 from streamgmm.decision.decider import Decider
 from streamgmm.decision.hop_scores import HopScores
@@ -20,6 +19,7 @@ from streamgmm.features.extractor import FeatureStream, HopFeatures
 from streamgmm.model.cepstra import CepstralEvidence
 from streamgmm.model.model import Model
 from streamgmm.records import GapReason, Record
+from streamgmm.settings.config import Config
 
 
 class Observation(NamedTuple):

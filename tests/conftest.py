@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.recordings import write_training_set, write_wav
 from streamgmm.demo.scene import make_scene
 from streamgmm.demo.sounds import SOUNDS
 from streamgmm.model.file import save_model
+from streamgmm.settings.config import Config, TrainingSection
 from streamgmm.training.trainer import train
 
 DEMO_LABELS = ("doorbell", "knocking", "siren", "smoke_alarm")

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "streamgmm"
 
 ROOMS = [
-    *("ground", "audio", "features", "model", "decision", "pipeline", "sinks", "service", "listening"),
+    *("ground", "settings", "audio", "features", "model", "decision", "pipeline", "sinks", "service", "listening"),
     *("dataset", "training", "evaluation", "tuning", "explanation", "report", "demo", "cli"),
 ]
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgmm import units
-from streamgmm.config import Config, DecisionSection, OutputSection
 from streamgmm.decision.clip import vote_weight
 from streamgmm.demo.scene import make_scene
 from streamgmm.features.extractor import extract
@@ -22,6 +21,7 @@ from streamgmm.model.model import Model
 from streamgmm.model.projection import Projection
 from streamgmm.pipeline import Analyser, Pipeline, decide_clip
 from streamgmm.records import End, Gap, Record, Stamper, Start, Window, encode_json, numbered
+from streamgmm.settings.config import Config, DecisionSection, OutputSection
 
 SPEC = FeatureSpec(sample_rate_hz=8000)
 LABELS = ("ding", "dong", "hum")

@@ -14,7 +14,6 @@ import pytest
 
 from streamgmm.audio.reading import open_recording
 from streamgmm.cli.output_file import check_writable
-from streamgmm.config_loading import load_config
 from streamgmm.dataset.backgrounds import background_recordings
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
@@ -22,6 +21,7 @@ from streamgmm.errors import InputMissingError, PermissionDeniedError, Streamgmm
 from streamgmm.files import PathKind, path_kind, path_status
 from streamgmm.model.file import check_target, load_model
 from streamgmm.service.installation import Place, plan_install, plan_uninstall
+from streamgmm.settings.loading import load_config
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.token import read_token
 from streamgmm.sinks.unix import UnixListener

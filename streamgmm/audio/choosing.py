@@ -11,8 +11,8 @@ from streamgmm.audio.known_device import KnownDevice
 from streamgmm.audio.pcm_server import Address, PcmServer, parse_tcp, parse_unix
 from streamgmm.audio.source import Source
 from streamgmm.audio.url import Url, name_of, parse_place, parse_url, without_secrets
-from streamgmm.config import SourceSection
 from streamgmm.errors import UsageError
+from streamgmm.settings.config import SourceSection
 from streamgmm.wording import did_you_mean, escaped
 
 

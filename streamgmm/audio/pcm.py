@@ -20,8 +20,8 @@ from streamgmm.audio.pcm_coding import bytes_per_sample
 from streamgmm.audio.pcm_decoder import PcmDecoder
 from streamgmm.audio.source import Block, Vitals
 from streamgmm.audio.wav_stream import BLOCK_BYTES, Layout, wav_sound
-from streamgmm.config import PcmFormat
 from streamgmm.errors import DataError, InputMissingError, UsageError
+from streamgmm.settings.config import PcmFormat
 
 logger = logging.getLogger("streamgmm.capture")
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from streamgmm.audio.byte_stream import ByteStream
-from streamgmm.config import PcmFormat
 from streamgmm.errors import DataError
+from streamgmm.settings.config import PcmFormat
 
 logger = logging.getLogger("streamgmm.capture")
 

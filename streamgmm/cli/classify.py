@@ -13,10 +13,10 @@ from streamgmm import units
 from streamgmm.cli.console import make_progress, stderr_console
 from streamgmm.cli.models import load_chosen_or_shipped_model
 from streamgmm.cli.options import as_overrides
-from streamgmm.config import Config
-from streamgmm.config_loading import load_config
 from streamgmm.errors import StreamgmmError, UsageError
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config
+from streamgmm.settings.loading import load_config
 from streamgmm.sinks.formats import make_formatter
 from streamgmm.wording import escaped
 

@@ -6,11 +6,11 @@ import argparse
 import json
 from pathlib import Path
 
-from streamgmm.config import Config
-from streamgmm.config_loading import load_config
-from streamgmm.config_schema import json_schema
-from streamgmm.config_text import annotated_yaml, plain_yaml
-from streamgmm.config_upgrade import upgrade_config
+from streamgmm.settings.config import Config
+from streamgmm.settings.loading import load_config
+from streamgmm.settings.schema import json_schema
+from streamgmm.settings.text import annotated_yaml, plain_yaml
+from streamgmm.settings.upgrade import upgrade_config
 
 
 def show_config(args: argparse.Namespace) -> int:

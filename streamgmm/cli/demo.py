@@ -14,7 +14,6 @@ from streamgmm.audio.choosing import plan_source
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
 from streamgmm.cli.output_file import check_picture
 from streamgmm.cli.parsers.demo import PICTURE_NAME
-from streamgmm.config import Config, SourceSection, TrainingSection
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.listener import PrintingSink
 from streamgmm.demo.picture import draw_scene
@@ -30,6 +29,7 @@ from streamgmm.model.model import Model
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
+from streamgmm.settings.config import Config, SourceSection, TrainingSection
 from streamgmm.sinks.hub import Hub
 from streamgmm.training.enrolment.comparison import scores_in_card
 from streamgmm.training.trainer import train

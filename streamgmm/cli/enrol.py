@@ -11,11 +11,11 @@ import msgspec
 from streamgmm.cli.changes import apply_change, changing_model
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console
 from streamgmm.cli.findings import print_findings
-from streamgmm.config import Config
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.listing import Findings
 from streamgmm.evaluation.answering import answer_clips
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config
 from streamgmm.training.enrolment.enrolment import check_enrolled, enrol, new_clips
 from streamgmm.training.enrolment.training_cache import TrainingCache
 

@@ -16,8 +16,6 @@ from streamgmm.cli.findings import read_with_progress
 from streamgmm.cli.models import load_chosen_model
 from streamgmm.cli.output_file import check_writable, make_folder, write_file, write_json
 from streamgmm.cli.scores import print_evaluation
-from streamgmm.config import Config
-from streamgmm.config_loading import load_config
 from streamgmm.dataset.clips import data_sha256
 from streamgmm.dataset.dataset import Dataset, common_rate_hz
 from streamgmm.dataset.report import skipped_table
@@ -29,6 +27,8 @@ from streamgmm.evaluation.trial import Trial
 from streamgmm.model.model import Model
 from streamgmm.report.matplotlib_defaults import check_matplotlib
 from streamgmm.report.page import evaluation_page
+from streamgmm.settings.config import Config
+from streamgmm.settings.loading import load_config
 from streamgmm.wording import escaped
 
 MAX_SEEDS = 1000

@@ -13,7 +13,6 @@ from rich.text import Text
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
 from streamgmm.cli.findings import print_findings
 from streamgmm.cli.output_file import write_json
-from streamgmm.config import Config
 from streamgmm.dataset.listing import Findings
 from streamgmm.dataset.reasons import explanation
 from streamgmm.errors import UsageError
@@ -21,6 +20,7 @@ from streamgmm.evaluation.event_evaluation import EventEvaluation, EventScores, 
 from streamgmm.evaluation.event_scoring import Criteria
 from streamgmm.evaluation.scenes import read_scenes
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config
 from streamgmm.shares import share_text
 
 MIN_SEGMENT_S = 0.001

@@ -9,12 +9,12 @@ from streamgmm.cli.explanation_tables import print_explanation
 from streamgmm.cli.models import load_chosen_or_shipped_model
 from streamgmm.cli.options import as_overrides
 from streamgmm.cli.output_file import check_picture, check_writable, write_json
-from streamgmm.config import Config
-from streamgmm.config_loading import load_config
 from streamgmm.explanation.explaining import Explained, check_against, explain
 from streamgmm.listening.recordings import blocks_of, opened, with_progress
 from streamgmm.model.model import Model
 from streamgmm.report.explanation_picture import draw_explanation
+from streamgmm.settings.config import Config
+from streamgmm.settings.loading import load_config
 
 
 def run_explain(args: argparse.Namespace) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from streamgmm.config_loading import LoadedConfig
 from streamgmm.errors import ConfigError, UsageError
 from streamgmm.model.file import load_model
 from streamgmm.model.model import Model
 from streamgmm.model.shipped import load_shipped_model
+from streamgmm.settings.loading import LoadedConfig
 
 logger = logging.getLogger("streamgmm.run")
 

@@ -10,13 +10,13 @@ from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.url import without_secrets
 from streamgmm.cli.models import load_chosen_or_shipped_model, load_model_quietly
 from streamgmm.cli.options import as_overrides
-from streamgmm.config import Config, sections_of_sinks, settings_by_source
-from streamgmm.config_loading import LoadedConfig, load_config
 from streamgmm.errors import ConfigError, InputMissingError, UsageError
 from streamgmm.model.model import Model
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.reload import Loaded
 from streamgmm.service.session import Setup
+from streamgmm.settings.config import Config, sections_of_sinks, settings_by_source
+from streamgmm.settings.loading import LoadedConfig, load_config
 
 
 def load_settings(args: argparse.Namespace, path: Path | None = None) -> LoadedConfig:

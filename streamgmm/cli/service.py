@@ -65,8 +65,8 @@ def uninstall_service(args: argparse.Namespace) -> int:
 def _check_inputs(args: argparse.Namespace) -> None:
     """Reject settings and a model that the service would reject."""
     # Imported here: the other uses of this command need no numpy, and little memory.
-    from streamgmm.config_loading import load_config
     from streamgmm.model.file import load_model
+    from streamgmm.settings.loading import load_config
 
     if args.config is not None:
         load_config(args.config)

@@ -15,13 +15,13 @@ from streamgmm.cli.changes import locked
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console
 from streamgmm.cli.findings import read_with_progress
 from streamgmm.cli.output_file import check_writable, write_json
-from streamgmm.config import Config
-from streamgmm.config_loading import load_config
 from streamgmm.dataset.reasons import count_skipped
 from streamgmm.dataset.report import dataset_report
 from streamgmm.errors import DataError, UsageError
 from streamgmm.labels import check_label, nearest_label
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config
+from streamgmm.settings.loading import load_config
 from streamgmm.training.enrolment.cache_file import cache_path, check_cache_target, save_with_cache, save_without_cache
 from streamgmm.training.enrolment.cache_format import CacheFileError
 from streamgmm.training.enrolment.comparison import scores_in_card

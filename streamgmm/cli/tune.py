@@ -16,8 +16,6 @@ from streamgmm.cli.models import load_chosen_model
 from streamgmm.cli.options import as_overrides
 from streamgmm.cli.output_file import check_picture, check_writable, write_json
 from streamgmm.cli.tuning_tables import print_tuning
-from streamgmm.config import Config
-from streamgmm.config_loading import load_config
 from streamgmm.dataset.backgrounds import background_recordings
 from streamgmm.dataset.listing import Findings
 from streamgmm.errors import UsageError
@@ -25,6 +23,8 @@ from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.file import check_target
 from streamgmm.model.model import Model
 from streamgmm.report.tuning_picture import draw_tuning
+from streamgmm.settings.config import Config
+from streamgmm.settings.loading import load_config
 from streamgmm.training.enrolment.cache_file import save_with_same_cache
 from streamgmm.tuning.operating_points import Material, make_levels
 from streamgmm.tuning.recordings import claimed_s, recordings_with_events, score_recordings

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from streamgmm import units
 from streamgmm.arrays import Float64Array
-from streamgmm.config import DecisionSection, LabelSection
 from streamgmm.decision.change_point import LevelHistory
 from streamgmm.decision.events import (
     EventChange,
@@ -26,6 +25,7 @@ from streamgmm.decision.rejection import Verdict
 from streamgmm.decision.rules import make_rules
 from streamgmm.errors import DataError
 from streamgmm.records import End, Gap, GapReason, Record, RejectReason, Start, Update, Window
+from streamgmm.settings.config import DecisionSection, LabelSection
 
 
 @dataclass(slots=True)

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgmm.arrays import Float64Array
-from streamgmm.config import DecisionSection
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.rejection import Verdict, decide, event_scores, screen
 from streamgmm.decision.smoothing import make_smoother
 from streamgmm.labels import is_reserved
+from streamgmm.settings.config import DecisionSection
 
 
 class Judgement(NamedTuple):

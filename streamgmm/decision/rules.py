@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from streamgmm import units
-from streamgmm.config import DecisionSection, LabelSection
 from streamgmm.decision.events import LabelRule
 from streamgmm.errors import ConfigError
+from streamgmm.settings.config import DecisionSection, LabelSection
 from streamgmm.wording import did_you_mean
 
 

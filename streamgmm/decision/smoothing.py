@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from streamgmm.arrays import Float64Array, softmax
-from streamgmm.config import DecisionSection
 from streamgmm.errors import DataError
+from streamgmm.settings.config import DecisionSection
 
 
 class Smoother(Protocol):

@@ -8,7 +8,6 @@ from functools import partial
 from typing import NamedTuple
 
 from streamgmm.arrays import Samples
-from streamgmm.config import Config
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.loading import by_recording, load_clips
 from streamgmm.decision.clip import ClipDecision
@@ -18,6 +17,7 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.classifier import PLAIN_VOTES
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Analyser, decide_scores
+from streamgmm.settings.config import Config
 from streamgmm.training.workers import map_in_order
 
 

@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from streamgmm.config import Config
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset, warn_of_narrow_band
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
@@ -19,6 +18,7 @@ from streamgmm.evaluation.recordings import check_labels_known
 from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
 from streamgmm.labels import BACKGROUND, is_reserved
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import ExtractionTask, with_backgrounds
 from streamgmm.training.selection.calibration import calibrated

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 
 from streamgmm import units
-from streamgmm.config import Config
 from streamgmm.dataset.listing import Findings
 from streamgmm.dataset.reasons import count_skipped
 from streamgmm.errors import DataError
@@ -30,6 +29,7 @@ from streamgmm.evaluation.scenes import ONSET_THRESHOLDS, Scene, SceneResult, de
 from streamgmm.labels import is_reserved
 from streamgmm.listening.events import Annotation, Detection
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config
 from streamgmm.training.workers import ProgressTracker, untracked
 from streamgmm.wording import escaped
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamgmm.config import Config, LabelSection
 from streamgmm.dataset.dataset import list_recordings
 from streamgmm.dataset.listing import Entry, Findings, Segment, Skipped
 from streamgmm.errors import DataError
@@ -18,6 +17,7 @@ from streamgmm.labels import is_reserved
 from streamgmm.listening.events import Annotation, Detection
 from streamgmm.listening.recordings import detect, hops_of
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config, LabelSection
 
 ONSET_THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 """Onset thresholds that are tried, closer together where posteriors are: about even in log odds."""

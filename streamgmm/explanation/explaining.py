@@ -10,7 +10,6 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.arrays import Float64Array, Samples
-from streamgmm.config import Config
 from streamgmm.decision.rejection import GATES
 from streamgmm.errors import UsageError
 from streamgmm.explanation.attribution import attribute
@@ -23,6 +22,7 @@ from streamgmm.labels import BACKGROUND
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.model import Model
 from streamgmm.records import RejectReason
+from streamgmm.settings.config import Config
 from streamgmm.wording import did_you_mean
 
 UNSCORED: tuple[RejectReason, ...] = ("silence", "nonfinite")

@@ -9,7 +9,6 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.arrays import Samples
-from streamgmm.config import Config
 from streamgmm.decision.events import EventState, LabelRule
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judgement
@@ -17,6 +16,7 @@ from streamgmm.errors import DataError, UsageError
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Observation, Pipeline
 from streamgmm.records import End, Start
+from streamgmm.settings.config import Config
 
 BEFORE_S, AFTER_S = 2.5, 2.5
 """Seconds to keep before the window and after its end."""

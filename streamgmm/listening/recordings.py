@@ -12,7 +12,6 @@ from streamgmm import units
 from streamgmm.arrays import Samples
 from streamgmm.audio.file import RecordingFile
 from streamgmm.audio.source import Source
-from streamgmm.config import Config
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.listening.events import Detection, detections_of
@@ -20,6 +19,7 @@ from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline, clip_scores, decide_clip
 from streamgmm.records import Bye, Record, Stamper, numbered
 from streamgmm.service.greeting import make_hello
+from streamgmm.settings.config import Config
 
 Advance = Callable[[float], object]
 """Receives how many more seconds of audio were processed."""

@@ -18,7 +18,6 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.arrays import Float64Array, Int64Array
-from streamgmm.config import Config
 from streamgmm.decision.events import Automaton, EventClosed, EventOpened, EventState, LabelRule
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge
@@ -26,6 +25,7 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.listening.events import Detection
 from streamgmm.listening.recordings import Advance, hops_of, ignore_progress
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,11 +15,11 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, NoReturn
 import msgspec
 from msgspec import Meta
 
-from streamgmm.config import Covariance
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.layout import LENGTH_BYTES, Tensor, lay_out
 from streamgmm.model.mixture import covariance_shape
 from streamgmm.model.model_error import ModelError
+from streamgmm.settings.config import Covariance
 from streamgmm.wording import escaped
 
 MODEL_FORMAT: Final = "streamgmm"

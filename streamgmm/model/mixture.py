@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgmm.arrays import Float64Array, log_sum_exp
-from streamgmm.config import Covariance
 from streamgmm.errors import DataError
+from streamgmm.settings.config import Covariance
 
 MIN_VARIANCE = 1e-9
 """Minimum variance; smaller ones belong to collapsed components (squared units of the projected data)."""

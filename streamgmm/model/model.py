@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamgmm import __version__
-from streamgmm.config import LabelSection
 from streamgmm.errors import DataError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import check_label
 from streamgmm.model.classifier import Classifier
+from streamgmm.settings.config import LabelSection
 from streamgmm.wording import escaped
 
 

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 
 from streamgmm.arrays import AnyArray
-from streamgmm.config import LabelSection
 from streamgmm.errors import DataError
 from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.spec import FEATURE_VERSION, FeatureSpec
@@ -33,6 +32,7 @@ from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.model_error import ModelError, ModelErrorReason
 from streamgmm.model.projection import Projection
+from streamgmm.settings.config import LabelSection
 from streamgmm.wording import escaped
 
 SELF_TEST_TOLERANCE = 1e-9

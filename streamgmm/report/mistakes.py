@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from streamgmm.audio.reading import RecordingError
-from streamgmm.config import Config
 from streamgmm.evaluation.answering import ClipAnswer, clips_in_conditions
 from streamgmm.evaluation.scores import is_right
 from streamgmm.evaluation.trial import Trial
 from streamgmm.report.figure import inline_png
 from streamgmm.report.spectrogram import band_levels_db, shown_range_db
+from streamgmm.settings.config import Config
 
 N_WORST = 9
 N_BANDS, N_COLUMNS = 96, 320

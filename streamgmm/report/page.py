@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamgmm import __version__
-from streamgmm.config import Config
-from streamgmm.config_text import plain_yaml
 from streamgmm.dataset.reasons import explanation
 from streamgmm.dataset.report import N_EXAMPLES
 from streamgmm.evaluation.ablation import Ablation
@@ -23,6 +21,8 @@ from streamgmm.report.figure import inline_svg
 from streamgmm.report.markup import bullets, details, section, share_bar, table, text
 from streamgmm.report.mistakes import Mistake, picture_mistakes
 from streamgmm.report.pictures import draw_confusion, draw_known, draw_reliability, draw_thresholds
+from streamgmm.settings.config import Config
+from streamgmm.settings.text import plain_yaml
 from streamgmm.shares import share_text
 from streamgmm.training.trainer import LIBRARIES
 

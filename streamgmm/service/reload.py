@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamgmm.config import Config, Section
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.model.model import Model
 from streamgmm.service.channel import ChannelPlan
+from streamgmm.settings.config import Config, Section
 
 logger = logging.getLogger("streamgmm.reload")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from streamgmm.config import Config
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
+from streamgmm.settings.config import Config
 
 
 class Setup(NamedTuple):

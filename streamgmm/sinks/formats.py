@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from streamgmm.config import TextFormat
 from streamgmm.records import End, Record, Start, encode_json
+from streamgmm.settings.config import TextFormat
 from streamgmm.wording import escaped
 
 Formatter = Callable[[Record], bytes | None]

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streamgmm.config import Config
 from streamgmm.dataset.clips import data_sha256
 from streamgmm.dataset.dataset import Dataset, common_rate_hz, warn_of_narrow_band
 from streamgmm.dataset.listing import DatasetProblems, Skipped
@@ -20,6 +19,7 @@ from streamgmm.errors import ConfigError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import ExtractionTask, with_backgrounds
 from streamgmm.training.fitting.fitting import Fit, fit_classifier, unconverged_allowed

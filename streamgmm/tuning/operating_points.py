@@ -14,13 +14,13 @@ from scipy.special import expit, logit
 
 from streamgmm import units
 from streamgmm.arrays import Float64Array, Int64Array
-from streamgmm.config import Config, LabelSection
 from streamgmm.decision.rules import make_rules
 from streamgmm.errors import ConfigError
 from streamgmm.labels import is_reserved
 from streamgmm.listening.events import Annotation, Detection, is_same_sound
 from streamgmm.listening.tracks import ScoredRecording, replay
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config, LabelSection
 from streamgmm.training.workers import ProgressTracker, untracked
 
 MIN_LEVEL, MAX_LEVEL, LEVEL_STEP = -3.5, 18.0, 0.25

@@ -10,7 +10,6 @@ from pathlib import Path
 from threading import Thread
 
 from streamgmm.audio.reading import RecordingError, open_recording
-from streamgmm.config import Config
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset
 from streamgmm.dataset.listing import Skipped
@@ -22,6 +21,7 @@ from streamgmm.listening.events import Annotation
 from streamgmm.listening.recordings import Advance
 from streamgmm.listening.tracks import ScoredRecording, score_recording
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config
 from streamgmm.training.workers import can_start_processes
 from streamgmm.tuning.operating_points import lowest_score
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.arrays import BoolArray, Float64Array
-from streamgmm.config import Config, LabelSection
 from streamgmm.errors import DataError
 from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config, LabelSection
 from streamgmm.training.workers import ProgressTracker, untracked
 from streamgmm.tuning.alarm_rates import CONFIDENCE, expected_rates, max_proven_alarms, upper_rate_per_hour
 from streamgmm.tuning.budget import Point, spend

@@ -7,8 +7,8 @@ from streamgmm.audio import microphone, pcm
 from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.ffmpeg import FfmpegSource
 from streamgmm.audio.file import RecordingFile
-from streamgmm.config import SourceSection
 from streamgmm.errors import ConfigError, UsageError
+from streamgmm.settings.config import SourceSection
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,8 @@ def test_pcm_follows_its_settings(monkeypatch):
 
 def test_a_pipe_needs_no_sound_library():
     code = (
-        "import sys\nfrom streamgmm.audio.choosing import plan_source\nfrom streamgmm.config import SourceSection\n"
+        "import sys\nfrom streamgmm.audio.choosing import plan_source\n"
+        "from streamgmm.settings.config import SourceSection\n"
         "plan_source(SourceSection(uri='pcm:-')).make()\nprint({'soundfile', 'sounddevice'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,9 +16,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from streamgmm.config import Config
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.evaluation.ablation import Ablation, ablate
+from streamgmm.settings.config import Config
 from streamgmm.training.extraction.extraction import extract_clips
 from streamgmm.training.trainer import make_task
 

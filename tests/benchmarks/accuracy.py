@@ -22,7 +22,6 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 
-from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset, read_dataset
 from streamgmm.evaluation import metrics
@@ -30,6 +29,7 @@ from streamgmm.evaluation.answering import ClipAnswer, answer_clips
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, Noise
 from streamgmm.evaluation.scores import is_right, posteriors_of
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config, TrainingSection
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.selection.window_length import Chosen, WindowLengths
 from streamgmm.training.trainer import fit_calibrated, make_task

@@ -28,12 +28,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.backgrounds import background_recordings
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
 from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config, TrainingSection
 from streamgmm.training.trainer import train
 from streamgmm.tuning.alarm_rates import upper_rate_per_hour
 from streamgmm.tuning.operating_points import Curve, Levels, Material, make_levels, measure_curves

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from streamgmm.config import Config
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.recordings import write_training_set, write_wav
 from streamgmm.demo.scene import make_scene
 from streamgmm.model.file import save_model
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config
 from streamgmm.training.trainer import train
 
 RATE_HZ = 16000

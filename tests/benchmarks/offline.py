@@ -14,12 +14,12 @@ import pywt
 import soundfile
 from rich.table import Table
 
-from streamgmm.config import Config
 from streamgmm.features.bank import design_bands
 from streamgmm.features.extractor import FeatureStream
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.transform import WaveletTransform
 from streamgmm.pipeline import Pipeline
+from streamgmm.settings.config import Config
 from tests.benchmarks.material import SCENE_S, Material
 
 PEER_SECONDS = 2.0

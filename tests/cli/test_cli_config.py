@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.config import Config
-from streamgmm.config_text import annotated_yaml, plain_yaml
+from streamgmm.settings.config import Config
+from streamgmm.settings.text import annotated_yaml, plain_yaml
 from tests.cli.cli_rig import run_cli
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from streamgmm.cli.models import load_chosen_or_shipped_model
-from streamgmm.config_loading import load_config
 from streamgmm.demo.recordings import write_wav
 from streamgmm.model.shipped import load_shipped_model
+from streamgmm.settings.loading import load_config
 from tests.cli.cli_rig import run_cli, spawn_cli
 
 RATE_HZ = 44100

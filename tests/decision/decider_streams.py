@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamgmm.config import DecisionSection
 from streamgmm.decision.decider import Decider
 from streamgmm.decision.hop_scores import HopScores
+from streamgmm.settings.config import DecisionSection
 
 RATE_HZ = 1000
 HOP, WINDOW, LEVEL = 100, 1000, 20

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamgmm.config import DecisionSection, LabelSection
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.records import End, Gap, Start, Update, Window, encode_json
+from streamgmm.settings.config import DecisionSection, LabelSection
 from tests.decision.decider_streams import (
     BARK,
     DOOR,

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from streamgmm.config import DecisionSection
 from streamgmm.records import End
+from streamgmm.settings.config import DecisionSection
 from tests.decision.decider_streams import (
     BARK,
     LOUD,

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamgmm.config import DecisionSection
 from streamgmm.decision.judge import Judge
+from streamgmm.settings.config import DecisionSection
 from tests.decision.decider_streams import BARK, DOOR, LABELS, NOTHING, PLAIN, make_hop
 
 

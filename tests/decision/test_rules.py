@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from streamgmm.config import DecisionSection, LabelSection
 from streamgmm.decision.events import LabelRule
 from streamgmm.decision.rules import make_rules
 from streamgmm.errors import ConfigError
+from streamgmm.settings.config import DecisionSection, LabelSection
 
 RATE_HZ = 16000
 COMMON = DecisionSection(

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from streamgmm.config import DecisionSection
 from streamgmm.decision.smoothing import (
     ExponentialSmoother,
     NoSmoother,
@@ -20,6 +19,7 @@ from streamgmm.decision.smoothing import (
     make_smoother,
 )
 from streamgmm.errors import DataError
+from streamgmm.settings.config import DecisionSection
 
 N_LABELS = 3
 HOP_S = 0.1

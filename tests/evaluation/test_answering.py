@@ -7,7 +7,6 @@ import sys
 import msgspec
 import pytest
 
-from streamgmm.config import Config, FeaturesSection
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.loading import load_clip
 from streamgmm.errors import DataError
@@ -16,6 +15,7 @@ from streamgmm.evaluation.conditions import Conditions, Noise
 from streamgmm.listening.recordings import decide_recording
 from streamgmm.model.classifier import PLAIN_VOTES
 from streamgmm.pipeline import decide_clip
+from streamgmm.settings.config import Config, FeaturesSection
 from streamgmm.training.trainer import train
 from tests.training.training_rig import RATE_HZ, quick_config, write_sounds
 

@@ -6,13 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamgmm.config import Config
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Skipped
 from streamgmm.errors import DataError
 from streamgmm.evaluation import evaluation
 from streamgmm.evaluation.evaluation import cross_validate, divide, score_model
 from streamgmm.evaluation.scores import Evaluation, score_trial
+from streamgmm.settings.config import Config
 from streamgmm.training.trainer import fit_calibrated, train
 from tests.training.training_rig import (
     SOUND_LABELS,

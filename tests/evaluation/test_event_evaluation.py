@@ -5,7 +5,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.listing import Findings, Skipped
 from streamgmm.errors import DataError
 from streamgmm.evaluation import event_evaluation
@@ -13,6 +12,7 @@ from streamgmm.evaluation.event_evaluation import ComparedScene, Spread, evaluat
 from streamgmm.evaluation.event_scoring import Criteria
 from streamgmm.evaluation.scenes import ONSET_THRESHOLDS, Scene, SceneResult
 from streamgmm.model.file import load_model
+from streamgmm.settings.config import Config, TrainingSection
 from tests.listening.event_strategies import found_at, true_at
 
 SCORE_KEYS = {

@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 
-from streamgmm.config import Config, DecisionSection, LabelSection, TrainingSection
 from streamgmm.dataset.listing import Findings, Segment, Skipped
 from streamgmm.errors import DataError, InputMissingError
 from streamgmm.evaluation.scenes import (
@@ -20,6 +19,7 @@ from streamgmm.evaluation.scenes import (
 from streamgmm.listening.events import Annotation, detections_of
 from streamgmm.listening.recordings import classify_recording
 from streamgmm.model.file import load_model
+from streamgmm.settings.config import Config, DecisionSection, LabelSection, TrainingSection
 from tests.dataset.dataset_rig import write_classes, write_recording
 from tests.listening.event_strategies import true_events
 

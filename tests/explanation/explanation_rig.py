@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamgmm.config import Config, DecisionSection, OutputSection
 from streamgmm.model.model import Model
+from streamgmm.settings.config import Config, DecisionSection, OutputSection
 from tests.model.model_rig import N_FRAME_FEATURES, SPEC, make_model
 
 CONFIG = Config(

@@ -9,7 +9,6 @@ import soundfile
 
 from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.reading import RecordingError
-from streamgmm.config import Config, DecisionSection, OutputSection, SourceSection
 from streamgmm.listening.events import detections_of
 from streamgmm.listening.recordings import (
     classify_recording,
@@ -24,6 +23,7 @@ from streamgmm.records import Bye, Hello, encode_json
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
+from streamgmm.settings.config import Config, DecisionSection, OutputSection, SourceSection
 from streamgmm.sinks.hub import Hub
 from tests.model.model_rig import make_model
 from tests.service.service_rig import KeepingSink, check_conservation, noise

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from streamgmm.config import LabelSection
 from streamgmm.errors import DataError
 from streamgmm.model.classifier import ClipCalibration
 from streamgmm.model.header import MAX_CARD_BYTES
 from streamgmm.model.model_error import ModelError
 from streamgmm.model.reader import parse_model
 from streamgmm.model.writer import model_bytes
+from streamgmm.settings.config import LabelSection
 from tests.model.model_rig import array_of, header_of, make_model, with_array
 
 

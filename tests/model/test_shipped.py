@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.config import Config
-from streamgmm.config_loading import load_config
 from streamgmm.dataset.clips import data_sha256
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.errors import InputMissingError
@@ -21,6 +19,8 @@ from streamgmm.model.file import load_model
 from streamgmm.model.model import Model
 from streamgmm.model.model_error import ModelError
 from streamgmm.model.shipped import SHIPPED_NAME, load_shipped_model
+from streamgmm.settings.config import Config
+from streamgmm.settings.loading import load_config
 from streamgmm.training.trainer import make_task
 from tests.required import corpus
 

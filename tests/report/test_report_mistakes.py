@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from streamgmm.config import Config
 from streamgmm.evaluation.conditions import Conditions
 from streamgmm.report.mistakes import picture_mistakes, worst_answers
+from streamgmm.settings.config import Config
 from tests.report.report_rig import make_trial
 
 pytest.importorskip("matplotlib")

@@ -5,11 +5,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from streamgmm.config import Config
 from streamgmm.evaluation.conditions import Conditions, Noise
 from streamgmm.evaluation.scores import score_trial
 from streamgmm.report.markup import share_bar, table, text
 from streamgmm.report.page import evaluation_page
+from streamgmm.settings.config import Config
 from streamgmm.shares import share_text
 from tests.report.report_rig import HOSTILE, make_trial
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from streamgmm.config import Config
 from streamgmm.errors import OutputError
 from streamgmm.model.file import load_model
 from streamgmm.report.tuning_picture import DOTS_PER_INCH, HEIGHT_INCHES, WIDTH_INCHES, draw_tuning
+from streamgmm.settings.config import Config
 from streamgmm.tuning.operating_points import Material
 from streamgmm.tuning.tuning import Tuned, tune
 from tests.tuning.tuning_rig import background, event

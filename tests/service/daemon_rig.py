@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 
-from streamgmm.config import Config, OutputSection, SourceSection
 from streamgmm.model.model import Model
 from streamgmm.records import Gap, Window
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
+from streamgmm.settings.config import Config, OutputSection, SourceSection
 from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sink import Sink
 from tests.model.model_rig import make_model

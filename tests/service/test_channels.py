@@ -11,13 +11,13 @@ import pytest
 from streamgmm import units
 from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.microphone import CaptureError
-from streamgmm.config import DecisionSection
 from streamgmm.errors import ConfigError, DataError, DeviceError
 from streamgmm.records import Bye, Gap, Hello, ModelChanged, Record, Start, Status, Window
 from streamgmm.service import capture
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
+from streamgmm.settings.config import DecisionSection
 from streamgmm.sinks.hub import Hub
 from tests.model.model_rig import make_model
 from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, Running, make_daemon

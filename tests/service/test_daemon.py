@@ -11,13 +11,13 @@ import pytest
 
 from streamgmm.audio.microphone import CaptureError
 from streamgmm.audio.source import Block
-from streamgmm.config import Config, OutputSection
 from streamgmm.errors import CannotCreateError, InputMissingError, OutputError, SystemResourceError
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, Gap, Heartbeat, Hello, Record, Status, Window, decode_json
 from streamgmm.service import capture
 from streamgmm.service.clocks import Clocks
 from streamgmm.service.daemon import Daemon
+from streamgmm.settings.config import Config, OutputSection
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.sink import Message
 from tests.model.model_rig import make_model

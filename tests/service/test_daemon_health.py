@@ -21,7 +21,6 @@ from streamgmm.audio.capture_child import BLOCK_HEADER
 from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.microphone import Microphone
 from streamgmm.audio.source import Block
-from streamgmm.config import Config, OutputSection
 from streamgmm.errors import DeviceError
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, Gap, Record, Status, Window, encode_json
@@ -30,6 +29,7 @@ from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.clocks import Clocks
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
+from streamgmm.settings.config import Config, OutputSection
 from streamgmm.sinks.hub import Hub, make_sinks
 from tests.model.model_rig import make_model
 from tests.service.daemon_rig import HOP_SAMPLES, Running, keep_up, make_daemon

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.config_loading import load_config
 from streamgmm.errors import CannotCreateError, ConfigError, InputMissingError, PermissionDeniedError
 from streamgmm.service import installation
 from streamgmm.service.installation import (
@@ -27,6 +26,7 @@ from streamgmm.service.installation import (
     unit_text,
 )
 from streamgmm.service.place import SYSTEM, Place, installed_sockets, user_place
+from streamgmm.settings.loading import load_config
 from tests.other_user import closed_to_me, shared_folder
 
 PROJECT = Path(__file__).parent.parent.parent

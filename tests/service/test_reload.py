@@ -13,8 +13,6 @@ import msgspec
 import pytest
 
 from streamgmm import units
-from streamgmm.config import Config, DecisionSection, ModelSection, OutputSection, SourceSection
-from streamgmm.config_loading import load_config
 from streamgmm.errors import ConfigError, DataError, StreamgmmError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.file import load_model, save_model
@@ -25,6 +23,8 @@ from streamgmm.service import reload
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.reload import MAX_READINGS, Loaded, Reloader, list_changes
+from streamgmm.settings.config import Config, DecisionSection, ModelSection, OutputSection, SourceSection
+from streamgmm.settings.loading import load_config
 from streamgmm.sinks.hub import Hub
 from tests.model.model_rig import SPEC, make_classifier, make_model
 from tests.service.daemon_rig import planned

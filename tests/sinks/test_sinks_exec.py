@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from streamgmm.config import OutputSection, SinkSection
 from streamgmm.errors import ConfigError
 from streamgmm.records import Record, encode_json
+from streamgmm.settings.config import OutputSection, SinkSection
 from streamgmm.sinks.exec import ExecSink
 from streamgmm.sinks.hub import make_sinks
 from streamgmm.sinks.processes import environment_of

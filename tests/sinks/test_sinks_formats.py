@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from streamgmm.config import TextFormat
 from streamgmm.records import Record, Stamper, encode_json
+from streamgmm.settings.config import TextFormat
 from streamgmm.sinks.formats import make_formatter
 from tests.sinks.sink_rig import HELLO, end, start, status
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from streamgmm.config import OutputSection
 from streamgmm.errors import CannotCreateError, ConfigError, OutputError, StreamgmmError
+from streamgmm.settings.config import OutputSection
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.listeners import TcpListener

@@ -8,10 +8,10 @@ from typing import Any, get_args
 import pytest
 from msgspec import structs
 
-from streamgmm.config import OutputSection, RecordType, SinkSection
-from streamgmm.config_loading import load_config
 from streamgmm.errors import ConfigError
 from streamgmm.records import AnyRecord, Bye, Dropped, Gap, Record, Update, Window, decode_json
+from streamgmm.settings.config import OutputSection, RecordType, SinkSection
+from streamgmm.settings.loading import load_config
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.selection import Selection, wanted_labels, warn_of_unknown_labels

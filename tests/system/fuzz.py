@@ -34,10 +34,10 @@ import soundfile
 
 from streamgmm.audio.pcm import PcmPipe
 from streamgmm.audio.reading import read_recording
-from streamgmm.config_loading import load_config
 from streamgmm.errors import StreamgmmError
 from streamgmm.model.reader import parse_model
 from streamgmm.model.writer import model_bytes
+from streamgmm.settings.loading import load_config
 from streamgmm.sinks.listeners import TcpListener
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.token import Token

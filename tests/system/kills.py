@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamgmm.cli.output_file import write_file
-from streamgmm.config import Config, DecisionSection
-from streamgmm.config_text import annotated_yaml
 from streamgmm.model.file import save_model
 from streamgmm.model.model import Model
 from streamgmm.model.writer import model_bytes
+from streamgmm.settings.config import Config, DecisionSection
+from streamgmm.settings.text import annotated_yaml
 
 LONGEST_S = 0.02
 """Latest moment of a kill after the first save."""

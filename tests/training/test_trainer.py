@@ -6,12 +6,12 @@ import pytest
 import soundfile
 from msgspec.structs import replace
 
-from streamgmm.config import Config
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.loading import load_clip
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.model.file import model_bytes
 from streamgmm.pipeline import decide_clip
+from streamgmm.settings.config import Config
 from streamgmm.training.trainer import make_card, make_task, train
 from tests.dataset.dataset_rig import write_classes
 from tests.training.training_rig import RATE_HZ, SOUND_LABELS, quick_config, write_sounds

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamgmm.config import Config
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.demo.recordings import render_clip, write_wav
 from streamgmm.evaluation.answering import ClipAnswer
+from streamgmm.settings.config import Config
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 
 RATE_HZ = 8000

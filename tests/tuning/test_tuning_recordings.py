@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from streamgmm.audio.reading import RecordingError
-from streamgmm.config import Config, TrainingSection
 from streamgmm.dataset.backgrounds import background_recordings
 from streamgmm.dataset.listing import Findings, Skipped
 from streamgmm.demo.recordings import write_wav
@@ -16,6 +15,7 @@ from streamgmm.errors import DataError
 from streamgmm.listening.events import Annotation
 from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.file import load_model
+from streamgmm.settings.config import Config, TrainingSection
 from streamgmm.tuning.recordings import (
     annotations_of,
     claimed_s,

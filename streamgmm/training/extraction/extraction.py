@@ -12,7 +12,6 @@ import numpy as np
 from streamgmm.arrays import BoolArray, Float32Array, Float64Array, FloatArray, Samples
 from streamgmm.audio.channels import Channel
 from streamgmm.audio.reading import RecordingError
-from streamgmm.config import TrainingSection
 from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.dataset.dataset import Dataset, keep_usable
 from streamgmm.dataset.listing import Skipped
@@ -22,6 +21,7 @@ from streamgmm.features.extractor import Features, extract
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
 from streamgmm.labels import BACKGROUND
+from streamgmm.settings.config import TrainingSection
 from streamgmm.training.extraction.augmentation import background_copy, noise_copy, speed_copies
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, Limits, thinned
 from streamgmm.training.extraction.transmission import transmitted

@@ -9,11 +9,11 @@ import numpy as np
 from sklearn.mixture import GaussianMixture
 
 from streamgmm.arrays import Float32Array
-from streamgmm.config import TrainingSection
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.projection import Projection
+from streamgmm.settings.config import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.fitting.projection import MIN_DEVIATION
 

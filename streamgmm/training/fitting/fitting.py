@@ -12,11 +12,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from streamgmm.arrays import Float32Array, Float64Array, IndexArray
-from streamgmm.config import TrainingSection
 from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.mixture import Mixture
+from streamgmm.settings.config import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.fitting.cepstra import fit_cepstra
 from streamgmm.training.fitting.projection import Moments, fit_projection, measure_moments

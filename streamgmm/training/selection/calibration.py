@@ -10,10 +10,10 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
 from streamgmm.arrays import Float64Array
-from streamgmm.config import CepstraChoice
 from streamgmm.decision.clip import TypicalLikelihoods
 from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import PLAIN_VOTES, Classifier, ClipCalibration
+from streamgmm.settings.config import CepstraChoice
 from streamgmm.training.fitting.fitting import Fit
 from streamgmm.training.selection.held_out import HeldOutClips
 

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamgmm.config import LabelSection, TrainingSection
 from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import n_features
 from streamgmm.model.model import Model
+from streamgmm.settings.config import LabelSection, TrainingSection
 from streamgmm.training.enrolment.training_cache import TrainingCache, make_cache
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
 from streamgmm.training.extraction.extraction import ExtractionTask

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.config import LabelSection
 from streamgmm.errors import CannotCreateError, InputMissingError, OutputError, PermissionDeniedError, UsageError
 from streamgmm.model.file import load_model, save_model
+from streamgmm.settings.config import LabelSection
 from streamgmm.training.enrolment.cache_file import (
     cache_path,
     check_cache_target,

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamgmm.config import LabelSection
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
 from streamgmm.dataset.loading import load_clip
 from streamgmm.errors import DataError, InputMissingError, UsageError
 from streamgmm.model.file import model_bytes
 from streamgmm.pipeline import decide_clip
+from streamgmm.settings.config import LabelSection
 from streamgmm.training.enrolment.enrolment import (
     ModelChange,
     check_enrolled,

@@ -73,7 +73,7 @@ def json_schema(section: type[msgspec.Struct]) -> dict[str, Any]:
     schema = msgspec.json.schema(section)
     named = schema["$defs"].get("NamedSourceSection")
     if named is not None:
-        # A source may be a URI alone (see `config_loading`).
+        # A source may be a URI alone (see `loading`).
         schema["$defs"]["NamedSourceSection"] = {"anyOf": [{"type": "string", "minLength": 1}, named]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

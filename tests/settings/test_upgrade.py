@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.config import RENAMED_KEYS
-from streamgmm.config_loading import load_config
-from streamgmm.config_upgrade import upgrade_config
 from streamgmm.errors import ConfigError, DataError
+from streamgmm.settings.config import RENAMED_KEYS
+from streamgmm.settings.loading import load_config
+from streamgmm.settings.upgrade import upgrade_config
 
 
 @pytest.mark.parametrize(

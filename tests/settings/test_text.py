@@ -9,12 +9,12 @@ import pytest
 import yaml
 from hypothesis import given, settings
 
-from streamgmm.config import Config
-from streamgmm.config_loading import load_config
-from streamgmm.config_text import annotated_yaml, plain_yaml
-from tests.config_strategies import configs
+from streamgmm.settings.config import Config
+from streamgmm.settings.loading import load_config
+from streamgmm.settings.text import annotated_yaml, plain_yaml
+from tests.settings.config_strategies import configs
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 
 
 def test_config_yaml_of_the_project_is_what_the_code_says() -> None:

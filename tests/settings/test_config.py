@@ -4,9 +4,9 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from streamgmm.config import Config, DecisionSection, FeaturesSection, LabelSection, NamedSourceSection
-from streamgmm.config_schema import describe, fields_of, is_section, reason
-from tests.config_strategies import configs
+from streamgmm.settings.config import Config, DecisionSection, FeaturesSection, LabelSection, NamedSourceSection
+from streamgmm.settings.schema import describe, fields_of, is_section, reason
+from tests.settings.config_strategies import configs
 
 SECTIONS = {name: kind for name, kind in fields_of(Config).items() if is_section(kind)} | {"of one": NamedSourceSection}
 

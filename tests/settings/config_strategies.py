@@ -8,8 +8,15 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from streamgmm.config import Config, DecisionSection, FeaturesSection, LabelSection, NamedSourceSection, SourceSection
-from streamgmm.config_schema import fields_of, is_section
+from streamgmm.settings.config import (
+    Config,
+    DecisionSection,
+    FeaturesSection,
+    LabelSection,
+    NamedSourceSection,
+    SourceSection,
+)
+from streamgmm.settings.schema import fields_of, is_section
 
 # YAML cannot carry half a surrogate pair, and no file name or label needs one.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20) | st.sampled_from(

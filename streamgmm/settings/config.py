@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from streamgmm.config_schema import Place
+from streamgmm.settings.schema import Place
 
 PcmFormat = Literal["u8", "s16le", "s24le", "s24_3le", "s24_32le", "s32le", "f32le", "f64le"]
 Covariance = Literal["diag", "full", "tied", "spherical"]

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 import msgspec
 from msgspec import UNSET
 
-from streamgmm import strict_yaml
-from streamgmm.config import RENAMED_KEYS, Config, OutputSection, Section
-from streamgmm.config_schema import accepts_text, describe, fields_of, is_place, is_section, is_valid, reason, unwrap
 from streamgmm.errors import ConfigError, DataError, InputMissingError, StreamgmmError
 from streamgmm.files import expand_home, read_regular_file
-from streamgmm.strict_yaml import Node, YamlProblems
+from streamgmm.settings import strict_yaml
+from streamgmm.settings.config import RENAMED_KEYS, Config, OutputSection, Section
+from streamgmm.settings.schema import accepts_text, describe, fields_of, is_place, is_section, is_valid, reason, unwrap
+from streamgmm.settings.strict_yaml import Node, YamlProblems
 from streamgmm.wording import did_you_mean, shorten
 
 

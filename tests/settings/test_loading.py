@@ -6,15 +6,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamgmm.config import Config, settings_by_source
-from streamgmm.config_loading import LoadedConfig, default_paths, load_config
 from streamgmm.errors import ConfigError, InputMissingError
+from streamgmm.settings.config import Config, settings_by_source
+from streamgmm.settings.loading import LoadedConfig, default_paths, load_config
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
-        "streamgmm.config_loading.default_paths", lambda: [tmp_path / "user.yaml", tmp_path / "etc.yaml"]
+        "streamgmm.settings.loading.default_paths", lambda: [tmp_path / "user.yaml", tmp_path / "etc.yaml"]
     )
 
 

@@ -7,9 +7,9 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamgmm import strict_yaml
 from streamgmm.errors import ConfigError
-from streamgmm.strict_yaml import Node, YamlProblems, parse, resolve_plain
+from streamgmm.settings import strict_yaml
+from streamgmm.settings.strict_yaml import Node, YamlProblems, parse, resolve_plain
 
 
 def read(content: bytes | str) -> Node:

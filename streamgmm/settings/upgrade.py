@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamgmm import strict_yaml
-from streamgmm.config import RENAMED_KEYS
 from streamgmm.files import read_regular_file, replace_atomically
-from streamgmm.strict_yaml import Node, YamlProblems
+from streamgmm.settings import strict_yaml
+from streamgmm.settings.config import RENAMED_KEYS
+from streamgmm.settings.strict_yaml import Node, YamlProblems
 
 
 def upgrade_config(path: Path) -> dict[str, str]:

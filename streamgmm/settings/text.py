@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from streamgmm.config import Config, Section
-from streamgmm.config_schema import describe, examples, fields_of, format_number, is_section, reason
-from streamgmm.strict_yaml import resolve_plain
+from streamgmm.settings.config import Config, Section
+from streamgmm.settings.schema import describe, examples, fields_of, format_number, is_section, reason
+from streamgmm.settings.strict_yaml import resolve_plain
 from streamgmm.wording import as_flow
 
 _PREAMBLE = """\

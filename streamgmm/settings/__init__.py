@@ -1,0 +1,1 @@
+"""Settings: typed sections, the settings file, and its schema."""
