@@ -17,7 +17,7 @@ class _Key(NamedTuple):
     event_id: str = ""
 
 
-class _Entry(NamedTuple):
+class _GreetingLine(NamedTuple):
     seq: int
     line: bytes
 
@@ -26,7 +26,7 @@ class Greeting:
     """Last `hello`, `model` and `status` of each source, and the `start` of every open event, in order of seq."""
 
     def __init__(self) -> None:
-        self._entries: dict[_Key, _Entry] = {}
+        self._entries: dict[_Key, _GreetingLine] = {}
         self._hellos: dict[str, Hello] = {}
 
     def update(self, message: Message, *, is_wanted: bool = True) -> None:
@@ -55,11 +55,11 @@ class Greeting:
             key = _Key(status.source, "status")
             last = self._entries.get(key) or self._entries.get(_Key(status.source, "hello"))
             if last is not None:
-                entries[key] = _Entry(last.seq, encode_json(msgspec.structs.replace(status, seq=last.seq)))
+                entries[key] = _GreetingLine(last.seq, encode_json(msgspec.structs.replace(status, seq=last.seq)))
         # Sorting is stable: a status that takes the number of its hello comes after it.
         return b"".join(entry.line for entry in sorted(entries.values(), key=lambda entry: entry.seq))
 
-    def _current_entries(self, sources: list[str]) -> dict[_Key, _Entry]:
+    def _current_entries(self, sources: list[str]) -> dict[_Key, _GreetingLine]:
         """Return the entries of `sources`, with hellos that name only these; all entries if `sources` is empty."""
         if not sources:
             return dict(self._entries)
@@ -84,4 +84,4 @@ class Greeting:
                 self._renew(_Key(record.source, "start", event_id), message)
 
     def _renew(self, key: _Key, message: Message) -> None:
-        self._entries[key] = _Entry(message.record.seq, message.line)
+        self._entries[key] = _GreetingLine(message.record.seq, message.line)
