@@ -17,7 +17,7 @@ _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXE
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}(\..*)?\.tmp", re.DOTALL)
 _PIECE_BYTES = 2**20
 _TILDE = re.compile(r"(?P<scheme>(?:file|unix):(?://)?)?~(?P<user>[^/]*)")
-_KINDS: dict[int, PathKind] = {
+_PATH_KINDS: dict[int, PathKind] = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "folder",
     stat.S_IFLNK: "link",
@@ -25,6 +25,9 @@ _KINDS: dict[int, PathKind] = {
 }
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
+
+MAX_SOCKET_PATH_BYTES = 107
+"""Longest path of a socket (bytes): `sockaddr_un` of Linux has 108 bytes with the terminating zero (unix(7))."""
 
 PathKind = Literal["nothing", "file", "folder", "link", "socket", "other"]
 """Kinds of entries at a path; `other` is a pipe or a device."""
@@ -46,13 +49,13 @@ def path_status(path: Path, *, follow_symlinks: bool = True) -> os.stat_result |
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise _open_error(path, error) from error
+        raise _read_error(path, error) from error
 
 
 def path_kind(path: Path, *, follow_symlinks: bool = True) -> PathKind:
     """Return the kind of the entry at `path`, or of its target if it is a link; errors as for `path_status`."""
     status = path_status(path, follow_symlinks=follow_symlinks)
-    return "nothing" if status is None else _KINDS.get(stat.S_IFMT(status.st_mode), "other")
+    return "nothing" if status is None else _PATH_KINDS.get(stat.S_IFMT(status.st_mode), "other")
 
 
 def expand_home(place: str) -> str:
@@ -104,7 +107,7 @@ def read_regular_file(path: Path, max_bytes: int) -> bytes:
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except (OSError, ValueError) as error:
-        raise _open_error(path, error) from error
+        raise _read_error(path, error) from error
     try:
         _refuse_irregular(path, os.fstat(descriptor).st_mode)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
@@ -128,7 +131,7 @@ def _read_at_most(file: BinaryIO, n_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-def _open_error(path: Path, error: OSError | ValueError) -> InputMissingError | PermissionDeniedError:
+def _read_error(path: Path, error: OSError | ValueError) -> InputMissingError | PermissionDeniedError:
     if isinstance(error, PermissionError):
         return PermissionDeniedError("permission denied", where=str(path), hint="check who may read it")
     if isinstance(error, FileNotFoundError):
@@ -193,7 +196,7 @@ def _create_beside(target: Path) -> tuple[Path, int]:
         # The kernel applies the umask; reading the umask to apply it later would race with other threads.
         descriptor = os.open(temporary, _CREATE_FLAGS, 0o666)
         try:
-            _lock(descriptor)
+            _lock_file(descriptor)
         except BlockingIOError:
             os.close(descriptor)
             continue
@@ -214,13 +217,13 @@ def _remove_abandoned(directory: Path) -> None:
         with suppress(OSError):
             descriptor = os.open(temporary, _OPEN_FLAGS | os.O_NOFOLLOW)
             try:
-                _lock(descriptor)
+                _lock_file(descriptor)
                 temporary.unlink()
             finally:
                 os.close(descriptor)
 
 
-def _lock(descriptor: int) -> None:
+def _lock_file(descriptor: int) -> None:
     """Lock an open file until it is closed, also by the end of the process.
 
     Raises:

@@ -12,9 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgmm.arrays import Float64Array, FloatArray
-from streamgmm.decision.clip import ClipDecider, ClipDecision, TypicalLikelihoods
-from streamgmm.decision.decider import Decider
+from streamgmm.decision.bayes import BayesRule
+from streamgmm.decision.clip import ClipDecider, ClipDecision
+from streamgmm.decision.decider import Decider, Timing
 from streamgmm.decision.hop_scores import HopScores
+from streamgmm.decision.judge import Judge
+from streamgmm.decision.rules import make_rules
 from streamgmm.features.extractor import FeatureStream, HopFeatures
 from streamgmm.model.cepstra import CepstralEvidence
 from streamgmm.model.model import Model
@@ -170,17 +173,10 @@ class Pipeline:
     def __init__(self, model: Model, config: Config, run_id: str = "") -> None:
         self.analyser = Analyser(model)
         spec = model.spec
-        classifier = model.classifier.with_priors(config.model.priors)
         self.decider = Decider(
-            model.labels,
-            config.decision,
-            hop_samples=spec.hop_samples,
-            window_samples=spec.window_samples,
-            level_samples=spec.frame_samples,
-            sample_rate_hz=spec.sample_rate_hz,
-            log_priors=classifier.log_priors,
-            likelihood_scale=classifier.likelihood_scale,
-            label_overrides=model.decision,
+            make_judge(model, config),
+            make_rules(model.labels, config.decision, model.decision, spec.sample_rate_hz),
+            Timing(spec.sample_rate_hz, spec.hop_samples, spec.window_samples, spec.frame_samples),
             run_id=run_id,
             windows=config.output.windows,
             updates=config.output.updates,
@@ -229,6 +225,20 @@ class Pipeline:
         return [record for hop in hops for record in self.decider.update(hop)]
 
 
+def make_judge(model: Model, config: Config) -> Judge:
+    """Return the judge of hops of a run.
+
+    Raises:
+        ConfigError: the settings give a prior to a label that the model does not have.
+    """
+    return Judge(_bayes_rule(model, config), config.decision, model.spec.hop_samples / model.spec.sample_rate_hz)
+
+
+def _bayes_rule(model: Model, config: Config) -> BayesRule:
+    classifier = model.classifier.with_priors(config.model.priors)
+    return BayesRule(classifier.labels, classifier.log_priors, classifier.likelihood_scale)
+
+
 def decide_clip(blocks: Iterable[FloatArray], model: Model, config: Config) -> ClipDecision:
     """Classify a clip, from the same hop scores that a stream of it gives.
 
@@ -250,17 +260,7 @@ def clip_scores(blocks: Iterable[FloatArray], model: Model) -> Iterator[HopScore
 
 def decide_scores(hops: Iterable[HopScores], model: Model, config: Config) -> ClipDecision:
     """Classify a clip from its hop scores; arguments as for `decide_clip`."""
-    classifier = model.classifier.with_priors(config.model.priors)
-    clips = classifier.clips
-    decider = ClipDecider(
-        model.labels,
-        silence_gate_dbfs=config.decision.silence_gate_dbfs,
-        log_priors=classifier.log_priors,
-        likelihood_scale=classifier.likelihood_scale,
-        sharpness=clips.sharpness,
-        min_in_domain_score=clips.min_in_domain_score,
-        typical=TypicalLikelihoods(np.array(clips.typical), clips.typical_deviation) if clips.typical else None,
-    )
+    decider = ClipDecider(_bayes_rule(model, config), config.decision.silence_gate_dbfs, model.classifier.clips)
     for hop in hops:
         decider.add(hop)
     return decider.decide()

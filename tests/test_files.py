@@ -135,7 +135,7 @@ def test_B25_what_a_killed_process_left_is_removed_and_what_another_one_writes_i
 def test_B27_a_file_that_is_removed_before_it_is_locked_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, n_locked = files._lock, 0
+    lock, n_locked = files._lock_file, 0
 
     def remove_first(descriptor: int) -> None:
         nonlocal n_locked
@@ -144,7 +144,7 @@ def test_B27_a_file_that_is_removed_before_it_is_locked_is_made_anew(
             next(tmp_path.glob(".*.tmp")).unlink()
         lock(descriptor)
 
-    monkeypatch.setattr(files, "_lock", remove_first)
+    monkeypatch.setattr(files, "_lock_file", remove_first)
     replace_atomically(tmp_path / "f", b"whole")
     assert n_locked == 2
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
@@ -158,7 +158,7 @@ def test_a_file_system_without_locks_is_written_to_all_the_same(
         raise OSError(errno.ENOLCK, "no locks")
 
     (somebodys := tmp_path / f".{'0' * 16}.tmp").write_bytes(b"half")
-    monkeypatch.setattr(files, "_lock", refuse)
+    monkeypatch.setattr(files, "_lock_file", refuse)
     replace_atomically(tmp_path / "f", b"whole")
     assert (tmp_path / "f").read_bytes() == b"whole"
     assert somebodys.exists()

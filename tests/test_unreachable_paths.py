@@ -20,7 +20,7 @@ from streamgmm.dataset.listing import Findings
 from streamgmm.errors import InputMissingError, PermissionDeniedError, StreamgmmError
 from streamgmm.files import PathKind, path_kind, path_status
 from streamgmm.model.file import check_target, load_model
-from streamgmm.service.installation import Place, plan_install, plan_uninstall
+from streamgmm.service.installation import ServicePlace, plan_install, plan_uninstall
 from streamgmm.settings.loading import load_config
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.token import read_token
@@ -105,8 +105,8 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 
 
-def place_at(path: Path) -> Place:
-    return Place(is_user=True, unit_directory=path, config_path=path / "config.yaml", runtime_directory=path)
+def place_at(path: Path) -> ServicePlace:
+    return ServicePlace(is_user=True, unit_directory=path, config_path=path / "config.yaml", runtime_directory=path)
 
 
 @contextmanager

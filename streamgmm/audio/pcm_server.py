@@ -19,12 +19,9 @@ from pathlib import Path
 from typing import Protocol
 
 from streamgmm.errors import CannotCreateError, DeviceError, PermissionDeniedError, StreamgmmError, UsageError
-from streamgmm.files import expand_home
+from streamgmm.files import MAX_SOCKET_PATH_BYTES, expand_home
 
 logger = logging.getLogger("streamgmm.capture")
-
-MAX_PATH_BYTES = 107
-"""Longest path of a socket: Linux has 108 bytes in `sockaddr_un`, including the terminating null byte (unix(7))."""
 
 BACKLOG = 16
 MAX_TURNED_AWAY = 16
@@ -266,8 +263,10 @@ def parse_unix(rest: str, uri: str) -> UnixAddress | None:
     if not rest.startswith("//") or not path.name or rest.endswith("/") or not rest.isprintable():
         return None
     n_bytes = len(os.fsencode(path))
-    if n_bytes > MAX_PATH_BYTES:
-        raise UsageError(f"the path of a socket has at most {MAX_PATH_BYTES} bytes, this one {n_bytes}", where=uri)
+    if n_bytes > MAX_SOCKET_PATH_BYTES:
+        raise UsageError(
+            f"the path of a socket has at most {MAX_SOCKET_PATH_BYTES} bytes, this one {n_bytes}", where=uri
+        )
     return UnixAddress(path)
 
 

@@ -37,7 +37,7 @@ def run_devices(args: argparse.Namespace) -> int:
     if args.json:
         _print_json(devices)
     else:
-        _print_sources(sources)
+        _print_server_sources(sources)
         if rows:
             _print_devices(rows)
         print("* is the default")
@@ -65,7 +65,7 @@ def _warn(sources: list[Device], devices: list[Device]) -> None:
         console.print(f"{what} if the server is PipeWire", soft_wrap=True)
 
 
-def _print_sources(sources: list[Device]) -> None:
+def _print_server_sources(sources: list[Device]) -> None:
     if not sources:
         return
     table = Table(

@@ -62,14 +62,14 @@ def _criteria(args: argparse.Namespace) -> Criteria:
     times_s: dict[str, float | None] = {}
     if args.collar is not None:
         onset, comma, offset = args.collar.partition(",")
-        times_s["onset_collar_s"] = _parse_seconds("--collar", onset, 0.001)
-        times_s["offset_collar_s"] = _parse_seconds("--collar", offset, 0.0) if comma else None
+        times_s["onset_collar_s"] = _parse_time_option("--collar", onset, 0.001)
+        times_s["offset_collar_s"] = _parse_time_option("--collar", offset, 0.0) if comma else None
     if args.segment is not None:
-        times_s["segment_s"] = _parse_seconds("--segment", args.segment, MIN_SEGMENT_S)
+        times_s["segment_s"] = _parse_time_option("--segment", args.segment, MIN_SEGMENT_S)
     return Criteria(**times_s)  # type: ignore[arg-type]
 
 
-def _parse_seconds(option: str, text: str, at_least_s: float) -> float:
+def _parse_time_option(option: str, text: str, at_least_s: float) -> float:
     try:
         seconds = float(text)
     except ValueError:

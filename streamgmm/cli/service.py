@@ -18,10 +18,10 @@ from streamgmm.service.installation import (
     plan_uninstall,
     program_paths,
 )
-from streamgmm.service.place import SERVICE, SYSTEM, Place, user_place
+from streamgmm.service.place import SERVICE, SYSTEM, ServicePlace, user_place
 
 
-def _place(args: argparse.Namespace) -> Place:
+def _place(args: argparse.Namespace) -> ServicePlace:
     return user_place() if args.user else SYSTEM
 
 
@@ -44,7 +44,7 @@ def install_service(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_state(place: Place) -> None:
+def _print_state(place: ServicePlace) -> None:
     """Print the state of the unit, and how to follow it."""
     state = ask_unit_state(place)
     print(f"{SERVICE} is {state}")
@@ -74,7 +74,7 @@ def _check_inputs(args: argparse.Namespace) -> None:
         load_model(args.model)
 
 
-def _carry_out_or_show(args: argparse.Namespace, place: Place, plan: Plan) -> None:
+def _carry_out_or_show(args: argparse.Namespace, place: ServicePlace, plan: Plan) -> None:
     if args.dry_run:
         print("\n".join(_describe_plan(plan)))
         return

@@ -22,7 +22,7 @@ from streamgmm.sinks.token import read_token
 
 logger = logging.getLogger("streamgmm.status")
 
-TIMEOUT_S = 3.0
+ANSWER_TIMEOUT_S = 3.0
 SOCKETS = ("unix://", "tcp://")
 
 
@@ -37,7 +37,7 @@ def run_status(args: argparse.Namespace) -> int:
     askable = [section.uri for section in sections_of_sinks(output) if selection_of(section).admits_greeting]
     uri = args.sink or _first_socket(askable, problem)
     needs_token = output.token_file and not uri.startswith("unix://")
-    answers = ask_status(uri, TIMEOUT_S, read_token(Path(output.token_file)) if needs_token else None)
+    answers = ask_status(uri, ANSWER_TIMEOUT_S, read_token(Path(output.token_file)) if needs_token else None)
     if problem is not None:
         logger.warning("the settings have mistakes, which the daemon does not use: %s", problem)
     if args.json:
@@ -45,7 +45,7 @@ def run_status(args: argparse.Namespace) -> int:
     elif len(answers) == 1:
         _print_source(*answers[0])
     else:
-        _print_sources(answers)
+        _print_statuses(answers)
     silent = [status for hello, status in answers if hello.is_required and status.state not in HEARING_STATES]
     for status in silent:
         raise TemporaryError(f"no audio is flowing: {status.state}: {status.detail}", where=status.source)
@@ -86,7 +86,7 @@ def _print_source(hello: Hello, status: Status) -> None:
     stdout_console().print(table, soft_wrap=True)
 
 
-def _print_sources(answers: Sequence[SourceStatus]) -> None:
+def _print_statuses(answers: Sequence[SourceStatus]) -> None:
     """Print a row for each source, and below the detail of each state other than `ok`."""
     console = stdout_console()
     table = Table(box=None, padding=(0, 2, 0, 0))

@@ -10,7 +10,7 @@ from types import FrameType
 
 from streamgmm.cli.terminal import Terminal
 from streamgmm.service.daemon import Daemon
-from streamgmm.service.reload import Loaded, Reloader
+from streamgmm.service.reload import Loaded, Reloader, ReloadListener
 from streamgmm.service.supervision import Supervision
 from streamgmm.signals import was_hangup_ignored
 from streamgmm.sinks.sink import start_thread
@@ -63,14 +63,8 @@ def _reloading(
         if not end_with_terminal():
             reloader.request()
 
-    reloader = Reloader(
-        load_unless_over,
-        daemon.adopt,
-        started_with,
-        announce=supervision.reloading,
-        reopen=daemon.reopen_outputs,
-        on_outcome=supervision.on_reload,
-    )
+    listener = ReloadListener(supervision.reloading, daemon.reopen_outputs, supervision.on_reload)
+    reloader = Reloader(load_unless_over, daemon.adopt, started_with, listener)
     thread = start_thread(reloader.run, "reload")
     try:
         if hasattr(signal, "SIGHUP"):

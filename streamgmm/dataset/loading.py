@@ -30,7 +30,7 @@ def load_clips(clips: Sequence[Clip], sample_rate_hz: int, channel: Channel = "m
     """
     recording = read_recording(clips[0].path, channel=channel)
     samples = resample(recording.samples, recording.sample_rate_hz, sample_rate_hz)
-    return [_cut(samples, clip, sample_rate_hz) for clip in clips]
+    return [_cut_clip(samples, clip, sample_rate_hz) for clip in clips]
 
 
 def load_clip(clip: Clip, sample_rate_hz: int, channel: Channel = "mean") -> Samples:
@@ -70,7 +70,7 @@ def iter_audio(
             yield from zip(group, samples, strict=True)
 
 
-def _cut(samples: Samples, clip: Clip, sample_rate_hz: int) -> Samples:
+def _cut_clip(samples: Samples, clip: Clip, sample_rate_hz: int) -> Samples:
     if clip.onset_s is None or clip.offset_s is None:
         return samples
     start, stop = (units.seconds_to_samples(time_s, sample_rate_hz) for time_s in (clip.onset_s, clip.offset_s))

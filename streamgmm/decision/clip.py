@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from streamgmm.arrays import BoolArray, Float64Array, softmax
+from streamgmm.decision.bayes import BayesRule
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.labels import SILENCE, UNKNOWN, is_reserved
+from streamgmm.model.classifier import PLAIN_VOTES, ClipCalibration
 
 Values = TypeVar("Values", float, Float64Array)
 """A value for one window, or an array of values for several windows."""
@@ -147,35 +148,21 @@ class ClipDecider:
     is low.
 
     Args:
-        labels: names of the model's labels.
+        bayes: posteriors of the model's labels in one window.
         silence_gate_dbfs: windows whose hop has a lower level do not vote.
-        log_priors: float64, shape (n_labels,), log prior of each label (nat).
-        likelihood_scale: factor on log-likelihoods that calibrates the posteriors of windows.
-        sharpness: exponent that calibrates the posteriors of clips.
-        min_in_domain_score: clips with a lower score are `unknown`.
-        typical: typical log-likelihoods of clips of each label; None if unknown.
+        calibration: calibration of clips.
     """
 
-    def __init__(
-        self,
-        labels: Sequence[str],
-        *,
-        silence_gate_dbfs: float,
-        log_priors: Float64Array,
-        likelihood_scale: float,
-        sharpness: float = 1.0,
-        min_in_domain_score: float = 0.0,
-        typical: TypicalLikelihoods | None = None,
-    ) -> None:
-        self._labels = tuple(labels)
-        self._is_label = np.array([not is_reserved(label) for label in labels])
-        self._sharpness = sharpness
-        self._min_in_domain_score = min_in_domain_score
-        # With an infinite deviation, every clip is typical and the posterior alone decides.
-        self._typical = typical or TypicalLikelihoods(np.zeros(len(self._labels)), np.inf)
+    def __init__(self, bayes: BayesRule, silence_gate_dbfs: float, calibration: ClipCalibration = PLAIN_VOTES) -> None:
+        self._labels = bayes.labels
+        self._is_label = np.array([not is_reserved(label) for label in self._labels])
+        self._bayes = bayes
         self._silence_gate_dbfs = silence_gate_dbfs
-        self._log_priors = log_priors
-        self._likelihood_scale = likelihood_scale
+        self._calibration = calibration
+        # With an infinite deviation, every clip is typical and the posterior alone decides.
+        self._typical = TypicalLikelihoods(np.zeros(len(self._labels)), np.inf)
+        if calibration.typical:
+            self._typical = TypicalLikelihoods(np.array(calibration.typical), calibration.typical_deviation)
         self.reset()
 
     def reset(self) -> None:
@@ -194,30 +181,28 @@ class ClipDecider:
             self._n_refused += 1
             return
         weight = vote_weight(hop.window_share, hop.window_level_dbfs)
-        self._posterior_sums += weight * self._posterior(hop, self._likelihood_scale)
-        self._soft_sums += weight * self._posterior(hop, IN_DOMAIN_SOFTNESS * self._likelihood_scale)
+        self._posterior_sums += weight * softmax(self._bayes.logits(hop.log_likelihoods))
+        self._soft_sums += weight * softmax(self._bayes.logits(hop.log_likelihoods, IN_DOMAIN_SOFTNESS))
         # For the in-domain score, which needs the fit itself and not only how labels compare.
         self._log_likelihood_sums += weight * hop.log_likelihoods
         self._weight_sum += weight
         self._n_windows += 1
 
-    def _posterior(self, hop: HopScores, scale: float) -> Float64Array:
-        return softmax(scale * hop.log_likelihoods + self._log_priors)
-
     def decide(self) -> ClipDecision:
         """Return the decision from all windows so far."""
         # 1 only avoids a division by zero: without votes the sums are zeros as well.
         total = self._weight_sum or 1.0
-        posteriors = sharpened(self._posterior_sums / total, self._sharpness)
+        posteriors = sharpened(self._posterior_sums / total, self._calibration.sharpness)
         if not self._n_windows:
             nothing = dict.fromkeys(self._labels, 0.0)
             return ClipDecision(UNKNOWN if self._n_refused else SILENCE, 0.0, nothing, 0, 0.0, 0.0, nothing)
         best = int(posteriors.argmax())
         in_domain_score = self._in_domain_score(self._soft_sums / total, self._log_likelihood_sums / total)
-        probability = in_domain_probability(in_domain_score, self._min_in_domain_score)
+        least_score = self._calibration.min_in_domain_score
+        probability = in_domain_probability(in_domain_score, least_score)
         # Reserved labels keep their posterior: what they stand for cannot be unknown.
         scores = np.where(self._is_label, probability, 1.0) * posteriors
-        is_known = in_domain_score >= self._min_in_domain_score or not self._is_label[best]
+        is_known = in_domain_score >= least_score or not self._is_label[best]
         return ClipDecision(
             label=self._labels[best] if is_known else UNKNOWN,
             score=float(scores[best]),

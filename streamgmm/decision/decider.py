@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from streamgmm import units
 from streamgmm.arrays import Float64Array
@@ -15,6 +16,7 @@ from streamgmm.decision.events import (
     EventContinued,
     EventOpened,
     EventState,
+    LabelRule,
     OnsetCrossed,
     ScoreDipped,
     Segmenter,
@@ -22,10 +24,24 @@ from streamgmm.decision.events import (
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge, Judgement
 from streamgmm.decision.rejection import Verdict
-from streamgmm.decision.rules import make_rules
 from streamgmm.errors import DataError
 from streamgmm.records import End, Gap, GapReason, Record, RejectReason, Start, Update, Window
-from streamgmm.settings.decision import DecisionSection, LabelSection
+
+
+class Timing(NamedTuple):
+    """Lengths of what the decisions are made from.
+
+    Attributes:
+        sample_rate_hz: sample rate of the model.
+        hop_samples: distance between windows.
+        window_samples: length of windows.
+        level_samples: samples per level in `HopScores.levels_db`.
+    """
+
+    sample_rate_hz: int
+    hop_samples: int
+    window_samples: int
+    level_samples: int
 
 
 @dataclass(slots=True)
@@ -49,15 +65,9 @@ class Decider:
     """The decisions of one stream: a judge of hops, an automaton per label, and back-dating of events.
 
     Args:
-        labels: names of the model's labels; a reserved one may win, but never makes an event.
-        section: settings of the decisions.
-        hop_samples: distance between windows.
-        window_samples: length of windows.
-        level_samples: samples per level in `HopScores.levels_db`.
-        sample_rate_hz: sample rate of the model.
-        log_priors: float64, shape (n_labels,), log prior of each label (nat).
-        likelihood_scale: factor on log-likelihoods that calibrates the posteriors.
-        label_overrides: settings of single labels in the model; those in `section` take precedence.
+        judge: gates and smoother of the hops, at the start of a stream.
+        rules: one per label of `judge`, see `make_rules`.
+        timing: lengths of hops, windows and levels.
         run_id: prefix of the ids of events.
         windows: whether to make a record for every hop.
         updates: whether to make a record for every hop of an open event.
@@ -66,51 +76,34 @@ class Decider:
         judgement: result of the gates and the smoother for the last hop; None before the first.
         rules: the rule of each label for the start and end of its events.
         n_rejects: number of hops that each gate has rejected.
-
-    Raises:
-        ConfigError: the settings name labels that the model does not have.
     """
 
     def __init__(
         self,
-        labels: Sequence[str],
-        section: DecisionSection,
+        judge: Judge,
+        rules: Sequence[LabelRule],
+        timing: Timing,
         *,
-        hop_samples: int,
-        window_samples: int,
-        level_samples: int,
-        sample_rate_hz: int,
-        log_priors: Float64Array,
-        likelihood_scale: float,
-        label_overrides: Mapping[str, LabelSection],
         run_id: str,
         windows: bool = False,
         updates: bool = False,
     ) -> None:
-        self._labels = tuple(labels)
-        self._sample_rate_hz = sample_rate_hz
+        self._judge = judge
+        self._labels = judge.labels
+        self.rules = tuple(rules)
+        self._sample_rate_hz = timing.sample_rate_hz
         self._run_id = run_id
         self._has_windows = windows
         self._has_updates = updates
-        self.rules = make_rules(labels, section, label_overrides, sample_rate_hz)
-        self._judge = Judge(
-            labels,
-            section,
-            hop_s=hop_samples / sample_rate_hz,
-            log_priors=log_priors,
-            likelihood_scale=likelihood_scale,
-        )
-        self._segmenter = Segmenter(self.rules, hop_samples)
+        self._segmenter = Segmenter(self.rules, timing.hop_samples)
         # When the smoothed posterior crosses the threshold, the sound may have begun before the current window. With a
         # history of one window, every fourth onset in scenes of everyday sounds was dated late.
-        n_levels = max(2, 2 * window_samples // level_samples)
-        self._history = LevelHistory(n_levels, level_samples, section.silence_gate_dbfs)
+        n_levels = max(2, 2 * timing.window_samples // timing.level_samples)
+        self._history = LevelHistory(n_levels, timing.level_samples, judge.silence_gate_dbfs)
         self._n_events = 0
         self.n_rejects: Counter[RejectReason] = Counter()
         self.judgement: Judgement | None
         self._end_sample: int
-        self._events: dict[int, _Event]
-        self._dates: list[_Dates]
         self.reset()
 
     def update(self, hop: HopScores) -> list[Record]:
@@ -182,7 +175,7 @@ class Decider:
         self._judge.reset()
         self._segmenter.reset()
         self._history.clear()
-        self._events = {}
+        self._events: dict[int, _Event] = {}
         self._dates = [_Dates() for _ in self._labels]
 
     def _follow(self, change: EventChange, hop: HopScores) -> list[Record]:

@@ -36,7 +36,7 @@ class Smoother(Protocol):
         """Return to the uniform distribution."""
 
 
-def _check(log_posteriors: Float64Array, n_labels: int) -> None:
+def _check_posteriors(log_posteriors: Float64Array, n_labels: int) -> None:
     if log_posteriors.shape != (n_labels,):
         raise DataError(f"posteriors of shape {log_posteriors.shape}", hint=f"the model has {n_labels} labels")
     # A NaN would stay in the state of the smoother forever.
@@ -52,7 +52,7 @@ class NoSmoother:
 
     def update(self, log_posteriors: Float64Array) -> Float64Array:
         """See `Smoother.update`."""
-        _check(log_posteriors, self._n_labels)
+        _check_posteriors(log_posteriors, self._n_labels)
         return softmax(log_posteriors)
 
     def reset(self) -> None:
@@ -77,7 +77,7 @@ class ExponentialSmoother:
 
     def update(self, log_posteriors: Float64Array) -> Float64Array:
         """See `Smoother.update`."""
-        _check(log_posteriors, self._n_labels)
+        _check_posteriors(log_posteriors, self._n_labels)
         # Both terms sum to their weight, so rounding errors decay instead of adding up.
         self._posteriors = self._gain * softmax(log_posteriors) + (1.0 - self._gain) * self._posteriors
         return self._posteriors
@@ -111,7 +111,7 @@ class StickyHmmSmoother:
 
     def update(self, log_posteriors: Float64Array) -> Float64Array:
         """See `Smoother.update`."""
-        _check(log_posteriors, self._n_labels)
+        _check_posteriors(log_posteriors, self._n_labels)
         # The product with the transition matrix, whose off-diagonal entries are all equal: n operations, not n^2.
         predicted = self._move + self._stickiness * self._posteriors
         # `predicted` is at least the probability of a move, so its logarithm is finite.

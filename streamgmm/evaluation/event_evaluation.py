@@ -157,7 +157,7 @@ def score(scenes: Sequence[ComparedScene], criteria: Criteria, psds_value: float
         event_f1=event_based.f1,
         segment_f1=segment_based.f1,
         error_rate=event_based.error_rate,
-        false_alarms_per_hour=n_false / _hours(scenes),
+        false_alarms_per_hour=n_false / _hours_of_scenes(scenes),
         onset_latency_s=_spread(pair.latency_s for pair in right),
         onset_error_s=_spread(abs(pair.onset_error_s) for pair in right),
         psds=psds_value,
@@ -176,7 +176,7 @@ def psds_of_label(scenes: Sequence[ComparedScene]) -> float | None:
         [[tally(truth, result.found_by_threshold[i]) for truth, result in scenes] for i in range(n_thresholds)]
     )
     n_found, n_false = tallies.sum(axis=1).T
-    return psds(n_found[:, np.newaxis] / n_true, n_false[:, np.newaxis] / _hours(scenes))
+    return psds(n_found[:, np.newaxis] / n_true, n_false[:, np.newaxis] / _hours_of_scenes(scenes))
 
 
 def _evaluate(
@@ -199,7 +199,7 @@ def _evaluate(
     )
 
 
-def _hours(scenes: Sequence[ComparedScene]) -> float:
+def _hours_of_scenes(scenes: Sequence[ComparedScene]) -> float:
     return sum(scene.result.duration_s for scene in scenes) / SECONDS_PER_HOUR
 
 

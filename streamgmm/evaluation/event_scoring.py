@@ -98,12 +98,12 @@ def added(counts: Iterable[Counts]) -> Counts:
 def scores_of_counts(counts: Counts) -> DetectionScores:
     """Return the shares that follow from `counts`."""
     n_true, n_found, n_right, *errors = counts
-    substitution_rate, deletion_rate, insertion_rate = (_share(n_errors, n_true) for n_errors in errors)
+    substitution_rate, deletion_rate, insertion_rate = (_ratio(n_errors, n_true) for n_errors in errors)
     return DetectionScores(
-        precision=_share(n_right, n_found),
-        recall=_share(n_right, n_true),
-        f1=_share(2 * n_right, n_true + n_found),
-        error_rate=_share(sum(errors), n_true),
+        precision=_ratio(n_right, n_found),
+        recall=_ratio(n_right, n_true),
+        f1=_ratio(2 * n_right, n_true + n_found),
+        error_rate=_ratio(sum(errors), n_true),
         substitution_rate=substitution_rate,
         deletion_rate=deletion_rate,
         insertion_rate=insertion_rate,
@@ -171,7 +171,7 @@ def false_alarms(truth: Sequence[Annotation], found: Sequence[Detection], collar
     return [event for event in found if not any(is_same_sound(true, event, collar_s) for true in truth)]
 
 
-def _share(part: int, whole: int) -> float | None:
+def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 

@@ -161,7 +161,7 @@ def posteriors_of(answers: Iterable[ClipAnswer], *, is_calibrated: bool = True) 
     return Posteriors(np.stack(rows), true_indices) if rows else None
 
 
-def in_domain_scores(answers: Iterable[ClipAnswer]) -> Float64Array:
+def in_domain_scores_of_answers(answers: Iterable[ClipAnswer]) -> Float64Array:
     """Return the scores that decide between a label and `unknown`, 0 to 1, shape (n_answers,)."""
     return np.array([answer.decision.in_domain_score for answer in answers])
 
@@ -230,7 +230,7 @@ def _pool(left_out: Iterable[LeftOut]) -> dict[tuple[str, int], tuple[AnyArray, 
         known[one.label, one.seed] += one.known
         unknown[one.label, one.seed] += one.unknown
     return {
-        key: (in_domain_scores(known[key]), in_domain_scores(unknown[key]))
+        key: (in_domain_scores_of_answers(known[key]), in_domain_scores_of_answers(unknown[key]))
         for key in known
         if known[key] and unknown[key]
     }

@@ -55,7 +55,7 @@ class Surroundings(NamedTuple):
     moments: list[Moment]
     samples: Samples
     first_sample: int
-    rules: list[LabelRule]
+    rules: tuple[LabelRule, ...]
 
 
 def surroundings_of(blocks: Iterable[Samples], model: Model, config: Config, at_s: float) -> Surroundings:

@@ -25,6 +25,7 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.listening.events import Detection
 from streamgmm.listening.recordings import Advance, hops_of, ignore_progress
 from streamgmm.model.model import Model
+from streamgmm.pipeline import make_judge
 from streamgmm.settings.config import Config
 
 
@@ -60,18 +61,6 @@ class ScoredRecording(NamedTuple):
     end_sample: int
     tracks: list[ScoreTrack]
     silent_samples: int = 0
-
-
-def make_judge(model: Model, config: Config) -> Judge:
-    """Return the judge of hops that a run of `model` has."""
-    classifier = model.classifier.with_priors(config.model.priors)
-    return Judge(
-        model.labels,
-        config.decision,
-        hop_s=model.spec.hop_samples / model.spec.sample_rate_hz,
-        log_priors=classifier.log_priors,
-        likelihood_scale=classifier.likelihood_scale,
-    )
 
 
 def score_recording(

@@ -11,7 +11,7 @@ from pathlib import Path
 from streamgmm.errors import CannotCreateError, PermissionDeniedError
 
 # NOFOLLOW and NONBLOCK: neither a link nor a pipe with the name of the lock file may mislead or block the process.
-_FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_LOCK_FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 OnWait = Callable[[str], None]
 """Called once, before waiting for a lock, with a line that names its holder."""
@@ -59,9 +59,9 @@ def _acquire(path: Path, on_wait: OnWait) -> int | None:
     if os.name != "posix":
         return None
     while True:
-        descriptor = _open(path)
+        descriptor = _open_lock_file(path)
         try:
-            is_locked = _lock(descriptor, path, on_wait)
+            is_locked = _lock_or_wait(descriptor, path, on_wait)
         except BaseException:
             os.close(descriptor)
             raise
@@ -78,7 +78,7 @@ def _acquire(path: Path, on_wait: OnWait) -> int | None:
             return None
 
 
-def _lock(descriptor: int, path: Path, on_wait: OnWait) -> bool:
+def _lock_or_wait(descriptor: int, path: Path, on_wait: OnWait) -> bool:
     """Lock an open file, waiting if necessary; return False if locks are not available."""
     import fcntl
 
@@ -100,11 +100,11 @@ def _is_in_place(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _open(path: Path) -> int:
+def _open_lock_file(path: Path) -> int:
     try:
         descriptor = _open_or_create(path)
     except OSError as error:
-        raise _open_error(error, path) from error
+        raise _lock_error(error, path) from error
     # Checked on the open file, not on its name, which could change in between.
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -114,13 +114,13 @@ def _open(path: Path) -> int:
 
 def _open_or_create(path: Path) -> int:
     try:
-        return os.open(path, _FLAGS | os.O_CREAT, 0o666)
+        return os.open(path, _LOCK_FLAGS | os.O_CREAT, 0o666)
     except PermissionError:
         # A file of another user can still be locked if it is readable.
-        return os.open(path, _FLAGS & ~os.O_RDWR)
+        return os.open(path, _LOCK_FLAGS & ~os.O_RDWR)
 
 
-def _open_error(error: OSError, path: Path) -> CannotCreateError | PermissionDeniedError:
+def _lock_error(error: OSError, path: Path) -> CannotCreateError | PermissionDeniedError:
     with suppress(OSError):
         if not stat.S_ISREG(path.lstat().st_mode):
             return _not_regular(path)

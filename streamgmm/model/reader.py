@@ -68,13 +68,13 @@ def _parsed(data: bytes) -> Model:
     header = _checked_header(data)
     arrays = _read_arrays(data, header)
     spec = header.spec
-    with _refusal("labels"):
+    with _as_model_error("labels"):
         check_label(spec.name)
         check_labels(spec.labels)
     features = _feature_spec(spec)
     offset = header.data_offset
     # The self-test finds numbers that overflow; warnings of numpy before that would only confuse.
-    with _refusal("values", offset), np.errstate(all="ignore"):
+    with _as_model_error("values", offset), np.errstate(all="ignore"):
         model = Model(
             name=spec.name,
             spec=features,
@@ -236,7 +236,7 @@ def _self_test(classifier: Classifier, arrays: Arrays, offset: int) -> None:
 
 
 @contextmanager
-def _refusal(reason: ModelErrorReason, offset: int = LENGTH_BYTES) -> Iterator[None]:
+def _as_model_error(reason: ModelErrorReason, offset: int = LENGTH_BYTES) -> Iterator[None]:
     """Turn errors of the parts of a model into the error of the file."""
     try:
         yield

@@ -150,8 +150,8 @@ def _labels(evaluation: Evaluation) -> str:
     rows = (
         [
             text(label),
-            _share(one.n_right, one.n_clips, evaluation),
-            _share(one.n_right, one.n_answered, evaluation),
+            _share_cell(one.n_right, one.n_clips, evaluation),
+            _share_cell(one.n_right, one.n_answered, evaluation),
             f"{one.f1:.1%}",
         ]
         for label, one in evaluation.per_class.items()
@@ -159,7 +159,7 @@ def _labels(evaluation: Evaluation) -> str:
     return section("Each label", table(["label", "recall", "precision", "F1"], rows), note=_INTERVALS)
 
 
-def _share(n_right: int, n: int, evaluation: Evaluation) -> str:
+def _share_cell(n_right: int, n: int, evaluation: Evaluation) -> str:
     """Return a share as a bar, with its counts and its interval."""
     bar = share_bar(n_right / n if n else 0.0)
     return f"{bar} <small>{share_text(n_right, n, evaluation.n_seeds)}</small>"

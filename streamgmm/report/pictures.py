@@ -9,7 +9,7 @@ import numpy as np
 
 from streamgmm.evaluation.answering import ClipAnswer
 from streamgmm.evaluation.metrics import Bin
-from streamgmm.evaluation.scores import Evaluation, in_domain_scores, is_right
+from streamgmm.evaluation.scores import Evaluation, in_domain_scores_of_answers, is_right
 from streamgmm.evaluation.trial import LeftOut
 from streamgmm.labels import SILENCE, UNKNOWN
 from streamgmm.report.figure import PAGE_INK, new_figure
@@ -90,8 +90,8 @@ def draw_thresholds(answers: Sequence[ClipAnswer]) -> Figure:
 
 def draw_known(left_out: Sequence[LeftOut]) -> Figure:
     """Draw the shares of clips of trained and of left-out classes that a threshold on the in-domain score accepts."""
-    known = in_domain_scores(answer for one in left_out for answer in one.known)
-    unknown = in_domain_scores(answer for one in left_out for answer in one.unknown)
+    known = in_domain_scores_of_answers(answer for one in left_out for answer in one.known)
+    unknown = in_domain_scores_of_answers(answer for one in left_out for answer in one.unknown)
     figure, axes = _unit_square("threshold on the in-domain score", "share of clips accepted")
     for values, colour, name in ((known, GOOD, "of a trained class"), (unknown, BAD, "of the class left out")):
         axes.plot(

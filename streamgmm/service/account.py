@@ -1,12 +1,16 @@
-"""Sample accounting of a run: captured = analysed + lost + in flight, at any moment."""
+"""Accounting of a source: captured = analysed + lost + in flight, at any moment, and the records that show it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from streamgmm import units
 from streamgmm.audio.ring import Ring
-from streamgmm.records import Bye, Heartbeat
+from streamgmm.records import Bye, Health, Heartbeat, Status
+from streamgmm.service.capture import Capture
+from streamgmm.service.greeting import model_info
+from streamgmm.service.health import State
 from streamgmm.service.worker import Worker
 
 
@@ -32,18 +36,22 @@ class Balance(NamedTuple):
 
 
 class Account:
-    """Read-only view of the counters of a run.
+    """Read-only view of the counters of a source.
 
     Args:
         ring: receives the captured samples.
+        capture: reads them from the source.
         worker: analyses them.
-        sample_rate_hz: sample rate of both.
+        clock: monotonic time (s), from which the uptime counts.
     """
 
-    def __init__(self, ring: Ring, worker: Worker, sample_rate_hz: int) -> None:
+    def __init__(self, ring: Ring, capture: Capture, worker: Worker, clock: Callable[[], float]) -> None:
         self._ring = ring
+        self._capture = capture
         self._worker = worker
-        self._sample_rate_hz = sample_rate_hz
+        self._clock = clock
+        self._started_s = clock()
+        self._sample_rate_hz = worker.session.model.spec.sample_rate_hz
 
     @property
     def balance(self) -> Balance:
@@ -66,7 +74,7 @@ class Account:
     @property
     def analysed_s(self) -> float:
         """Stream time after the last finished hop (s)."""
-        return self._to_seconds(self._worker.pipeline.analyser.end_sample)
+        return units.samples_to_seconds(self._worker.pipeline.analyser.end_sample, self._sample_rate_hz)
 
     def make_heartbeat(self) -> Heartbeat:
         """Return a heartbeat record with the current counters."""
@@ -90,5 +98,26 @@ class Account:
             in_flight_samples=balance.in_flight_samples,
         )
 
-    def _to_seconds(self, n_samples: int) -> float:
-        return units.samples_to_seconds(n_samples, self._sample_rate_hz)
+    def make_status(self, state: State, detail: str, n_clients: int) -> Status:
+        """Return a status record of `state` with the current health, for a run with `n_clients` subscribers."""
+        worker, balance = self._worker, self.balance
+        health = Health(
+            level_dbfs=_rounded(worker.signal.level_dbfs, 1),
+            uptime_s=round(self._clock() - self._started_s, 3),
+            captured_samples=balance.captured_samples,
+            analysed_samples=balance.analysed_samples,
+            in_flight_samples=balance.in_flight_samples,
+            lost_samples=self.lost_by_reason,
+            n_clipped_samples=worker.signal.n_clipped_samples,
+            n_reopened=self._capture.n_reopened,
+            n_failures=worker.failures.n_failures,
+            n_clients=n_clients,
+            rtf=_rounded(worker.rtf.value, 4),
+            drift_ppm=_rounded(self._capture.drift_ppm, 1),
+            model=model_info(worker.session.model),
+        )
+        return Status(t=self.analysed_s, state=state, detail=detail, health=health)
+
+
+def _rounded(value: float | None, n_decimals: int) -> float | None:
+    return None if value is None else round(value, n_decimals)

@@ -6,23 +6,21 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
-
-import msgspec
 
 from streamgmm import units
 from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.ring import Ring
 from streamgmm.errors import ConfigError, StreamgmmError
-from streamgmm.records import Bye, Health, Record, Stamper, Status
+from streamgmm.records import Status
 from streamgmm.service.account import Account
 from streamgmm.service.capture import Capture, CaptureListener
 from streamgmm.service.clocks import Clocks
-from streamgmm.service.greeting import make_hello, make_model_record, model_info
+from streamgmm.service.greeting import make_hello, make_model_record
 from streamgmm.service.health import Condition, State
+from streamgmm.service.publisher import HeartbeatSchedule, Publisher
 from streamgmm.service.session import Setup, begin_session
-from streamgmm.service.wall_clock import WallClock
 from streamgmm.service.watch import Watch
 from streamgmm.service.worker import Worker
 from streamgmm.sinks.hub import Hub
@@ -87,44 +85,32 @@ class Channel:
     def __init__(
         self, plan: ChannelPlan, context: RunContext, on_change: Callable[[State, str], None], *, is_alone: bool
     ) -> None:
-        spec, clocks = plan.setup.model.spec, context.clocks
+        source, clocks = plan.source, context.clocks
         self.plan = plan
         self.reason: str | None = None
         self.failures: list[BaseException] = []
         self.over = threading.Event()
         self._context = context
         self._on_change = on_change
-        self._suffix = "" if is_alone else f" {plan.source.name}"
-        self._id_prefix = context.run_id if is_alone else f"{context.run_id}-{plan.source.name}"
-        self._started_s = clocks.monotonic()
-        self._wall_clock = WallClock(clocks.now, clocks.boot)
+        self._suffix = "" if is_alone else f" {source.name}"
+        self._id_prefix = context.run_id if is_alone else f"{context.run_id}-{source.name}"
+        self._publisher = Publisher(source, context.hub, clocks, partial(context.watch.busy, self._part("writer")))
         self._ring = _make_ring(plan, context.wake)
         self.condition = Condition(self._report)
         listener = CaptureListener(
-            on_state=self.condition.say_capture,
-            on_move=lambda: context.watch.move(self._part("capture")),
-            on_failure=self._on_capture_failure,
+            self.condition.say_capture, partial(context.watch.move, self._part("capture")), self._on_capture_failure
         )
-        self._capture = Capture(
-            plan.source,
-            self._ring,
-            spec.sample_rate_hz,
-            listener,
-            clocks,
-            is_device_required=context.is_device_required,
-        )
+        rate_hz, is_required = plan.setup.model.spec.sample_rate_hz, context.is_device_required
+        self._capture = Capture(source, self._ring, rate_hz, listener, clocks, is_device_required=is_required)
         session = begin_session(plan.setup, self._id_prefix)
-        may_skip = plan.source.is_live
         self._worker = Worker(
-            self._ring, session, self.condition, context.watch, may_skip=may_skip, clock=clocks.monotonic
+            self._ring, session, self.condition, context.watch, may_skip=source.is_live, clock=clocks.monotonic
         )
-        self._account = Account(self._ring, self._worker, spec.sample_rate_hz)
-        self._stamper = Stamper(plan.source.name, self._wall_clock.read() if plan.source.is_live else None)
-        self._heartbeat_s = self._next_heartbeat_s = plan.setup.config.output.heartbeat_s
-        # Held by the worker while it analyses a stretch: a reload that holds it runs between two stretches.
+        self._account = Account(self._ring, self._capture, self._worker, clocks.monotonic)
+        self._heartbeats = HeartbeatSchedule(plan.setup.config.output.heartbeat_s)
+        # Held by the worker while it analyses a stretch: a reload that holds it runs between two stretches. Taken
+        # before the lock of the publisher, never after it.
         self._turn = threading.Lock()
-        # Capture, worker and reload threads publish. Lock order: `_turn` before this one.
-        self._publishing = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @property
@@ -140,7 +126,7 @@ class Channel:
     def announce(self, sources: list[str]) -> None:
         """Publish the hello; `sources` are the names of all sources if there are several."""
         hello = make_hello(self.plan.setup.model, self._context.run_id, sources, is_required=self.plan.is_required)
-        self._publish(hello)
+        self._publisher.publish(hello)
 
     def start(self) -> None:
         """Start the capture thread; `step` analyses the captured samples."""
@@ -163,12 +149,13 @@ class Channel:
                 if stretch is not None:
                     if stretch.gap_reason is None and not len(stretch.samples):
                         return False
-                    self._publish(*self._worker.records_of(stretch))
-                    self._beat()
-                    self._follow_wall_clock()
+                    self._publisher.publish(*self._worker.records_of(stretch))
+                    if self._heartbeats.is_due(self._account.analysed_s):
+                        self._publisher.publish(self._account.make_heartbeat())
+                    self._publisher.follow_wall_clock()
                     self._worker.skip_if_overloaded()
                     return True
-                self._publish(*self._worker.pipeline.flush())
+                self._publisher.publish(*self._worker.pipeline.flush())
             except BaseException as error:
                 self.note(error)
             self._finish()
@@ -195,8 +182,7 @@ class Channel:
 
     def snapshot(self) -> Status:
         """Return the current status; may be called from any thread."""
-        status = self._make_status(*self.condition.current)
-        return msgspec.structs.replace(status, time=self._stamper.time_of(status.t), source=self._stamper.source)
+        return self._publisher.stamp(self._account.make_status(*self.condition.current, self._publisher.n_clients))
 
     def check_adoptable(self, setup: Setup) -> None:
         """Reject a model that cannot replace the current one while the channel runs.
@@ -226,16 +212,15 @@ class Channel:
         successor = begin_session(setup, self._id_prefix)
         with self._turn:
             before = self._worker.pipeline
-            self._publish(*before.decider.flush())
+            self._publisher.publish(*before.decider.flush())
             # Before the announcement: if the new model fails on the pending samples, the old one stays in use.
             records = successor.pipeline.continue_from(before)
             if make_model_record(setup.model, 0.0) != make_model_record(self.plan.setup.model, 0.0):
-                self._publish(make_model_record(setup.model, self._account.analysed_s))
-            self._publish(*records)
+                self._publisher.publish(make_model_record(setup.model, self._account.analysed_s))
+            self._publisher.publish(*records)
             self._worker.adopt(successor)
             self.plan = self.plan._replace(setup=setup)
-            self._heartbeat_s = setup.config.output.heartbeat_s
-            self._schedule_heartbeat(self._account.analysed_s)
+            self._heartbeats = HeartbeatSchedule(setup.config.output.heartbeat_s, self._account.analysed_s)
 
     def _part(self, name: str) -> str:
         return f"{name}{self._suffix}"
@@ -265,20 +250,10 @@ class Channel:
             *(bye.reason, bye.captured_samples, bye.analysed_samples, bye.lost_samples),
             *(self._account.balance.source_lost_samples, bye.in_flight_samples),
         )
-        self._publish(bye)
+        self._publisher.publish(bye)
         for name in ("capture", "writer"):
             self._context.watch.drop(self._part(name))
         self.over.set()
-
-    def _publish(self, *records: Record) -> None:
-        with self._publishing:
-            # The capture thread may still report a state after the last record; `bye` must stay the last one.
-            for record in () if self.over.is_set() else records:
-                self._keep_from_future(record.t)
-                with self._context.watch.busy(self._part("writer")):
-                    self._context.hub.publish(self._stamper.stamp(record))
-                if isinstance(record, Bye):
-                    self.over.set()
 
     def _report(self, state: State, detail: str) -> None:
         """Report a new state in the log and, for a live source, as a record; states of a recording help no reader."""
@@ -289,56 +264,9 @@ class Channel:
                 # Stream time stays 0 until the first sample, so 0 means now, or the time when that sample was recorded.
                 heard_s = self._capture.first_heard_s
                 age_s = 0.0 if heard_s is None else max(0.0, self._context.clocks.monotonic() - heard_s)
-                self._stamper.origin = self._wall_clock.read() - timedelta(seconds=age_s)
-            self._publish(self._make_status(state, detail))
+                self._publisher.date_start(age_s)
+            self._publisher.publish(self._account.make_status(state, detail, self._publisher.n_clients))
         self._on_change(state, detail)
-
-    def _make_status(self, state: State, detail: str) -> Status:
-        return Status(t=self._account.analysed_s, state=state, detail=detail, health=self._make_health())
-
-    def _make_health(self) -> Health:
-        worker, balance = self._worker, self._account.balance
-        return Health(
-            level_dbfs=_rounded(worker.signal.level_dbfs, 1),
-            uptime_s=round(self._context.clocks.monotonic() - self._started_s, 3),
-            captured_samples=balance.captured_samples,
-            analysed_samples=balance.analysed_samples,
-            in_flight_samples=balance.in_flight_samples,
-            lost_samples=self._account.lost_by_reason,
-            n_clipped_samples=worker.signal.n_clipped_samples,
-            n_reopened=self._capture.n_reopened,
-            n_failures=worker.failures.n_failures,
-            n_clients=self._context.hub.n_clients,
-            rtf=_rounded(worker.rtf.value, 4),
-            drift_ppm=_rounded(self._capture.drift_ppm, 1),
-            model=model_info(self.plan.setup.model),
-        )
-
-    def _beat(self) -> None:
-        t = self._account.analysed_s
-        if self._heartbeat_s and t >= self._next_heartbeat_s:
-            self._schedule_heartbeat(t)
-            self._publish(self._account.make_heartbeat())
-
-    def _schedule_heartbeat(self, t: float) -> None:
-        # Skip heartbeats that fell into a long gap instead of sending many at once.
-        if self._heartbeat_s:
-            self._next_heartbeat_s = (t // self._heartbeat_s + 1.0) * self._heartbeat_s
-
-    def _keep_from_future(self, t: float) -> None:
-        # A late first block or a slightly fast device would date records after the moment they are published. As
-        # `t` never decreases, the dates of successive records do not either.
-        if self._stamper.origin is not None:
-            latest = self._wall_clock.hour() - timedelta(seconds=t)
-            self._stamper.origin = min(self._stamper.origin, latest)
-
-    def _follow_wall_clock(self) -> None:
-        # Under the lock, so that no record gets its date from a half-updated origin.
-        with self._publishing:
-            origin = self._stamper.origin
-            if origin is not None and (step := self._wall_clock.take_step()):
-                logger.warning("clock.stepped by_s=%.1f", step.total_seconds())
-                self._stamper.origin = origin + step
 
 
 def _make_ring(plan: ChannelPlan, wake: Callable[[], None]) -> Ring:
@@ -346,7 +274,3 @@ def _make_ring(plan: ChannelPlan, wake: Callable[[], None]) -> Ring:
     kept_s = ring_s if plan.source.is_live else min(ring_s, RECORDING_RING_S)
     capacity_samples = max(units.seconds_to_samples(kept_s, spec.sample_rate_hz), 2 * spec.hop_samples)
     return Ring(capacity_samples, is_lossy=plan.source.is_live, on_change=wake)
-
-
-def _rounded(value: float | None, n_decimals: int) -> float | None:
-    return None if value is None else round(value, n_decimals)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import streamgmm
 from streamgmm.errors import CannotCreateError, ConfigError, InputMissingError, PermissionDeniedError
 from streamgmm.files import path_kind, path_status
-from streamgmm.service.place import SERVICE, Place
+from streamgmm.service.place import SERVICE, ServicePlace
 
 MARK = "# Written by `streamgmm service install`; `streamgmm service uninstall` removes it.\n"
 """First line of every unit file that an installation writes; a file without it was written by someone else."""
@@ -55,7 +55,7 @@ class Plan(NamedTuple):
     after: list[list[str]]
 
 
-def plan_install(place: Place, config: Path | None, model: Path | None, python: str = sys.executable) -> Plan:
+def plan_install(place: ServicePlace, config: Path | None, model: Path | None, python: str = sys.executable) -> Plan:
     """Plan the installation of a service that runs this copy of the program.
 
     Args:
@@ -78,7 +78,7 @@ def plan_install(place: Place, config: Path | None, model: Path | None, python: 
     return Plan([], writes, [], after)
 
 
-def plan_uninstall(place: Place) -> Plan:
+def plan_uninstall(place: ServicePlace) -> Plan:
     """Plan the removal of everything that was installed; settings that were changed since are kept.
 
     Raises:
@@ -124,7 +124,7 @@ class UnitState(NamedTuple):
 _PROPERTIES = ("ActiveState", "SubState", "Result", "ExecMainStatus", "StatusText")
 
 
-def ask_unit_state(place: Place) -> UnitState:
+def ask_unit_state(place: ServicePlace) -> UnitState:
     """Query systemd for the state of the service in `place`."""
     command = [*place.systemctl, "show", "--property", ",".join(_PROPERTIES), SERVICE]
     try:
@@ -155,7 +155,7 @@ def carry_out(plan: Plan) -> None:
             raise CannotCreateError("failed; see `systemctl status` and `journalctl`", where=" ".join(command))
 
 
-def check_possible(place: Place) -> None:
+def check_possible(place: ServicePlace) -> None:
     """Check that a service can be installed in or removed from `place`.
 
     Raises:
@@ -223,7 +223,7 @@ def check_installed(python: str = sys.executable) -> None:
         raise ConfigError([f"{python}: streamgmm is not installed there; `{python} -m pip install .` does that"])
 
 
-def unit_paths(place: Place) -> list[Path]:
+def unit_paths(place: ServicePlace) -> list[Path]:
     """Return the paths of the unit files in `place`."""
     return [place.unit_directory / name for name in place.unit_names]
 
@@ -241,7 +241,7 @@ def shipped_unit(name: str, *, is_user: bool) -> str:
     return (folder / "user" / name if is_user else folder / name).read_text(encoding="utf-8")
 
 
-def config_text(place: Place) -> str:
+def config_text(place: ServicePlace) -> str:
     """Return the text of the initial settings file of an installation."""
     return _CONFIG.format(reload=" ".join([*place.systemctl, "reload", "streamgmm"]), socket=place.socket)
 

@@ -14,7 +14,7 @@ SERVICE = "streamgmm.service"
 SOCKET = "streamgmm.socket"
 
 
-class Place(NamedTuple):
+class ServicePlace(NamedTuple):
     """File locations of the service of the system, or of a user.
 
     Attributes:
@@ -45,7 +45,7 @@ class Place(NamedTuple):
         return [SERVICE] if self.is_user else [SERVICE, SOCKET]
 
 
-SYSTEM = Place(
+SYSTEM = ServicePlace(
     is_user=False,
     unit_directory=Path("/etc/systemd/system"),
     config_path=Path("/etc/streamgmm/config.yaml"),
@@ -53,7 +53,7 @@ SYSTEM = Place(
 )
 
 
-def user_place() -> Place:
+def user_place() -> ServicePlace:
     """Return the file locations of the current user's service.
 
     Raises:
@@ -64,7 +64,7 @@ def user_place() -> Place:
     if config_home is None:
         raise InputMissingError("HOME is not set, so there is no place for a user's units")
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    return Place(
+    return ServicePlace(
         is_user=True,
         unit_directory=Path(config_home) / "systemd" / "user",
         config_path=Path(config_home) / "streamgmm" / "config.yaml",

@@ -48,6 +48,20 @@ class Loaded(NamedTuple):
         return self.config == other.config and self.models.keys() == other.models.keys() and is_alike
 
 
+class ReloadListener(NamedTuple):
+    """Callbacks of a reload, all called from its thread.
+
+    Attributes:
+        announce: context that is active during a reload.
+        reopen: reopens output files, which may have been rotated, whether or not the reload succeeds.
+        on_outcome: receives the reason why a reload was rejected, or an empty text after a successful one.
+    """
+
+    announce: Callable[[], AbstractContextManager[None]] = nullcontext
+    reopen: Callable[[], None] = lambda: None
+    on_outcome: Callable[[str], None] = lambda outcome: None
+
+
 Reading = Loaded | StreamgmmError
 
 
@@ -58,9 +72,7 @@ class Reloader:
         load: reads settings and models as at the start of the program.
         adopt: makes the daemon continue with new plans.
         current: settings and models that the daemon was started with.
-        announce: context that is active during a reload.
-        reopen: reopens output files, which may have been rotated, whether or not the reload succeeds.
-        on_outcome: receives the reason why a reload was rejected, or an empty text after a successful one.
+        listener: callbacks of each reload.
         settle_s: interval between two readings (s).
 
     Attributes:
@@ -73,18 +85,14 @@ class Reloader:
         load: Callable[[], Loaded],
         adopt: Callable[[Sequence[ChannelPlan]], None],
         current: Loaded,
+        listener: ReloadListener,
         *,
-        announce: Callable[[], AbstractContextManager[None]] = nullcontext,
-        reopen: Callable[[], None] = lambda: None,
-        on_outcome: Callable[[str], None] = lambda outcome: None,
         settle_s: float = SETTLE_S,
     ) -> None:
         self._load = load
         self._adopt = adopt
         self._current = current
-        self._announce = announce
-        self._reopen = reopen
-        self._on_outcome = on_outcome
+        self._listener = listener
         self._settle_s = settle_s
         self._ended = threading.Event()
         # Not an Event: a signal handler would deadlock if it interrupted code that holds the event's lock.
@@ -101,8 +109,8 @@ class Reloader:
         while not self._ended.is_set():
             self._requests.get()
             if not self._ended.is_set():
-                with self._announce():
-                    self._reopen()
+                with self._listener.announce():
+                    self._listener.reopen()
                     self._reload()
 
     def end(self) -> None:
@@ -129,11 +137,11 @@ class Reloader:
             self.n_reloaded += 1
             names = ",".join(sorted({model.name for model in loaded.models.values()}))
             logger.info("config.reload_ok model=%s changed=%s", names, changes)
-            self._on_outcome("")
+            self._listener.on_outcome("")
 
     def _refuse(self, reason: str) -> None:
         self.n_refused += 1
-        self._on_outcome(f"reload refused, the old settings go on: {reason}")
+        self._listener.on_outcome(f"reload refused, the old settings go on: {reason}")
 
     def _take(self, loaded: Loaded) -> str:
         """Adopt what was read, and return the changed keys, separated by commas."""

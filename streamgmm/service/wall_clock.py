@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-LOOK_S = 10.0
+CLOCK_LOOK_S = 10.0
 MIN_STEP_S = 1.0
 
 
@@ -23,7 +23,7 @@ class WallClock:
     def __init__(self, now: Callable[[], datetime], boot_clock: Callable[[], float]) -> None:
         self._now = now
         self._boot_clock = boot_clock
-        self._next_look_s = boot_clock() + LOOK_S
+        self._next_look_s = boot_clock() + CLOCK_LOOK_S
         self._candidate_s = 0.0
 
     def read(self) -> datetime:
@@ -41,7 +41,7 @@ class WallClock:
         """Return by how much the clock was set since the last step or `read`; None if it was not set. Cheap to call."""
         if self._boot_clock() < self._next_look_s:
             return None
-        self._next_look_s = self._boot_clock() + LOOK_S
+        self._next_look_s = self._boot_clock() + CLOCK_LOOK_S
         step = self._now() - timedelta(seconds=self._boot_clock()) - self._started
         step_s, before_s = step.total_seconds(), self._candidate_s
         self._candidate_s = step_s

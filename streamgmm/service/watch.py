@@ -20,8 +20,8 @@ ALIVE_S = 15.0
 DEADLOCK_S = 30.0
 """Time without progress of one part after which the process is ended (s)."""
 
-LOOK_S = 1.0
-LATE_S = 2.0
+WATCH_LOOK_S = 1.0
+LATE_LOOK_S = 2.0
 EXIT_DEADLOCK = 70
 STDERR_FD = 2
 
@@ -96,7 +96,7 @@ class Watch:
 def end_process(part: str | None, stuck_s: float) -> None:
     """Write the traceback of every thread to stderr, and end the process without locks that a stuck thread may hold."""
     # Writing to stderr may block if nobody reads it: the timer ends the process anyway.
-    timer = threading.Timer(LOOK_S, os._exit, (EXIT_DEADLOCK,))
+    timer = threading.Timer(WATCH_LOOK_S, os._exit, (EXIT_DEADLOCK,))
     timer.daemon = True
     timer.start()
     with contextlib.suppress(OSError):
@@ -124,11 +124,11 @@ def guard(
     """
     while True:
         looked_s = clock()
-        if wait(is_over, LOOK_S):
+        if wait(is_over, WATCH_LOOK_S):
             break
         # If this thread itself woke up late, the others had no chance either: the process was stopped, or the machine
         # slept.
-        if clock() - looked_s > LOOK_S + LATE_S:
+        if clock() - looked_s > WATCH_LOOK_S + LATE_LOOK_S:
             watch.forgive()
         part, stuck_s = watch.stuck_for_s()
         if stuck_s > DEADLOCK_S:

@@ -114,7 +114,7 @@ def parse(content: bytes, place_of: PlaceOf, problems: YamlProblems) -> Node:
     """
     if len(content) > MAX_BYTES:
         raise problems.stop(place_of(1, 1), f"the text is larger than {MAX_BYTES} bytes")
-    return _Composer(_decode(content, place_of, problems), place_of, problems).document()
+    return _Composer(_decode_text(content, place_of, problems), place_of, problems).document()
 
 
 def resolve_plain(text: str) -> Scalar:
@@ -148,7 +148,7 @@ def _number(text: str) -> str | int | float:
     return number
 
 
-def _decode(content: bytes, place_of: PlaceOf, problems: YamlProblems) -> str:
+def _decode_text(content: bytes, place_of: PlaceOf, problems: YamlProblems) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

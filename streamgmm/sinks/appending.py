@@ -13,9 +13,9 @@ FILE_MODE = 0o640
 further."""
 
 # Opening a pipe that nobody reads must not block, and a symbolic link must not redirect the output.
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT
-_FLAGS |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_FLAGS |= getattr(os, "O_BINARY", 0)
+_APPEND_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT
+_APPEND_FLAGS |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_APPEND_FLAGS |= getattr(os, "O_BINARY", 0)
 
 
 def append_whole(fd: int, line: bytes) -> None:
@@ -47,9 +47,9 @@ def open_for_appending(path: Path) -> int:
         # Checked before opening, because opening a device can have effects.
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise _irregular(path)
-        fd = os.open(path, _FLAGS, FILE_MODE)
+        fd = os.open(path, _APPEND_FLAGS, FILE_MODE)
     except OSError as error:
-        raise _open_error(error, path) from error
+        raise _append_error(error, path) from error
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise _irregular(path)
@@ -64,7 +64,7 @@ def _irregular(path: Path) -> CannotCreateError:
     return CannotCreateError("there is something else that is not a regular file", where=str(path))
 
 
-def _open_error(error: OSError, path: Path) -> StreamgmmError:
+def _append_error(error: OSError, path: Path) -> StreamgmmError:
     if isinstance(error, FileNotFoundError):
         return CannotCreateError("the directory does not exist", where=str(path.parent), hint="create it")
     reason = f"cannot open: {os.strerror(error.errno or 0)}"

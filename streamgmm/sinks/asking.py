@@ -44,7 +44,7 @@ def ask_status(uri: str, timeout_s: float, token: Token | None = None) -> list[S
     """
     deadline_s = time.monotonic() + timeout_s
     try:
-        with _connect(uri, timeout_s) as connection:
+        with _connect_to_daemon(uri, timeout_s) as connection:
             sent = token.to_line() if token is not None and not uri.startswith("unix://") else b""
             with suppress(BrokenPipeError):  # the daemon may have answered and closed already
                 connection.sendall(sent + STATUS_REQUEST)
@@ -58,7 +58,7 @@ def ask_status(uri: str, timeout_s: float, token: Token | None = None) -> list[S
         raise NotRunningError(f"no daemon answers: {reason}", where=uri, hint="is `streamgmm run` running?") from error
 
 
-def _connect(uri: str, timeout_s: float) -> socket.socket:
+def _connect_to_daemon(uri: str, timeout_s: float) -> socket.socket:
     if uri.startswith("unix://") and len(uri) > len("unix://"):
         connection = socket.socket(socket.AF_UNIX)
         try:
@@ -96,7 +96,7 @@ def _read_lines(connection: socket.socket, deadline_s: float) -> Iterator[bytes]
 def _read_greeting(lines: Iterator[bytes], uri: str, *, has_sent_token: bool) -> list[SourceStatus]:
     hellos: dict[str, Hello] = {}
     statuses: dict[str, Status] = {}
-    for record in map(_decode, lines):
+    for record in map(_decode_line, lines):
         match record:
             case Hello():
                 hellos[record.source] = record
@@ -119,7 +119,7 @@ def _sources_of(hellos: dict[str, Hello]) -> set[str]:
     return {name for own, hello in hellos.items() for name in (own, *hello.sources)}
 
 
-def _decode(line: bytes) -> AnyRecord | None:
+def _decode_line(line: bytes) -> AnyRecord | None:
     try:
         return decode_json(line)
     except msgspec.DecodeError:

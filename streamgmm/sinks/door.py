@@ -23,10 +23,10 @@ UNREAD_BYTES = 4096
 
 TOKEN_WANTED = "the first line has to be the token"
 
-Refusal = Literal["limit", "token"]
+Rejection = Literal["limit", "token"]
 """Reason why a client is rejected: too many clients, or no valid token."""
 
-_WORDS: dict[Refusal, bytes] = {
+_WORDS: dict[Rejection, bytes] = {
     "limit": encode_json(Error(t=0.0, message="too many subscribers; try again later")),
     "token": encode_json(Error(t=0.0, message=TOKEN_WANTED)),
 }
@@ -85,7 +85,7 @@ class Door:
                 if error.errno in (errno.EMFILE, errno.ENFILE) and (connection := self._accept_with_spare_fd()):
                     yield connection
 
-    def refuse(self, connection: socket.socket, reason: Refusal = "limit") -> None:
+    def refuse(self, connection: socket.socket, reason: Rejection = "limit") -> None:
         """Send the reason in one `error` record and close; the record belongs to no stream (seq 0, t 0)."""
         self.n_rejected += 1
         with connection, suppress(OSError):

@@ -11,7 +11,7 @@ from typing import Unpack
 import msgspec
 
 from streamgmm.errors import ConfigError, OutputError, StreamgmmError
-from streamgmm.sinks.processes import GRACE_S, environment_of, run
+from streamgmm.sinks.processes import GRACE_S, environment_of, run_program
 from streamgmm.sinks.push import PushOptions, PushSink
 from streamgmm.sinks.sink import start_thread
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("streamgmm.sinks")
 MAX_RUNNING = 4
 """Most commands that run at once."""
 
-TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 10.0
 """Time after which a running command is ended (s)."""
 
 
@@ -41,10 +41,15 @@ class ExecSink(PushSink):
     """
 
     def __init__(
-        self, uri: str, *, max_running: int = MAX_RUNNING, timeout_s: float = TIMEOUT_S, **options: Unpack[PushOptions]
+        self,
+        uri: str,
+        *,
+        max_running: int = MAX_RUNNING,
+        timeout_s: float = COMMAND_TIMEOUT_S,
+        **options: Unpack[PushOptions],
     ) -> None:
         super().__init__(uri, **options)
-        self._arguments = _split(uri)
+        self._arguments = _split_command(uri)
         self._max_running, self._timeout_s = max_running, timeout_s
         self._running: set[threading.Thread] = set()
         self._is_abandoned = False
@@ -88,7 +93,7 @@ class ExecSink(PushSink):
     def _attend(self, line: bytes) -> None:
         environment = environment_of(msgspec.json.decode(line))
         try:
-            reason = run(self._arguments, environment, line, self._timeout_s, lambda: self._is_abandoned)
+            reason = run_program(self._arguments, environment, line, self._timeout_s, lambda: self._is_abandoned)
             if reason:
                 logger.warning("exec.failed sink=%s reason=%s", self.name, reason)
         finally:
@@ -97,7 +102,7 @@ class ExecSink(PushSink):
                 self._changed.notify_all()
 
 
-def _split(uri: str) -> list[str]:
+def _split_command(uri: str) -> list[str]:
     try:
         arguments = shlex.split(uri.removeprefix("exec:"))
     except ValueError as error:

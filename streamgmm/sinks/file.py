@@ -29,7 +29,7 @@ class FileSink(PushSink):
 
     def __init__(self, uri: str, **options: Unpack[PushOptions]) -> None:
         super().__init__(uri, **options)
-        self._path = _parse(uri)
+        self._path = _parse_path(uri)
         self._fd: int | None = None
         self._is_stale = False
 
@@ -73,7 +73,7 @@ class FileSink(PushSink):
         return self._fd
 
 
-def _parse(uri: str) -> Path:
+def _parse_path(uri: str) -> Path:
     path = uri.removeprefix("file://")
     if not Path(path).name or path.endswith("/") or not path.isprintable():
         raise ConfigError([f"output.sinks: {uri!r} is not of the form file://PATH"])

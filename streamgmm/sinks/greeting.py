@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamgmm.records import End, Hello, ModelChanged, Start, Status, encode_json
+from streamgmm.records import End, Hello, ModelChanged, Record, Start, Status, encode_json
 from streamgmm.sinks.sink import Message
 
 
@@ -17,26 +17,20 @@ class _Key(NamedTuple):
     event_id: str = ""
 
 
-class _Entry(NamedTuple):
-    seq: int
-    line: bytes
-
-
 class Greeting:
     """Last `hello`, `model` and `status` of each source, and the `start` of every open event, in order of seq."""
 
     def __init__(self) -> None:
-        self._entries: dict[_Key, _Entry] = {}
-        self._hellos: dict[str, Hello] = {}
+        self._messages: dict[_Key, Message] = {}
 
     def update(self, message: Message, *, is_wanted: bool = True) -> None:
         """Update the greeting by a published record; one that is not wanted is not added, but still removes others."""
         record = message.record
         if isinstance(record, Hello):
             # A new run of this source: its earlier records no longer apply.
-            self._entries = {key: entry for key, entry in self._entries.items() if key.source != record.source}
+            self._messages = {key: kept for key, kept in self._messages.items() if key.source != record.source}
         elif isinstance(record, End):
-            self._entries.pop(_Key(record.source, "start", record.id), None)
+            self._messages.pop(_Key(record.source, "start", record.id), None)
         if is_wanted:
             self._keep(message)
 
@@ -50,38 +44,37 @@ class Greeting:
                 published statuses are used.
         """
         statuses = list(now)
-        entries = self._current_entries([status.source for status in statuses])
+        sources = [status.source for status in statuses]
+        messages = dict(self._messages)
+        if sources:
+            messages = {key: _naming(sources, kept) for key, kept in messages.items() if key.source in sources}
         for status in statuses:
             key = _Key(status.source, "status")
-            last = self._entries.get(key) or self._entries.get(_Key(status.source, "hello"))
+            last = self._messages.get(key) or self._messages.get(_Key(status.source, "hello"))
             if last is not None:
-                entries[key] = _Entry(last.seq, encode_json(msgspec.structs.replace(status, seq=last.seq)))
+                messages[key] = _message_of(msgspec.structs.replace(status, seq=last.record.seq))
         # Sorting is stable: a status that takes the number of its hello comes after it.
-        return b"".join(entry.line for entry in sorted(entries.values(), key=lambda entry: entry.seq))
-
-    def _current_entries(self, sources: list[str]) -> dict[_Key, _Entry]:
-        """Return the entries of `sources`, with hellos that name only these; all entries if `sources` is empty."""
-        if not sources:
-            return dict(self._entries)
-        entries = {key: entry for key, entry in self._entries.items() if key.source in sources}
-        for source, hello in self._hellos.items():
-            if (key := _Key(source, "hello")) in entries and hello.sources:
-                line = encode_json(msgspec.structs.replace(hello, sources=sources))
-                entries[key] = entries[key]._replace(line=line)
-        return entries
+        return b"".join(kept.line for kept in sorted(messages.values(), key=lambda kept: kept.record.seq))
 
     def _keep(self, message: Message) -> None:
         record = message.record
         match record:
             case Hello():
-                self._hellos[record.source] = record
-                self._renew(_Key(record.source, "hello"), message)
+                self._messages[_Key(record.source, "hello")] = message
             case ModelChanged():
-                self._renew(_Key(record.source, "model"), message)
+                self._messages[_Key(record.source, "model")] = message
             case Status():
-                self._renew(_Key(record.source, "status"), message)
+                self._messages[_Key(record.source, "status")] = message
             case Start(id=event_id):
-                self._renew(_Key(record.source, "start", event_id), message)
+                self._messages[_Key(record.source, "start", event_id)] = message
 
-    def _renew(self, key: _Key, message: Message) -> None:
-        self._entries[key] = _Entry(message.record.seq, message.line)
+
+def _naming(sources: list[str], message: Message) -> Message:
+    """Return a hello of several sources with these sources, and any other message as it is."""
+    hello = message.record
+    is_of_several = isinstance(hello, Hello) and bool(hello.sources)
+    return _message_of(msgspec.structs.replace(hello, sources=sources)) if is_of_several else message
+
+
+def _message_of(record: Record) -> Message:
+    return Message(record, encode_json(record))

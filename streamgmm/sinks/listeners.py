@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from streamgmm.errors import CannotCreateError, ConfigError, PermissionDeniedError, StreamgmmError
 
-BACKLOG = 128
+CLIENT_BACKLOG = 128
 """Most connections that the kernel holds until they are accepted."""
 
 
@@ -74,7 +74,7 @@ class TcpListener:
     def __init__(self, uri: str, *, allow_remote: bool = False) -> None:
         self.uri = uri
         self.address = uri
-        self._host, self._port = _parse(uri, allow_remote)
+        self._host, self._port = _parse_tcp(uri, allow_remote)
 
     def open(self) -> socket.socket:
         """Bind and listen.
@@ -85,7 +85,7 @@ class TcpListener:
         """
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
-            server = socket.create_server((self._host, self._port), family=family, backlog=BACKLOG)
+            server = socket.create_server((self._host, self._port), family=family, backlog=CLIENT_BACKLOG)
         except OSError as error:
             raise bind_error(error, self.uri) from error
         _set_options(server)
@@ -134,7 +134,7 @@ def _set_options(server: socket.socket) -> None:
             server.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _parse(uri: str, allow_remote: bool) -> tuple[str, int]:
+def _parse_tcp(uri: str, allow_remote: bool) -> tuple[str, int]:
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port

@@ -20,7 +20,7 @@ FIRST_LOOK_S, LAST_LOOK_S = 0.001, 0.032
 GRACE_S = 0.3
 """Time from SIGTERM to SIGKILL (s); short, because the end of the daemon waits for it."""
 
-MAX_CHARACTERS = 4096
+MAX_VALUE_CHARACTERS = 4096
 """Longest value of a variable; the system does not start programs with very long ones."""
 
 PREFIX = "STREAMGMM_"
@@ -30,15 +30,15 @@ PREFIX = "STREAMGMM_"
 def environment_of(fields: Mapping[str, object]) -> dict[bytes, bytes]:
     """Return the environment of this process, with each field as `STREAMGMM_FIELD`; lists and mappings are left out.
 
-    A value is one printable line of at most `MAX_CHARACTERS`; null is an empty value. Existing variables with that
-    prefix, e.g. if a command of another daemon started this one, are removed.
+    A value is one printable line of at most `MAX_VALUE_CHARACTERS`; null is an empty value. Existing variables with
+    that prefix, e.g. if a command of another daemon started this one, are removed.
     """
     own = {key: value for key, value in os.environb.items() if not key.startswith(PREFIX.encode())}
     texts = {key: _text_of(value) for key, value in fields.items() if not isinstance(value, list | dict)}
     return own | {f"{PREFIX}{key.upper()}".encode(): text.encode() for key, text in texts.items()}
 
 
-def run(
+def run_program(
     arguments: list[str],
     environment: Mapping[bytes, bytes],
     stdin: bytes,
@@ -134,4 +134,4 @@ def _inheritable_fds() -> list[int]:
 
 def _text_of(value: object) -> str:
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
-    return shorten(escaped(text), MAX_CHARACTERS)
+    return shorten(escaped(text), MAX_VALUE_CHARACTERS)

@@ -12,7 +12,7 @@ MAX_QUEUE_BYTES = 256 * 1024
 """Most bytes queued for one reader, however many records they are."""
 
 
-class _Entry(NamedTuple):
+class _QueuedLine(NamedTuple):
     record: Record
     line: bytes
 
@@ -38,7 +38,7 @@ class RecordQueue:
         self._max_records = max_records
         self._max_bytes = max_bytes
         self._announce = announce
-        self._entries: deque[_Entry] = deque()
+        self._entries: deque[_QueuedLine] = deque()
         self._n_bytes = 0
         self._first_lost: Record | None = None
         self._n_lost = 0
@@ -61,7 +61,7 @@ class RecordQueue:
 
     def push(self, record: Record, line: bytes) -> None:
         """Append `record`, formatted as `line`, and drop the oldest records until the limits hold."""
-        self._entries.append(_Entry(record, line))
+        self._entries.append(_QueuedLine(record, line))
         self._n_bytes += len(line)
         self.n_pushed += 1
         while len(self._entries) > self._max_records or self._n_bytes > self._max_bytes:

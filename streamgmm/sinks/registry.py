@@ -86,12 +86,12 @@ def find_kind(uri: str) -> SinkKind:
         ConfigError: there is no kind with that scheme, or its URIs have another form.
     """
     scheme = uri.partition(":")[0]
-    kind = KINDS.get(scheme)
+    kind = SINK_KINDS.get(scheme)
     if kind is not None and kind.accepts(uri):
         return kind
     if kind is not None:
         raise ConfigError([f"output.sinks: {uri!r} is not of the form {kind.form}"])
-    advice = did_you_mean(scheme, KINDS)
+    advice = did_you_mean(scheme, SINK_KINDS)
     hint = f", {advice}" if advice else ""
     raise ConfigError([f"output.sinks: {uri!r} is not a sink{hint}; valid are {valid_forms()}"])
 
@@ -111,7 +111,7 @@ def find_kind_of(section: SinkSection) -> SinkKind:
 
 def valid_forms() -> str:
     """Return the URI forms of all kinds, for a message."""
-    *forms, last = [kind.form for kind in KINDS.values()]
+    *forms, last = [kind.form for kind in SINK_KINDS.values()]
     return f"{', '.join(forms)} and {last}"
 
 
@@ -155,17 +155,17 @@ def _make_tcp(plan: SinkPlan) -> Sink:
 
 def _make_exec(plan: SinkPlan) -> Sink:
     # Imported here, as the module starts processes by calls that only POSIX systems have.
-    from streamgmm.sinks.exec import MAX_RUNNING, TIMEOUT_S, ExecSink
+    from streamgmm.sinks.exec import COMMAND_TIMEOUT_S, MAX_RUNNING, ExecSink
 
     own = plan.own
     options = _push_options(plan)
     options["selection"] = selection_of(own, default_types=["start"])
     max_running = MAX_RUNNING if own.max_running is None else own.max_running
-    timeout_s = TIMEOUT_S if own.timeout_s is None else own.timeout_s
+    timeout_s = COMMAND_TIMEOUT_S if own.timeout_s is None else own.timeout_s
     return ExecSink(own.uri, max_running=max_running, timeout_s=timeout_s, **options)
 
 
-KINDS: dict[str, SinkKind] = {
+SINK_KINDS: dict[str, SinkKind] = {
     kind.scheme: kind
     for kind in (
         SinkKind("stdout:", _make_stdout, frozenset({"format"})),
@@ -183,5 +183,5 @@ KINDS: dict[str, SinkKind] = {
 }
 """Every available kind by its scheme, in the order used in messages."""
 
-SETTINGS_OF_SOME = frozenset(name for kind in KINDS.values() for name in kind.settings)
+SETTINGS_OF_SOME = frozenset(name for kind in SINK_KINDS.values() for name in kind.settings)
 """Names of the settings that only some kinds have; null if not given."""

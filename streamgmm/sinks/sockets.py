@@ -32,7 +32,7 @@ logger = logging.getLogger("streamgmm.sinks")
 SEND_SPACE_BYTES = 64 * 1024
 """Send buffer of the kernel for one client (SO_SNDBUF); small, so that a stalled client is detected soon."""
 
-LOOK_S = 5.0
+ADDRESS_LOOK_S = 5.0
 """Interval between checks that clients can still reach the address (s)."""
 
 
@@ -72,7 +72,7 @@ class SocketSink:
         self._token = token
         self._selection = selection or Selection()
         self._clock = clock
-        self._next_look_s = clock() + LOOK_S
+        self._next_look_s = clock() + ADDRESS_LOOK_S
         self._missed_for = ""
         self._greeting = Greeting()
         self.snapshot: Snapshot | None = None
@@ -183,7 +183,7 @@ class SocketSink:
         """Listen at the address again if its socket file was removed; present clients stay connected."""
         if self._clock() < self._next_look_s:
             return
-        self._next_look_s = self._clock() + LOOK_S
+        self._next_look_s = self._clock() + ADDRESS_LOOK_S
         self._drop_gone()
         if self._door.is_in_place():
             return
@@ -195,7 +195,7 @@ class SocketSink:
         except (OSError, StreamgmmError) as error:
             if str(error) != self._missed_for:
                 self._missed_for = str(error)
-                logger.error("sink.failed sink=%s reason=%s; trying again every %g s", self.name, error, LOOK_S)
+                logger.error("sink.failed sink=%s reason=%s; trying again every %g s", self.name, error, ADDRESS_LOOK_S)
         finally:
             self._poller.watch(self._door, self._accept)
 

@@ -23,7 +23,7 @@ MAX_INPUT_BYTES = 4096
 PROBE_S = 5.0
 """Interval of keepalive probes to a TCP client that has closed its sending half (s)."""
 
-DOUBT_S = 75.0
+MUTE_DOUBT_S = 75.0
 """Time for which it may remain undetected that such a client is gone (s): its kernel answers probes for a minute
 (tcp(7), tcp_fin_timeout), then the next probe detects it."""
 
@@ -110,7 +110,7 @@ class Subscriber:
 
         For a UNIX socket the kernel reports the end of both halves; over TCP they look the same at first.
         """
-        return self.is_mute and self.connection.family != socket.AF_UNIX and now_s < self._mute_since_s + DOUBT_S
+        return self.is_mute and self.connection.family != socket.AF_UNIX and now_s < self._mute_since_s + MUTE_DOUBT_S
 
     def _fall_mute(self, now_s: float) -> None:
         """Handle a client that has closed its sending half (as `nc -N` does) but still receives."""

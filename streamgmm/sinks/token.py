@@ -22,7 +22,7 @@ MIN_BITS = 128
 ANSWER_S = 5.0
 """Time after which a client that has not sent the token is rejected (s)."""
 
-MAX_LINE_BYTES = 1024
+MAX_TOKEN_LINE_BYTES = 1024
 """Most bytes of a token and its newline; a client that sends more without a newline is rejected."""
 
 _MIN_CHARACTERS = 8
@@ -62,7 +62,7 @@ def read_token(path: Path) -> Token:
         ConfigError: the token is too easy to guess, or not a single printable word.
         StreamgmmError: the file cannot be read (see `read_regular_file`).
     """
-    secret, *rest = read_regular_file(path, MAX_LINE_BYTES).rstrip().split(b"\n")
+    secret, *rest = read_regular_file(path, MAX_TOKEN_LINE_BYTES).rstrip().split(b"\n")
     problem = "" if not rest else "holds more than one line"
     problem = problem or _find_weakness(secret.decode("latin-1"))
     if problem:
@@ -117,7 +117,7 @@ class Handshake:
     def receive(self) -> Answer:
         """Read and check what the client sent; end of input also ends the line (`printf %s TOKEN | nc -N`)."""
         try:
-            received = self.connection.recv(MAX_LINE_BYTES - len(self._said))
+            received = self.connection.recv(MAX_TOKEN_LINE_BYTES - len(self._said))
         except BlockingIOError:
             return "waiting"
         except OSError:
@@ -126,4 +126,4 @@ class Handshake:
         line, newline, self.rest = self._said.partition(b"\n")
         if newline or not received:
             return "granted" if self._token.matches(line.removesuffix(b"\r")) else "denied"
-        return "denied" if len(self._said) >= MAX_LINE_BYTES else "waiting"
+        return "denied" if len(self._said) >= MAX_TOKEN_LINE_BYTES else "waiting"

@@ -9,10 +9,8 @@ import stat
 from pathlib import Path
 
 from streamgmm.errors import CannotCreateError, ConfigError, PermissionDeniedError, StreamgmmError
-from streamgmm.sinks.listeners import BACKLOG, bind_error, unix_peer
-
-MAX_PATH_BYTES = 107
-"""Longest path of a socket (bytes): `sockaddr_un` of Linux has 108 bytes with the terminating zero (unix(7))."""
+from streamgmm.files import MAX_SOCKET_PATH_BYTES
+from streamgmm.sinks.listeners import CLIENT_BACKLOG, bind_error, unix_peer
 
 SOCKET_UMASK = 0o117
 """Umask while binding, which leaves 0660: owner and group may connect (connecting requires write permission)."""
@@ -22,7 +20,7 @@ MAX_LOCK_BYTES = 32
 """Longest lock file; a longer file is something else, and is not modified."""
 
 _MOVE_IT = "move it away, or choose another path for the socket"
-_KINDS = {
+_KIND_NAMES = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFDIR: "a folder",
     stat.S_IFLNK: "a symbolic link",
@@ -54,7 +52,7 @@ class UnixListener:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.address = uri
-        self._path = Path(_parse(uri))
+        self._path = Path(_parse_unix(uri))
         self._lock_fd: int | None = None
         self._identity: tuple[int, int] | None = None
 
@@ -66,7 +64,7 @@ class UnixListener:
             PermissionDeniedError: the user may not write there.
         """
         _make_directory(self._path.parent)
-        self._lock_fd = _lock(self._path)
+        self._lock_fd = _take_lock(self._path)
         try:
             _remove_stale(self._path)
             server = _bind(self._path)
@@ -94,13 +92,15 @@ class UnixListener:
         self._lock_fd = self._identity = None
 
 
-def _parse(uri: str) -> str:
+def _parse_unix(uri: str) -> str:
     path = uri.removeprefix("unix://")
     if not Path(path).name or path.endswith("/") or not path.isprintable():
         raise ConfigError([f"output.sinks: {uri!r} is not of the form unix://PATH"])
     n_bytes = len(os.fsencode(path))
-    if n_bytes > MAX_PATH_BYTES:
-        problem = f"output.sinks: {uri!r}: the path of a socket has at most {MAX_PATH_BYTES} bytes, this one {n_bytes}"
+    if n_bytes > MAX_SOCKET_PATH_BYTES:
+        problem = (
+            f"output.sinks: {uri!r}: the path of a socket has at most {MAX_SOCKET_PATH_BYTES} bytes, this one {n_bytes}"
+        )
         raise ConfigError([problem])
     return path
 
@@ -115,7 +115,7 @@ def _make_directory(directory: Path) -> None:
     directory.chmod(DIRECTORY_MODE)
 
 
-def _lock(path: Path) -> int:
+def _take_lock(path: Path) -> int:
     lock_path = path.with_name(path.name + ".lock")
     _refuse_other_kinds(lock_path)
     try:
@@ -139,7 +139,7 @@ def _refuse_other_kinds(lock_path: Path) -> None:
     except OSError:
         return  # creating the file will report the reason, if there is one
     if not stat.S_ISREG(mode):
-        kind = _KINDS.get(stat.S_IFMT(mode), "of another kind")
+        kind = _KIND_NAMES.get(stat.S_IFMT(mode), "of another kind")
         raise CannotCreateError(f"is {kind}, not a lock file", where=str(lock_path), hint=_MOVE_IT)
 
 
@@ -206,7 +206,7 @@ def _bind(path: Path) -> socket.socket:
     umask = os.umask(SOCKET_UMASK)
     try:
         server.bind(str(path))
-        server.listen(BACKLOG)
+        server.listen(CLIENT_BACKLOG)
     except OSError as error:
         server.close()
         raise bind_error(error, str(path)) from error

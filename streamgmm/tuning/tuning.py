@@ -84,7 +84,7 @@ def tune(
     levels = make_levels(config)
     check_background(material.backgrounds)
     curves = measure_curves(material, model, config, levels, track)
-    hours = np.array([_hours(recording.end_sample, model) for recording in material.backgrounds])
+    hours = np.array([_hours_of_samples(recording.end_sample, model) for recording in material.backgrounds])
     is_used = np.ones(len(hours), dtype=bool)
     points = _choose(curves, levels, is_used, hours, budget_per_hour)
     if points is None:
@@ -110,7 +110,7 @@ def check_background(backgrounds: Sequence[ScoredRecording]) -> None:
         raise DataError("the background is silent throughout", hint="record at the place and level of later runs")
 
 
-def _hours(n_samples: int, model: Model) -> float:
+def _hours_of_samples(n_samples: int, model: Model) -> float:
     return units.samples_to_seconds(n_samples, model.spec.sample_rate_hz) / 3600.0
 
 
@@ -221,8 +221,8 @@ def _summarise(
         confidence=CONFIDENCE,
         is_proven=upper_per_hour <= budget_per_hour,
         expected_per_hour=sum(point.rate_per_hour for point in points),
-        recall_before=_mean([label.recall_before for label in labels.values()]),
-        recall=_mean([label.recall for label in labels.values()]),
+        recall_before=_mean_of_known([label.recall_before for label in labels.values()]),
+        recall=_mean_of_known([label.recall for label in labels.values()]),
         n_events=sum(len(truths) for _, truths in material.events),
         held_out=_held_out(curves, levels, hours, budget_per_hour),
         labels=labels,
@@ -239,20 +239,20 @@ def _label_tuning(own: Sequence[Curve], point: Point, levels: Levels, n_events: 
         n_alarms_before=int(total_alarms(before)[levels.i_first]),
         n_alarms=point.n_alarms,
         expected_per_hour=point.rate_per_hour,
-        recall_before=_number(before.recalls, levels.i_first),
-        recall=_number(after.recalls, point.i_level),
+        recall_before=_value_at(before.recalls, levels.i_first),
+        recall=_value_at(after.recalls, point.i_level),
         n_events=n_events,
-        latency_before_s=_number(before.latencies_s, levels.i_first),
-        latency_s=_number(after.latencies_s, point.i_level),
+        latency_before_s=_value_at(before.latencies_s, levels.i_first),
+        latency_s=_value_at(after.latencies_s, point.i_level),
     )
 
 
-def _number(values: Float64Array | None, index: int) -> float | None:
+def _value_at(values: Float64Array | None, index: int) -> float | None:
     """Return the value at `index`; None if it is not known."""
     return None if values is None or math.isnan(values[index]) else float(values[index])
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def _mean_of_known(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
 
@@ -265,10 +265,14 @@ def _sweep(
         points = _choose(curves, levels, np.ones(len(hours), dtype=bool), hours, factor * budget_per_hour)
         if points is None:
             continue
-        recalls = [_number(own[p.i_curve].recalls, p.i_level) for own, p in zip(curves, points, strict=True)]
+        recalls = [_value_at(own[p.i_curve].recalls, p.i_level) for own, p in zip(curves, points, strict=True)]
         expected_per_hour = sum(point.rate_per_hour for point in points)
         sweep.append(
-            Sweep(budget_per_hour=factor * budget_per_hour, expected_per_hour=expected_per_hour, recall=_mean(recalls))
+            Sweep(
+                budget_per_hour=factor * budget_per_hour,
+                expected_per_hour=expected_per_hour,
+                recall=_mean_of_known(recalls),
+            )
         )
     return sweep
 

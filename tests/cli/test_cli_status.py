@@ -115,7 +115,7 @@ def test_what_answers_otherwise_is_one_line(
     hangs_up: bool,
     code: int,
 ) -> None:
-    monkeypatch.setattr("streamgmm.cli.status.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("streamgmm.cli.status.ANSWER_TIMEOUT_S", 0.5)
     outcome = run_cli(capsys, "status", "--sink", serve(*parts, hangs_up=hangs_up))
     assert outcome.code == code
     assert outcome.err.count("\n") == 1
@@ -144,7 +144,7 @@ def test_a_start_before_the_status_does_not_hide_it(capsys: pytest.CaptureFixtur
 def test_E17_a_daemon_that_wants_a_token_is_told_that_of_the_settings(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, code: int
 ) -> None:
-    monkeypatch.setattr("streamgmm.cli.status.TIMEOUT_S", 1.0)
+    monkeypatch.setattr("streamgmm.cli.status.ANSWER_TIMEOUT_S", 1.0)
     sink = SocketSink(TcpListener("tcp://127.0.0.1:0"), token=Token(b"0123456789abcdef" * 4))
     sink.open(lambda error: None)
     for record in (HELLO, Status(t=9.0, source="mic", state="ok", detail="audio flows", health=HEALTH)):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamgmm.decision.decider import Decider
+from streamgmm.decision.bayes import BayesRule
+from streamgmm.decision.decider import Decider, Timing
 from streamgmm.decision.hop_scores import HopScores
-from streamgmm.settings.decision import DecisionSection
+from streamgmm.decision.judge import Judge
+from streamgmm.decision.rules import make_rules
+from streamgmm.settings.config import DecisionSection
 
 RATE_HZ = 1000
 HOP, WINDOW, LEVEL = 100, 1000, 20
@@ -17,18 +20,20 @@ PLAIN = DecisionSection(smoothing="none", onset_threshold=0.6, min_duration_s=0.
 NOTHING, BARK, DOOR = (0.0, 0.0, 5.0), (5.0, 0.0, 0.0), (0.0, 5.0, 0.0)
 
 
-def make_decider(section=PLAIN, labels=LABELS, log_priors=None, **wanted) -> Decider:
-    settings_of_model = {
-        "hop_samples": HOP,
-        "window_samples": WINDOW,
-        "level_samples": LEVEL,
-        "sample_rate_hz": RATE_HZ,
-        "log_priors": np.zeros(len(labels)) if log_priors is None else np.array(log_priors),
-        "likelihood_scale": 1.0,
-        "label_overrides": {},
-        "run_id": "run",
-    }
-    return Decider(labels, section, **(settings_of_model | wanted))
+def make_judge(section=PLAIN, labels=LABELS, log_priors=None, likelihood_scale=1.0) -> Judge:
+    priors = np.zeros(len(labels)) if log_priors is None else np.array(log_priors)
+    return Judge(BayesRule(labels, priors, likelihood_scale), section, HOP / RATE_HZ)
+
+
+def make_decider(section=PLAIN, labels=LABELS, label_overrides=None, *, windows=False, updates=False, **weights):
+    return Decider(
+        make_judge(section, labels, **weights),
+        make_rules(labels, section, label_overrides or {}, RATE_HZ),
+        Timing(RATE_HZ, HOP, WINDOW, LEVEL),
+        run_id="run",
+        windows=windows,
+        updates=updates,
+    )
 
 
 def make_hop(i_hop, log_likelihoods=NOTHING, *, level_dbfs=-30.0, llrs=None, is_in_domain=None, levels_db=None):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamgmm.decision.bayes import BayesRule
 from streamgmm.decision.clip import (
     IN_DOMAIN_SOFTNESS,
     IN_DOMAIN_STEEPNESS,
@@ -18,6 +19,7 @@ from streamgmm.decision.clip import (
     sharpened,
 )
 from streamgmm.decision.hop_scores import HopScores
+from streamgmm.model.classifier import ClipCalibration
 
 NOTHING = np.zeros(0)
 
@@ -30,9 +32,7 @@ def make_hop(log_likelihoods: list[float], *, level_dbfs: float = -20.0) -> HopS
 def decider(
     log_priors: tuple[float, float] = (0.0, 0.0), scale: float = 1.0, labels: Sequence[str] = ("a", "b"), **calibration
 ) -> ClipDecider:
-    return ClipDecider(
-        labels, silence_gate_dbfs=-75.0, log_priors=np.array(log_priors), likelihood_scale=scale, **calibration
-    )
+    return ClipDecider(BayesRule(tuple(labels), np.array(log_priors), scale), -75.0, ClipCalibration(**calibration))
 
 
 def test_a_clip_is_the_mean_of_its_windows() -> None:
@@ -157,7 +157,7 @@ def test_where_all_labels_are_reserved_nothing_is_known() -> None:
 
 @pytest.mark.parametrize(("deviations", "counted"), [(0.0, 0.0), (-1.0, -1.0), (1.5, 1.5), (-50.0, -2.0), (50.0, 2.0)])
 def test_a_clip_less_likely_than_its_label_usually_is_is_less_known(deviations: float, counted: float) -> None:
-    voting = decider(typical=TypicalLikelihoods(np.array([-40.0, 1e9]), 5.0))
+    voting = decider(typical=(-40.0, 1e9), typical_deviation=5.0)
     own = -40.0 + 5.0 * deviations
     voting.add(make_hop([own, own - np.log(3.0)]))
     expected = np.log(SOFT / (1.0 - SOFT)) + LOG_ODDS_PER_DEVIATION * counted

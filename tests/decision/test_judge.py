@@ -3,13 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamgmm.decision.judge import Judge
-from streamgmm.settings.decision import DecisionSection
-from tests.decision.decider_streams import BARK, DOOR, LABELS, NOTHING, PLAIN, make_hop
-
-
-def make_judge(section=PLAIN, log_priors=(0.0, 0.0, 0.0), likelihood_scale=1.0):
-    return Judge(LABELS, section, hop_s=0.1, log_priors=np.array(log_priors), likelihood_scale=likelihood_scale)
+from streamgmm.settings.config import DecisionSection
+from tests.decision.decider_streams import BARK, DOOR, NOTHING, make_hop, make_judge
 
 
 def test_scores_are_the_posteriors_of_labels_that_may_make_events():

@@ -13,11 +13,12 @@ from streamgmm.audio.reading import RecordingError
 from streamgmm.decision.events import EventClosed, EventOpened, LabelRule, Segmenter
 from streamgmm.demo.recordings import write_wav
 from streamgmm.listening.events import Detection
-from streamgmm.listening.tracks import ScoreTrack, keep_scores, make_judge, replay, score_recording
+from streamgmm.listening.tracks import ScoreTrack, keep_scores, replay, score_recording
 from streamgmm.model.file import load_model
+from streamgmm.pipeline import make_judge
 from streamgmm.settings.config import Config
 from tests.decision.decider_streams import BARK, DOOR, HOP, LABELS, NOTHING, PLAIN, RATE_HZ, make_hop
-from tests.decision.test_judge import make_judge as judge_of
+from tests.decision.decider_streams import make_judge as judge_of
 
 SCORES = st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
 RULES = st.builds(

@@ -25,7 +25,7 @@ from streamgmm.service.installation import (
     shipped_unit,
     unit_text,
 )
-from streamgmm.service.place import SYSTEM, Place, installed_sockets, user_place
+from streamgmm.service.place import SYSTEM, ServicePlace, installed_sockets, user_place
 from streamgmm.settings.loading import load_config
 from tests.other_user import closed_to_me, shared_folder
 
@@ -34,8 +34,8 @@ COMMAND = ["/opt/x/bin/python3", "-m", "streamgmm", "run"]
 
 
 @pytest.fixture(params=[False, True], ids=["system", "user"])
-def place(tmp_path: Path, request: pytest.FixtureRequest) -> Place:
-    return Place(
+def place(tmp_path: Path, request: pytest.FixtureRequest) -> ServicePlace:
+    return ServicePlace(
         is_user=request.param,
         unit_directory=tmp_path / "units",
         config_path=tmp_path / "etc" / "config.yaml",
@@ -47,11 +47,11 @@ def without_commands(plan: Plan) -> Plan:
     return plan._replace(before=[], after=[])
 
 
-def install(place: Place, config: Path | None = None) -> None:
+def install(place: ServicePlace, config: Path | None = None) -> None:
     carry_out(without_commands(plan_install(place, config, None, "/opt/x/bin/python3")))
 
 
-def test_the_unit_is_the_shipped_one_but_for_its_program(place: Place) -> None:
+def test_the_unit_is_the_shipped_one_but_for_its_program(place: ServicePlace) -> None:
     install(place)
     written = (place.unit_directory / "streamgmm.service").read_text()
     config = place.config_path
@@ -63,20 +63,20 @@ def test_the_unit_is_the_shipped_one_but_for_its_program(place: Place) -> None:
     assert (place.unit_directory / "streamgmm.socket").exists() is not place.is_user
 
 
-def test_the_settings_that_are_written_are_valid_and_name_its_own_socket(place: Place) -> None:
+def test_the_settings_that_are_written_are_valid_and_name_its_own_socket(place: ServicePlace) -> None:
     install(place)
     assert load_config(place.config_path).config.output.sinks == ["unix:///run/x/events.sock", "stdout:"]
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in (place.config_path, *place.unit_directory.iterdir()))
 
 
-def test_named_settings_and_model_are_used_where_they_are(place: Place, tmp_path: Path) -> None:
+def test_named_settings_and_model_are_used_where_they_are(place: ServicePlace, tmp_path: Path) -> None:
     plan = plan_install(place, tmp_path / "my config.yaml", Path("/srv/my.sgm"), "/p")
     text = plan.writes[place.unit_directory / "streamgmm.service"]
     assert f'ExecStart=/p -m streamgmm run --config "{tmp_path}/my config.yaml" --model /srv/my.sgm\n' in text
     assert place.config_path not in plan.writes
 
 
-def test_its_manager_is_told(place: Place) -> None:
+def test_its_manager_is_told(place: ServicePlace) -> None:
     user = ["--user"] if place.is_user else []
     assert plan_install(place, None, None).after == [
         ["systemctl", *user, "daemon-reload"],
@@ -90,7 +90,7 @@ def test_its_manager_is_told(place: Place) -> None:
     assert plan.after == [["systemctl", *user, "daemon-reload"]]
 
 
-def test_uninstall_leaves_nothing_of_its_own(place: Place) -> None:
+def test_uninstall_leaves_nothing_of_its_own(place: ServicePlace) -> None:
     install(place)
     carry_out(without_commands(plan_uninstall(place)))
     assert list(place.unit_directory.iterdir()) == list(place.config_path.parent.iterdir()) == []
@@ -98,7 +98,7 @@ def test_uninstall_leaves_nothing_of_its_own(place: Place) -> None:
         plan_uninstall(place)
 
 
-def test_settings_of_the_owner_are_neither_overwritten_nor_removed(place: Place) -> None:
+def test_settings_of_the_owner_are_neither_overwritten_nor_removed(place: ServicePlace) -> None:
     place.config_path.parent.mkdir()
     place.config_path.write_text("decision: {hangover_s: 1}\n")
     install(place)
@@ -106,14 +106,14 @@ def test_settings_of_the_owner_are_neither_overwritten_nor_removed(place: Place)
     assert place.config_path.read_text() == "decision: {hangover_s: 1}\n"
 
 
-def test_a_second_installation_takes_the_place_of_the_first(place: Place) -> None:
+def test_a_second_installation_takes_the_place_of_the_first(place: ServicePlace) -> None:
     install(place)
     text = (place.unit_directory / "streamgmm.service").read_text()
     install(place)
     assert (place.unit_directory / "streamgmm.service").read_text() == text
 
 
-def test_a_unit_of_somebody_else_is_left_alone(place: Place) -> None:
+def test_a_unit_of_somebody_else_is_left_alone(place: ServicePlace) -> None:
     place.unit_directory.mkdir()
     unit = place.unit_directory / "streamgmm.service"
     unit.write_text("[Service]\n")
@@ -161,7 +161,9 @@ def test_the_place_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
         user_place()
 
 
-def test_only_root_installs_for_the_system(monkeypatch: pytest.MonkeyPatch, place: Place, tmp_path: Path) -> None:
+def test_only_root_installs_for_the_system(
+    monkeypatch: pytest.MonkeyPatch, place: ServicePlace, tmp_path: Path
+) -> None:
     monkeypatch.setattr(installation, "BOOTED", tmp_path)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     if place.is_user:
@@ -171,7 +173,9 @@ def test_only_root_installs_for_the_system(monkeypatch: pytest.MonkeyPatch, plac
         check_possible(place)
 
 
-def test_without_systemd_nothing_is_installed(monkeypatch: pytest.MonkeyPatch, place: Place, tmp_path: Path) -> None:
+def test_without_systemd_nothing_is_installed(
+    monkeypatch: pytest.MonkeyPatch, place: ServicePlace, tmp_path: Path
+) -> None:
     monkeypatch.setattr(installation, "BOOTED", tmp_path / "missing")
     with pytest.raises(CannotCreateError, match="systemd does not run here"):
         check_possible(place)
@@ -237,7 +241,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def service_of_the_system_below(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def service_of_the_system_below(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ServicePlace:
     made = SYSTEM._replace(unit_directory=folder / "units", runtime_directory=folder / "run")
     monkeypatch.setattr("streamgmm.service.place.SYSTEM", made)
     return made

@@ -22,9 +22,8 @@ from streamgmm.records import Bye, End, Gap, Hello, ModelChanged, Record, Start,
 from streamgmm.service import reload
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
-from streamgmm.service.reload import MAX_READINGS, Loaded, Reloader, list_changes
-from streamgmm.settings.config import Config, ModelSection, NamedSourceSection
-from streamgmm.settings.decision import DecisionSection, LabelSection
+from streamgmm.service.reload import MAX_READINGS, Loaded, Reloader, ReloadListener, list_changes
+from streamgmm.settings.config import Config, DecisionSection, ModelSection, OutputSection, SourceSection
 from streamgmm.settings.loading import load_config
 from streamgmm.settings.output import OutputSection
 from streamgmm.settings.source import SourceSection
@@ -178,8 +177,7 @@ class Readings:
             self._load,
             self._adopt,
             loaded(CONFIG, MODEL),
-            announce=self._announce,
-            on_outcome=self.outcomes.append,
+            ReloadListener(announce=self._announce, on_outcome=self.outcomes.append),
             settle_s=0.0,
         )
 
@@ -441,7 +439,7 @@ def test_C12_D12_D13_a_thousand_reloads_good_and_bad_lose_nothing(tmp_path: Path
     steps = [step for _ in range(N_RELOADS) for step in (397, reload_once)]
     microphone = FakeSource(*steps)
     daemon = make_daemon(microphone, sink, current.config, current.models["mic"])
-    reloader = Reloader(load, daemon.adopt, current, settle_s=0.0)
+    reloader = Reloader(load, daemon.adopt, current, ReloadListener(), settle_s=0.0)
     threading.Thread(target=reloader.run, daemon=True).start()
     daemon.run()
     reloader.end()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streamgmm.service.wall_clock import LOOK_S, WallClock
+from streamgmm.service.wall_clock import CLOCK_LOOK_S, WallClock
 from tests.service.service_rig import FakeTime
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -24,7 +24,7 @@ class Rig:
     def look(self, n_times: int) -> list[timedelta]:
         steps = []
         for _ in range(n_times):
-            self.time.now_s += LOOK_S
+            self.time.now_s += CLOCK_LOOK_S
             steps.append(self.clock.take_step())
         return [step for step in steps if step is not None]
 
@@ -57,7 +57,7 @@ def test_the_clock_is_looked_at_seldom() -> None:
     rig = Rig()
     rig.set_by += timedelta(hours=1)
     for _ in range(99):
-        rig.time.now_s += LOOK_S / 100
+        rig.time.now_s += CLOCK_LOOK_S / 100
         assert rig.clock.take_step() is None
     assert rig.look(1) == []
     assert len(rig.look(1)) == 1

@@ -16,8 +16,8 @@ import pytest
 from streamgmm.records import Error, Hello, decode_json
 from streamgmm.sinks.hangups import is_abandoned
 from streamgmm.sinks.lobby import STATUS_REQUEST
-from streamgmm.sinks.sockets import LOOK_S, SocketSink
-from streamgmm.sinks.subscriber import DOUBT_S, MAX_INPUT_BYTES
+from streamgmm.sinks.sockets import ADDRESS_LOOK_S, SocketSink
+from streamgmm.sinks.subscriber import MAX_INPUT_BYTES, MUTE_DOUBT_S
 from streamgmm.sinks.token import Token
 from tests.required import require_or_skip
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, FakeClock, LogLines, Reader, account, message, status
@@ -191,7 +191,7 @@ def test_one_that_listened_on_and_goes_frees_its_place_although_nothing_is_said(
     client.read(n_published)
     end(client)
     client.close()
-    clock.now_s += 2 * LOOK_S
+    clock.now_s += 2 * ADDRESS_LOOK_S
     sink._wake_up.ring()
     log.wait_for("client.closed")
     assert sink.n_clients == 0
@@ -235,7 +235,7 @@ def test_only_a_tcp_client_that_fell_mute_lately_gives_way_to_another(tmp_path: 
             assert [tcp.receive(100.0), unix.receive(100.0)] == [None, None]
             assert tcp.is_mute
             assert unix.is_mute
-            assert [tcp.may_be_gone(100.0), tcp.may_be_gone(100.0 + DOUBT_S)] == [True, False]
+            assert [tcp.may_be_gone(100.0), tcp.may_be_gone(100.0 + MUTE_DOUBT_S)] == [True, False]
             assert not unix.may_be_gone(100.0)
 
 

@@ -11,19 +11,19 @@ from streamgmm.cli.parsers import run
 from streamgmm.settings.loading import load_config
 from streamgmm.settings.output import OutputSection, SinkSection, sections_of_sinks
 from streamgmm.settings.schema import fields_of, reason
-from streamgmm.sinks.registry import KINDS, SETTINGS_OF_SOME, find_kind, find_kind_of
+from streamgmm.sinks.registry import SETTINGS_OF_SOME, SINK_KINDS, find_kind, find_kind_of
 
 README = Path(__file__).parent.parent.parent / "README.md"
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("kind", SINK_KINDS.values(), ids=SINK_KINDS)
 def test_every_kind_is_named_where_users_look(kind):
     texts = [reason(fields_of(OutputSection)["sinks"]), run._DESCRIPTION, README.read_text()]
     assert [kind.prefix in text for text in texts] == [True, True, True]
     assert all(kind.form in text for text in texts[:2])
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("kind", SINK_KINDS.values(), ids=SINK_KINDS)
 def test_a_kind_accepts_its_own_form(kind):
     assert find_kind(kind.form) is kind
     assert kind.form.startswith(kind.scheme + ":")

@@ -14,7 +14,7 @@ import pytest
 from streamgmm.errors import SystemResourceError
 from streamgmm.records import Dropped, Error, Hello, Start, decode_json
 from streamgmm.sinks.listeners import Listener, TcpListener
-from streamgmm.sinks.sockets import LOOK_S, SocketSink
+from streamgmm.sinks.sockets import ADDRESS_LOOK_S, SocketSink
 from streamgmm.sinks.unix import UnixListener
 from tests.sinks.sink_rig import (
     HELLO,
@@ -224,7 +224,7 @@ def test_E6_a_socket_that_was_removed_is_bound_again_and_those_who_are_there_sta
         publish(sink, range(1, 2))
         assert early.read(1)[0].seq == 1
         assert not path.exists()
-        clock.now_s += LOOK_S
+        clock.now_s += ADDRESS_LOOK_S
         publish(sink, range(2, 3))
         log.wait_for("sink.recovered", str(path))
         with join(sink) as late:
@@ -245,12 +245,12 @@ def test_E6_a_place_that_another_program_took_is_tried_again_and_complained_of_o
         path.unlink()
         path.write_text("in the way")
         for seq in range(1, 4):
-            clock.now_s += LOOK_S
+            clock.now_s += ADDRESS_LOOK_S
             publish(sink, range(seq, seq + 1))
             assert early.read(1)[0].seq == seq
         log.wait_for("sink.failed", "not a socket")
         path.unlink()
-        clock.now_s += LOOK_S
+        clock.now_s += ADDRESS_LOOK_S
         publish(sink, range(4, 5))
         assert log.wait_for("sink.").startswith("sink.recovered")
         with join(sink):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from streamgmm.errors import CannotCreateError, ConfigError, PermissionDeniedError
-from streamgmm.sinks.unix import MAX_PATH_BYTES, UnixListener
+from streamgmm.files import MAX_SOCKET_PATH_BYTES
+from streamgmm.sinks.unix import UnixListener
 
 
 @pytest.fixture
@@ -191,7 +192,7 @@ def test_a_lock_file_that_a_crash_left_is_taken_over(unix: UnixListener, path: P
 
 def test_E4_longest_path_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    name = "s" * MAX_PATH_BYTES
+    name = "s" * MAX_SOCKET_PATH_BYTES
     listener = UnixListener(f"unix://{name}")
     with listener.open():
         assert can_connect(Path(name))

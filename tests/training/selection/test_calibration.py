@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamgmm.decision.clip import ClipDecider, TypicalLikelihoods, vote_weight
+from streamgmm.decision.bayes import BayesRule
+from streamgmm.decision.clip import ClipDecider, vote_weight
 from streamgmm.decision.hop_scores import HopScores
+from streamgmm.model.classifier import ClipCalibration
 from streamgmm.training.fitting.fitting import fit_classifier
 from streamgmm.training.selection.calibration import MAX_MIN_IN_DOMAIN_SCORE, Calibration, calibrate, calibrated
 from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
@@ -54,7 +56,8 @@ def test_posteriors_are_those_that_a_clip_decider_gives():
     clips = made_clips(0.3)
     posteriors = HeldOutClips(clips).posteriors(0.3)
     np.testing.assert_allclose(posteriors, [posterior(clip, 0.3) for clip in clips], rtol=1e-12)
-    decider = ClipDecider(LABELS, silence_gate_dbfs=-75.0, log_priors=np.zeros(3), likelihood_scale=0.3)
+    bayes = BayesRule(tuple(LABELS), np.zeros(3), 0.3)
+    decider = ClipDecider(bayes, -75.0)
     shares, levels_dbfs = np.linspace(0.1, 1.0, 20), np.linspace(0.0, -60.0, 20)
     clip = clips[0]._replace(votes=vote_weight(shares, levels_dbfs))
     frames = [
@@ -66,7 +69,7 @@ def test_posteriors_are_those_that_a_clip_decider_gives():
     np.testing.assert_allclose(
         list(decider.decide().scores.values()), HeldOutClips([clip]).posteriors(0.3)[0], rtol=1e-12
     )
-    sharp = ClipDecider(LABELS, silence_gate_dbfs=-75.0, log_priors=np.zeros(3), likelihood_scale=0.3, sharpness=2.5)
+    sharp = ClipDecider(bayes, -75.0, ClipCalibration(sharpness=2.5))
     for frame in frames:
         sharp.add(frame)
     expected = HeldOutClips([clip]).posteriors(0.3, 0.0, 2.5)[0]
@@ -111,13 +114,7 @@ def test_the_sharpness_has_the_least_log_loss_of_clips_on_a_fine_grid():
 
 def in_domain_score(clip: HeldOutClip, labels: list[str], found: Calibration) -> float:
     """The score that a stream computes for the same windows."""
-    decider = ClipDecider(
-        labels,
-        silence_gate_dbfs=-75.0,
-        log_priors=np.zeros(3),
-        likelihood_scale=found.likelihood_scale,
-        typical=TypicalLikelihoods(np.array(found.clips.typical), found.clips.typical_deviation),
-    )
+    decider = ClipDecider(BayesRule(tuple(labels), np.zeros(3), found.likelihood_scale), -75.0, found.clips)
     for row, vote in zip(clip.log_likelihoods, clip.votes, strict=True):
         decider.add(HopScores(1, -20.0, row, row, np.ones(3, dtype=bool), np.zeros(0), 1.0, 20.0 * np.log10(vote)))
     return decider.decide().in_domain_score
