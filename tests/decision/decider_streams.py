@@ -9,7 +9,7 @@ from streamgmm.decision.decider import Decider, Timing
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge
 from streamgmm.decision.rules import make_rules
-from streamgmm.settings.config import DecisionSection
+from streamgmm.settings.decision import DecisionSection
 
 RATE_HZ = 1000
 HOP, WINDOW, LEVEL = 100, 1000, 20

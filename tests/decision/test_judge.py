@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamgmm.settings.config import DecisionSection
+from streamgmm.settings.decision import DecisionSection
 from tests.decision.decider_streams import BARK, DOOR, NOTHING, make_hop, make_judge
 
 

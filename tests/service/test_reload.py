@@ -23,7 +23,8 @@ from streamgmm.service import reload
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.reload import MAX_READINGS, Loaded, Reloader, ReloadListener, list_changes
-from streamgmm.settings.config import Config, DecisionSection, ModelSection, OutputSection, SourceSection
+from streamgmm.settings.config import Config, ModelSection, NamedSourceSection
+from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.settings.loading import load_config
 from streamgmm.settings.output import OutputSection
 from streamgmm.settings.source import SourceSection
