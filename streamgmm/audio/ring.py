@@ -105,6 +105,11 @@ class Ring:
         # For callers that must never block. The indices may be of different moments, which is accurate enough.
         return self._write_index - self._read_index
 
+    def is_ready(self, n_samples: int) -> bool:
+        """Return whether `read` of `n_samples` would not wait: for samples, a loss or the end."""
+        with self._changed:
+            return self._is_ready(n_samples)
+
     def write(self, samples: Samples) -> bool:
         """Append samples (float32, shape (n,)); wait for room unless the ring is lossy.
 

@@ -21,6 +21,7 @@ from streamgmm.service.greeting import make_hello, make_model_record
 from streamgmm.service.health import Condition, State
 from streamgmm.service.publisher import HeartbeatSchedule, Publisher
 from streamgmm.service.session import Setup, begin_session
+from streamgmm.service.turns import Turns
 from streamgmm.service.watch import Watch
 from streamgmm.service.worker import Worker
 from streamgmm.sinks.hub import Hub
@@ -54,7 +55,7 @@ class RunContext(NamedTuple):
         hub: receives the records.
         watch: monitors the progress of every thread.
         clocks: clocks of the run.
-        wake: called from any thread when there is something to analyse; must not block.
+        turns: queue of the channels that have something to analyse.
         is_device_required: whether a missing microphone is an error; otherwise the run waits for it.
     """
 
@@ -62,7 +63,7 @@ class RunContext(NamedTuple):
     hub: Hub
     watch: Watch
     clocks: Clocks
-    wake: Callable[[], None]
+    turns: Turns[Channel]
     is_device_required: bool
 
 
@@ -95,7 +96,7 @@ class Channel:
         self._suffix = "" if is_alone else f" {source.name}"
         self._id_prefix = context.run_id if is_alone else f"{context.run_id}-{source.name}"
         self._publisher = Publisher(source, context.hub, clocks, partial(context.watch.busy, self._part("writer")))
-        self._ring = _make_ring(plan, context.wake)
+        self._ring = _make_ring(plan, self.take_turn)
         self.condition = Condition(self._report)
         listener = CaptureListener(
             self.condition.say_capture, partial(context.watch.move, self._part("capture")), self._on_capture_failure
@@ -122,6 +123,11 @@ class Channel:
     def has_work(self) -> bool:
         """Return whether a whole hop waits to be analysed."""
         return self._ring.waiting_samples >= self.plan.setup.model.spec.hop_samples
+
+    def take_turn(self) -> None:
+        """Wait for a turn at the worker if there is something to analyse; from any thread, never blocks."""
+        if self._ring.is_ready(self.plan.setup.model.spec.hop_samples):
+            self._context.turns.join(self)
 
     def announce(self, sources: list[str]) -> None:
         """Publish the hello; `sources` are the names of all sources if there are several."""
@@ -221,6 +227,7 @@ class Channel:
             self._worker.adopt(successor)
             self.plan = self.plan._replace(setup=setup)
             self._heartbeats = HeartbeatSchedule(setup.config.output.heartbeat_s, self._account.analysed_s)
+        self.take_turn()  # hops may be shorter now
 
     def _part(self, name: str) -> str:
         return f"{name}{self._suffix}"
@@ -269,8 +276,8 @@ class Channel:
         self._on_change(state, detail)
 
 
-def _make_ring(plan: ChannelPlan, wake: Callable[[], None]) -> Ring:
+def _make_ring(plan: ChannelPlan, on_change: Callable[[], None]) -> Ring:
     spec, ring_s = plan.setup.model.spec, plan.setup.config.source.ring_s
     kept_s = ring_s if plan.source.is_live else min(ring_s, RECORDING_RING_S)
     capacity_samples = max(units.seconds_to_samples(kept_s, spec.sample_rate_hz), 2 * spec.hop_samples)
-    return Ring(capacity_samples, is_lossy=plan.source.is_live, on_change=wake)
+    return Ring(capacity_samples, is_lossy=plan.source.is_live, on_change=on_change)

@@ -17,6 +17,7 @@ from streamgmm.service.channel import Channel, ChannelPlan, RunContext
 from streamgmm.service.clocks import REAL_CLOCKS, Clocks
 from streamgmm.service.health import STATES, State
 from streamgmm.service.status import status_line
+from streamgmm.service.turns import Turns
 from streamgmm.service.watch import Watch, guard
 from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sink import start_thread
@@ -68,12 +69,12 @@ class Daemon:
         self._hub = hub
         self._clock = clocks.monotonic
         self._on_status = on_status
-        self._has_work = threading.Event()
+        self._turns: Turns[Channel] = Turns()
         self._reporting = threading.Lock()
         # Replaced as a whole when sources are added or removed, so that any thread may iterate over it without a lock.
         self._channels: tuple[Channel, ...] = ()
         self.watch = Watch({"worker": lambda: any(channel.has_work for channel in self._channels)})
-        self._context = RunContext(run_id, hub, self.watch, clocks, self._has_work.set, is_device_required)
+        self._context = RunContext(run_id, hub, self.watch, clocks, self._turns, is_device_required)
         self._is_alone = len(plans) == 1 and not plans[0].source.is_named
         self._channels = tuple(map(self._make_channel, plans))
         self._reason: str | None = None
@@ -164,6 +165,8 @@ class Daemon:
 
     def _exchange(self, kept: tuple[Channel, ...], added: tuple[Channel, ...]) -> None:
         dropped = [channel for channel in self._channels if channel not in kept]
+        # First, so that the run goes on even if all that run now are dropped.
+        self._channels = (*self._channels, *added)
         # All are stopped before any is waited for, so that the waits overlap.
         for channel in dropped:
             channel.stop("no longer in the settings")
@@ -197,7 +200,7 @@ class Daemon:
         self._is_over.set()
         for channel in self._channels:
             channel.stop(self._reason)
-        self._has_work.set()
+        self._turns.wake()
         # From now on no thread waits for a slow reader, so that each can end in time.
         self._hub.hurry()
         joins = [thread.join for thread in threads] + [channel.join for channel in self._channels]
@@ -215,19 +218,13 @@ class Daemon:
         """Run the worker thread: one hop of each channel in turn, so that no source starves another."""
         try:
             while not all(channel.over.is_set() for channel in self._channels):
-                self._has_work.wait()
-                # Cleared before serving: samples that arrive meanwhile set it again, and no wake-up is lost.
-                self._has_work.clear()
-                while self._serve_each():
-                    pass
+                channel = self._turns.take()
+                if channel is not None and channel.step():
+                    channel.take_turn()
             self._hub.drain()
         except BaseException as error:
             self._failures.append(error)
         self._requests.put("end")
-
-    def _serve_each(self) -> bool:
-        n_served = sum(channel.step() for channel in self._channels)
-        return n_served > 0
 
     def _report(self, state: State, detail: str) -> None:
         """Report the state of the only source, or the worst of several with the state of each by name."""

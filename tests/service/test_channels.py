@@ -215,6 +215,14 @@ def test_F31_a_source_that_is_dropped_ends_and_the_others_go_on() -> None:
     assert records["b"][-1].reason == "SIGTERM"
 
 
+def test_F31_all_sources_may_be_exchanged_for_others() -> None:
+    run = Changing()
+    run.daemon.adopt([run.plan("c")])
+    run.sink.wait_until(lambda: any(r.source == "c" and isinstance(r, Window) for r in run.sink.records))
+    records = run.end()
+    assert [records[name][-1].reason for name in "abc"] == ["no longer in the settings"] * 2 + ["SIGTERM"]
+
+
 def test_F31_a_source_with_other_settings_begins_again() -> None:
     run = Changing()
     source = msgspec.structs.replace(CONFIG.source, channel=1)
