@@ -74,10 +74,10 @@ def test_frames_add_to_the_window_with_their_weight_and_the_background_too(class
 
 def test_D7_frames_that_do_not_fit_are_refused(classifier) -> None:
     frames = classifier.cepstra
-    changes = [{"weight": 0.0}, {"weight": np.nan}, {"weight": np.inf}]
-    changes += [{"mixtures": make_classifier(n_dimensions=3).all_mixtures}]
-    for change in changes:
+    for weight in (0.0, np.nan, np.inf):
         with pytest.raises(DataError):
-            replace(frames, **change)
+            replace(frames, weight=weight)
+    with pytest.raises(DataError):
+        replace(frames, mixtures=make_classifier(n_dimensions=3).all_mixtures)
     with pytest.raises(DataError, match="mixtures of frames"):
         replace(classifier, cepstra=replace(frames, mixtures=frames.mixtures[:2]))
