@@ -22,7 +22,8 @@ assert_close = partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-9)
 
 @pytest.mark.parametrize("n_bands", [8, 16, 31, 32])
 def test_groups_are_runs_of_neighbouring_bands(n_bands) -> None:
-    energies = RNG.gamma(1.0, size=(20, n_bands))
+    rng = np.random.default_rng(8)
+    energies = rng.gamma(1.0, size=(20, n_bands))
     groups = st.group_energies(energies)
     edges = [*st.group_edges(n_bands), n_bands]
     assert edges == [n_bands * i // 6 for i in range(7)]
@@ -32,7 +33,8 @@ def test_groups_are_runs_of_neighbouring_bands(n_bands) -> None:
 
 
 def test_pairs_of_groups() -> None:
-    groups = RNG.gamma(1.0, size=(5, 7))
+    rng = np.random.default_rng(8)
+    groups = rng.gamma(1.0, size=(5, 7))
     expected = [[row[0], row[1] + row[2], row[3] + row[4], row[5] + row[6]] for row in groups]
     assert_close(st.paired(groups), expected)
 
@@ -44,14 +46,16 @@ def test_spectral_shape() -> None:
 
 @pytest.mark.parametrize("n_fine", [128, 150, 256])
 def test_haar_details_are_those_of_plain_loops(n_fine) -> None:
-    logs = RNG.normal(size=(n_fine, 3))
+    rng = np.random.default_rng(8)
+    logs = rng.normal(size=(n_fine, 3))
     for scale, detail in st.haar_details(logs, range(1, 8)).items():
         expected = np.array([oracles.haar_detail(column, scale) for column in logs.T]).T
         assert_close(detail, expected)
 
 
 def test_haar_details_are_the_wavelet_transform_at_decimated_shifts() -> None:
-    logs = RNG.normal(size=(256, 4))
+    rng = np.random.default_rng(8)
+    logs = rng.normal(size=(256, 4))
     details = st.haar_details(logs, st.GROUP_SCALES)
     assert list(details) == list(range(1, 9))
     _, *coarse_to_fine = pywt.wavedec(logs, "haar", level=8, axis=0)
@@ -82,7 +86,8 @@ def test_a_rise_is_negative() -> None:
 
 
 def test_modulation_energies() -> None:
-    details = {2: RNG.normal(size=(9, 3)), 4: RNG.normal(size=(5, 3))}
+    rng = np.random.default_rng(8)
+    details = {2: rng.normal(size=(9, 3)), 4: rng.normal(size=(5, 3))}
     expected = [
         math.log(oracles.mean(abs(value) for value in column) + 1e-3) for scale in (2, 4) for column in details[scale].T
     ]
@@ -111,7 +116,8 @@ def test_second_modulations_are_haar_details_of_the_strength_of_haar_details(n_f
 
 
 def test_group_correlations_are_those_of_pearson() -> None:
-    details = {2: RNG.normal(size=(40, 4)), 4: RNG.normal(size=(20, 4))}
+    rng = np.random.default_rng(8)
+    details = {2: rng.normal(size=(40, 4)), 4: rng.normal(size=(20, 4))}
     correlations = [np.asarray(np.corrcoef(detail.T)) for detail in details.values()]
     expected = [matrix[i, j] for matrix in correlations for i in range(4) for j in range(i + 1, 4)]
     np.testing.assert_allclose(st.group_correlations(details), expected, atol=0.01)
@@ -119,7 +125,8 @@ def test_group_correlations_are_those_of_pearson() -> None:
 
 
 def test_attack_asymmetry() -> None:
-    details = {4: RNG.normal(size=(9, 3)), 6: RNG.normal(size=(5, 3)), 7: RNG.normal(size=(5, 3))}
+    rng = np.random.default_rng(8)
+    details = {4: rng.normal(size=(9, 3)), 6: rng.normal(size=(5, 3)), 7: rng.normal(size=(5, 3))}
     expected = [
         -sum(value**3 for value in column) / (sum(abs(value) ** 3 for value in column) + 1e-9)
         for scale in (4, 6)
@@ -147,8 +154,9 @@ def test_kurtosis() -> None:
 
 
 def test_tonality() -> None:
-    coherences = RNG.normal(size=(2, 5)) + 1j * RNG.normal(size=(2, 5))
-    powers = RNG.gamma(1.0, size=5) + 1.0
+    rng = np.random.default_rng(8)
+    coherences = rng.normal(size=(2, 5)) + 1j * rng.normal(size=(2, 5))
+    powers = rng.gamma(1.0, size=5) + 1.0
     expected = [oracles.mean(abs(coherences[lag, i]) / powers[i] for lag in range(2)) for i in range(5)]
     assert_close(st.tonality(coherences, powers), expected)
 
@@ -173,7 +181,8 @@ def test_onset_synchrony() -> None:
 
 @pytest.mark.parametrize("n_fine", [8, 33, 128, 250])
 def test_periodicity_is_that_of_plain_autocorrelation(n_fine) -> None:
-    logs = np.cumsum(RNG.normal(size=(n_fine, 2)), axis=0)
+    rng = np.random.default_rng(8)
+    logs = np.cumsum(rng.normal(size=(n_fine, 2)), axis=0)
     expected = [oracles.periodicity(column.tolist(), 0.004, 0.01, 0.7, 9, 1e-3) for column in logs.T]
     assert_close(st.envelope_periodicity(logs, 0.004), np.array(expected).T.ravel())
 

@@ -10,8 +10,7 @@ from streamgmm.errors import ConfigError, DataError
 from streamgmm.model.projection import Projection
 from tests.model.model_rig import N_FEATURES, make_classifier
 
-RNG = np.random.default_rng(10)
-VECTORS = RNG.normal(size=(20, N_FEATURES))
+VECTORS = np.random.default_rng(10).normal(size=(20, N_FEATURES))
 
 
 def test_the_projection_standardises_then_projects() -> None:
