@@ -160,9 +160,9 @@ def _feed(daemon: Daemon, sound: Path, n_samples: int) -> None:
         while n_left > 0:
             with sound.open("rb") as file:
                 while n_left > 0 and (data := file.read(min(n_left, 1 << 16))):
-                    daemon.process.stdin.write(data)
+                    daemon.stdin.write(data)
                     n_left -= len(data)
-        daemon.process.stdin.close()
+        daemon.stdin.close()
 
 
 class Unread:
