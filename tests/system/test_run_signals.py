@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -249,13 +248,11 @@ def test_sighup_on_a_living_terminal_reloads(command: list[str], out: Path) -> N
     window = Window("bash", "--norc", "-i")
     window.type(shell_line(command, out))
     pid = wait_for_start(out)
-
-    def has_reloaded(n_times: int) -> bool:
-        return signals_answered(out) >= n_times and is_running(pid)
-
-    for n_reloads in range(1, 4):
+    os.kill(pid, signal.SIGHUP)
+    wait_until(lambda: signals_answered(out), "never reloaded")
+    # The log has one line of this kind in ten seconds: that further signals are no end is all that shows at once.
+    for _ in range(2):
         os.kill(pid, signal.SIGHUP)
-        wait_until(partial(has_reloaded, n_reloads), f"reload {n_reloads}")
     assert is_running(pid)
     window.close()
     wait_until(lambda: not is_running(pid), "it goes on")
