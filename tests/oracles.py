@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cmath
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def coherence(values, lag: int, first: int, last: int) -> complex:
 def dft_gain(taps, frequency_hz: float, sample_rate_hz: int) -> float:
     """Magnitude of the response of a filter to exp(2 pi i f t)."""
     omega = 2 * math.pi * frequency_hz / sample_rate_hz
-    return abs(sum(tap * cmath.exp(-1j * omega * i) for i, tap in enumerate(taps)))
+    return float(abs(sum(tap * cmath.exp(-1j * omega * i) for i, tap in enumerate(taps))))
 
 
 def haar_detail(column, scale: int) -> list[float]:
@@ -57,7 +58,8 @@ def autocorrelation(column, lag: int, softening: float) -> float:
     mean = sum(column) / n
     centred = [value - mean for value in column]
     variance = sum(value * value for value in centred) / n
-    return sum(centred[i] * centred[i + lag] for i in range(n - lag)) / (n - lag) / (variance + softening)
+    covariance = sum(centred[i] * centred[i + lag] for i in range(n - lag)) / (n - lag)
+    return float(covariance / (variance + softening))
 
 
 def periodicity(column, fine_s: float, shortest_s: float, longest_s: float, n_ranges: int, softening: float):
@@ -71,9 +73,9 @@ def periodicity(column, fine_s: float, shortest_s: float, longest_s: float, n_ra
     return strongest
 
 
-def mean(values) -> float:
-    values = list(values)
-    return sum(values) / len(values)
+def mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed)
 
 
 def deviation(values) -> float:
@@ -82,7 +84,7 @@ def deviation(values) -> float:
     return math.sqrt(mean((value - centre) ** 2 for value in values))
 
 
-def entropy(energies) -> float:
+def entropy(energies: Sequence[float]) -> float:
     """Entropy in nats of the shares of a spectrum."""
     total = sum(energies)
     return -sum(energy / total * math.log(energy / total) for energy in energies)

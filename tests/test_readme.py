@@ -40,7 +40,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     write_training_set(folder / "recordings", 5, 0, 16000)
     (folder / "room").mkdir()
-    write_wav(folder / "room" / "evening.wav", 0.01 * room(np.random.default_rng(1), 30 * 16000, 16000), 16000)
+    evening = 0.01 * room(np.random.default_rng(1), 30 * 16000, 16000)
+    write_wav(folder / "room" / "evening.wav", evening.astype(np.float32), 16000)
     (folder / "kitchen").mkdir()
     for number in range(4):
         kettle = whistle(np.random.default_rng(number), 16000)

@@ -42,6 +42,8 @@ class SoundServer(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    server: SoundServer
+
     def log_message(self, *_):
         """Write nothing."""
 
@@ -113,8 +115,20 @@ def serving(recording=b"", **options):
         thread.join()
 
 
+class Camera(socketserver.ThreadingTCPServer):
+    """Keeps the requests that it receives."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), RtspHandler)
+        self.requests: list[list[str]] = []
+
+
 class RtspHandler(socketserver.StreamRequestHandler):
     """As little of RTSP as a client needs to receive 16-bit samples within the connection (RFC 2326, RFC 3551)."""
+
+    server: Camera
 
     def handle(self):
         with suppress(ConnectionError):
@@ -124,7 +138,7 @@ class RtspHandler(socketserver.StreamRequestHandler):
                     self.send_sound()
 
     def read_request(self):
-        lines = []
+        lines: list[str] = []
         while (line := self.rfile.readline().decode().strip()) or not lines:
             if not line:
                 return lines
@@ -167,9 +181,7 @@ class RtspHandler(socketserver.StreamRequestHandler):
 @contextmanager
 def camera():
     """A camera that gives a second of noise over RTSP to `user` with the password `pass/w@rd`, and leaves."""
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), RtspHandler) as server:
-        server.daemon_threads = True
-        server.requests = []
+    with Camera() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server

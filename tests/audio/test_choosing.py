@@ -7,6 +7,7 @@ from streamgmm.audio import microphone, pcm
 from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.ffmpeg import FfmpegSource
 from streamgmm.audio.file import RecordingFile
+from streamgmm.audio.pcm_socket import PcmSocket
 from streamgmm.errors import ConfigError, UsageError
 from streamgmm.settings.source import SourceSection
 
@@ -126,7 +127,7 @@ def test_writers_share_a_listening_socket_that_the_plan_closes(tmp_path):
     path = tmp_path / "pcm.sock"
     planned = plan_source(SourceSection(uri=f"pcm+unix://{path}", stall_timeout_s=1.0))
     assert (planned.name, planned.is_live, planned.is_device) == (f"pcm+unix://{path}", True, True)
-    first, second = planned.make(), planned.make()
+    first, second = of_type(planned.make(), PcmSocket), of_type(planned.make(), PcmSocket)
     assert first._server is second._server
     assert not path.exists()
     first._server.listen()

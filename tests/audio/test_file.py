@@ -12,7 +12,7 @@ from streamgmm.audio.reading import RecordingError
 from streamgmm.audio.resample import resample, warn_if_narrow
 
 CODES = np.random.default_rng(5).integers(-32768, 32768, 20_000).astype(np.int16)
-SAMPLES = CODES / np.float32(32768)
+SAMPLES = (CODES / 32768).astype(np.float32)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from streamgmm.audio.capture_child import BLOCK_HEADER
 from streamgmm.audio.known_device import KnownDevice
 from streamgmm.audio.microphone import CaptureError, Device, Microphone, list_devices
 from streamgmm.audio.resample import resample, warn_if_narrow
+from streamgmm.audio.source import Block
 from streamgmm.errors import DeviceError
 
 RATE_HZ = 16000
@@ -227,7 +228,7 @@ block([0.0] * 960, read_ns=1_020_000_000, overflowed=True)
 signal.pause()
 """
     source = opened(script)
-    blocks = []
+    blocks: list[Block] = []
     while not blocks or blocks[-1].gap_reason is None:
         block = source.read()
         assert block is not None

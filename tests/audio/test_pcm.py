@@ -15,7 +15,7 @@ from streamgmm.audio.resample import resample
 from streamgmm.errors import InputMissingError, UsageError
 
 CODES = np.random.default_rng(4).integers(-32768, 32768, 3000).astype("<i2")
-SAMPLES = CODES / np.float32(32768)
+SAMPLES = (CODES / 32768).astype(np.float32)
 
 
 @pytest.fixture

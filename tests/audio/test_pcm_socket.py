@@ -21,6 +21,7 @@ from streamgmm.audio.pcm_server import BUSY_LINE, PcmServer, TcpAddress, UnixAdd
 from streamgmm.audio.pcm_socket import MAX_HEADER_BYTES, PcmSocket, WriterError
 from streamgmm.audio.resample import resample
 from streamgmm.errors import CannotCreateError, DeviceError
+from tests.narrowing import present
 
 CODES = np.random.default_rng(7).integers(-32768, 32768, 4000).astype("<i2")
 SAMPLES = CODES / np.float32(32768)
@@ -40,7 +41,7 @@ class Place:
         family = socket.AF_INET if self.path is None else socket.AF_UNIX
         writer = socket.socket(family, socket.SOCK_STREAM)
         writer.settimeout(10)
-        writer.connect(self.server.listen().getsockname())
+        writer.connect(present(self.server.listen()).getsockname())
         writer.sendall((header if isinstance(header, bytes) else json.dumps(header).encode() + b"\n") + data)
         return writer
 

@@ -67,7 +67,7 @@ def test_a_server_that_does_not_answer_as_it_should_is_one_error(serve: Callable
         PulseConnection()
 
 
-def fields(*values: object) -> bytes:
+def fields(*values: int | bytes | str | dict[str, str] | None) -> bytes:
     """Values as the protocol packs them; bytes stand for themselves."""
     return b"".join(value if isinstance(value, bytes) else pulse_source._encode(value) for value in values)
 
@@ -119,8 +119,8 @@ def test_A7_the_source_of_a_stream_is_found_among_those_of_others(serve: Callabl
 
 
 def test_sources_are_described(serve: Callable[[Answer], None]) -> None:
-    usb = {"alsa_card_name": "USB Audio", "description": "USB Microphone"}
-    serve(answering(b"", source(0, "sink.monitor", 9, node_name="sink") + source(5, "microphone", **usb)))
+    usb = source(5, "microphone", alsa_card_name="USB Audio", description="USB Microphone")
+    serve(answering(b"", source(0, "sink.monitor", 9, node_name="sink") + usb))
     connection = PulseConnection()
     monitor, microphone = connection.sources()
     connection.close()

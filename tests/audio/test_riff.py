@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamgmm.audio.riff import find_zero_field
+from streamgmm.audio.view import FileBytes
 
 
-class Memory:
+class Memory(FileBytes):
     """The bytes of a file that need no file."""
 
     def __init__(self, data):

@@ -2,6 +2,7 @@
 
 import threading
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamgmm.audio.ring import Ring
+from tests.narrowing import present
 
 
 def numbered(begin, end):
@@ -45,7 +47,8 @@ class Oracle:
 
     def _merge(self):
         """Losses with no sample between them become one for each reason, in the order of first mention."""
-        merged, here = [], {}
+        merged: list[Any] = []
+        here: dict[str, list[Any]] = {}
         for item in self.items:
             if not isinstance(item, list):
                 here = {}
@@ -185,7 +188,7 @@ def test_gap_arrives_where_it_happened():
     ring.write(numbered(0, 7))
     ring.write_gap(500, "device_lost")
     ring.write(numbered(7, 20))
-    stretches = [ring.read(5) for _ in range(4)]
+    stretches = [present(ring.read(5)) for _ in range(4)]
     assert [(s.start_index, s.samples.size, s.lost_samples, s.gap_reason) for s in stretches] == [
         (0, 5, 0, None),
         (5, 2, 0, None),
@@ -197,7 +200,7 @@ def test_gap_arrives_where_it_happened():
 def test_gap_is_told_before_the_sound_comes_back():
     ring = Ring(100, is_lossy=True)
     ring.write_gap(500, "device_lost")
-    stretch = ring.read(5)
+    stretch = present(ring.read(5))
     assert (stretch.lost_samples, stretch.gap_reason) == (500, "device_lost")
 
 
@@ -215,7 +218,7 @@ def test_gaps_without_a_reader_stay_bounded():
 def test_samples_do_not_change_under_the_reader():
     ring = Ring(4, is_lossy=True)
     ring.write(numbered(0, 4))
-    samples = ring.read(4).samples
+    samples = present(ring.read(4)).samples
     ring.write(numbered(4, 8))
     assert samples.tolist() == [0, 1, 2, 3]
 
@@ -223,10 +226,10 @@ def test_samples_do_not_change_under_the_reader():
 def test_read_waits_until_the_last_sample_is_there():
     ring = Ring(10, is_lossy=True)
     ring.write(numbered(0, 9))
-    timed_out = ring.read(10, timeout_s=0.0)
+    timed_out = present(ring.read(10, timeout_s=0.0))
     assert (timed_out.samples.size, timed_out.lost_samples, ring.counts.in_flight_samples) == (0, 0, 9)
     got = []
-    reader = threading.Thread(target=lambda: got.append(ring.read(10)))
+    reader = threading.Thread(target=lambda: got.append(present(ring.read(10))))
     reader.start()
     ring.write(numbered(9, 10))
     reader.join(timeout=5)
@@ -238,8 +241,8 @@ def test_end_gives_what_is_left_then_none():
     ring.write(numbered(0, 3))
     ring.write_gap(2, "suspend")
     ring.end()
-    assert ring.read(5).samples.tolist() == [0, 1, 2]
-    assert ring.read(5).lost_samples == 2
+    assert present(ring.read(5)).samples.tolist() == [0, 1, 2]
+    assert present(ring.read(5)).lost_samples == 2
     assert ring.read(5) is None
     assert ring.read(5) is None
 
@@ -259,7 +262,7 @@ def test_close_wakes_a_waiting_writer_and_counts_only_what_was_stored():
     got = []
     writer = threading.Thread(target=lambda: got.append(ring.write(numbered(0, 30))))
     writer.start()
-    assert ring.read(10).samples.tolist() == list(range(10))
+    assert present(ring.read(10)).samples.tolist() == list(range(10))
     ring.close()
     writer.join(timeout=5)
     assert got == [False]
@@ -270,8 +273,8 @@ def test_close_wakes_a_waiting_writer_and_counts_only_what_was_stored():
 def test_block_longer_than_the_ring_loses_its_beginning():
     ring = Ring(10, is_lossy=True)
     ring.write(numbered(0, 35))
-    assert ring.read(10).lost_samples == 25
-    assert ring.read(10).samples.tolist() == list(range(25, 35))
+    assert present(ring.read(10)).lost_samples == 25
+    assert present(ring.read(10)).samples.tolist() == list(range(25, 35))
 
 
 @pytest.mark.parametrize("n_samples", [0, -1, 11])
@@ -285,7 +288,7 @@ def test_start_indices_ascend_across_many_wraps():
     starts = []
     for i in range(50):
         ring.write(numbered(5 * i, 5 * i + 5))
-        stretch = ring.read(5)
+        stretch = present(ring.read(5))
         assert stretch.samples.tolist() == list(range(5 * i, 5 * i + 5))
         starts.append(stretch.start_index)
     assert {b - a for a, b in pairwise(starts)} == {5}

@@ -20,6 +20,7 @@ class PipeCase:
 
     def __init__(self):
         self.read_fd, self.write_fd = os.pipe()
+        self.is_ended = False
 
     def source(self, is_stalled=False):
         if not is_stalled:
@@ -29,10 +30,10 @@ class PipeCase:
 
     def end(self):
         os.close(self.write_fd)
-        self.write_fd = None
+        self.is_ended = True
 
     def clean_up(self):
-        if self.write_fd is not None:
+        if not self.is_ended:
             self.end()
         os.close(self.read_fd)
 

@@ -22,7 +22,7 @@ sf = pytest.importorskip("soundfile")
 
 RATE_HZ = 16000
 CODES = np.random.default_rng(4).integers(-32768, 32768, 3000).astype("<i2")
-SAMPLES = CODES / np.float32(32768)
+SAMPLES = (CODES / 32768).astype(np.float32)
 CHUNK_BODY = b"made by a recorder"
 
 

@@ -40,6 +40,7 @@ from streamgmm.tuning.alarm_rates import upper_rate_per_hour
 from streamgmm.tuning.operating_points import Curve, Levels, Material, make_levels, measure_curves
 from streamgmm.tuning.recordings import recordings_with_events, score_recordings
 from streamgmm.tuning.tuning import BudgetError, tune
+from tests.narrowing import present
 from tests.required import corpus
 
 AMBIENT = frozenset({"rain", "sea_waves", "fire_crackling"})
@@ -122,7 +123,9 @@ def judge(curves: Sequence[Sequence[Curve]], levels: Levels, tuned: Model, i_res
     n_alarms, recalls = 0, []
     for own in curves:
         section = tuned.decision.get(own[0].label)
-        i_level = levels.i_first if section is None else levels.thresholds.index(section.onset_threshold)
+        i_level = levels.i_first
+        if section is not None:
+            i_level = levels.thresholds.index(present(section.onset_threshold))
         wanted = None if section is None else section.min_duration_s
         curve = next(curve for curve in own if curve.min_duration_s == wanted)
         n_alarms += int(curve.n_alarms[list(i_rest), i_level].sum())

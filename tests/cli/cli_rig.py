@@ -14,6 +14,8 @@ import pytest
 
 from streamgmm.cli.main import main
 
+PIPED: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
 
 class Outcome(NamedTuple):
     """Exit code and output of one command."""
@@ -48,12 +50,21 @@ def _process_left_as_it_was() -> Iterator[None]:
 
 def spawn_cli(*arguments: object, **settings: Any) -> subprocess.Popen[str]:
     """Start `streamgmm` as a process of its own; its output is piped unless told otherwise."""
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **settings}
-    return subprocess.Popen([sys.executable, "-m", "streamgmm", *map(str, arguments)], **streams)
+    return subprocess.Popen(command_of(*arguments), text=True, **PIPED | settings)
 
 
 def spawn_main(preparation: str, *arguments: object, **settings: Any) -> subprocess.Popen[str]:
     """Like `spawn_cli`, after `preparation` (Python) has changed what it runs."""
+    return subprocess.Popen(command_of(*arguments, preparation=preparation), text=True, **PIPED | settings)
+
+
+def spawn_bytes(*arguments: object, preparation: str = "", **settings: Any) -> subprocess.Popen[bytes]:
+    """Like `spawn_cli` and `spawn_main`, with streams of bytes."""
+    return subprocess.Popen(command_of(*arguments, preparation=preparation), **PIPED | settings)
+
+
+def command_of(*arguments: object, preparation: str = "") -> list[str]:
+    """The command line of `streamgmm`, or of a program that runs it after some preparation."""
     program = f"import sys\nfrom streamgmm.cli import main\n{preparation}\nsys.exit(main.main(sys.argv[1:]))"
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **settings}
-    return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], **streams)
+    start = ["-c", program] if preparation else ["-m", "streamgmm"]
+    return [sys.executable, *start, *map(str, arguments)]

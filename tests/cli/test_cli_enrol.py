@@ -9,6 +9,7 @@ from streamgmm.model.file import load_model
 from streamgmm.model.lock import model_lock
 from streamgmm.training.enrolment.cache_file import cache_path
 from tests.cli.cli_rig import run_cli, spawn_cli
+from tests.narrowing import present
 from tests.training.training_rig import SOUND_LABELS, write_sounds
 
 QUICK = (
@@ -21,7 +22,7 @@ QUICK = (
 
 
 @pytest.fixture(scope="module")
-def sounds(tmp_path_factory) -> Path:
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four clips each of three classes, and of a fourth in a folder of its own."""
     folder = tmp_path_factory.mktemp("sounds")
     write_sounds(folder / "known")
@@ -30,7 +31,7 @@ def sounds(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(sounds) -> Path:
+def trained(sounds: Path) -> Path:
     path = sounds / "my.sgm"
     options = [word for setting in QUICK for word in ("--set", setting)]
     process = spawn_cli("train", sounds / "known", "-o", path, *options)
@@ -43,7 +44,7 @@ def trained(sounds) -> Path:
 @pytest.fixture
 def model(trained, tmp_path) -> Path:
     shutil.copy(cache_path(trained), cache_path(tmp_path / "my.sgm"))
-    return shutil.copy(trained, tmp_path / "my.sgm")
+    return Path(shutil.copy(trained, tmp_path / "my.sgm"))
 
 
 def contents(path: Path) -> tuple[bytes, bytes]:
@@ -231,7 +232,7 @@ def test_what_changes_a_model_waits_for_whoever_does(command, held, model, sound
     with model_lock(model, pytest.fail):
         process = spawn_cli(*(word.format(**places) for word in words))
         # It ends, or says that it waits: either closes the matter.
-        first = next((line for line in process.stderr if waiting in line or "nothing was written" in line), "")
+        first = next((line for line in present(process.stderr) if waiting in line or "nothing was written" in line), "")
     _, rest = process.communicate(timeout=120)
     assert (waiting in first) == held, rest
     assert process.returncode == 0, rest

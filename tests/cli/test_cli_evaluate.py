@@ -27,7 +27,7 @@ def sounds(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(sounds, tmp_path_factory) -> Path:
+def model(sounds, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "yard.sgm"
     process = spawn_cli("train", sounds, "-o", path, *QUICK)
     assert (process.communicate(timeout=60)[0], process.returncode) == ("", 0)

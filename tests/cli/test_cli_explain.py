@@ -16,6 +16,7 @@ from streamgmm.explanation.explaining import explain
 from tests.cli.cli_rig import run_cli, spawn_cli
 from tests.conftest import DEMO_RATE_HZ
 from tests.explanation.explanation_rig import CONFIG, in_blocks, noise, random_model
+from tests.narrowing import present
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def siren_at(demo_model, demo_scene) -> float:
     start = next(
         one for one in map(json.loads, records.splitlines()) if (one["type"], one.get("label")) == ("start", "siren")
     )
-    return start["t"]
+    return float(start["t"])
 
 
 def rows(out: str, heading: str) -> dict[str, list[str]]:
@@ -109,7 +110,7 @@ def test_what_is_no_time(text):
 
 
 def test_silence_is_told_and_nothing_else(capsys, demo_model, tmp_path):
-    write_wav(tmp_path / "night.wav", np.zeros(3 * DEMO_RATE_HZ), DEMO_RATE_HZ)
+    write_wav(tmp_path / "night.wav", np.zeros(3 * DEMO_RATE_HZ, np.float32), DEMO_RATE_HZ)
     options = ("--picture", tmp_path / "e.svg", "--json", tmp_path / "e.json")
     code, out, _ = run_cli(capsys, "explain", tmp_path / "night.wav", "--at", 2, "-m", demo_model, *options)
     assert code == 0
@@ -169,4 +170,4 @@ def test_the_first_window_says_how_little_it_holds():
     found = explain(in_blocks(noise()), random_model(), CONFIG, 0.0).explanation
     first, *_ = summary(found)
     assert first.startswith("window 0.000 to 0.128 s, 25% of a whole one; its last hop has -")
-    assert "(priors)" not in comparison_line(found.comparison)
+    assert "(priors)" not in comparison_line(present(found.comparison))

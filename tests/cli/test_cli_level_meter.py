@@ -41,7 +41,7 @@ class ListSource:
 
 def sine(amplitude: float, n_intervals: int = 1) -> Samples:
     phases = 2 * np.pi * 1000 / METER_RATE_HZ * np.arange(n_intervals * INTERVAL_SAMPLES)
-    return (amplitude * np.sin(phases)).astype(np.float32)
+    return np.asarray(amplitude * np.sin(phases), np.float32)
 
 
 def levels_of(meter: LevelMeter, samples: Samples) -> list[tuple[float, float]]:

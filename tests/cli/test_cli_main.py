@@ -11,6 +11,7 @@ import pytest
 from streamgmm import __version__, errors
 from streamgmm.cli.main import COMMANDS
 from tests.cli.cli_rig import run_cli, spawn_cli, spawn_main
+from tests.narrowing import present
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="ends by POSIX signals")
 
@@ -113,10 +114,10 @@ def test_E18_a_reader_that_leaves_ends_the_command_as_it_would_cat(unbuffered: s
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     for arguments in (["config", "show"], ["--help"]):
         process = spawn_cli(*arguments, env=environment)
-        process.stdout.close()
+        present(process.stdout).close()
         assert process.wait(60) == -signal.SIGPIPE
-        assert process.stderr.read() == ""
-        process.stderr.close()
+        assert present(process.stderr).read() == ""
+        present(process.stderr).close()
 
 
 @posix_only
@@ -130,10 +131,10 @@ def test_E18_a_shell_sees_141() -> None:
 def test_E18_under_systemd_a_closed_stdout_is_a_failure() -> None:
     preparation = "import os\nos.environ['SYSTEMD_EXEC_PID'] = str(os.getpid())"
     process = spawn_main(preparation, "config", "show")
-    process.stdout.close()
+    present(process.stdout).close()
     assert process.wait(60) == 74
-    assert process.stderr.read() == ""
-    process.stderr.close()
+    assert present(process.stderr).read() == ""
+    present(process.stderr).close()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -163,7 +164,7 @@ def test_E21_a_result_that_nobody_could_read_is_refused(command: str) -> None:
 @posix_only
 def test_F2_ctrl_c_ends_by_the_signal_without_a_traceback() -> None:
     process = spawn_main(fake("import signal\nprint('up', flush=True)\nsignal.pause()"), "config", "show")
-    assert process.stdout.readline() == "up\n"
+    assert present(process.stdout).readline() == "up\n"
     process.send_signal(signal.SIGINT)
     assert end_of(process) == (-signal.SIGINT, "", "")
 

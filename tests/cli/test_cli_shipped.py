@@ -22,7 +22,8 @@ SAYS = "streamgmm: no model is given: using the bundled model esc10, which detec
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second and a half of noise."""
     path = tmp_path_factory.mktemp("noise") / "noise.wav"
-    write_wav(path, 0.1 * np.random.default_rng(0).standard_normal(3 * RATE_HZ // 2), RATE_HZ)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(3 * RATE_HZ // 2)
+    write_wav(path, noise.astype(np.float32), RATE_HZ)
     return path
 
 

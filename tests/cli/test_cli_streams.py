@@ -141,5 +141,5 @@ def test_a_stream_fails_once_and_is_silent_from_then_on() -> None:
 def test_a_stream_that_works_is_as_it_was() -> None:
     under = io.StringIO()
     stream = EnduringStream(under)
-    print("a line", file=stream, flush=True)  # type: ignore[arg-type]
+    print("a line", file=stream, flush=True)
     assert (under.getvalue(), stream.failure, stream.isatty()) == ("a line\n", None, False)

@@ -15,6 +15,7 @@ from streamgmm.dataset.reasons import explanation
 from streamgmm.demo.recordings import render_clip
 from streamgmm.model.file import load_model
 from tests.cli.cli_rig import run_cli, spawn_cli, spawn_main
+from tests.narrowing import present
 from tests.training.training_rig import RATE_HZ, SOUND_LABELS, write_sounds
 
 SMALL = ("--set", "training.n_jobs=1", "--set", "training.n_speed_copies=0")
@@ -379,7 +380,7 @@ def test_B25_a_training_that_is_stopped_leaves_the_old_model_alone(sounds, tmp_p
     path.write_bytes(b"the old one")
     preparation = INTERRUPTED.format(module=module, function=function, wait=wait)
     process = spawn_main(preparation, "train", sounds, "-o", path, "--quick")
-    assert process.stdout.readline() == "up\n"
+    assert present(process.stdout).readline() == "up\n"
     process.send_signal(number)
     code, out, err = end_of(process)
     assert (code, out, err) == (-number, "", "")

@@ -18,7 +18,7 @@ QUICK = ("--set", "training.n_jobs=1")
 
 
 @pytest.fixture(scope="module")
-def noises(tmp_path_factory) -> Path:
+def noises(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of background: sounds that the model never learnt, one after the other."""
     folder = tmp_path_factory.mktemp("noises")
     for number, label in enumerate(("bird_song", "phone_ring")):
@@ -28,7 +28,7 @@ def noises(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def events(tmp_path_factory) -> Path:
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of each label of the model."""
     folder = tmp_path_factory.mktemp("events")
     for label in DEMO_LABELS:
@@ -39,7 +39,7 @@ def events(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def model(demo_model, tmp_path) -> Path:
-    return shutil.copy(demo_model, tmp_path / "my.sgm")
+    return Path(shutil.copy(demo_model, tmp_path / "my.sgm"))
 
 
 def starts(out: str) -> int:
@@ -112,7 +112,7 @@ def test_a_budget_that_cannot_be_met_writes_nothing_and_names_labels(capsys, mod
 
 
 def test_a_silent_background_is_refused(capsys, model, tmp_path):
-    write_wav(tmp_path / "night.wav", np.zeros(40000), DEMO_RATE_HZ)
+    write_wav(tmp_path / "night.wav", np.zeros(40000, np.float32), DEMO_RATE_HZ)
     code, _, err = run_cli(capsys, "tune", model, "--background", tmp_path / "night.wav", BUDGET, "1", *QUICK)
     assert (code, "silent throughout" in err) == (65, True)
 

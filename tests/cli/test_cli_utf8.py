@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from streamgmm.model.file import load_model
-from tests.cli.cli_rig import spawn_cli
+from tests.cli.cli_rig import spawn_bytes
 from tests.required import require_or_skip
 from tests.training.training_rig import write_sounds
 
@@ -48,7 +48,7 @@ def in_locale(folder: Path, kind: str) -> dict[str, str]:
 
 
 def run(environ: dict[str, str], *arguments: object) -> tuple[int, bytes, bytes]:
-    process = spawn_cli(*arguments, env=environ, text=False)
+    process = spawn_bytes(*arguments, env=environ)
     out, err = process.communicate(timeout=240)
     return process.returncode, out, err
 

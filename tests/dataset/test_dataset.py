@@ -41,7 +41,7 @@ def test_reading_twice_gives_the_same(tmp_path):
 def test_progress_counts_every_recording(tmp_path):
     write_classes(tmp_path, "dog", "cat")
     (tmp_path / "cat" / "broken.wav").write_bytes(b"RIFF")
-    counts = []
+    counts: list[int] = []
     read_dataset(tmp_path, on_progress=counts.append)
     assert counts == [1, 2, 3, 4, 5]
 

@@ -14,7 +14,8 @@ from tests.training.training_rig import RATE_HZ, write_sounds
 
 def write_room(path, duration_s: float, seed: int = 0):
     path.parent.mkdir(exist_ok=True)
-    write_wav(path, np.random.default_rng(seed).normal(0.0, 0.01, int(duration_s * RATE_HZ)), RATE_HZ)
+    hum = np.random.default_rng(seed).normal(0.0, 0.01, int(duration_s * RATE_HZ))
+    write_wav(path, hum.astype(np.float32), RATE_HZ)
     return path
 
 

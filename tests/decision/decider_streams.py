@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from streamgmm.decision.bayes import BayesRule
@@ -51,10 +53,6 @@ def make_hop(i_hop, log_likelihoods=NOTHING, *, level_dbfs=-30.0, llrs=None, is_
 def feed(decider, *hops, first=0):
     """The records of hops that are given by their log-likelihoods."""
     return [record for i, hop in enumerate(hops, first) for record in decider.update(make_hop(i, hop))]
-
-
-def of_type(records, kind):
-    return [record for record in records if isinstance(record, kind)]
 
 
 def sound_hops(begin_sample, end_sample, n_hops):

@@ -23,10 +23,10 @@ from tests.decision.decider_streams import (
     feed,
     make_decider,
     make_hop,
-    of_type,
     run,
     sound_hops,
 )
+from tests.narrowing import of_type, one, only, present
 
 
 def test_event_starts_and_ends_with_all_its_fields():
@@ -59,7 +59,7 @@ def test_windows_and_updates_come_only_if_wanted():
     records = feed(make_decider(windows=True, updates=True), NOTHING, BARK, BARK, NOTHING)
     kinds = [type(record) for record in records]
     assert kinds == [Window, Window, Start, Window, Update, Window, End]
-    (update,) = of_type(records, Update)
+    (update,) = only(records, Update)
     assert (update.t, update.id, update.duration_s) == (0.3, "run-1", 0.2)
     assert update.score == update.max_score == 0.9867
 
@@ -84,8 +84,9 @@ def test_gates_refuse_and_are_counted_and_end_the_event(changes, label, reject):
     decider = make_decider(windows=True)
     feed(decider, BARK)
     window, end = decider.update(make_hop(1, **({"log_likelihoods": BARK} | changes)))
+    assert isinstance(window, Window)
     assert (window.label, window.reject) == (label, reject)
-    assert end.reason == "offset"
+    assert of_type(end, End).reason == "offset"
     assert decider.n_rejects == {reject: 1}
 
 
@@ -118,7 +119,7 @@ def test_silence_lets_the_next_sound_start_fresh(smoothing):
     decider, fresh = make_decider(section, windows=True), make_decider(section, windows=True)
     feed(decider, *[DOOR] * 20)
     decider.update(make_hop(20, level_dbfs=-90.0))
-    assert of_type(feed(decider, BARK, first=21), Window)[0].scores == feed(fresh, BARK)[0].scores
+    assert only(feed(decider, BARK, first=21), Window)[0].scores == feed(fresh, BARK)[0].scores
 
 
 def test_two_labels_may_be_open_at_once_and_have_ids_of_their_own():
@@ -146,7 +147,7 @@ def test_long_event_is_cut_without_a_hole():
     section = DecisionSection(
         smoothing="none", min_duration_s=0.0, hangover_s=0.0, refractory_s=0.5, max_duration_s=0.3
     )
-    ends = of_type(run(make_decider(section), [make_hop(i, BARK) for i in range(7)]), End)
+    ends = only(run(make_decider(section), [make_hop(i, BARK) for i in range(7)]), End)
     assert [(end.start_t, end.end_t, end.reason) for end in ends] == [
         (0.0, 0.3, "max_duration"),
         (0.3, 0.6, "max_duration"),
@@ -159,7 +160,8 @@ def test_A10_short_gap_marks_the_event():
     decider = make_decider(section)
     feed(decider, BARK, BARK)
     assert decider.gap(200, "input_overflow") == [Gap(t=0.4, lost_samples=200, reason="input_overflow")]
-    (end,) = [*feed(decider, BARK, first=4), *decider.flush()]
+    assert feed(decider, BARK, first=4) == []
+    end = one(decider.flush(), End)
     assert (end.start_t, end.end_t, end.gap, end.reason) == (0.0, 0.5, True, "flush")
 
 
@@ -169,6 +171,7 @@ def test_A11_gap_longer_than_the_hangover_ends_the_event():
     feed(decider, BARK, BARK)
     gap, end = decider.gap(301, "ring_overwrite")
     assert (gap.t, end.t) == (0.501, 0.501)
+    assert isinstance(end, End)
     assert (end.end_t, end.reason, end.gap) == (0.2, "gap", True)
     assert decider.flush() == []
 
@@ -176,7 +179,7 @@ def test_A11_gap_longer_than_the_hangover_ends_the_event():
 def test_event_after_a_gap_is_not_marked():
     decider = make_decider()
     decider.gap(1000, "suspend")
-    (end,) = of_type([*feed(decider, BARK, first=10), *decider.flush()], End)
+    (end,) = only([*feed(decider, BARK, first=10), *decider.flush()], End)
     assert end.gap is False
 
 
@@ -217,7 +220,7 @@ def test_hop_of_another_model_is_refused():
 def test_flush_ends_open_events_and_only_once():
     decider = make_decider()
     feed(decider, NOTHING, BARK)
-    (end,) = decider.flush()
+    end = one(decider.flush(), End)
     assert (end.t, end.start_t, end.end_t, end.reason) == (0.2, 0.1, 0.2, "flush")
     assert decider.flush() == []
 
@@ -229,7 +232,7 @@ def test_second_run_after_reset_is_the_same_but_for_its_ids():
     decider.reset()
     second = run(decider, sound_hops(1060, 2000, 40))
     assert [encode_json(record).replace(b"run-2", b"run-1") for record in second] == list(map(encode_json, first))
-    assert {record.id for record in of_type(second, Start)} == {"run-2"}
+    assert {record.id for record in only(second, Start)} == {"run-2"}
 
 
 sections = st.builds(
@@ -270,7 +273,7 @@ def test_records_of_any_stream_are_consistent(section, stream):
     assert times == sorted(times)
     for record in records:
         json.loads(encode_json(record))
-    starts, ends = of_type(records, Start), of_type(records, End)
+    starts, ends = only(records, Start), only(records, End)
     assert sorted(start.id for start in starts) == sorted(end.id for end in ends)
     assert len({start.id for start in starts}) == len(starts)
     started = {start.id: start for start in starts}
@@ -300,10 +303,10 @@ def test_the_last_judgement_and_the_states_can_be_seen():
     decider = make_decider()
     assert decider.judgement is None
     feed(decider, BARK)
-    assert decider.judgement.verdict.label == "bark"
+    assert present(decider.judgement).verdict.label == "bark"
     assert [state.value for state in decider.states] == ["open", "idle", "idle"]
     feed(decider, NOTHING, first=1)
-    assert decider.judgement.scores.max() < 0.4
+    assert present(decider.judgement).scores.max() < 0.4
     assert [state.value for state in decider.states] == ["idle", "idle", "idle"]
     decider.reset()
     assert decider.judgement is None

@@ -17,10 +17,10 @@ from tests.decision.decider_streams import (
     RATE_HZ,
     make_decider,
     make_hop,
-    of_type,
     run,
     sound_hops,
 )
+from tests.narrowing import one, only
 
 
 @pytest.mark.parametrize("smoothing", ["none", "exponential", "hmm"])
@@ -52,13 +52,13 @@ def test_offset_is_never_later_than_the_score_says():
     for i in range(2):
         decider.update(make_hop(i, BARK, levels_db=[LOUD] * 5))
     # Still loud for two levels, but another sound by then.
-    (end,) = decider.update(make_hop(2, NOTHING, levels_db=[LOUD] * 2 + [QUIET] * 3))
+    end = one(decider.update(make_hop(2, NOTHING, levels_db=[LOUD] * 2 + [QUIET] * 3)), End)
     assert end.end_t == 0.2
 
 
 def test_first_hop_may_bring_the_levels_of_its_whole_window():
     levels_db = [QUIET] * 20 + [LOUD] * 30
-    (start,) = make_decider().update(make_hop(9, BARK, levels_db=levels_db))
+    start = one(make_decider().update(make_hop(9, BARK, levels_db=levels_db)), Start)
     assert start.start_t == 0.4
 
 
@@ -80,7 +80,7 @@ def test_back_dating_keeps_the_refractory_time():
     hops = [make_hop(i, BARK if i in (0, 6) else NOTHING) for i in range(8)]
     # The sound rises long before its score does, yet within the refractory time of the event before.
     hops = [hop._replace(levels_db=np.full(5, LOUD if i >= 3 else QUIET)) for i, hop in enumerate(hops)]
-    first, second = of_type(run(make_decider(section), hops), End)
+    first, second = only(run(make_decider(section), hops), End)
     assert (first.end_t, second.start_t) == (0.1, 0.6)
 
 
@@ -89,5 +89,5 @@ def test_onset_is_never_dated_back_across_a_gap():
     for i in range(5):
         decider.update(make_hop(i))
     decider.gap(500, "suspend")
-    (start,) = decider.update(make_hop(10, BARK, levels_db=[LOUD] * 5))
+    start = one(decider.update(make_hop(10, BARK, levels_db=[LOUD] * 5)), Start)
     assert start.start_t == 1.0

@@ -21,6 +21,7 @@ from streamgmm.decision.events import (
     Segmenter,
 )
 from tests.decision.score_pictures import RULE, closed, run, scores_of
+from tests.narrowing import of_type
 
 
 def picture(digits: str, rule: LabelRule) -> str:
@@ -121,6 +122,7 @@ def test_offset_threshold_of_zero_still_ends_at_a_rejection():
 
 def test_changes_come_at_the_hop_that_decides():
     rule = RULE._replace(min_duration_samples=2, hangover_samples=1)
+    *told, (closing,), silence = run(scores_of(".69817.."), rule)
     expected: list[list[EventChange]] = [
         [],
         [OnsetCrossed(0, 1)],
@@ -129,10 +131,12 @@ def test_changes_come_at_the_hop_that_decides():
         [ScoreDipped(0, 4), EventContinued(0, 0.1, 0.9)],
         [EventContinued(0, 0.7, 0.9)],
         [ScoreDipped(0, 6), EventContinued(0, 0.0, 0.9)],
-        [EventClosed(0, 1, 6, 0.9, pytest.approx(0.62), "offset")],
-        [],
     ]
-    assert run(scores_of(".69817.."), rule) == expected
+    assert told == expected
+    closed = of_type(closing, EventClosed)
+    assert closed._replace(mean_score=0.0) == EventClosed(0, 1, 6, 0.9, 0.0, "offset")
+    assert closed.mean_score == pytest.approx(0.62)
+    assert silence == []
 
 
 def test_mean_score_is_over_the_event_with_its_bridged_dips_alone():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_ratio_that_is_just_enough_is_enough_for_the_automata_too():
 def test_gates_are_asked_in_the_order_told():
     """A hop that no gate lets through, then cured of what each complained of."""
     hop = make_hop(level_dbfs=-90.0, log_likelihoods=(np.nan, 0.0, 0.0), llrs=(-1.0, 0.0, 0.0), is_in_domain=(0, 1, 1))
-    cures = [
+    cures: list[dict[str, Any]] = [
         {"level_dbfs": -30.0},
         {"log_likelihoods": np.zeros(3)},
         {"llrs": np.ones(3)},

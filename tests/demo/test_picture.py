@@ -24,7 +24,7 @@ def all_matched() -> Matches:
 
 
 @pytest.fixture(scope="module")
-def good_png(tmp_path_factory) -> Path:
+def good_png(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("picture") / "good.png"
     draw_scene(path, SAMPLES, RATE_HZ, all_matched())
     return path

@@ -42,7 +42,7 @@ def test_backgrounds_are_quiet_and_take_turns_in_kind():
 
 
 @pytest.fixture(scope="module")
-def training_set(tmp_path_factory) -> Path:
+def training_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("training") / "sounds"
     write_training_set(folder, n_clips=2, seed=5, sample_rate_hz=RATE_HZ)
     return folder

@@ -19,7 +19,7 @@ def band_powers(samples: np.ndarray, *edges_hz: float) -> list[float]:
     powers = np.abs(np.fft.rfft(samples)) ** 2
     bins_hz = np.fft.rfftfreq(len(samples), 1 / RATE_HZ)
     sums = np.bincount(np.digitize(bins_hz, edges_hz), weights=powers, minlength=len(edges_hz) + 1)
-    return (sums / sums.sum()).tolist()
+    return list(map(float, sums / sums.sum()))
 
 
 def levels(samples: np.ndarray, window_s: float = 0.01) -> np.ndarray:
@@ -27,7 +27,7 @@ def levels(samples: np.ndarray, window_s: float = 0.01) -> np.ndarray:
     n_window = round(window_s * RATE_HZ)
     rows = samples[: len(samples) // n_window * n_window].reshape(-1, n_window).astype(float)
     rms = np.sqrt(np.mean(rows**2, axis=1))
-    return rms / rms.max()
+    return np.asarray(rms / rms.max())
 
 
 def n_impacts(samples: np.ndarray) -> int:

@@ -101,9 +101,10 @@ def test_blocks_where_the_encoding_has_them(encoding: str, glyphs):
 
 
 def test_the_table_has_a_row_per_label_and_a_total():
-    console = Console(file=io.StringIO(), width=100)
+    written = io.StringIO()
+    console = Console(file=written, width=100)
     console.print(result_table(matches(), times_real_time=123.4))
-    lines = console.file.getvalue().splitlines()
+    lines = written.getvalue().splitlines()
     rows = {
         cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.split("│")[1:-1]] for line in lines) if cells
     }

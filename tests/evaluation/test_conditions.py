@@ -13,6 +13,7 @@ from streamgmm.errors import DataError
 from streamgmm.evaluation.conditions import (
     Conditions,
     Noise,
+    NoiseKind,
     active_samples,
     apply_conditions,
     check_noise,
@@ -92,7 +93,8 @@ def test_conditions_are_the_same_for_a_clip_with_an_offset(conditions):
 
 def test_pink_noise_has_equal_power_per_octave_and_white_noise_per_hertz():
     samples = np.random.default_rng(0).normal(0, 0.1, 20 * RATE_HZ).astype(np.float32)
-    for kind, ratio_db in (("pink", 0.0), ("white", 3.01)):
+    ratios_db: dict[NoiseKind, float] = {"pink": 0.0, "white": 3.01}
+    for kind, ratio_db in ratios_db.items():
         spectrum = np.abs(np.fft.rfft(heard(samples, Conditions(Noise(kind, 0.0))) - samples)) ** 2
         low, high = (spectrum[20 * hz : 40 * hz].sum() for hz in (500, 1000))
         assert db(high / low) == pytest.approx(ratio_db, abs=0.3)
@@ -141,7 +143,7 @@ def test_keeping_against_a_plain_loop(flags, n_wanted):
             kept.append(place)
             n_active += flag
     expected = kept if any(flags) else list(range(len(flags)))
-    assert keep_first(np.arange(len(flags)), np.array(flags), n_wanted).tolist() == expected
+    assert keep_first(np.arange(len(flags), dtype=np.float32), np.array(flags), n_wanted).tolist() == expected
 
 
 def test_a_silent_clip_stays_silent():
@@ -150,7 +152,7 @@ def test_a_silent_clip_stays_silent():
 
 
 @pytest.fixture
-def fan(tmp_path) -> Path:
+def fan(tmp_path: Path) -> Path:
     path = tmp_path / "fan.wav"
     write_wav(path, np.random.default_rng(2).uniform(-0.5, 0.5, 10 * 2 * RATE_HZ).astype(np.float32), 2 * RATE_HZ)
     return path

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -41,7 +42,7 @@ def model(sounds):
     return train(sounds, quick_config(), name="yard").model
 
 
-def answered(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Sequence[str]]):
+def answered(monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, Sequence[str]]):
     """A data set of made clips, and an evaluation that gives them these answers, by true label."""
     clips = [make_clip(label, n) for label, given in answers.items() for n in range(len(given))]
     given = dict(zip(clips, [a for v in answers.values() for a in v], strict=True))
@@ -113,7 +114,7 @@ def test_a_model_answers_the_recordings_that_it_was_trained_on(sounds, model):
 @pytest.fixture
 def spied(monkeypatch):
     """What each fold was trained and tested on."""
-    seen = {"trained": [], "tested": []}
+    seen: dict[str, list[Any]] = {"trained": [], "tested": []}
 
     def fit(clips, *arguments):
         seen["trained"].append([clip.clip for clip in clips])

@@ -81,8 +81,9 @@ def best_by_trying_everything(truth: list[Annotation], found: list[Detection]) -
     choices = [*found, *([None] * len(truth))]
     best = (0, 0.0)
     for chosen in permutations(choices, len(truth)):
-        pairs = [pair for pair in zip(truth, chosen, strict=True) if pair[1] is not None and can_match(*pair)]
-        best = max(best, (len(pairs), sum(overlap(*pair) for pair in pairs)))
+        taken = [(true, one) for true, one in zip(truth, chosen, strict=True) if one is not None]
+        pairs = [(true, one) for true, one in taken if can_match(true, one)]
+        best = max(best, (len(pairs), sum(overlap(true, one) for true, one in pairs)))
     return best
 
 

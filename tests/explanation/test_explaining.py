@@ -98,7 +98,7 @@ def test_the_other_label_is_the_best_of_the_window_beside_the_best() -> None:
     for at_s in np.arange(0.5, 4.0, 0.5):
         found = explained(random_model(), at_s=at_s)
         others = {label: stand.posterior for label, stand in found.labels.items() if label != found.best}
-        assert found.comparison.against == max(others, key=others.get)
+        assert found.comparison.against == max(others, key=others.__getitem__)
 
 
 def test_gates_up_to_the_one_that_rejects() -> None:

@@ -24,7 +24,8 @@ def energies_of(n_hops: int, seed: int = 0) -> np.ndarray:
 def slope(rows: np.ndarray, t: int) -> np.ndarray:
     """Of the straight line fitted by numpy to the seven rows around t; beyond the ends, as if they went on."""
     around = [rows[min(max(t + k, 0), len(rows) - 1)] for k in range(-3, 4)]
-    return np.polyfit(np.arange(-3, 4), np.array(around), 1)[0]
+    rise, _ = np.polyfit(np.arange(-3, 4), np.array(around), 1)
+    return np.asarray(rise)
 
 
 def expected_vectors(energies: np.ndarray, level: float) -> np.ndarray:

@@ -21,7 +21,8 @@ SPECS = [
 
 def butterworth(samples: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     cutoff_hz = CUTOFF_SHARE * spec.min_hz
-    return sosfilt(butter(ORDER, cutoff_hz, "highpass", fs=spec.sample_rate_hz, output="sos"), samples)
+    filtered: np.ndarray = sosfilt(butter(ORDER, cutoff_hz, "highpass", fs=spec.sample_rate_hz, output="sos"), samples)
+    return filtered
 
 
 def level_db(samples: np.ndarray) -> float:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -45,12 +47,12 @@ def open_files() -> list[Path]:
     return [descriptor.resolve() for descriptor in Path("/proc/self/fd").iterdir()]
 
 
-def config_of(channel: int | str) -> Config:
+def config_of(channel: int | Literal["mean"]) -> Config:
     return Config(output=CONFIG.output, source=SourceSection(channel=channel))
 
 
 @pytest.mark.parametrize("channel", [0, 1, "mean"])
-def test_the_records_are_those_of_a_daemon(recording: Path, channel: int | str) -> None:
+def test_the_records_are_those_of_a_daemon(recording: Path, channel: int | Literal["mean"]) -> None:
     model, config, sink = make_model(), config_of(channel), KeepingSink()
     run_id = file_run_id(model, f"file:{recording}")
     source = plan_source(SourceSection(uri=f"file:{recording}", channel=channel))
@@ -78,6 +80,7 @@ def test_closing_the_records_closes_the_file(recording: Path) -> None:
     records = classify_recording(recording, make_model(), CONFIG)
     assert isinstance(next(records), Hello)
     assert recording in open_files()
+    assert isinstance(records, Generator)
     records.close()
     assert recording not in open_files()
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +23,12 @@ from tests.decision.decider_streams import make_judge as judge_of
 
 SCORES = st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
 RULES = st.builds(
-    lambda onset, offset, durations, max_duration: LabelRule(onset, min(onset, offset), *durations, max_duration),
+    lambda onset, offset, least, hangover, refractory, most: LabelRule(
+        onset, min(onset, offset), least, hangover, refractory, most
+    ),
     st.sampled_from([0.3, 0.5, 0.9]),
     st.sampled_from([0.0, 0.1, 0.5]),
-    st.tuples(*[st.sampled_from([0, 50, HOP, 3 * HOP])] * 3),
+    *[st.sampled_from([0, 50, HOP, 3 * HOP])] * 3,
     st.sampled_from([0, 5 * HOP]),
 )
 
@@ -38,8 +41,9 @@ def as_run(scores, ends, rule):
     def finish(changes):
         for change in changes:
             if isinstance(change, EventClosed):
-                times_s = (units.samples_to_seconds(n, RATE_HZ) for n in (*change[1:3], reported))
-                detections.append(Detection("bark", *times_s, change.max_score))
+                samples = (change.onset_sample, change.offset_sample, reported)
+                start_s, end_s, reported_s = (units.samples_to_seconds(n, RATE_HZ) for n in samples)
+                detections.append(Detection("bark", start_s, end_s, reported_s, change.max_score))
 
     for score, end in zip(scores, ends, strict=True):
         for change in segmenter.update(np.array([score]), end):
@@ -55,7 +59,7 @@ def test_a_replay_of_the_hops_with_a_score_gives_the_events_of_a_run(scores, rul
     ends = [HOP * (i + 1) - (cut if i == len(scores) - 1 else 0) for i in range(len(scores))]
     kept = [(end, score) for end, score in zip(ends, scores, strict=True) if score > 0.0]
     track = ScoreTrack(np.array([end for end, _ in kept], np.int64), np.array([score for _, score in kept]))
-    spec = SimpleNamespace(hop_samples=HOP, sample_rate_hz=RATE_HZ)
+    spec: Any = SimpleNamespace(hop_samples=HOP, sample_rate_hz=RATE_HZ)  # no real one has so short a hop
     assert replay(track, "bark", rule, spec, ends[-1] if ends else 0) == as_run(scores, ends, rule)
 
 
@@ -70,7 +74,8 @@ def test_scores_from_the_lowest_on_are_kept_label_by_label():
 
 
 def test_a_recording_is_scored_to_its_end_with_progress(demo_model, demo_scene):
-    model, seconds = load_model(demo_model), []
+    model = load_model(demo_model)
+    seconds: list[float] = []
     heard = score_recording(demo_scene, model, Config(), 0.01, seconds.append)
     assert heard.end_sample == 60 * model.spec.sample_rate_hz
     assert sum(seconds) == pytest.approx(60.0)
@@ -80,7 +85,7 @@ def test_a_recording_is_scored_to_its_end_with_progress(demo_model, demo_scene):
 
 def test_digital_silence_is_silent_throughout(demo_model, tmp_path):
     model = load_model(demo_model)
-    write_wav(tmp_path / "silence.wav", np.zeros(30000), 16000)
+    write_wav(tmp_path / "silence.wav", np.zeros(30000, np.float32), 16000)
     heard = score_recording(tmp_path / "silence.wav", model, Config(), 0.0)
     assert heard.silent_samples == heard.end_sample == 30000
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamgmm.features import extractor
+from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.spec import FeatureSpec
+from streamgmm.features.window import n_features
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.header import DIGEST_BYTES, DIGEST_OFFSET, content_sha256
@@ -24,8 +25,8 @@ from streamgmm.model.reader import parse_model
 from streamgmm.settings.decision import LabelSection
 
 SPEC = FeatureSpec(sample_rate_hz=8000, window_s=0.5, n_bands=8)
-N_FEATURES = extractor.n_features(SPEC)
-N_FRAME_FEATURES = extractor.n_cepstral_features(SPEC)
+N_FEATURES = n_features(SPEC)
+N_FRAME_FEATURES = n_cepstral_features(SPEC)
 
 
 def make_mixture(rng: np.random.Generator, n_components: int, n_dimensions: int, covariance_type="diag") -> Mixture:
@@ -93,7 +94,8 @@ def refusal(data: bytes) -> ModelError:
 
 def header_of(data: bytes) -> dict[str, Any]:
     n_bytes = int.from_bytes(data[:LENGTH_BYTES], "little")
-    return json.loads(data[LENGTH_BYTES : LENGTH_BYTES + n_bytes])
+    header: dict[str, Any] = json.loads(data[LENGTH_BYTES : LENGTH_BYTES + n_bytes])
+    return header
 
 
 def content_of(data: bytes) -> bytes:

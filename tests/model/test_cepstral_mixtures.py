@@ -15,8 +15,7 @@ from streamgmm.model.projection import Projection
 from tests.model.model_rig import make_classifier
 
 N_FRAME_FEATURES = 6
-RNG = np.random.default_rng(3)
-FRAMES = RNG.normal(size=(40, N_FRAME_FEATURES))
+FRAMES = np.random.default_rng(3).normal(size=(40, N_FRAME_FEATURES))
 
 
 @pytest.fixture
@@ -25,11 +24,12 @@ def classifier():
 
 
 def test_a_frame_scores_as_scikit_learn_says() -> None:
-    fitted = [GaussianMixture(3, covariance_type="diag", random_state=n).fit(RNG.normal(n, 1, (90, 4))) for n in (0, 1)]
+    rng = np.random.default_rng(3)
+    fitted = [GaussianMixture(3, covariance_type="diag", random_state=n).fit(rng.normal(n, 1, (90, 4))) for n in (0, 1)]
     mixtures = [Mixture(f.weights_ / f.weights_.sum(), f.means_, f.covariances_, "diag") for f in fitted]
     plain = Projection(np.zeros(4), np.ones(4), np.eye(4))
     frames = CepstralMixtures(plain, tuple(mixtures), 1.0)
-    vectors = RNG.normal(size=(10, 4))
+    vectors = rng.normal(size=(10, 4))
     expected = np.stack([f.score_samples(vectors) for f in fitted], axis=1)
     np.testing.assert_allclose(frames.score(vectors), expected, atol=1e-9)
     np.testing.assert_allclose([frames.score_one(vector) for vector in vectors], expected, atol=1e-9)
@@ -61,7 +61,8 @@ def test_after_a_reset_nothing_is_remembered(classifier) -> None:
 
 
 def test_frames_add_to_the_window_with_their_weight_and_the_background_too(classifier) -> None:
-    vector = RNG.normal(size=classifier.projection.n_features)
+    rng = np.random.default_rng(3)
+    vector = rng.normal(size=classifier.projection.n_features)
     evidence = CepstralEvidence(classifier.cepstra, 1).push(FRAMES)
     alone, together = classifier.score(vector), classifier.score(vector, evidence)
     weight = classifier.cepstra.weight
@@ -74,10 +75,10 @@ def test_frames_add_to_the_window_with_their_weight_and_the_background_too(class
 
 def test_D7_frames_that_do_not_fit_are_refused(classifier) -> None:
     frames = classifier.cepstra
-    changes = [{"weight": 0.0}, {"weight": np.nan}, {"weight": np.inf}]
-    changes += [{"mixtures": make_classifier(n_dimensions=3).all_mixtures}]
-    for change in changes:
+    for weight in (0.0, np.nan, np.inf):
         with pytest.raises(DataError):
-            replace(frames, **change)
+            replace(frames, weight=weight)
+    with pytest.raises(DataError):
+        replace(frames, mixtures=make_classifier(n_dimensions=3).all_mixtures)
     with pytest.raises(DataError, match="mixtures of frames"):
         replace(classifier, cepstra=replace(frames, mixtures=frames.mixtures[:2]))

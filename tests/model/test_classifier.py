@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,12 +10,11 @@ from streamgmm.errors import ConfigError, DataError
 from streamgmm.model.projection import Projection
 from tests.model.model_rig import N_FEATURES, make_classifier
 
-RNG = np.random.default_rng(10)
-VECTORS = RNG.normal(size=(20, N_FEATURES))
+VECTORS = np.random.default_rng(10).normal(size=(20, N_FEATURES))
 
 
 def test_the_projection_standardises_then_projects() -> None:
-    projection = Projection([1.0, 2.0], [2.0, 4.0], [[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    projection = Projection(np.array([1.0, 2.0]), np.array([2.0, 4.0]), np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]))
     np.testing.assert_allclose(projection.apply(np.array([5.0, 6.0])), [2.0, 1.0, 3.0])
     np.testing.assert_allclose(projection.apply(np.array([[1.0, 2.0], [3.0, 2.0]])), [[0, 0, 0], [1, 0, 1]])
 
@@ -85,7 +85,7 @@ def test_priors_by_name() -> None:
         {"projection": make_classifier(n_dimensions=3).projection},
     ],
 )
-def test_D7_parts_that_do_not_fit_are_refused(change: dict[str, object]) -> None:
+def test_D7_parts_that_do_not_fit_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(DataError):
         replace(make_classifier(), **change)
 
@@ -106,6 +106,6 @@ def test_a_floor_of_minus_infinity_refuses_nothing() -> None:
         ([], [], np.zeros((0, 3))),
     ],
 )
-def test_D7_a_projection_that_is_none_is_refused(parts: tuple[object, ...]) -> None:
+def test_D7_a_projection_that_is_none_is_refused(parts: tuple[Any, Any, Any]) -> None:
     with pytest.raises(DataError):
         Projection(*parts)

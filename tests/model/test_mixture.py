@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
 
 from streamgmm.errors import DataError
 from streamgmm.model.mixture import MAX_MAGNITUDE, MIN_VARIANCE, Mixture, MixtureBank
+from streamgmm.settings.config import Covariance
 from tests.model.model_rig import make_mixture
 
 COVARIANCE_TYPES = ["diag", "full", "tied", "spherical"]
@@ -32,7 +34,7 @@ def slow_log_likelihood(mixture: Mixture, vector: np.ndarray) -> float:
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("n_components", [1, 3])
-def test_scores_and_responsibilities_are_those_of_scikit_learn(covariance_type: str, n_components: int) -> None:
+def test_scores_and_responsibilities_are_those_of_scikit_learn(covariance_type: Covariance, n_components: int) -> None:
     from sklearn.mixture import GaussianMixture
 
     rng = np.random.default_rng(1)
@@ -100,7 +102,12 @@ def test_D5_components_that_share_a_covariance_share_its_memory() -> None:
         tracemalloc.stop()
 
 
-GOOD = {"weights": [0.25, 0.75], "means": np.zeros((2, 2)), "covariances": np.ones((2, 2)), "covariance_type": "diag"}
+GOOD: dict[str, Any] = {
+    "weights": [0.25, 0.75],
+    "means": np.zeros((2, 2)),
+    "covariances": np.ones((2, 2)),
+    "covariance_type": "diag",
+}
 FULL = {"covariances": np.array([np.eye(2)] * 2), "covariance_type": "full"}
 
 
@@ -127,7 +134,7 @@ FULL = {"covariances": np.array([np.eye(2)] * 2), "covariance_type": "full"}
         ({"covariances": np.array([[1.0, 1.0], [1.0, 1.0]]), "covariance_type": "tied"}, "positive definite|variance"),
     ],
 )
-def test_D7_what_is_no_mixture_is_refused(change: dict[str, object], message: str) -> None:
+def test_D7_what_is_no_mixture_is_refused(change: dict[str, Any], message: str) -> None:
     Mixture(**GOOD)
     with pytest.raises(DataError, match=message):
         Mixture(**(GOOD | change))
@@ -145,7 +152,7 @@ def test_D7_a_bank_needs_mixtures_of_one_kind() -> None:
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("n_components", [1, 3])
-def test_the_gradient_is_that_of_finite_differences(covariance_type: str, n_components: int) -> None:
+def test_the_gradient_is_that_of_finite_differences(covariance_type: Covariance, n_components: int) -> None:
     rng = np.random.default_rng(5)
     mixture = make_mixture(rng, n_components, 4, covariance_type)
     vectors = 2.0 * rng.normal(size=(20, 4))

@@ -11,6 +11,7 @@ import pytest
 
 from streamgmm.errors import CannotCreateError, StreamgmmError
 from streamgmm.model.lock import lock_path, model_lock
+from tests.narrowing import present
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs flock")
 
@@ -40,7 +41,7 @@ def hold(path: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout.readline() == "has it\n"
+    assert present(process.stdout).readline() == "has it\n"
     return process
 
 

@@ -27,6 +27,7 @@ from tests.model.model_rig import (
     with_header,
     with_spec,
 )
+from tests.narrowing import present
 
 
 def test_what_was_written_is_read(data: bytes) -> None:
@@ -38,7 +39,7 @@ def test_what_was_written_is_read(data: bytes) -> None:
     assert read.log_likelihoods.tobytes() == expected.log_likelihoods.tobytes()
     assert read.background_log_likelihood == expected.background_log_likelihood
     assert header_of(data)["__metadata__"]["content_sha256"] == model.sha256
-    frames, expected_frames = model.classifier.cepstra, original.classifier.cepstra
+    frames, expected_frames = present(model.classifier.cepstra), present(original.classifier.cepstra)
     assert frames.weight == expected_frames.weight
     frame = np.linspace(-1.0, 1.0, N_FRAME_FEATURES)
     assert frames.score_one(frame).tobytes() == expected_frames.score_one(frame).tobytes()

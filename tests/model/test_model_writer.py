@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_equal_models_are_equal_files_and_other_ones_are_not() -> None:
 
 def test_the_order_of_cards_and_decisions_does_not_matter() -> None:
     model = make_model()
-    card = dict(reversed(model.card.items()))
+    card = dict(reversed(list(model.card.items())))
     assert model_bytes(replace(model, card=card)) == model_bytes(model)
 
 
@@ -90,7 +91,7 @@ def test_D15_file_names_in_a_card_are_escaped() -> None:
 @pytest.mark.parametrize(
     "change", [{"name": "a\nb"}, {"name": ""}, {"decision": {"cat": LabelSection()}}, {"card": []}]
 )
-def test_what_is_no_model_is_refused(change: dict[str, object]) -> None:
+def test_what_is_no_model_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(DataError):
         replace(make_model(), **change)
 

@@ -32,7 +32,7 @@ def test_text_stays_text_is_escaped_and_no_formula():
 def test_ids_begin_with_the_name_and_what_refers_to_them_too():
     svg = inline_svg("one", draw)
     root = ElementTree.fromstring(svg)
-    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    ids = [name for element in root.iter() if (name := element.get("id"))]
     assert ids
     assert all(name.startswith("one-") for name in ids)
     assert len(set(ids)) == len(ids)

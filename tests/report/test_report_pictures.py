@@ -14,7 +14,7 @@ from streamgmm.report.pictures import (
 )
 from tests.report.report_rig import make_trial
 
-pytest.importorskip("matplotlib")
+collections = pytest.importorskip("matplotlib.collections")
 
 
 @pytest.fixture(scope="module")
@@ -70,5 +70,6 @@ def test_the_larger_a_bin_the_larger_its_dot():
     before, after = figure.axes[0].collections
     assert np.asarray(before.get_offsets()).tolist() == [[0.5, 0.0]]
     assert np.asarray(after.get_offsets()).tolist() == [[0.2, 0.3], [0.9, 0.8]]
+    assert isinstance(after, collections.PathCollection)
     small, large = after.get_sizes()
     assert small < large

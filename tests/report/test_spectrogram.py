@@ -35,8 +35,8 @@ def test_a_click_shows_in_its_column_however_short():
 
 
 def test_ten_times_the_amplitude_is_twenty_decibels():
-    quiet = band_levels_db(0.01 * sine(1000), RATE_HZ, 8, 4)
-    loud = band_levels_db(0.1 * sine(1000), RATE_HZ, 8, 4)
+    quiet = band_levels_db(np.float32(0.01) * sine(1000), RATE_HZ, 8, 4)
+    loud = band_levels_db(np.float32(0.1) * sine(1000), RATE_HZ, 8, 4)
     band = np.argmax(loud[:, 1])
     assert loud[band, 1] - quiet[band, 1] == pytest.approx(20.0, abs=0.01)
 

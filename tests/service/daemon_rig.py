@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TypedDict, Unpack
 
 from streamgmm.model.model import Model
 from streamgmm.records import Gap, Window
 from streamgmm.service.channel import ChannelPlan
-from streamgmm.service.daemon import Daemon
+from streamgmm.service.clocks import Clocks
+from streamgmm.service.daemon import Daemon, OnStatus
 from streamgmm.service.session import Setup
 from streamgmm.settings.config import Config
 from streamgmm.settings.output import OutputSection
@@ -23,7 +25,15 @@ STOP_LIMIT_S = 2.0
 HOP_SAMPLES = make_model().spec.hop_samples
 
 
-def make_daemon(*sources: FakeSource, sink: Sink, config: Config = CONFIG, **options: object) -> Daemon:
+class Options(TypedDict, total=False):
+    """What a daemon may be given besides its channels and its hub."""
+
+    is_device_required: bool
+    clocks: Clocks
+    on_status: OnStatus
+
+
+def make_daemon(*sources: FakeSource, sink: Sink, config: Config = CONFIG, **options: Unpack[Options]) -> Daemon:
     return Daemon([planned(make_model(), config, *sources)], Hub([sink]), run_id="r", **options)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.source import Block, Vitals
 from streamgmm.records import Bye, Record
 from streamgmm.sinks.sink import Message, OnFailure, Snapshot
+from tests.narrowing import only
+
+R = TypeVar("R", bound=Record)
 
 RATE_HZ = 8000
 TIMEOUT_S = 10.0
@@ -90,6 +94,7 @@ class FakeSource:
                     self.hanging.set()
                     self.is_closed.wait(TIMEOUT_S)
                 case step:
+                    assert callable(step)
                     step()
         return None
 
@@ -118,7 +123,7 @@ class KeepingSink:
     snapshot: Snapshot | None = None
     n_clients = 0
 
-    def __init__(self, on_record: Callable[[Record], None] = lambda record: None) -> None:
+    def __init__(self, on_record: Callable[[Record], object] = lambda record: None) -> None:
         self.records: list[Record] = []
         self.calls: list[str] = []
         self.changed = threading.Condition()
@@ -146,8 +151,8 @@ class KeepingSink:
     def close(self, timeout_s: float) -> None:
         self.calls.append("close")
 
-    def of(self, kind: type[Record]) -> list[Record]:
-        return [record for record in self.records if isinstance(record, kind)]
+    def of(self, kind: type[R]) -> list[R]:
+        return only(self.records, kind)
 
     def wait_until(self, condition: Callable[[], object]) -> None:
         """Wait for what is true after some record at the latest."""

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from streamgmm.audio.microphone import CaptureError
+from streamgmm.audio.microphone import CaptureError, Reason
 from streamgmm.audio.ring import Ring, Stretch
 from streamgmm.audio.source import Block
 from streamgmm.errors import DataError, DeviceError, InputMissingError, SystemResourceError
@@ -123,13 +123,13 @@ def test_A10_a_gap_within_the_source_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("reason", ["no_library", "no_channel", "ambiguous"])
-def test_what_no_waiting_will_change_ends_the_capture(reason: str) -> None:
+def test_what_no_waiting_will_change_ends_the_capture(reason: Reason) -> None:
     error = CaptureError(reason, "never")
     rig = Rig(FakeSource(error))
     with pytest.raises(CaptureError) as caught:
         rig.capture.run()
     assert caught.value is error
-    assert rig.time.waits_s == rig.states == rig.stretches() == []
+    assert (rig.time.waits_s, rig.states, rig.stretches()) == ([], [], [])
 
 
 def test_a_name_that_is_ambiguous_for_a_while_is_waited_for_once_it_was_heard() -> None:
@@ -156,11 +156,11 @@ def test_A1_a_required_device_that_is_lost_later_is_waited_for() -> None:
 @pytest.mark.parametrize("is_live", [False, True])
 @pytest.mark.parametrize("error", [InputMissingError("no such file"), DataError("no audio"), ValueError("a bug")])
 def test_a_recording_that_cannot_be_read_is_not_tried_again(is_live: bool, error: Exception) -> None:
-    for script in ([error], [100, error]):
-        rig = Rig(FakeSource(*script, is_live=is_live))
+    for delivered in ([], [100]):
+        rig = Rig(FakeSource(*delivered, error, is_live=is_live))
         with pytest.raises(type(error)):
             rig.capture.run()
-        assert sum(len(stretch.samples) for stretch in rig.stretches()) == sum(script[:-1])
+        assert sum(len(stretch.samples) for stretch in rig.stretches()) == sum(delivered)
         assert rig.time.waits_s == []
 
 

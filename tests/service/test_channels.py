@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Unpack
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from streamgmm import units
 from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.microphone import CaptureError
 from streamgmm.errors import ConfigError, DataError, DeviceError
+from streamgmm.model.model import Model
 from streamgmm.records import Bye, Gap, Hello, ModelChanged, Record, Start, Status, Window
 from streamgmm.service import capture
 from streamgmm.service.channel import ChannelPlan
@@ -20,7 +22,8 @@ from streamgmm.service.session import Setup
 from streamgmm.settings.decision import DecisionSection
 from streamgmm.sinks.hub import Hub
 from tests.model.model_rig import make_model
-from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, Running, make_daemon
+from tests.narrowing import of_type
+from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, Options, Running, make_daemon
 from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, KeepingSink, check_conservation, supply
 
 MODEL = make_model()
@@ -33,12 +36,12 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "FIRST_DELAY_S", 0.0)
 
 
-def plan_of(name: str, *sources: FakeSource, model: object = MODEL, config: object = CONFIG) -> ChannelPlan:
+def plan_of(name: str, *sources: FakeSource, model: Model = MODEL, config: Config = CONFIG) -> ChannelPlan:
     source = PlannedSource(name, sources[0].is_live, is_device=True, make=supply(*sources), is_named=True)
     return ChannelPlan(source, Setup(model, config))
 
 
-def daemon_of(sink: KeepingSink, *plans: ChannelPlan, **options: object) -> Daemon:
+def daemon_of(sink: KeepingSink, *plans: ChannelPlan, **options: Unpack[Options]) -> Daemon:
     return Daemon(plans, Hub([sink]), run_id="r", **options)
 
 
@@ -72,8 +75,7 @@ def test_the_records_of_each_source_are_those_of_it_alone(n_sources: int) -> Non
 def test_hellos_come_first_and_list_all() -> None:
     sink = KeepingSink()
     daemon_of(sink, plan_of("kitchen", FakeSource(900, is_live=False)), plan_of("yard", FakeSource(0))).run()
-    hellos = sink.records[:2]
-    assert all(isinstance(record, Hello) for record in hellos)
+    hellos = [of_type(record, Hello) for record in sink.records[:2]]
     assert [(record.source, record.sources) for record in hellos] == [
         ("kitchen", ["kitchen", "yard"]),
         ("yard", ["kitchen", "yard"]),
@@ -109,7 +111,7 @@ def test_A45_a_source_that_fails_for_good_leaves_the_others_alone(error: Excepti
         daemon_of(sink, plan_of("bad", bad), plan_of("good", good)).run()
     records = by_source(sink.records)
     check_conservation(records["bad"][-1], 0)
-    assert records["bad"][-1].reason != "end of input"
+    assert of_type(records["bad"][-1], Bye).reason != "end of input"
     assert [record.state for record in records["bad"] if isinstance(record, Status)][-1:] == ["lost"]
     assert check_conservation(records["good"][-1], 8000).reason == "end of input"
 
@@ -169,8 +171,8 @@ class Changing:
         for source in self.sources.values():
             assert source.hanging.wait(TIMEOUT_S)
 
-    def plan(self, name: str, **changes: object) -> ChannelPlan:
-        return plan_of(name, self.sources.get(name) or FakeSource(8000, "hang"), **changes)
+    def plan(self, name: str, *, model: Model = MODEL, config: Config = CONFIG) -> ChannelPlan:
+        return plan_of(name, self.sources.get(name) or FakeSource(8000, "hang"), model=model, config=config)
 
     def end(self) -> dict[str, list[Record]]:
         self.daemon.stop("SIGTERM")
@@ -185,7 +187,7 @@ def test_F31_a_source_that_is_added_begins_and_the_others_go_on() -> None:
     run.daemon.adopt([run.plan("a"), run.plan("b"), run.plan("c")])
     run.sink.wait_until(lambda: any(r.source == "c" and isinstance(r, Window) for r in run.sink.records))
     records = run.end()
-    assert records["c"][0].sources == ["a", "b", "c"]
+    assert of_type(records["c"][0], Hello).sources == ["a", "b", "c"]
     for name in "abc":
         check_conservation(records[name][-1], 8000, in_flight_samples=None)
         assert not [record for record in records[name] if isinstance(record, Gap)]
@@ -211,8 +213,8 @@ def test_F31_a_source_that_is_dropped_ends_and_the_others_go_on() -> None:
     assert run.sources["a"].is_closed.is_set()
     assert not run.sources["b"].is_closed.is_set()
     records = run.end()
-    assert records["a"][-1].reason == "no longer in the settings"
-    assert records["b"][-1].reason == "SIGTERM"
+    assert of_type(records["a"][-1], Bye).reason == "no longer in the settings"
+    assert of_type(records["b"][-1], Bye).reason == "SIGTERM"
 
 
 def test_F31_all_sources_may_be_exchanged_for_others() -> None:

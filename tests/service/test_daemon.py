@@ -22,6 +22,7 @@ from streamgmm.settings.output import OutputSection
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.sink import Message
 from tests.model.model_rig import make_model
+from tests.narrowing import present
 from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, STOP_LIMIT_S, Running, keep_up, make_daemon, planned
 from tests.service.service_rig import (
     RATE_HZ,
@@ -99,8 +100,8 @@ def test_A1_a_missing_device_is_told_and_then_heard() -> None:
 def test_A1_the_stream_begins_when_the_first_sound_comes() -> None:
     times = (NOW + timedelta(seconds=hours) for hours in (0, 60, 3600))
     sink = KeepingSink()
-    clocks = {"now": lambda: next(times), "monotonic": lambda: 7.0, "boot": lambda: 7.0}
-    make_daemon(FakeSource(MISSING), FakeSource(8000), sink=sink, clocks=Clocks(**clocks)).run()
+    clocks = Clocks(now=lambda: next(times), monotonic=lambda: 7.0, boot=lambda: 7.0)
+    make_daemon(FakeSource(MISSING), FakeSource(8000), sink=sink, clocks=clocks).run()
     first = {type(record): record.time for record in reversed(sink.records)}
     assert first[Hello] == "2026-01-31T12:00:00.000Z"
     assert first[Status] == "2026-01-31T12:01:00.000Z"
@@ -117,7 +118,7 @@ class DatingSink(KeepingSink):
         self.ages_s: list[float] = []
 
     def publish(self, message: Message) -> None:
-        dated = datetime.fromisoformat(message.record.time)
+        dated = datetime.fromisoformat(present(message.record.time))
         self.ages_s.append((self._now() - dated).total_seconds())
         super().publish(message)
 
@@ -133,6 +134,7 @@ def test_F30_no_record_is_dated_after_it_comes(first_late_s: float, drift_ppm: i
     # The first block comes late, and the second in time after it.
     waits_s = [duration_s + first_late_s, max(0.0, duration_s - first_late_s), *[duration_s] * (n_blocks - 2)]
     sink = DatingSink(now)
+    daemon: Daemon
     blocks = [
         step for wait_s in waits_s for step in (passes(time, wait_s), block_samples, lambda: keep_up(daemon, sink))
     ]
@@ -140,7 +142,7 @@ def test_F30_no_record_is_dated_after_it_comes(first_late_s: float, drift_ppm: i
     daemon.run()
     assert min(sink.ages_s) >= 0.0
     assert max(sink.ages_s[2:]) < 0.2 + block_samples / RATE_HZ + max(0.0, -drift_ppm * 5e-6)
-    dates = [record.time for record in sink.records[1:]]
+    dates = [present(record.time) for record in sink.records[1:]]
     assert dates == sorted(dates)
 
 

@@ -23,7 +23,7 @@ from streamgmm.audio.microphone import Microphone
 from streamgmm.audio.source import Block
 from streamgmm.errors import DeviceError
 from streamgmm.pipeline import Pipeline
-from streamgmm.records import Bye, Gap, Record, Status, Window, encode_json
+from streamgmm.records import Bye, Gap, Hello, Record, Status, Window, encode_json
 from streamgmm.service import capture
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.clocks import Clocks
@@ -33,6 +33,7 @@ from streamgmm.settings.config import Config
 from streamgmm.settings.output import OutputSection
 from streamgmm.sinks.hub import Hub, make_sinks
 from tests.model.model_rig import make_model
+from tests.narrowing import of_type, present
 from tests.service.daemon_rig import HOP_SAMPLES, Running, keep_up, make_daemon
 from tests.service.service_rig import (
     RATE_HZ,
@@ -57,9 +58,9 @@ def states_of(sink: KeepingSink) -> list[str]:
     return [record.state for record in sink.of(Status)]
 
 
-def check_health(status: Record) -> None:
+def check_health(status: Status) -> None:
     """Every sample that the status tells of is analysed, lost or in flight."""
-    health = status.health
+    health = present(status.health)
     lost_samples = sum(health.lost_samples.get(reason, 0) for reason in ("ring_overwrite", "overload", "worker_error"))
     assert health.captured_samples == health.analysed_samples + lost_samples + health.in_flight_samples
     assert health.in_flight_samples >= 0
@@ -70,6 +71,7 @@ def test_A14_A16_what_the_signal_shows_is_told_in_the_stream_and_to_whoever_asks
     seconds = [*(12 * [Block(np.zeros(RATE_HZ, np.float32))]), RATE_HZ, Block(square), *(13 * [RATE_HZ])]
     told: list[str] = []
     sink = KeepingSink()
+    daemon: Daemon
     script = [step for second in seconds for step in (second, lambda: keep_up(daemon, sink))]
     daemon = make_daemon(FakeSource(*script), sink=sink, config=WINDOWS, on_status=lambda *said: told.append(said[0]))
     daemon.run()
@@ -83,6 +85,7 @@ def test_A14_A16_what_the_signal_shows_is_told_in_the_stream_and_to_whoever_asks
 def test_A14_sound_after_a_break_is_well_until_it_shows_otherwise() -> None:
     zeros = Block(np.zeros(10 * HOP_SAMPLES, np.float32))
     sink = KeepingSink()
+    daemon: Daemon
     dead = 12 * [zeros, lambda: keep_up(daemon, sink)]
     daemon = make_daemon(FakeSource(*dead, DeviceError("gone")), FakeSource(*dead), sink=sink, config=WINDOWS)
     daemon.run()
@@ -166,6 +169,7 @@ def test_F12_a_worker_that_is_too_slow_skips_whole_hops_says_so_and_recovers() -
     worker = SlowWorker()
     sink = worker.sink
 
+    daemon: Daemon
     script: list[object] = [RATE_HZ, worker.is_slow.set]
     script += 60 * [RATE_HZ, lambda: worker.go_on(daemon)]
     script += [worker.relieve, *(20 * [RATE_HZ // 10, lambda: keep_up(daemon, sink)])]
@@ -185,14 +189,14 @@ def test_F12_a_worker_that_is_too_slow_skips_whole_hops_says_so_and_recovers() -
 
 def test_F11_a_thousand_steps_of_the_wall_clock_change_nothing_but_the_dates() -> None:
     def records(is_stepping: bool) -> list[dict[str, Any]]:
-        random.seed(3)
+        steps = random.Random(3)
         fake, hour = FakeTime(), [datetime(2026, 1, 31, 12, tzinfo=UTC)]
 
         def step() -> None:
             keep_up(daemon, sink)
             fake.now_s += 0.125
             if is_stepping:
-                hour[0] = datetime(2026, 1, 31, tzinfo=UTC) + timedelta(days=random.uniform(-3652, 3652))
+                hour[0] = datetime(2026, 1, 31, tzinfo=UTC) + timedelta(days=steps.uniform(-3652, 3652))
 
         script: list[object] = []
         for i in range(1000):
@@ -245,15 +249,17 @@ def test_a_subscriber_is_greeted_with_how_it_stands_now(tmp_path: Path) -> None:
     assert microphone.hanging.wait(TIMEOUT_S)
     fake.now_s += 50.0
     with Client(f"unix://{tmp_path}/s") as client:
-        hello, status = client.read(2)
+        records = client.read(2)
         daemon.stop("SIGTERM")
         client.read_to_end()
     running.join()
-    assert (status.state, status.health.uptime_s) == ("ok", 50.0)
-    assert status.t == status.health.analysed_samples / RATE_HZ
-    assert status.health.captured_samples == 8000
-    assert status.health.model == hello.model
-    assert status.health.n_clients == 0  # but for the one who asks
+    hello, status = of_type(records[0], Hello), of_type(records[1], Status)
+    health = present(status.health)
+    assert (status.state, health.uptime_s) == ("ok", 50.0)
+    assert status.t == health.analysed_samples / RATE_HZ
+    assert health.captured_samples == 8000
+    assert health.model == hello.model
+    assert health.n_clients == 0  # but for the one who asks
     assert status.source == "mic"
     assert status.time is not None
     check_health(status)

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from streamgmm.service.health import Condition, SignalHealth
+from streamgmm.service.health import CaptureState, Condition, SignalHealth
 from streamgmm.units import power_to_dbfs
 from tests.service.service_rig import RATE_HZ, noise
 
@@ -164,11 +164,11 @@ def test_two_threads_are_told_one_after_the_other() -> None:
     condition = Condition(tell)
     condition.say_capture("ok", "")
 
-    def talk(states: tuple[str, str]) -> None:
+    def talk(*states: CaptureState) -> None:
         for i in range(2000):
             condition.say_capture(states[i % 2], "")
 
-    threads = [threading.Thread(target=talk, args=(pair,)) for pair in (("lost", "ok"), ("stalled", "ok"))]
+    threads = [threading.Thread(target=talk, args=pair) for pair in (("lost", "ok"), ("stalled", "ok"))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -28,7 +28,7 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         # What begins with a home directory is read as the directory's own path.
         return values.filter(lambda text: "~" not in text) if "is_place" in (kind.extra or {}) else values
     if isinstance(kind, inspect.UnionType):
-        return st.one_of(map(_values, kind.types))
+        return st.one_of([_values(each) for each in kind.types])
     if isinstance(kind, inspect.LiteralType):
         return st.sampled_from(kind.values)
     if isinstance(kind, inspect.IntType):
@@ -46,7 +46,11 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         fields = {field.name: _values(field.type) for field in kind.fields if field.required}
         optional = {field.name: _values(field.type) for field in kind.fields if not field.required}
         return st.fixed_dictionaries(fields, optional=optional).map(lambda settings: kind.cls(**settings))
-    others = {inspect.StrType: TEXTS, inspect.BoolType: st.booleans(), inspect.NoneType: st.none()}
+    others: dict[type, st.SearchStrategy[Any]] = {
+        inspect.StrType: TEXTS,
+        inspect.BoolType: st.booleans(),
+        inspect.NoneType: st.none(),
+    }
     return others[type(kind)]
 
 

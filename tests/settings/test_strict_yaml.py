@@ -27,6 +27,11 @@ def problems_of(content: bytes | str) -> list[str]:
     return caught.value.problems
 
 
+def children(node: Node) -> dict[str, Node]:
+    assert isinstance(node.value, dict)
+    return node.value
+
+
 def plain(node: Node) -> object:
     """The tree without places, as PyYAML would give it."""
     if isinstance(node.value, dict):
@@ -41,9 +46,11 @@ def test_reads_what_yaml_writes() -> None:
 
 def test_places_are_those_of_keys_and_values() -> None:
     root = read("a:\n  bc:   7\n  d: [1, x]\n")
-    inner = root.value["a"].value
+    inner = children(children(root)["a"])
     assert (inner["bc"].key_place, inner["bc"].place) == ("2:3", "2:9")
-    assert [item.place for item in inner["d"].value] == ["3:7", "3:10"]
+    items = inner["d"].value
+    assert isinstance(items, list)
+    assert [item.place for item in items] == ["3:7", "3:10"]
 
 
 @pytest.mark.parametrize("content", ["\ufeffa: 1", "a: 1\r\n", "%YAML 1.2\n---\na: 1\n...\n", "# only\na: 1 # here"])

@@ -73,6 +73,11 @@ def account(records: Iterable[AnyRecord], first_seq: int = 0) -> int:
     return expected_seq
 
 
+def no_failure(error: StreamgmmError) -> None:
+    """An `on_failure` of a sink that must not fail."""
+    raise AssertionError(f"the sink failed: {error}") from error
+
+
 class Failures:
     """An `on_failure` that can be waited for."""
 

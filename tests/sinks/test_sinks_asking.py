@@ -15,7 +15,7 @@ from streamgmm.sinks.asking import SourceStatus, ask_status
 from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.unix import UnixListener
-from tests.sinks.sink_rig import HELLO, TIMEOUT_S, start, status
+from tests.sinks.sink_rig import HELLO, TIMEOUT_S, no_failure, start, status
 
 NAMES = ["kitchen", "yard"]
 
@@ -28,7 +28,7 @@ def of(source: str, record: Record) -> Record:
 def hub(tmp_path: Path) -> Iterator[Hub]:
     hub = Hub([SocketSink(UnixListener(f"unix://{tmp_path}/s"))])
     hub.greet_with(lambda: [structs.replace(status(0, f"{name} now"), source=name) for name in NAMES])
-    hub.open(pytest.fail)
+    hub.open(no_failure)
     yield hub
     hub.close(TIMEOUT_S)
 

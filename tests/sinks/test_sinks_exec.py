@@ -19,7 +19,7 @@ from streamgmm.settings.output import OutputSection, SinkSection
 from streamgmm.sinks.exec import ExecSink
 from streamgmm.sinks.hub import make_sinks
 from streamgmm.sinks.processes import environment_of
-from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Failures, LogLines, end, message, start, status
+from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Failures, LogLines, end, message, no_failure, start, status
 
 OpenSink = Callable[..., ExecSink]
 
@@ -136,9 +136,10 @@ def test_arguments_are_split_without_a_shell(tmp_path: Path, failures: Failures)
 
 def test_starts_alone_are_run_unless_records_are_named(tmp_path: Path) -> None:
     uri = shell(f"cat >> {tmp_path}/all")
-    for records, types in (([], ["start"]), (["end", "status"], ["status", "end"])):
+    cases: list[tuple[list[RecordType], list[str]]] = [([], ["start"]), (["end", "status"], ["status", "end"])]
+    for records, types in cases:
         (sink,) = make_sinks(OutputSection(sinks=[SinkSection(uri=uri, records=records, max_running=1)]))
-        sink.open(pytest.fail)
+        sink.open(no_failure)
         for record in (HELLO, status(1), start(2), end(3)):
             sink.publish(message(record))
         sink.close(TIMEOUT_S)

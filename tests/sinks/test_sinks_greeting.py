@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from streamgmm.records import Gap, ModelChanged, Record, decode_json
+from streamgmm.records import Gap, Hello, ModelChanged, R, Record, decode_json
 from streamgmm.sinks.greeting import Greeting
+from tests.narrowing import only
 from tests.sinks.sink_rig import HELLO, end, message, start, status
 
 MODEL = ModelChanged(seq=4, t=1.0, model=HELLO.model, labels=["door"], window_s=1.0, hop_s=0.1)
@@ -31,7 +32,7 @@ def test_what_a_latecomer_is_told(published: list[Record], seqs: list[int]) -> N
     assert [decode_json(line).seq for line in greeting.to_bytes().splitlines()] == seqs
 
 
-def of(source: str, *records: Record) -> list[Record]:
+def of(source: str, *records: R) -> list[R]:
     return [structs.replace(record, source=source) for record in records]
 
 
@@ -64,7 +65,7 @@ def test_a_source_without_a_status_any_more_is_left_out_and_the_hellos_name_the_
         *[("yard", "Hello"), ("yard", "Status")],
         *[("hall", "Hello"), ("hall", "Status")],
     ]
-    assert [record.sources for record in shown[::2]] == [["yard", "hall"], ["yard", "hall"]]
+    assert [hello.sources for hello in only(shown, Hello)] == [["yard", "hall"], ["yard", "hall"]]
 
 
 def test_new_run_of_one_source_leaves_those_of_the_others() -> None:

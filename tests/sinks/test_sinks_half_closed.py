@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import socket
 import struct
@@ -19,6 +20,7 @@ from streamgmm.sinks.lobby import STATUS_REQUEST
 from streamgmm.sinks.sockets import ADDRESS_LOOK_S, SocketSink
 from streamgmm.sinks.subscriber import MAX_INPUT_BYTES, MUTE_DOUBT_S
 from streamgmm.sinks.token import Token
+from tests.narrowing import of_type, present
 from tests.required import require_or_skip
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, FakeClock, LogLines, Reader, account, message, status
 
@@ -77,17 +79,18 @@ def program(name: str, address: str, given: bytes = b"") -> Iterator[Reader]:
     kind, *where = target(address)
     command = PROGRAMS[name](kind, where)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    process.stdin.write(given)
-    process.stdin.close()
+    stdin, stdout = present(process.stdin), of_type(process.stdout, io.BufferedReader)
+    stdin.write(given)
+    stdin.close()
     watchdog = threading.Timer(3 * TIMEOUT_S, process.kill)
     watchdog.start()
     try:
-        yield Reader(process.stdout.read1)
+        yield Reader(stdout.read1)
     finally:
         watchdog.cancel()
         process.kill()
         process.wait()
-        process.stdout.close()
+        stdout.close()
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

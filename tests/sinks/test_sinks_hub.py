@@ -16,7 +16,7 @@ from streamgmm.sinks.listeners import TcpListener
 from streamgmm.sinks.sink import Message, OnFailure, PipeClosedError, Snapshot
 from streamgmm.sinks.sockets import SocketSink
 from streamgmm.sinks.stdout import StdoutSink
-from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, Failures, LogLines, message, status
+from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, Failures, LogLines, message, no_failure, status
 
 
 class FakeSink:
@@ -57,7 +57,7 @@ class FakeSink:
         self.timeout_s = timeout_s
 
 
-def open_hub(*sinks: FakeSink, on_failure: OnFailure = pytest.fail) -> Hub:
+def open_hub(*sinks: FakeSink, on_failure: OnFailure = no_failure) -> Hub:
     hub = Hub(sinks)
     hub.open(on_failure)
     return hub
@@ -86,7 +86,7 @@ def test_if_one_sink_cannot_be_opened_none_is() -> None:
     good, bad, never = FakeSink("1"), FakeSink("2", CannotCreateError("taken")), FakeSink("3")
     hub = Hub([good, bad, never])
     with pytest.raises(CannotCreateError, match="taken"):
-        hub.open(pytest.fail)
+        hub.open(no_failure)
     assert not good.is_open
     assert never.timeout_s == -1.0
 
@@ -158,7 +158,7 @@ def test_E18_subscribers_stay_when_stdout_goes(log: LogLines, failures: Failures
 
 
 def test_sinks_are_chosen_by_uri(tmp_path: Path) -> None:
-    uris = ["stdout:", f"file://{tmp_path}/f", f"unix://{tmp_path}/s", "tcp://127.0.0.1:0"]
+    uris: list[str | SinkSection] = ["stdout:", f"file://{tmp_path}/f", f"unix://{tmp_path}/s", "tcp://127.0.0.1:0"]
     sinks = make_sinks(OutputSection(sinks=uris))
     assert [type(sink) for sink in sinks] == [StdoutSink, FileSink, SocketSink, SocketSink]
     assert [sink.name for sink in sinks] == uris
@@ -193,7 +193,7 @@ def test_no_sink_is_refused() -> None:
 
 
 def test_all_problems_are_told_at_once() -> None:
-    uris = ["stdout:", "stdout:", "pigeon:", "tcp://0.0.0.0:1", "unix://", "file://"]
+    uris: list[str | SinkSection] = ["stdout:", "stdout:", "pigeon:", "tcp://0.0.0.0:1", "unix://", "file://"]
     with pytest.raises(ConfigError) as caught:
         make_sinks(OutputSection(sinks=uris))
     assert len(caught.value.problems) == 5
@@ -233,7 +233,12 @@ def test_subscribers_of_all_sinks_are_counted_and_each_sink_gets_the_snapshot() 
 def test_records_of_many_threads_are_numbered_in_the_order_of_every_sink() -> None:
     first, second = FakeSink("1"), FakeSink("2")
     hub = open_hub(first, second)
-    threads = [threading.Thread(target=lambda: [hub.publish(status(0)) for _ in range(500)]) for _ in range(4)]
+
+    def publish() -> None:
+        for _ in range(500):
+            hub.publish(status(0))
+
+    threads = [threading.Thread(target=publish) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -16,7 +16,7 @@ from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.selection import Selection, wanted_labels, warn_of_unknown_labels
 from streamgmm.sinks.stdout import StdoutSink
-from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, LogLines, end, message, start, status
+from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, LogLines, end, message, no_failure, start, status
 
 GAP = Gap(t=1.0, source="mic", lost_samples=1, reason="suspend")
 BYE = Bye(t=9.0, source="mic", reason="", captured_samples=0, analysed_samples=0, lost_samples=0, in_flight_samples=0)
@@ -111,7 +111,7 @@ def test_filters_come_before_the_queue(tmp_path: Path) -> None:
     own = SinkSection(uri=f"file://{path}", labels=["kettle"], records=["start"])
     (sink,) = make_sinks(OutputSection(sinks=[own], queue_records=16), is_live=False)
     hub = Hub([sink])
-    hub.open(pytest.fail)
+    hub.open(no_failure)
     for record in (HELLO, *(100 * EVENT), OTHER[0], BYE):
         hub.publish(record)
     hub.close(TIMEOUT_S)
@@ -124,7 +124,7 @@ def test_a_format_of_its_own_beats_that_of_all(tmp_path: Path) -> None:
     own = SinkSection(uri=f"file://{tmp_path}/f", format="label")
     sinks = make_sinks(OutputSection(sinks=["stdout:", own]))
     assert [type(sink) for sink in sinks] == [StdoutSink, FileSink]
-    sinks[1].open(pytest.fail)
+    sinks[1].open(no_failure)
     sinks[1].publish(message(start(1)))
     sinks[1].close(TIMEOUT_S)
     assert (tmp_path / "f").read_text() == "door\n"
@@ -134,7 +134,7 @@ def test_unwanted_records_are_not_in_the_greeting_of_a_socket(tmp_path: Path) ->
     uri = f"unix://{tmp_path}/s"
     hub = Hub(make_sinks(OutputSection(sinks=[SinkSection(uri=uri, records=["start"])])))
     hub.greet_with(lambda: [status(0)])
-    hub.open(pytest.fail)
+    hub.open(no_failure)
     for record in (HELLO, status(1), start(2)):
         hub.publish(record)
     with Client(uri) as client:
@@ -218,7 +218,7 @@ def test_no_event_is_kept_after_its_end(types: list[RecordType]) -> None:
 def test_a_greeting_forgets_an_event_whose_end_is_not_wanted(tmp_path: Path) -> None:
     uri = f"unix://{tmp_path}/s"
     hub = Hub(make_sinks(OutputSection(sinks=[SinkSection(uri=uri, records=["start"])])))
-    hub.open(pytest.fail)
+    hub.open(no_failure)
     for record in (start(0), end(1), start(2, "e2")):
         hub.publish(record)
     with Client(uri) as client:

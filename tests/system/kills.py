@@ -52,7 +52,7 @@ def kill_savers(folder: Path, models: tuple[Model, Model], n_kills: int, seed: i
     texts = [annotated_yaml(Config(decision=DecisionSection(min_llr=value))).encode() for value in (0.0, 1.0)]
     wholes = {"m.sgm": [model_bytes(model) for model in models], "c.yaml": texts}
     rng = random.Random(seed)
-    before = {}
+    before: dict[str, bytes] = {}
     n_changed = n_interrupted = most_left = 0
     for _ in range(n_kills):
         _kill_one(folder, models, texts, rng.uniform(0.0, LONGEST_S))

@@ -26,7 +26,7 @@ class Listening:
 
     def read_until(self, kind: str, *, after: Callable[[Json], bool] = lambda record: True, **values: object) -> float:
         """Read up to the first record of that kind and values; returns when it came."""
-        for line in self.daemon.process.stdout:
+        for line in self.daemon.stdout:
             record = json.loads(line)
             self.records.append(record)
             self.came_s.append(time.monotonic())
@@ -55,7 +55,7 @@ class Listening:
 
     def stop(self) -> None:
         self.daemon.terminate()
-        rest = parse(self.daemon.process.stdout.read())
+        rest = parse(self.daemon.stdout.read())
         check_bye(rest[-1], "SIGTERM")
         self.records += rest
 

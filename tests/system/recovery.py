@@ -179,7 +179,7 @@ def _unaccounted_samples(records: list[Json]) -> int:
     lost = [gap["lost_samples"] for gap in records if gap["type"] == "gap"]
     elsewhere = abs(round(bye["t"] * rate_hz) - bye["analysed_samples"] - sum(lost))
     known = bye["analysed_samples"] + bye["lost_samples"] + bye["in_flight_samples"]
-    return abs(int(bye["captured_samples"] - known)) + elsewhere
+    return int(abs(bye["captured_samples"] - known) + elsewhere)
 
 
 def table_of(cycles: list[Cycle]) -> Table:

@@ -11,14 +11,16 @@ import time
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
-from tests.cli.cli_rig import spawn_cli, spawn_main
+from tests.cli.cli_rig import spawn_bytes
+from tests.narrowing import present
 from tests.sinks.sink_rig import Client
 
 TIMEOUT_S = 30.0
 STOP_LIMIT_S = 2.0
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 class Ended(NamedTuple):
@@ -44,20 +46,29 @@ class Daemon:
 
     def __init__(self, *arguments: object, preparation: str = "", **settings: Any) -> None:
         self.started_s = time.monotonic()
-        if preparation:
-            self.process = spawn_main(preparation, "run", *arguments, text=False, **settings)
-        else:
-            self.process = spawn_cli("run", *arguments, text=False, **settings)
+        self.process = spawn_bytes("run", *arguments, preparation=preparation, **settings)
         self._log: list[str] = []
         self._logged = threading.Condition()
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
     def _read_log(self) -> None:
-        for line in self.process.stderr:
+        for line in self.stderr:
             with self._logged:
                 self._log.append(line.decode())
                 self._logged.notify_all()
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        return present(self.process.stdin)
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        return present(self.process.stdout)
+
+    @property
+    def stderr(self) -> IO[bytes]:
+        return present(self.process.stderr)
 
     @property
     def log(self) -> str:
@@ -110,7 +121,7 @@ def run(*arguments: object, command: str = "run", **settings: Any) -> Ended:
     """Run a command to its end; `input` (bytes) goes to its stdin."""
     given = settings.pop("input", None)
     stdin = subprocess.DEVNULL if given is None else subprocess.PIPE
-    process = spawn_cli(command, *arguments, text=False, **{"stdin": stdin, **settings})
+    process = spawn_bytes(command, *arguments, **{"stdin": stdin, **settings})
     out, err = process.communicate(given, timeout=TIMEOUT_S)
     return Ended(process.returncode, out or b"", (err or b"").decode())
 
@@ -155,7 +166,7 @@ def _connect(address: str) -> Client | None:
     return client
 
 
-def wait_until(condition: Callable[[], Any], failure: str, timeout_s: float = TIMEOUT_S) -> Any:
+def wait_until(condition: Callable[[], T | None], failure: str, timeout_s: float = TIMEOUT_S) -> T:
     """Wait for what only asking can tell, and give back what it told."""
     deadline_s = time.monotonic() + timeout_s
     while not (value := condition()):
@@ -170,4 +181,5 @@ def frames_of(wav: Path, first_s: float = 0.0, end_s: float | None = None) -> by
         rate_hz = file.getframerate()
         n_frames = file.getnframes() if end_s is None else round(end_s * rate_hz)
         file.setpos(round(first_s * rate_hz))
-        return file.readframes(n_frames - file.tell())
+        frames: bytes = file.readframes(n_frames - file.tell())
+        return frames

@@ -13,8 +13,11 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+from tests.narrowing import present
 from tests.pulse_rig import SERVER_COMMAND, SINK
 
 TOOLS = ("systemctl", "systemd-nspawn", "unshare", "nsenter", "mount")
@@ -101,7 +104,8 @@ class Machine:
             RuntimeError: it did not come up; holds what it said.
         """
         binds = [f"--bind-ro={outside}:{inside}" for outside, inside in self._binds.items()]
-        command = ["unshare", "-m", "--propagation", "private", "bash", "-c", BOOT, "boot", self._directory, *binds]
+        boot = ["bash", "-c", BOOT, "boot", str(self._directory), *binds]
+        command = ["unshare", "-m", "--propagation", "private", *boot]
         with (self._directory / "console.log").open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._wait_until_up()
@@ -112,7 +116,9 @@ class Machine:
         self.run("systemctl", "reboot", is_checked=False)
         self._wait_until_up(before)
 
-    def run(self, *command: object, is_checked: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: object, is_checked: bool = True, env: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in it, as root, and give back what it printed."""
         done = subprocess.run(
             [*self._enter(), *map(str, command)],
@@ -172,7 +178,7 @@ class Machine:
 
     def _is_up(self, pid_before: int) -> bool:
         # This shell, nspawn, and the first process of the machine.
-        inits = [pid for nspawn in _children_of(self._process.pid) for pid in _children_of(nspawn)]
+        inits = [pid for nspawn in _children_of(present(self._process).pid) for pid in _children_of(nspawn)]
         if not inits or inits[0] == pid_before:
             return False
         self._init_pid = inits[0]

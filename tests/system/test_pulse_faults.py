@@ -150,13 +150,13 @@ def test_status_asks_a_daemon_that_hears_one_that_is_deaf_and_one_that_is_gone(
 
 def test_F4_a_thousand_sigusr1_and_sigusr2_in_a_second_are_harmless(demo_model: Path, demo_scene: Path) -> None:
     with running("-m", demo_model, "-s", f"file:{demo_scene}", "--pace", "1") as daemon:
-        assert daemon.process.stdout.readline()  # the signals are looked after by now
+        assert daemon.stdout.readline()  # the signals are looked after by now
         for number in (signal.SIGUSR1, signal.SIGUSR2) * 500:
             daemon.process.send_signal(number)
             time.sleep(0.0005)
         daemon.wait_for_log("process.status state=")
         daemon.terminate()
-        check_bye(parse(daemon.process.stdout.read())[-1], "SIGTERM")
+        check_bye(parse(daemon.stdout.read())[-1], "SIGTERM")
     assert daemon.log.count("process.status") <= 4
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from tests.cli.cli_rig import spawn_main
+from tests.narrowing import present
 from tests.pulse_rig import missing_parts, write_wav
 from tests.required import require_or_skip
 from tests.sinks.sink_rig import Client
@@ -27,6 +28,7 @@ from tests.system.run_rig import (
     STOP_LIMIT_S,
     TIMEOUT_S,
     Daemon,
+    Json,
     check_bye,
     check_stream,
     frames_of,
@@ -50,7 +52,7 @@ def short_scene(demo_scene: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return write_wav(tmp_path_factory.mktemp("short") / "short.wav", samples, RATE_HZ)
 
 
-def without_status(records: list[dict]) -> list[dict]:
+def without_status(records: list[Json]) -> list[Json]:
     """Without the status of the greeting, which those who came before the hello do not get."""
     return [record for record in records if record["type"] != "status"]
 
@@ -58,7 +60,7 @@ def without_status(records: list[dict]) -> list[dict]:
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def n_waiting_bytes(fd: int) -> int:
@@ -69,7 +71,7 @@ def n_waiting_bytes(fd: int) -> int:
 
 def wait_for_stuck_stdout(daemon: Daemon) -> None:
     """Until its small pipe holds so much that the next line has no room."""
-    fd = daemon.process.stdout.fileno()
+    fd = daemon.stdout.fileno()
     wait_until(lambda: n_waiting_bytes(fd) > PIPE_BYTES - 500, "stdout never filled")
 
 
@@ -101,8 +103,8 @@ def test_subscribers_of_all_sockets_get_the_same_and_a_late_one_the_state(
         # Nothing is to be heard before all of them are in: a connection may still wait to be accepted.
         greetings = [json.loads(client.read_lines(1)[0]) for client in early]
         pcm = frames_of(short_scene)
-        daemon.process.stdin.write(pcm[: len(pcm) // 2])
-        daemon.process.stdin.flush()
+        daemon.stdin.write(pcm[: len(pcm) // 2])
+        daemon.stdin.flush()
         while json.loads(early[0].read_lines(1)[0])["t"] < 1.5:
             pass
         with Client(uris[0]) as late:
@@ -110,11 +112,11 @@ def test_subscribers_of_all_sockets_get_the_same_and_a_late_one_the_state(
             assert hello == greetings[0]
             assert (status["type"], status["state"]) == ("status", "ok")
             assert status["health"]["n_clients"] == len(early)
-            daemon.process.stdin.write(pcm[len(pcm) // 2 :])
-            daemon.process.stdin.close()
+            daemon.stdin.write(pcm[len(pcm) // 2 :])
+            daemon.stdin.close()
             late_rest = parse(late.read_to_end())
         rests = [without_status(parse(client.read_to_end())) for client in early[1:]]
-        out = parse(daemon.process.stdout.read())
+        out = parse(daemon.stdout.read())
         assert daemon.wait() == 0
     check_stream(out)
     assert [greetings[0], *rests[0]] == out
@@ -139,11 +141,11 @@ def test_A20_bytes_one_by_one_and_half_a_sample_at_the_end(demo_model: Path, sho
     pcm = frames_of(short_scene)[: RATE_HZ * 3]
     at_once = run("-m", demo_model, "-s", "pcm:-", "--windows", input=pcm)
     with running("-m", demo_model, "-s", "pcm:-", "--windows", stdin=subprocess.PIPE) as daemon:
-        fd = daemon.process.stdin.fileno()
+        fd = daemon.stdin.fileno()
         for i_byte in range(len(pcm)):
             os.write(fd, pcm[i_byte : i_byte + 1])
         os.write(fd, b"\x7f")
-        out, _ = daemon.process.stdout, daemon.process.stdin.close()
+        out, _ = daemon.stdout, daemon.stdin.close()
         assert out.read() == at_once.out
         assert daemon.wait() == 0
 
@@ -159,14 +161,14 @@ def test_A22_a_writer_that_pauses_is_waited_for(demo_model: Path, short_scene: P
     pcm = frames_of(short_scene)
     with running("-m", demo_model, "-s", "pcm:-", "--windows", stdin=subprocess.PIPE) as daemon:
         for first in range(0, len(pcm), len(pcm) // 4):
-            daemon.process.stdin.write(pcm[first : first + len(pcm) // 4])
-            daemon.process.stdin.flush()
+            daemon.stdin.write(pcm[first : first + len(pcm) // 4])
+            daemon.stdin.flush()
             # All that can be known of it is said before more comes.
             end_s = min(len(pcm), first + len(pcm) // 4) / 2 / RATE_HZ
-            while end_s - json.loads(daemon.process.stdout.readline())["t"] >= 0.128:
+            while end_s - json.loads(daemon.stdout.readline())["t"] >= 0.128:
                 pass
-        daemon.process.stdin.close()
-        last = parse(daemon.process.stdout.read())
+        daemon.stdin.close()
+        last = parse(daemon.stdout.read())
         assert daemon.wait() == 0
     check_bye(last[-1])
     assert last[-1]["lost_samples"] == 0
@@ -187,7 +189,7 @@ def test_E18_a_reader_that_leaves_ends_the_run_as_it_would_cat(demo_model: Path,
 
 def test_E18_a_reader_that_left_is_noticed_while_no_audio_flows(demo_model: Path) -> None:
     with running("-m", demo_model, "-s", "pcm:-", stdin=subprocess.PIPE) as daemon:
-        daemon.process.stdout.close()
+        daemon.stdout.close()
         assert daemon.wait() == -signal.SIGPIPE
         assert "Traceback" not in daemon.log
 
@@ -224,7 +226,7 @@ def test_a_recording_waits_for_a_slow_reader_of_stdout(demo_model: Path, demo_sc
     expected = run("-m", demo_model, "-s", f"file:{demo_scene}", *options).out
     with running("-m", demo_model, "-s", f"file:{demo_scene}", *options, pipesize=PIPE_BYTES) as daemon:
         wait_for_stuck_stdout(daemon)
-        assert daemon.process.stdout.read() == expected
+        assert daemon.stdout.read() == expected
         assert daemon.wait() == 0
 
 
@@ -296,7 +298,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 """
     process = spawn_main(preparation, "run", "-m", demo_model, "-s", f"file:{demo_scene}", "--pace=1", "--windows")
     with process:
-        assert '"window"' in [process.stdout.readline() for _ in range(3)][-1]
+        assert '"window"' in [present(process.stdout).readline() for _ in range(3)][-1]
         signalled_s = time.monotonic()
         process.terminate()
         try:
@@ -336,7 +338,7 @@ def test_F1_the_two_signals_that_timeout_sends_are_one(demo_model: Path, demo_sc
         daemon.signal(signal.SIGTERM)
         wait_until(lambda: not signal_is_pending(daemon.process.pid), "the first signal was not taken")
         daemon.signal(signal.SIGTERM)
-        records = parse(daemon.process.stdout.read())
+        records = parse(daemon.stdout.read())
         assert daemon.wait() == 0
     assert records[-1]["type"] == "bye"
 
@@ -350,7 +352,7 @@ def test_F2_ctrl_c_says_bye_and_dies_of_the_signal(demo_model: Path, demo_scene:
     with running("-m", demo_model, "-s", f"file:{demo_scene}", "--pace=1") as daemon:
         daemon.wait_for_log("state=ok")
         daemon.signal(signal.SIGINT)
-        records = parse(daemon.process.stdout.read())
+        records = parse(daemon.stdout.read())
         assert daemon.wait() == -signal.SIGINT
         assert daemon.ended_s - daemon.signalled_s < STOP_LIMIT_S
         assert "Traceback" not in daemon.log
@@ -377,9 +379,10 @@ def test_F8_a_bug_in_any_thread_ends_the_run_with_70(demo_model: Path, tmp_path:
 def wait_without_input(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Its end, with its stdin open all the time."""
     code = process.wait(TIMEOUT_S)
-    errors = process.stderr.read()
-    process.stdin.close()
-    process.stderr.close()
+    stdin, stderr = present(process.stdin), present(process.stderr)
+    errors = stderr.read()
+    stdin.close()
+    stderr.close()
     return code, errors
 
 
@@ -459,7 +462,7 @@ def test_exit_codes_of_what_is_missing_or_wrong(demo_model: Path, demo_scene: Pa
 def test_F21_no_threads_but_its_own(demo_model: Path) -> None:
     env = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
     with running("-m", demo_model, "-s", "pcm:-", stdin=subprocess.PIPE, env=env) as daemon:
-        daemon.process.stdout.readline()
+        daemon.stdout.readline()
         # main, worker, capture, guard, reload, stdout, log
         assert len(list(Path(f"/proc/{daemon.process.pid}/task").iterdir())) <= 7
         daemon.terminate()

@@ -29,7 +29,7 @@ def played(demo_scene: Path, tmp_path: Path) -> Path:
 def read_until(daemon: Daemon, kind: str, **values: object) -> list[Json]:
     """Records up to the first of that kind and values; the stream must not end before."""
     records = []
-    for line in daemon.process.stdout:
+    for line in daemon.stdout:
         records.append(json.loads(line))
         if records[-1]["type"] == kind and values.items() <= records[-1].items():
             return records
@@ -39,7 +39,7 @@ def read_until(daemon: Daemon, kind: str, **values: object) -> list[Json]:
 def stop(daemon: Daemon) -> list[Json]:
     """SIGTERM; the rest of the records, and every sample accounted for."""
     daemon.terminate()
-    rest = parse(daemon.process.stdout.read())
+    rest = parse(daemon.stdout.read())
     check_bye(rest[-1], "SIGTERM")
     assert rest[-1]["in_flight_samples"] == 0
     return rest
@@ -127,7 +127,7 @@ def test_F30_no_record_of_a_microphone_is_dated_after_it_comes(demo_model: Path,
     with running("-m", demo_model, "--windows", env=own_server.env) as daemon:
         read_until(daemon, "status", state="ok")
         ages_s = []
-        for line in daemon.process.stdout:
+        for line in daemon.stdout:
             record = json.loads(line)
             dated = datetime.fromisoformat(record["time"])
             ages_s.append((datetime.now(UTC) - dated).total_seconds())

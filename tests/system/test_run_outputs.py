@@ -33,21 +33,21 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and UNI
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def test_F5_signals_that_mean_nothing_here_change_nothing(demo_model: Path, demo_scene: Path) -> None:
     pcm = frames_of(demo_scene, 0.0, 10.0)
     expected = run("-m", demo_model, "-s", "pcm:-", "--windows", input=pcm)
     with running("-m", demo_model, "-s", "pcm:-", "--windows", stdin=subprocess.PIPE) as daemon:
-        daemon.process.stdin.write(pcm[: len(pcm) // 2])
-        daemon.process.stdin.flush()
-        first = daemon.process.stdout.readline()
+        daemon.stdin.write(pcm[: len(pcm) // 2])
+        daemon.stdin.flush()
+        first = daemon.stdout.readline()
         for number in ("PIPE", "CHLD", "ALRM", "VTALRM", "PROF", "WINCH", "URG", "TSTP", "CONT", "TTIN", "CONT"):
             daemon.signal(signal.Signals[f"SIG{number}"])
-        daemon.process.stdin.write(pcm[len(pcm) // 2 :])
-        daemon.process.stdin.close()
-        out = first + daemon.process.stdout.read()
+        daemon.stdin.write(pcm[len(pcm) // 2 :])
+        daemon.stdin.close()
+        out = first + daemon.stdout.read()
         assert daemon.wait() == 0
     assert without_names(parse(out)) == without_names(expected.records)
 
@@ -74,7 +74,7 @@ def test_F7_E2_a_second_start_is_refused_with_the_pid_of_the_first(demo_model: P
         assert second.code == 73
         assert f"in use by process {first.process.pid}" in second.err.splitlines()[-1]
         client.read_lines(1)
-        first.process.stdin.close()
+        first.stdin.close()
         assert parse(client.read_to_end())[-1]["type"] == "bye"
         assert first.wait() == 0
 
@@ -88,7 +88,7 @@ def test_E6_a_socket_that_was_deleted_comes_back(demo_model: Path, tmp_path: Pat
             daemon.wait_for_log("sink.recovered")
             with subscribe(f"unix://{path}") as late:
                 late.read_lines(1)
-                daemon.process.stdin.close()
+                daemon.stdin.close()
                 assert parse(early.read_to_end())[-1]["type"] == "bye"
                 assert parse(late.read_to_end())[-1]["type"] == "bye"
         assert daemon.wait() == 0
@@ -120,8 +120,8 @@ def test_E17_C15_a_client_with_the_token_is_served_and_the_token_never_shown(
         with subscribe(f"tcp://127.0.0.1:{port}") as client:
             client.connection.sendall(f"{token}\n".encode())
             hello = json.loads(client.read_lines(1)[0])
-            daemon.process.stdin.write(frames_of(demo_scene, 0.0, 2.0))
-            daemon.process.stdin.close()
+            daemon.stdin.write(frames_of(demo_scene, 0.0, 2.0))
+            daemon.stdin.close()
             rest = parse(client.read_to_end())
         assert daemon.wait() == 0
         assert "token.exposed" in daemon.log
@@ -148,12 +148,12 @@ def test_E22_rotated_by_rename_while_it_runs(demo_model: Path, demo_scene: Path,
     pcm = frames_of(demo_scene, 0.0, 20.0)
     path = tmp_path / "heard.jsonl"
     with running("-m", demo_model, "-s", "pcm:-", "--windows", "-k", f"file://{path}", stdin=subprocess.PIPE) as daemon:
-        daemon.process.stdin.write(pcm[: len(pcm) // 2])
-        daemon.process.stdin.flush()
+        daemon.stdin.write(pcm[: len(pcm) // 2])
+        daemon.stdin.flush()
         wait_until(lambda: path.exists() and path.stat().st_size > 10_000, "nothing was written")
         rotated = path.rename(tmp_path / "heard.1")
-        daemon.process.stdin.write(pcm[len(pcm) // 2 :])
-        daemon.process.stdin.close()
+        daemon.stdin.write(pcm[len(pcm) // 2 :])
+        daemon.stdin.close()
         assert daemon.wait() == 0
     assert path.stat().st_size > 0
     check_stream(parse(rotated.read_bytes() + path.read_bytes()))
@@ -164,13 +164,13 @@ def test_E22_F3_rotated_with_a_hangup_though_nothing_is_heard(
 ) -> None:
     path = tmp_path / "heard.jsonl"
     with running("-m", demo_model, "-s", "pcm:-", "--windows", "-k", f"file://{path}", stdin=subprocess.PIPE) as daemon:
-        daemon.process.stdin.write(frames_of(demo_scene, 0.0, 10.0))
-        daemon.process.stdin.flush()
+        daemon.stdin.write(frames_of(demo_scene, 0.0, 10.0))
+        daemon.stdin.flush()
         wait_until(lambda: path.exists() and path.stat().st_size > 5_000, "nothing was written")
         rotated = path.rename(tmp_path / "heard.1")
         daemon.signal(signal.SIGHUP)
         wait_until(path.exists, "no new file was opened")
-        daemon.process.stdin.close()
+        daemon.stdin.close()
         assert daemon.wait() == 0
     check_stream(parse(rotated.read_bytes() + path.read_bytes()))
 

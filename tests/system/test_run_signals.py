@@ -57,12 +57,12 @@ def test_F26_a_signal_while_it_starts_is_ignored(demo_model: Path, number: signa
         wait_until_set_aside(daemon)
         set_aside_s = time.monotonic() - daemon.started_s
         daemon.process.send_signal(number)
-        first = daemon.process.stdout.readline()
+        first = daemon.stdout.readline()
         assert set_aside_s < IN_TIME * (time.monotonic() - daemon.started_s)
-        daemon.process.stdin.write(bytes(PIECE_BYTES))
-        daemon.process.stdin.close()
+        daemon.stdin.write(bytes(PIECE_BYTES))
+        daemon.stdin.close()
         assert daemon.wait() == 0
-        check_stream(parse(first + daemon.process.stdout.read()))
+        check_stream(parse(first + daemon.stdout.read()))
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.1, 0.2, 0.4, 0.8])
@@ -75,13 +75,13 @@ def test_F26_sigterm_while_it_starts_ends_it_with_0(demo_model: Path, delay_s: f
 
 def test_F5_signals_that_mean_nothing_do_nothing(demo_model: Path) -> None:
     with listening(demo_model) as daemon:
-        first = daemon.process.stdout.readline()
+        first = daemon.stdout.readline()
         for number in MEANINGLESS:
             daemon.process.send_signal(number)
-            daemon.process.stdin.write(bytes(PIECE_BYTES))
-            daemon.process.stdin.flush()
-        daemon.process.stdin.close()
-        records = parse(first + daemon.process.stdout.read())
+            daemon.stdin.write(bytes(PIECE_BYTES))
+            daemon.stdin.flush()
+        daemon.stdin.close()
+        records = parse(first + daemon.stdout.read())
         assert daemon.wait() == 0
     check_stream(records)
     assert records[-1]["captured_samples"] == records[-1]["analysed_samples"] == len(MEANINGLESS) * PIECE_BYTES // 2
@@ -89,7 +89,7 @@ def test_F5_signals_that_mean_nothing_do_nothing(demo_model: Path) -> None:
 
 def test_F4_a_flood_of_questions_for_the_status_keeps_to_the_log_limit(demo_model: Path) -> None:
     with listening(demo_model) as daemon:
-        daemon.process.stdout.readline()
+        daemon.stdout.readline()
         daemon.signal(signal.SIGUSR1)
         daemon.wait_for_log("process.status")
         started_s = time.monotonic()
@@ -248,9 +248,11 @@ def test_sighup_on_a_living_terminal_reloads(command: list[str], out: Path) -> N
     window = Window("bash", "--norc", "-i")
     window.type(shell_line(command, out))
     pid = wait_for_start(out)
-    for n_reloads in range(1, 4):
+    os.kill(pid, signal.SIGHUP)
+    wait_until(lambda: signals_answered(out), "never reloaded")
+    # The log has one line of this kind in ten seconds: that further signals are no end is all that shows at once.
+    for _ in range(2):
         os.kill(pid, signal.SIGHUP)
-        wait_until(lambda n=n_reloads: signals_answered(out) >= 1 and is_running(pid), f"reload {n_reloads}")
     assert is_running(pid)
     window.close()
     wait_until(lambda: not is_running(pid), "it goes on")

@@ -50,7 +50,7 @@ class Speaker:
     """Feeds a pipe with a recording, piece by piece, and counts what it wrote."""
 
     def __init__(self, daemon: Daemon, wav: Path) -> None:
-        self._pipe = daemon.process.stdin
+        self._pipe = daemon.stdin
         self._pcm = frames_of(wav)
         self.n_samples = 0
 
@@ -64,7 +64,7 @@ class Speaker:
 
 def read_until(daemon: Daemon, kind: str) -> list[Json]:
     records: list[Json] = []
-    for line in daemon.process.stdout:
+    for line in daemon.stdout:
         records.append(json.loads(line))
         if records[-1]["type"] == kind:
             return records
@@ -165,8 +165,8 @@ def test_F3_D13_another_model_without_losing_a_sample(
         speaker.say(15)
         with subscribe(f"unix://{tmp_path}/s") as late:
             greeting = [json.loads(line) for line in late.read_lines(3)]
-        daemon.process.stdin.close()
-        records = parse(daemon.process.stdout.read())
+        daemon.stdin.close()
+        records = parse(daemon.stdout.read())
         assert daemon.wait() == 0
     check_stream(records)
     assert records[-1]["captured_samples"] == records[-1]["analysed_samples"] == speaker.n_samples
@@ -218,8 +218,8 @@ def test_C12_C13_C14_D12_hangups_while_files_are_written_and_bad(
         write_config(config, demo_model)
         daemon.signal(signal.SIGHUP)
         assert outcome(manager) == OK
-        daemon.process.stdin.close()
-        records = parse(daemon.process.stdout.read())
+        daemon.stdin.close()
+        records = parse(daemon.stdout.read())
         assert daemon.wait() == 0
     check_stream(records)
     assert not [record for record in records if record["type"] in ("gap", "model")]
@@ -279,8 +279,8 @@ def test_C18_reloads_that_cannot_reach_the_model_or_the_settings_are_refused(
             daemon.signal(signal.SIGHUP)
             assert outcome(manager) == OK
             speaker.say()
-            daemon.process.stdin.close()
-            records += parse(daemon.process.stdout.read())
+            daemon.stdin.close()
+            records += parse(daemon.stdout.read())
             assert daemon.wait() == 0
     check_stream(records)
     assert records[-1]["captured_samples"] == records[-1]["analysed_samples"] == speaker.n_samples
@@ -295,8 +295,8 @@ def test_settings_that_were_found_at_the_start_do_not_give_way_to_the_defaults(
     write_config(settings, demo_model)
     env = supervised_by(manager, XDG_CONFIG_HOME=str(tmp_path / "home"))
     with running("-s", "pcm:-", stdin=subprocess.PIPE, env=env) as daemon:
-        daemon.process.stdin.write(bytes(PIECE_BYTES))
-        daemon.process.stdin.flush()
+        daemon.stdin.write(bytes(PIECE_BYTES))
+        daemon.stdin.flush()
         manager.until(OK)
         settings.unlink()
         daemon.signal(signal.SIGHUP)
@@ -311,8 +311,8 @@ def test_F3_with_no_settings_and_no_terminal_it_goes_on(manager: Manager) -> Non
         daemon.signal(signal.SIGHUP)
         daemon.wait_for_log("config.reload_ok")
         assert manager.next() == "STATUS=starting"
-        daemon.process.stdin.write(bytes(PIECE_BYTES))
-        daemon.process.stdin.flush()
+        daemon.stdin.write(bytes(PIECE_BYTES))
+        daemon.stdin.flush()
         manager.until(OK)
         for _ in range(2):
             daemon.signal(signal.SIGHUP)
@@ -329,7 +329,7 @@ def test_F1_sigterm_during_a_reload(config: Path, demo_model: Path, demo_scene: 
         daemon.signal(signal.SIGHUP)
         manager.until("RELOADING=1")
         daemon.terminate()
-        check_bye(parse(daemon.process.stdout.read())[-1], "SIGTERM")
+        check_bye(parse(daemon.stdout.read())[-1], "SIGTERM")
 
 
 # Inherited sockets
@@ -340,7 +340,8 @@ def test_E1_a_socket_that_was_there_before_serves_and_stays(demo_model: Path, de
     if activate is None:
         require_or_skip("systemd", "systemd-socket-activate is not installed")
     path = tmp_path / "s"
-    command = [activate, "-l", path, "-E", "PYTHONPATH", sys.executable, "-m", "streamgmm", "run", "-m", demo_model]
+    command: list[str | Path] = [activate, "-l", path, "-E", "PYTHONPATH"]
+    command += [sys.executable, "-m", "streamgmm", "run", "-m", demo_model]
     command += ["-s", f"file:{demo_scene}", "--pace", "1", "-k", f"unix://{path}"]
     activator = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:

@@ -80,13 +80,14 @@ def connect(machine: Machine, path: str = EVENTS) -> Client:
 
 
 def read_until(client: Client, kind: str) -> Json:
-    while (record := json.loads(client.read_lines(1)[0]))["type"] != kind:
-        pass
+    record: Json = {"type": None}
+    while record["type"] != kind:
+        record = json.loads(client.read_lines(1)[0])
     return record
 
 
 def play(machine: Machine) -> None:
-    machine.run("paplay", "--latency-msec=200", SHARED / "played.wav", **PULSE_ENV)
+    machine.run("paplay", "--latency-msec=200", SHARED / "played.wav", env=PULSE_ENV)
 
 
 def hears(machine: Machine, path: str = EVENTS) -> str:
@@ -335,18 +336,18 @@ def test_a_service_of_a_user(machine: Machine) -> None:
     env = {"XDG_RUNTIME_DIR": "/run/user/0", "HOME": "/root"}
     systemctl = ("systemctl", "--user")
     command = [PYTHON, "-m", "streamgmm", "service"]
-    machine.run(*command, "install", "--user", "--model", SHARED / "demo.sgm", **env)
+    machine.run(*command, "install", "--user", "--model", SHARED / "demo.sgm", env=env)
     try:
-        text = lambda: machine.run(*systemctl, "show", "--value", "-p", "StatusText", UNIT, **env).stdout  # noqa: E731
+        text = lambda: machine.run(*systemctl, "show", "--value", "-p", "StatusText", UNIT, env=env).stdout  # noqa: E731
         wait_until(lambda: text().split(":")[0] in FLOWING, f"never ok, but {text()}")
         assert hears(machine, "/run/user/0/streamgmm/events.sock")
-        machine.run(*systemctl, "reload", UNIT, **env)
+        machine.run(*systemctl, "reload", UNIT, env=env)
         config = machine.outside(str(Path("~root/.config/streamgmm/config.yaml").expanduser()))
         assert config.exists()
     finally:
-        machine.run(*command, "uninstall", "--user", **env)
+        machine.run(*command, "uninstall", "--user", env=env)
     assert not config.exists()
-    assert machine.run(*systemctl, "is-active", UNIT, is_checked=False, **env).stdout.strip() == "inactive"
+    assert machine.run(*systemctl, "is-active", UNIT, is_checked=False, env=env).stdout.strip() == "inactive"
 
 
 def test_uninstall_removes_what_install_wrote_and_nothing_else(service: Machine) -> None:

@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from threadpoolctl import threadpool_info
 
 from streamgmm.errors import SystemResourceError
 from streamgmm.training.workers import ThreadExecutor, can_start_processes, map_in_order, untracked
+from tests.narrowing import present
 from tests.required import mount_namespace
 from tests.training.worker_tasks import die, first_then_forever, n_threads, square
 
@@ -121,6 +123,7 @@ def test_a_killed_process_is_reported_as_a_lack_of_resources():
 def test_processes_end_when_the_results_are_not_wanted_any_more():
     results = map_in_order(first_then_forever, [0, 1, 2], 2)
     assert next(results) == 0
+    assert isinstance(results, Generator)
     results.close()  # would wait forever
 
 
@@ -132,7 +135,8 @@ def test_B25_no_process_outlives_a_training_that_is_killed_and_none_prints_a_tra
     process = subprocess.Popen(
         [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    workers = [os.pidfd_open(int(process.stdout.readline())) for _ in range(2)]
+    stdout, stderr = present(process.stdout), present(process.stderr)
+    workers = [os.pidfd_open(int(stdout.readline())) for _ in range(2)]
     try:
         if is_interrupted:
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
@@ -146,9 +150,9 @@ def test_B25_no_process_outlives_a_training_that_is_killed_and_none_prints_a_tra
             os.close(worker)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert "Traceback" not in process.stderr.read()
-    process.stdout.close()
-    process.stderr.close()
+    assert "Traceback" not in stderr.read()
+    stdout.close()
+    stderr.close()
 
 
 @linux_only

@@ -29,11 +29,12 @@ RATE_HZ = 16000
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     (tmp_path / "yard" / "night").mkdir(parents=True)
     for name, seconds in (("a.wav", 2), ("night/b.wav", 3)):
-        write_wav(tmp_path / "yard" / name, 0.1 * rng.standard_normal(seconds * RATE_HZ), RATE_HZ)
+        noise = 0.1 * rng.standard_normal(seconds * RATE_HZ)
+        write_wav(tmp_path / "yard" / name, noise.astype(np.float32), RATE_HZ)
     return tmp_path / "yard"
 
 
@@ -65,7 +66,8 @@ def test_all_recordings_are_scored_in_order_with_any_number_of_processes(folder,
     (folder / "broken.wav").write_text("no sound")
     paths = [folder / "night" / "b.wav", folder / "broken.wav", folder / "a.wav"]
     n_threads = threading.active_count()
-    seconds, config = [], Config(training=TrainingSection(n_jobs=n_jobs))
+    seconds: list[float] = []
+    config = Config(training=TrainingSection(n_jobs=n_jobs))
     first, broken, last = score_recordings(paths, load_model(demo_model), config, seconds.append)
     assert isinstance(first, ScoredRecording)
     assert isinstance(last, ScoredRecording)

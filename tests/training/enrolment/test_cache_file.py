@@ -22,7 +22,13 @@ from streamgmm.training.enrolment.cache_file import (
     save_without_cache,
 )
 from streamgmm.training.enrolment.cache_format import CacheFileError
+from streamgmm.training.enrolment.training_cache import TrainingCache
 from tests.training.enrolment.cache_rig import assert_same_cache, model_of, small_cache
+
+
+def save_pair(pair: tuple[Model, TrainingCache], path: Path) -> None:
+    model, cache = pair
+    save_with_cache(model, cache, path)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +44,8 @@ def new():
 
 
 @pytest.fixture
-def path(tmp_path, old) -> Path:
-    save_with_cache(*old, tmp_path / "my.sgm")
+def path(tmp_path: Path, old) -> Path:
+    save_pair(old, tmp_path / "my.sgm")
     return tmp_path / "my.sgm"
 
 
@@ -82,7 +88,7 @@ def test_a_model_without_a_cache_is_reported(tmp_path, old):
 
 
 def test_the_cache_of_another_model_is_refused(path, tmp_path, new):
-    save_with_cache(*new, tmp_path / "new.sgm")
+    save_pair(new, tmp_path / "new.sgm")
     shutil.copy(cache_path(tmp_path / "new.sgm"), cache_path(path))
     with pytest.raises(CacheFileError, match="is damaged, or the training cache of another model"):
         load_cache(load_model(path), path)
@@ -151,7 +157,7 @@ def test_a_training_without_a_cache_takes_the_old_one_away(path, new):
 
 def save_cut_short(monkeypatch, path, pair, step: int, *, is_killed: bool) -> bool:
     """Save `pair` until the `step`-th call that touches the disk; a killed process does not clean up either."""
-    n_calls = Counter()
+    n_calls: Counter[str] = Counter()
 
     def cut(original):
         def call(*arguments):
@@ -168,7 +174,7 @@ def save_cut_short(monkeypatch, path, pair, step: int, *, is_killed: bool) -> bo
         if is_killed:
             patched.setattr("pathlib.Path.unlink", cut(Path.unlink))
         try:
-            save_with_cache(*pair, path)
+            save_pair(pair, path)
         except KeyboardInterrupt:
             return True
     return False
@@ -176,7 +182,7 @@ def save_cut_short(monkeypatch, path, pair, step: int, *, is_killed: bool) -> bo
 
 @pytest.mark.parametrize("is_killed", [False, True], ids=["interrupted", "killed"])
 def test_whenever_a_saving_is_cut_short_there_is_a_model_with_its_cache(monkeypatch, path, old, new, is_killed):
-    seen = Counter()
+    seen: Counter[int] = Counter()
     step = 1
     while save_cut_short(monkeypatch, path, new, step, is_killed=is_killed):
         model = load_model(path)
@@ -186,7 +192,7 @@ def test_whenever_a_saving_is_cut_short_there_is_a_model_with_its_cache(monkeypa
         if not is_killed:
             assert files(path) == ["my.sgm", "my.sgm-memory"]
         # And what was cut short does not spoil the next one.
-        save_with_cache(*old, path)
+        save_pair(old, path)
         assert load_cache(load_model(path), path).labels == list(old[0].labels)
         assert not pending_path(path).exists()
         step += 1
@@ -195,14 +201,14 @@ def test_whenever_a_saving_is_cut_short_there_is_a_model_with_its_cache(monkeypa
 
 
 def test_a_cache_that_still_waits_is_not_overwritten_by_the_next_saving_that_fails(monkeypatch, path, old, new):
-    save_with_cache(*new, path)
+    save_pair(new, path)
     cache_path(path).rename(pending_path(path))
     for step in range(1, 20):
         if not save_cut_short(monkeypatch, path, old, step, is_killed=True):
             break
         model = load_model(path)
         assert load_cache(model, path).labels == list(model.labels)
-        save_with_cache(*new, path)
+        save_pair(new, path)
         cache_path(path).rename(pending_path(path))
     assert step > 5
 
@@ -215,7 +221,7 @@ def test_a_full_disk_leaves_both_as_they_were(monkeypatch, path, old, new):
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OutputError, match="cannot write the training cache: No space left"):
-        save_with_cache(*new, path)
+        save_pair(new, path)
     assert [path.read_bytes(), cache_path(path).read_bytes()] == before
     assert files(path) == ["my.sgm", "my.sgm-memory"]
 
@@ -223,5 +229,5 @@ def test_a_full_disk_leaves_both_as_they_were(monkeypatch, path, old, new):
 def test_an_unrelated_model_that_is_overwritten_does_not_matter(tmp_path, old, new):
     save_model(old[0], tmp_path / "my.sgm")
     pending_path(tmp_path / "my.sgm").write_bytes(b"left over")
-    save_with_cache(*new, tmp_path / "my.sgm")
+    save_pair(new, tmp_path / "my.sgm")
     assert files(tmp_path / "my.sgm") == ["my.sgm", "my.sgm-memory"]

@@ -47,7 +47,7 @@ def with_number(data: bytes, cache, array: str, value: float, place: int = 0) ->
     entry = json.loads(data[8 : header_end(data)])[array]
     dtype = np.dtype({"F64": "<f8", "I32": "<i4", "F16": "<f2"}[entry["dtype"]])
     begin = header_end(data) + entry["data_offsets"][0] + place * dtype.itemsize
-    return data[:begin] + dtype.type(value).tobytes() + data[begin + dtype.itemsize :]
+    return data[:begin] + bytes(np.array(value, dtype).tobytes()) + data[begin + dtype.itemsize :]
 
 
 def refusal(data: bytes) -> str:

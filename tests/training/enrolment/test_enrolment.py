@@ -52,7 +52,8 @@ def change(sounds, known):
 
 def enrolled(pair, label: str, paths, findings: Findings | None = None) -> ModelChange:
     findings = findings or Findings([], [], [])
-    return enrol(*pair, label, new_clips(paths, label, pair[1], findings), findings, n_jobs=1)
+    model, cache = pair
+    return enrol(model, cache, label, new_clips(paths, label, cache, findings), findings, n_jobs=1)
 
 
 # --- a class more

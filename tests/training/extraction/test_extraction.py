@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamgmm.arrays import Samples
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.loading import load_clip
 from streamgmm.decision.clip import vote_weight
@@ -106,9 +107,14 @@ def test_the_number_of_copies_is_as_asked_for(dataset):
 
 @pytest.mark.parametrize(("share", "n_elsewhere"), [(0.0, 0), (1.0, 4)])
 def test_a_share_of_the_copies_is_transmitted(dataset, monkeypatch, share, n_elsewhere):
-    heard = []
+    heard: list[Samples] = []
+
+    def keep(samples: Samples, *_: object) -> Samples:
+        heard.append(samples)
+        return samples
+
     monkeypatch.setattr(room, "TRANSMITTED_SHARE", share)
-    monkeypatch.setattr(room, "transmitted", lambda samples, *_: heard.append(samples) or samples)
+    monkeypatch.setattr(room, "transmitted", keep)
     measure(dataset, clips=dataset.clips[:1], n_speed_copies=3, n_noise_copies=1)
     assert len(heard) == n_elsewhere
 
@@ -238,8 +244,10 @@ def test_kinds_of_features_that_are_left_out_have_no_say(dataset):
     classifier = fit_classifier(measured.clips, dataset.labels, config_with().training).classifier
     disturbed = every.clips[0].vectors.astype(float)
     quiet = masked(disturbed, without, spec)
-    scores = [classifier.score_many(vectors).log_likelihoods for vectors in (disturbed, quiet)]
-    assert np.array_equal(*scores)
+    loud_scores, quiet_scores = (
+        classifier.score_many(vectors.astype(np.float64)).log_likelihoods for vectors in (disturbed, quiet)
+    )
+    assert np.array_equal(loud_scores, quiet_scores)
 
 
 def test_an_unknown_kind_or_no_kind_at_all_is_one_line(dataset):

@@ -153,6 +153,6 @@ def test_a_mixture_that_is_not_diagonal_is_not_refined():
 def test_copies_are_trained_on_too():
     clips = make_clips(CENTRES)
     without = [ClipVectors(clip.clip, clip.vectors, clip.copies[:0]) for clip in clips]
-    means = [fit_classifier(c, LABELS, training()).classifier.projection.mean for c in (clips, without)]
-    assert not np.array_equal(*means)
-    assert np.array_equal(fit_classifier(clips, LABELS, training(copies=False)).classifier.projection.mean, means[1])
+    with_copies, alone = [fit_classifier(c, LABELS, training()).classifier.projection.mean for c in (clips, without)]
+    assert not np.array_equal(with_copies, alone)
+    assert np.array_equal(fit_classifier(clips, LABELS, training(copies=False)).classifier.projection.mean, alone)

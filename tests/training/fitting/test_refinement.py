@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,15 +11,14 @@ from streamgmm.model.mixture import Mixture
 from streamgmm.training.fitting import refinement
 from streamgmm.training.fitting.refinement import refine
 
-RNG = np.random.default_rng(0)
-
 
 def made_mixtures(n_labels: int = 3, n_dimensions: int = 4) -> list[Mixture]:
+    rng = np.random.default_rng(0)
     return [
         Mixture(
-            RNG.dirichlet(np.full(i + 2, 5.0)),
-            RNG.normal(size=(i + 2, n_dimensions)),
-            RNG.uniform(0.5, 2.0, (i + 2, n_dimensions)),
+            rng.dirichlet(np.full(i + 2, 5.0)),
+            rng.normal(size=(i + 2, n_dimensions)),
+            rng.uniform(0.5, 2.0, (i + 2, n_dimensions)),
             "diag",
         )
         for i in range(n_labels)
@@ -36,9 +37,13 @@ def loss(bank: refinement._Mixtures, batch: refinement._Batch) -> float:
 
 @pytest.mark.parametrize("part", range(3), ids=["means", "log_deviations", "logits"])
 def test_gradients_are_those_of_finite_differences(part):
+    rng = np.random.default_rng(0)
     bank = refinement._Mixtures(made_mixtures())
-    bank.parameters = refinement._Parameters(*(array.astype(np.float64) for array in bank.parameters))
-    batch = refinement._Batch(RNG.normal(size=(20, 4)), RNG.uniform(size=(20, 3)))
+    # Finite differences need more digits than the float32 of training.
+    parameters: list[Any] = [array.astype(np.float64) for array in bank.parameters]
+    bank.parameters = refinement._Parameters(*parameters)
+    made: tuple[Any, Any] = rng.normal(size=(20, 4)), rng.uniform(size=(20, 3))
+    batch = refinement._Batch(*made)
     gradient = bank.gradients(batch)[part]
     for place in np.ndindex(gradient.shape):
         step = np.zeros(gradient.shape)
@@ -46,7 +51,7 @@ def test_gradients_are_those_of_finite_differences(part):
         losses = []
         for sign in (1, -1):
             moved = refinement._Mixtures(made_mixtures())
-            arrays = list(bank.parameters)
+            arrays = parameters.copy()
             arrays[part] = arrays[part] + sign * step
             moved.parameters = refinement._Parameters(*arrays)
             losses.append(loss(moved, batch))

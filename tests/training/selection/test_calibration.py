@@ -11,6 +11,7 @@ from streamgmm.training.fitting.fitting import fit_classifier
 from streamgmm.training.selection.calibration import MAX_MIN_IN_DOMAIN_SCORE, Calibration, calibrate, calibrated
 from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
 from streamgmm.training.selection.validation import validate
+from tests.narrowing import present
 from tests.training.training_rig import config_with, make_clips
 
 CENTRES = {"bird": 2.0, "cat": 0.0, "horse": -2.0}
@@ -32,7 +33,7 @@ def made_clips(sharpness: float, n_clips: int = 30) -> list[HeldOutClip]:
 def window_posteriors(clip: HeldOutClip, scale: float, cepstral_weight: float) -> list[np.ndarray]:
     posteriors = []
     for n, row in enumerate(clip.log_likelihoods):
-        logits = scale * (row + cepstral_weight * (clip.cepstral_evidence[n] if cepstral_weight else 0.0))
+        logits = scale * (row + cepstral_weight * (present(clip.cepstral_evidence)[n] if cepstral_weight else 0.0))
         odds = np.exp(logits - logits.max())
         posteriors.append(odds / odds.sum())
     return posteriors
@@ -40,7 +41,7 @@ def window_posteriors(clip: HeldOutClip, scale: float, cepstral_weight: float) -
 
 def posterior(clip: HeldOutClip, scale: float, cepstral_weight: float = 0.0) -> np.ndarray:
     weighted = zip(clip.votes, window_posteriors(clip, scale, cepstral_weight), strict=True)
-    return sum(vote * of_window for vote, of_window in weighted) / clip.votes.sum()
+    return np.asarray(sum(vote * of_window for vote, of_window in weighted) / clip.votes.sum())
 
 
 def log_loss(clips: list[HeldOutClip], scale: float, cepstral_weight: float = 0.0) -> float:

@@ -10,6 +10,7 @@ from streamgmm.training.selection import validation as module
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.selection.held_out import score_cepstra
 from streamgmm.training.selection.validation import validate
+from tests.narrowing import present
 from tests.training.training_rig import config_with, make_clip, make_clips, vectors_of
 
 CENTRES = {"bird": 2.0, "cat": 0.0, "horse": -2.0}
@@ -51,7 +52,7 @@ def test_held_out_clips_are_scored_as_recorded_by_the_fit_that_does_not_know_the
     monkeypatch.setattr(module, "fit_classifier", spy)
     floors = validate(clips, LABELS, TRAINING).calibration.floors
     for i, label in enumerate(LABELS):
-        own = []
+        own: list[float] = []
         for part, fit in fits:
             for clip in clips:
                 if clip.clip.label == label and all(clip is not trained for trained in part):
@@ -119,26 +120,26 @@ def test_sounds_that_only_frames_separate_are_recognised_by_frames():
     assert validation.calibration.cepstral_weight > 0.0
     fit = fit_classifier(clips, labels, TRAINING, has_cepstra=True)
     calibration = validation.calibration
-    assert calibrated(fit, calibration).cepstra.weight == calibration.cepstral_weight
+    assert present(calibrated(fit, calibration).cepstra).weight == calibration.cepstral_weight
     assert calibrated(fit, calibration._replace(cepstral_weight=0.0)).cepstra is None
-    assert validate(clips, labels, config_with(cepstra="never", search=False).training).accuracy < 0.9
+    assert present(validate(clips, labels, config_with(cepstra="never", search=False).training).accuracy) < 0.9
 
 
 def test_the_evidence_of_held_out_frames_is_that_of_the_stream():
     (clip,) = spoken_clips(n_clips=1)[:1]
-    classifier = fit_classifier(spoken_clips(), ["no", "yes"], TRAINING, has_cepstra=True).classifier
-    evidence = CepstralEvidence(classifier.cepstra, 4)
-    streamed = [evidence.push(hop) for hop in np.split(clip.cepstra.vectors.astype(float), 4)]
-    scored = score_cepstra(clip.cepstra, classifier.cepstra, 2)
+    mixtures = present(fit_classifier(spoken_clips(), ["no", "yes"], TRAINING, has_cepstra=True).classifier.cepstra)
+    cepstra = present(clip.cepstra)
+    evidence = CepstralEvidence(mixtures, 4)
+    streamed = [evidence.push(hop) for hop in np.split(cepstra.vectors.astype(float), 4)]
+    scored = score_cepstra(cepstra, mixtures, 2)
     np.testing.assert_allclose(scored, np.array(streamed)[:, :2], rtol=1e-9)
 
 
 def test_too_few_frames_of_a_class_leave_the_decision_to_windows_and_say_so():
     clips = [
-        clip._replace(
-            cepstra=ClipCepstra(clip.cepstra.vectors[:1], clip.cepstra.copies[:0], np.minimum(clip.cepstra.spans, 1))
-        )
+        clip._replace(cepstra=ClipCepstra(cepstra.vectors[:1], cepstra.copies[:0], np.minimum(cepstra.spans, 1)))
         for clip in spoken_clips()
+        for cepstra in [present(clip.cepstra)]
     ]
     validation = validate(clips, ["no", "yes"], TRAINING)
     assert validation.calibration.cepstral_weight == 0.0
@@ -150,9 +151,9 @@ def test_recalls_and_accuracy_are_those_of_held_out_clips():
     validation = validate(clips, LABELS, TRAINING)
     assert set(validation.recalls) == set(LABELS)
     assert validation.accuracy == pytest.approx(np.mean(list(validation.recalls.values())))
-    assert validation.accuracy > 0.5
+    assert present(validation.accuracy) > 0.5
     hopeless = validate(make_clips(dict.fromkeys(LABELS, 0.0), n_clips=10), LABELS, TRAINING)
-    assert hopeless.accuracy < validation.accuracy
+    assert present(hopeless.accuracy) < present(validation.accuracy)
 
 
 def test_the_settings_that_were_found_are_those_to_fit_with():
