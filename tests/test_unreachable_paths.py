@@ -20,7 +20,8 @@ from streamgmm.dataset.listing import Findings
 from streamgmm.errors import InputMissingError, PermissionDeniedError, StreamgmmError
 from streamgmm.files import PathKind, path_kind, path_status
 from streamgmm.model.file import check_target, load_model
-from streamgmm.service.installation import ServicePlace, plan_install, plan_uninstall
+from streamgmm.service.installation import plan_install, plan_uninstall
+from streamgmm.service.place import ServicePlace
 from streamgmm.settings.loading import load_config
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.token import read_token

@@ -10,6 +10,7 @@ from streamgmm.audio.file import RecordingFile
 from streamgmm.audio.pcm_socket import PcmSocket
 from streamgmm.errors import ConfigError, UsageError
 from streamgmm.settings.source import SourceSection
+from tests.narrowing import of_type
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from streamgmm.records import End
+from streamgmm.records import End, Start
 from streamgmm.settings.decision import DecisionSection
 from tests.decision.decider_streams import (
     BARK,

@@ -9,7 +9,7 @@ import pytest
 
 from streamgmm.errors import DataError
 from streamgmm.model.mixture import MAX_MAGNITUDE, MIN_VARIANCE, Mixture, MixtureBank
-from streamgmm.settings.config import Covariance
+from streamgmm.settings.training import Covariance
 from tests.model.model_rig import make_mixture
 
 COVARIANCE_TYPES = ["diag", "full", "tied", "spherical"]

@@ -19,10 +19,11 @@ from streamgmm.service import capture
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
+from streamgmm.settings.config import Config
 from streamgmm.settings.decision import DecisionSection
 from streamgmm.sinks.hub import Hub
 from tests.model.model_rig import make_model
-from tests.narrowing import of_type
+from tests.narrowing import of_type, one
 from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, Options, Running, make_daemon
 from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, KeepingSink, check_conservation, supply
 
@@ -222,7 +223,7 @@ def test_F31_all_sources_may_be_exchanged_for_others() -> None:
     run.daemon.adopt([run.plan("c")])
     run.sink.wait_until(lambda: any(r.source == "c" and isinstance(r, Window) for r in run.sink.records))
     records = run.end()
-    assert [records[name][-1].reason for name in "abc"] == ["no longer in the settings"] * 2 + ["SIGTERM"]
+    assert [one(records[name], Bye).reason for name in "abc"] == ["no longer in the settings"] * 2 + ["SIGTERM"]
 
 
 def test_F31_a_source_with_other_settings_begins_again() -> None:

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from streamgmm.errors import ConfigError
 from streamgmm.records import Record, encode_json
-from streamgmm.settings.output import OutputSection, SinkSection
+from streamgmm.settings.output import OutputSection, RecordType, SinkSection
 from streamgmm.sinks.exec import ExecSink
 from streamgmm.sinks.hub import make_sinks
 from streamgmm.sinks.processes import environment_of

@@ -46,6 +46,7 @@ from streamgmm.sinks.token import Token
 from streamgmm.sinks.unix import UnixListener
 from tests.model.model_rig import N_FRAME_FEATURES, make_model, rehash
 from tests.mutation import mutated
+from tests.narrowing import present
 from tests.sinks.sink_rig import HELLO, Client, message, status
 
 LONGEST_S = 1.0
@@ -306,7 +307,7 @@ def fuzz_writers(n_inputs: int, seed: int) -> Fuzzed:
 
     with tempfile.TemporaryDirectory(dir=_ram()) as folder:
         server = PcmServer("pcm+unix://s", UnixAddress(Path(folder) / "s"))
-        address = server.listen().getsockname()
+        address = present(server.listen()).getsockname()
 
         def read(data: bytes) -> None:
             with socket.socket(socket.AF_UNIX) as writer:

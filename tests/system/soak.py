@@ -180,8 +180,8 @@ def _part(path: Path, rate_hz: int) -> np.ndarray:
 def _feed(daemon: Daemon, sound: Path, n_samples: int) -> None:
     with contextlib.suppress(BrokenPipeError):  # its end is told by its exit code
         for data in _repeated(sound, n_samples):
-            daemon.process.stdin.write(data)
-        daemon.process.stdin.close()
+            daemon.stdin.write(data)
+        daemon.stdin.close()
 
 
 class Unread:
