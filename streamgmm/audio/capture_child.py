@@ -1,6 +1,6 @@
 """Capture process: open the microphone through PortAudio and write its samples to a pipe.
 
-`python -m streamgmm.audio.capture_child '{"device": null, "channel": "mean", "sample_rate_hz": 16000}'`
+`python -m streamgmm.audio.capture_child '{"device": null, "n_channels": 1, "sample_rate_hz": 16000}'`
 
 PortAudio can block forever (in `import`, `read` and `close`) when the sound server is frozen, but a
 process can always be killed. So this process holds no state worth saving, imports neither numpy nor the
@@ -9,8 +9,8 @@ executable, which a hardened service forbids.
 
 The protocol on stdout:
 
-1. One line of JSON, distinguished by `type`: `opened` {device, sample_rate_hz, n_channels, server_source},
-   `failed` {reason, error, hint}, or for the request `{"list": true}` `devices` {devices: [...]}.
+1. One line of JSON, distinguished by `type`: `opened` {device, sample_rate_hz, n_channels, max_channels,
+   server_source}, `failed` {reason, error, hint}, or for the request `{"list": true}` `devices` {devices: [...]}.
 2. After `opened`, for every read: a `BLOCK_HEADER`, then n_frames interleaved frames of float32 in
    native byte order. float32 holds 16- and 24-bit samples exactly and needs no conversion in the parent.
 3. A header with n_frames = 0 when the sound server has moved the stream away from the source on which it was opened.
@@ -159,9 +159,11 @@ def run(request: dict[str, Any], out: BinaryIO) -> None:
         return
     choice = device_choice.choose(devices, sources, request, os.environ)
     device_choice.direct_streams(os.environ, choice)
-    n_channels = device_choice.n_channels_to_open(choice.device, request["channel"])
-    stream = open_stream(sd, choice.device, n_channels, request["sample_rate_hz"])
-    opened = {"device": choice.device["name"], "sample_rate_hz": round(stream.samplerate), "n_channels": n_channels}
+    device, behind = choice.device, device_choice.source_behind(choice, sources)
+    n_channels = device_choice.n_channels_to_open(device, behind, request["n_channels"])
+    stream = open_stream(sd, device, n_channels, request["sample_rate_hz"])
+    opened = {"device": device["name"], "sample_rate_hz": round(stream.samplerate)}
+    opened |= {"n_channels": n_channels, "max_channels": device["max_channels"]}
     source = find_source(server, mark, choice)
     write_answer(out, {"type": "opened", **opened, "server_source": source})
     writer = BlockWriter(out)

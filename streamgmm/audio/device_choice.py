@@ -19,7 +19,7 @@ STREAM_PROPERTY = "streamgmm.capture"
 """Property that identifies our stream on the server. A process id is not enough: PipeWire lists its native streams
 without one, and containers that share a server may have equal ids."""
 
-MAX_MEAN_CHANNELS = 8
+MAX_WHOLE_CHANNELS = 8
 _CARD = re.compile(r" \(hw:\d+,\d+\)$")
 _CARD_OF_SOURCE = re.compile(r"hw[:_]\d+")
 
@@ -241,20 +241,25 @@ def _add_properties(environment: MutableMapping[str, str], properties: Mapping[s
     environment["PIPEWIRE_PROPS"] = f"{{ {theirs} {ours} }}"
 
 
-def n_channels_to_open(device: Device, channel: int | str) -> int:
-    """Return the number of channels to open to record `channel`, or the mean.
+def n_channels_to_open(device: Device, source: Device | None, n_wanted: int) -> int:
+    """Return the number of channels to open.
 
-    A device that claims more than `MAX_MEAN_CHANNELS` channels is either the alias of a sound server, which mixes
-    down when one channel is opened, or a studio interface, whose mean over all inputs is not useful.
+    All of them are opened, whichever are wanted now, so that further ones can be read without an interruption. Of a
+    device with more than `MAX_WHOLE_CHANNELS`, only those that are wanted: it is either the alias of a sound server,
+    which mixes down when one channel is opened, or a studio interface, whose mean over all inputs is not useful.
 
-    Raises:
-        CaptureFailedError: the device has no such channel.
+    Args:
+        device: device of PortAudio.
+        source: source of the sound server behind it; None if there is none, or if it is unknown.
+        n_wanted: number of channels that are wanted, from the first on.
     """
     n_offered: int = device["max_channels"]
-    if isinstance(channel, str):
-        return n_offered if n_offered <= MAX_MEAN_CHANNELS else 1
-    if not 0 <= channel < n_offered:
-        raise CaptureFailedError(
-            "no_channel", f"{device['name']!r} has no channel {channel}", f"0 to {n_offered - 1} or mean"
-        )
-    return channel + 1
+    n_channels: int = n_offered if source is None else source["max_channels"]
+    return min(max(n_wanted, n_channels if n_channels <= MAX_WHOLE_CHANNELS else 1), n_offered)
+
+
+def source_behind(choice: Choice, sources: list[Device]) -> Device | None:
+    """Return the source from which a stream of the chosen device will record; None if it is unknown."""
+    if choice.source is not None or choice.device["name"] not in SERVER_DEVICES:
+        return choice.source
+    return next((source for source in sources if source["is_default"]), None)
