@@ -43,8 +43,6 @@ LATENCY_S = 0.2  # size of the driver's buffer: a busy machine may delay a read 
 LINK_TIMEOUT_S = 2.0  # longest time a sound server may take to connect a stream to its source
 SMALL_MEMORY_BYTES = 2**30
 
-Device = dict[str, Any]
-
 
 def _load_sibling(name: str) -> Any:
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
@@ -61,7 +59,7 @@ else:  # run by path: importing the package would import numpy and everything el
     device_choice, pulse_source = _load_sibling("device_choice"), _load_sibling("pulse_source")
 
 
-def input_devices(sd: Any) -> list[Device]:
+def input_devices(sd: Any) -> list[device_choice.DeviceFields]:
     """Return every device that PortAudio can record from, in the form of the protocol."""
     default_index = sd.default.device[0]
     return [
@@ -78,7 +76,7 @@ def input_devices(sd: Any) -> list[Device]:
     ]
 
 
-def open_stream(sd: Any, device: Device, n_channels: int, rate_hz: int) -> Any:
+def open_stream(sd: Any, device: device_choice.DeviceFields, n_channels: int, rate_hz: int) -> Any:
     """Open and start a `sounddevice.RawInputStream`, at `rate_hz` if the device supports it, else at its default rate.
 
     Raises:
@@ -172,7 +170,7 @@ def run(request: dict[str, Any], out: BinaryIO) -> None:
     writer.write_blocks(stream)
 
 
-def connect_to_server() -> tuple[pulse_source.PulseConnection | None, list[Device]]:
+def connect_to_server() -> tuple[pulse_source.PulseConnection | None, list[device_choice.DeviceFields]]:
     """Connect to the sound server, subscribe to stream changes, and list its sources; (None, []) without a server."""
     try:
         server = pulse_source.PulseConnection()

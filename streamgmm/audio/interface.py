@@ -18,7 +18,7 @@ from streamgmm.audio.capture_process import (
     StreamMovedError,
     Timeouts,
 )
-from streamgmm.audio.channels import Channel
+from streamgmm.audio.channels import ChannelChoice
 from streamgmm.audio.known_device import KnownDevice
 from streamgmm.audio.packet_queue import PacketQueue
 from streamgmm.errors import StreamgmmError
@@ -191,7 +191,7 @@ class Interface:
         self._sample_rate_hz = 0
         self._n_channels = 1
 
-    def want(self, channel: Channel) -> None:
+    def want(self, channel: ChannelChoice) -> None:
         """Open the device with this channel from the next time on, if it has it."""
         if channel != "mean":
             self._n_channels = max(self._n_channels, channel + 1)

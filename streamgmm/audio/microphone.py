@@ -15,7 +15,7 @@ from streamgmm.audio.capture_process import (
     Timeouts,
     list_devices,
 )
-from streamgmm.audio.channels import Channel
+from streamgmm.audio.channels import ChannelChoice
 from streamgmm.audio.interface import Interface, Stream
 from streamgmm.audio.known_device import KnownDevice
 from streamgmm.audio.packet_converter import PacketConverter
@@ -38,11 +38,11 @@ class InterfaceChannel:
 
     is_live = True
 
-    def __init__(self, interface: Interface, channel: Channel = "mean") -> None:
+    def __init__(self, interface: Interface, channel: ChannelChoice = "mean") -> None:
         self.name = interface.name
         self.opened: Opened | None = None
         self._interface = interface
-        self._channel: Channel = channel
+        self._channel: ChannelChoice = channel
         self._lock = threading.Lock()
         self._is_closed = False
         self._queue = PacketQueue()
@@ -135,7 +135,7 @@ class Microphone(InterfaceChannel):
     def __init__(
         self,
         device: str | int | None = None,
-        channel: Channel = "mean",
+        channel: ChannelChoice = "mean",
         *,
         known: KnownDevice | None = None,
         command: Sequence[str] = CAPTURE_COMMAND,

@@ -7,7 +7,7 @@ import numpy as np
 from streamgmm import units
 from streamgmm.arrays import Samples
 from streamgmm.audio.capture_process import CaptureError, Opened, Packet
-from streamgmm.audio.channels import Channel, LiveMixer, has_channel
+from streamgmm.audio.channels import ChannelChoice, LiveMixer, has_channel
 from streamgmm.audio.flow import FlowMeter
 from streamgmm.audio.resample import Resampler
 from streamgmm.audio.source import Block
@@ -41,7 +41,7 @@ class PacketConverter:
         CaptureError: the device has no such channel.
     """
 
-    def __init__(self, opened: Opened, channel: Channel, sample_rate_hz: int) -> None:
+    def __init__(self, opened: Opened, channel: ChannelChoice, sample_rate_hz: int) -> None:
         if not has_channel(opened.n_channels, channel):
             hint = f"0 to {opened.n_channels - 1} or mean"
             raise CaptureError("no_channel", f"{opened.device!r} has no channel {channel}", hint=hint)
