@@ -24,9 +24,10 @@ R = TypeVar("R", bound="Record")
 GapReason = Literal[
     "input_overflow", "ring_overwrite", "device_lost", "suspend", "driver_loss", "overload", "worker_error"
 ]
-"""Causes of lost audio. Lost before capture: the driver reported an overflow (`input_overflow`) or lost input silently,
-as the clock shows (`driver_loss`), the device was gone, the machine slept. Lost after capture: overwritten in the ring,
-skipped because the machine is too slow (`overload`), dropped because the analysis failed (`worker_error`)."""
+"""Causes of lost audio. Lost before capture: the driver reported an overflow, or the source read its device too slowly
+(`input_overflow`), the driver lost input silently, as the clock shows (`driver_loss`), the device was gone, the machine
+slept. Lost after capture: overwritten in the ring, skipped because the machine is too slow (`overload`), or dropped
+because the analysis failed (`worker_error`)."""
 
 EndReason = Literal["offset", "gap", "flush", "max_duration"]
 RejectReason = Literal["silence", "background", "unknown", "nonfinite"]

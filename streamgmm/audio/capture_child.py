@@ -1,6 +1,6 @@
 """Capture process: open the microphone through PortAudio and write its samples to a pipe.
 
-`python -m streamgmm.audio.capture_child '{"device": null, "channel": "mean", "sample_rate_hz": 16000}'`
+`python -m streamgmm.audio.capture_child '{"device": null, "n_channels": 1, "sample_rate_hz": 16000}'`
 
 PortAudio can block forever (in `import`, `read` and `close`) when the sound server is frozen, but a
 process can always be killed. So this process holds no state worth saving, imports neither numpy nor the
@@ -9,8 +9,8 @@ executable, which a hardened service forbids.
 
 The protocol on stdout:
 
-1. One line of JSON, distinguished by `type`: `opened` {device, sample_rate_hz, n_channels, server_source},
-   `failed` {reason, error, hint}, or for the request `{"list": true}` `devices` {devices: [...]}.
+1. One line of JSON, distinguished by `type`: `opened` {device, sample_rate_hz, n_channels, max_channels,
+   server_source}, `failed` {reason, error, hint}, or for the request `{"list": true}` `devices` {devices: [...]}.
 2. After `opened`, for every read: a `BLOCK_HEADER`, then n_frames interleaved frames of float32 in
    native byte order. float32 holds 16- and 24-bit samples exactly and needs no conversion in the parent.
 3. A header with n_frames = 0 when the sound server has moved the stream away from the source on which it was opened.
@@ -43,8 +43,6 @@ LATENCY_S = 0.2  # size of the driver's buffer: a busy machine may delay a read 
 LINK_TIMEOUT_S = 2.0  # longest time a sound server may take to connect a stream to its source
 SMALL_MEMORY_BYTES = 2**30
 
-Device = dict[str, Any]
-
 
 def _load_sibling(name: str) -> Any:
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
@@ -61,7 +59,7 @@ else:  # run by path: importing the package would import numpy and everything el
     device_choice, pulse_source = _load_sibling("device_choice"), _load_sibling("pulse_source")
 
 
-def input_devices(sd: Any) -> list[Device]:
+def input_devices(sd: Any) -> list[device_choice.DeviceFields]:
     """Return every device that PortAudio can record from, in the form of the protocol."""
     default_index = sd.default.device[0]
     return [
@@ -78,7 +76,7 @@ def input_devices(sd: Any) -> list[Device]:
     ]
 
 
-def open_stream(sd: Any, device: Device, n_channels: int, rate_hz: int) -> Any:
+def open_stream(sd: Any, device: device_choice.DeviceFields, n_channels: int, rate_hz: int) -> Any:
     """Open and start a `sounddevice.RawInputStream`, at `rate_hz` if the device supports it, else at its default rate.
 
     Raises:
@@ -159,9 +157,11 @@ def run(request: dict[str, Any], out: BinaryIO) -> None:
         return
     choice = device_choice.choose(devices, sources, request, os.environ)
     device_choice.direct_streams(os.environ, choice)
-    n_channels = device_choice.n_channels_to_open(choice.device, request["channel"])
-    stream = open_stream(sd, choice.device, n_channels, request["sample_rate_hz"])
-    opened = {"device": choice.device["name"], "sample_rate_hz": round(stream.samplerate), "n_channels": n_channels}
+    device, behind = choice.device, device_choice.source_behind(choice, sources)
+    n_channels = device_choice.n_channels_to_open(device, behind, request["n_channels"])
+    stream = open_stream(sd, device, n_channels, request["sample_rate_hz"])
+    opened = {"device": device["name"], "sample_rate_hz": round(stream.samplerate)}
+    opened |= {"n_channels": n_channels, "max_channels": device["max_channels"]}
     source = find_source(server, mark, choice)
     write_answer(out, {"type": "opened", **opened, "server_source": source})
     writer = BlockWriter(out)
@@ -170,7 +170,7 @@ def run(request: dict[str, Any], out: BinaryIO) -> None:
     writer.write_blocks(stream)
 
 
-def connect_to_server() -> tuple[pulse_source.PulseConnection | None, list[Device]]:
+def connect_to_server() -> tuple[pulse_source.PulseConnection | None, list[device_choice.DeviceFields]]:
     """Connect to the sound server, subscribe to stream changes, and list its sources; (None, []) without a server."""
     try:
         server = pulse_source.PulseConnection()

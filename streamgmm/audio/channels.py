@@ -11,18 +11,18 @@ from streamgmm import units
 from streamgmm.arrays import Float32Array, Float64Array, Samples
 from streamgmm.audio.source import MAX_PEAK
 
-_logger = logging.getLogger(__name__)
+_mix_logger = logging.getLogger(__name__)
 
-Channel = int | Literal["mean"]
+ChannelChoice = int | Literal["mean"]
 """Index of one channel, from 0, or the mean of all channels."""
 
 
-def has_channel(n_channels: int, channel: Channel) -> bool:
+def has_channel(n_channels: int, channel: ChannelChoice) -> bool:
     """Return whether `channel` can be taken from `n_channels` channels."""
     return channel == "mean" or 0 <= channel < n_channels
 
 
-def to_mono(frames: Float32Array, channel: Channel) -> Samples:
+def to_mono(frames: Float32Array, channel: ChannelChoice) -> Samples:
     """Return one channel of the frames, or the mean of all channels.
 
     The mean is taken over amplitudes: sound that all channels share keeps its level, and independent
@@ -155,8 +155,8 @@ class LiveMixer:
         rate_hz: sample rate of the frames.
     """
 
-    def __init__(self, channel: Channel, rate_hz: int) -> None:
-        self._channel: Channel = channel
+    def __init__(self, channel: ChannelChoice, rate_hz: int) -> None:
+        self._channel: ChannelChoice = channel
         self._n_period = units.seconds_to_samples(LOSS_PERIOD_S, rate_hz)
         self._n_frames = 0
         self._meter: MixMeter | None = MixMeter() if channel == "mean" else None
@@ -167,7 +167,7 @@ class LiveMixer:
         peak = float(np.abs(frames).max(initial=0.0))
         if not peak <= MAX_PEAK and not self._has_logged_range:  # not `peak > MAX_PEAK`, which is False for NaN
             self._has_logged_range = True
-            _logger.warning("samples reach %.6g, but the full scale of a stream of floats is 1.0", peak)
+            _mix_logger.warning("samples reach %.6g, but the full scale of a stream of floats is 1.0", peak)
         if self._meter is not None and frames.shape[1] > 1:
             self._watch(self._meter, frames)
         return to_mono(frames, self._channel)
@@ -179,7 +179,7 @@ class LiveMixer:
             return
         self._n_frames = 0
         if loss := meter.loss():
-            _logger.warning("%s", loss.text)
+            _mix_logger.warning("%s", loss.text)
             self._meter = None
         meter.reset()
 

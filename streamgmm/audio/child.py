@@ -17,7 +17,7 @@ from streamgmm.errors import SystemResourceError
 from streamgmm.signals import signals_blocked_for_children
 
 STDERR_TAIL_BYTES = 64 * 1024
-MAX_LINE_BYTES = 1024 * 1024
+MAX_OUTPUT_LINE_BYTES = 1024 * 1024
 PIPE_BYTES = 1024 * 1024  # 16 s of mono float32 at 16 kHz, to absorb bursts and pauses
 READ_BYTES = 64 * 1024
 MAX_WORDS = 200
@@ -100,9 +100,9 @@ class Child:
 
         Raises:
             TimeoutError: no output for `timeout_s` and the line is not complete.
-            EOFError: the child ended before the line was complete, or the line is longer than `MAX_LINE_BYTES`.
+            EOFError: the child ended before the line was complete, or the line is longer than `MAX_OUTPUT_LINE_BYTES`.
         """
-        return self._read(lambda: self._received.find(b"\n") + 1, MAX_LINE_BYTES, timeout_s)
+        return self._read(lambda: self._received.find(b"\n") + 1, MAX_OUTPUT_LINE_BYTES, timeout_s)
 
     def read_exactly(self, n_bytes: int, timeout_s: float) -> bytes | None:
         """Return the next `n_bytes` bytes, over as many writes of the child as it takes; None once closed.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamgmm.audio.credentials import read_credentials
-from streamgmm.audio.known_device import KnownDevice
 from streamgmm.audio.pcm_server import Address, PcmServer, parse_tcp, parse_unix
 from streamgmm.audio.source import Source
 from streamgmm.audio.url import Url, name_of, parse_place, parse_url, without_secrets
@@ -85,17 +84,21 @@ def _suggest(uri: str) -> str:
     return did_you_mean(scheme, KINDS)
 
 
-# Each kind imports its modules only when a source is made: a daemon that reads a pipe needs no sound library.
+# Each kind imports its own modules only if it is used: a daemon that reads a pipe needs no sound library.
 
 
 def _plan_microphone(rest: str, section: SourceSection) -> PlannedSource:
     device = int(rest) if rest.isascii() and rest.isdigit() else rest or None
-    known = KnownDevice()
+    # Now, so that the interface is opened with the channels of all sources that share it.
+    from streamgmm.audio.interface import shared_interface
+
+    interface = shared_interface(device)
+    interface.want(section.channel)
 
     def make() -> Source:
-        from streamgmm.audio.microphone import Microphone
+        from streamgmm.audio.microphone import InterfaceChannel
 
-        return Microphone(device, channel=section.channel, known=known)
+        return InterfaceChannel(interface, section.channel)
 
     return PlannedSource(f"mic:{device}" if rest else "mic", is_live=True, is_device=True, make=make)
 

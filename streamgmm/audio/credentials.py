@@ -9,7 +9,7 @@ from urllib.parse import quote
 from streamgmm.errors import ConfigError
 from streamgmm.files import path_status, read_regular_file
 
-MAX_FILE_BYTES = 1024
+MAX_SECRET_BYTES = 1024
 
 _OTHERS = 0o007
 """Permission bits for users other than the owner and the group."""
@@ -48,7 +48,7 @@ def read_credentials(path: Path) -> Credentials:
         ConfigError: other users can access the file, or its content is not one such line.
         StreamgmmError: the file cannot be read (see `read_regular_file`).
     """
-    content = read_regular_file(path, MAX_FILE_BYTES)
+    content = read_regular_file(path, MAX_SECRET_BYTES)
     status = path_status(path)
     # On Windows, the mode does not reflect the access rights.
     if os.name == "posix" and status is not None and status.st_mode & _OTHERS:

@@ -24,7 +24,7 @@ _FULL_SCALES = {8: 2.0**7, 16: 2.0**15, 24: 2.0**23, 32: 2.0**31}
 _NOT_AUDIO_CODES = (1, 7)
 # Error code of libsndfile for an unknown codec in a known container.
 _UNKNOWN_CODEC_CODE = 3
-_HEAD_BYTES = 4096
+_EXAMINED_BYTES = 4096
 # libsndfile logs sizes that it had to correct as "data : 32000 (should be 15978)".
 _CORRECTED_SIZE = re.compile(r"(\d+) \(should be (\d+)\)")
 _UNKNOWN_FRAMES = 2**60
@@ -181,7 +181,7 @@ def _open(view: PartFile, where: str) -> _SequentialFile:
     try:
         return _SequentialFile(view)
     except soundfile.LibsndfileError as error:
-        if error.code == _UNKNOWN_CODEC_CODE or is_foreign(where, view.head(_HEAD_BYTES)):
+        if error.code == _UNKNOWN_CODEC_CODE or is_foreign(where, view.head(_EXAMINED_BYTES)):
             what, hint = "is in a format that cannot be read", f"convert it: {conversion_of(where)}"
             raise RecordingError(what, reason="unsupported", where=where, hint=hint) from error
         if error.code in _NOT_AUDIO_CODES:

@@ -19,11 +19,11 @@ STREAM_PROPERTY = "streamgmm.capture"
 """Property that identifies our stream on the server. A process id is not enough: PipeWire lists its native streams
 without one, and containers that share a server may have equal ids."""
 
-MAX_MEAN_CHANNELS = 8
+MAX_WHOLE_CHANNELS = 8
 _CARD = re.compile(r" \(hw:\d+,\d+\)$")
 _CARD_OF_SOURCE = re.compile(r"hw[:_]\d+")
 
-Device = dict[str, Any]
+DeviceFields = dict[str, Any]
 
 
 class CaptureFailedError(Exception):
@@ -49,13 +49,13 @@ class Choice(NamedTuple):
         is_fixed: True if no other source may replace it.
     """
 
-    device: Device
-    source: Device | None = None
+    device: DeviceFields
+    source: DeviceFields | None = None
     is_fixed: bool = False
 
 
 def choose(
-    devices: list[Device], sources: list[Device], request: Mapping[str, Any], environment: Mapping[str, str]
+    devices: list[DeviceFields], sources: list[DeviceFields], request: Mapping[str, Any], environment: Mapping[str, str]
 ) -> Choice:
     """Choose the device and the source that a request names.
 
@@ -83,7 +83,9 @@ def choose(
     return Choice(device, next((s for s in sources if s["name"] == request.get("followed")), None))
 
 
-def find_device(devices: list[Device], wanted: str | int | None, sources: Sequence[Device] = ()) -> Device:
+def find_device(
+    devices: list[DeviceFields], wanted: str | int | None, sources: Sequence[DeviceFields] = ()
+) -> DeviceFields:
     """Find the one device that matches `wanted`: an index, a part of a name in any case, or None for the default.
 
     The error lists `sources` too if nothing matches.
@@ -111,7 +113,7 @@ def without_card_number(name: str) -> str:
     return _CARD.sub("", name)
 
 
-def _devices_named(devices: list[Device], wanted: str) -> list[Device]:
+def _devices_named(devices: list[DeviceFields], wanted: str) -> list[DeviceFields]:
     names = [(device["name"].casefold(), device) for device in devices]
     # A full name takes precedence, else a device whose name is part of another's could never be chosen. A device
     # that was plugged in again may have another card number in its name.
@@ -122,11 +124,11 @@ def _devices_named(devices: list[Device], wanted: str) -> list[Device]:
     )
 
 
-def _names(devices: list[Device]) -> str:
+def _names(devices: list[DeviceFields]) -> str:
     return ", ".join(repr(d["name"]) if "node" in d else f"{d['index']} {d['name']!r}" for d in devices)
 
 
-def _source_named(sources: list[Device], devices: list[Device], wanted: str) -> Device | None:
+def _source_named(sources: list[DeviceFields], devices: list[DeviceFields], wanted: str) -> DeviceFields | None:
     """Find the one source whose name or description is `wanted` or contains it; None if no source matches.
 
     Raises:
@@ -134,7 +136,7 @@ def _source_named(sources: list[Device], devices: list[Device], wanted: str) -> 
     """
     wanted = wanted.casefold()
     is_device = any(device["name"].casefold() == wanted for device in devices)
-    tests: list[Callable[[Device], bool]] = [
+    tests: list[Callable[[DeviceFields], bool]] = [
         lambda source: source["name"].casefold() == wanted,
         lambda source: source["description"].casefold() == wanted,
         # `pulse` or `default` is the device of that name, although many names of sources contain the word.
@@ -150,11 +152,11 @@ def _source_named(sources: list[Device], devices: list[Device], wanted: str) -> 
     return None
 
 
-def _is_part(wanted: str, source: Device) -> bool:
+def _is_part(wanted: str, source: DeviceFields) -> bool:
     return wanted in source["name"].casefold() or wanted in source["description"].casefold()
 
 
-def _pinned(sources: list[Device], pinned: Mapping[str, str]) -> Device:
+def _pinned(sources: list[DeviceFields], pinned: Mapping[str, str]) -> DeviceFields:
     """Find the source that was used before; only its card number may have changed.
 
     Raises:
@@ -169,7 +171,7 @@ def _pinned(sources: list[Device], pinned: Mapping[str, str]) -> Device:
     return matches[0]
 
 
-def _is_same(source: Device, pinned: Mapping[str, str]) -> bool:
+def _is_same(source: DeviceFields, pinned: Mapping[str, str]) -> bool:
     # Most names identify the device, but one with a card number identifies only its place: compare descriptions too.
     name, has_number = _CARD_OF_SOURCE.subn("hw", pinned["name"])
     if has_number and pinned["description"]:
@@ -179,7 +181,7 @@ def _is_same(source: Device, pinned: Mapping[str, str]) -> bool:
     return bool(source["name"] == pinned["name"])
 
 
-def _server_device(devices: list[Device]) -> Device:
+def _server_device(devices: list[DeviceFields]) -> DeviceFields:
     for name in SERVER_DEVICES:
         for device in devices:
             if device["name"] == name:
@@ -188,7 +190,7 @@ def _server_device(devices: list[Device]) -> Device:
     raise CaptureFailedError("not_found", "no device of ALSA leads to the sound server", hint)
 
 
-def listed(devices: list[Device], sources: list[Device]) -> list[Device]:
+def listed(devices: list[DeviceFields], sources: list[DeviceFields]) -> list[DeviceFields]:
     """Return the sources of the sound server, then the devices of PortAudio, for listing.
 
     If the default device leads to the sound server, the server's default source is marked as the default instead.
@@ -241,20 +243,25 @@ def _add_properties(environment: MutableMapping[str, str], properties: Mapping[s
     environment["PIPEWIRE_PROPS"] = f"{{ {theirs} {ours} }}"
 
 
-def n_channels_to_open(device: Device, channel: int | str) -> int:
-    """Return the number of channels to open to record `channel`, or the mean.
+def n_channels_to_open(device: DeviceFields, source: DeviceFields | None, n_wanted: int) -> int:
+    """Return the number of channels to open.
 
-    A device that claims more than `MAX_MEAN_CHANNELS` channels is either the alias of a sound server, which mixes
-    down when one channel is opened, or a studio interface, whose mean over all inputs is not useful.
+    All of them are opened, whichever are wanted now, so that further ones can be read without an interruption. Of a
+    device with more than `MAX_WHOLE_CHANNELS`, only those that are wanted: it is either the alias of a sound server,
+    which mixes down when one channel is opened, or a studio interface, whose mean over all inputs is not useful.
 
-    Raises:
-        CaptureFailedError: the device has no such channel.
+    Args:
+        device: device of PortAudio.
+        source: source of the sound server behind it; None if there is none, or if it is unknown.
+        n_wanted: number of channels that are wanted, from the first on.
     """
     n_offered: int = device["max_channels"]
-    if isinstance(channel, str):
-        return n_offered if n_offered <= MAX_MEAN_CHANNELS else 1
-    if not 0 <= channel < n_offered:
-        raise CaptureFailedError(
-            "no_channel", f"{device['name']!r} has no channel {channel}", f"0 to {n_offered - 1} or mean"
-        )
-    return channel + 1
+    n_channels: int = n_offered if source is None else source["max_channels"]
+    return min(max(n_wanted, n_channels if n_channels <= MAX_WHOLE_CHANNELS else 1), n_offered)
+
+
+def source_behind(choice: Choice, sources: list[DeviceFields]) -> DeviceFields | None:
+    """Return the source from which a stream of the chosen device will record; None if it is unknown."""
+    if choice.source is not None or choice.device["name"] not in SERVER_DEVICES:
+        return choice.source
+    return next((source for source in sources if source["is_default"]), None)

@@ -17,20 +17,20 @@ from typing import Literal
 from streamgmm import units
 from streamgmm.arrays import Samples
 from streamgmm.audio.byte_stream import ByteStream
-from streamgmm.audio.channels import Channel, has_channel
+from streamgmm.audio.channels import ChannelChoice, has_channel
 from streamgmm.audio.child import Child
 from streamgmm.audio.credentials import Credentials, read_credentials
 from streamgmm.audio.pace import Pace
 from streamgmm.audio.pcm_coding import bytes_per_sample
-from streamgmm.audio.pcm_decoder import PcmDecoder
+from streamgmm.audio.pcm_decoder import BLOCK_S, PcmDecoder
 from streamgmm.audio.source import Block, Vitals
+from streamgmm.audio.source_error import LiveSourceError
 from streamgmm.audio.url import HIDDEN, Url, name_of, without_secrets
 from streamgmm.audio.wav_stream import Layout, wav_sound
-from streamgmm.errors import DataError, DeviceError, InputMissingError, StreamgmmError
+from streamgmm.errors import DataError, InputMissingError, StreamgmmError
 from streamgmm.files import path_status
 
-_BLOCK_S = 0.05
-_HEADER_BYTES = 4096
+_FIRST_READ_BYTES = 4096
 
 _GLOBAL_OPTIONS = ("-nostdin", "-hide_banner", "-loglevel", "error")
 _SCRIPT_OPTIONS = ("-f", "concat", "-safe", "0")
@@ -50,30 +50,15 @@ _RTSP_OPTIONS = ("rtsp_flags prefer_tcp",)
 Redact = Callable[[str], str]
 """Function that removes secrets from a line."""
 
-Reason = Literal[
+FfmpegReason = Literal[
     "no_ffmpeg", "no_secret", "no_channel", "no_protocol", "too_old", "failed", "ended", "stalled", "starved"
 ]
 
-# Waiting does not help with these; other failures may end when the stream is back.
-_HOPELESS = frozenset[Reason]({"no_ffmpeg", "no_secret", "no_channel", "no_protocol", "too_old"})
-_STALLS = frozenset[Reason]({"stalled", "starved"})
 
+class FfmpegError(LiveSourceError[FfmpegReason]):
+    """Raised when FFmpeg cannot open a stream, or when the stream is lost."""
 
-class FfmpegError(DeviceError):
-    """Raised when FFmpeg cannot open a stream, or when the stream is lost.
-
-    Args:
-        reason: reason as a keyword, for counters and logs.
-        what: description of the problem in one line.
-        where: name of the source.
-        hint: advice for the user.
-    """
-
-    def __init__(self, reason: Reason, what: str, *, where: str = "", hint: str = "") -> None:
-        self.reason = reason
-        self.is_hopeless = reason in _HOPELESS
-        self.is_stall = reason in _STALLS
-        super().__init__(what, where=where, hint=hint)
+    hopeless_reasons = frozenset({"no_ffmpeg", "no_secret", "no_channel", "no_protocol", "too_old"})
 
 
 class FfmpegSource:
@@ -94,7 +79,7 @@ class FfmpegSource:
         self,
         place: Url | Path,
         *,
-        channel: Channel = "mean",
+        channel: ChannelChoice = "mean",
         secret_file: str = "",
         timeout_s: float = 10.0,
         program: str = "ffmpeg",
@@ -102,7 +87,7 @@ class FfmpegSource:
         self.name = name_of(place)
         self.is_live = isinstance(place, Url)
         self._place = place
-        self._channel: Channel = channel
+        self._channel: ChannelChoice = channel
         self._secret_file = secret_file
         self._timeout_s = timeout_s
         self._program = program
@@ -221,8 +206,8 @@ class FfmpegSource:
 
     def _n_block_bytes(self) -> int:
         if self._layout is None:
-            return _HEADER_BYTES
-        n_frames = units.seconds_to_samples(_BLOCK_S, self._layout.rate_hz)
+            return _FIRST_READ_BYTES
+        n_frames = units.seconds_to_samples(BLOCK_S, self._layout.rate_hz)
         return n_frames * bytes_per_sample(self._layout.pcm_format) * self._layout.n_channels
 
     def _explain(self, end: str) -> StreamgmmError:
@@ -245,7 +230,7 @@ class FfmpegSource:
         if delay_s:
             self._closed.wait(delay_s)
 
-    def _error(self, reason: Reason, what: str, hint: str = "") -> FfmpegError:
+    def _error(self, reason: FfmpegReason, what: str, hint: str = "") -> FfmpegError:
         return FfmpegError(reason, what, where=self.name, hint=hint)
 
 

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from streamgmm import units, wording
-from streamgmm.audio.channels import Channel
+from streamgmm.audio.channels import ChannelChoice
 from streamgmm.audio.reading import open_recording
 from streamgmm.audio.resample import Resampler, warn_if_narrow
 from streamgmm.audio.source import Block, Vitals
 
-_logger = logging.getLogger(__name__)
+_file_logger = logging.getLogger(__name__)
 
 
 class RecordingFile:
@@ -33,7 +33,7 @@ class RecordingFile:
         self,
         path: str | Path,
         *,
-        channel: Channel = "mean",
+        channel: ChannelChoice = "mean",
         pace: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
@@ -41,7 +41,7 @@ class RecordingFile:
         self.name = f"file:{wording.escaped(str(path))}"
         self.is_live = pace > 0
         self._path = path
-        self._channel: Channel = channel
+        self._channel: ChannelChoice = channel
         self._pace = pace
         self._clock = clock
         self._wait = wait
@@ -113,4 +113,4 @@ class RecordingFile:
     def _log_warnings(self) -> None:
         loss = self._reader.mix_loss
         for warning in [*self._reader.warnings, *([loss.text] if loss else [])]:
-            _logger.warning("%r: %s", str(self._path), warning)
+            _file_logger.warning("%r: %s", str(self._path), warning)

@@ -15,7 +15,7 @@ FOREIGN_SUFFIXES = frozenset({
 """Suffixes of audio files that must be converted before they can be read."""
 # fmt: on
 
-_SIGNATURES = (
+_FOREIGN_SIGNATURES = (
     (4, b"ftyp"),  # MPEG-4 and QuickTime: m4a, 3gp, mov
     (4, b"moov"),
     (0, b"#!AMR"),
@@ -51,7 +51,7 @@ def is_foreign(name: str, head: bytes) -> bool:
         head: first bytes of the file.
     """
     is_adts = head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0
-    is_signed = any(head[at : at + len(mark)] == mark for at, mark in _SIGNATURES)
+    is_signed = any(head[at : at + len(mark)] == mark for at, mark in _FOREIGN_SIGNATURES)
     codec = head[_CAF_FORMAT_BYTE : _CAF_FORMAT_BYTE + 4] if head.startswith(b"caff") else b""
     # Some of these formats have no signature: for them, the suffix decides.
     return is_adts or is_signed or codec in _COMPRESSED_CAF or PurePath(name).suffix.lower() in FOREIGN_SUFFIXES

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from streamgmm.audio.view import FileBytes, Part
 
-_HEADER_BYTES = 27
+_PAGE_HEADER_BYTES = 27
 _IS_FIRST, _IS_LAST = 2, 4
 
 
@@ -77,12 +77,12 @@ def find_links(file: FileBytes, start: int) -> Chain:
 def _pages(file: FileBytes, offset: int) -> Iterator[Page]:
     # Search for the next capture pattern after damage, as RFC 3533 intends.
     while (offset := file.find(b"OggS", offset, file.size) if file.at(offset, 4) != b"OggS" else offset) < file.size:
-        header = file.at(offset, _HEADER_BYTES + 255 + 8)
-        if len(header) < _HEADER_BYTES:
+        header = file.at(offset, _PAGE_HEADER_BYTES + 255 + 8)
+        if len(header) < _PAGE_HEADER_BYTES:
             return
         _, _, flags, _, _, _, _, n_segments = struct.unpack_from("<4sBBqIIIB", header)
-        start = offset + _HEADER_BYTES + n_segments
-        n_bytes = sum(header[_HEADER_BYTES : _HEADER_BYTES + n_segments])
-        content = header[_HEADER_BYTES + n_segments :][:8]
+        start = offset + _PAGE_HEADER_BYTES + n_segments
+        n_bytes = sum(header[_PAGE_HEADER_BYTES : _PAGE_HEADER_BYTES + n_segments])
+        content = header[_PAGE_HEADER_BYTES + n_segments :][:8]
         yield Page(offset, start + n_bytes, flags, content)
         offset = start + n_bytes

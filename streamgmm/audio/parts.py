@@ -77,7 +77,7 @@ def _parts_at(file: FileBytes, offset: int) -> Parts:
         # FLAC has no length of the whole file: look for the beginning of the next one.
         stop = file.find(_FLAC_START, start + len(_FLAC_START), file.size)
         return Parts([Part(start, stop)], [])
-    payload = _payload(file, start, magic)
+    payload = _part_payload(file, start, magic)
     if payload is not None:
         return _container_parts(file, start, payload, extent_of(payload, file))
     # Four letters or digits begin some unknown container, whose content may look like MP3.
@@ -88,7 +88,7 @@ def _parts_at(file: FileBytes, offset: int) -> Parts:
     return Parts([Part(offset, file.size)], [], is_judged=False)
 
 
-def _payload(file: FileBytes, start: int, magic: bytes) -> Payload | None:
+def _part_payload(file: FileBytes, start: int, magic: bytes) -> Payload | None:
     if magic[:4] == b".snd":
         return iff.read_au(file, start)
     if magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):

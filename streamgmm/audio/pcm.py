@@ -14,10 +14,10 @@ from contextlib import suppress
 from streamgmm import units
 from streamgmm.arrays import Samples
 from streamgmm.audio.byte_stream import ByteStream
-from streamgmm.audio.channels import Channel, has_channel
+from streamgmm.audio.channels import ChannelChoice, has_channel
 from streamgmm.audio.containers import PACKED, WAV, recognise
 from streamgmm.audio.pcm_coding import bytes_per_sample
-from streamgmm.audio.pcm_decoder import PcmDecoder
+from streamgmm.audio.pcm_decoder import BLOCK_S, PcmDecoder
 from streamgmm.audio.source import Block, Vitals
 from streamgmm.audio.wav_stream import BLOCK_BYTES, Layout, wav_sound
 from streamgmm.errors import DataError, InputMissingError, UsageError
@@ -25,7 +25,6 @@ from streamgmm.settings.source import PcmFormat
 
 logger = logging.getLogger("streamgmm.capture")
 
-_BLOCK_S = 0.05
 _FFMPEG_NAMES = {"s24_3le": "s24le", "s24_32le": "wav"}
 """FFmpeg's names of the formats where they differ; it has none for `s24_32le`, so a WAV with its header is used."""
 
@@ -66,13 +65,13 @@ class PcmPipe:
         pcm_format: PcmFormat = "s16le",
         rate_hz: int = 16000,
         n_channels: int = 1,
-        channel: Channel = "mean",
+        channel: ChannelChoice = "mean",
         fd: int | None = None,
     ) -> None:
         self.name = "pcm:-"
         self.n_discarded_bytes = 0
         self._declared = self._layout = Layout(pcm_format, rate_hz, n_channels)
-        self._channel: Channel = channel
+        self._channel: ChannelChoice = channel
         self._fd = _standard_input_fd() if fd is None else fd
         # Closing one end makes the other readable, which wakes the `select` in `read`.
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -170,7 +169,7 @@ class PcmPipe:
         """Wait for the next bytes and return them; empty at the end of the stream."""
         if not self._wait_for_input():
             raise _ClosedError
-        n_frames = units.seconds_to_samples(_BLOCK_S, self._layout.rate_hz)
+        n_frames = units.seconds_to_samples(BLOCK_S, self._layout.rate_hz)
         try:
             return os.read(self._fd, n_frames * bytes_per_sample(self._layout.pcm_format) * self._layout.n_channels)
         except OSError as error:

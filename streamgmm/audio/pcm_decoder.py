@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from streamgmm.arrays import Samples
-from streamgmm.audio.channels import Channel, LiveMixer
+from streamgmm.audio.channels import ChannelChoice, LiveMixer
 from streamgmm.audio.pcm_coding import bytes_per_sample, decode_pcm
 from streamgmm.audio.resample import Resampler, warn_if_narrow
 from streamgmm.audio.wav_stream import Layout
 
 _NO_SAMPLES: Samples = np.zeros(0, np.float32)
+
+BLOCK_S = 0.05
+"""Duration of the sound that is read from a pipe or decoder at once (s)."""
 
 
 class PcmDecoder:
@@ -22,7 +25,7 @@ class PcmDecoder:
         sample_rate_hz: sample rate of the output.
     """
 
-    def __init__(self, layout: Layout, channel: Channel, sample_rate_hz: int) -> None:
+    def __init__(self, layout: Layout, channel: ChannelChoice, sample_rate_hz: int) -> None:
         self._layout = layout
         self._n_frame_bytes = bytes_per_sample(layout.pcm_format) * layout.n_channels
         self._mixer = LiveMixer(channel, layout.rate_hz)

@@ -15,15 +15,15 @@ from msgspec import Meta
 
 from streamgmm import units
 from streamgmm.arrays import Samples
-from streamgmm.audio.channels import Channel, has_channel
+from streamgmm.audio.channels import ChannelChoice, has_channel
 from streamgmm.audio.pace import Pace
 from streamgmm.audio.pcm_coding import bytes_per_sample
 from streamgmm.audio.pcm_decoder import PcmDecoder
 from streamgmm.audio.pcm_server import PcmServer, dismiss
 from streamgmm.audio.source import Block, Vitals
+from streamgmm.audio.source_error import LiveSourceError
 from streamgmm.audio.wav_stream import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, Layout
-from streamgmm.errors import DeviceError
-from streamgmm.settings.source import PcmFormat
+from streamgmm.settings.config import PcmFormat
 from streamgmm.wording import escaped
 
 WAIT_S = 5.0
@@ -32,7 +32,7 @@ WAIT_S = 5.0
 HEADER_S = 5.0
 """Longest time for a writer to send its header (s)."""
 
-MAX_HEADER_BYTES = 1024
+MAX_STREAM_HEADER_BYTES = 1024
 """Largest size of the header, including its newline."""
 
 _READ_INTERVAL_S = 0.02
@@ -40,24 +40,11 @@ _MAX_READ_S = 0.1
 _MAX_READ_BYTES = 2**20
 """Limits of one read: a writer that sends byte by byte, or too fast, costs little time and memory."""
 
-Reason = Literal["no_writer", "bad_header", "no_channel", "ended", "stalled", "starved"]
-
-_STALLS = frozenset[Reason]({"stalled", "starved"})
+WriterReason = Literal["no_writer", "bad_header", "no_channel", "ended", "stalled", "starved"]
 
 
-class WriterError(DeviceError):
-    """Raised when no program sends samples, or when the one that did was rejected or has left.
-
-    Args:
-        reason: reason as a keyword, for counters and logs.
-        what: description of the problem in one line.
-        where: name of the source.
-    """
-
-    def __init__(self, reason: Reason, what: str, *, where: str = "") -> None:
-        self.reason = reason
-        self.is_stall = reason in _STALLS
-        super().__init__(what, where=where)
+class WriterError(LiveSourceError[WriterReason]):
+    """Raised when no program sends samples, or when the one that did was rejected or has left."""
 
 
 class StreamHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,14 +93,14 @@ class PcmSocket:
         self,
         server: PcmServer,
         *,
-        channel: Channel = "mean",
+        channel: ChannelChoice = "mean",
         timeout_s: float = 10.0,
         wait_s: float = WAIT_S,
         header_s: float = HEADER_S,
     ) -> None:
         self.name = server.name
         self._server = server
-        self._channel: Channel = channel
+        self._channel: ChannelChoice = channel
         self._timeout_s = timeout_s
         self._wait_s = wait_s
         self._header_s = header_s
@@ -209,18 +196,18 @@ class PcmSocket:
         """Read the first line; return it and the bytes received after it."""
         received = b""
         deadline_s = time.monotonic() + self._header_s
-        while b"\n" not in received and len(received) < MAX_HEADER_BYTES:
+        while b"\n" not in received and len(received) < MAX_STREAM_HEADER_BYTES:
             if not self._wait_for(deadline_s, connection):
                 if self._closed.is_set():
                     return b"", b""
                 raise self._error("bad_header", f"no header within {self._header_s:g} s")
             try:
-                received += self._receive(connection, MAX_HEADER_BYTES - len(received))
+                received += self._receive(connection, MAX_STREAM_HEADER_BYTES - len(received))
             except EOFError:
                 raise self._error("bad_header", "the writer left before its header was complete") from None
         line, newline, rest = received.partition(b"\n")
         if not newline:
-            raise self._error("bad_header", f"the header has more than {MAX_HEADER_BYTES} bytes")
+            raise self._error("bad_header", f"the header has more than {MAX_STREAM_HEADER_BYTES} bytes")
         return line, rest
 
     def _decode(self, ends: _Ends, layout: Layout, first: bytes, sample_rate_hz: int) -> Iterator[Samples]:
@@ -296,5 +283,5 @@ class PcmSocket:
             ready = selector.select(max(0.0, deadline_s - time.monotonic()))
         return [] if self._closed.is_set() else [key.data for key, _ in ready if key.data is not None]
 
-    def _error(self, reason: Reason, what: str) -> WriterError:
+    def _error(self, reason: WriterReason, what: str) -> WriterError:
         return WriterError(reason, what, where=self.name)

@@ -38,7 +38,7 @@ _CONTROL_CHANNEL = 0xFFFFFFFF
 _FIELDS_OF_SOURCE = 15
 _FIELDS_OF_SOURCE_OUTPUT = 12
 
-Source = dict[str, Any]
+SourceFields = dict[str, Any]
 
 
 class PulseError(Exception):
@@ -64,7 +64,7 @@ class PulseConnection:
             self.close()
             raise
 
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[SourceFields]:
         """Return all sources, with the keys of the devices of `capture_child` and some that only sources have.
 
         Raises:
@@ -75,7 +75,7 @@ class PulseConnection:
         with _as_pulse_error():
             return [_as_source(source, server) for source in _split(fields, _FIELDS_OF_SOURCE)]
 
-    def source_of(self, mark: tuple[str, str]) -> Source | None:
+    def source_of(self, mark: tuple[str, str]) -> SourceFields | None:
         """Return the source of the stream with the property `mark` (key and value); None if there is none.
 
         Raises:
@@ -95,7 +95,7 @@ class PulseConnection:
         """
         self._ask(SUBSCRIBE, SOURCE_OUTPUTS)
 
-    def wait_for_source(self, mark: tuple[str, str], timeout_s: float) -> Source | None:
+    def wait_for_source(self, mark: tuple[str, str], timeout_s: float) -> SourceFields | None:
         """Wait until the stream with the property `mark` records from a source, and return it; None after the timeout.
 
         PipeWire connects a stream to its source some time after the stream was opened.
@@ -163,7 +163,7 @@ def _split(fields: list[Any], n_fields: int) -> list[list[Any]]:
     return [fields[start : start + n_fields] for start in range(0, len(fields), n_fields)]
 
 
-def _as_source(fields: list[Any], server: list[Any]) -> Source:
+def _as_source(fields: list[Any], server: list[Any]) -> SourceFields:
     index, name, description, sample_spec = fields[:4]
     properties = fields[13]
     _, n_channels, rate_hz = _SAMPLE_SPEC.unpack(sample_spec)

@@ -12,7 +12,7 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.arrays import Float32Array, Samples
-from streamgmm.audio.channels import Channel, MixLoss, MixMeter, has_channel, to_mono
+from streamgmm.audio.channels import ChannelChoice, MixLoss, MixMeter, has_channel, to_mono
 from streamgmm.audio.decoding import PartDecoder, check_peak
 from streamgmm.audio.parts import Parts, find_parts
 from streamgmm.audio.recording_error import RecordingError, refuse
@@ -29,7 +29,9 @@ BLOCK_S = 0.1
 that is played live."""
 
 
-def open_recording(path: str | Path, *, channel: Channel = "mean", follow_symlinks: bool = False) -> RecordingReader:
+def open_recording(
+    path: str | Path, *, channel: ChannelChoice = "mean", follow_symlinks: bool = False
+) -> RecordingReader:
     """Open a recording of any length to read it block by block; for parameters and errors, see `read_recording`.
 
     Size and length are not limited, and NaN and infinities are not rejected.
@@ -52,10 +54,10 @@ class RecordingReader:
         warnings: problems found so far; complete when the last block was read.
     """
 
-    def __init__(self, path: str | Path, channel: Channel, follow_symlinks: bool, max_file_bytes: int) -> None:
+    def __init__(self, path: str | Path, channel: ChannelChoice, follow_symlinks: bool, max_file_bytes: int) -> None:
         self.where = str(path)
         self.warnings: list[str] = []
-        self._channel: Channel = channel
+        self._channel: ChannelChoice = channel
         self._mix = MixMeter()
         self._n_read = 0
         with ExitStack() as resources:

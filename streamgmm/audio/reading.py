@@ -14,25 +14,25 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.arrays import Samples
-from streamgmm.audio.channels import Channel
+from streamgmm.audio.channels import ChannelChoice
 from streamgmm.audio.reader import RecordingReader, open_recording
 from streamgmm.audio.recording_error import (
-    Reason,
     RecordingDeniedError,
     RecordingError,
     RecordingMissingError,
+    RecordingReason,
 )
 from streamgmm.audio.regular import MAX_FILE_BYTES
 
 __all__ = [
     "MAX_DURATION_S",
     "MAX_FILE_BYTES",
-    "Reason",
     "Recording",
     "RecordingDeniedError",
     "RecordingError",
     "RecordingMissingError",
     "RecordingReader",
+    "RecordingReason",
     "checked_blocks",
     "measure_s",
     "open_recording",
@@ -70,7 +70,7 @@ class Recording(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def read_recording(path: str | Path, *, channel: Channel = "mean", follow_symlinks: bool = False) -> Recording:
+def read_recording(path: str | Path, *, channel: ChannelChoice = "mean", follow_symlinks: bool = False) -> Recording:
     """Read a recording of any format that libsndfile supports, whatever its name, and reject unusable content.
 
     Args:
@@ -106,7 +106,7 @@ def checked_blocks(reader: RecordingReader) -> Iterator[Samples]:
 
 
 def open_whole_recording(
-    path: str | Path, *, channel: Channel = "mean", follow_symlinks: bool = False
+    path: str | Path, *, channel: ChannelChoice = "mean", follow_symlinks: bool = False
 ) -> RecordingReader:
     """Open a recording of limited size, to be read through `checked_blocks`; otherwise like `open_recording`.
 

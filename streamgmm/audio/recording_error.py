@@ -7,7 +7,7 @@ from typing import Literal, NoReturn
 
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
 
-Reason = Literal[
+RecordingReason = Literal[
     "bad_header",
     "denied",
     "empty",
@@ -37,9 +37,9 @@ class RecordingError(DataError):
         hint: advice for the user.
     """
 
-    def __init__(self, what: str, *, reason: Reason, where: str = "", hint: str = "") -> None:
+    def __init__(self, what: str, *, reason: RecordingReason, where: str = "", hint: str = "") -> None:
         super().__init__(what, where=where, hint=hint)
-        self.reason: Reason = reason
+        self.reason: RecordingReason = reason
 
 
 class RecordingMissingError(RecordingError, InputMissingError):

@@ -16,7 +16,7 @@ import soxr
 
 from streamgmm.arrays import Samples
 
-_logger = logging.getLogger(__name__)
+_rate_logger = logging.getLogger(__name__)
 
 NARROW_SHARE = 0.9
 """Ratio of the input rate to the wanted rate below which a relevant band is missing; 44.1 kHz for 48 kHz is above."""
@@ -108,4 +108,4 @@ def narrow_band(from_hz: int, to_hz: int) -> str:
 def warn_if_narrow(from_hz: int, to_hz: int) -> None:
     """Log the warning of `narrow_band` if `is_narrow`, once for each pair of rates."""
     if is_narrow(from_hz, to_hz):
-        _logger.warning("%s", narrow_band(from_hz, to_hz))
+        _rate_logger.warning("%s", narrow_band(from_hz, to_hz))

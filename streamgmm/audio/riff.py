@@ -103,7 +103,7 @@ def read_wave(file: FileBytes, start: int) -> Wave | None:
         elif chunk.name == b"ds64":
             ds64 = chunk
         elif chunk.name == b"data":
-            return Wave(form, _payload(file, chunk, ds64, form, family))
+            return Wave(form, _data_chunk_payload(file, chunk, ds64, form, family))
     return Wave(form, None)
 
 
@@ -113,7 +113,9 @@ def _format(content: bytes, family: _Family) -> Format | None:
     return Format(*struct.unpack(family.byte_order + "HHIIHH", content))
 
 
-def _payload(file: FileBytes, data: Chunk, ds64: Chunk | None, form: Format | None, family: _Family) -> Payload:
+def _data_chunk_payload(
+    file: FileBytes, data: Chunk, ds64: Chunk | None, form: Format | None, family: _Family
+) -> Payload:
     is_64 = family.style.size_format == "<q"
     n_claimed = data.n_bytes if is_64 else known_size(data.n_bytes, 32)
     fields: tuple[SizeField, ...] = (SizeField(data.size_offset, family.style.size_format.upper()),)

@@ -18,7 +18,7 @@ from streamgmm.settings.source import PcmFormat
 
 logger = logging.getLogger("streamgmm.capture")
 
-MAX_HEADER_BYTES = 2**26
+MAX_CHUNKS_BYTES = 2**26
 """Largest total size of the chunks before the samples, e.g. of pictures and texts from a recorder."""
 
 BLOCK_BYTES = 2**16
@@ -102,8 +102,8 @@ def _read_header(stream: ByteStream) -> tuple[Layout, int]:
         elif name == b"ds64" and len(body) >= 16:
             (n_long_bytes,) = struct.unpack_from("<Q", body, 8)
         n_passed += n_bytes
-        if n_passed > MAX_HEADER_BYTES:
-            raise _broken(f"has no samples within {MAX_HEADER_BYTES} bytes")
+        if n_passed > MAX_CHUNKS_BYTES:
+            raise _broken(f"has no samples within {MAX_CHUNKS_BYTES} bytes")
         stream.skip(n_bytes + n_bytes % 2)
     if layout is None:
         raise _broken("has samples before it says how they are written")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamgmm.audio.device_choice import SERVER_DEVICES
-from streamgmm.audio.microphone import Device, list_devices
+from streamgmm.audio.microphone import InputDevice, list_devices
 from streamgmm.cli.console import stderr_console
 from streamgmm.cli.level_meter import watch_level
 from streamgmm.errors import DeviceError, UsageError
@@ -49,12 +49,12 @@ def _index_or_name(device: str | None) -> str | int | None:
     return int(device) if device and device.isascii() and device.isdigit() else device or None
 
 
-def _print_json(devices: Iterable[Device]) -> None:
+def _print_json(devices: Iterable[InputDevice]) -> None:
     for device in devices:
         print(msgspec.json.encode(device).decode())
 
 
-def _warn(sources: list[Device], devices: list[Device]) -> None:
+def _warn(sources: list[InputDevice], devices: list[InputDevice]) -> None:
     console = stderr_console()
     for source in sources:
         if source.is_default and source.is_monitor:
@@ -65,7 +65,7 @@ def _warn(sources: list[Device], devices: list[Device]) -> None:
         console.print(f"{what} if the server is PipeWire", soft_wrap=True)
 
 
-def _print_server_sources(sources: list[Device]) -> None:
+def _print_sources(sources: list[InputDevice]) -> None:
     if not sources:
         return
     table = Table(
@@ -81,7 +81,7 @@ def _print_server_sources(sources: list[Device]) -> None:
     print()
 
 
-def _print_devices(devices: Iterable[Device]) -> None:
+def _print_devices(devices: Iterable[InputDevice]) -> None:
     table = Table(
         "", "number", "name", "system", "channels", "rate (Hz)", box=None, header_style="bold", pad_edge=False
     )

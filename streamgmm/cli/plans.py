@@ -15,7 +15,7 @@ from streamgmm.model.model import Model
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.reload import Loaded
 from streamgmm.service.session import Setup
-from streamgmm.settings.config import Config, settings_by_source
+from streamgmm.settings.config import Config, SourceSection, sections_of_sinks, settings_by_source
 from streamgmm.settings.loading import LoadedConfig, load_config
 from streamgmm.settings.output import sections_of_sinks
 
@@ -105,17 +105,29 @@ def _refuse_shared_places(config: Config) -> None:
         ConfigError: lists each such place.
     """
     problems = []
-    names_of_places: dict[tuple[str, int | str], str] = {}
+    names_of_places: dict[tuple[str, int | str | None], str] = {}
     sinks = {section.uri for section in sections_of_sinks(config.output)}
     for name, own in config.sources.items():
-        first = names_of_places.setdefault((own.uri, own.channel), name)
+        first = names_of_places.setdefault(_place_of(own), name)
         if first != name:
-            problems.append(f"sources.{name}: {without_secrets(own.uri)} is the source {first} already")
+            advice = " (one microphone twice; give each a channel)" if _is_microphone(own.uri) else ""
+            problems.append(f"sources.{name}: {without_secrets(own.uri)} is the source {first} already{advice}")
     uris = [settings.source.uri for settings in settings_by_source(config).values()]
     shared = [(uri, _as_sink(uri)) for uri in uris if _as_sink(uri) in sinks]
     problems += [f"{without_secrets(uri)} is a source, and {sink} a sink at the same place" for uri, sink in shared]
     if problems:
         raise ConfigError(problems)
+
+
+def _place_of(own: SourceSection) -> tuple[str, int | str | None]:
+    """Return what only one source can read: a channel of a microphone or recording, or a whole pipe or socket."""
+    if _is_microphone(own.uri):
+        return own.uri.casefold(), own.channel  # a part of a name matches in any case
+    return own.uri, None if own.uri.startswith("pcm") else own.channel
+
+
+def _is_microphone(uri: str) -> bool:
+    return uri.partition(":")[0] == "mic"
 
 
 def _as_sink(uri: str) -> str:

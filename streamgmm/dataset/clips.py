@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from streamgmm import units
-from streamgmm.audio.channels import Channel, LossKind, MixLoss
+from streamgmm.audio.channels import ChannelChoice, LossKind, MixLoss
 from streamgmm.audio.reading import RecordingError, checked_blocks, open_whole_recording
 from streamgmm.dataset.listing import SHORTEST_SEGMENT_S, Entry, Findings, Segment
 from streamgmm.dataset.strong_labels import gaps_between
@@ -104,7 +104,7 @@ def data_sha256(clips: Iterable[Clip]) -> str:
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
-def examine(path: Path, channel: Channel = "mean") -> Content:
+def examine(path: Path, channel: ChannelChoice = "mean") -> Content:
     """Read the recording at `path` to check and hash it.
 
     The samples are hashed, not the bytes of the file: a copy in another lossless format or with other metadata is the
@@ -141,9 +141,9 @@ class Examiner:
         is_strict: whether damaged recordings are left out too.
     """
 
-    def __init__(self, findings: Findings, *, channel: Channel, use_gaps: bool, is_strict: bool) -> None:
+    def __init__(self, findings: Findings, *, channel: ChannelChoice, use_gaps: bool, is_strict: bool) -> None:
         self._findings = findings
-        self._channel: Channel = channel
+        self._channel: ChannelChoice = channel
         self._use_gaps = use_gaps
         self._is_strict = is_strict
         self._name_by_content: dict[str, str] = {}

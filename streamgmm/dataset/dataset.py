@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from streamgmm.audio.channels import Channel
+from streamgmm.audio.channels import ChannelChoice
 from streamgmm.dataset.backgrounds import background_entries
 from streamgmm.dataset.checks import check_classes, narrow_classes, repeated_content, without_unneeded
 from streamgmm.dataset.class_folders import read_folders
@@ -58,7 +58,7 @@ def read_dataset(
     path: Path,
     *,
     min_clips: int = 2,
-    channel: Channel = "mean",
+    channel: ChannelChoice = "mean",
     use_gaps: bool = True,
     is_strict: bool = False,
     folds: Collection[str] = (),

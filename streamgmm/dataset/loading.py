@@ -7,14 +7,14 @@ from pathlib import Path
 
 from streamgmm import units
 from streamgmm.arrays import Samples
-from streamgmm.audio.channels import Channel
+from streamgmm.audio.channels import ChannelChoice
 from streamgmm.audio.reading import RecordingError, read_recording
 from streamgmm.audio.resample import resample
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.listing import Findings
 
 
-def load_clips(clips: Sequence[Clip], sample_rate_hz: int, channel: Channel = "mean") -> list[Samples]:
+def load_clips(clips: Sequence[Clip], sample_rate_hz: int, channel: ChannelChoice = "mean") -> list[Samples]:
     """Load the samples of `clips`, all of one recording, which is decoded and resampled once.
 
     The whole recording is resampled before it is cut, so that the samples of a clip do not depend on the clips it is
@@ -33,7 +33,7 @@ def load_clips(clips: Sequence[Clip], sample_rate_hz: int, channel: Channel = "m
     return [_cut_clip(samples, clip, sample_rate_hz) for clip in clips]
 
 
-def load_clip(clip: Clip, sample_rate_hz: int, channel: Channel = "mean") -> Samples:
+def load_clip(clip: Clip, sample_rate_hz: int, channel: ChannelChoice = "mean") -> Samples:
     """Load the samples of one clip: float32, shape (n,), at `sample_rate_hz`; see `load_clips`.
 
     Raises:
@@ -51,7 +51,7 @@ def by_recording(clips: Iterable[Clip]) -> list[list[Clip]]:
 
 
 def iter_audio(
-    clips: Iterable[Clip], sample_rate_hz: int, channel: Channel = "mean", *, findings: Findings
+    clips: Iterable[Clip], sample_rate_hz: int, channel: ChannelChoice = "mean", *, findings: Findings
 ) -> Iterator[tuple[Clip, Samples]]:
     """Yield each clip with its samples, recording by recording; one recording is in memory at a time.
 

@@ -64,7 +64,7 @@ class RawInputStream:
 """
 FAIL = 'raise PortAudioError("Unanticipated host error")'
 HANG = "signal.pause()"
-REQUEST = {"device": None, "channel": "mean", "sample_rate_hz": 16000}
+REQUEST = {"device": None, "n_channels": 1, "sample_rate_hz": 16000}
 
 
 @pytest.fixture
@@ -117,6 +117,7 @@ def test_A9_protocol_at_the_rate_of_the_device(stand_in: Callable[[str], None], 
         "device": "USB Microphone",
         "sample_rate_hz": 44100,
         "n_channels": 2,
+        "max_channels": 2,
         "server_source": None,
     }
     first, values = read_block(process, 2)

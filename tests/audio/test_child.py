@@ -52,7 +52,7 @@ def test_A20_bytes_that_come_one_by_one() -> None:
 
 
 def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_module, "MAX_LINE_BYTES", 10_000)
+    monkeypatch.setattr(child_module, "MAX_OUTPUT_LINE_BYTES", 10_000)
     with closing(python("while True: os.write(1, b'x' * 1000)")) as child, pytest.raises(EOFError):
         child.read_line(5)
 

@@ -7,7 +7,7 @@ from streamgmm.audio import microphone, pcm
 from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.ffmpeg import FfmpegSource
 from streamgmm.audio.file import RecordingFile
-from streamgmm.audio.pcm_socket import PcmSocket
+from streamgmm.audio.interface import shared_interface
 from streamgmm.errors import ConfigError, UsageError
 from streamgmm.settings.source import SourceSection
 from tests.narrowing import of_type
@@ -19,13 +19,12 @@ from tests.narrowing import of_type
 )
 def test_microphone(monkeypatch, uri, device):
     made = []
-    monkeypatch.setattr(microphone, "Microphone", lambda *args, **options: made.append((args, options)))
+    monkeypatch.setattr(microphone, "InterfaceChannel", lambda *args: made.append(args))
     planned = plan_source(SourceSection(uri=uri, channel=1))
     for _ in range(2):
         planned.make()
-    assert [(args, options["channel"]) for args, options in made] == 2 * [((device,), 1)]
-    # What is known of the device stays when it is opened again.
-    assert made[0][1]["known"] is made[1][1]["known"]
+    # The same interface: what is known of the device stays when it is opened again.
+    assert made == 2 * [(shared_interface(device), 1)]
 
 
 @pytest.mark.parametrize(("uri", "name"), [("file:/a/door.wav", "file:/a/door.wav"), ("file:a:b.wav", "file:a:b.wav")])

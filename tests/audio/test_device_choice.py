@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamgmm.audio.device_choice import (
-    MAX_MEAN_CHANNELS,
+    MAX_WHOLE_CHANNELS,
     CaptureFailedError,
     Choice,
     choose,
@@ -16,7 +16,10 @@ from streamgmm.audio.device_choice import (
     listed,
     mark_streams,
     n_channels_to_open,
+    source_behind,
 )
+
+MANY = MAX_WHOLE_CHANNELS + 1
 
 
 def devices(*names: str, default: int | None = None) -> list[dict[str, Any]]:
@@ -59,18 +62,22 @@ def test_without_a_default_the_first_input_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_offered", "channel", "n_opened"),
-    [(1, "mean", 1), (2, "mean", 2), (MAX_MEAN_CHANNELS, "mean", MAX_MEAN_CHANNELS), (32, "mean", 1), (2, 1, 2),
-     (32, 0, 1)],
+    ("n_offered", "n_of_source", "n_wanted", "n_opened"),
+    [(1, None, 1, 1), (2, None, 1, 2), (2, None, 2, 2), (2, None, 5, 2), (MANY - 1, None, 1, MANY - 1),
+     (MANY, None, 1, 1),
+     (32, None, 3, 3), (32, 1, 1, 1), (32, 2, 1, 2), (32, 2, 4, 4), (32, MANY, 1, 1), (1, 2, 2, 1)],
 )  # fmt: skip
-def test_channels_to_open(n_offered: int, channel: Any, n_opened: int) -> None:
-    assert n_channels_to_open({"name": "x", "max_channels": n_offered}, channel) == n_opened
+def test_channels_to_open(n_offered: int, n_of_source: int | None, n_wanted: int, n_opened: int) -> None:
+    behind = None if n_of_source is None else source("a", max_channels=n_of_source)
+    assert n_channels_to_open({"name": "x", "max_channels": n_offered}, behind, n_wanted) == n_opened
 
 
-@pytest.mark.parametrize("channel", [2, -1])
-def test_a_channel_that_does_not_exist(channel: int) -> None:
-    with pytest.raises(CaptureFailedError, match="has no channel"):
-        n_channels_to_open({"name": "x", "max_channels": 2}, channel)
+def test_the_source_behind_a_device_is_the_chosen_one_or_the_default_of_the_server() -> None:
+    first, default = source("a"), source("b", is_default=True)
+    assert source_behind(Choice({"name": "pulse"}, first), [first, default]) is first
+    assert source_behind(Choice({"name": "pulse"}), [first, default]) is default
+    assert source_behind(Choice({"name": "pulse"}), [first]) is None
+    assert source_behind(Choice({"name": "USB"}), [first, default]) is None
 
 
 def source(name: str, description: str = "", index: int = 1, **fields: Any) -> dict[str, Any]:

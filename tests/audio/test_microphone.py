@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from streamgmm.audio.capture_child import BLOCK_HEADER
+from streamgmm.audio.capture_process import Timeouts
 from streamgmm.audio.known_device import KnownDevice
-from streamgmm.audio.microphone import CaptureError, Device, Microphone, list_devices
+from streamgmm.audio.microphone import CaptureError, InputDevice, Microphone, list_devices
 from streamgmm.audio.resample import resample, warn_if_narrow
 from streamgmm.audio.source import Block
 from streamgmm.errors import DeviceError
@@ -76,7 +77,7 @@ def failure_after(source: Microphone, n_blocks: int) -> CaptureError:
 def test_the_request_reaches_the_child() -> None:
     script = "answer(type='failed', reason='refused', error=json.dumps(REQUEST, sort_keys=True))"
     error = refusal(script, device="usb", channel=3)
-    assert '{"channel": 3, "device": "usb", "sample_rate_hz": 16000}' in str(error)
+    assert '{"device": "usb", "n_channels": 4, "sample_rate_hz": 16000}' in str(error)
 
 
 @pytest.mark.parametrize("reason", ["no_library", "not_found", "ambiguous", "no_channel", "refused"])
@@ -98,7 +99,7 @@ def test_an_answer_of_another_protocol_is_refused(line: str) -> None:
 
 
 def test_A6_open_has_a_time_limit() -> None:
-    error = refusal("signal.pause()", open_timeout_s=0.3)
+    error = refusal("signal.pause()", timeouts=Timeouts(open_s=0.3))
     assert error.reason == "open_timeout"
     assert str(error) == "mic: no answer for 0.3 s (is the sound server frozen?)"
 
@@ -107,7 +108,7 @@ def test_A6_close_from_another_thread_ends_open() -> None:
     source = microphone("signal.pause()")
     with ThreadPoolExecutor(1) as opener:
         result = opener.submit(source.open, RATE_HZ)
-        while source._child is None:
+        while source._stream is None:
             time.sleep(0.001)
         source.close()
         result.result(1)
@@ -115,12 +116,12 @@ def test_A6_close_from_another_thread_ends_open() -> None:
 
 
 def test_A5_no_first_block() -> None:
-    source = opened("opened(); signal.pause()", first_block_timeout_s=0.2)
+    source = opened("opened(); signal.pause()", timeouts=Timeouts(first_block_s=0.2))
     assert failure_after(source, 0).reason == "no_first_block"
 
 
 def test_A4_stalled_after_a_block() -> None:
-    source = opened(READ_AND_WAIT, stall_timeout_s=0.2)
+    source = opened(READ_AND_WAIT, timeouts=Timeouts(stall_s=0.2))
     assert failure_after(source, 1).reason == "stalled"
     assert source.read() is None
 
@@ -285,8 +286,8 @@ def test_close_before_open_and_twice() -> None:
 
 def test_close_leaves_no_process() -> None:
     source = opened(READ_AND_WAIT)
-    assert source._child is not None
-    pid = source._child.pid
+    assert source._stream is not None
+    pid = source._stream.pid
     source.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -305,7 +306,7 @@ usb = dict(index=1, name="USB", host_api="ALSA", max_channels=2, default_rate_hz
 answer(type="devices", devices=[usb])
 """
     assert list_devices(5, command=fake(script)) == [
-        Device(index=1, name="USB", host_api="ALSA", max_channels=2, default_rate_hz=44100, is_default=True)
+        InputDevice(index=1, name="USB", host_api="ALSA", max_channels=2, default_rate_hz=44100, is_default=True)
     ]
 
 

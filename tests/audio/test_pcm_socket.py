@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from streamgmm.audio.pace import BURST_S
 from streamgmm.audio.pcm_coding import bytes_per_sample, decode_pcm
 from streamgmm.audio.pcm_server import BUSY_LINE, PcmServer, TcpAddress, UnixAddress
-from streamgmm.audio.pcm_socket import MAX_HEADER_BYTES, PcmSocket, WriterError
+from streamgmm.audio.pcm_socket import MAX_STREAM_HEADER_BYTES, PcmSocket, WriterError
 from streamgmm.audio.resample import resample
 from streamgmm.errors import CannotCreateError, DeviceError
 from tests.narrowing import present
@@ -192,7 +192,7 @@ def test_A39_a_second_writer_is_turned_away_with_one_line(place, caplog):
         (b"\xff\xfe\n", "the header is wrong"),
         (b"\n", "the header is wrong"),
         (b"[" * 900 + b"\n", "the header is wrong"),
-        (b"x" * MAX_HEADER_BYTES, f"the header has more than {MAX_HEADER_BYTES} bytes"),
+        (b"x" * MAX_STREAM_HEADER_BYTES, f"the header has more than {MAX_STREAM_HEADER_BYTES} bytes"),
         (b'{"rate_hz": "\xed\xa0\x80"}\n', "the header is wrong"),
         ({**HEADER, "name": "n" * 65}, "Expected `str` of length <= 64"),
     ],

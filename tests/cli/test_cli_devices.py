@@ -4,19 +4,19 @@ import json
 
 import pytest
 
-from streamgmm.audio.microphone import CaptureError, Device
+from streamgmm.audio.microphone import CaptureError, InputDevice
 from tests.cli.cli_rig import run_cli
 
 DEVICES = [
-    Device(
+    InputDevice(
         index=0, name="USB [red]Mic[/red]", host_api="ALSA", max_channels=1, default_rate_hz=48000, is_default=False
     ),
-    Device(index=3, name="pulse", host_api="ALSA", max_channels=32, default_rate_hz=44100, is_default=True),
+    InputDevice(index=3, name="pulse", host_api="ALSA", max_channels=32, default_rate_hz=44100, is_default=True),
 ]
 
 
 SOURCES = [
-    Device(
+    InputDevice(
         index=None,
         name="alsa_input.usb-[red]Yeti",
         host_api="PulseAudio",
@@ -25,7 +25,7 @@ SOURCES = [
         is_default=False,
         description="Yeti [b]Stereo[/b]",
     ),
-    Device(
+    InputDevice(
         index=None,
         name="sink.monitor",
         host_api="PulseAudio",
@@ -62,7 +62,7 @@ def test_json_is_one_object_for_each_device(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("devices", [SOURCES + DEVICES, SOURCES])
 def test_sources_of_the_sound_server_come_first_and_monitors_are_marked(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, devices: list[Device]
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, devices: list[InputDevice]
 ) -> None:
     monkeypatch.setattr("streamgmm.cli.devices.list_devices", lambda: devices)
     code, out, err = run_cli(capsys, "devices")

@@ -3,7 +3,7 @@ from typing import get_args
 
 from rich.console import Console
 
-from streamgmm.audio.reading import Reason
+from streamgmm.audio.reading import RecordingReason
 from streamgmm.dataset import reasons, report
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Skipped
@@ -46,7 +46,7 @@ def test_hostile_names_are_escaped_and_no_markup():
 
 
 def test_every_reason_is_explained():
-    assert set(get_args(Reason)) | {"outside_class", "constant", "damaged"} <= set(reasons.EXPLANATIONS)
+    assert set(get_args(RecordingReason)) | {"outside_class", "constant", "damaged"} <= set(reasons.EXPLANATIONS)
 
 
 def test_the_report_is_complete(tmp_path):

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from streamgmm.audio.reading import Reason
+from streamgmm.audio.reading import RecordingReason
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Skipped
 from streamgmm.dataset.reasons import EXPLANATIONS, left_out_lines
@@ -50,4 +50,4 @@ def test_hostile_names_stay_on_one_line():
 
 
 def test_every_reason_of_recordings_has_a_sentence():
-    assert set(get_args(Reason)) <= set(EXPLANATIONS)
+    assert set(get_args(RecordingReason)) <= set(EXPLANATIONS)

@@ -24,13 +24,13 @@ SOURCES = {"usb_yeti": "Yeti_Microphone", "usb_webcam": "HD_Webcam_C270"}
 def sources(pulse: PulseServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[PulseServer]:
     """The server with two more microphones, and no choice made by the environment."""
     monkeypatch.delenv("PULSE_SOURCE")
-    modules = [plug_in(pulse, name) for name in SOURCES]
+    for name in SOURCES:
+        plug_in(pulse, name)
     pulse.pactl("set-default-source", MONITOR)
     yield pulse
     pulse.start()
-    for module in modules:
-        with contextlib.suppress(Exception):  # a test may have unplugged it
-            pulse.pactl("unload-module", module)
+    for name in SOURCES:
+        unplug(pulse, name)
 
 
 def plug_in(server: PulseServer, name: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamgmm.audio.capture_process import Timeouts
 from streamgmm.audio.microphone import CAPTURE_COMMAND, CaptureError, Microphone, list_devices
 from streamgmm.errors import DeviceError
 from tests.pulse_rig import PulseServer, write_wav
@@ -128,7 +129,7 @@ def test_A2_server_killed_while_running_then_a_fresh_microphone_hears(pulse: Pul
 
 
 def test_A4_frozen_server_is_a_stall_and_close_is_quick(pulse: PulseServer) -> None:
-    microphone = Microphone(pulse.device, stall_timeout_s=0.5)
+    microphone = Microphone(pulse.device, timeouts=Timeouts(stall_s=0.5))
     microphone.open(RATE_HZ)
     assert microphone.read() is not None
     pulse.freeze()
@@ -146,7 +147,7 @@ def test_A4_close_is_quick_while_the_server_is_frozen(pulse: PulseServer) -> Non
 
 def test_A6_server_frozen_before_open(pulse: PulseServer) -> None:
     pulse.freeze()
-    microphone = Microphone(pulse.device, open_timeout_s=0.7)
+    microphone = Microphone(pulse.device, timeouts=Timeouts(open_s=0.7))
     with pytest.raises(CaptureError, match=r"no answer for 0\.7 s") as caught:
         microphone.open(RATE_HZ)
     assert caught.value.reason == "open_timeout"
@@ -160,7 +161,7 @@ def test_A4_a_parent_that_dies_takes_the_child_along_while_the_server_is_frozen(
 ) -> None:
     if not is_open:
         pulse.freeze()
-    request = json.dumps({"device": pulse.device, "channel": "mean", "sample_rate_hz": RATE_HZ})
+    request = json.dumps({"device": pulse.device, "n_channels": 1, "sample_rate_hz": RATE_HZ})
     pipe = subprocess.PIPE
     with subprocess.Popen([*CAPTURE_COMMAND, request], stdin=pipe, stdout=pipe) as child:
         assert child.stdin is not None
@@ -173,7 +174,7 @@ def test_A4_a_parent_that_dies_takes_the_child_along_while_the_server_is_frozen(
 
 
 def test_A2_unplugged_while_running(pulse: PulseServer) -> None:
-    microphone = Microphone(pulse.device, stall_timeout_s=2.0)
+    microphone = Microphone(pulse.device, timeouts=Timeouts(stall_s=2.0))
     microphone.open(RATE_HZ)
     assert microphone.read() is not None
     pulse.unload_sink()
@@ -195,13 +196,13 @@ def test_A12_a_burst_after_a_pause_loses_nothing(pulse: PulseServer, noise, is_c
     wav, values = noise
     microphone = Microphone(pulse.device)
     microphone.open(RATE_HZ)
-    assert microphone._child is not None
+    assert microphone._stream is not None
     pulse.play(wav)
     parts = [hear(microphone, RATE_HZ // 2)]
     if is_child_stopped:
-        os.kill(microphone._child.pid, signal.SIGSTOP)
+        os.kill(microphone._stream.pid, signal.SIGSTOP)
     time.sleep(1.0)  # nobody reads: what is tested is the passing of time
-    os.kill(microphone._child.pid, signal.SIGCONT)
+    os.kill(microphone._stream.pid, signal.SIGCONT)
     while sum(map(len, parts)) < len(values):
         block = microphone.read()
         assert block is not None
@@ -215,12 +216,12 @@ def test_A12_a_burst_after_a_pause_loses_nothing(pulse: PulseServer, noise, is_c
 def test_A11_what_a_stopped_process_did_not_hear_is_a_gap_of_the_right_length(pulse: PulseServer) -> None:
     with contextlib.closing(Microphone(pulse.device)) as microphone:
         microphone.open(RATE_HZ)
-        assert microphone._child is not None
+        assert microphone._stream is not None
         assert microphone.read() is not None
-        os.kill(microphone._child.pid, signal.SIGSTOP)
+        os.kill(microphone._stream.pid, signal.SIGSTOP)
         stopped_s = time.monotonic()
         time.sleep(1.0)  # how long it stands still is what is tested
-        os.kill(microphone._child.pid, signal.SIGCONT)
+        os.kill(microphone._stream.pid, signal.SIGCONT)
         lasted_s = time.monotonic() - stopped_s
         while (block := microphone.read()) is not None and block.gap_reason is None:
             pass

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from streamgmm.arrays import BoolArray, Float32Array, Float64Array, FloatArray, Samples
-from streamgmm.audio.channels import Channel
+from streamgmm.audio.channels import ChannelChoice
 from streamgmm.audio.reading import RecordingError
 from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.dataset.dataset import Dataset, keep_usable
@@ -60,7 +60,7 @@ class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
 
     spec: FeatureSpec
     training: TrainingSection
-    channel: Channel
+    channel: ChannelChoice
     silence_gate_dbfs: float
     backgrounds: tuple[Clip, ...] = ()
 
@@ -178,7 +178,7 @@ def _background(clip: Clip, task: ExtractionTask) -> Samples:
 
 
 @lru_cache(maxsize=64)
-def _loaded_background(clip: Clip, sample_rate_hz: int, channel: Channel) -> Samples:
+def _loaded_background(clip: Clip, sample_rate_hz: int, channel: ChannelChoice) -> Samples:
     # Cached, as each background is mixed with many clips.
     (samples,) = load_clips([clip], sample_rate_hz, channel)
     return samples[: int(MAX_BACKGROUND_S * sample_rate_hz)]
