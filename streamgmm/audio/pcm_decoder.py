@@ -12,7 +12,7 @@ from streamgmm.audio.wav_stream import Layout
 
 _NO_SAMPLES: Samples = np.zeros(0, np.float32)
 
-BLOCK_S = 0.05
+PCM_BLOCK_S = 0.05
 """Duration of the sound that is read from a pipe or decoder at once (s)."""
 
 

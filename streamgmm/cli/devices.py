@@ -37,7 +37,7 @@ def run_devices(args: argparse.Namespace) -> int:
     if args.json:
         _print_json(devices)
     else:
-        _print_server_sources(sources)
+        _print_sources(sources)
         if rows:
             _print_devices(rows)
         print("* is the default")

@@ -15,9 +15,10 @@ from streamgmm.model.model import Model
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.reload import Loaded
 from streamgmm.service.session import Setup
-from streamgmm.settings.config import Config, SourceSection, sections_of_sinks, settings_by_source
+from streamgmm.settings.config import Config, settings_by_source
 from streamgmm.settings.loading import LoadedConfig, load_config
 from streamgmm.settings.output import sections_of_sinks
+from streamgmm.settings.source import SourceSection
 
 
 def load_settings(args: argparse.Namespace, path: Path | None = None) -> LoadedConfig:

@@ -28,8 +28,8 @@ def upgrade_config(path: Path) -> dict[str, str]:
     lines = content.decode("utf-8-sig").splitlines(keepends=True)
     renamed: dict[str, str] = {}
     # From the end, so that the positions of the remaining keys stay valid when the length of a name changes.
-    for key, node in sorted(_renamed_nodes(root, ""), key=lambda found: _place_of(found[1]), reverse=True):
-        i_line, i_column = _place_of(node)
+    for key, node in sorted(_renamed_nodes(root, ""), key=lambda found: _key_place(found[1]), reverse=True):
+        i_line, i_column = _key_place(node)
         old, new = key.rpartition(".")[2], RENAMED_KEYS[key].rpartition(".")[2]
         line = lines[i_line]
         lines[i_line] = line[:i_column] + line[i_column:].replace(old, new, 1)
@@ -47,7 +47,7 @@ def _renamed_nodes(node: Node, key: str) -> Iterator[tuple[str, Node]]:
             yield from _renamed_nodes(member, f"{key}.{name}" if key else name)
 
 
-def _place_of(node: Node) -> tuple[int, int]:
+def _key_place(node: Node) -> tuple[int, int]:
     """Return line and column of the key, from 0."""
     line, column = map(int, node.key_place.split(":"))
     return line - 1, column - 1

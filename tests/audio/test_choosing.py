@@ -8,6 +8,7 @@ from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.ffmpeg import FfmpegSource
 from streamgmm.audio.file import RecordingFile
 from streamgmm.audio.interface import shared_interface
+from streamgmm.audio.pcm_socket import PcmSocket
 from streamgmm.errors import ConfigError, UsageError
 from streamgmm.settings.source import SourceSection
 from tests.narrowing import of_type

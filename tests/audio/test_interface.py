@@ -157,7 +157,7 @@ def test_the_others_go_on_when_one_is_closed_and_the_last_ends_the_child(make: R
         assert results[0].result(TIMEOUT_S) is None
         block = results[1].result(TIMEOUT_S)
         assert block is not None
-        np.testing.assert_array_equal(block.samples, np.float32([0.25]))
+        np.testing.assert_array_equal(block.samples, np.array([0.25], np.float32))
         waiting = readers.submit(right.read)
         start_s = time.monotonic()
         right.close()

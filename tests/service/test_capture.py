@@ -6,7 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from streamgmm.audio.microphone import CaptureError, Reason
+from streamgmm.audio.capture_process import CaptureReason
+from streamgmm.audio.microphone import CaptureError
 from streamgmm.audio.ring import Ring, Stretch
 from streamgmm.audio.source import Block
 from streamgmm.errors import DataError, DeviceError, InputMissingError, SystemResourceError
@@ -123,7 +124,7 @@ def test_A10_a_gap_within_the_source_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("reason", ["no_library", "no_channel", "ambiguous"])
-def test_what_no_waiting_will_change_ends_the_capture(reason: Reason) -> None:
+def test_what_no_waiting_will_change_ends_the_capture(reason: CaptureReason) -> None:
     error = CaptureError(reason, "never")
     rig = Rig(FakeSource(error))
     with pytest.raises(CaptureError) as caught:

@@ -78,7 +78,7 @@ def read_until_each(stream: Listening, names: str, kind: str, states: tuple[str 
 def stop(stream: Listening) -> dict[str, Json]:
     """End the run; returns the last record of each source, with every sample accounted for."""
     stream.daemon.terminate()
-    stream.records += parse(stream.daemon.process.stdout.read())
+    stream.records += parse(stream.daemon.stdout.read())
     byes = {record["source"]: record for record in stream.records if record["type"] == "bye"}
     for name, bye in byes.items():
         check_bye(bye, bye["reason"])
