@@ -22,7 +22,7 @@ from streamgmm.audio.child import Child
 from streamgmm.audio.credentials import Credentials, read_credentials
 from streamgmm.audio.pace import Pace
 from streamgmm.audio.pcm_coding import bytes_per_sample
-from streamgmm.audio.pcm_decoder import BLOCK_S, PcmDecoder
+from streamgmm.audio.pcm_decoder import PCM_BLOCK_S, PcmDecoder
 from streamgmm.audio.source import Block, Vitals
 from streamgmm.audio.source_error import LiveSourceError
 from streamgmm.audio.url import HIDDEN, Url, name_of, without_secrets
@@ -207,7 +207,7 @@ class FfmpegSource:
     def _n_block_bytes(self) -> int:
         if self._layout is None:
             return _FIRST_READ_BYTES
-        n_frames = units.seconds_to_samples(BLOCK_S, self._layout.rate_hz)
+        n_frames = units.seconds_to_samples(PCM_BLOCK_S, self._layout.rate_hz)
         return n_frames * bytes_per_sample(self._layout.pcm_format) * self._layout.n_channels
 
     def _explain(self, end: str) -> StreamgmmError:

@@ -19,7 +19,7 @@ STEADY_RANGE_S = 0.05
 MAX_DOUBT_S = 3.0
 """Time after which an unsteady deficit counts as a loss too (s), because sound must not be held back forever."""
 
-MAX_DRIFT = 500e-6
+MAX_CLOCK_DRIFT = 500e-6
 """Largest drift of a sound card's clock (dimensionless). Real cards are within 300 ppm; a faster deficit is lost
 sound."""
 
@@ -83,7 +83,7 @@ class FlowMeter:
         self._came_s += n_frames / self._rate_hz
         deficit_s = (read_s - self._first_s) - self._came_s - n_pending_frames / self._rate_hz - self._lost_s
         # The floor follows a falling deficit at once, but a rising one only at the rate of clock drift.
-        self._floor_s = min(deficit_s, self._floor_s + MAX_DRIFT * (read_s - self._last_s))
+        self._floor_s = min(deficit_s, self._floor_s + MAX_CLOCK_DRIFT * (read_s - self._last_s))
         self._last_s = read_s
         if self._settled is None and read_s - self._first_s >= SETTLING_S:
             self._settled = (read_s, self._floor_s)

@@ -17,7 +17,7 @@ from streamgmm.audio.byte_stream import ByteStream
 from streamgmm.audio.channels import ChannelChoice, has_channel
 from streamgmm.audio.containers import PACKED, WAV, recognise
 from streamgmm.audio.pcm_coding import bytes_per_sample
-from streamgmm.audio.pcm_decoder import BLOCK_S, PcmDecoder
+from streamgmm.audio.pcm_decoder import PCM_BLOCK_S, PcmDecoder
 from streamgmm.audio.source import Block, Vitals
 from streamgmm.audio.wav_stream import BLOCK_BYTES, Layout, wav_sound
 from streamgmm.errors import DataError, InputMissingError, UsageError
@@ -169,7 +169,7 @@ class PcmPipe:
         """Wait for the next bytes and return them; empty at the end of the stream."""
         if not self._wait_for_input():
             raise _ClosedError
-        n_frames = units.seconds_to_samples(BLOCK_S, self._layout.rate_hz)
+        n_frames = units.seconds_to_samples(PCM_BLOCK_S, self._layout.rate_hz)
         try:
             return os.read(self._fd, n_frames * bytes_per_sample(self._layout.pcm_format) * self._layout.n_channels)
         except OSError as error:
