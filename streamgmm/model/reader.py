@@ -214,9 +214,7 @@ def _projection(prefix: str, arrays: Arrays) -> Projection:
 def _mixtures(prefix: str, spec: FileSpec | CepstralFileSpec, arrays: Arrays) -> tuple[Mixture, ...]:
     weights, means, covariances = (arrays[prefix + part] for part in ("weights", "means", "covariances"))
     ends = np.cumsum(spec.n_components)[:-1]
-    # Tied covariances are stored once per mixture, all others once per component.
-    own = list(covariances) if spec.covariance_type == "tied" else np.split(covariances, ends)
-    parts = zip(np.split(weights, ends), np.split(means, ends), own, strict=True)
+    parts = zip(np.split(weights, ends), np.split(means, ends), np.split(covariances, ends), strict=True)
     return tuple(Mixture(*part, spec.covariance_type) for part in parts)
 
 

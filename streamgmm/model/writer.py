@@ -95,12 +95,11 @@ def _mixture_arrays(
     prefix: str, mixtures: Sequence[Mixture], projection: Projection, score: Callable[[Float64Array], Float64Array]
 ) -> dict[str, Float64Array]:
     """Return the arrays for one kind of vectors: mixtures, projection, and self-test vector with its scores."""
-    is_tied = mixtures[0].covariance_type == "tied"
     vector = _self_test_vector(projection)
     arrays = {
         "weights": np.concatenate([mixture.weights for mixture in mixtures]),
         "means": np.concatenate([mixture.means for mixture in mixtures]),
-        "covariances": (np.stack if is_tied else np.concatenate)([mixture.covariances for mixture in mixtures]),
+        "covariances": np.concatenate([mixture.covariances for mixture in mixtures]),
         "projection.mean": projection.mean,
         "projection.scale": projection.scale,
         "projection.matrix": projection.matrix,

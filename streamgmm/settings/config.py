@@ -14,7 +14,7 @@ from msgspec import Meta
 from streamgmm.settings.schema import Place
 
 PcmFormat = Literal["u8", "s16le", "s24le", "s24_3le", "s24_32le", "s32le", "f32le", "f64le"]
-Covariance = Literal["diag", "full", "tied", "spherical"]
+Covariance = Literal["diag", "full"]
 CepstraChoice = Literal["auto", "always", "never"]
 
 RENAMED_KEYS = {
