@@ -27,7 +27,7 @@ from streamgmm.model.header import (
     read_header,
     strict_json,
 )
-from streamgmm.model.layout import LENGTH_BYTES, canonical_json
+from streamgmm.model.layout import LENGTH_BYTES, canonical_json, end_of, read_arrays
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.model_error import ModelError, ModelErrorReason
@@ -66,7 +66,8 @@ def parse_model(data: bytes, name: str) -> Model:
 
 def _parsed(data: bytes) -> Model:
     header = _checked_header(data)
-    arrays = _read_arrays(data, header)
+    # Views into the file, not copies; the classifier copies what it keeps.
+    arrays = read_arrays(data, header.spec.tensors(), header.data_offset)
     spec = header.spec
     with _refusal("labels"):
         check_label(spec.name)
@@ -130,22 +131,11 @@ def _check_layout(data: bytes, header: Header) -> None:
     # Compared as JSON text, because in Python `True == 1 == 1.0`.
     if canonical_json(header.entries) != canonical_json(expected):
         raise ModelError("layout", "the arrays are not those that the spec calls for", offset=LENGTH_BYTES)
-    end = header.data_offset + tensors["card"].end
+    end = header.data_offset + end_of(tensors)
     if len(data) < end:
         raise ModelError("truncated", f"the file ends before its last byte {end}", offset=len(data))
     if len(data) > end:
         raise ModelError("layout", "bytes follow the last array", offset=end)
-
-
-def _read_arrays(data: bytes, header: Header) -> Arrays:
-    dtypes = {"F64": "<f8", "U8": "u1"}
-    # Views into the file, not copies; the classifier copies what it keeps.
-    return {
-        name: np.frombuffer(
-            data, dtypes[tensor.dtype], int(np.prod(tensor.shape)), header.data_offset + tensor.begin
-        ).reshape(tensor.shape)
-        for name, tensor in header.spec.tensors().items()
-    }
 
 
 def _feature_spec(file_spec: FileSpec) -> FeatureSpec:
