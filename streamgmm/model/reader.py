@@ -177,7 +177,9 @@ def _decision(data: AnyArray, offset: int) -> dict[str, LabelSection]:
 
 
 def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
-    mixtures = _mixtures("", spec, arrays)
+    mixtures, cepstra = _mixtures("", spec, arrays), None
+    if own := spec.cepstra:
+        cepstra = CepstralMixtures(_projection("frames.", arrays), _mixtures("frames.", own, arrays), own.weight)
     # The same object for the label and the background, as `Classifier` requires.
     background_index = spec.labels.index(BACKGROUND) if BACKGROUND in spec.labels else -1
     return Classifier(
@@ -188,13 +190,9 @@ def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
         likelihood_scale=spec.likelihood_scale,
         floors=arrays["floors"],
         priors=arrays["priors"],
-        cepstra=_cepstral_mixtures(spec.cepstra, arrays) if spec.cepstra else None,
+        cepstra=cepstra,
         clips=ClipCalibration(spec.sharpness, spec.min_in_domain_score, tuple(spec.typical), spec.typical_deviation),
     )
-
-
-def _cepstral_mixtures(spec: CepstralFileSpec, arrays: Arrays) -> CepstralMixtures:
-    return CepstralMixtures(_projection("frames.", arrays), _mixtures("frames.", spec, arrays), spec.weight)
 
 
 def _projection(prefix: str, arrays: Arrays) -> Projection:
