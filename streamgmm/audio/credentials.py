@@ -16,12 +16,7 @@ _OTHERS = 0o007
 
 
 class Credentials:
-    """User name and password; `repr` and log lines never contain them.
-
-    Args:
-        user: user name.
-        password: password; may be empty.
-    """
+    """User name and password, which may be empty; `repr` and log lines never contain them."""
 
     def __init__(self, user: str, password: str) -> None:
         self._user = user

@@ -24,13 +24,7 @@ MAX_SHOWN_NAMES = 3
 
 
 class Branch(NamedTuple):
-    """A folder of a data set that holds recordings.
-
-    Attributes:
-        name: of the folder.
-        has_recordings: whether the folder itself contains recordings.
-        folders: names of its folders that contain recordings.
-    """
+    """A folder of a data set that holds recordings, itself or in the named folders below it."""
 
     name: str
     has_recordings: bool

@@ -30,12 +30,7 @@ UNSCORED: tuple[RejectReason, ...] = ("silence", "nonfinite")
 
 
 class Explained(NamedTuple):
-    """An explanation, with the data for a picture of it.
-
-    Attributes:
-        explanation: the report.
-        surroundings: the recording around the moment.
-    """
+    """An explanation, with the recording around the moment for a picture of it."""
 
     explanation: Explanation
     surroundings: Surroundings

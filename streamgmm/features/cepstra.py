@@ -37,11 +37,7 @@ PAUSE_RANGE_DB = 30.0
 
 
 class CepstralFrames:
-    """Turns the energies of hops into frame vectors, with a delay of `DELAY_FRAMES`.
-
-    Args:
-        spec: defines the bank and the length of frames.
-    """
+    """Turns the energies of hops into frame vectors, with a delay of `DELAY_FRAMES`."""
 
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec

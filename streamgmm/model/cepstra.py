@@ -61,12 +61,7 @@ class CepstralMixtures:
 
 
 class CepstralEvidence:
-    """Computes mean log-likelihoods of the frames of the last window, hop by hop.
-
-    Args:
-        mixtures: mixtures that score the frames.
-        n_window_hops: number of hops in a window.
-    """
+    """Computes mean log-likelihoods of the frames of the last window, hop by hop."""
 
     def __init__(self, mixtures: CepstralMixtures, n_window_hops: int) -> None:
         self._mixtures = mixtures

@@ -10,14 +10,7 @@ PERIOD_S = 60.0
 
 
 class FailureBudget:
-    """Count failures, and raise the first one that exceeds the budget.
-
-    Args:
-        clock: monotonic time (s).
-
-    Attributes:
-        n_failures: number of failures so far.
-    """
+    """Count failures, and raise the first one that exceeds the budget."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.n_failures = 0

@@ -17,11 +17,7 @@ FEEDS_PER_TIMEOUT = 3.0
 
 
 class Supervision:
-    """Report the state of the daemon to the service manager.
-
-    Args:
-        notifier: sends messages to the manager.
-    """
+    """Report the state of the daemon to the service manager."""
 
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier

@@ -21,15 +21,7 @@ MAX_FDS = 16
 
 
 class InheritedListener:
-    """A listening UNIX socket that belongs to the process that started this one.
-
-    Args:
-        server: the listening socket.
-
-    Attributes:
-        uri: `unix://PATH` of the path that the socket is bound to.
-        address: equal to `uri`.
-    """
+    """A listening UNIX socket, `unix://PATH`, that belongs to the process that started this one."""
 
     def __init__(self, server: socket.socket) -> None:
         self._server = server

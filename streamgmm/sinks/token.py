@@ -34,11 +34,7 @@ Answer = Literal["waiting", "granted", "denied"]
 
 
 class Token:
-    """A secret that neither `repr` nor a log line reveals.
-
-    Args:
-        secret: bytes that a client must send.
-    """
+    """A secret that neither `repr` nor a log line reveals."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -96,9 +92,7 @@ class Handshake:
 
     Args:
         connection: socket of the client; made non-blocking.
-        peer: description of the client, for the log.
         token: token that the client must send.
-        now_s: monotonic time (s).
 
     Attributes:
         deadline_s: monotonic time when the client is rejected (s).
