@@ -13,7 +13,8 @@ from streamgmm.demo.recordings import write_training_set, write_wav
 from streamgmm.demo.scene import make_scene
 from streamgmm.demo.sounds import SOUNDS
 from streamgmm.model.file import save_model
-from streamgmm.settings.config import Config, TrainingSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.trainer import train
 
 DEMO_LABELS = ("doorbell", "knocking", "siren", "smoke_alarm")

@@ -21,7 +21,9 @@ from streamgmm.model.model import Model
 from streamgmm.model.projection import Projection
 from streamgmm.pipeline import Analyser, Pipeline, decide_clip
 from streamgmm.records import End, Gap, Record, Stamper, Start, Window, encode_json, numbered
-from streamgmm.settings.config import Config, DecisionSection, OutputSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.decision import DecisionSection
+from streamgmm.settings.output import OutputSection
 
 SPEC = FeatureSpec(sample_rate_hz=8000)
 LABELS = ("ding", "dong", "hum")

@@ -19,7 +19,8 @@ import pytest
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.backgrounds import room
 from streamgmm.demo.recordings import write_training_set, write_wav
-from streamgmm.settings.config import Config, TrainingSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.enrolment.cache_file import save_with_cache
 from streamgmm.training.enrolment.training_cache import make_cache
 from streamgmm.training.trainer import train

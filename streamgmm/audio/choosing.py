@@ -12,7 +12,7 @@ from streamgmm.audio.pcm_server import Address, PcmServer, parse_tcp, parse_unix
 from streamgmm.audio.source import Source
 from streamgmm.audio.url import Url, name_of, parse_place, parse_url, without_secrets
 from streamgmm.errors import UsageError
-from streamgmm.settings.config import SourceSection
+from streamgmm.settings.source import SourceSection
 from streamgmm.wording import did_you_mean, escaped
 
 

@@ -21,7 +21,7 @@ from streamgmm.audio.pcm_decoder import PcmDecoder
 from streamgmm.audio.source import Block, Vitals
 from streamgmm.audio.wav_stream import BLOCK_BYTES, Layout, wav_sound
 from streamgmm.errors import DataError, InputMissingError, UsageError
-from streamgmm.settings.config import PcmFormat
+from streamgmm.settings.source import PcmFormat
 
 logger = logging.getLogger("streamgmm.capture")
 

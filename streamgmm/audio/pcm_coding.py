@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgmm.arrays import Float32Array
-from streamgmm.settings.config import PcmFormat
+from streamgmm.settings.source import PcmFormat
 
 _DTYPES: dict[PcmFormat, str] = {
     "u8": "u1",

@@ -23,7 +23,7 @@ from streamgmm.audio.pcm_server import PcmServer, dismiss
 from streamgmm.audio.source import Block, Vitals
 from streamgmm.audio.wav_stream import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, Layout
 from streamgmm.errors import DeviceError
-from streamgmm.settings.config import PcmFormat
+from streamgmm.settings.source import PcmFormat
 from streamgmm.wording import escaped
 
 WAIT_S = 5.0

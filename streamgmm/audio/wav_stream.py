@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from streamgmm.audio.byte_stream import ByteStream
 from streamgmm.errors import DataError
-from streamgmm.settings.config import PcmFormat
+from streamgmm.settings.source import PcmFormat
 
 logger = logging.getLogger("streamgmm.capture")
 

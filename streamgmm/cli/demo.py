@@ -29,7 +29,9 @@ from streamgmm.model.model import Model
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
-from streamgmm.settings.config import Config, SourceSection, TrainingSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.source import SourceSection
+from streamgmm.settings.training import TrainingSection
 from streamgmm.sinks.hub import Hub
 from streamgmm.training.enrolment.comparison import scores_in_card
 from streamgmm.training.trainer import train

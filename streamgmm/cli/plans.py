@@ -15,8 +15,9 @@ from streamgmm.model.model import Model
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.reload import Loaded
 from streamgmm.service.session import Setup
-from streamgmm.settings.config import Config, sections_of_sinks, settings_by_source
+from streamgmm.settings.config import Config, settings_by_source
 from streamgmm.settings.loading import LoadedConfig, load_config
+from streamgmm.settings.output import sections_of_sinks
 
 
 def load_settings(args: argparse.Namespace, path: Path | None = None) -> LoadedConfig:

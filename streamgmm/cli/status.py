@@ -14,8 +14,8 @@ from streamgmm.errors import StreamgmmError, TemporaryError, UsageError
 from streamgmm.records import Health, Hello, Status, encode_json
 from streamgmm.service.health import HEARING_STATES
 from streamgmm.service.place import installed_sockets
-from streamgmm.settings.config import OutputSection, sections_of_sinks
 from streamgmm.settings.loading import load_config, salvage_output
+from streamgmm.settings.output import OutputSection, sections_of_sinks
 from streamgmm.sinks.asking import SourceStatus, ask_status
 from streamgmm.sinks.selection import selection_of
 from streamgmm.sinks.token import read_token

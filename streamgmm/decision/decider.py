@@ -25,7 +25,7 @@ from streamgmm.decision.rejection import Verdict
 from streamgmm.decision.rules import make_rules
 from streamgmm.errors import DataError
 from streamgmm.records import End, Gap, GapReason, Record, RejectReason, Start, Update, Window
-from streamgmm.settings.config import DecisionSection, LabelSection
+from streamgmm.settings.decision import DecisionSection, LabelSection
 
 
 @dataclass(slots=True)

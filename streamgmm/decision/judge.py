@@ -12,7 +12,7 @@ from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.rejection import Verdict, decide, event_scores, screen
 from streamgmm.decision.smoothing import make_smoother
 from streamgmm.labels import is_reserved
-from streamgmm.settings.config import DecisionSection
+from streamgmm.settings.decision import DecisionSection
 
 
 class Judgement(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from streamgmm import units
 from streamgmm.decision.events import LabelRule
 from streamgmm.errors import ConfigError
-from streamgmm.settings.config import DecisionSection, LabelSection
+from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.wording import did_you_mean
 
 

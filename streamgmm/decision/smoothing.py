@@ -12,7 +12,7 @@ import numpy as np
 
 from streamgmm.arrays import Float64Array, softmax
 from streamgmm.errors import DataError
-from streamgmm.settings.config import DecisionSection
+from streamgmm.settings.decision import DecisionSection
 
 
 class Smoother(Protocol):

@@ -17,7 +17,8 @@ from streamgmm.labels import is_reserved
 from streamgmm.listening.events import Annotation, Detection
 from streamgmm.listening.recordings import detect, hops_of
 from streamgmm.model.model import Model
-from streamgmm.settings.config import Config, LabelSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.decision import LabelSection
 
 ONSET_THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 """Onset thresholds that are tried, closer together where posteriors are: about even in log odds."""

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from streamgmm.settings.features import BandCount, HopSeconds, LowestBandHz, WindowSeconds
+
 FEATURE_VERSION = 1
 """Increased whenever the same samples would give other vectors."""
 
@@ -29,10 +31,10 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     sample_rate_hz: Annotated[int, Meta(ge=1000, le=192000)]
-    window_s: Annotated[float, Meta(ge=0.1, le=10.0)] = 1.0
-    hop_s: Annotated[float, Meta(ge=0.016, le=2.0)] = 0.12
-    n_bands: Annotated[int, Meta(ge=8, le=128)] = 32
-    min_hz: Annotated[float, Meta(ge=5.0, le=4000.0)] = 30.0
+    window_s: WindowSeconds = 1.0
+    hop_s: HopSeconds = 0.12
+    n_bands: BandCount = 32
+    min_hz: LowestBandHz = 30.0
     wavelet: Literal["cmor"] = "cmor"
     modulation_wavelet: Literal["haar"] = "haar"
     version: int = FEATURE_VERSION

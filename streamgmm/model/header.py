@@ -19,7 +19,7 @@ from streamgmm.labels import BACKGROUND
 from streamgmm.model.layout import LENGTH_BYTES, Tensor, lay_out
 from streamgmm.model.mixture import covariance_shape
 from streamgmm.model.model_error import ModelError
-from streamgmm.settings.config import Covariance
+from streamgmm.settings.training import Covariance
 from streamgmm.wording import escaped
 
 MODEL_FORMAT: Final = "streamgmm"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from streamgmm.arrays import Float64Array, log_sum_exp
 from streamgmm.errors import DataError
-from streamgmm.settings.config import Covariance
+from streamgmm.settings.training import Covariance
 
 MIN_VARIANCE = 1e-9
 """Minimum variance; smaller ones belong to collapsed components (squared units of the projected data)."""

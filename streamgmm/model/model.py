@@ -11,7 +11,7 @@ from streamgmm.errors import DataError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import check_label
 from streamgmm.model.classifier import Classifier
-from streamgmm.settings.config import LabelSection
+from streamgmm.settings.decision import LabelSection
 from streamgmm.wording import escaped
 
 

@@ -32,7 +32,7 @@ from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.model_error import ModelError, ModelErrorReason
 from streamgmm.model.projection import Projection
-from streamgmm.settings.config import LabelSection
+from streamgmm.settings.decision import LabelSection
 from streamgmm.wording import escaped
 
 SELF_TEST_TOLERANCE = 1e-9

@@ -5,23 +5,18 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
-
-import msgspec
 
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.model.model import Model
 from streamgmm.service.channel import ChannelPlan
-from streamgmm.settings.config import Config, Section
+from streamgmm.settings.config import Config
+from streamgmm.settings.schema import fields_of, is_section, reloads
+from streamgmm.settings.section import Section
 
 logger = logging.getLogger("streamgmm.reload")
-
-RELOADABLE = frozenset(
-    {"sources", "model", "decision", "output.windows", "output.updates", "output.heartbeat_s", "features", "training"}
-)
-"""Settings that a running daemon can change, or does not use at all; all others need a restart."""
 
 SETTLE_S = 0.1
 """Interval between two readings (s), which must agree, so that a file is not used while it is being written."""
@@ -144,13 +139,13 @@ class Reloader:
         """Adopt what was read, and return the changed keys, separated by commas."""
         if loaded.is_same(self._current):
             return "nothing"
-        changed_keys = list(list_changes(self._current.config, loaded.config))
-        refuse_fixed(changed_keys)
+        changes = list(list_changes(self._current.config, loaded.config))
+        refuse_fixed(changes)
         self._adopt(loaded.plans)
         before, now = ({name: model.sha256 for name, model in one.models.items()} for one in (self._current, loaded))
         is_other_model = any(now[name] != before[name] for name in now.keys() & before.keys())
         self._current = loaded
-        return ",".join([*(["model"] if is_other_model else []), *changed_keys])
+        return ",".join([*(["model"] if is_other_model else []), *(key for key, _ in changes)])
 
     def _read_at_rest(self) -> Loaded | None:
         """Read until two successive readings agree, and return the last one; None if `end` was called first.
@@ -189,24 +184,25 @@ def _agree(one: Reading, other: Reading) -> bool:
     return one.is_same(other)
 
 
-def list_changes(before: Section, after: Section, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted keys whose values differ, e.g. `decision.hangover_s`."""
-    for field in msgspec.structs.fields(type(before)):
-        old, new = getattr(before, field.name), getattr(after, field.name)
+def list_changes(before: Section, after: Section) -> Iterator[tuple[str, bool]]:
+    """Yield the dotted key of each setting that differs, e.g. `decision.hangover_s`, and whether a reload takes it."""
+    for name, annotation in fields_of(type(before)).items():
+        old, new = getattr(before, name), getattr(after, name)
         if old == new:
             continue
-        if isinstance(old, Section) and isinstance(new, Section):
-            yield from list_changes(old, new, f"{prefix}{field.name}.")
+        if is_section(annotation):
+            for key, is_taken in list_changes(old, new):
+                yield f"{name}.{key}", is_taken or reloads(annotation)
         else:
-            yield f"{prefix}{field.name}"
+            yield name, reloads(annotation)
 
 
-def refuse_fixed(keys: list[str]) -> None:
-    """Reject changes that need a restart.
+def refuse_fixed(changes: Iterable[tuple[str, bool]]) -> None:
+    """Reject changes that need a restart (see `list_changes`).
 
     Raises:
         ConfigError: lists every such key.
     """
-    fixed = [key for key in keys if not {key, key.partition(".")[0]} & RELOADABLE]
+    fixed = [key for key, is_taken in changes if not is_taken]
     if fixed:
         raise ConfigError([f"{key}: needs restart" for key in fixed])

@@ -8,9 +8,6 @@ from typing import Annotated, Any, get_args, get_origin
 import msgspec
 from msgspec import inspect
 
-Place = Annotated[str, msgspec.Meta(extra={"is_place": True})]
-"""A path, or a URI that may contain one, in which `~` is expanded to a home directory."""
-
 
 def unwrap(annotation: Any) -> Any:
     """Return the type within `Annotated`, at any depth."""
@@ -34,6 +31,12 @@ def accepts_text(annotation: Any) -> bool:
 def is_place(annotation: Any) -> bool:
     """Return whether a value of this type is a path, or a URI that may contain one."""
     return _is_place(inspect.type_info(annotation))
+
+
+def reloads(annotation: Any) -> bool:
+    """Return whether a running daemon takes this setting, or all settings of this section, from a reload."""
+    kind = inspect.type_info(annotation)
+    return isinstance(kind, inspect.Metadata) and "reloads" in (kind.extra or {})
 
 
 def _is_place(kind: inspect.Type) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from streamgmm.settings.config import Config, Section
+from streamgmm.settings.config import Config
 from streamgmm.settings.schema import describe, examples, fields_of, format_number, is_section, reason
+from streamgmm.settings.section import Section
 from streamgmm.settings.strict_yaml import resolve_plain
 from streamgmm.wording import as_flow
 

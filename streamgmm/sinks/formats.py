@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 
 from streamgmm.records import End, Record, Start, encode_json
-from streamgmm.settings.config import TextFormat
+from streamgmm.settings.output import TextFormat
 from streamgmm.wording import escaped
 
 Formatter = Callable[[Record], bytes | None]

@@ -13,7 +13,7 @@ import msgspec
 
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Record, encode_json
-from streamgmm.settings.config import OutputSection, SinkSection, sections_of_sinks
+from streamgmm.settings.output import OutputSection, SinkSection, sections_of_sinks
 from streamgmm.sinks.activation import InheritedListener
 from streamgmm.sinks.registry import SinkPlan, find_kind_of, make_socket_sink, valid_forms
 from streamgmm.sinks.sink import Message, OnFailure, Sink, Snapshot

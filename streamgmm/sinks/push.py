@@ -7,7 +7,7 @@ import threading
 from typing import TypedDict, Unpack
 
 from streamgmm.errors import StreamgmmError
-from streamgmm.settings.config import TextFormat
+from streamgmm.settings.output import TextFormat
 from streamgmm.sinks.formats import make_formatter
 from streamgmm.sinks.queue import RecordQueue
 from streamgmm.sinks.selection import Selection

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamgmm.errors import ConfigError
-from streamgmm.settings.config import OutputSection, SinkSection
+from streamgmm.settings.output import OutputSection, SinkSection
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.listeners import Listener, TcpListener
 from streamgmm.sinks.push import PushOptions

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from streamgmm.labels import RESERVED
 from streamgmm.records import Bye, Dropped, End, Hello, Record, Start, Status, Update, Window
-from streamgmm.settings.config import OutputSection, RecordType, SinkSection, sections_of_sinks
+from streamgmm.settings.output import OutputSection, RecordType, SinkSection, sections_of_sinks
 from streamgmm.sinks.formats import Formatter
 from streamgmm.sinks.sink import Snapshot
 from streamgmm.wording import did_you_mean

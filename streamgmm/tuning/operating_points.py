@@ -20,7 +20,8 @@ from streamgmm.labels import is_reserved
 from streamgmm.listening.events import Annotation, Detection, is_same_sound
 from streamgmm.listening.tracks import ScoredRecording, replay
 from streamgmm.model.model import Model
-from streamgmm.settings.config import Config, LabelSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.decision import LabelSection
 from streamgmm.training.workers import ProgressTracker, untracked
 
 MIN_LEVEL, MAX_LEVEL, LEVEL_STEP = -3.5, 18.0, 0.25

@@ -16,7 +16,8 @@ from streamgmm.arrays import BoolArray, Float64Array
 from streamgmm.errors import DataError
 from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.model import Model
-from streamgmm.settings.config import Config, LabelSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.decision import LabelSection
 from streamgmm.training.workers import ProgressTracker, untracked
 from streamgmm.tuning.alarm_rates import CONFIDENCE, expected_rates, max_proven_alarms, upper_rate_per_hour
 from streamgmm.tuning.budget import Point, spend

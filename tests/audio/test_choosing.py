@@ -8,7 +8,7 @@ from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.ffmpeg import FfmpegSource
 from streamgmm.audio.file import RecordingFile
 from streamgmm.errors import ConfigError, UsageError
-from streamgmm.settings.config import SourceSection
+from streamgmm.settings.source import SourceSection
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_pcm_follows_its_settings(monkeypatch):
 def test_a_pipe_needs_no_sound_library():
     code = (
         "import sys\nfrom streamgmm.audio.choosing import plan_source\n"
-        "from streamgmm.settings.config import SourceSection\n"
+        "from streamgmm.settings.source import SourceSection\n"
         "plan_source(SourceSection(uri='pcm:-')).make()\nprint({'soundfile', 'sounddevice'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

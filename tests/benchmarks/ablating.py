@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streamgmm.features.window import window_layout
-from streamgmm.settings.config import TrainingSection
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import ExtractionTask, masked
 from streamgmm.training.fitting.fitting import unconverged_allowed

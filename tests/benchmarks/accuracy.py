@@ -29,7 +29,8 @@ from streamgmm.evaluation.answering import ClipAnswer, answer_clips
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, Noise
 from streamgmm.evaluation.scores import is_right, posteriors_of
 from streamgmm.model.model import Model
-from streamgmm.settings.config import Config, TrainingSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.selection.window_length import Chosen, WindowLengths
 from streamgmm.training.trainer import fit_calibrated, make_task

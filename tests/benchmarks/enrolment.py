@@ -28,7 +28,8 @@ from streamgmm.dataset.dataset import read_dataset
 from streamgmm.evaluation.answering import answer_clips
 from streamgmm.model.file import load_model
 from streamgmm.model.model import Model
-from streamgmm.settings.config import Config, TrainingSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.enrolment.cache_file import cache_path, save_with_cache
 from streamgmm.training.enrolment.training_cache import make_cache
 from streamgmm.training.extraction.clip_vectors import ClipVectors

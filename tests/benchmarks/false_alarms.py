@@ -33,7 +33,8 @@ from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
 from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.model import Model
-from streamgmm.settings.config import Config, TrainingSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.trainer import train
 from streamgmm.tuning.alarm_rates import upper_rate_per_hour
 from streamgmm.tuning.operating_points import Curve, Levels, Material, make_levels, measure_curves

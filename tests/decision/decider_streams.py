@@ -6,7 +6,7 @@ import numpy as np
 
 from streamgmm.decision.decider import Decider
 from streamgmm.decision.hop_scores import HopScores
-from streamgmm.settings.config import DecisionSection
+from streamgmm.settings.decision import DecisionSection
 
 RATE_HZ = 1000
 HOP, WINDOW, LEVEL = 100, 1000, 20

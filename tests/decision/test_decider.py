@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.records import End, Gap, Start, Update, Window, encode_json
-from streamgmm.settings.config import DecisionSection, LabelSection
+from streamgmm.settings.decision import DecisionSection, LabelSection
 from tests.decision.decider_streams import (
     BARK,
     DOOR,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamgmm.records import End
-from streamgmm.settings.config import DecisionSection
+from streamgmm.settings.decision import DecisionSection
 from tests.decision.decider_streams import (
     BARK,
     LOUD,

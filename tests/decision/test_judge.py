@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from streamgmm.decision.judge import Judge
-from streamgmm.settings.config import DecisionSection
+from streamgmm.settings.decision import DecisionSection
 from tests.decision.decider_streams import BARK, DOOR, LABELS, NOTHING, PLAIN, make_hop
 
 

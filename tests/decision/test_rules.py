@@ -7,7 +7,7 @@ import pytest
 from streamgmm.decision.events import LabelRule
 from streamgmm.decision.rules import make_rules
 from streamgmm.errors import ConfigError
-from streamgmm.settings.config import DecisionSection, LabelSection
+from streamgmm.settings.decision import DecisionSection, LabelSection
 
 RATE_HZ = 16000
 COMMON = DecisionSection(

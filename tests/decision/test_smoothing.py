@@ -19,7 +19,7 @@ from streamgmm.decision.smoothing import (
     make_smoother,
 )
 from streamgmm.errors import DataError
-from streamgmm.settings.config import DecisionSection
+from streamgmm.settings.decision import DecisionSection
 
 N_LABELS = 3
 HOP_S = 0.1

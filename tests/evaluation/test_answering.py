@@ -15,7 +15,8 @@ from streamgmm.evaluation.conditions import Conditions, Noise
 from streamgmm.listening.recordings import decide_recording
 from streamgmm.model.classifier import PLAIN_VOTES
 from streamgmm.pipeline import decide_clip
-from streamgmm.settings.config import Config, FeaturesSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.features import FeaturesSection
 from streamgmm.training.trainer import train
 from tests.training.training_rig import RATE_HZ, quick_config, write_sounds
 

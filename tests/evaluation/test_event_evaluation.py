@@ -12,7 +12,8 @@ from streamgmm.evaluation.event_evaluation import ComparedScene, Spread, evaluat
 from streamgmm.evaluation.event_scoring import Criteria
 from streamgmm.evaluation.scenes import ONSET_THRESHOLDS, Scene, SceneResult
 from streamgmm.model.file import load_model
-from streamgmm.settings.config import Config, TrainingSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.training import TrainingSection
 from tests.listening.event_strategies import found_at, true_at
 
 SCORE_KEYS = {

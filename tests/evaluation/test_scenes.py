@@ -19,7 +19,9 @@ from streamgmm.evaluation.scenes import (
 from streamgmm.listening.events import Annotation, detections_of
 from streamgmm.listening.recordings import classify_recording
 from streamgmm.model.file import load_model
-from streamgmm.settings.config import Config, DecisionSection, LabelSection, TrainingSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.decision import DecisionSection, LabelSection
+from streamgmm.settings.training import TrainingSection
 from tests.dataset.dataset_rig import write_classes, write_recording
 from tests.listening.event_strategies import true_events
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from streamgmm.model.model import Model
-from streamgmm.settings.config import Config, DecisionSection, OutputSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.decision import DecisionSection
+from streamgmm.settings.output import OutputSection
 from tests.model.model_rig import N_FRAME_FEATURES, SPEC, make_model
 
 CONFIG = Config(

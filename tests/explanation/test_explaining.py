@@ -13,7 +13,8 @@ from streamgmm.explanation.result import by_kind_and_band
 from streamgmm.features.window import window_layout
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import End, Start, Window
-from streamgmm.settings.config import Config, DecisionSection, LabelSection, ModelSection
+from streamgmm.settings.config import Config, ModelSection
+from streamgmm.settings.decision import DecisionSection, LabelSection
 from tests.explanation.explanation_rig import CONFIG, DURATION_S, FLOOR, SILENT_S, in_blocks, noise, random_model
 from tests.model.model_rig import SPEC
 

@@ -23,7 +23,10 @@ from streamgmm.records import Bye, Hello, encode_json
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
-from streamgmm.settings.config import Config, DecisionSection, OutputSection, SourceSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.decision import DecisionSection
+from streamgmm.settings.output import OutputSection
+from streamgmm.settings.source import SourceSection
 from streamgmm.sinks.hub import Hub
 from tests.model.model_rig import make_model
 from tests.service.service_rig import KeepingSink, check_conservation, noise

@@ -21,7 +21,7 @@ from streamgmm.model.model import Model
 from streamgmm.model.model_error import ModelError
 from streamgmm.model.projection import Projection
 from streamgmm.model.reader import parse_model
-from streamgmm.settings.config import LabelSection
+from streamgmm.settings.decision import LabelSection
 
 SPEC = FeatureSpec(sample_rate_hz=8000, window_s=0.5, n_bands=8)
 N_FEATURES = extractor.n_features(SPEC)

@@ -13,7 +13,7 @@ from streamgmm.model.header import MAX_CARD_BYTES
 from streamgmm.model.model_error import ModelError
 from streamgmm.model.reader import parse_model
 from streamgmm.model.writer import model_bytes
-from streamgmm.settings.config import LabelSection
+from streamgmm.settings.decision import LabelSection
 from tests.model.model_rig import array_of, header_of, make_model, with_array
 
 

@@ -10,7 +10,9 @@ from streamgmm.records import Gap, Window
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
-from streamgmm.settings.config import Config, OutputSection, SourceSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.output import OutputSection
+from streamgmm.settings.source import SourceSection
 from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sink import Sink
 from tests.model.model_rig import make_model

@@ -17,7 +17,7 @@ from streamgmm.service import capture
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
-from streamgmm.settings.config import DecisionSection
+from streamgmm.settings.decision import DecisionSection
 from streamgmm.sinks.hub import Hub
 from tests.model.model_rig import make_model
 from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, Running, make_daemon

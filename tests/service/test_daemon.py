@@ -17,7 +17,8 @@ from streamgmm.records import Bye, Gap, Heartbeat, Hello, Record, Status, Window
 from streamgmm.service import capture
 from streamgmm.service.clocks import Clocks
 from streamgmm.service.daemon import Daemon
-from streamgmm.settings.config import Config, OutputSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.output import OutputSection
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.sink import Message
 from tests.model.model_rig import make_model

@@ -29,7 +29,8 @@ from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.clocks import Clocks
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
-from streamgmm.settings.config import Config, OutputSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.output import OutputSection
 from streamgmm.sinks.hub import Hub, make_sinks
 from tests.model.model_rig import make_model
 from tests.service.daemon_rig import HOP_SAMPLES, Running, keep_up, make_daemon

@@ -8,15 +8,11 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from streamgmm.settings.config import (
-    Config,
-    DecisionSection,
-    FeaturesSection,
-    LabelSection,
-    NamedSourceSection,
-    SourceSection,
-)
-from streamgmm.settings.schema import fields_of, is_section
+from streamgmm.settings.config import Config, NamedSourceSection
+from streamgmm.settings.decision import DecisionSection, LabelSection
+from streamgmm.settings.features import FeaturesSection
+from streamgmm.settings.schema import fields_of, is_section, unwrap
+from streamgmm.settings.source import SourceSection
 
 # YAML cannot carry half a surrogate pair, and no file name or label needs one.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20) | st.sampled_from(
@@ -73,7 +69,7 @@ def _consistent(section: type[msgspec.Struct], settings: dict[str, Any]) -> Any:
 
 def configs() -> st.SearchStrategy[Config]:
     """Any valid `Config`."""
-    sections = {name: _sections(kind) for name, kind in fields_of(Config).items() if is_section(kind)}
+    sections = {name: _sections(unwrap(kind)) for name, kind in fields_of(Config).items() if is_section(kind)}
     return st.builds(Config, **sections, sources=st.dictionaries(NAMES, _named_sources(), max_size=2))
 
 

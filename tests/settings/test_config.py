@@ -4,7 +4,9 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from streamgmm.settings.config import Config, DecisionSection, FeaturesSection, LabelSection, NamedSourceSection
+from streamgmm.settings.config import Config, NamedSourceSection
+from streamgmm.settings.decision import DecisionSection, LabelSection
+from streamgmm.settings.features import FeaturesSection
 from streamgmm.settings.schema import describe, fields_of, is_section, reason
 from tests.settings.config_strategies import configs
 

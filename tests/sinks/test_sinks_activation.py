@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamgmm.errors import ConfigError
-from streamgmm.settings.config import OutputSection
+from streamgmm.settings.output import OutputSection
 from streamgmm.sinks.activation import InheritedListener, take_inherited
 from streamgmm.sinks.hub import Hub, make_sinks
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, Failures

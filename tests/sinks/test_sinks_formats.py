@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from streamgmm.records import Record, Stamper, encode_json
-from streamgmm.settings.config import TextFormat
+from streamgmm.settings.output import TextFormat
 from streamgmm.sinks.formats import make_formatter
 from tests.sinks.sink_rig import HELLO, end, start, status
 

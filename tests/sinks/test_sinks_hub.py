@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from streamgmm.errors import CannotCreateError, ConfigError, OutputError, StreamgmmError
-from streamgmm.settings.config import OutputSection
+from streamgmm.settings.output import OutputSection
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.listeners import TcpListener

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from streamgmm.cli.parsers import run
-from streamgmm.settings.config import OutputSection, SinkSection, sections_of_sinks
 from streamgmm.settings.loading import load_config
+from streamgmm.settings.output import OutputSection, SinkSection, sections_of_sinks
 from streamgmm.settings.schema import fields_of, reason
 from streamgmm.sinks.registry import KINDS, SETTINGS_OF_SOME, find_kind, find_kind_of
 

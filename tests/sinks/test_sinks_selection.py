@@ -10,8 +10,8 @@ from msgspec import structs
 
 from streamgmm.errors import ConfigError
 from streamgmm.records import AnyRecord, Bye, Dropped, Gap, Record, Update, Window, decode_json
-from streamgmm.settings.config import OutputSection, RecordType, SinkSection
 from streamgmm.settings.loading import load_config
+from streamgmm.settings.output import OutputSection, RecordType, SinkSection
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.selection import Selection, wanted_labels, warn_of_unknown_labels

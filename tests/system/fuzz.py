@@ -1,4 +1,4 @@
-"""Feed damaged models, recordings, settings and socket input to what reads them: no traceback, no hang, no growth.
+"""Feed damaged input of every kind to what reads it: no traceback, no hang, no growth.
 
     python -m tests.system.fuzz [--n 20000] [--seed 1] [--kind models]
 
@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +33,8 @@ import numpy as np
 import soundfile
 
 from streamgmm.audio.pcm import PcmPipe
+from streamgmm.audio.pcm_server import PcmServer, UnixAddress
+from streamgmm.audio.pcm_socket import PcmSocket
 from streamgmm.audio.reading import read_recording
 from streamgmm.errors import StreamgmmError
 from streamgmm.model.reader import parse_model
@@ -196,6 +198,7 @@ SETTINGS = (
     "# only this\nsource:\n  uri: 'mic:USB'\n  channel: mean\n  ring_s: 1e1\nmodel: {path: \"a\\tb\\u00fc.sgm\"}\n",
     "training:\n  without:\n  - tonality\n  - 'period'\n  n_components: bic\n  credit: |\n    two\n    lines\n",
     "features: {hop_s: 0.12, window_s: 1, n_bands: 32}\n---\n",
+    "sources:\n  kitchen: mic:USB\n  yard: {uri: 'pcm+tcp://127.0.0.1:9', model: y.sgm, decision: {min_llr: 1}}\n",
     "a: &a [x, x]\nb: [*a, *a]\nc: !!python/object:os.system {}\n<<: *a\n",
 )
 
@@ -282,6 +285,50 @@ def _talk_and_leave(connection: socket.socket, data: bytes, rng: random.Random) 
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+HEADERS = (
+    b'{"rate_hz": 16000, "format": "s16le"}\n',
+    b'{"rate_hz": 8000, "format": "f32le", "channels": 2, "name": "porch"}\n',
+    b'{"rate_hz": 44100, "format": "s24_3le", "channels": 3}\n',
+    b'{"rate_hz": 384000, "format": "u8", "channels": 64}\n',
+    b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00",
+    b"\n",
+)
+
+
+def fuzz_writers(n_inputs: int, seed: int) -> Fuzzed:
+    """What programs send to `pcm+unix:` whose header lies or whose samples are cut off; the next is heard as well."""
+    rng = random.Random(seed)
+
+    def inputs() -> Iterator[bytes]:
+        # Fewer: the source reads at most 50 times a second.
+        for _ in range(n_inputs // 20):
+            yield mutated(rng.choice(HEADERS), rng) + rng.randbytes(rng.choice([0, 1, 700, 20_000]))
+
+    with tempfile.TemporaryDirectory(dir=_ram()) as folder:
+        server = PcmServer("pcm+unix://s", UnixAddress(Path(folder) / "s"))
+        address = server.listen().getsockname()
+
+        def read(data: bytes) -> None:
+            with socket.socket(socket.AF_UNIX) as writer:
+                writer.connect(address)
+                with suppress(OSError):  # the header may be refused before the rest is sent
+                    writer.sendall(data)
+                writer.close()
+                _hear(server)
+
+        with closing(server):
+            return drive("writers", inputs(), read)
+
+
+def _hear(server: PcmServer) -> None:
+    """Read one writer up to its end, which counts as a failure."""
+    source = PcmSocket(server, wait_s=LONGEST_S, header_s=LONGEST_S)
+    with closing(source):
+        source.open(16000)
+        while source.read() is not None:
+            pass
+
+
 @contextmanager
 def _sinks() -> Iterator[list[tuple[SocketSink, Client]]]:
     """Open sinks of every kind, each with a subscriber that has its hello; nothing may fail in them."""
@@ -316,6 +363,7 @@ KINDS = {
     "recordings": fuzz_recordings,
     "settings": fuzz_settings,
     "sockets": fuzz_sockets,
+    "writers": fuzz_writers,
 }
 
 

@@ -23,7 +23,8 @@ from streamgmm.cli.output_file import write_file
 from streamgmm.model.file import save_model
 from streamgmm.model.model import Model
 from streamgmm.model.writer import model_bytes
-from streamgmm.settings.config import Config, DecisionSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.decision import DecisionSection
 from streamgmm.settings.text import annotated_yaml
 
 LONGEST_S = 0.02

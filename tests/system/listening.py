@@ -40,9 +40,11 @@ class Listening:
     def times_s(self) -> tuple[float, float]:
         """How long it listened, by the clock and by the stream."""
         settled_s = time.monotonic() + 0.5  # what was held back until it was certain has come by then
-        self.read_until("window", after=lambda record: time.monotonic() > settled_s)
+        self.read_until("window", source="mic", after=lambda record: time.monotonic() > settled_s)
         came = zip(self.came_s, self.records, strict=True)
-        windows = [(came_s, record["t"]) for came_s, record in came if record["type"] == "window"]
+        windows = [
+            (came_s, record["t"]) for came_s, record in came if (record["type"], record["source"]) == ("window", "mic")
+        ]
         return windows[-1][0] - windows[0][0], windows[-1][1] - windows[0][1]
 
     def check_time(self) -> None:
@@ -60,7 +62,9 @@ class Listening:
 
 @contextlib.contextmanager
 def listening(model: Path, server: PulseServer, *arguments: object) -> Iterator[Listening]:
-    with running("-m", model, "-s", "mic", "--windows", *arguments, env=server.env) as daemon:
+    # A source has a name where there are several.
+    microphone = "mic=mic" if any(str(argument).startswith("--source") for argument in arguments) else "mic"
+    with running("-m", model, "-s", microphone, "--windows", *arguments, env=server.env) as daemon:
         stream = Listening(daemon)
-        stream.read_until("window")
+        stream.read_until("window", source="mic")
         yield stream

@@ -1,10 +1,11 @@
 """A day of sound through a real `streamgmm run` within minutes, while its memory, descriptors and threads are watched.
 
-    python -m tests.system.soak [--hours 24] [--model MODEL]
+    python -m tests.system.soak [--hours 24] [--sources 8] [--model MODEL]
 
 The daemon reads raw samples on its standard input as fast as it can: all the rooms of STREAMGMM_DATA/ambience one
 after the other, then a minute with events, and that again and again (without the recordings, events alone). Of two
 subscribers one reads everything and accounts for it, and one never reads, and comes back whenever it is cut.
+Further sources are recordings of the same sound, of the same length, read as fast as they can be analysed.
 Every ten minutes of audio the process is looked at from outside. The first tenth, at most an hour, is warm-up.
 
 A day at 16 kHz takes about a quarter of an hour.
@@ -20,7 +21,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+import wave
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +72,7 @@ class Soaked(NamedTuple):
         n_events: how many events began.
         n_lost: records that it did not get.
         n_cut: how often the unread one was cut.
-        bye: the last record.
+        byes: the last record of each source.
         took_s: how long it really took.
     """
 
@@ -79,7 +81,7 @@ class Soaked(NamedTuple):
     n_events: int
     n_lost: int
     n_cut: int
-    bye: Bye
+    byes: list[Bye]
     took_s: float
 
     @property
@@ -101,37 +103,58 @@ class Soaked(NamedTuple):
         assert len({look.n_threads for look in self.looks}) == 1, self.looks
         assert {look.n_children for look in self.looks} == {0}
         assert self.n_lost == 0
-        assert self.bye.lost_samples == self.bye.in_flight_samples == 0
-        assert self.bye.captured_samples == self.bye.analysed_samples
+        for bye in self.byes:
+            assert bye.lost_samples == bye.in_flight_samples == 0
+            assert bye.captured_samples == bye.analysed_samples
+        assert len({bye.captured_samples for bye in self.byes}) == 1
 
 
-def soak(model: Path, folder: Path, duration_s: float, look_s: float = LOOK_S) -> Soaked:
-    """Run a daemon on `duration_s` of sound; `folder` gets its socket and the sound (s16le)."""
+def soak(model: Path, folder: Path, duration_s: float, look_s: float = LOOK_S, n_sources: int = 1) -> Soaked:
+    """Run a daemon on `duration_s` of sound from each source; `folder` gets its socket and the sound (s16le)."""
     rate_hz = load_model(model).spec.sample_rate_hz
     sound = folder / "sound.raw"
     sound.write_bytes(make_sound(rate_hz))
     uri = f"unix://{folder}/s"
-    options = [
-        "--windows",
-        "-k",
-        uri,
-        "--set",
-        f"source.pcm_rate_hz={rate_hz}",
-        "--set",
-        f"output.heartbeat_s={look_s}",
-    ]
-    daemon = Daemon("-m", model, "-s", "pcm:-", *options, stdin=subprocess.PIPE)
+    settings = [f"source.pcm_rate_hz={rate_hz}", f"output.heartbeat_s={look_s}"]
     # Longer by what may wait in the ring, as nobody looks at a daemon that is about to end.
     n_samples = round((duration_s + 60.0) * rate_hz)
+    sources = ["pcm:-"] if n_sources == 1 else ["pipe=pcm:-", *_recordings(folder, n_sources - 1, n_samples, rate_hz)]
+    options = [*(f"--source={source}" for source in sources), *(f"--set={setting}" for setting in settings)]
+    daemon = Daemon("-m", model, "--windows", "-k", uri, *options, stdin=subprocess.PIPE)
     with contextlib.closing(daemon), subscribe(uri) as reading:
         unread = Unread(uri)
         feeder = threading.Thread(target=_feed, args=(daemon, sound, n_samples), daemon=True)
         feeder.start()
-        soaked = _follow(daemon, reading, min(3600.0, duration_s / 10.0), unread, feeder.is_alive)
+        warm_up_s = min(3600.0, duration_s / 10.0)
+        soaked = _follow(daemon, reading, (warm_up_s, duration_s), unread, n_sources)
         assert daemon.wait() == 0, daemon.log
         unread.close()
     assert "Traceback" not in daemon.log
     return soaked
+
+
+def _recordings(folder: Path, n: int, n_samples: int, rate_hz: int) -> Iterator[str]:
+    """Yield `n` further sources, each a link to one recording of the sound."""
+    whole = folder / "sound.wav"
+    with wave.open(str(whole), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        for data in _repeated(folder / "sound.raw", n_samples):
+            file.writeframes(data)
+    for i in range(n):
+        (folder / f"{i}.wav").symlink_to(whole)
+        yield f"recording{i}=file:{folder}/{i}.wav"
+
+
+def _repeated(sound: Path, n_samples: int) -> Iterator[bytes]:
+    """Yield the sound again and again, `n_samples` in all (s16le)."""
+    n_left = 2 * n_samples
+    while n_left > 0:
+        with sound.open("rb") as file:
+            while n_left > 0 and (data := file.read(min(n_left, 1 << 16))):
+                yield data
+                n_left -= len(data)
 
 
 def make_sound(rate_hz: int) -> bytes:
@@ -155,13 +178,9 @@ def _part(path: Path, rate_hz: int) -> np.ndarray:
 
 
 def _feed(daemon: Daemon, sound: Path, n_samples: int) -> None:
-    n_left = 2 * n_samples
     with contextlib.suppress(BrokenPipeError):  # its end is told by its exit code
-        while n_left > 0:
-            with sound.open("rb") as file:
-                while n_left > 0 and (data := file.read(min(n_left, 1 << 16))):
-                    daemon.process.stdin.write(data)
-                    n_left -= len(data)
+        for data in _repeated(sound, n_samples):
+            daemon.process.stdin.write(data)
         daemon.process.stdin.close()
 
 
@@ -189,11 +208,12 @@ class Unread:
 
 
 def _follow(
-    daemon: Daemon, reading: Client, warm_up_s: float, unread: Unread, is_running: Callable[[], bool]
+    daemon: Daemon, reading: Client, looked_at_s: tuple[float, float], unread: Unread, n_sources: int
 ) -> Soaked:
-    """Read and account for everything up to the last record."""
+    """Read and account for everything up to the last record; look at the process between two times of the audio."""
     began_s = time.monotonic()
     looks: list[Look] = []
+    byes: list[Bye] = []
     n_events = n_lost = 0
     reading.connection.settimeout(TIMEOUT_S)
     for n_records, record in enumerate(_records(reading), 1):
@@ -204,11 +224,14 @@ def _follow(
                 n_events += 1
             case Gap():
                 raise AssertionError(f"a gap where nothing can be lost: {record}")
-            case Heartbeat(t=t) if t >= warm_up_s and is_running():
+            # Not once a source has ended: its threads and memory are gone, and those of the others may follow.
+            case Heartbeat(t=t) if looked_at_s[0] <= t <= looked_at_s[1] and not byes:
                 looks.append(look_at(daemon.process.pid, t))
             case Bye():
-                n_lost = max(n_lost, record.seq + 1 - n_records)
-                return Soaked(looks, n_records, n_events, n_lost, unread.n_cut, record, time.monotonic() - began_s)
+                byes.append(record)
+                if len(byes) == n_sources:
+                    n_lost = max(n_lost, record.seq + 1 - n_records)
+                    return Soaked(looks, n_records, n_events, n_lost, unread.n_cut, byes, time.monotonic() - began_s)
     raise AssertionError(f"it ended without a bye: {daemon.log}")
 
 
@@ -243,14 +266,16 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=24.0, help="of audio")
+    parser.add_argument("--sources", type=int, default=1, help="how many, each of as many hours (default: 1)")
     parser.add_argument("--model", type=Path, help="default: one of a few generated sounds at 16 kHz")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        soaked = soak(args.model or write_demo_model(folder), folder, 3600.0 * args.hours)
+        soaked = soak(args.model or write_demo_model(folder), folder, 3600.0 * args.hours, n_sources=args.sources)
     first, last = soaked.looks[0], soaked.looks[-1]
     print(
-        f"{soaked.bye.t / 3600:.2f} h of audio in {soaked.took_s:.0f} s: {soaked.n_records} records, "
+        f"{soaked.byes[0].t / 3600:.2f} h of audio from {len(soaked.byes)} sources in {soaked.took_s:.0f} s: "
+        f"{soaked.n_records} records, "
         f"{soaked.n_events} events, {soaked.n_lost} lost, unread subscriber cut {soaked.n_cut} times\n"
         f"memory {first.rss_bytes / 2**20:.2f} MiB after warm-up, {last.rss_bytes / 2**20:.2f} at the end, "
         f"growth at most {soaked.growth_bytes / 2**20:.2f}, peak {soaked.peak_bytes / 2**20:.1f}\n"

@@ -13,10 +13,10 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="UNIX sockets and the
 
 
 def test_B3_B4_C2_D2_E13_damaged_input_is_refused_in_one_line_and_at_once() -> None:
-    n_inputs = 20_000
+    n_inputs = 10_000
     results = fuzz.fuzz(list(fuzz.KINDS), n_inputs, seed=1)
-    assert [result.n_inputs for result in results] == [n_inputs] * 4
-    models, recordings, settings, _ = results
+    assert [result.n_inputs for result in results] == [n_inputs] * 4 + [n_inputs // 20]
+    models, recordings, settings, _, _ = results
     # Some of it is harmless, else only the first look would have been tried.
     assert 0 < models.n_refused < n_inputs
     assert 0 < recordings.n_refused < n_inputs

@@ -14,10 +14,14 @@ from tests.system.run_rig import running, wait_until
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 
-def test_F14_F15_F16_ten_minutes_of_sound_leave_the_process_as_it_was(demo_model: Path, tmp_path: Path) -> None:
-    soaked = soak.soak(demo_model, tmp_path, 600.0, look_s=30.0)
+@pytest.mark.parametrize(("n_sources", "duration_s"), [(1, 600.0), (8, 150.0)])
+def test_F14_F15_F16_minutes_of_sound_leave_the_process_as_it_was(
+    demo_model: Path, tmp_path: Path, n_sources: int, duration_s: float
+) -> None:
+    soaked = soak.soak(demo_model, tmp_path, duration_s, duration_s / 20.0, n_sources)
     assert len(soaked.looks) >= 15
-    assert soaked.n_records > 600.0 / 0.128
+    assert len(soaked.byes) == n_sources
+    assert soaked.n_records > n_sources * duration_s / 0.128
     assert soaked.n_events > 0
     soaked.check()
 

@@ -16,7 +16,8 @@ from streamgmm.listening.tracks import score_recording
 from streamgmm.model.file import load_model, save_model
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Start
-from streamgmm.settings.config import Config, DecisionSection, LabelSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.tuning.operating_points import Material, lowest_score, make_levels
 from streamgmm.tuning.tuning import BudgetError, tune
 from tests.conftest import DEMO_LABELS

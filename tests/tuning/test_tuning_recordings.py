@@ -15,7 +15,8 @@ from streamgmm.errors import DataError
 from streamgmm.listening.events import Annotation
 from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.file import load_model
-from streamgmm.settings.config import Config, TrainingSection
+from streamgmm.settings.config import Config
+from streamgmm.settings.training import TrainingSection
 from streamgmm.tuning.recordings import (
     annotations_of,
     claimed_s,

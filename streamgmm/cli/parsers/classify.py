@@ -8,7 +8,7 @@ from typing import get_args
 
 from streamgmm.cli.options import add_config_options
 from streamgmm.cli.parser import handler_in
-from streamgmm.settings.config import TextFormat
+from streamgmm.settings.output import TextFormat
 
 _DESCRIPTION = """\
 Classify recordings: emit the same records as `run` would for the same samples,

@@ -8,7 +8,7 @@ from typing import get_args
 
 from streamgmm.cli.options import add_background_option, add_config_options, add_fold_option, add_quick_option
 from streamgmm.cli.parser import handler_in
-from streamgmm.settings.config import Covariance
+from streamgmm.settings.training import Covariance
 
 _DESCRIPTION = """\
 Train on a folder per class, or a manifest.csv (path,label[,fold,source_id]),

@@ -21,7 +21,7 @@ from streamgmm.features.extractor import Features, extract
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
 from streamgmm.labels import BACKGROUND
-from streamgmm.settings.config import TrainingSection
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.augmentation import background_copy, noise_copy, speed_copies
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, Limits, thinned
 from streamgmm.training.extraction.transmission import transmitted

@@ -13,7 +13,7 @@ from streamgmm.labels import BACKGROUND
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.projection import Projection
-from streamgmm.settings.config import TrainingSection
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.fitting.projection import MIN_DEVIATION
 

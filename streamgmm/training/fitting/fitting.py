@@ -16,7 +16,7 @@ from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.mixture import Mixture
-from streamgmm.settings.config import TrainingSection
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.fitting.cepstra import fit_cepstra
 from streamgmm.training.fitting.projection import Moments, fit_projection, measure_moments

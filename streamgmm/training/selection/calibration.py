@@ -13,7 +13,7 @@ from streamgmm.arrays import Float64Array
 from streamgmm.decision.clip import TypicalLikelihoods
 from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import PLAIN_VOTES, Classifier, ClipCalibration
-from streamgmm.settings.config import CepstraChoice
+from streamgmm.settings.training import CepstraChoice
 from streamgmm.training.fitting.fitting import Fit
 from streamgmm.training.selection.held_out import HeldOutClips
 

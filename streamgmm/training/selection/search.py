@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streamgmm.arrays import Float64Array
-from streamgmm.settings.config import TrainingSection
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.selection.calibration import best_scale, gain
 from streamgmm.training.selection.held_out import HeldOutClips
 

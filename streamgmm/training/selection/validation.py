@@ -12,7 +12,7 @@ import numpy as np
 from streamgmm.arrays import Float64Array
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.errors import DataError
-from streamgmm.settings.config import TrainingSection
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.fitting.cepstra import DEFAULT_WEIGHT, fit_cepstra
 from streamgmm.training.fitting.fitting import DEFAULT_LIKELIHOOD_SCALE, fit_classifier, make_training_set

@@ -11,7 +11,7 @@ import numpy as np
 
 from streamgmm.arrays import Float64Array
 from streamgmm.dataset.clips import Clip
-from streamgmm.settings.config import FeaturesSection
+from streamgmm.settings.features import FeaturesSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import Extraction, ExtractionTask, extract_clips
 from streamgmm.training.fitting.fitting import unconverged_allowed

@@ -13,7 +13,8 @@ from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import n_features
 from streamgmm.model.model import Model
-from streamgmm.settings.config import LabelSection, TrainingSection
+from streamgmm.settings.decision import LabelSection
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.enrolment.training_cache import TrainingCache, make_cache
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
 from streamgmm.training.extraction.extraction import ExtractionTask

@@ -10,7 +10,7 @@ import pytest
 
 from streamgmm.errors import CannotCreateError, InputMissingError, OutputError, PermissionDeniedError, UsageError
 from streamgmm.model.file import load_model, save_model
-from streamgmm.settings.config import LabelSection
+from streamgmm.settings.decision import LabelSection
 from streamgmm.training.enrolment.cache_file import (
     cache_path,
     check_cache_target,

@@ -14,7 +14,7 @@ from streamgmm.dataset.loading import load_clips
 from streamgmm.errors import DataError, InputMissingError, UsageError
 from streamgmm.model.file import model_bytes
 from streamgmm.pipeline import decide_clip
-from streamgmm.settings.config import LabelSection
+from streamgmm.settings.decision import LabelSection
 from streamgmm.training.enrolment.enrolment import (
     ModelChange,
     check_enrolled,

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamgmm.settings.config import TrainingSection
+from streamgmm.settings.training import TrainingSection
 from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
 from streamgmm.training.selection.search import VARIATIONS, choose_settings
 
