@@ -148,7 +148,12 @@ class MixMeter:
 
 
 class LiveMixer:
-    """Mix the frames of a live source to mono; log a loss once, and samples out of range once."""
+    """Mix the frames of a live source to mono; log a loss once, and samples out of range once.
+
+    Args:
+        channel: one channel, or the mean of all.
+        rate_hz: sample rate of the frames.
+    """
 
     def __init__(self, channel: Channel, rate_hz: int) -> None:
         self._channel: Channel = channel

@@ -16,7 +16,12 @@ _OTHERS = 0o007
 
 
 class Credentials:
-    """User name and password, which may be empty; `repr` and log lines never contain them."""
+    """User name and password; `repr` and log lines never contain them.
+
+    Args:
+        user: user name.
+        password: password; may be empty.
+    """
 
     def __init__(self, user: str, password: str) -> None:
         self._user = user

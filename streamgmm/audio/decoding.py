@@ -44,7 +44,12 @@ class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile h
 
 
 class Peak(NamedTuple):
-    """Largest magnitude of the samples of a floating-point file, and whether all of them are integers."""
+    """Peak of the samples of a floating-point file.
+
+    Attributes:
+        value: largest magnitude.
+        is_integer: True if all samples are integers.
+    """
 
     value: float
     is_integer: bool
@@ -53,7 +58,14 @@ class Peak(NamedTuple):
 class PartDecoder:
     """Decode a part of a file block by block.
 
+    Args:
+        fd: descriptor of the file.
+        part: part of the file to decode.
+        where: name of the file, for messages.
+
     Attributes:
+        sample_rate_hz: rate of the samples.
+        n_channels: number of channels.
         n_read: frames read so far.
         warnings: problems found so far; complete at the end.
 

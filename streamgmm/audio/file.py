@@ -22,7 +22,10 @@ class RecordingFile:
     """Recording of any length, delivered as fast as it is read or at a multiple of real time.
 
     Args:
+        path: path of the file, or of a symbolic link to it.
+        channel: index of one channel (from 0), or the mean of all.
         pace: speed as a multiple of real time; 0 for as fast as possible.
+        clock: returns the monotonic time (s).
         wait: waits for the event for at most the given time (s); returns True if it is set.
     """
 

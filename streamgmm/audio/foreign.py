@@ -44,7 +44,12 @@ _CAF_FORMAT_BYTE = 28
 
 
 def is_foreign(name: str, head: bytes) -> bool:
-    """Return whether a file that could not be opened is audio in a format that must be converted."""
+    """Return whether a file that could not be opened is audio in a format that must be converted.
+
+    Args:
+        name: name of the file.
+        head: first bytes of the file.
+    """
     is_adts = head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0
     is_signed = any(head[at : at + len(mark)] == mark for at, mark in _SIGNATURES)
     codec = head[_CAF_FORMAT_BYTE : _CAF_FORMAT_BYTE + 4] if head.startswith(b"caff") else b""

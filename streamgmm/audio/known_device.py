@@ -15,6 +15,8 @@ class ServerSource(msgspec.Struct, frozen=True):
     """Source of a sound server from which a stream records.
 
     Attributes:
+        name: name on the server.
+        description: name for people.
         is_monitor: True if the source records what an output plays.
         is_chosen: True if the source was requested; False if the server assigned it.
         is_fixed: True if no other source may replace it.

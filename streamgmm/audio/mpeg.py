@@ -37,7 +37,9 @@ class Frame(NamedTuple):
     """Frame as its header describes it.
 
     Attributes:
+        n_bytes: length of the frame.
         kind: properties common to all frames of a stream: version, layer, rate, and True if mono.
+        rate_hz: sample rate.
         n_samples: samples per channel.
         xing_offset: offset in the frame at which a Xing header would begin.
     """
@@ -50,7 +52,12 @@ class Frame(NamedTuple):
 
 
 class Streams(NamedTuple):
-    """MPEG streams of a file or of a part of one, in order, with warnings of what is missing or was left out."""
+    """MPEG streams of a file, or of a part of one.
+
+    Attributes:
+        parts: one part for each stream, in order.
+        warnings: descriptions of what is missing or was left out.
+    """
 
     parts: list[Part]
     warnings: list[str]

@@ -20,6 +20,7 @@ class Page(NamedTuple):
     """Page as its header describes it.
 
     Attributes:
+        start: offset of its first byte.
         stop: offset after its last byte, perhaps beyond the end of the file.
         flags: sum of 2 for the first page of a stream and 4 for its last, among others.
         content: first bytes of the content.
@@ -32,7 +33,13 @@ class Page(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """Links of an Ogg file, in order, with warnings of what is missing; `is_flac` if one of them contains FLAC."""
+    """Links of an Ogg file.
+
+    Attributes:
+        parts: one part for each link, in order.
+        warnings: descriptions of what is missing.
+        is_flac: True if a link contains FLAC.
+    """
 
     parts: list[Part]
     warnings: list[str]

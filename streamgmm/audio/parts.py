@@ -21,7 +21,12 @@ _FLAC_START = b"fLaC\x00\x00\x00\x22"
 
 
 class Refusal(NamedTuple):
-    """Reason why a recording of a known format cannot be read, with advice for the user."""
+    """Reason why a recording of a known format cannot be read.
+
+    Attributes:
+        what: description of the problem.
+        hint: advice for the user.
+    """
 
     what: str
     hint: str

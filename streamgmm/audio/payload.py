@@ -28,6 +28,7 @@ class SizeField(NamedTuple):
     """Header field that contains the size of the samples.
 
     Attributes:
+        offset: offset of the field in the file.
         format: `struct` format of the field.
         n_more_bytes: bytes that the field counts besides the samples.
         n_unit_bytes: unit of the field: 1 for bytes, the size of a frame for frames.
@@ -50,6 +51,7 @@ class Payload(NamedTuple):
     """Samples of a container as its header describes them.
 
     Attributes:
+        start: offset of the first byte of the samples.
         n_bytes: length by the header; None for "until the end".
         size_fields: fields to correct for the decoder if the length is wrong.
         bytes_per_s: approximate byte rate; 0 if unknown.

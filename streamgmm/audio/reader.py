@@ -45,7 +45,10 @@ class RecordingReader:
     files, links of a chain) are resampled to the rate of the first.
 
     Attributes:
+        where: name of the file, for messages.
+        n_file_bytes: length of the file.
         sample_rate_hz: sample rate of the first part, and of all samples returned.
+        n_channels: number of channels of the first part.
         warnings: problems found so far; complete when the last block was read.
     """
 

@@ -60,6 +60,7 @@ class Recording(NamedTuple):
     Attributes:
         samples: float32, shape (n,), mono, finite, full scale 1.0.
         sample_rate_hz: sample rate of the file.
+        n_channels: number of channels in the file.
         warnings: problems that did not prevent reading.
     """
 

@@ -31,7 +31,10 @@ class RecordingError(DataError):
     """Raised when a recording is unusable.
 
     Args:
+        what: description of the problem in one line.
         reason: reason as a keyword, for counters.
+        where: name of the file.
+        hint: advice for the user.
     """
 
     def __init__(self, what: str, *, reason: Reason, where: str = "", hint: str = "") -> None:

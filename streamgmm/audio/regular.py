@@ -18,6 +18,11 @@ _BLOCK_BYTES = 512  # unit of st_blocks on every file system
 def open_regular(path: Path, follow_symlinks: bool, max_bytes: int) -> int:
     """Open a regular file; check its type first, because opening a device or a pipe can have side effects.
 
+    Args:
+        path: path of the file.
+        follow_symlinks: False to reject a symbolic link.
+        max_bytes: largest size that is accepted.
+
     Returns:
         Descriptor of the file.
 

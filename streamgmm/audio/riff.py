@@ -42,8 +42,11 @@ class Format(NamedTuple):
 
     Attributes:
         coding: format tag; 1 is PCM.
+        n_channels: number of channels.
+        rate_hz: sample rate.
         bytes_per_s: byte rate by the header, often wrong.
         n_align_bytes: size of a frame, or of a block of a compressed coding.
+        n_bits: bits of a sample.
     """
 
     coding: int
@@ -72,7 +75,12 @@ class Format(NamedTuple):
 
 
 class Wave(NamedTuple):
-    """Header of a WAV file; None for a `fmt ` chunk that does not come before the samples, or for no samples."""
+    """Header of a WAV file.
+
+    Attributes:
+        format: `fmt ` chunk; None if there is none before the samples.
+        payload: samples; None if there are none.
+    """
 
     format: Format | None
     payload: Payload | None

@@ -42,7 +42,11 @@ def make_progress(console: Console, *, is_wanted: bool = True) -> Progress:
 
 
 class RichTrack:
-    """Show each piece of long work as a bar of its own; the caller starts `progress`."""
+    """Show each piece of long work as a bar of its own.
+
+    Args:
+        progress: started by the caller.
+    """
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

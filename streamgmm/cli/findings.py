@@ -26,7 +26,12 @@ def print_findings(findings: Findings) -> None:
 
 
 def read_with_progress(path: Path, progress: Progress, **options: Any) -> Dataset:
-    """Read the data set at `path` with the options of `read_dataset`, and show how many recordings were read so far.
+    """Read the data set at `path`, and show how many recordings were read so far.
+
+    Args:
+        path: as for `read_dataset`.
+        progress: started by the caller.
+        options: passed on to `read_dataset`.
 
     Raises:
         StreamgmmError: see `read_dataset`.

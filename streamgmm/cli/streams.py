@@ -12,6 +12,9 @@ from typing import Any, TextIO
 class EnduringStream:
     """A text stream that stores its first failure instead of raising it, and discards everything after it.
 
+    Args:
+        stream: where to write.
+
     Attributes:
         failure: the first error; None if there was none.
     """

@@ -32,6 +32,8 @@ class Content(NamedTuple):
     """Properties of a recording that was read to its end.
 
     Attributes:
+        sample_rate_hz: its rate (Hz).
+        duration_s: its length (s).
         sha256: hash of its samples, 64 hexadecimal digits.
         is_constant: True if all samples are equal, as from a dead microphone; it is left out then.
         warnings: defects of the recording that did not prevent reading.
@@ -50,11 +52,15 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     """A recording, or a segment of one, with its label.
 
     Attributes:
+        path: the recording.
+        label: the class of the sound.
         source_id: identifies clips that must not be divided between training and test; by default that of the
             recording, which all its clips and those of its copies share.
         fold: the published fold, None if there is none.
         onset_s: where it begins in the recording (s), None for the whole of it.
         offset_s: where it ends (s), None for the whole of it.
+        duration_s: its length (s).
+        sample_rate_hz: rate of the recording (Hz).
         content_sha256: hash of the samples of the recording, 64 hexadecimal digits.
         is_gap: True if it is `background` because it lies outside all labelled segments.
     """
@@ -130,6 +136,7 @@ class Examiner:
 
     Args:
         findings: collects unusable recordings, which are left out, and damaged ones.
+        channel: channel to use, or the mean of all.
         use_gaps: whether the gaps of a recording with labelled segments become `background`.
         is_strict: whether damaged recordings are left out too.
     """

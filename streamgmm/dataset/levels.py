@@ -24,7 +24,13 @@ MAX_SHOWN_NAMES = 3
 
 
 class Branch(NamedTuple):
-    """A folder of a data set that holds recordings, itself or in the named folders below it."""
+    """A folder of a data set that holds recordings.
+
+    Attributes:
+        name: of the folder.
+        has_recordings: whether the folder itself contains recordings.
+        folders: names of its folders that contain recordings.
+    """
 
     name: str
     has_recordings: bool

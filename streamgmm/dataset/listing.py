@@ -27,6 +27,9 @@ class Segment(NamedTuple):
     """A labelled part of a recording, by default the whole of it.
 
     Attributes:
+        label: the class of the sound.
+        onset_s: its start (s).
+        offset_s: its end (s).
         is_gap: True if it lies between labelled segments.
     """
 
@@ -55,6 +58,7 @@ class Entry(NamedTuple):
     """One recording in the listing of a data set.
 
     Attributes:
+        path: the recording.
         name: its name in the data set, which is its `source_id` by default.
         segments: its labelled segments.
         source_id: given origin of the recording, None for none.
@@ -73,7 +77,13 @@ class Entry(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A data set before its recordings are opened, one by one; it may have labels without any recording."""
+    """A data set before its recordings are opened.
+
+    Attributes:
+        kind: the form of the data set.
+        labels: all its labels, including those without any recording.
+        entries: its recordings, created during iteration.
+    """
 
     kind: ListingKind
     labels: list[str]
@@ -94,7 +104,13 @@ class Skipped(NamedTuple):
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """Findings collected while a data set is read: what was left out, what to fix, and notes where nothing is wrong."""
+    """Findings collected while a data set is read.
+
+    Attributes:
+        skipped: files and folders that were left out.
+        warnings: problems that the user may want to fix.
+        notes: information for the user where nothing is wrong.
+    """
 
     skipped: list[Skipped] = []
     warnings: list[str] = []
@@ -114,7 +130,13 @@ class Findings(msgspec.Struct, frozen=True):
 
 
 class DatasetError(DataError):
-    """A data set cannot be used; lists all problems found, the first `MAX_SHOWN_PROBLEMS` in words."""
+    """A data set cannot be used; lists all problems found, the first `MAX_SHOWN_PROBLEMS` in words.
+
+    Args:
+        problems: one line per problem, each with its place.
+        where: the folder or file with the problems.
+        hint: how to fix them.
+    """
 
     def __init__(self, problems: Sequence[str], *, where: str = "", hint: str = "") -> None:
         self.problems = list(problems)

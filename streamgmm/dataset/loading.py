@@ -19,6 +19,11 @@ def load_clips(clips: Sequence[Clip], sample_rate_hz: int, channel: Channel = "m
     The whole recording is resampled before it is cut, so that the samples of a clip do not depend on the clips it is
     loaded with, and its ends have no artefacts of the filter.
 
+    Args:
+        clips: clips with the same path.
+        sample_rate_hz: sample rate to return (Hz).
+        channel: one channel (from 0), or the mean of all of them.
+
     Raises:
         RecordingError: the recording cannot be read.
     """

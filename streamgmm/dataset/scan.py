@@ -24,7 +24,13 @@ from streamgmm.labels import can_be_label
 
 
 class FolderContent(NamedTuple):
-    """Names of the folders, recordings and metadata files in a folder; sorted, so that every scan is the same."""
+    """The content of one folder; names are sorted, so that every scan gives the same order.
+
+    Attributes:
+        folders: names of its folders.
+        recordings: names of the files that may be recordings.
+        descriptions: names of metadata files.
+    """
 
     folders: list[str]
     recordings: list[str]
@@ -32,7 +38,11 @@ class FolderContent(NamedTuple):
 
 
 def folder_content(folder: Path, findings: Findings) -> FolderContent:
-    """Classify the content of `folder`; `findings` collects what is left out.
+    """Classify the content of `folder`.
+
+    Args:
+        folder: the folder to scan.
+        findings: collects what is left out.
 
     Raises:
         OSError: it cannot be listed.

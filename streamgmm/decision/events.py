@@ -94,7 +94,13 @@ class EventState(Enum):
 
 
 class Automaton:
-    """Detects the events of one label; the changes that it returns carry its index `i_label`."""
+    """Detects the events of one label.
+
+    Args:
+        i_label: index of the label, for the changes that are returned.
+        rule: rule for the start and end of events.
+        hop_samples: length of one hop.
+    """
 
     def __init__(self, i_label: int, rule: LabelRule, hop_samples: int) -> None:
         self._i_label = i_label
@@ -202,7 +208,12 @@ class Automaton:
 
 
 class Segmenter:
-    """Detects the events of all labels by one rule each, independently of each other."""
+    """Detects the events of all labels, independently of each other.
+
+    Args:
+        rules: one rule per label.
+        hop_samples: length of one hop.
+    """
 
     def __init__(self, rules: Sequence[LabelRule], hop_samples: int) -> None:
         self._rules = tuple(rules)

@@ -92,6 +92,11 @@ class StickyHmmSmoother:
 
     At each hop, a label is left with probability hop / mean duration, for all other labels alike. The pass is
     normalised at every hop, and takes log-likelihoods, so it does not underflow however long it runs.
+
+    Args:
+        hop_s: time between updates.
+        mean_duration_s: mean time in one label.
+        n_labels: number of labels.
     """
 
     def __init__(self, hop_s: float, mean_duration_s: float, n_labels: int) -> None:

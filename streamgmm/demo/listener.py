@@ -10,7 +10,14 @@ from streamgmm.sinks.sink import Message, OnFailure, Snapshot
 
 
 class PrintingSink:
-    """Prints the start of each event to a terminal, and keeps all records in order."""
+    """Prints the start of each event to a terminal.
+
+    Args:
+        console: the terminal.
+
+    Attributes:
+        records: all published records, in order.
+    """
 
     name = "demo"
     snapshot: Snapshot | None = None

@@ -31,7 +31,12 @@ AUDIBLE_HOP_S = 0.01
 
 
 class SyntheticScene(NamedTuple):
-    """A synthetic recording (float32, mono, full scale 1.0) with its events in order of onset, without overlaps."""
+    """A synthetic recording with its annotations.
+
+    Attributes:
+        samples: float32, shape (n,), mono, full scale 1.0.
+        events: in order of onset, without overlaps.
+    """
 
     samples: Samples
     events: list[Annotation]

@@ -22,7 +22,13 @@ from streamgmm.training.workers import map_in_order
 
 
 class ClipAnswer(NamedTuple):
-    """The answer to a clip that was not trained on, and that with a likelihood scale and a sharpness of 1."""
+    """The answer to one clip that the model was not trained on.
+
+    Attributes:
+        clip: with the true label.
+        decision: the answer.
+        uncalibrated: the answer with a likelihood scale and a sharpness of 1.
+    """
 
     clip: Clip
     decision: ClipDecision

@@ -75,6 +75,7 @@ class EventEvaluation(EventScores, frozen=True, kw_only=True):
     """The result of an evaluation of events: all labels together, and each.
 
     Attributes:
+        per_class: scores by label.
         labels: labels of the model that make events.
         n_recordings: scenes that could be read.
         duration_s: their total length (s).

@@ -18,7 +18,13 @@ LEAST_POSTERIOR = float(np.finfo(np.float64).eps)
 
 
 class Bin(NamedTuple):
-    """Answers with similar posteriors of the best label: their number, mean posterior, and share of right ones."""
+    """Answers with similar posteriors.
+
+    Attributes:
+        n_clips: number of answers.
+        confidence: mean posterior of the best label, 0 to 1.
+        share_right: share of right answers, 0 to 1.
+    """
 
     n_clips: int
     confidence: float

@@ -12,7 +12,13 @@ from streamgmm.features.spec import FeatureSpec
 
 
 class FoldAnswers(NamedTuple):
-    """The answers to the clips of one fold, by a model trained on the other folds."""
+    """The answers to the clips of one fold, by a model trained on the other folds.
+
+    Attributes:
+        fold: name of the fold.
+        seed: seed of the repetition.
+        answers: one per clip.
+    """
 
     fold: str
     seed: int
@@ -20,11 +26,13 @@ class FoldAnswers(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """The same fold, answered by a model that was not trained on the class `label`.
+    """The same fold, answered by a model that was not trained on one of the classes.
 
     Attributes:
+        label: the class that was left out.
+        seed: seed of the repetition.
         known: answers to clips of the other classes, without reserved labels.
-        unknown: answers to clips of that class.
+        unknown: answers to clips of this class.
     """
 
     label: str
@@ -38,9 +46,12 @@ class Trial(NamedTuple):
 
     Attributes:
         dataset: the part that could be used.
+        spec: features; clips were resampled to its rate.
         conditions: changes to the test clips.
+        folds: each fold of each seed.
         left_out: each fold without each class; empty without an open-set evaluation.
         n_clips: clips in the data set that could be used.
+        n_seeds: number of repetitions with other seeds.
         division: what no two folds share: `fold` of the data set, `source`, or nothing for a given model.
     """
 

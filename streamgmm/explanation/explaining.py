@@ -30,7 +30,12 @@ UNSCORED: tuple[RejectReason, ...] = ("silence", "nonfinite")
 
 
 class Explained(NamedTuple):
-    """An explanation, with the recording around the moment for a picture of it."""
+    """An explanation, with the data for a picture of it.
+
+    Attributes:
+        explanation: the report.
+        surroundings: the recording around the moment.
+    """
 
     explanation: Explanation
     surroundings: Surroundings

@@ -18,6 +18,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         refusal: reason that the gate gives when it rejects.
         value: tested value; None for the test for finite numbers, and where there is no value.
         limit: lowest value that passes; None if there is none.
+        unit: unit of `value` and `limit`.
         is_passed: None if the gate was not reached, because an earlier one rejected.
     """
 
@@ -56,7 +57,11 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
     """Contribution of one kind of feature, in one part of the spectrum, to a log-likelihood ratio.
 
     Attributes:
+        kind: kind of feature.
         bands: indices of its bands, from 0 for the lowest.
+        low_hz: lower limit of the lowest band.
+        high_hz: upper limit of the highest band.
+        nats: the contribution (nat).
     """
 
     kind: str
@@ -70,6 +75,8 @@ class MixtureComparison(msgspec.Struct, frozen=True, kw_only=True):
     """One label compared with another: llr = baseline + frames + rest + the sum of all parts.
 
     Attributes:
+        label: the best label.
+        against: the other label.
         llr: log-likelihood ratio of the two (nat), positive in favour of `label`.
         log_prior_ratio: contribution of the priors to the log odds (nat).
         log_odds: log odds of the two posteriors of this window: likelihood_scale * llr + log_prior_ratio (nat).
@@ -122,6 +129,10 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 def by_kind_and_band(parts: Sequence[Contribution], n_bands: int) -> tuple[list[str], Float64Array]:
     """Return the sums of contributions as a table.
+
+    Args:
+        parts: contributions of a comparison.
+        n_bands: number of bands of the model.
 
     Returns:
         The kinds in the order of the vector, and float64, shape (n_kinds, n_bands + 1), in nats. Features of several

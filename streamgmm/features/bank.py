@@ -31,7 +31,13 @@ RATE_PER_SIGMA = 4.0
 
 
 class Band(NamedTuple):
-    """One wavelet of the bank: centre and deviation of its Gaussian response, and samples per coefficient."""
+    """One wavelet of the bank.
+
+    Attributes:
+        centre_hz: centre frequency.
+        sigma_hz: standard deviation of its Gaussian response.
+        decimation: samples per coefficient, a power of two.
+    """
 
     centre_hz: float
     sigma_hz: float

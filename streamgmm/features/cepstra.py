@@ -37,7 +37,11 @@ PAUSE_RANGE_DB = 30.0
 
 
 class CepstralFrames:
-    """Turns the energies of hops into frame vectors, with a delay of `DELAY_FRAMES`."""
+    """Turns the energies of hops into frame vectors, with a delay of `DELAY_FRAMES`.
+
+    Args:
+        spec: defines the bank and the length of frames.
+    """
 
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec

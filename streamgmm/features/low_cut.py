@@ -51,6 +51,9 @@ class LowCut:
 
     After `reset`, the states are those that fit the first hop best (least squares): a stream that starts with an
     offset, or in the middle of a slow movement, does not start with a click.
+
+    Args:
+        spec: defines the bank and the length of hops.
     """
 
     def __init__(self, spec: FeatureSpec) -> None:

@@ -82,6 +82,10 @@ class WindowStatistics:
 
     All statistics are computed from the whole window at each hop. No running sums are kept, so rounding errors do
     not add up, however long the stream.
+
+    Args:
+        spec: defines the bank and the lengths of windows and hops.
+        dtype: dtype of the energies.
     """
 
     def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32) -> None:

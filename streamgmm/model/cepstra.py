@@ -61,7 +61,12 @@ class CepstralMixtures:
 
 
 class CepstralEvidence:
-    """Computes mean log-likelihoods of the frames of the last window, hop by hop."""
+    """Computes mean log-likelihoods of the frames of the last window, hop by hop.
+
+    Args:
+        mixtures: mixtures that score the frames.
+        n_window_hops: number of hops in a window.
+    """
 
     def __init__(self, mixtures: CepstralMixtures, n_window_hops: int) -> None:
         self._mixtures = mixtures

@@ -71,7 +71,12 @@ def read_arrays(data: bytes, tensors: Mapping[str, Tensor], data_offset: int) ->
 
 
 def header_bytes(metadata: Any, tensors: Mapping[str, Tensor]) -> bytes:
-    """Return the bytes of the file before its arrays; `metadata` is a mapping or struct of strings."""
+    """Return the bytes of the file before its arrays.
+
+    Args:
+        metadata: mapping or struct of strings.
+        tensors: all arrays of the file, by name.
+    """
     header = canonical_json({"__metadata__": metadata, **{name: tensor.entry() for name, tensor in tensors.items()}})
     # Padded with spaces, which JSON ignores, so that the arrays are aligned in memory.
     header += b" " * (-len(header) % ALIGNMENT_BYTES)

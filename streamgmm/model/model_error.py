@@ -28,7 +28,10 @@ class ModelError(DataError):
 
     Args:
         reason: kind of fault.
+        what: the fault, in one line.
         offset: position of the fault in the file (bytes).
+        where: name of the file.
+        hint: remedy for the user.
     """
 
     def __init__(

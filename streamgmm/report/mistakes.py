@@ -21,6 +21,7 @@ class Mistake(NamedTuple):
     """A clip with a wrong answer.
 
     Attributes:
+        answer: the wrong answer.
         duration_s: length of the clip under the conditions of the test (s).
         picture: its spectrogram as the `src` of an `<img>`; None if it can no longer be read.
     """

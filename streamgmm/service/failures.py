@@ -10,7 +10,14 @@ PERIOD_S = 60.0
 
 
 class FailureBudget:
-    """Count failures, and raise the first one that exceeds the budget."""
+    """Count failures, and raise the first one that exceeds the budget.
+
+    Args:
+        clock: monotonic time (s).
+
+    Attributes:
+        n_failures: number of failures so far.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.n_failures = 0

@@ -44,6 +44,8 @@ class Plan(NamedTuple):
 
     Attributes:
         before: commands to run first; failures are ignored.
+        writes: content of each file to write.
+        removals: files to remove.
         after: commands to run at the end; the first that fails aborts the plan.
     """
 

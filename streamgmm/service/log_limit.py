@@ -17,6 +17,10 @@ class LogLimit(logging.Filter):
 
     Events are distinguished by their message template, before arguments are filled in, so their number is
     bounded by that of the log calls in the program.
+
+    Args:
+        interval_s: shortest interval between two lines of the same event (s).
+        clock: monotonic time (s).
     """
 
     def __init__(self, interval_s: float = INTERVAL_S, clock: Callable[[], float] = time.monotonic) -> None:

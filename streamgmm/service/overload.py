@@ -20,6 +20,11 @@ CALM_S = 1.0
 class Overload:
     """Detect an overload from the number of samples that wait in the ring.
 
+    Args:
+        hop_samples: length of a hop; only whole hops are skipped.
+        capacity_samples: capacity of the ring.
+        sample_rate_hz: rate of the samples.
+
     Attributes:
         is_overloaded: whether hops are being skipped.
     """

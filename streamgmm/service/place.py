@@ -18,6 +18,8 @@ class Place(NamedTuple):
     """File locations of the service of the system, or of a user.
 
     Attributes:
+        is_user: whether the service is a user's.
+        unit_directory: directory of the unit files.
         config_path: settings file that is used if none is named.
         runtime_directory: directory of the socket.
     """

@@ -10,7 +10,12 @@ from streamgmm.settings.config import Config
 
 
 class Setup(NamedTuple):
-    """Model and settings of one source (see `config.settings_by_source`)."""
+    """Model and settings of one source.
+
+    Attributes:
+        model: the model.
+        config: the settings of this source (see `config.settings_by_source`).
+    """
 
     model: Model
     config: Config
@@ -22,7 +27,12 @@ class Setup(NamedTuple):
 
 
 class Session(NamedTuple):
-    """A setup in use: the pipeline turns samples into records with it."""
+    """A setup in use.
+
+    Attributes:
+        setup: model and settings.
+        pipeline: turns samples into records, with this setup.
+    """
 
     setup: Setup
     pipeline: Pipeline
@@ -39,7 +49,11 @@ class Session(NamedTuple):
 
 
 def begin_session(setup: Setup, run_id: str) -> Session:
-    """Make a session at the start of a stream; `run_id` is the prefix of event ids.
+    """Make a session at the start of a stream.
+
+    Args:
+        setup: model and settings.
+        run_id: prefix of event ids.
 
     Raises:
         ConfigError: the settings name a label that the model does not have.

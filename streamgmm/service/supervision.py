@@ -17,7 +17,11 @@ FEEDS_PER_TIMEOUT = 3.0
 
 
 class Supervision:
-    """Report the state of the daemon to the service manager."""
+    """Report the state of the daemon to the service manager.
+
+    Args:
+        notifier: sends messages to the manager.
+    """
 
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier

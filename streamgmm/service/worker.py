@@ -26,11 +26,17 @@ class Worker:
     """Read the ring hop by hop and analyse it; skip hops if too slow, and survive a few unexpected exceptions.
 
     Args:
+        ring: holds the captured samples.
+        session: model, settings and pipeline in use.
         condition: receives the state of the signal and of overload.
+        watch: records when work begins and ends.
         may_skip: whether hops may be skipped, because the source does not wait for its reader.
+        clock: monotonic time (s).
 
     Attributes:
         session: the current session, which `adopt` replaces.
+        signal: health of the signal.
+        rtf: real-time factor of the analysis.
         failures: budget of unexpected exceptions.
         failed_samples: number of samples lost to unexpected exceptions.
     """

@@ -21,7 +21,15 @@ MAX_FDS = 16
 
 
 class InheritedListener:
-    """A listening UNIX socket, `unix://PATH`, that belongs to the process that started this one."""
+    """A listening UNIX socket that belongs to the process that started this one.
+
+    Args:
+        server: the listening socket.
+
+    Attributes:
+        uri: `unix://PATH` of the path that the socket is bound to.
+        address: equal to `uri`.
+    """
 
     def __init__(self, server: socket.socket) -> None:
         self._server = server

@@ -33,7 +33,13 @@ _WORDS: dict[Refusal, bytes] = {
 
 
 class Door:
-    """Acceptor: the listening socket of a listener, which it opens and closes, with one file descriptor in reserve.
+    """Acceptor: the listening socket of a listener, with one file descriptor in reserve.
+
+    Args:
+        listener: opened by the constructor, and closed by `close`.
+
+    Attributes:
+        n_rejected: number of rejected clients.
 
     Raises:
         StreamgmmError: as `listener.open`.

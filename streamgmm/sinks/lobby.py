@@ -21,7 +21,12 @@ ENQUIRY_S = 1.0
 
 
 class Visitor(Protocol):
-    """A pending client on a non-blocking socket, which is rejected at `deadline_s` (monotonic time, s)."""
+    """A pending client.
+
+    Attributes:
+        connection: socket of the client, non-blocking.
+        deadline_s: monotonic time when the client is rejected (s).
+    """
 
     connection: socket.socket
     deadline_s: float
@@ -31,7 +36,12 @@ class Visitor(Protocol):
 
 
 class Enquiry:
-    """A client beyond the limit of subscribers, which may still request the status; its socket is made non-blocking."""
+    """A client beyond the limit of subscribers, which may still request the status.
+
+    Args:
+        connection: socket of the client; made non-blocking.
+        now_s: monotonic time (s).
+    """
 
     def __init__(self, connection: socket.socket, now_s: float) -> None:
         connection.setblocking(False)
@@ -59,7 +69,12 @@ class _Waiting(NamedTuple):
 
 
 class Lobby:
-    """Pending clients of one socket; used only by the thread that serves the socket."""
+    """Pending clients of one socket; used only by the thread that serves the socket.
+
+    Args:
+        poller: wakes that thread when a client sends something.
+        clock: monotonic time (s).
+    """
 
     def __init__(self, poller: Poller, clock: Callable[[], float]) -> None:
         self._poller = poller

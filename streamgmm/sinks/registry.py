@@ -25,6 +25,8 @@ class SinkPlan:
     """Parameters of a new sink.
 
     Attributes:
+        own: settings of this sink.
+        output: settings of all sinks.
         is_live: False if the source waits for its readers.
         token: token that TCP clients must send; None: no token.
     """

@@ -40,10 +40,12 @@ class SocketSink:
     """Serve the subscribers of one listener with JSON Lines, whatever the format of stdout.
 
     Args:
+        listener: address where clients connect.
         max_clients: most subscribers at once; further clients get an `error` record and are disconnected.
         max_records: most records queued for each slow subscriber.
         token: token that a client must send before it receives anything; None: no token.
         selection: the records that subscribers receive; None: all.
+        clock: monotonic time (s).
 
     Attributes:
         name: URI of the sink as configured.

@@ -37,7 +37,9 @@ class Subscriber:
 
     Args:
         connection: socket of the client; made non-blocking.
+        peer: description of the client, for the log.
         greeting: lines that are sent first; they are never dropped.
+        queue: queue of the client.
 
     Attributes:
         stall_deadline_s: monotonic time when the client is disconnected if it accepts nothing until then (s); None

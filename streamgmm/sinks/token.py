@@ -34,7 +34,11 @@ Answer = Literal["waiting", "granted", "denied"]
 
 
 class Token:
-    """A secret that neither `repr` nor a log line reveals."""
+    """A secret that neither `repr` nor a log line reveals.
+
+    Args:
+        secret: bytes that a client must send.
+    """
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -92,7 +96,9 @@ class Handshake:
 
     Args:
         connection: socket of the client; made non-blocking.
+        peer: description of the client, for the log.
         token: token that the client must send.
+        now_s: monotonic time (s).
 
     Attributes:
         deadline_s: monotonic time when the client is rejected (s).

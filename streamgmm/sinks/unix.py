@@ -44,6 +44,9 @@ class UnixListener:
     A missing directory is created if its parent exists: such a socket is often in a directory of its own that a restart
     of the machine has removed.
 
+    Args:
+        uri: `unix://PATH`.
+
     Raises:
         ConfigError: the URI contains no valid path, or the path is too long for a socket.
     """

@@ -39,6 +39,8 @@ class Training(NamedTuple):
         validation: scores of held-out clips.
         clips: vectors of each usable clip.
         dataset: the training data; recordings without any sound are among its skipped ones.
+        task: how the clips were measured.
+        notes: choices that the trainer made.
     """
 
     model: Model

@@ -24,6 +24,7 @@ class HeldOutScores(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         held_out_accuracy: share of all held-out clips that were recognised; None if none were held out.
         held_out_recalls: share of the held-out clips of each label that were recognised.
+        n_clips: number of clips of each label.
     """
 
     held_out_accuracy: float | None = None
@@ -58,7 +59,13 @@ class HeldOutScores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelComparison(NamedTuple):
-    """The scores of a model before and after a change of its classes; `staying` are those whose clips are the same."""
+    """The scores of a model before and after a change of its classes.
+
+    Attributes:
+        before: scores of the old model.
+        after: scores of the new model.
+        staying: labels of both models, except one whose clips were extended.
+    """
 
     before: HeldOutScores
     after: HeldOutScores

@@ -43,6 +43,8 @@ class ModelChange(NamedTuple):
 
     Attributes:
         model: the new model, not saved yet.
+        cache: training cache of the new model.
+        label: the class that was added, extended or removed.
         comparison: held-out scores of the old model, from its card, and of the new one.
         notes: choices that the fit made.
     """

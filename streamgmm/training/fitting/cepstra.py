@@ -42,6 +42,11 @@ def fit_cepstra(
 
     Cepstral coefficients are nearly uncorrelated, so the projection only standardises them.
 
+    Args:
+        clips: at least one for each label, with cepstral frames.
+        labels: sorted names.
+        training: number of components, variance floor, seed.
+
     Returns:
         The mixtures; None if a label has too few frames, or a coefficient is constant.
     """

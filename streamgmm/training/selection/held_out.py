@@ -22,6 +22,7 @@ class HeldOutClip(NamedTuple):
     """Scores of one clip by a classifier that was not fitted to it.
 
     Attributes:
+        label_index: true label of the clip.
         log_likelihoods: (n_windows, n_labels) in nats, of the windows alone.
         votes: (n_windows,) weight of each window.
         cepstral_evidence: (n_windows, n_labels) in nats, mean log-likelihood of its cepstral frames; None if not
@@ -55,7 +56,11 @@ def score_cepstra(clip_cepstra: ClipCepstra, frames: CepstralMixtures, n_labels:
 
 
 class HeldOutClips:
-    """Scores of all held-out clips; the windows of all clips are concatenated."""
+    """Scores of all held-out clips; the windows of all clips are concatenated.
+
+    Args:
+        clips: at least one, each with at least one window.
+    """
 
     def __init__(self, clips: Sequence[HeldOutClip]) -> None:
         self.label_indices = np.array([clip.label_index for clip in clips])

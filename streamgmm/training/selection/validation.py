@@ -110,7 +110,10 @@ class _Trials:
     """Fits to all folds but one in turn, and scores of the clips left out.
 
     Args:
+        clips: all clips.
+        labels: sorted names.
         folds: of each clip; those of `NEVER_HELD_OUT` are always fitted to.
+        track: shows the progress.
     """
 
     def __init__(

@@ -30,7 +30,13 @@ MAX_TRIED_CLIPS = 1500
 
 
 class Chosen(NamedTuple):
-    """The clips to fit on, measured with the chosen window length; no notes if no other length was tried."""
+    """The clips to fit on, measured with the chosen window length.
+
+    Attributes:
+        task: how the clips were measured.
+        clips: their vectors.
+        notes: the choice and its reason; empty if no other length was tried.
+    """
 
     task: ExtractionTask
     clips: list[ClipVectors]
@@ -63,6 +69,10 @@ class WindowLengths:
 
         Another length than the default has to be better by as many standard errors as any other setting. The losses are
         those of clips, not of windows, because a longer window is recognised better whatever the task.
+
+        Args:
+            usable: clips that may be trained on; others are ignored.
+            labels: of these clips, sorted.
         """
         known = set(usable)
         default_s = self._task.spec.window_s
