@@ -26,7 +26,7 @@ from streamgmm.training.fitting.fitting import Fit, fit_classifier, unconverged_
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.selection.validation import Validation, validate
 from streamgmm.training.selection.window_length import WindowLengths
-from streamgmm.training.workers import ProgressTracker, run_in_threads, untracked
+from streamgmm.training.workers import ProgressTracker, ThreadExecutor, run_job, untracked
 
 LIBRARIES = ("numpy", "PyWavelets", "scikit-learn", "scipy", "soxr", "soundfile")
 
@@ -136,8 +136,8 @@ def fit_calibrated(
     validation = validate(clips, labels, task.training, track)
     has_cepstra = validation.calibration.cepstral_weight > 0.0
     job = partial(fit_classifier, clips, labels, validation.training, has_cepstra=has_cepstra)
-    # In a thread of its own: that gives the fit one BLAS thread, on which the last bits of the model depend.
-    (fit,) = track(run_in_threads([job]), "fitting", 1)
+    # An executor for one job: it gives the fit one BLAS thread, on which the last bits of the model depend.
+    (fit,) = track(ThreadExecutor().map(run_job, [job]), "fitting", 1)
     return fit, validation
 
 

@@ -63,54 +63,81 @@ def prefixed(track: ProgressTracker, prefix: str) -> ProgressTracker:
     return with_prefix
 
 
-def map_in_order(work: Callable[[JobItem], Result], items: Sequence[JobItem], n_jobs: int) -> Iterator[Result]:
-    """Yield the result of `work` for each item, in order, from processes of this machine.
+class Executor(Protocol):
+    """Run jobs somewhere: in processes of this machine, in its threads, or on a cluster."""
 
-    On a machine without semaphores (see `can_start_processes`) all jobs run in this process. Closing the iterator early
-    cancels the jobs that are left. An exception of a job is raised here.
+    def map(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result]:
+        """Yield the result of `work` for each item, in the order of the items.
+
+        Closing the iterator early cancels the jobs that are left. An exception of a job is raised here.
+
+        Args:
+            work: a function at the top level of a module that is not the script itself, or a partial of one.
+            items: plain values, one per job.
+
+        Raises:
+            SystemResourceError: a worker died.
+        """
+
+
+class ProcessExecutor:
+    """Run jobs in processes of this machine.
+
+    On a machine without semaphores (see `can_start_processes`) all jobs run in this process.
 
     Args:
-        work: a function at the top level of a module that is not the script itself, or a partial of one.
-        items: plain values, one per job.
         n_jobs: number of processes; 0 for one per core, 1 to stay in this process.
-
-    Raises:
-        SystemResourceError: a worker died.
     """
-    n_processes = min(n_jobs or os.cpu_count() or 1, len(items))
-    if n_processes <= 1 or not can_start_processes():
-        with threadpool_limits(1):
-            yield from map(work, items)
-        return
-    _silence_tracker()
-    # Spawned, not forked: a fork would copy the locks of threads that do not exist in the child.
-    context = get_context("spawn")
-    lifeline, end = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(n_processes, context, _begin_process, (lifeline,))
-    try:
-        n_at_once = max(1, min(MAX_ITEMS_PER_MESSAGE, len(items) // n_processes))
-        # All jobs are submitted, and so all processes started, before `pool.map` returns.
-        with _interrupts_held(), _script_hidden():
-            results = pool.map(partial(_on_one_thread, work), items, chunksize=n_at_once)
-        yield from results
-        pool.shutdown()
-    except BrokenProcessPool as error:
-        hint = "is the memory full? use fewer with training.n_jobs"
-        raise SystemResourceError("a worker process was killed", hint=hint) from error
-    finally:
-        # The closed pipe ends processes that are still busy, so `shutdown` does not wait for unwanted results.
-        end.close()
-        lifeline.close()
-        pool.shutdown(cancel_futures=True)
+
+    def __init__(self, n_jobs: int) -> None:
+        self._n_jobs = n_jobs
+
+    def map(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result]:
+        """Yield results in order; see `Executor.map`."""
+        n_processes = min(self._n_jobs or os.cpu_count() or 1, len(items))
+        if n_processes <= 1 or not can_start_processes():
+            with threadpool_limits(1):
+                yield from map(work, items)
+            return
+        _silence_tracker()
+        # Spawned, not forked: a fork would copy the locks of threads that do not exist in the child.
+        context = get_context("spawn")
+        lifeline, end = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(n_processes, context, _begin_process, (lifeline,))
+        try:
+            n_at_once = max(1, min(MAX_ITEMS_PER_MESSAGE, len(items) // n_processes))
+            # All jobs are submitted, and so all processes started, before `pool.map` returns.
+            with _interrupts_held(), _script_hidden():
+                results = pool.map(partial(_on_one_thread, work), items, chunksize=n_at_once)
+            yield from results
+            pool.shutdown()
+        except BrokenProcessPool as error:
+            hint = "is the memory full? use fewer with training.n_jobs"
+            raise SystemResourceError("a worker process was killed", hint=hint) from error
+        finally:
+            # The closed pipe ends processes that are still busy, so `shutdown` does not wait for unwanted results.
+            end.close()
+            lifeline.close()
+            pool.shutdown(cancel_futures=True)
 
 
-def run_in_threads(jobs: Sequence[Callable[[], Result]]) -> Iterator[Result]:
-    """Yield the result of each job, in order, from as many threads as there are cores.
+class ThreadExecutor:
+    """Run jobs on as many threads as there are cores: for numpy's large products, which share their arrays."""
 
-    Threads are enough for numpy's large products, and share their arrays.
-    """
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        yield from pool.map(_on_one_openmp_thread, jobs)
+    def map(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result]:
+        """Yield results in order; see `Executor.map`."""
+        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            yield from pool.map(partial(_on_one_openmp_thread, work), items)
+
+
+def map_in_order(work: Callable[[JobItem], Result], items: Sequence[JobItem], n_jobs: int) -> Iterator[Result]:
+    """Yield the result of `work` for each item, in order, from `n_jobs` processes; see `ProcessExecutor`."""
+    return ProcessExecutor(n_jobs).map(work, items)
+
+
+def run_job(job: Callable[[], Result]) -> Result:
+    """Return the result of `job`, a partial of a top-level function: lets one executor run functions that differ."""
+    return job()
 
 
 @functools.cache
@@ -144,10 +171,10 @@ def _on_one_thread(work: Callable[[JobItem], Result], item: JobItem) -> Result:
         return work(item)
 
 
-def _on_one_openmp_thread(job: Callable[[], Result]) -> Result:
+def _on_one_openmp_thread(work: Callable[[JobItem], Result], item: JobItem) -> Result:
     # OpenMP keeps a thread count for each calling thread, BLAS one for the whole process.
     with threadpool_limits(1, user_api="openmp"):
-        return job()
+        return work(item)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import select
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import sklearn.cluster  # noqa: F401, has libraries with threads of their own
 from threadpoolctl import threadpool_info
 
 from streamgmm.errors import SystemResourceError
-from streamgmm.training.workers import can_start_processes, map_in_order, run_in_threads, untracked
+from streamgmm.training.workers import ThreadExecutor, can_start_processes, map_in_order, untracked
 from tests.required import mount_namespace
 from tests.training.worker_tasks import die, first_then_forever, n_threads, square
 
@@ -78,7 +77,7 @@ def test_a_script_runs_once_however_many_processes_work_for_it(tmp_path):
 
 def test_no_items_are_no_work():
     assert list(map_in_order(square, [], 0)) == []
-    assert list(run_in_threads([])) == []
+    assert list(ThreadExecutor().map(square, [])) == []
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -88,9 +87,9 @@ def test_an_error_in_a_process_reaches_the_caller(n_jobs):
 
 
 def test_threads_keep_the_order_and_pass_errors_on():
-    assert list(run_in_threads([partial(square, n) for n in range(12)])) == [n * n for n in range(12)]
+    assert list(ThreadExecutor().map(square, range(12))) == [n * n for n in range(12)]
     with pytest.raises(ValueError, match="thirteen"):
-        list(run_in_threads([partial(square, n) for n in [1, 13, 2]]))
+        list(ThreadExecutor().map(square, [1, 13, 2]))
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -99,12 +98,12 @@ def test_work_in_processes_has_one_thread_each(n_jobs):
 
 
 def test_work_in_threads_has_one_thread_each():
-    assert list(run_in_threads([partial(n_threads, n) for n in range(4)])) == [{1}] * 4
+    assert list(ThreadExecutor().map(n_threads, range(4))) == [{1}] * 4
 
 
 def test_the_caller_has_its_threads_back_afterwards():
     before = threadpool_info()
-    list(run_in_threads([partial(square, n) for n in range(4)]))
+    list(ThreadExecutor().map(square, range(4)))
     list(map_in_order(square, range(4), 1))
     assert threadpool_info() == before
 

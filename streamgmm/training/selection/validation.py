@@ -20,7 +20,7 @@ from streamgmm.training.fitting.projection import Moments, measure_moments
 from streamgmm.training.selection.calibration import Calibration, calibrate
 from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, score_cepstra, score_clip
 from streamgmm.training.selection.search import choose_settings
-from streamgmm.training.workers import ProgressTracker, run_in_threads, untracked
+from streamgmm.training.workers import Executor, ProgressTracker, ThreadExecutor, run_job, untracked
 
 N_VALIDATION_FOLDS = 5
 
@@ -69,7 +69,7 @@ def validate(
         calibration = Calibration(DEFAULT_LIKELIHOOD_SCALE, np.full(len(labels), -np.inf), cepstral_weight)
         return Validation(msgspec.structs.replace(training, search=False), calibration, {}, None, notes)
     # One object for all settings: folds and moments are shared between validation and search.
-    trials = _Trials(clips, labels, folds, track)
+    trials = _Trials(clips, labels, folds, track, ThreadExecutor())
     (tested,) = trials.hold_out([training], "validating", has_cepstra=frames != "never")
     held_out = HeldOutClips(tested)
     if training.search and len(labels) > 1:
@@ -114,6 +114,7 @@ class _Trials:
         labels: sorted names.
         folds: of each clip; those of `NEVER_HELD_OUT` are always fitted to.
         track: shows the progress.
+        executor: runs the fits.
     """
 
     def __init__(
@@ -122,9 +123,11 @@ class _Trials:
         labels: Sequence[str],
         folds: Sequence[int],
         track: ProgressTracker,
+        executor: Executor,
     ) -> None:
         self._labels = labels
         self._track = track
+        self._executor = executor
         pairs = list(zip(clips, folds, strict=True))
         self._folds = [
             _Fold([clip for clip, fold in pairs if fold != number], [clip for clip, fold in pairs if fold == number])
@@ -152,7 +155,7 @@ class _Trials:
             for fold, moments in zip(self._folds, self._moments_for(training), strict=True)
         ]
         jobs = [*frames, *windows]
-        scored = list(self._track(run_in_threads(jobs), description, len(jobs)))
+        scored = list(self._track(self._executor.map(run_job, jobs), description, len(jobs)))
         evidence = [one for fold in scored[: len(frames)] for one in fold.evidence]
         held_out = [fold.clips for fold in scored[len(frames) :]]
         # Results are in the order of the jobs: all folds of the first settings, then all of the next.
@@ -165,7 +168,7 @@ class _Trials:
         key = (training.copies, training.seed)
         if key not in self._moments:
             jobs = [partial(fold_moments, fold, self._labels, training) for fold in self._folds]
-            self._moments[key] = list(run_in_threads(jobs))
+            self._moments[key] = list(self._executor.map(run_job, jobs))
         return self._moments[key]
 
 
