@@ -12,13 +12,13 @@ from streamgmm.audio.resample import is_narrow, narrow_band
 from streamgmm.cli.conditions import conditions_of
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
 from streamgmm.cli.evaluate_events import check_event_options, run_events
-from streamgmm.cli.findings import print_findings, read_with_progress
+from streamgmm.cli.findings import read_with_progress
 from streamgmm.cli.models import load_chosen_model
 from streamgmm.cli.output_file import check_writable, make_folder, write_file, write_json
 from streamgmm.cli.scores import print_evaluation
 from streamgmm.dataset.clips import data_sha256
 from streamgmm.dataset.dataset import Dataset, common_rate_hz
-from streamgmm.dataset.listing import Findings
+from streamgmm.dataset.report import skipped_table
 from streamgmm.errors import UsageError
 from streamgmm.evaluation.conditions import Conditions
 from streamgmm.evaluation.evaluation import cross_validate, score_model
@@ -74,10 +74,16 @@ def _run_trial(
             trial = score_model(dataset, model, config, conditions=conditions, track=track)
         else:
             options = {"division": args.by or "auto", "n_seeds": args.seeds, "is_open_set": args.open_set}
+            # The ablation takes as long as a search, and only the page shows it.
+            options["is_ablated"] = args.report is not None and not args.quick
             trial = cross_validate(dataset, config, **options, conditions=conditions, track=track)
     of_model = [] if model is None else _model_warnings(model, dataset)
-    used = trial.dataset
-    print_findings(Findings(used.skipped, [*used.warnings, *of_model], used.notes))
+    for warning in [*trial.dataset.warnings, *of_model]:
+        console.print(f"warning: {escaped(warning)}", soft_wrap=True)
+    for note in trial.dataset.notes:
+        console.print(f"note: {escaped(note)}", soft_wrap=True)
+    if trial.dataset.skipped:
+        console.print(skipped_table(trial.dataset.skipped))
     return trial
 
 

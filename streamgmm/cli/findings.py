@@ -11,16 +11,15 @@ from streamgmm.cli.console import stderr_console
 from streamgmm.dataset.dataset import Dataset, read_dataset
 from streamgmm.dataset.listing import Findings
 from streamgmm.dataset.report import skipped_table
-from streamgmm.wording import escaped
 
 
 def print_findings(findings: Findings) -> None:
     """Print on stderr which recordings were left out, with all warnings and notes."""
     console = stderr_console()
     for warning in findings.warnings:
-        console.print(f"warning: {escaped(warning)}", soft_wrap=True)
+        console.print(f"warning: {warning}", soft_wrap=True)
     for note in findings.notes:
-        console.print(f"note: {escaped(note)}", soft_wrap=True)
+        console.print(f"note: {note}", soft_wrap=True)
     if findings.skipped:
         console.print(skipped_table(findings.skipped))
 

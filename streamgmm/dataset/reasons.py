@@ -48,15 +48,11 @@ def explanation(reason: str, path: Path | None = None) -> str:
 
 def left_out_lines(skipped: Iterable[Skipped]) -> list[str]:
     """Return a sentence per reason, the most frequent first, each with an example."""
-    return [f"left out: {_sentence(reason, paths[0], len(paths))}" for reason, paths in paths_by_reason(skipped)]
-
-
-def paths_by_reason(skipped: Iterable[Skipped]) -> list[tuple[str, list[Path]]]:
-    """Return each reason with its files, sorted; the most frequent reason first."""
-    paths: dict[str, list[Path]] = defaultdict(list)
-    for path, reason in sorted(skipped):
-        paths[reason].append(path)
-    return sorted(paths.items(), key=lambda item: (-len(item[1]), item[0]))
+    paths_by_reason: dict[str, list[Path]] = defaultdict(list)
+    for path, reason in skipped:
+        paths_by_reason[reason].append(path)
+    by_number = sorted(paths_by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [f"left out: {_sentence(reason, min(paths), len(paths))}" for reason, paths in by_number]
 
 
 def count_skipped(skipped: Iterable[Skipped]) -> dict[str, int]:

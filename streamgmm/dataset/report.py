@@ -13,7 +13,7 @@ from rich.text import Text
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset
 from streamgmm.dataset.listing import Skipped
-from streamgmm.dataset.reasons import explanation, paths_by_reason
+from streamgmm.dataset.reasons import explanation
 from streamgmm.wording import escaped
 
 N_EXAMPLES = 3
@@ -47,10 +47,13 @@ def classes_table(clips: Iterable[Clip]) -> Table:
 
 def skipped_table(skipped: Iterable[Skipped]) -> Table:
     """Return a table with a row per reason, the most frequent first: the number of files, and the first ones."""
+    paths_by_reason: dict[str, list[Path]] = defaultdict(list)
+    for path, reason in sorted(skipped):
+        paths_by_reason[reason].append(path)
     table = Table("reason", title="Left out")
     table.add_column("files", justify="right")
     table.add_column("such as", overflow="fold")
-    for reason, paths in paths_by_reason(skipped):
+    for reason, paths in sorted(paths_by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
         shown = Text("\n".join(_examples(paths)))
         table.add_row(Text(explanation(reason, paths[0])), str(len(paths)), shown)
     return table

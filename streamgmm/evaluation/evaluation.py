@@ -11,6 +11,7 @@ from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset, warn_of_narrow_band
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.errors import DataError
+from streamgmm.evaluation.ablation import Ablation, ablate
 from streamgmm.evaluation.answering import ClipAnswer, answer_clips, answer_with_each
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, check_noise
 from streamgmm.evaluation.recordings import check_labels_known
@@ -41,6 +42,7 @@ def cross_validate(
     n_seeds: int = 1,
     conditions: Conditions = UNCHANGED,
     is_open_set: bool = False,
+    is_ablated: bool = False,
     track: ProgressTracker = untracked,
 ) -> Trial:
     """Train on all folds but one, and answer the clips of that one as a stream would; each fold in turn.
@@ -56,6 +58,7 @@ def cross_validate(
         n_seeds: repetitions, each with the next seed.
         conditions: changes to the clips that are answered; training is unchanged.
         is_open_set: whether each fold is also answered by models that were not trained on one of the classes.
+        is_ablated: whether clips are also held out without each part of the trainer in turn, with the first seed.
         track: shows the progress.
 
     Raises:
@@ -68,6 +71,7 @@ def cross_validate(
     classes = _classes_to_leave_out(dataset) if is_open_set else []
     tried: list[FoldAnswers] = []
     left_out: list[LeftOut] = []
+    ablation: list[Ablation] = []
     usable = dataset
     for seed in range(config.training.seed, config.training.seed + n_seeds):
         seeded = msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, seed=seed))
@@ -80,6 +84,8 @@ def cross_validate(
         extraction = lengths.measured()
         usable = extraction.usable(dataset, config.training.min_clips)
         folds = divide(usable.clips, division, seed)
+        if is_ablated and not ablation:
+            ablation = ablate(extraction.clips, usable.labels, task, track=track)
         steps = [(fold, label) for fold in sorted(set(folds) - {NO_FOLD}) for label in (None, *classes)]
         models: list[Model] = []
         for fold, label in seed_track(steps, "folds", len(steps)):
@@ -98,6 +104,7 @@ def cross_validate(
         conditions=conditions,
         folds=tried,
         left_out=left_out,
+        ablation=ablation,
         n_clips=len(usable.clips),
         n_seeds=n_seeds,
         division="fold" if _follows_folds(dataset.clips, division) else "source",
@@ -126,6 +133,7 @@ def score_model(
         conditions=conditions,
         folds=[FoldAnswers("all", config.training.seed, answers)],
         left_out=[],
+        ablation=[],
         n_clips=len(answers),
         n_seeds=1,
         division="none",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from streamgmm.dataset.dataset import Dataset
+from streamgmm.evaluation.ablation import Ablation
 from streamgmm.evaluation.answering import ClipAnswer
 from streamgmm.evaluation.conditions import Conditions
 from streamgmm.features.spec import FeatureSpec
@@ -50,6 +51,7 @@ class Trial(NamedTuple):
         conditions: changes to the test clips.
         folds: each fold of each seed.
         left_out: each fold without each class; empty without an open-set evaluation.
+        ablation: accuracy with all parts of the trainer first, then without each part; empty if not requested.
         n_clips: clips in the data set that could be used.
         n_seeds: number of repetitions with other seeds.
         division: what no two folds share: `fold` of the data set, `source`, or nothing for a given model.
@@ -60,6 +62,7 @@ class Trial(NamedTuple):
     conditions: Conditions
     folds: list[FoldAnswers]
     left_out: list[LeftOut]
+    ablation: list[Ablation]
     n_clips: int
     n_seeds: int
     division: str

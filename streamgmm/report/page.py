@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 from streamgmm import __version__
-from streamgmm.dataset.reasons import explanation, paths_by_reason
+from streamgmm.dataset.reasons import explanation
 from streamgmm.dataset.report import N_EXAMPLES
+from streamgmm.evaluation.ablation import Ablation
 from streamgmm.evaluation.conditions import conditions_text
 from streamgmm.evaluation.scores import Evaluation, posteriors_of, score_trial
 from streamgmm.evaluation.trial import Trial
@@ -45,6 +48,7 @@ def evaluation_page(trial: Trial, config: Config) -> str:
         f'<div class="pair">{"".join(_curves(trial))}</div>',
         _labels(evaluation),
         _mistakes(picture_mistakes(trial, config)),
+        _ablation(trial.ablation),
         _left_out(trial),
         _settings(config),
     ]
@@ -182,12 +186,34 @@ def _mistake(mistake: Mistake) -> str:
     )
 
 
+def _ablation(parts: list[Ablation]) -> str:
+    if not parts:
+        return ""
+    whole, *others = parts
+    rows = (
+        [
+            text(part.name),
+            f"{part.accuracy:.1%} ± {part.standard_error:.1%}",
+            f"{100 * (whole.accuracy - part.accuracy):+.1f}",
+        ]
+        for part in others
+    )
+    note = (
+        f"With everything {whole.accuracy:.1%} ± {whole.standard_error:.1%} of clips are right, held out by source and "
+        "without a search for settings. A loss below two standard errors is not significant."
+    )
+    return section("Ablation", table(["left out", "right", "lost, points"], rows), note=note)
+
+
 def _left_out(trial: Trial) -> str:
+    paths_by_reason: dict[str, list[Path]] = defaultdict(list)
+    for path, reason in trial.dataset.skipped:
+        paths_by_reason[reason].append(path)
     rows = (
         [text(explanation(reason, paths[0])), str(len(paths)), "<br>".join(map(text, paths[:N_EXAMPLES]))]
-        for reason, paths in paths_by_reason(trial.dataset.skipped)
+        for reason, paths in sorted(paths_by_reason.items())
     )
-    parts = [table(["reason", "files", "such as"], rows, text_columns=[2])] if trial.dataset.skipped else []
+    parts = [table(["reason", "files", "such as"], rows, text_columns=[2])] if paths_by_reason else []
     parts.append(bullets([*trial.dataset.warnings, *trial.dataset.notes]))
     return section("Skipped files and warnings", *parts, note="" if any(parts) else "None.")
 

@@ -1,7 +1,7 @@
 """Prints what each part of the trainer is worth: `python -m tests.benchmarks.ablation [DATA ...]`.
 
 The recordings are those below the folder that STREAMGMM_DATA names; each is measured once. Then each part is left out
-in turn, and clips are held out by source five times.
+in turn, and clips are held out by source five times, as `evaluate --report` does.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from streamgmm.dataset.dataset import read_dataset
+from streamgmm.evaluation.ablation import Ablation, ablate
 from streamgmm.settings.config import Config
 from streamgmm.training.extraction.extraction import extract_clips
 from streamgmm.training.trainer import make_task
-from tests.benchmarks.ablating import Ablation, ablate
 
 DEFAULT_DATA = ("esc10", "fsdd")
 N_BRIEF_PARTS = 2

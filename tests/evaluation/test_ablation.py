@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamgmm.dataset.dataset import read_dataset
+from streamgmm.evaluation.ablation import WITHOUT, ablate
+from streamgmm.evaluation.evaluation import cross_validate
 from streamgmm.features.window import window_layout
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.trainer import make_task
-from tests.benchmarks.ablating import WITHOUT, ablate
-from tests.training.training_rig import make_clip, make_dataset, quick_config
+from tests.training.training_rig import make_clip, make_dataset, quick_config, write_sounds
 
 
 def task_with(**training):
@@ -48,3 +50,13 @@ def test_the_result_is_empty_where_no_clip_can_be_held_out():
     task = task_with()
     clips = [measured(label, 0, 0, task) for label in ("loud", "soft")]
     assert ablate(clips, ["loud", "soft"], task, max_parts=2) == []
+
+
+def test_an_evaluation_includes_an_ablation_on_request(tmp_path, monkeypatch):
+    dataset = read_dataset(write_sounds(tmp_path / "data", n_clips=2))
+    config = quick_config(without=[])
+    monkeypatch.setattr(
+        "streamgmm.evaluation.evaluation.ablate", lambda clips, labels, task, track: [labels, len(clips)]
+    )
+    assert cross_validate(dataset, config, is_ablated=True, n_seeds=2).ablation == [dataset.labels, len(dataset.clips)]
+    assert cross_validate(dataset, config).ablation == []

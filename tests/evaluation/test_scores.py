@@ -33,6 +33,7 @@ def trial_of(folds: list[FoldAnswers], left_out: list[LeftOut] | None = None) ->
         conditions=UNCHANGED,
         folds=folds,
         left_out=left_out or [],
+        ablation=[],
         n_clips=3,
         n_seeds=2,
         division="fold",

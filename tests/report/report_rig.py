@@ -11,6 +11,7 @@ from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Skipped
 from streamgmm.decision.clip import ClipDecision
+from streamgmm.evaluation.ablation import Ablation
 from streamgmm.evaluation.answering import ClipAnswer
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions
 from streamgmm.evaluation.trial import FoldAnswers, LeftOut, Trial
@@ -31,6 +32,7 @@ def make_trial(root: Path, *, conditions: Conditions = UNCHANGED, is_open_set: b
         conditions=conditions,
         folds=[FoldAnswers("a", 0, answers[::2]), FoldAnswers(HOSTILE, 0, answers[1::2])],
         left_out=[LeftOut(SOUND_LABELS[0], 0, answers[4:], answers[:4])] if is_open_set else [],
+        ablation=[Ablation("", 0.9, 0.05), Ablation("frames", 0.8, 0.07), Ablation(HOSTILE, 0.92, 0.05)],
         n_clips=len(answers),
         n_seeds=1,
         division="fold",

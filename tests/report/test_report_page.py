@@ -101,6 +101,12 @@ def test_the_figures_are_those_of_the_evaluation(trial, page):
         assert f"{label} {one.recall:.1%} {recall} {one.precision:.1%} {precision} {one.f1:.1%}" in page.text
 
 
+def test_the_ablation_shows_losses_with_their_errors(page):
+    assert "With everything 90.0% ± 5.0% of clips are right" in page.text
+    assert "frames 80.0% ± 7.0% +10.0" in page.text
+    assert f"{HOSTILE} 92.0% ± 5.0% -2.0" in page.text
+
+
 def test_there_are_pictures_mistakes_settings_and_versions(trial, page):
     assert [tag for tag, _ in page.tags].count("svg") == 4
     n_wrong = sum(one.decision.label != one.clip.label for one in trial.answers)
@@ -110,7 +116,8 @@ def test_there_are_pictures_mistakes_settings_and_versions(trial, page):
 
 
 def test_evaluations_that_were_not_requested_are_not_shown(tmp_path):
-    page = Page(evaluation_page(make_trial(tmp_path), Config()))
+    page = Page(evaluation_page(make_trial(tmp_path)._replace(ablation=[]), Config()))
+    assert "each part" not in page.text
     assert "unknown accepted" not in page.text
     assert "as recorded" in page.text
     assert [tag for tag, _ in page.tags].count("svg") == 3
