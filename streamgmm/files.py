@@ -136,8 +136,12 @@ def _read_error(path: Path, error: OSError | ValueError) -> InputMissingError | 
         return PermissionDeniedError("permission denied", where=str(path), hint="check who may read it")
     if isinstance(error, FileNotFoundError):
         return InputMissingError("no such file", where=str(path))
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return InputMissingError(f"cannot be opened: {reason}", where=str(path))
+    return InputMissingError(f"cannot be opened: {reason_of(error)}", where=str(path))
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why a file could not be used, in words of the system; a path with a NUL raises ValueError."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _refuse_irregular(path: Path, mode: int) -> None:

@@ -23,11 +23,7 @@ def shorten(text: str, max_characters: int = 40) -> str:
 
 def escaped(text: str) -> str:
     """Return `text` with escapes for all characters that are not printable, so that it fits one line of a terminal."""
-    return text if text.isprintable() else "".join(map(_escape, text))
-
-
-def _escape(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def as_flow(value: str | bool | list[str] | dict[str, str]) -> str:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from streamgmm.audio.mpeg import parse_frame
+
 WAV = "WAV"
 N_BYTES = 32
 """Number of bytes that the longest signature needs."""
@@ -51,19 +53,6 @@ _SIGNATURES = (
 )
 _COMPILED = tuple((name, re.compile(pattern, re.DOTALL)) for name, pattern in _SIGNATURES)
 
-_MP3_KBITS = {
-    # By (is MPEG-1, layer), without bit rate index 0 ("free") and 15 (reserved).
-    (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
-    (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-_MP3_RATES_HZ = (44100, 48000, 32000)
-_MP3_DIVISORS = {3: 1, 2: 2, 0: 4}
-"""Divisors of the sample rate by the two version bits: MPEG-1, 2 and 2.5."""
-
 
 class _MpegFrame(NamedTuple):
     kind: str
@@ -95,21 +84,14 @@ def _mpeg_kind(peek: Callable[[int], bytes]) -> str | None:
 
 
 def _mpeg_frame(head: bytes) -> _MpegFrame | None:
-    """Parse the header of an MPEG audio frame (ISO/IEC 11172-3, 13818-3, and 13818-7 for ADTS); None if invalid."""
-    if len(head) < 6 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+    """Parse the header of a frame of MPEG audio, or of AAC in ADTS (ISO/IEC 13818-7); None if invalid."""
+    if len(head) < 6:
         return None
-    if head[1] & 0xF6 == 0xF0:
+    if head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
         n_bytes = (head[3] & 0x03) << 11 | head[4] << 3 | head[5] >> 5
         return _MpegFrame("AAC (ADTS)", n_bytes, head[1:3]) if n_bytes > 7 and head[2] >> 2 & 0x0F < 13 else None
-    divisor, layer = _MP3_DIVISORS.get(head[1] >> 3 & 0x03), 4 - (head[1] >> 1 & 0x03)
-    i_kbits, i_rate = head[2] >> 4, head[2] >> 2 & 0x03
-    if divisor is None or layer == 4 or not 0 < i_kbits < 15 or i_rate == 3:
+    frame = parse_frame(head)
+    if frame is None:
         return None
-    bits_per_s = 1000 * _MP3_KBITS[divisor == 1, layer][i_kbits - 1]
-    rate_hz = _MP3_RATES_HZ[i_rate] // divisor
-    is_padded = head[2] >> 1 & 1
-    if layer == 1:
-        n_bytes = (12 * bits_per_s // rate_hz + is_padded) * 4
-    else:
-        n_bytes = (72 if layer == 3 and divisor > 1 else 144) * bits_per_s // rate_hz + is_padded
-    return _MpegFrame("MP3" if layer == 3 else f"MPEG layer {layer}", n_bytes, bytes((head[1], head[2] & 0x0C)))
+    layer = frame.kind[1]
+    return _MpegFrame("MP3" if layer == 3 else f"MPEG layer {layer}", frame.n_bytes, bytes((head[1], head[2] & 0x0C)))

@@ -28,8 +28,6 @@ class Url(NamedTuple):
     Attributes:
         scheme: scheme in lower case, without `://`.
         user: user and password with `@`; empty if there are none.
-        host: host and port.
-        path: path up to the query.
         query: query with `?`, and the fragment.
     """
 
@@ -75,11 +73,7 @@ def _hide_values(query: str) -> str:
     if not query.startswith("?"):
         return ""
     parts = query[1:].partition("#")[0].split("&")
-    return "?" + "&".join(f"{name}={HIDDEN}" if equals else HIDDEN for name, equals, _ in map(_cut, parts))
-
-
-def _cut(part: str) -> tuple[str, str, str]:
-    return part.partition("=")
+    return "?" + "&".join(f"{part.partition('=')[0]}={HIDDEN}" if "=" in part else HIDDEN for part in parts)
 
 
 def parse_place(place: str) -> Url | Path:

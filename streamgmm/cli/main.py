@@ -16,7 +16,6 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import NamedTuple
 
 from streamgmm import __version__
 from streamgmm.cli.parser import Parser
@@ -32,30 +31,23 @@ from streamgmm.memory_limit import (
 )
 from streamgmm.wording import did_you_mean
 
-
-class Command(NamedTuple):
-    """A subcommand: the module with its `add_parser`, imported only when chosen, and its line in the help."""
-
-    module: str
-    summary: str
-
-
 COMMANDS = {
-    "demo": Command("streamgmm.cli.parsers.demo", "try it within a minute, without a microphone"),
-    "train": Command("streamgmm.cli.parsers.train", "make a model from a folder of recordings"),
-    "evaluate": Command("streamgmm.cli.parsers.evaluate", "measure a model on recordings it was not trained on"),
-    "tune": Command("streamgmm.cli.parsers.tune", "keep false alarms within a budget on your background"),
-    "enrol": Command("streamgmm.cli.parsers.enrol", "add a class to a model within seconds"),
-    "forget": Command("streamgmm.cli.parsers.forget", "remove a class from a model"),
-    "classify": Command("streamgmm.cli.parsers.classify", "detect sounds in recordings"),
-    "explain": Command("streamgmm.cli.parsers.explain", "show why the model decided as it did at a moment"),
-    "run": Command("streamgmm.cli.parsers.run", "listen day and night, and report to other programs"),
-    "status": Command("streamgmm.cli.parsers.status", "ask a running daemon how well it hears"),
-    "service": Command("streamgmm.cli.parsers.service", "install it as a systemd service"),
-    "devices": Command("streamgmm.cli.parsers.devices", "list the microphones, or watch the level of one"),
-    "config": Command("streamgmm.cli.parsers.config", "show or check the settings"),
-    "model": Command("streamgmm.cli.parsers.model", "show or verify a model file"),
+    "demo": "try it within a minute, without a microphone",
+    "train": "make a model from a folder of recordings",
+    "evaluate": "measure a model on recordings it was not trained on",
+    "tune": "keep false alarms within a budget on your background",
+    "enrol": "add a class to a model within seconds",
+    "forget": "remove a class from a model",
+    "classify": "detect sounds in recordings",
+    "explain": "show why the model decided as it did at a moment",
+    "run": "listen day and night, and report to other programs",
+    "status": "ask a running daemon how well it hears",
+    "service": "install it as a systemd service",
+    "devices": "list the microphones, or watch the level of one",
+    "config": "show or check the settings",
+    "model": "show or verify a model file",
 }
+"""Each command with its line in the help; its arguments are in the module of its name in `parsers`."""
 
 _DESCRIPTION = """\
 Detects the sounds that you trained it on, and reports them to other programs.
@@ -186,15 +178,13 @@ def _make_parser(chosen: str | None) -> Parser:
     parser.add_argument("--version", action="version", version=f"streamgmm {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more on stderr")
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command", required=True)
-    for name, command in COMMANDS.items():
+    for name, summary in COMMANDS.items():
+        command = subparsers.add_parser(name, help=summary)
         if name == chosen:
-            importlib.import_module(command.module).add_parser(subparsers)
+            importlib.import_module(f"streamgmm.cli.parsers.{name}").add_arguments(command)
             # The help of `streamgmm` shows it; the help of a command has room for its own options only.
-            subparsers.choices[name].add_argument(
-                "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-            )
-        else:
-            subparsers.add_parser(name, help=command.summary)
+            hidden = argparse.SUPPRESS
+            command.add_argument("-v", "--verbose", action="store_true", default=hidden, help=hidden)
     return parser
 
 

@@ -12,14 +12,13 @@ from streamgmm.wording import as_flow
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Add `--config FILE` (`args.config`) and `--set KEY=VALUE` (`args.overrides`), for `load_config`."""
     parser.add_argument("-c", "--config", metavar="FILE", help="settings; see `streamgmm config`")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="change one setting, e.g. decision.hangover_s=1",
-    )
+    _add_repeatable(parser, "--set", "overrides", "KEY=VALUE", "change one setting, e.g. decision.hangover_s=1")
+
+
+def _add_repeatable(
+    parser: argparse.ArgumentParser, option: str, dest: str, metavar: str, text: str, kind: type = str
+) -> None:
+    parser.add_argument(option, action="append", default=[], dest=dest, metavar=metavar, type=kind, help=text)
 
 
 def add_quick_option(parser: argparse.ArgumentParser) -> None:
@@ -29,27 +28,13 @@ def add_quick_option(parser: argparse.ArgumentParser) -> None:
 
 def add_background_option(parser: argparse.ArgumentParser) -> None:
     """Add `--background PLACE` (`args.backgrounds`), for `read_dataset`."""
-    parser.add_argument(
-        "--background",
-        action="append",
-        default=[],
-        dest="backgrounds",
-        metavar="PLACE",
-        type=Path,
-        help="more to ignore: a recording, or a folder; repeatable",
-    )
+    text = "more to ignore: a recording, or a folder; repeatable"
+    _add_repeatable(parser, "--background", "backgrounds", "PLACE", text, Path)
 
 
 def add_fold_option(parser: argparse.ArgumentParser) -> None:
     """Add `--fold NAME` (`args.folds`), for `read_dataset`."""
-    parser.add_argument(
-        "--fold",
-        action="append",
-        default=[],
-        dest="folds",
-        metavar="NAME",
-        help="only recordings of this fold; repeatable",
-    )
+    _add_repeatable(parser, "--fold", "folds", "NAME", "only recordings of this fold; repeatable")
 
 
 def add_change_options(parser: argparse.ArgumentParser) -> None:

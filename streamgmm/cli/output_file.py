@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from streamgmm.errors import CannotCreateError, UsageError
-from streamgmm.files import check_replaceable, replace_atomically
+from streamgmm.files import check_replaceable, reason_of, replace_atomically
 from streamgmm.report.matplotlib_defaults import check_matplotlib
 
 PICTURE_SUFFIXES = (".png", ".svg", "")
@@ -86,5 +86,4 @@ def write_file(content: bytes, path: Path) -> None:
 
 
 def _cannot_create(path: Path, error: OSError | ValueError) -> CannotCreateError:
-    reason = (isinstance(error, OSError) and error.strerror) or str(error)
-    return CannotCreateError(f"cannot be written: {reason}", where=str(path), hint="does the folder exist?")
+    return CannotCreateError(f"cannot be written: {reason_of(error)}", where=str(path), hint="does the folder exist?")

@@ -21,7 +21,7 @@ from streamgmm.dataset.checks import check_classes, narrow_classes, repeated_con
 from streamgmm.dataset.class_folders import read_folders
 from streamgmm.dataset.clips import Clip, Examiner, Progress
 from streamgmm.dataset.filenames import normalised_name
-from streamgmm.dataset.listing import Entry, Findings, Listing, ListingKind, Skipped, distinct_labels
+from streamgmm.dataset.listing import Findings, Listing, ListingKind, Skipped, distinct_labels
 from streamgmm.dataset.manifest import read_manifest
 from streamgmm.dataset.strong_labels import labels_of, read_event_list
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
@@ -36,13 +36,8 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     """A data set whose recordings have been checked.
 
     Attributes:
-        path: where it was read from.
         clips: the labelled clips; those of one recording are adjacent.
         labels: of the clips, sorted.
-        skipped: files and folders that were left out.
-        warnings: problems that the user may want to fix.
-        notes: information for the user where nothing is wrong.
-        kind: the form of the data set.
     """
 
     path: Path
@@ -159,12 +154,11 @@ def _with_meanings(listing: Listing, findings: Findings) -> Listing:
         findings.note(f"{label!r} is used as {canonical_label(label)!r}")
     if not others:
         return listing
-    entries = (_with_meaning(entry) for entry in listing.entries)
+    entries = (
+        entry._replace(segments=[s._replace(label=canonical_label(s.label)) for s in entry.segments])
+        for entry in listing.entries
+    )
     return Listing(listing.kind, sorted({canonical_label(label) for label in listing.labels}), entries)
-
-
-def _with_meaning(entry: Entry) -> Entry:
-    return entry._replace(segments=[s._replace(label=canonical_label(s.label)) for s in entry.segments])
 
 
 def _of_folds(listing: Listing, folds: Collection[str], *, where: Path) -> Listing:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from streamgmm import units
 from streamgmm.arrays import Samples
-from streamgmm.audio.channels import ChannelChoice
-from streamgmm.audio.reading import RecordingError, read_recording
+from streamgmm.audio.channels import Channel
+from streamgmm.audio.reading import read_recording
 from streamgmm.audio.resample import resample
 from streamgmm.dataset.clips import Clip
-from streamgmm.dataset.listing import Findings
 
 
 def load_clips(clips: Sequence[Clip], sample_rate_hz: int, channel: ChannelChoice = "mean") -> list[Samples]:
@@ -33,15 +32,6 @@ def load_clips(clips: Sequence[Clip], sample_rate_hz: int, channel: ChannelChoic
     return [_cut_clip(samples, clip, sample_rate_hz) for clip in clips]
 
 
-def load_clip(clip: Clip, sample_rate_hz: int, channel: ChannelChoice = "mean") -> Samples:
-    """Load the samples of one clip: float32, shape (n,), at `sample_rate_hz`; see `load_clips`.
-
-    Raises:
-        RecordingError: the recording cannot be read.
-    """
-    return load_clips([clip], sample_rate_hz, channel)[0]
-
-
 def by_recording(clips: Iterable[Clip]) -> list[list[Clip]]:
     """Group `clips` by recording, in order of first appearance: the jobs of a training."""
     groups: dict[Path, list[Clip]] = {}
@@ -50,27 +40,7 @@ def by_recording(clips: Iterable[Clip]) -> list[list[Clip]]:
     return list(groups.values())
 
 
-def iter_audio(
-    clips: Iterable[Clip], sample_rate_hz: int, channel: ChannelChoice = "mean", *, findings: Findings
-) -> Iterator[tuple[Clip, Samples]]:
-    """Yield each clip with its samples, recording by recording; one recording is in memory at a time.
-
-    Args:
-        clips: the clips to load.
-        sample_rate_hz: sample rate to return (Hz).
-        channel: one channel (from 0), or the mean of all of them.
-        findings: collects recordings that have become unusable since they were examined; they are left out.
-    """
-    for group in by_recording(clips):
-        try:
-            samples = load_clips(group, sample_rate_hz, channel)
-        except RecordingError as error:
-            findings.skip(group[0].path, error.reason)
-        else:
-            yield from zip(group, samples, strict=True)
-
-
-def _cut_clip(samples: Samples, clip: Clip, sample_rate_hz: int) -> Samples:
+def _cut(samples: Samples, clip: Clip, sample_rate_hz: int) -> Samples:
     if clip.onset_s is None or clip.offset_s is None:
         return samples
     start, stop = (units.seconds_to_samples(time_s, sample_rate_hz) for time_s in (clip.onset_s, clip.offset_s))

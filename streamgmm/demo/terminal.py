@@ -79,7 +79,7 @@ def timeline_text(
     duration_s = len(samples) / sample_rate_hz
     results = [matches.of_label(label) for label in matches.labels]
     n_margin = max([8, *(len(result.label) for result in results)]) + 1
-    tallies = [_tally(result) for result in results]
+    tallies = [f"{one.n_found}/{one.n_true}" + (f" +{one.n_false}" if one.n_false else "") for one in results]
     n_tally = max([0, *(len(tally) for tally in tallies)]) + 1
     n_cells = max(NARROWEST_COLUMNS, min(n_columns, WIDEST_COLUMNS)) - n_margin - n_tally
     text = _spectrogram(samples, sample_rate_hz, n_margin, n_cells, glyphs)
@@ -90,10 +90,6 @@ def timeline_text(
         text.append(f" {tally}\n", style=BAD if result.n_missed or result.n_false else GOOD)
     key = f"{glyphs.only_true} only true  {glyphs.only_found} only found  {glyphs.both} both   found/true +false"
     return text.append(" " * n_margin + key[: n_cells + n_tally], style=FAINT)
-
-
-def _tally(result: MatchSummary) -> str:
-    return f"{result.n_found}/{result.n_true}" + (f" +{result.n_false}" if result.n_false else "")
 
 
 def _spectrogram(samples: Samples, sample_rate_hz: int, n_margin: int, n_cells: int, glyphs: Glyphs) -> Text:

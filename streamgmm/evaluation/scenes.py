@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from streamgmm.dataset.dataset import list_recordings
-from streamgmm.dataset.listing import Entry, Findings, Segment, Skipped
+from streamgmm.dataset.listing import Findings, Segment, Skipped
 from streamgmm.errors import DataError
 from streamgmm.evaluation.recordings import map_recordings
 from streamgmm.labels import is_reserved
@@ -25,12 +25,7 @@ ONSET_THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.
 
 
 class Scene(NamedTuple):
-    """A recording and its true events.
-
-    Attributes:
-        path: the recording.
-        events: in order of onset; those of one label do not overlap.
-    """
+    """A recording and its true events in order of onset; those of one label do not overlap."""
 
     path: Path
     events: list[Annotation]
@@ -63,7 +58,7 @@ def read_scenes(path: Path, findings: Findings, folds: Collection[str] = ()) -> 
     """
     scenes = []
     for entry in list_recordings(path, findings, folds).entries:
-        if _has_onsets(entry):
+        if all(not segment.is_whole or is_reserved(segment.label) for segment in entry.segments):
             scenes.append(Scene(entry.path, without_overlaps(s for s in entry.segments if not is_reserved(s.label))))
         else:
             findings.skip(entry.path, "no_onsets")
@@ -119,8 +114,3 @@ def with_threshold(config: Config, labels: Sequence[str], onset_threshold: float
     sections = {label: decision.labels.get(label, LabelSection()) for label in labels}
     own = {label: msgspec.structs.replace(section, **thresholds) for label, section in sections.items()}
     return msgspec.structs.replace(config, decision=msgspec.structs.replace(decision, labels=own))
-
-
-def _has_onsets(entry: Entry) -> bool:
-    """Return whether the onset and offset of each event of `entry` are known."""
-    return all(not stretch.is_whole or is_reserved(stretch.label) for stretch in entry.segments)

@@ -36,20 +36,6 @@ class VectorScores(NamedTuple):
         return float(self.log_likelihoods[label_index]) - self.background_log_likelihood
 
 
-class BatchScores(NamedTuple):
-    """Scores of n vectors: `VectorScores` with a leading axis.
-
-    Attributes:
-        log_likelihoods: float64, shape (n, n_labels) (nat).
-        background_log_likelihoods: float64, shape (n,) (nat).
-        is_in_domain: bool, shape (n, n_labels).
-    """
-
-    log_likelihoods: Float64Array
-    background_log_likelihoods: Float64Array
-    is_in_domain: BoolArray
-
-
 class ClipCalibration(NamedTuple):
     """Calibration of the decisions on whole clips (see `decision.clip`).
 
@@ -163,37 +149,26 @@ class Classifier:
             cepstral_evidence: float64, shape (n_mixtures,), from `CepstralEvidence` (nat).
         """
         # One vector at a time with fixed shapes: the bits of a score must not depend on what else is scored.
-        scores = self._combined(self.score_mixtures(vector), cepstral_evidence)
+        scores = self.score_mixtures(vector)
+        if self.cepstra is not None and cepstral_evidence is not None:
+            scores = scores + self.cepstra.weight * cepstral_evidence
         log_likelihoods = scores[: len(self.labels)]
         return VectorScores(log_likelihoods, float(scores[self._background_index]), log_likelihoods >= self.floors)
 
-    def score_many(self, vectors: Float64Array, cepstral_evidence: Float64Array | None = None) -> BatchScores:
-        """Score n windows together, equal to `score` up to rounding; for training.
+    def score_many(self, vectors: Float64Array) -> Float64Array:
+        """Return log-likelihoods of vectors, shape (n, f), for training: shape (n, n_labels) (nat).
 
-        Args:
-            vectors: float64, shape (n, f).
-            cepstral_evidence: float64, shape (n, n_mixtures) (nat).
+        They equal those of `score`, without cepstral frames, up to rounding.
         """
-        scores = self._combined(self._bank.log_likelihoods_of_many(self.projection.apply(vectors)), cepstral_evidence)
-        log_likelihoods = scores[:, : len(self.labels)]
-        return BatchScores(log_likelihoods, scores[:, self._background_index], log_likelihoods >= self.floors)
+        return self._bank.log_likelihoods_of_many(self.projection.apply(vectors))[:, : self.n_labels]
 
-    def _combined(self, scores: Float64Array, cepstral_evidence: Float64Array | None) -> Float64Array:
-        if self.cepstra is None or cepstral_evidence is None:
-            return scores
-        combined: Float64Array = scores + self.cepstra.weight * cepstral_evidence
-        return combined
-
-    def posterior(self, log_likelihoods: Float64Array, log_priors: Float64Array | None = None) -> Float64Array:
+    def posterior(self, log_likelihoods: Float64Array) -> Float64Array:
         """Return posteriors of the labels: softmax of likelihood_scale * log-likelihoods + log priors.
 
         Args:
             log_likelihoods: float64, shape (..., n_labels), not scaled (nat).
-            log_priors: float64, shape (..., n_labels) (nat); None for those of the classifier.
         """
-        prior_terms = self.log_priors if log_priors is None else log_priors
-        logits = self.likelihood_scale * log_likelihoods + prior_terms
-        return softmax(logits)
+        return softmax(self.likelihood_scale * log_likelihoods + self.log_priors)
 
     def with_priors(self, priors: Mapping[str, float]) -> Classifier:
         """Return this classifier with other relative priors; labels that are not named have 1.

@@ -14,7 +14,7 @@ from streamgmm.errors import (
     StreamgmmError,
     UsageError,
 )
-from streamgmm.files import check_replaceable, path_kind, read_regular_file, replace_atomically
+from streamgmm.files import check_replaceable, path_kind, read_regular_file, reason_of, replace_atomically
 from streamgmm.model.header import MAX_MODEL_BYTES, content_sha256
 from streamgmm.model.model import Model
 from streamgmm.model.model_error import ModelError, ModelErrorReason
@@ -103,13 +103,9 @@ def check_target(path: Path | str) -> None:
 
 def save_error(error: OSError | ValueError, target: Path, thing: str = "the model") -> StreamgmmError:
     """Return the error to raise if `thing` cannot be written to `target`."""
-    what = f"cannot write {thing}: {_reason(error)}"
+    what = f"cannot write {thing}: {reason_of(error)}"
     if isinstance(error, PermissionError):
         return PermissionDeniedError(what, where=str(target))
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         return OutputError(what, where=str(target), hint=f"{thing} that was there before is unchanged")
     return CannotCreateError(what, where=str(target))
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -127,11 +127,10 @@ def _mixture_shapes(
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return dtype and shape of the arrays for one kind of vectors: mixtures, projection and self-test."""
     total, d, f = sum(spec.n_components), spec.n_dimensions, spec.n_features
-    stacked = covariance_shape(spec.covariance_type, total, d)
     shapes: dict[str, tuple[int, ...]] = {
         "weights": (total,),
         "means": (total, d),
-        "covariances": (n_mixtures, *stacked) if spec.covariance_type == "tied" else stacked,
+        "covariances": covariance_shape(spec.covariance_type, total, d),
         "projection.mean": (f,),
         "projection.scale": (f,),
         "projection.matrix": (f, d),
@@ -216,8 +215,9 @@ def read_header(data: bytes) -> Header:
     metadata = _converted(strings, Metadata)
     if not data.startswith(DIGEST_PREFIX, LENGTH_BYTES):
         raise ModelError("header", "the content hash is not at the start of the header", offset=LENGTH_BYTES)
-    spec = _converted(strict_json(metadata.spec.encode(), LENGTH_BYTES), FileSpec)
-    return Header(metadata, spec, entries, data_offset)
+    spec = strict_json(metadata.spec.encode(), LENGTH_BYTES)
+    _check_covariance_types(spec)
+    return Header(metadata, _converted(spec, FileSpec), entries, data_offset)
 
 
 def _check_extent(data: bytes, n_header_bytes: int) -> None:
@@ -241,6 +241,15 @@ def _check_version(version: object) -> None:
     is_newer = re.fullmatch("[0-9]+", shown) is not None and int(shown) > MODEL_FORMAT_VERSION
     hint = "upgrade streamgmm" if is_newer else "train the model again"
     raise ModelError("version", f"made by format {shown}, this build reads {MODEL_FORMAT_VERSION}", hint=hint)
+
+
+def _check_covariance_types(spec: Any) -> None:
+    # Earlier releases trained these types too; the conversion would only report an invalid value.
+    kinds = (spec, spec.get("frames")) if isinstance(spec, dict) else ()
+    for kind in kinds:
+        if isinstance(kind, dict) and (name := kind.get("covariance_type")) in ("tied", "spherical"):
+            what = f"has Gaussians of covariance type {name}, this build reads diag and full"
+            raise ModelError("version", what, offset=LENGTH_BYTES, hint="train the model again")
 
 
 def _converted(value: Any, kind: type[Any]) -> Any:

@@ -12,17 +12,21 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
+
+from streamgmm.arrays import AnyArray
 
 LENGTH_BYTES = 8
 ALIGNMENT_BYTES = 8
-ITEM_BYTES = {"F64": 8, "I32": 4, "F16": 2, "U8": 1}
+DTYPES = {name: np.dtype(code) for name, code in (("F64", "<f8"), ("I32", "<i4"), ("F16", "<f2"), ("U8", "u1"))}
+"""Types of arrays by their names in the format, little-endian on every machine."""
 
 Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
 """Dtype and shape of each array, in the order of the file."""
 
 
 class Tensor(NamedTuple):
-    """One array of a file: dtype (a key of `ITEM_BYTES`), shape, and place in the data (bytes)."""
+    """One array of a file: dtype (a key of `DTYPES`), shape, and place in the data (bytes)."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -40,10 +44,30 @@ def lay_out(shapes: Shapes) -> dict[str, Tensor]:
     begin = 0
     # Without gaps, as the safetensors format requires.
     for name, (dtype, shape) in shapes.items():
-        end = begin + math.prod(shape) * ITEM_BYTES[dtype]
+        end = begin + math.prod(shape) * DTYPES[dtype].itemsize
         placed[name] = Tensor(dtype, shape, begin, end)
         begin = end
     return placed
+
+
+def end_of(tensors: Mapping[str, Tensor]) -> int:
+    """Return the length of all arrays together (bytes)."""
+    return max(tensor.end for tensor in tensors.values())
+
+
+def array_bytes(arrays: Mapping[str, AnyArray], tensors: Mapping[str, Tensor]) -> bytes:
+    """Return the bytes of all arrays, in the order and with the dtypes of `tensors`."""
+    return b"".join(arrays[name].astype(DTYPES[tensor.dtype]).tobytes() for name, tensor in tensors.items())
+
+
+def read_arrays(data: bytes, tensors: Mapping[str, Tensor], data_offset: int) -> dict[str, AnyArray]:
+    """Return the arrays of a file whose first array is at `data_offset`, as views of `data`."""
+    return {
+        name: np.frombuffer(data, DTYPES[tensor.dtype], math.prod(tensor.shape), data_offset + tensor.begin).reshape(
+            tensor.shape
+        )
+        for name, tensor in tensors.items()
+    }
 
 
 def header_bytes(metadata: Any, tensors: Mapping[str, Tensor]) -> bytes:

@@ -48,12 +48,7 @@ def checked_numbers(values: npt.ArrayLike, what: str, shape: tuple[int, ...]) ->
 
 def covariance_shape(covariance_type: Covariance, n_components: int, n_dimensions: int) -> tuple[int, ...]:
     """Return the shape of the covariances of one mixture, which is that of scikit-learn."""
-    return {
-        "full": (n_components, n_dimensions, n_dimensions),
-        "tied": (n_dimensions, n_dimensions),
-        "diag": (n_components, n_dimensions),
-        "spherical": (n_components,),
-    }[covariance_type]
+    return (n_components, *(n_dimensions,) * (2 if covariance_type == "full" else 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +58,7 @@ class Mixture:
     Attributes:
         weights: float64, shape (k,), positive, sum 1.
         means: float64, shape (k, d).
-        covariances: float64, shape (k, d, d) for full, (d, d) for tied, (k, d) for diag, (k,) for spherical.
+        covariances: float64, shape (k, d) for diag, (k, d, d) for full.
         covariance_type: selects the shape of `covariances`.
 
     Raises:
@@ -113,15 +108,13 @@ class Mixture:
     @cached_property
     def precisions_cholesky(self) -> Float64Array:
         """Factors P with P P^T = inverse covariance: shape (k, d) if diagonal, else (k, d, d), upper triangular."""
-        k, d = self.means.shape
-        if self.covariance_type in ("diag", "spherical"):
-            variances = self.covariances if self.covariance_type == "diag" else self.covariances[:, np.newaxis]
-            _check_variances(variances)
-            return np.broadcast_to(1.0 / np.sqrt(variances), (k, d))
+        if self.covariance_type == "diag":
+            _check_variances(self.covariances)
+            return np.asarray(1.0 / np.sqrt(self.covariances))
         # Inverting the factor instead of the covariance loses half as many digits: its condition is the square root.
         factors = _cholesky(self.covariances)
-        inverses = np.linalg.solve(factors, np.broadcast_to(np.eye(d), factors.shape))
-        return np.broadcast_to(np.swapaxes(inverses, -1, -2), (k, d, d))
+        inverses = np.linalg.solve(factors, np.broadcast_to(np.eye(self.n_dimensions), factors.shape))
+        return np.swapaxes(inverses, -1, -2)
 
     @cached_property
     def log_norms(self) -> Float64Array:
@@ -190,17 +183,14 @@ class MixtureBank:
         self._starts = np.cumsum([0, *counts[:-1]])
         self._owners = np.repeat(np.arange(len(mixtures)), counts)
         self._log_norms = np.concatenate([mixture.log_norms for mixture in mixtures])
-        self._is_tied = mixtures[0].covariance_type == "tied"
         # The factor 1/2 of the exponent is part of the factors, which saves a product per vector.
-        self._factors = math.sqrt(0.5) * np.concatenate([_distinct_factors(mixture) for mixture in mixtures])
+        self._factors = math.sqrt(0.5) * np.concatenate([mixture.precisions_cholesky for mixture in mixtures])
         self._whitened_means = math.sqrt(0.5) * np.concatenate([_whitened_means(mixture) for mixture in mixtures])
 
     def log_likelihoods(self, vector: Float64Array) -> Float64Array:
         """Return the log-density of one vector, shape (d,), under each mixture; shape (n_mixtures,) (nat)."""
         # Means were whitened in the constructor: x P - m P instead of (x - m) P.
         whitened = vector * self._factors if self._factors.ndim == 2 else np.matmul(vector, self._factors)
-        if self._is_tied:
-            whitened = whitened[self._owners]
         whitened -= self._whitened_means
         weighted = self._log_norms - np.einsum("kd,kd->k", whitened, whitened)
         # Log-sum-exp over the components of each mixture, without a loop over mixtures.
@@ -211,7 +201,7 @@ class MixtureBank:
 
     def log_likelihoods_of_many(self, vectors: Float64Array) -> Float64Array:
         """Return `log_likelihoods` of vectors, shape (n, d), up to rounding; shape (n, n_mixtures) (nat)."""
-        # Full and tied covariances have no such shortcut.
+        # Full covariances have no such shortcut.
         if self._factors.ndim > 2:
             return np.array([self.log_likelihoods(vector) for vector in vectors]).reshape(
                 len(vectors), len(self._starts)
@@ -224,12 +214,6 @@ class MixtureBank:
         sums = np.add.reduceat(np.exp(weighted - tops[:, self._owners]), self._starts, axis=1)
         log_likelihoods: Float64Array = tops + np.log(sums)
         return log_likelihoods
-
-
-def _distinct_factors(mixture: Mixture) -> Float64Array:
-    """Return the precision factors, only once if the components share them (tied)."""
-    factors = mixture.precisions_cholesky
-    return factors[:1] if mixture.covariance_type == "tied" else factors
 
 
 def _whitened_means(mixture: Mixture) -> Float64Array:

@@ -27,7 +27,7 @@ from streamgmm.model.header import (
     read_header,
     strict_json,
 )
-from streamgmm.model.layout import LENGTH_BYTES, canonical_json
+from streamgmm.model.layout import LENGTH_BYTES, canonical_json, end_of, read_arrays
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.model_error import ModelError, ModelErrorReason
@@ -66,7 +66,8 @@ def parse_model(data: bytes, name: str) -> Model:
 
 def _parsed(data: bytes) -> Model:
     header = _checked_header(data)
-    arrays = _read_arrays(data, header)
+    # Views into the file, not copies; the classifier copies what it keeps.
+    arrays = read_arrays(data, header.spec.tensors(), header.data_offset)
     spec = header.spec
     with _as_model_error("labels"):
         check_label(spec.name)
@@ -130,22 +131,11 @@ def _check_layout(data: bytes, header: Header) -> None:
     # Compared as JSON text, because in Python `True == 1 == 1.0`.
     if canonical_json(header.entries) != canonical_json(expected):
         raise ModelError("layout", "the arrays are not those that the spec calls for", offset=LENGTH_BYTES)
-    end = header.data_offset + tensors["card"].end
+    end = header.data_offset + end_of(tensors)
     if len(data) < end:
         raise ModelError("truncated", f"the file ends before its last byte {end}", offset=len(data))
     if len(data) > end:
         raise ModelError("layout", "bytes follow the last array", offset=end)
-
-
-def _read_arrays(data: bytes, header: Header) -> Arrays:
-    dtypes = {"F64": "<f8", "U8": "u1"}
-    # Views into the file, not copies; the classifier copies what it keeps.
-    return {
-        name: np.frombuffer(
-            data, dtypes[tensor.dtype], int(np.prod(tensor.shape)), header.data_offset + tensor.begin
-        ).reshape(tensor.shape)
-        for name, tensor in header.spec.tensors().items()
-    }
 
 
 def _feature_spec(file_spec: FileSpec) -> FeatureSpec:
@@ -187,7 +177,9 @@ def _decision(data: AnyArray, offset: int) -> dict[str, LabelSection]:
 
 
 def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
-    mixtures = _mixtures("", spec, arrays)
+    mixtures, cepstra = _mixtures("", spec, arrays), None
+    if own := spec.cepstra:
+        cepstra = CepstralMixtures(_projection("frames.", arrays), _mixtures("frames.", own, arrays), own.weight)
     # The same object for the label and the background, as `Classifier` requires.
     background_index = spec.labels.index(BACKGROUND) if BACKGROUND in spec.labels else -1
     return Classifier(
@@ -198,13 +190,9 @@ def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
         likelihood_scale=spec.likelihood_scale,
         floors=arrays["floors"],
         priors=arrays["priors"],
-        cepstra=_cepstral_mixtures(spec.cepstra, arrays) if spec.cepstra else None,
+        cepstra=cepstra,
         clips=ClipCalibration(spec.sharpness, spec.min_in_domain_score, tuple(spec.typical), spec.typical_deviation),
     )
-
-
-def _cepstral_mixtures(spec: CepstralFileSpec, arrays: Arrays) -> CepstralMixtures:
-    return CepstralMixtures(_projection("frames.", arrays), _mixtures("frames.", spec, arrays), spec.weight)
 
 
 def _projection(prefix: str, arrays: Arrays) -> Projection:
@@ -214,9 +202,7 @@ def _projection(prefix: str, arrays: Arrays) -> Projection:
 def _mixtures(prefix: str, spec: FileSpec | CepstralFileSpec, arrays: Arrays) -> tuple[Mixture, ...]:
     weights, means, covariances = (arrays[prefix + part] for part in ("weights", "means", "covariances"))
     ends = np.cumsum(spec.n_components)[:-1]
-    # Tied covariances are stored once per mixture, all others once per component.
-    own = list(covariances) if spec.covariance_type == "tied" else np.split(covariances, ends)
-    parts = zip(np.split(weights, ends), np.split(means, ends), own, strict=True)
+    parts = zip(np.split(weights, ends), np.split(means, ends), np.split(covariances, ends), strict=True)
     return tuple(Mixture(*part, spec.covariance_type) for part in parts)
 
 

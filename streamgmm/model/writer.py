@@ -18,7 +18,7 @@ from streamgmm.model.header import (
     Metadata,
     content_sha256,
 )
-from streamgmm.model.layout import canonical_json, header_bytes
+from streamgmm.model.layout import array_bytes, canonical_json, header_bytes
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.projection import Projection
@@ -33,10 +33,9 @@ def model_bytes(model: Model) -> bytes:
     """
     texts = {"decision": canonical_json(model.decision), "card": canonical_json(model.card)}
     spec = _file_spec(model, len(texts["decision"]), len(texts["card"]))
-    arrays = _arrays(model.classifier)
-    contents = {name: array.tobytes() for name, array in arrays.items()} | texts
+    arrays = _arrays(model.classifier) | {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
     # In the order of the spec, from which the reader derives all offsets.
-    data = _with_digest(_header_bytes(spec, model.tool_version) + b"".join(contents[name] for name in spec.tensors()))
+    data = _with_digest(_header_bytes(spec, model.tool_version) + array_bytes(arrays, spec.tensors()))
     # Reading it back checks the limits, which so are defined in one place only, the reader.
     parse_model(data, model.name)
     return data
@@ -87,20 +86,18 @@ def _arrays(classifier: Classifier) -> dict[str, AnyArray]:
     arrays |= {"floors": classifier.floors, "priors": classifier.priors}
     if frames := classifier.cepstra:
         arrays |= _mixture_arrays("frames.", frames.mixtures, frames.projection, frames.score_one)
-    # Little-endian on every machine.
-    return {name: array.astype("<f8") for name, array in arrays.items()}
+    return arrays
 
 
 def _mixture_arrays(
     prefix: str, mixtures: Sequence[Mixture], projection: Projection, score: Callable[[Float64Array], Float64Array]
-) -> dict[str, Float64Array]:
+) -> dict[str, AnyArray]:
     """Return the arrays for one kind of vectors: mixtures, projection, and self-test vector with its scores."""
-    is_tied = mixtures[0].covariance_type == "tied"
     vector = _self_test_vector(projection)
     arrays = {
         "weights": np.concatenate([mixture.weights for mixture in mixtures]),
         "means": np.concatenate([mixture.means for mixture in mixtures]),
-        "covariances": (np.stack if is_tied else np.concatenate)([mixture.covariances for mixture in mixtures]),
+        "covariances": np.concatenate([mixture.covariances for mixture in mixtures]),
         "projection.mean": projection.mean,
         "projection.scale": projection.scale,
         "projection.matrix": projection.matrix,

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from streamgmm.settings.section import Section
 
-Covariance = Literal["diag", "full", "tied", "spherical"]
+Covariance = Literal["diag", "full"]
 CepstraChoice = Literal["auto", "always", "never"]
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import DatasetError, Findings, Segment
-from streamgmm.dataset.loading import load_clip
+from streamgmm.dataset.loading import load_clips
 from streamgmm.dataset.strong_labels import gaps_between, read_event_list
 from streamgmm.errors import DataError
 from tests.dataset.dataset_rig import RATE_HZ, write_classes, write_recording
@@ -226,4 +226,4 @@ def test_any_text_is_read_or_refused(tmp_path_factory, text):
 def test_samples_of_a_clip_are_those_of_its_segment(root):
     clip = read_dataset(write(root, DCASE)).clips[0]
     samples, _ = soundfile.read(root / "a.wav", dtype="float32")
-    np.testing.assert_array_equal(load_clip(clip, RATE_HZ), samples[RATE_HZ : 2 * RATE_HZ])
+    np.testing.assert_array_equal(load_clips([clip], RATE_HZ)[0], samples[RATE_HZ : 2 * RATE_HZ])

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from streamgmm.dataset.dataset import read_dataset
-from streamgmm.dataset.loading import load_clip
+from streamgmm.dataset.loading import load_clips
 from streamgmm.errors import DataError
 from streamgmm.evaluation.answering import answer_clips, answer_with_each, clips_in_conditions
 from streamgmm.evaluation.conditions import Conditions, Noise
@@ -75,7 +75,7 @@ def test_an_answer_includes_the_uncalibrated_one(sounds, model):
 def test_under_conditions_it_is_the_altered_sound_that_is_answered(sounds, model):
     conditions = Conditions(Noise("white", 0.0), first_active_s=0.5, gain_db=-20.0)
     for clip, decision, _ in answer_clips(sounds.clips[:2], model, quick_config(), conditions):
-        samples = load_clip(clip, RATE_HZ)
+        samples = load_clips([clip], RATE_HZ)[0]
         (heard,) = clips_in_conditions([clip], model.spec, Config(), conditions)
         assert len(heard) < len(samples)
         assert decision == decide_clip([heard], model, Config())

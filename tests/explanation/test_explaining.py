@@ -19,7 +19,7 @@ from tests.explanation.explanation_rig import CONFIG, DURATION_S, FLOOR, SILENT_
 from tests.model.model_rig import SPEC
 
 HOP_S = SPEC.hop_samples / SPEC.sample_rate_hz
-COVARIANCE_TYPES = ["diag", "full", "tied", "spherical"]
+COVARIANCE_TYPES = ["diag", "full"]
 AT_S = 2.7
 
 

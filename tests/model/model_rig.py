@@ -34,9 +34,7 @@ def make_mixture(rng: np.random.Generator, n_components: int, n_dimensions: int,
     full = roots @ roots.swapaxes(1, 2) + np.eye(n_dimensions)
     covariances = {
         "full": full,
-        "tied": full[0],
         "diag": rng.uniform(0.5, 2.0, (n_components, n_dimensions)),
-        "spherical": rng.uniform(0.5, 2.0, n_components),
     }[covariance_type]
     weights = rng.dirichlet(np.full(n_components, 5.0))
     return Mixture(weights, rng.normal(size=(n_components, n_dimensions)), covariances, covariance_type)

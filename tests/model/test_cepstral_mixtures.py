@@ -68,9 +68,6 @@ def test_frames_add_to_the_window_with_their_weight_and_the_background_too(class
     weight = classifier.cepstra.weight
     np.testing.assert_allclose(together.log_likelihoods, alone.log_likelihoods + weight * evidence[:2])
     assert together.llr(0) == pytest.approx(alone.llr(0) + weight * (evidence[0] - evidence[2]))
-    many = classifier.score_many(vector[np.newaxis], evidence[np.newaxis])
-    np.testing.assert_allclose(many.log_likelihoods[0], together.log_likelihoods, rtol=1e-9)
-    assert many.background_log_likelihoods[0] == pytest.approx(together.background_log_likelihood)
 
 
 def test_D7_frames_that_do_not_fit_are_refused(classifier) -> None:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import math
-import tracemalloc
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from streamgmm.model.mixture import MAX_MAGNITUDE, MIN_VARIANCE, Mixture, Mixtur
 from streamgmm.settings.training import Covariance
 from tests.model.model_rig import make_mixture
 
-COVARIANCE_TYPES = ["diag", "full", "tied", "spherical"]
+COVARIANCE_TYPES = ["diag", "full"]
 
 
 def slow_log_likelihood(mixture: Mixture, vector: np.ndarray) -> float:
@@ -21,9 +19,7 @@ def slow_log_likelihood(mixture: Mixture, vector: np.ndarray) -> float:
     for component in range(mixture.n_components):
         covariance = {
             "full": lambda k: mixture.covariances[k],
-            "tied": lambda _: mixture.covariances,
             "diag": lambda k: np.diag(mixture.covariances[k]),
-            "spherical": lambda k: mixture.covariances[k] * np.eye(mixture.n_dimensions),
         }[mixture.covariance_type](component)
         deviation = vector - mixture.means[component]
         exponent = -0.5 * deviation @ np.linalg.inv(covariance) @ deviation
@@ -91,23 +87,7 @@ def test_a_mixture_cannot_be_changed() -> None:
         mixture.means[0, 0] = 1.0
 
 
-def test_D5_components_that_share_a_covariance_share_its_memory() -> None:
-    n_components, n_dimensions = 4000, 64
-    weights, means = np.full(n_components, 1 / n_components), np.zeros((n_components, n_dimensions))
-    tracemalloc.start()
-    try:
-        MixtureBank([Mixture(weights, means, np.eye(n_dimensions), "tied")]).log_likelihoods(means[0])
-        assert tracemalloc.get_traced_memory()[1] < 20 * means.nbytes
-    finally:
-        tracemalloc.stop()
-
-
-GOOD: dict[str, Any] = {
-    "weights": [0.25, 0.75],
-    "means": np.zeros((2, 2)),
-    "covariances": np.ones((2, 2)),
-    "covariance_type": "diag",
-}
+GOOD = {"weights": [0.25, 0.75], "means": np.zeros((2, 2)), "covariances": np.ones((2, 2)), "covariance_type": "diag"}
 FULL = {"covariances": np.array([np.eye(2)] * 2), "covariance_type": "full"}
 
 
@@ -127,11 +107,9 @@ FULL = {"covariances": np.array([np.eye(2)] * 2), "covariance_type": "full"}
         ({"covariances": np.zeros((2, 2))}, "variance"),
         ({"covariances": np.full((2, 2), MIN_VARIANCE / 2)}, "variance"),
         ({"covariances": -np.ones((2, 2))}, "variance"),
-        ({"covariances": np.zeros(2), "covariance_type": "spherical"}, "variance"),
         (FULL | {"covariances": np.array([[[1.0, 2.0], [2.0, 1.0]]] * 2)}, "positive definite"),
         (FULL | {"covariances": np.array([[[1.0, 0.5], [0.0, 1.0]]] * 2)}, "symmetric"),
         (FULL | {"covariances": np.array([np.diag([1.0, 1e-12])] * 2)}, "variance"),
-        ({"covariances": np.array([[1.0, 1.0], [1.0, 1.0]]), "covariance_type": "tied"}, "positive definite|variance"),
     ],
 )
 def test_D7_what_is_no_mixture_is_refused(change: dict[str, Any], message: str) -> None:

@@ -170,9 +170,19 @@ def test_D7_numbers_of_no_classifier_are_refused_though_the_hash_is_right(data: 
     assert refusal(with_array(data, name, numbers)).reason == "values"
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied"])
-def test_D7_covariances_that_are_not_positive_definite_are_refused(covariance_type: str) -> None:
-    data = model_bytes(make_model(covariance_type=covariance_type))
+@pytest.mark.parametrize("covariance_type", ["tied", "spherical"])
+@pytest.mark.parametrize("has_cepstra", [False, True])
+def test_covariance_types_of_earlier_releases_are_refused_by_name(covariance_type: str, has_cepstra: bool) -> None:
+    data = model_bytes(make_model(n_cepstral_features=N_FRAME_FEATURES if has_cepstra else 0))
+    spec = json.loads(header_of(data)["__metadata__"]["spec"])
+    change = {"frames": spec["frames"] | {"covariance_type": covariance_type}} if has_cepstra else {}
+    error = refusal(with_spec(data, **(change or {"covariance_type": covariance_type})))
+    assert error.reason == "version"
+    assert f"covariance type {covariance_type}, this build reads diag and full" in str(error)
+
+
+def test_D7_covariances_that_are_not_positive_definite_are_refused() -> None:
+    data = model_bytes(make_model(covariance_type="full"))
     covariances = array_of(data, "covariances")
     covariances[0] = [[1.0, 2.0], [2.0, 1.0]]
     error = refusal(with_array(data, "covariances", covariances))

@@ -7,7 +7,7 @@ import soundfile
 from msgspec.structs import replace
 
 from streamgmm.dataset.dataset import read_dataset
-from streamgmm.dataset.loading import load_clip
+from streamgmm.dataset.loading import load_clips
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.model.file import model_bytes
 from streamgmm.pipeline import decide_clip
@@ -36,7 +36,7 @@ def test_a_model_recognises_its_training_sounds(dataset, training):
         ["cepstral frames are not used"],
     )
     for clip in dataset.clips:
-        assert decide_clip([load_clip(clip, RATE_HZ)], training.model, Config()).label == clip.label
+        assert decide_clip(load_clips([clip], RATE_HZ), training.model, Config()).label == clip.label
 
 
 def test_the_model_carries_what_validation_found(training):

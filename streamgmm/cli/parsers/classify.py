@@ -16,9 +16,9 @@ as fast as the machine can, or with --clip one answer per file.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `classify`."""
-    parser = subparsers.add_parser("classify", help="detect sounds in recordings", description=_DESCRIPTION)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `classify` and its arguments."""
+    parser.description = _DESCRIPTION
     parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="recordings of any format and rate")
     parser.add_argument("-m", "--model", metavar="MODEL", help="made by `train` (default: bundled, ten sounds)")
     parser.add_argument(

@@ -20,9 +20,9 @@ _UPGRADE = "Rename, within a settings file, the settings that an earlier version
 _CHECK_CONFIG = "Read a file as `run` would, and report every mistake with its line."
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `config` with its actions."""
-    parser = subparsers.add_parser("config", help="show or check the settings", description="Show or check settings.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `config` and its arguments."""
+    parser.description = "Show or check settings."
     actions = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
 
     show = actions.add_parser("show", help="print the settings of a run", description=_SHOW_CONFIG)

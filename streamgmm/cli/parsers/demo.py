@@ -16,11 +16,9 @@ Everything except the microphone is real: the trainer, the daemon, its records.
 PICTURE_NAME = "streamgmm-demo.png"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `demo`."""
-    parser = subparsers.add_parser(
-        "demo", help="try it within a minute, without a microphone", description=_DESCRIPTION
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `demo` and its arguments."""
+    parser.description = _DESCRIPTION
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="other sounds and another scene (default: 0)")
     parser.add_argument("--picture", metavar="FILE", type=Path, help=f"default: {PICTURE_NAME}")
     parser.add_argument("--keep", metavar="DIR", type=Path, help="keep recordings, model and scene in DIR")

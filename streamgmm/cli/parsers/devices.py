@@ -14,11 +14,10 @@ come and go.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `devices`."""
-    parser = subparsers.add_parser(
-        "devices", help="list the microphones, or watch the level of one", description=_DESCRIPTION, epilog=_EPILOG
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `devices` and its arguments."""
+    parser.description = _DESCRIPTION
+    parser.epilog = _EPILOG
     parser.add_argument("--json", action="store_true", help="print JSON, one object for each device")
     parser.add_argument("--test", action="store_true", help="show the level of a device")
     parser.add_argument("--device", metavar="NAME", help="(part of) the name, or the number, of the device to test")

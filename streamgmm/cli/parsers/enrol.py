@@ -16,14 +16,10 @@ If the other classes lose by it, nothing is written (exit code 65).
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `enrol`."""
-    parser = subparsers.add_parser(
-        "enrol",
-        help="add a class to a model within seconds",
-        description=_DESCRIPTION,
-        usage="%(prog)s LABEL CLIP ... --model MODEL [OPTION ...]",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `enrol` and its arguments."""
+    parser.description = _DESCRIPTION
+    parser.usage = "%(prog)s LABEL CLIP ... --model MODEL [OPTION ...]"
     parser.add_argument("label", metavar="LABEL", help="the class of the clips")
     parser.add_argument("clips", metavar="CLIP", type=Path, nargs="+", help="recording, or folder of recordings")
     add_change_options(parser)

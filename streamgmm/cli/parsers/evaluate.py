@@ -13,14 +13,10 @@ Cross-validate on DATA as the live stream would classify it; or score --model.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `evaluate`."""
-    parser = subparsers.add_parser(
-        "evaluate",
-        usage="%(prog)s [OPTION ...] DATA",  # written out, the options would fill a third of the screen
-        help="measure a model on recordings it was not trained on",
-        description=_DESCRIPTION,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `evaluate` and its arguments."""
+    parser.description = _DESCRIPTION
+    parser.usage = "%(prog)s [OPTION ...] DATA"  # written out, the options would fill a third of the screen
     parser.add_argument("data", metavar="DATA", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("-m", "--model", metavar="MODEL", help="score this model instead of cross-validating")
     parser.add_argument("--by", choices=["fold", "source"], help="what is never split between training and test")

@@ -20,11 +20,9 @@ _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 _UNITS_S = (3600.0, 60.0, 1.0)
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `explain`."""
-    parser = subparsers.add_parser(
-        "explain", help="show why the model decided as it did at a moment", description=_DESCRIPTION
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `explain` and its arguments."""
+    parser.description = _DESCRIPTION
     parser.add_argument("file", metavar="FILE", type=Path, help="recording of any format and rate")
     parser.add_argument(
         "--at", metavar="TIME", type=parse_time_s, required=True, help="end of the window: seconds, or m:ss, or h:mm:ss"

@@ -14,14 +14,10 @@ If they lose by it, nothing is written (exit code 65).
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `forget`."""
-    parser = subparsers.add_parser(
-        "forget",
-        help="remove a class from a model",
-        description=_DESCRIPTION,
-        usage="%(prog)s LABEL --model MODEL [OPTION ...]",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `forget` and its arguments."""
+    parser.description = _DESCRIPTION
+    parser.usage = "%(prog)s LABEL --model MODEL [OPTION ...]"
     parser.add_argument("label", metavar="LABEL", help="a class of the model")
     add_change_options(parser)
     parser.set_defaults(handler=handler_in("streamgmm.cli.forget", "run_forget"))

@@ -13,9 +13,9 @@ The hash detects damage, not who made the file: compare it with one you trust.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `model` with its actions `show` and `verify`."""
-    parser = subparsers.add_parser("model", help="show or verify a model file", description="Show or verify a model.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `model` and its arguments."""
+    parser.description = "Show or verify a model."
     actions = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
 
     show = actions.add_parser("show", help="print labels, features and scores", description=_SHOW_MODEL)

@@ -19,11 +19,9 @@ sinks    stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND;
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `run`."""
-    parser = subparsers.add_parser(
-        "run", help="listen day and night, and report to other programs", description=_DESCRIPTION
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `run` and its arguments."""
+    parser.description = _DESCRIPTION
     parser.add_argument("-m", "--model", metavar="MODEL", help="made by `train` (default: bundled, of ten sounds)")
     parser.add_argument("-s", "--source", metavar="[NAME=]URI", action="append", help="where to listen (default: mic)")
     parser.add_argument("-k", "--sink", metavar="URI", action="append", help="where to report (default: stdout:)")

@@ -18,11 +18,9 @@ since, and models, stay.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `service` with its actions `install` and `uninstall`."""
-    parser = subparsers.add_parser(
-        "service", help="install it as a systemd service", description="Install it as a systemd service, or remove it."
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `service` and its arguments."""
+    parser.description = "Install it as a systemd service, or remove it."
     actions = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
 
     install = actions.add_parser("install", help="start it now and at every boot", description=_INSTALL)

@@ -14,9 +14,9 @@ exit code  0 audio is flowing · 75 it is not, and is waited for · 69 no daemon
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `status`."""
-    parser = subparsers.add_parser("status", help="ask a running daemon how well it hears", description=_DESCRIPTION)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `status` and its arguments."""
+    parser.description = _DESCRIPTION
     parser.add_argument(
         "-k",
         "--sink",

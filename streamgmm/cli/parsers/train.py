@@ -16,14 +16,10 @@ or recordings with label files (DCASE, Audacity). `background` is to be ignored.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `train`."""
-    parser = subparsers.add_parser(
-        "train",
-        help="make a model from a folder of recordings",
-        description=_DESCRIPTION,
-        usage="%(prog)s -o MODEL [OPTION ...] DATA",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `train` and its arguments."""
+    parser.description = _DESCRIPTION
+    parser.usage = "%(prog)s -o MODEL [OPTION ...] DATA"
     parser.add_argument("data", metavar="DATA", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("-o", "--output", metavar="MODEL", type=Path, required=True, help="file to write, e.g. my.sgm")
     parser.add_argument("--name", help="name of the model (default: that of the file)")

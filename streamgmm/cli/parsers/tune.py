@@ -15,11 +15,9 @@ If no threshold meets X, nothing is written (exit code 65).
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `tune`."""
-    parser = subparsers.add_parser(
-        "tune", help="keep false alarms within a budget on your background", description=_DESCRIPTION
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command `tune` and its arguments."""
+    parser.description = _DESCRIPTION
     parser.add_argument("model", metavar="MODEL", help="model made by `streamgmm train`")
     parser.add_argument(
         "--background",

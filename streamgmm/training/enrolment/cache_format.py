@@ -7,7 +7,6 @@ written for its description.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +20,17 @@ from streamgmm.dataset.clips import Clip
 from streamgmm.errors import DataError
 from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.window import n_features
-from streamgmm.model.layout import LENGTH_BYTES, Shapes, Tensor, canonical_json, header_bytes, lay_out
+from streamgmm.model.layout import (
+    LENGTH_BYTES,
+    Shapes,
+    Tensor,
+    array_bytes,
+    canonical_json,
+    end_of,
+    header_bytes,
+    lay_out,
+    read_arrays,
+)
 from streamgmm.training.enrolment.training_cache import TrainingCache
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
 from streamgmm.training.extraction.extraction import ExtractionTask
@@ -39,8 +48,6 @@ TRAIN_AGAIN = "train the model again"
 
 Count = Annotated[int, Meta(ge=0, le=MAX_ROWS)]
 CacheArrays = dict[str, AnyArray]
-
-_DTYPES = {"F64": "<f8", "I32": "<i4", "F16": "<f2"}
 
 
 class CacheFileError(DataError):
@@ -61,6 +68,9 @@ class _KeptClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     n_copies: Count
     n_frames: Count = 0
     n_cepstral_copies: Count = 0
+
+
+_CLIP_FIELDS = [name for name in _KeptClip.__struct_fields__ if name in Clip.__struct_fields__]
 
 
 class _FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,11 +105,10 @@ def cache_bytes(cache: TrainingCache) -> bytes:
     spec = _FileSpec(task=cache.task, has_cepstra=cache.has_cepstra, clips=[_kept(clip) for clip in cache.clips])
     header, placed = _cache_layout(spec)
     # Checked from the shapes, before any array is concatenated.
-    size = len(header) + _n_bytes(placed)
+    size = len(header) + end_of(placed)
     if size > MAX_CACHE_BYTES:
         raise CacheFileError(f"the training cache would take {size} bytes, at most {MAX_CACHE_BYTES} are allowed")
-    arrays = _cache_arrays(cache)
-    data = header + b"".join(arrays[name].astype(_DTYPES[array.dtype]).tobytes() for name, array in placed.items())
+    data = header + array_bytes(_cache_arrays(cache), placed)
     # Parsed before it is written, so that the limits are checked in one place, the reader.
     parse_cache(data, "training cache")
     return data
@@ -116,14 +125,9 @@ def parse_cache(data: bytes, name: str) -> TrainingCache:
     # Written again from its own description: one canonical form, so no second file decodes to the same cache.
     if not data.startswith(header):
         raise _invalid(name, "the header is not that of a training cache")
-    if len(data) != len(header) + _n_bytes(placed):
-        raise _invalid(name, f"has {len(data)} bytes, expected {len(header) + _n_bytes(placed)}")
-    arrays = {
-        key: np.frombuffer(data, _DTYPES[array.dtype], math.prod(array.shape), len(header) + array.begin).reshape(
-            array.shape
-        )
-        for key, array in placed.items()
-    }
+    if len(data) != len(header) + end_of(placed):
+        raise _invalid(name, f"has {len(data)} bytes, expected {len(header) + end_of(placed)}")
+    arrays = read_arrays(data, placed, len(header))
     _check_values(spec, arrays, name)
     return TrainingCache(spec.task, list(_clips(spec, arrays)))
 
@@ -156,20 +160,9 @@ def _cache_layout(spec: _FileSpec) -> tuple[bytes, dict[str, Tensor]]:
     return header_bytes(metadata, placed), placed
 
 
-def _n_bytes(placed: dict[str, Tensor]) -> int:
-    return max(array.end for array in placed.values())
-
-
 def _kept(clip: ClipVectors) -> _KeptClip:
-    described = clip.clip
     return _KeptClip(
-        label=described.label,
-        source_id=described.source_id,
-        content_sha256=described.content_sha256,
-        onset_s=described.onset_s,
-        offset_s=described.offset_s,
-        duration_s=described.duration_s,
-        sample_rate_hz=described.sample_rate_hz,
+        **{name: getattr(clip.clip, name) for name in _CLIP_FIELDS},
         n_windows=len(clip.vectors),
         n_copies=len(clip.copies),
         n_frames=len(clip.cepstra.vectors) if clip.cepstra else 0,
@@ -234,16 +227,7 @@ def _divided(rows: AnyArray, sizes: Sequence[int]) -> list[AnyArray]:
 
 def _clip(kept: _KeptClip) -> Clip:
     # The hash stands in for the path: recordings are not needed again, but grouping by path must still work.
-    return Clip(
-        path=Path(kept.content_sha256),
-        label=kept.label,
-        source_id=kept.source_id,
-        onset_s=kept.onset_s,
-        offset_s=kept.offset_s,
-        duration_s=kept.duration_s,
-        sample_rate_hz=kept.sample_rate_hz,
-        content_sha256=kept.content_sha256,
-    )
+    return Clip(path=Path(kept.content_sha256), **{name: getattr(kept, name) for name in _CLIP_FIELDS})
 
 
 def _invalid(name: str, what: str) -> CacheFileError:

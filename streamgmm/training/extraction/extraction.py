@@ -51,9 +51,7 @@ class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
     """Settings for measuring recordings, the same for all of one training.
 
     Attributes:
-        spec: the features.
         training: number of copies, and the seed.
-        channel: channel to use, or the mean of all.
         silence_gate_dbfs: windows below this level are silent.
         backgrounds: clips to mix with as many copies as are made in noise; empty for none.
     """
@@ -163,7 +161,8 @@ def _noisy_copies(clip: Clip, samples: Samples, task: ExtractionTask, rng: np.ra
     copies = [noise_copy(_maybe_transmitted(samples, task, rng), rate_hz, rng) for _ in range(n_copies)]
     if task.backgrounds and clip.label != BACKGROUND:
         for _ in range(n_copies):
-            background = _background(task.backgrounds[rng.integers(len(task.backgrounds))], task)
+            chosen = task.backgrounds[rng.integers(len(task.backgrounds))]
+            background = _loaded_background(chosen, rate_hz, task.channel)
             copies.append(background_copy(_maybe_transmitted(samples, task, rng), background, rng))
     return copies
 
@@ -171,10 +170,6 @@ def _noisy_copies(clip: Clip, samples: Samples, task: ExtractionTask, rng: np.ra
 def _maybe_transmitted(samples: Samples, task: ExtractionTask, rng: np.random.Generator) -> Samples:
     is_elsewhere = task.training.rooms and rng.uniform() < TRANSMITTED_SHARE
     return transmitted(samples, task.spec.sample_rate_hz, rng) if is_elsewhere else samples
-
-
-def _background(clip: Clip, task: ExtractionTask) -> Samples:
-    return _loaded_background(clip, task.spec.sample_rate_hz, task.channel)
 
 
 @lru_cache(maxsize=64)

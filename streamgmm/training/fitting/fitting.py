@@ -160,15 +160,10 @@ def _fit_by_bic(projected: Float64Array, training: TrainingSection, seed: int) -
 
 def _pooled_mixture(mixtures: Sequence[Mixture]) -> Mixture:
     """Pool all class mixtures with equal weight: the background model when none was recorded."""
-    # A tied mixture has a single covariance matrix, so that of the pool is a mean.
-    if mixtures[0].covariance_type == "tied":
-        covariances = np.mean([mixture.covariances for mixture in mixtures], axis=0)
-    else:
-        covariances = np.concatenate([mixture.covariances for mixture in mixtures])
     return Mixture(
         np.concatenate([mixture.weights for mixture in mixtures]) / len(mixtures),
         np.concatenate([mixture.means for mixture in mixtures]),
-        covariances,
+        np.concatenate([mixture.covariances for mixture in mixtures]),
         mixtures[0].covariance_type,
     )
 

@@ -112,9 +112,8 @@ def _choose_cepstra(held_out: HeldOutClips, frames: CepstraChoice) -> tuple[floa
     scale_beside, cepstral_weight = _best_weights(held_out, scale)
     alone, beside = held_out.log_losses(scale), held_out.log_losses(scale_beside, cepstral_weight)
     gained, standard_error = gain(alone, beside)
-    is_better = gained > max(
-        _n_standard_errors(len(alone)) * standard_error, MIN_SHARE_GAINED * float(alone.mean()), MIN_NATS_GAINED
-    )
+    n_errors = CEPSTRA_MIN_STANDARD_ERRORS * (1.0 if len(alone) >= MANY_CLIPS else 2.0)
+    is_better = gained > max(n_errors * standard_error, MIN_SHARE_GAINED * float(alone.mean()), MIN_NATS_GAINED)
     note = (
         f"cepstral frames are {'used' if is_better or frames == 'always' else 'not used'}: held-out log loss "
         f"{beside.mean():.3f} with them, {alone.mean():.3f} without (difference {gained:.3f}, "
@@ -150,10 +149,6 @@ def _best_weights(held_out: HeldOutClips, scale: float) -> tuple[float, float]:
     ends = [minimize(log_loss, start, method="Nelder-Mead", bounds=bounds, options=options) for start in starts]
     scale, cepstral_scale = np.exp(min(ends, key=lambda end: float(end.fun)).x)
     return float(scale), float(cepstral_scale / scale)
-
-
-def _n_standard_errors(n_clips: int) -> float:
-    return CEPSTRA_MIN_STANDARD_ERRORS if n_clips >= MANY_CLIPS else 2.0 * CEPSTRA_MIN_STANDARD_ERRORS
 
 
 def _best_sharpness(held_out: HeldOutClips, scale: float, cepstral_weight: float) -> float:

@@ -39,7 +39,7 @@ def score_clip(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
     """Score each window of a clip with `classifier`, without its cepstral frames."""
     return HeldOutClip(
         label_index=classifier.labels.index(clip.clip.label),
-        log_likelihoods=classifier.score_many(clip.vectors.astype(np.float64)).log_likelihoods,
+        log_likelihoods=classifier.score_many(clip.vectors.astype(np.float64)),
         votes=clip.counted_votes,
     )
 

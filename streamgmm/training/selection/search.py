@@ -38,13 +38,7 @@ HoldOutFunction = Callable[[Sequence[TrainingSection]], list[HeldOutClips]]
 
 
 class SettingsChoice(NamedTuple):
-    """The chosen settings.
-
-    Attributes:
-        training: the settings.
-        held_out: scores of the clips with these settings.
-        notes: the choice and its reason.
-    """
+    """The chosen settings, the scores of the clips with them, and notes on the choice and its reason."""
 
     training: TrainingSection
     held_out: HeldOutClips
@@ -82,7 +76,8 @@ def choose_settings(training: TrainingSection, base: HeldOutClips, hold_out: Hol
         }
         (result,) = hold_out([msgspec.structs.replace(training, **together)])
         best = min(best, _Trial(together, result), key=_mean_loss)
-    note = f"{_name(best.varied)}: held-out log loss {_mean_loss(best):.3f}, {before.mean():.3f} with defaults"
+    name = ", ".join(f"{name} {str(value).lower()}" for name, value in best.varied.items())
+    note = f"{name}: held-out log loss {_mean_loss(best):.3f}, {before.mean():.3f} with defaults"
     return SettingsChoice(msgspec.structs.replace(training, **best.varied), best.held_out, (note,))
 
 
@@ -116,7 +111,3 @@ def _may_vary(varied: Variation, training: TrainingSection) -> bool:
     has_copies = training.n_speed_copies + training.n_noise_copies > 0
     is_refined = training.covariance == "diag"
     return not ("copies" in varied and not has_copies) and not ("refinement" in varied and not is_refined)
-
-
-def _name(varied: Variation) -> str:
-    return ", ".join(f"{name} {str(value).lower()}" for name, value in varied.items())

@@ -10,7 +10,7 @@ import soundfile
 
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
-from streamgmm.dataset.loading import load_clip
+from streamgmm.dataset.loading import load_clips
 from streamgmm.errors import DataError, InputMissingError, UsageError
 from streamgmm.model.file import model_bytes
 from streamgmm.pipeline import decide_clip
@@ -62,7 +62,7 @@ def enrolled(pair, label: str, paths, findings: Findings | None = None) -> Model
 def test_a_model_learns_a_class_and_still_recognises_the_others(sounds, change):
     assert change.model.labels == tuple(sorted((*SOUND_LABELS, "doorbell")))
     for clip in read_dataset(sounds).clips:
-        assert decide_clip([load_clip(clip, RATE_HZ)], change.model, CONFIG).label == clip.label
+        assert decide_clip(load_clips([clip], RATE_HZ), change.model, CONFIG).label == clip.label
 
 
 def test_it_is_as_good_as_a_training_on_the_same_clips(sounds, change):

@@ -12,7 +12,7 @@ from tests.training.training_rig import config_with, make_clip, make_clips, vect
 
 CENTRES = {"cat": 0.0, "bird": 6.0, "horse": -6.0}
 LABELS = sorted(CENTRES)
-SHAPES = ["diag", "full", "tied", "spherical"]
+SHAPES = ["diag", "full"]
 
 
 def training(**settings):
@@ -47,7 +47,7 @@ def test_separate_classes_are_distinguished(covariance):
     classifier = fit_classifier(clips, LABELS, training(covariance=covariance)).classifier
     assert classifier.labels == tuple(LABELS)
     for clip in clips:
-        scores = classifier.score_many(clip.vectors.astype(float)).log_likelihoods
+        scores = classifier.score_many(clip.vectors.astype(float))
         assert LABELS[scores.mean(axis=0).argmax()] == clip.clip.label
 
 
@@ -121,8 +121,9 @@ def test_the_background_is_that_of_its_recordings_or_else_all_sounds_together():
     pooled = fit_classifier(clips, LABELS, training()).classifier
     vectors = np.concatenate([clip.vectors for clip in clips]).astype(float)
     scores = pooled.score_many(vectors)
-    expected = np.log(np.mean(np.exp(scores.log_likelihoods), axis=1))
-    np.testing.assert_allclose(scores.background_log_likelihoods, expected, rtol=1e-9)
+    expected = np.log(np.mean(np.exp(scores), axis=1))
+    background = [pooled.score(vector).background_log_likelihood for vector in vectors]
+    np.testing.assert_allclose(background, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("covariance", SHAPES)

@@ -56,7 +56,7 @@ def test_held_out_clips_are_scored_as_recorded_by_the_fit_that_does_not_know_the
         for part, fit in fits:
             for clip in clips:
                 if clip.clip.label == label and all(clip is not trained for trained in part):
-                    own.extend(fit.classifier.score_many(clip.vectors.astype(float)).log_likelihoods[:, i])
+                    own.extend(fit.classifier.score_many(clip.vectors.astype(float))[:, i])
         assert len(own) == sum(len(clip.vectors) for clip in clips if clip.clip.label == label)
         assert floors[i] == pytest.approx(np.quantile(own, 0.01))
 
