@@ -7,7 +7,7 @@ from pathlib import Path
 
 from streamgmm import units
 from streamgmm.arrays import Samples
-from streamgmm.audio.channels import Channel
+from streamgmm.audio.channels import ChannelChoice
 from streamgmm.audio.reading import read_recording
 from streamgmm.audio.resample import resample
 from streamgmm.dataset.clips import Clip
@@ -40,7 +40,7 @@ def by_recording(clips: Iterable[Clip]) -> list[list[Clip]]:
     return list(groups.values())
 
 
-def _cut(samples: Samples, clip: Clip, sample_rate_hz: int) -> Samples:
+def _cut_clip(samples: Samples, clip: Clip, sample_rate_hz: int) -> Samples:
     if clip.onset_s is None or clip.offset_s is None:
         return samples
     start, stop = (units.seconds_to_samples(time_s, sample_rate_hz) for time_s in (clip.onset_s, clip.offset_s))

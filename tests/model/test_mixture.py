@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_scores_and_responsibilities_are_those_of_scikit_learn(covariance_type: 
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-def test_scores_are_those_of_the_definition(covariance_type: str) -> None:
+def test_scores_are_those_of_the_definition(covariance_type: Covariance) -> None:
     rng = np.random.default_rng(2)
     mixture = make_mixture(rng, 3, 4, covariance_type)
     vectors = rng.normal(size=(10, 4))
@@ -51,7 +52,7 @@ def test_scores_are_those_of_the_definition(covariance_type: str) -> None:
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-def test_the_bank_scores_as_each_mixture_does(covariance_type: str) -> None:
+def test_the_bank_scores_as_each_mixture_does(covariance_type: Covariance) -> None:
     rng = np.random.default_rng(3)
     mixtures = [make_mixture(rng, n_components, 6, covariance_type) for n_components in (1, 4, 2, 1)]
     bank = MixtureBank(mixtures)
@@ -61,7 +62,7 @@ def test_the_bank_scores_as_each_mixture_does(covariance_type: str) -> None:
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-def test_the_bank_gives_the_same_bits_in_any_order(covariance_type: str) -> None:
+def test_the_bank_gives_the_same_bits_in_any_order(covariance_type: Covariance) -> None:
     rng = np.random.default_rng(4)
     bank = MixtureBank([make_mixture(rng, 3, 7, covariance_type) for _ in range(5)])
     vectors = rng.normal(size=(30, 7))
@@ -87,7 +88,12 @@ def test_a_mixture_cannot_be_changed() -> None:
         mixture.means[0, 0] = 1.0
 
 
-GOOD = {"weights": [0.25, 0.75], "means": np.zeros((2, 2)), "covariances": np.ones((2, 2)), "covariance_type": "diag"}
+GOOD: dict[str, Any] = {
+    "weights": [0.25, 0.75],
+    "means": np.zeros((2, 2)),
+    "covariances": np.ones((2, 2)),
+    "covariance_type": "diag",
+}
 FULL = {"covariances": np.array([np.eye(2)] * 2), "covariance_type": "full"}
 
 
@@ -148,7 +154,7 @@ def test_the_gradient_vanishes_at_the_only_mean() -> None:
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-def test_of_no_vectors_there_are_no_scores(covariance_type: str) -> None:
+def test_of_no_vectors_there_are_no_scores(covariance_type: Covariance) -> None:
     """As of a hop of pauses, which has no frames."""
     bank = MixtureBank([make_mixture(np.random.default_rng(7), 2, 3, covariance_type) for _ in range(4)])
     assert bank.log_likelihoods_of_many(np.zeros((0, 3))).shape == (0, 4)

@@ -244,8 +244,8 @@ def test_kinds_of_features_that_are_left_out_have_no_say(dataset):
     classifier = fit_classifier(measured.clips, dataset.labels, config_with().training).classifier
     disturbed = every.clips[0].vectors.astype(float)
     quiet = masked(disturbed, without, spec)
-    scores = [classifier.score_many(vectors) for vectors in (disturbed, quiet)]
-    assert np.array_equal(*scores)
+    loud_scores, quiet_scores = (classifier.score_many(vectors.astype(np.float64)) for vectors in (disturbed, quiet))
+    assert np.array_equal(loud_scores, quiet_scores)
 
 
 def test_an_unknown_kind_or_no_kind_at_all_is_one_line(dataset):
