@@ -24,8 +24,8 @@ from streamgmm.service.installation import plan_install, plan_uninstall
 from streamgmm.service.place import ServicePlace
 from streamgmm.settings.loading import load_config
 from streamgmm.sinks.file import FileSink
-from streamgmm.sinks.token import read_token
-from streamgmm.sinks.unix import UnixListener
+from streamgmm.sinks.socket.token import read_token
+from streamgmm.sinks.socket.unix import UnixListener
 from streamgmm.training.enrolment.cache_file import check_cache_target, has_cache
 from streamgmm.training.enrolment.enrolment import _recordings
 from tests.model.model_rig import make_model

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from streamgmm.audio.credentials import read_credentials
-from streamgmm.audio.pcm_server import Address, PcmServer, parse_tcp, parse_unix
 from streamgmm.audio.source import Source
-from streamgmm.audio.url import Url, name_of, parse_place, parse_url, without_secrets
+from streamgmm.audio.streams.credentials import read_credentials
+from streamgmm.audio.streams.pcm_server import Address, PcmServer, parse_tcp, parse_unix
+from streamgmm.audio.streams.url import Url, name_of, parse_place, parse_url, without_secrets
 from streamgmm.errors import UsageError
 from streamgmm.settings.source import SourceSection
 from streamgmm.wording import did_you_mean, escaped
@@ -90,13 +90,13 @@ def _suggest(uri: str) -> str:
 def _plan_microphone(rest: str, section: SourceSection) -> PlannedSource:
     device = int(rest) if rest.isascii() and rest.isdigit() else rest or None
     # Now, so that the interface is opened with the channels of all sources that share it.
-    from streamgmm.audio.interface import shared_interface
+    from streamgmm.audio.microphone.interface import shared_interface
 
     interface = shared_interface(device)
     interface.want(section.channel)
 
     def make() -> Source:
-        from streamgmm.audio.microphone import InterfaceChannel
+        from streamgmm.audio.microphone.microphone import InterfaceChannel
 
         return InterfaceChannel(interface, section.channel)
 
@@ -115,7 +115,7 @@ def _plan_recording(rest: str, section: SourceSection) -> PlannedSource | None:
 
 def _plan_pipe(rest: str, section: SourceSection) -> PlannedSource | None:
     def make() -> Source:
-        from streamgmm.audio.pcm import PcmPipe
+        from streamgmm.audio.streams.pcm import PcmPipe
 
         return PcmPipe(
             pcm_format=section.pcm_format,
@@ -135,7 +135,7 @@ def _plan_ffmpeg(rest: str, section: SourceSection) -> PlannedSource | None:
         read_credentials(Path(section.secret_file))  # to report a mistake before anything starts
 
     def make() -> Source:
-        from streamgmm.audio.ffmpeg import FfmpegSource
+        from streamgmm.audio.streams.ffmpeg import FfmpegSource
 
         secret_file, timeout_s = section.secret_file, section.stall_timeout_s
         return FfmpegSource(place, channel=section.channel, secret_file=secret_file, timeout_s=timeout_s)
@@ -158,7 +158,7 @@ def _plan_writer(address: Address | None, section: SourceSection) -> PlannedSour
     server = PcmServer(section.uri, address)
 
     def make() -> Source:
-        from streamgmm.audio.pcm_socket import PcmSocket
+        from streamgmm.audio.streams.pcm_socket import PcmSocket
 
         return PcmSocket(server, channel=section.channel, timeout_s=section.stall_timeout_s)
 

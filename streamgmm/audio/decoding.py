@@ -9,10 +9,10 @@ import numpy as np
 import soundfile
 
 from streamgmm.arrays import Float32Array
-from streamgmm.audio.foreign import conversion_of, is_foreign
+from streamgmm.audio.formats.foreign import conversion_of, is_foreign
+from streamgmm.audio.formats.view import Part, PartFile
 from streamgmm.audio.recording_error import RecordingError
 from streamgmm.audio.source import MAX_PEAK
-from streamgmm.audio.view import Part, PartFile
 
 HIGH_PEAK = 8.0
 """Peak above which floating-point files are reported (full scale is 1.0)."""

@@ -14,12 +14,12 @@ from streamgmm import units
 from streamgmm.arrays import Float32Array, Samples
 from streamgmm.audio.channels import ChannelChoice, MixLoss, MixMeter, has_channel, to_mono
 from streamgmm.audio.decoding import PartDecoder, check_peak
-from streamgmm.audio.parts import Parts, find_parts
+from streamgmm.audio.formats.parts import Parts, find_parts
+from streamgmm.audio.formats.riff import find_zero_field
+from streamgmm.audio.formats.view import FileBytes, Part
 from streamgmm.audio.recording_error import RecordingError, refuse
 from streamgmm.audio.regular import open_regular
 from streamgmm.audio.resample import Resampler
-from streamgmm.audio.riff import find_zero_field
-from streamgmm.audio.view import FileBytes, Part
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 384000
 """Range of accepted sample rates: from a lower one, resampling would turn a small file into gigabytes."""

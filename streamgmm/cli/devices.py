@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streamgmm.audio.device_choice import SERVER_DEVICES
-from streamgmm.audio.microphone import InputDevice, list_devices
+from streamgmm.audio.microphone.device_choice import SERVER_DEVICES
+from streamgmm.audio.microphone.microphone import InputDevice, list_devices
 from streamgmm.cli.console import stderr_console
 from streamgmm.cli.level_meter import watch_level
 from streamgmm.errors import DeviceError, UsageError

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from streamgmm.arrays import Samples
-from streamgmm.audio.microphone import Microphone
+from streamgmm.audio.microphone.microphone import Microphone
 from streamgmm.audio.source import Source
 from streamgmm.units import SILENCE_DBFS, power_to_dbfs, seconds_to_samples
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from streamgmm.audio.choosing import plan_source
-from streamgmm.audio.url import without_secrets
+from streamgmm.audio.streams.url import without_secrets
 from streamgmm.cli.models import load_chosen_or_shipped_model, load_model_quietly
 from streamgmm.cli.options import as_overrides
 from streamgmm.errors import ConfigError, InputMissingError, UsageError

@@ -24,10 +24,10 @@ from streamgmm.service.notify import Notifier
 from streamgmm.service.reload import Loaded
 from streamgmm.service.supervision import Supervision
 from streamgmm.signals import ignore_unused_signals
-from streamgmm.sinks.activation import take_inherited
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.selection import warn_of_unknown_labels
 from streamgmm.sinks.sink import PipeClosedError
+from streamgmm.sinks.socket.activation import take_inherited
 
 logger = logging.getLogger("streamgmm.run")
 

@@ -18,7 +18,7 @@ from streamgmm.settings.loading import load_config, salvage_output
 from streamgmm.settings.output import OutputSection, sections_of_sinks
 from streamgmm.sinks.asking import SourceStatus, ask_status
 from streamgmm.sinks.selection import selection_of
-from streamgmm.sinks.token import read_token
+from streamgmm.sinks.socket.token import read_token
 
 logger = logging.getLogger("streamgmm.status")
 

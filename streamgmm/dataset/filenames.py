@@ -9,7 +9,7 @@ import re
 import unicodedata
 from pathlib import PurePath
 
-from streamgmm.audio.foreign import FOREIGN_SUFFIXES
+from streamgmm.audio.formats.foreign import FOREIGN_SUFFIXES
 
 # fmt: off
 RECORDING_SUFFIXES = frozenset({

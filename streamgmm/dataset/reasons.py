@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from streamgmm.audio.foreign import conversion_of
+from streamgmm.audio.formats.foreign import conversion_of
 from streamgmm.dataset.listing import Skipped
 from streamgmm.wording import escaped
 

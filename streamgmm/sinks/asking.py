@@ -14,9 +14,9 @@ import msgspec
 
 from streamgmm.errors import NotRunningError, PermissionDeniedError, TemporaryError, UsageError
 from streamgmm.records import AnyRecord, Error, Hello, Status, decode_json
-from streamgmm.sinks.door import TOKEN_WANTED
-from streamgmm.sinks.lobby import STATUS_REQUEST
-from streamgmm.sinks.token import Token
+from streamgmm.sinks.socket.door import TOKEN_WANTED
+from streamgmm.sinks.socket.lobby import STATUS_REQUEST
+from streamgmm.sinks.socket.token import Token
 
 MAX_GREETING_BYTES = 1024 * 1024
 

@@ -14,10 +14,10 @@ import msgspec
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Record, encode_json
 from streamgmm.settings.output import OutputSection, SinkSection, sections_of_sinks
-from streamgmm.sinks.activation import InheritedListener
 from streamgmm.sinks.registry import SinkPlan, find_kind_of, make_socket_sink, valid_forms
 from streamgmm.sinks.sink import Message, OnFailure, Sink, Snapshot
-from streamgmm.sinks.token import read_token
+from streamgmm.sinks.socket.activation import InheritedListener
+from streamgmm.sinks.socket.token import read_token
 
 logger = logging.getLogger("streamgmm.sinks")
 

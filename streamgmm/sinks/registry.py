@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from streamgmm.errors import ConfigError
 from streamgmm.settings.output import OutputSection, SinkSection
 from streamgmm.sinks.file import FileSink
-from streamgmm.sinks.listeners import Listener, TcpListener
 from streamgmm.sinks.push import PushOptions
 from streamgmm.sinks.selection import selection_of
 from streamgmm.sinks.sink import Sink
-from streamgmm.sinks.sockets import SocketSink
+from streamgmm.sinks.socket.listeners import Listener, TcpListener
+from streamgmm.sinks.socket.sockets import SocketSink
+from streamgmm.sinks.socket.token import Token
 from streamgmm.sinks.stdout import StdoutSink
-from streamgmm.sinks.token import Token
 from streamgmm.wording import did_you_mean
 
 
@@ -140,7 +140,7 @@ def _make_file(plan: SinkPlan) -> Sink:
 
 def _make_unix(plan: SinkPlan) -> Sink:
     # Imported here, as the module needs file locks, which only POSIX systems have.
-    from streamgmm.sinks.unix import UnixListener
+    from streamgmm.sinks.socket.unix import UnixListener
 
     return make_socket_sink(UnixListener(plan.own.uri), plan)
 

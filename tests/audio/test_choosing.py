@@ -3,12 +3,13 @@ import sys
 
 import pytest
 
-from streamgmm.audio import microphone, pcm
 from streamgmm.audio.choosing import plan_source
-from streamgmm.audio.ffmpeg import FfmpegSource
 from streamgmm.audio.file import RecordingFile
-from streamgmm.audio.interface import shared_interface
-from streamgmm.audio.pcm_socket import PcmSocket
+from streamgmm.audio.microphone import microphone
+from streamgmm.audio.microphone.interface import shared_interface
+from streamgmm.audio.streams import pcm
+from streamgmm.audio.streams.ffmpeg import FfmpegSource
+from streamgmm.audio.streams.pcm_socket import PcmSocket
 from streamgmm.errors import ConfigError, UsageError
 from streamgmm.settings.source import SourceSection
 from tests.narrowing import of_type

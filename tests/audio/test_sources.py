@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from streamgmm.audio.file import RecordingFile
-from streamgmm.audio.pcm import PcmPipe
+from streamgmm.audio.streams.pcm import PcmPipe
 
 OPEN_FDS = Path("/proc/self/fd")
 CODES = np.random.default_rng(6).integers(-32768, 32768, 8000).astype("<i2")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from streamgmm.audio.microphone import CaptureError, InputDevice
+from streamgmm.audio.microphone.microphone import CaptureError, InputDevice
 from tests.cli.cli_rig import run_cli
 
 DEVICES = [
@@ -97,7 +97,7 @@ def test_A1_no_portaudio_is_one_line_and_69(
         raise CaptureError("no_library", "PortAudio library not found", hint="install libportaudio2")
 
     monkeypatch.setattr("streamgmm.cli.devices.list_devices", fail)
-    monkeypatch.setattr("streamgmm.audio.microphone.Microphone.open", fail)
+    monkeypatch.setattr("streamgmm.audio.microphone.microphone.Microphone.open", fail)
     code, out, err = run_cli(capsys, "devices", *arguments)
     assert (code, out) == (69, "")
     assert err == "streamgmm: error: PortAudio library not found (install libportaudio2)\n"

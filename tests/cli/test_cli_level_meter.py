@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from streamgmm.arrays import Samples
-from streamgmm.audio.microphone import Microphone
+from streamgmm.audio.microphone.microphone import Microphone
 from streamgmm.audio.source import Block, Vitals
 from streamgmm.cli.level_meter import METER_RATE_HZ, LevelMeter, show_levels
 from streamgmm.units import SILENCE_DBFS

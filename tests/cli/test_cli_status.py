@@ -14,10 +14,10 @@ import pytest
 
 from streamgmm.records import Error, Record, Start, Status, encode_json
 from streamgmm.service.place import SYSTEM
-from streamgmm.sinks.listeners import TcpListener
-from streamgmm.sinks.sockets import SocketSink
-from streamgmm.sinks.token import Token
-from streamgmm.sinks.unix import UnixListener
+from streamgmm.sinks.socket.listeners import TcpListener
+from streamgmm.sinks.socket.sockets import SocketSink
+from streamgmm.sinks.socket.token import Token
+from streamgmm.sinks.socket.unix import UnixListener
 from tests.cli.cli_rig import run_cli
 from tests.other_user import as_ordinary_user, shared_folder
 from tests.sinks.sink_rig import HELLO, Client, message, start

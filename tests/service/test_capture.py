@@ -6,8 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from streamgmm.audio.capture_process import CaptureReason
-from streamgmm.audio.microphone import CaptureError
+from streamgmm.audio.microphone.capture_process import CaptureReason
+from streamgmm.audio.microphone.microphone import CaptureError
 from streamgmm.audio.ring import Ring, Stretch
 from streamgmm.audio.source import Block
 from streamgmm.errors import DataError, DeviceError, InputMissingError, SystemResourceError

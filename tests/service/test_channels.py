@@ -11,7 +11,7 @@ import pytest
 
 from streamgmm import units
 from streamgmm.audio.choosing import PlannedSource
-from streamgmm.audio.microphone import CaptureError
+from streamgmm.audio.microphone.microphone import CaptureError
 from streamgmm.errors import ConfigError, DataError, DeviceError
 from streamgmm.model.model import Model
 from streamgmm.records import Bye, Gap, Hello, ModelChanged, Record, Start, Status, Window

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamgmm.audio.microphone import CaptureError
+from streamgmm.audio.microphone.microphone import CaptureError
 from streamgmm.audio.source import Block
 from streamgmm.errors import CannotCreateError, InputMissingError, OutputError, SystemResourceError
 from streamgmm.pipeline import Pipeline

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamgmm.audio.capture_child import BLOCK_HEADER
 from streamgmm.audio.choosing import PlannedSource
-from streamgmm.audio.microphone import Microphone
+from streamgmm.audio.microphone.capture_child import BLOCK_HEADER
+from streamgmm.audio.microphone.microphone import Microphone
 from streamgmm.audio.source import Block
 from streamgmm.errors import DeviceError
 from streamgmm.pipeline import Pipeline

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.sinks.listeners import Listener, TcpListener
-from streamgmm.sinks.sockets import SocketSink
-from streamgmm.sinks.unix import UnixListener
+from streamgmm.sinks.socket.listeners import Listener, TcpListener
+from streamgmm.sinks.socket.sockets import SocketSink
+from streamgmm.sinks.socket.unix import UnixListener
 from tests.sinks.sink_rig import Failures, LogLines
 
 

@@ -13,8 +13,8 @@ from streamgmm.errors import NotRunningError
 from streamgmm.records import Hello, Record, Status
 from streamgmm.sinks.asking import SourceStatus, ask_status
 from streamgmm.sinks.hub import Hub
-from streamgmm.sinks.sockets import SocketSink
-from streamgmm.sinks.unix import UnixListener
+from streamgmm.sinks.socket.sockets import SocketSink
+from streamgmm.sinks.socket.unix import UnixListener
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, no_failure, start, status
 
 NAMES = ["kitchen", "yard"]

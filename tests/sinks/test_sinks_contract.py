@@ -14,12 +14,12 @@ from msgspec import structs
 from streamgmm.records import decode_json
 from streamgmm.sinks.exec import ExecSink
 from streamgmm.sinks.file import FileSink
-from streamgmm.sinks.listeners import TcpListener
 from streamgmm.sinks.sink import Sink
-from streamgmm.sinks.sockets import SocketSink
+from streamgmm.sinks.socket.listeners import TcpListener
+from streamgmm.sinks.socket.sockets import SocketSink
+from streamgmm.sinks.socket.token import Token
+from streamgmm.sinks.socket.unix import UnixListener
 from streamgmm.sinks.stdout import StdoutSink
-from streamgmm.sinks.token import Token
-from streamgmm.sinks.unix import UnixListener
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, Failures, Reader, account, message, n_open_fds, status
 
 MAX_RECORDS = 32

@@ -12,9 +12,9 @@ from streamgmm.errors import CannotCreateError, ConfigError, OutputError, Stream
 from streamgmm.settings.output import OutputSection, SinkSection
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.hub import Hub, make_sinks
-from streamgmm.sinks.listeners import TcpListener
 from streamgmm.sinks.sink import Message, OnFailure, PipeClosedError, Snapshot
-from streamgmm.sinks.sockets import SocketSink
+from streamgmm.sinks.socket.listeners import TcpListener
+from streamgmm.sinks.socket.sockets import SocketSink
 from streamgmm.sinks.stdout import StdoutSink
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, Failures, LogLines, message, no_failure, status
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.audio.microphone import list_devices
+from streamgmm.audio.microphone.microphone import list_devices
 from tests.pulse_rig import PulseServer
 from tests.required import require_or_skip
 from tests.sound_servers import SERVERS, sound_server

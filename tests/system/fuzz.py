@@ -32,18 +32,18 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from streamgmm.audio.pcm import PcmPipe
-from streamgmm.audio.pcm_server import PcmServer, UnixAddress
-from streamgmm.audio.pcm_socket import PcmSocket
 from streamgmm.audio.reading import read_recording
+from streamgmm.audio.streams.pcm import PcmPipe
+from streamgmm.audio.streams.pcm_server import PcmServer, UnixAddress
+from streamgmm.audio.streams.pcm_socket import PcmSocket
 from streamgmm.errors import StreamgmmError
 from streamgmm.model.reader import parse_model
 from streamgmm.model.writer import model_bytes
 from streamgmm.settings.loading import load_config
-from streamgmm.sinks.listeners import TcpListener
-from streamgmm.sinks.sockets import SocketSink
-from streamgmm.sinks.token import Token
-from streamgmm.sinks.unix import UnixListener
+from streamgmm.sinks.socket.listeners import TcpListener
+from streamgmm.sinks.socket.sockets import SocketSink
+from streamgmm.sinks.socket.token import Token
+from streamgmm.sinks.socket.unix import UnixListener
 from tests.model.model_rig import N_FRAME_FEATURES, make_model, rehash
 from tests.mutation import mutated
 from tests.narrowing import present

@@ -33,10 +33,10 @@ import numpy as np
 
 from streamgmm.errors import StreamgmmError
 from streamgmm.records import Dropped, Status, Window, decode_json, encode_json
-from streamgmm.sinks.listeners import Listener, TcpListener
 from streamgmm.sinks.sink import Message
-from streamgmm.sinks.sockets import SocketSink
-from streamgmm.sinks.unix import UnixListener
+from streamgmm.sinks.socket.listeners import Listener, TcpListener
+from streamgmm.sinks.socket.sockets import SocketSink
+from streamgmm.sinks.socket.unix import UnixListener
 from tests.sinks.sink_rig import HELLO, Client, message, n_open_fds
 
 N_EACH = 32

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamgmm.audio.known_device import KnownDevice
-from streamgmm.audio.microphone import CaptureError, Microphone, list_devices
+from streamgmm.audio.microphone.known_device import KnownDevice
+from streamgmm.audio.microphone.microphone import CaptureError, Microphone, list_devices
 from tests.cli.cli_rig import run_cli
 from tests.pulse_rig import SINK, PulseServer
 from tests.system.run_rig import TIMEOUT_S

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamgmm.audio.capture_process import Timeouts
-from streamgmm.audio.microphone import CAPTURE_COMMAND, CaptureError, Microphone, list_devices
+from streamgmm.audio.microphone.capture_process import Timeouts
+from streamgmm.audio.microphone.microphone import CAPTURE_COMMAND, CaptureError, Microphone, list_devices
 from streamgmm.errors import DeviceError
 from tests.pulse_rig import PulseServer, write_wav
 from tests.sound_servers import SERVERS

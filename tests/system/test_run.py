@@ -359,13 +359,13 @@ def test_F2_ctrl_c_says_bye_and_dies_of_the_signal(demo_model: Path, demo_scene:
     check_stream(records, "SIGINT")
 
 
-@pytest.mark.parametrize("victim", ["stdout.StdoutSink._next_line", "sockets.SocketSink._turn"])
+@pytest.mark.parametrize("victim", ["stdout.StdoutSink._next_line", "socket.sockets.SocketSink._turn"])
 def test_F8_a_bug_in_any_thread_ends_the_run_with_70(demo_model: Path, tmp_path: Path, victim: str) -> None:
-    module, name = victim.split(".", 1)
+    module, sink, method = victim.rsplit(".", 2)
     preparation = (
-        f"from streamgmm.sinks import {module}\n"
+        f"from streamgmm.sinks.{module} import {sink}\n"
         "def fail(self): raise ZeroDivisionError('thrown in')\n"
-        f"{module}.{name} = fail"
+        f"{sink}.{method} = fail"
     )
     sinks = ["--sink", "stdout:", "--sink", f"unix://{tmp_path}/s"]
     arguments = ["run", "-m", demo_model, "-s", "pcm:-", *sinks]

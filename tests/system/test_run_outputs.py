@@ -189,7 +189,7 @@ def test_E23_a_really_full_disk_holds_up_no_subscriber(demo_model: Path, demo_sc
     with small_disk(tmp_path) as prefix:
         # As live as a microphone, only faster. What the file holds is seen from within its file system.
         script = (
-            f'"$1" -m streamgmm run -m "$2" -s "file:$3" --pace=20 --windows -k "file://{tmp_path}/disk/f" -k stdout:'
+            f'"$1" -m streamgmm run -m "$2" -s "file:$3" --pace=10 --windows -k "file://{tmp_path}/disk/f" -k stdout:'
             f" --set output.queue_records=32; code=$?; tail -c1 {tmp_path}/disk/f | od -An -c >&2; exit $code"
         )
         command = [*prefix, "bash", "-c", script, "bash", sys.executable, str(demo_model), str(demo_scene)]

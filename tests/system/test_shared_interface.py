@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamgmm.audio.interface import Interface
-from streamgmm.audio.microphone import InterfaceChannel
+from streamgmm.audio.microphone.interface import Interface
+from streamgmm.audio.microphone.microphone import InterfaceChannel
 from tests.pulse_rig import PulseServer, write_wav
 from tests.system.listening import RATE_HZ, Listening
 from tests.system.run_rig import Json, check_bye, parse, running, wait_until

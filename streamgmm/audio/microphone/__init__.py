@@ -1,0 +1,1 @@
+"""Microphones: a capture process per interface, and the sources that share it."""

@@ -1,0 +1,1 @@
+"""Streams of samples from pipes, sockets and FFmpeg."""

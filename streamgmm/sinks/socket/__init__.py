@@ -1,0 +1,1 @@
+"""Subscribers on UNIX and TCP sockets."""
