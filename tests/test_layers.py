@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "streamgmm"
 
 ROOMS = [
     *("ground", "settings", "audio", "features", "model", "decision", "pipeline", "sinks", "service", "listening"),
-    *("dataset", "training", "evaluation", "tuning", "explanation", "report", "demo", "cli"),
+    *("dataset", "world", "training", "evaluation", "tuning", "explanation", "report", "demo", "cli"),
 ]
 
 # Ground floor may import what carries settings and messages, and nothing that touches samples.

@@ -1,0 +1,1 @@
+"""Making of the world from Debian packages; not needed to use it."""

@@ -1,0 +1,108 @@
+"""Read the sounds of the world: 1.5 s at most each, mono, with their kind and the recording that they come from."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from streamgmm.arrays import Samples
+from streamgmm.audio.reading import read_recording
+from streamgmm.errors import DataError
+
+SHIPPED = Path(__file__).parent
+
+HINT = "install streamgmm again, or train with another folder of the world"
+
+
+class SoundEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Entry of one sound in `world.json`.
+
+    Attributes:
+        id: identifier, unique in the file.
+        kind: what it is, e.g. `doorbell`.
+        start: index of its first sample in `world.ogg`.
+        n_samples: length in samples.
+        source_id: recording that it was cut from; sounds of one recording are never divided between training and test.
+        package: Debian package that holds the recording.
+        file: path of the recording in the package.
+        author: author to credit.
+        licence: SPDX identifier of the licence.
+        url: address of the recording or the package.
+        rate_hz: sample rate of the recording (Hz); nothing above half of it is to be heard.
+        gain_db: amplification (dB).
+    """
+
+    id: str
+    kind: str
+    start: int
+    n_samples: int
+    source_id: str
+    package: str
+    file: str
+    author: str
+    licence: str
+    url: str
+    rate_hz: int
+    gain_db: float
+
+
+class WorldIndex(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Content of `world.json`.
+
+    Attributes:
+        sha256: hash of `world.ogg`, in hexadecimal.
+        rate_hz: sample rate of `world.ogg` (Hz).
+        sounds: all sounds, in their order.
+    """
+
+    sha256: str
+    rate_hz: int
+    sounds: tuple[SoundEntry, ...]
+
+
+class WorldSound(NamedTuple):
+    """A sound: its entry, and its samples, float32, shape (n,), full scale 1.0."""
+
+    entry: SoundEntry
+    samples: Samples
+
+
+class World(NamedTuple):
+    """All sounds, and their sample rate (Hz)."""
+
+    rate_hz: int
+    sounds: list[WorldSound]
+
+
+def read_index(folder: Path = SHIPPED) -> WorldIndex:
+    """Return the index of the world in `folder`.
+
+    Raises:
+        DataError: the file is missing, or is no index.
+    """
+    path = folder / "world.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=WorldIndex)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise DataError(f"the sounds of the world cannot be read: {error}", where=str(path), hint=HINT) from error
+
+
+def read_world(folder: Path = SHIPPED) -> World:
+    """Return all sounds of the world in `folder`; decoding takes about half a second.
+
+    Raises:
+        DataError: a file is missing or damaged, or the audio is not that of the index.
+    """
+    index, path = read_index(folder), folder / "world.ogg"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"the sounds of the world cannot be read: {error}", where=str(path), hint=HINT) from error
+    if hashlib.sha256(content).hexdigest() != index.sha256:
+        raise DataError("the sounds of the world are not those of their index", where=str(path), hint=HINT)
+    samples = read_recording(path).samples
+    sounds = [WorldSound(entry, samples[entry.start : entry.start + entry.n_samples].copy()) for entry in index.sounds]
+    return World(index.rate_hz, sounds)
