@@ -13,8 +13,8 @@ import pytest
 from streamgmm import units
 from streamgmm.errors import DataError
 from streamgmm.world.making import build
-from streamgmm.world.making.clips import RATE_HZ, cut
 from streamgmm.world.making.credit import LICENCES
+from streamgmm.world.making.cutting import WORLD_RATE_HZ, cut
 from streamgmm.world.making.packages import read_packages
 from streamgmm.world.world import SHIPPED, World, read_index, read_world
 from tests.audio.making import wav
@@ -92,13 +92,13 @@ def test_what_is_missing_or_damaged_is_refused_with_its_place(tmp_path: Path, na
 def test_a_sound_is_cut_the_same_whenever_it_is_made(tmp_path: Path) -> None:
     """The way from a recording to the file: loudest part, level, and the same bytes twice."""
     rng = np.random.default_rng(0)
-    quiet, loud = 0.0001 * rng.standard_normal(RATE_HZ), 0.2 * rng.standard_normal(RATE_HZ)
+    quiet, loud = 0.0001 * rng.standard_normal(WORLD_RATE_HZ), 0.2 * rng.standard_normal(WORLD_RATE_HZ)
     recording = np.clip(32767 * np.concatenate([quiet, loud, quiet]), -32768, 32767).astype("<i2")
     path = tmp_path / "a.wav"
-    path.write_bytes(wav(recording, rate_hz=RATE_HZ))
+    path.write_bytes(wav(recording, rate_hz=WORLD_RATE_HZ))
     clip = cut([(path, "")], 0)
     assert 20 * np.log10(np.abs(clip.samples).max()) == pytest.approx(-3.0, abs=0.1)
-    assert abs(len(clip.samples) - RATE_HZ) < 0.06 * RATE_HZ
+    assert abs(len(clip.samples) - WORLD_RATE_HZ) < 0.06 * WORLD_RATE_HZ
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         build.write_audio([clip, clip], tmp_path / name / "world.ogg")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from streamgmm.world.making.clips import RATE_HZ, SLOT_SAMPLES, Clip, cut
 from streamgmm.world.making.credit import credits_text
+from streamgmm.world.making.cutting import SLOT_SAMPLES, WORLD_RATE_HZ, CutSound, cut
 from streamgmm.world.making.ogg import write_vorbis
 from streamgmm.world.making.packages import Package, digest, read_packages, unpack
 
@@ -46,7 +46,7 @@ def parts(row: dict[str, str], root: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def cut_all(rows: list[dict[str, str]], cache: Path, packages: dict[str, Package]) -> list[Clip]:
+def cut_all(rows: list[dict[str, str]], cache: Path, packages: dict[str, Package]) -> list[CutSound]:
     """Cut all clips; report those that fail together."""
     clips, faults = [], []
     for row in rows:
@@ -59,7 +59,7 @@ def cut_all(rows: list[dict[str, str]], cache: Path, packages: dict[str, Package
     return clips
 
 
-def entry(row: dict[str, str], clip: Clip, start: int) -> dict[str, str | int | float]:
+def entry(row: dict[str, str], clip: CutSound, start: int) -> dict[str, str | int | float]:
     """Return the index entry of a clip."""
     return {
         "id": row["id"],
@@ -77,20 +77,20 @@ def entry(row: dict[str, str], clip: Clip, start: int) -> dict[str, str | int | 
     }
 
 
-def write_audio(clips: list[Clip], path: Path) -> list[int]:
+def write_audio(clips: list[CutSound], path: Path) -> list[int]:
     """Write all clips to one file and return where each starts."""
     joined = np.zeros(len(clips) * (SLOT_SAMPLES + GAP_SAMPLES))
     starts = [number * (SLOT_SAMPLES + GAP_SAMPLES) for number in range(len(clips))]
     for start, clip in zip(starts, clips, strict=True):
         joined[start : start + len(clip.samples)] = clip.samples
-    write_vorbis(path, joined, RATE_HZ, QUALITY)
+    write_vorbis(path, joined, WORLD_RATE_HZ, QUALITY)
     return starts
 
 
-def write_index(rows: list[dict[str, str]], clips: list[Clip], starts: list[int], folder: Path) -> None:
+def write_index(rows: list[dict[str, str]], clips: list[CutSound], starts: list[int], folder: Path) -> None:
     """Write the index, one clip a line."""
     entries = [entry(*item) for item in zip(rows, clips, starts, strict=True)]
-    head = {"sha256": digest(folder / "world.ogg"), "rate_hz": RATE_HZ}
+    head = {"sha256": digest(folder / "world.ogg"), "rate_hz": WORLD_RATE_HZ}
     lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in entries)
     text = json.dumps(head, ensure_ascii=False)[:-1] + f', "sounds": [\n{lines}\n]}}\n'
     (folder / "world.json").write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from streamgmm.world.making.containers import read_sound
 
 Mono = npt.NDArray[np.float64]
 
-RATE_HZ = 44_100
+WORLD_RATE_HZ = 44_100
 SLOT_SAMPLES = 66_150  # samples of a clip: 1.5 s
 FADE_SAMPLES = 220  # samples: 5 ms
 FRAME_SAMPLES = 441  # samples of a level measurement: 10 ms
@@ -26,7 +26,7 @@ ACTIVE_DB = -40.0  # below the peak: not counted as sound
 MIN_ACTIVE_S = 0.3
 
 
-class Clip(NamedTuple):
+class CutSound(NamedTuple):
     """A clip and how it came about."""
 
     samples: Mono  # as long as the sound is, at most SLOT_SAMPLES
@@ -51,7 +51,7 @@ def trim(samples: Mono) -> Mono:
 def active_seconds(samples: Mono) -> float:
     """Return how long the level stays within 40 dB of its maximum."""
     level = levels(samples)
-    return float(np.sum(level > level.max(initial=0.0) * 10.0 ** (ACTIVE_DB / 20.0)) * FRAME_SAMPLES / RATE_HZ)
+    return float(np.sum(level > level.max(initial=0.0) * 10.0 ** (ACTIVE_DB / 20.0)) * FRAME_SAMPLES / WORLD_RATE_HZ)
 
 
 def load(path: Path, member: str) -> tuple[Mono, int]:
@@ -59,8 +59,8 @@ def load(path: Path, member: str) -> tuple[Mono, int]:
     samples, rate = read_sound(path, member)
     mono = samples.mean(axis=1)
     mono = mono - mono.mean()
-    if rate != RATE_HZ:
-        mono = soxr.resample(mono, rate, RATE_HZ, quality="HQ")
+    if rate != WORLD_RATE_HZ:
+        mono = soxr.resample(mono, rate, WORLD_RATE_HZ, quality="HQ")
     return np.asarray(mono, np.float64), rate
 
 
@@ -69,7 +69,7 @@ def join(parts: list[Mono]) -> Mono:
     starts = np.cumsum([0, *(max(STEP_SAMPLES, len(part)) for part in parts[:-1])])
     joined = np.zeros(int(starts[-1]) + len(parts[-1]))
     for start, part in zip(starts, parts, strict=True):
-        joined[start : start + len(part)] += faded(part)
+        joined[start : start + len(part)] += with_fades(part)
     return joined
 
 
@@ -92,7 +92,7 @@ def loudest(samples: Mono, rank: int) -> Mono:
     return samples[start : start + SLOT_SAMPLES]
 
 
-def faded(samples: Mono) -> Mono:
+def with_fades(samples: Mono) -> Mono:
     """Fade in and out over 5 ms."""
     size = min(FADE_SAMPLES, len(samples) // 2)
     ramp = np.sin(np.linspace(0.0, np.pi / 2.0, size)) ** 2
@@ -102,12 +102,12 @@ def faded(samples: Mono) -> Mono:
     return result
 
 
-def cut(files: list[tuple[Path, str]], rank: int) -> Clip:
+def cut(files: list[tuple[Path, str]], rank: int) -> CutSound:
     """Cut a clip from a recording, or join short recordings (path and member of each) to one."""
     loaded = [load(path, member) for path, member in files]
     sound = join([trim(samples) for samples, _ in loaded]) if len(loaded) > 1 else loaded[0][0]
-    sound = faded(trim(loudest(trim(sound), rank)))
+    sound = with_fades(trim(loudest(trim(sound), rank)))
     if not len(sound) or active_seconds(sound) < MIN_ACTIVE_S:
         raise ValueError(f"{files[0][0]}: {active_seconds(sound) if len(sound) else 0.0:.2f} s of sound are too short")
     gain = min(PEAK / float(np.max(np.abs(sound))), 10.0 ** (MAX_GAIN_DB / 20.0))
-    return Clip(sound * gain, loaded[0][1], 20.0 * float(np.log10(gain)))
+    return CutSound(sound * gain, loaded[0][1], 20.0 * float(np.log10(gain)))
