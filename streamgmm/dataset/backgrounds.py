@@ -31,7 +31,8 @@ def background_recordings(places: Sequence[Path], findings: Findings) -> list[Pa
             found = list(recordings_below(place, findings))
         else:
             open_recording(place, follow_symlinks=True).close()
-            found = [place]
+            # Resolved: recordings of a data set are read without following links, but a link that was named is meant.
+            found = [place.resolve() if place.is_symlink() else place]
         if not found:
             left_out = left_out_lines(item for item in findings.skipped if place in item.path.parents)
             hint = "; ".join([*left_out, "name a folder with recordings, or a file"])

@@ -199,12 +199,14 @@ def _tables_in(folder: Path) -> list[Path]:
 
 def _joined(manifest: Listing, events: Listing, findings: Findings, *, where: Path) -> Listing:
     """Join both tables: the recordings of `manifest`, with the segments of `events` where it lists any."""
-    segments = {entry.path: entry.segments for entry in events.entries}
+    listed = {entry.path: entry for entry in events.entries}
     entries = [
-        entry._replace(segments=segments[entry.path], has_gaps=True) if entry.path in segments else entry
+        entry._replace(segments=own.segments, has_gaps=own.has_gaps, unnamed=own.unnamed)
+        if (own := listed.get(entry.path)) is not None
+        else entry
         for entry in manifest.entries
     ]
-    unlisted = sorted(set(segments) - {entry.path for entry in entries})
+    unlisted = sorted(set(listed) - {entry.path for entry in entries})
     if unlisted:
         findings.warn(f"{unlisted[0]} and {len(unlisted) - 1} more are in {EVENT_LIST_NAME} but not in {MANIFEST_NAME}")
         findings.skipped.extend(Skipped(recording, "not_in_manifest") for recording in unlisted)

@@ -84,12 +84,15 @@ def cross_validate(
         extraction = lengths.measured()
         usable = extraction.usable(dataset, config.training.min_clips)
         folds = divide(usable.clips, division, seed)
+        # A reserved label of which too little is left is dropped from the data set, and so its clips are from these.
+        kept = set(usable.clips)
+        measured = [clip for clip in extraction.clips if clip.clip in kept]
         if is_ablated and not ablation:
-            ablation = ablate(extraction.clips, usable.labels, task, track=track)
+            ablation = ablate(measured, usable.labels, task, track=track)
         steps = [(fold, label) for fold in sorted(set(folds) - {NO_FOLD}) for label in (None, *classes)]
         models: list[Model] = []
         for fold, label in seed_track(steps, "folds", len(steps)):
-            split = _split_fold(fold, folds, extraction.clips, dataset)
+            split = _split_fold(fold, folds, measured, usable)
             if label is None:
                 models = [_fit_fold(lengths.choose([clip.clip for clip in split.rest], _labels_of(split.rest)))]
             else:

@@ -33,6 +33,14 @@ def test_recordings_and_folders_are_added_as_background(sounds, tmp_path):
     assert len({clip.source_id for clip in own}) == 2
 
 
+def test_a_link_that_is_named_is_used_like_the_recording(sounds, tmp_path):
+    room = write_room(tmp_path / "rooms" / "room.wav", 2.0)
+    (tmp_path / "link.wav").symlink_to(room)
+    dataset = read_dataset(sounds, backgrounds=[tmp_path / "link.wav"])
+    assert [clip.path for clip in dataset.clips if clip.label == "background"] == [room]
+    assert dataset.skipped == []
+
+
 def test_segments_are_spread_over_a_long_recording_and_stay_together(sounds, tmp_path, monkeypatch):
     monkeypatch.setattr(backgrounds, "SEGMENT_S", 0.5)
     monkeypatch.setattr(backgrounds, "MAX_SEGMENTS", 4)

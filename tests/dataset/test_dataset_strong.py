@@ -88,6 +88,17 @@ def test_events_of_recordings_that_the_manifest_lacks_are_left_out_and_reported(
     assert dataset.warnings == [f"{root / 'b.wav'} and 0 more are in events.tsv but not in manifest.csv"]
 
 
+@pytest.mark.parametrize("line", ["a.wav\t2.5\t3.5\t\n", "a.wav\t2.5\tx\tdoor\n", "a.wav\tdoor\n", "hello\n"])
+def test_B39_what_an_event_list_leaves_in_doubt_is_no_background_beside_a_manifest_either(root, line):
+    write(root, DCASE + line)
+    alone = read_dataset(root)
+    write(root, MANIFEST, "manifest.csv")
+    joined = read_dataset(root)
+    assert spans(joined) == spans(alone)
+    assert spans(joined, "b.wav") == spans(alone, "b.wav")
+    assert ("background", 2.2, 4.3) not in spans(joined)
+
+
 def test_a_fold_can_be_chosen(root):
     write(root, DCASE)
     write(root, MANIFEST, "manifest.csv")

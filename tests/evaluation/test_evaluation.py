@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import soundfile
 
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Skipped
@@ -16,6 +17,7 @@ from streamgmm.evaluation.scores import Evaluation, score_trial
 from streamgmm.settings.config import Config
 from streamgmm.training.trainer import fit_calibrated, train
 from tests.training.training_rig import (
+    RATE_HZ,
     SOUND_LABELS,
     answered_as,
     make_clip,
@@ -127,6 +129,19 @@ def spied(monkeypatch):
     monkeypatch.setattr(evaluation, "fit_calibrated", fit)
     monkeypatch.setattr(evaluation, "answer_with_each", answer)
     return seen
+
+
+def test_a_reserved_label_of_which_measuring_leaves_too_little_is_dropped(tmp_path):
+    root = write_sounds(tmp_path / "sounds")
+    (root / "unknown").mkdir()
+    rng = np.random.default_rng(0)
+    for name, level in {"loud": 0.1, "faint": 1e-5}.items():
+        soundfile.write(
+            root / "unknown" / f"{name}.wav", level * rng.standard_normal(RATE_HZ), RATE_HZ, subtype="FLOAT"
+        )
+    result = score_trial(cross_validate(read_dataset(root), quick_config()))
+    assert "unknown" not in result.labels
+    assert result.n_clips == 4 * len(SOUND_LABELS)
 
 
 def test_no_source_of_the_test_fold_takes_part_in_training(sounds, spied):
