@@ -30,6 +30,7 @@ def background_recordings(places: Sequence[Path], findings: Findings) -> list[Pa
         if path_kind(place) == "folder":
             found = list(recordings_below(place, findings))
         else:
+            # Opened and closed at once: a file that was named must be an error; one found in a folder is only left out.
             open_recording(place, follow_symlinks=True).close()
             # Resolved: recordings of a data set are read without following links, but a link that was named is meant.
             found = [place.resolve() if place.is_symlink() else place]
@@ -56,6 +57,8 @@ def _segments(path: Path) -> Iterator[Segment]:
     if duration_s <= MAX_SEGMENTS * SEGMENT_S:
         yield Segment(BACKGROUND)
         return
+    # The first segment begins with the recording, and the last one ends with it. They never overlap, as the recording
+    # is longer than all of them together.
     stride_s = (duration_s - SEGMENT_S) / (MAX_SEGMENTS - 1)
     for number in range(MAX_SEGMENTS):
         yield Segment(BACKGROUND, number * stride_s, number * stride_s + SEGMENT_S)

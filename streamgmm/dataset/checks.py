@@ -37,10 +37,12 @@ def check_classes(
     elif len(classes) == 1 and BACKGROUND not in labels:
         problems.add(f"there is one class only, {classes[0]!r}; add another, or recordings of the background")
     for label in labels:
+        # One recording of the background is enough: it is then never held out, but training needs it (see `folds`).
         n_needed = 1 if label == BACKGROUND else min_clips
         if n_clips[label] < n_needed:
             n_usable = f"{n_clips[label]} usable clips that differ, but needs {n_needed}"
             problems.add(f"class {label!r} has {n_usable}; add recordings, or leave the class out")
+    # Collected as problems, so that the hint stays short whatever the number of warnings.
     noticed = DatasetProblems()
     for warning in warnings:
         noticed.add(f"warning: {warning}")
@@ -62,6 +64,7 @@ def without_unneeded(clips: Sequence[Clip], labels: Sequence[str], *, min_clips:
 
 def _count_different(clips: Iterable[Clip]) -> Counter[str]:
     """Count the different clips of each label; fifty copies of one recording count as one."""
+    # The hash covers the whole recording; segments of one recording differ by their onset.
     different = {(clip.label, clip.content_sha256, clip.onset_s) for clip in clips}
     return Counter(label for label, _, _ in different)
 
@@ -84,11 +87,13 @@ def repeated_content(clips: Iterable[Clip]) -> DatasetProblems:
 
 def narrow_classes(clips: Iterable[Clip], sample_rate_hz: int) -> DatasetProblems:
     """Report classes that a model of `sample_rate_hz` could recognise by their narrow band, not their sound."""
+    # The highest rate of each label: one wide-band recording keeps the model from knowing the class by its band.
     highest_hz: dict[str, int] = {}
     for clip in clips:
         highest_hz[clip.label] = max(clip.sample_rate_hz, highest_hz.get(clip.label, 0))
     narrow = [label for label, rate_hz in sorted(highest_hz.items()) if is_narrow(rate_hz, sample_rate_hz)]
     problems = DatasetProblems()
+    # Where all classes are narrow, the band distinguishes none of them.
     for label in narrow if len(narrow) < len(highest_hz) else ():
         rate_hz = highest_hz[label]
         problems.add(

@@ -30,6 +30,7 @@ def read_folders(root: Path, findings: Findings) -> Listing:
     tracked = read_label_tracks(root, content, findings)
     folders = _labels_by_folder(root, _without_system_folders(root, content.folders, findings))
     check_levels(root, list(folders), findings)
+    # Checked across both forms: a folder `Dog` and a label `dog` of a track must not become two classes.
     labels = distinct_labels({*folders.values(), *labels_of(tracked)}, where=root)
     return Listing("folders" if folders else "strong", labels, _entries(root, folders, tracked, findings))
 
@@ -44,6 +45,7 @@ def _entries(root: Path, folders: dict[str, str], tracked: list[Entry], findings
 def _root_content(root: Path, findings: Findings) -> FolderContent:
     try:
         return folder_content(root, findings)
+    # Before OSError, of which it is a kind: it has an exit code of its own.
     except PermissionError as error:
         raise PermissionDeniedError("the folder may not be read", where=str(root), hint="check its owner") from error
     except OSError as error:
@@ -72,5 +74,7 @@ def _labels_by_folder(root: Path, names: list[str]) -> dict[str, str]:
             problems.add(error.what)
     hint = "the name of each folder is a label: rename these, or move them elsewhere if they are not classes"
     problems.raise_if_any(where=root, hint=hint)
+    # The names as well as the labels: folders whose names differ only by Unicode form have the same label, and would be
+    # merged without notice.
     distinct_labels(names, where=root)
     return labels

@@ -95,6 +95,7 @@ def clip_of(entry: Entry, content: Content, segment: Segment, source_id: str) ->
 
 def rng_of(clip: Clip, seed: int) -> np.random.Generator:
     """Return a random generator for `clip`, seeded by its sound and `seed`, independent of its file name."""
+    # Seeds are whole numbers: 64 bits of the hash, and the onset in microseconds.
     return np.random.default_rng([seed, int(clip.content_sha256[:16], 16), round((clip.onset_s or 0) * 1e6)])
 
 
@@ -118,6 +119,8 @@ def examine(path: Path, channel: ChannelChoice = "mean") -> Content:
     with open_whole_recording(path, channel=channel) as reader:
         # Block by block: hours of silence in a small compressed file must not fill the memory.
         for block in checked_blocks(reader):
+            # In one byte order on every machine: the hash is stored in model cards and caches, and seeds random
+            # choices.
             sha256.update(np.ascontiguousarray(block, dtype="<f4").data)
             n_samples += block.size
             low, high = min(low, block.min()), max(high, block.max())
@@ -184,6 +187,7 @@ class Examiner:
 
     def _reason_to_skip(self, content: Content) -> str:
         """Return the reason to leave out a readable recording; empty for none."""
+        # Before `constant`, which may hold too: exactly opposite channels mix to zeros, yet each one alone is usable.
         if content.mix_loss and content.mix_loss.is_total:
             return "cancelled"
         if content.is_constant:
@@ -195,6 +199,7 @@ class Examiner:
         for segment in entry.segments:
             if segment.is_whole:
                 yield segment
+            # Cut off at the end of the recording, it would be shorter than any usable segment.
             elif segment.onset_s + SHORTEST_SEGMENT_S > duration_s:
                 self._findings.warn(f"{entry.path}: {segment.label!r} at {segment.onset_s} s lies beyond its end")
             elif not segment.is_point:

@@ -82,6 +82,7 @@ def read_dataset(
     examiner = Examiner(findings, channel=channel, use_gaps=use_gaps, is_strict=is_strict)
     entries = chain(listing.entries, background_entries(backgrounds, findings))
     clips = list(examiner.clips(entries, on_progress))
+    # From both: a class without any usable clip must be reported, and gaps and extra backgrounds add `background`.
     named = sorted({*listing.labels, *(clip.label for clip in clips)})
     clips, labels = without_unneeded(clips, named, min_clips=min_clips)
     check_classes(clips, labels, findings.skipped, findings.warnings, where=path, min_clips=min_clips)
@@ -117,6 +118,7 @@ def keep_usable(dataset: Dataset, usable: Sequence[Clip], skipped: Sequence[Skip
 
 def common_rate_hz(dataset: Dataset) -> int:
     """Return the sample rate of most recordings (Hz); the lowest of equally frequent ones."""
+    # Of equally frequent rates the lowest: more recordings then contain the whole band of the model.
     n_recordings = _recordings_by_rate(dataset.clips)
     return min(n_recordings, key=lambda rate_hz: (-n_recordings[rate_hz], rate_hz))
 
@@ -154,6 +156,7 @@ def _with_meanings(listing: Listing, findings: Findings) -> Listing:
         findings.note(f"{label!r} is used as {canonical_label(label)!r}")
     if not others:
         return listing
+    # A generator: folders are still scanned one by one while their recordings are examined.
     entries = (
         entry._replace(segments=[s._replace(label=canonical_label(s.label)) for s in entry.segments])
         for entry in listing.entries
@@ -192,6 +195,7 @@ def _listing(path: Path, findings: Findings) -> Listing:
 
 def _tables_in(folder: Path) -> list[Path]:
     """Return the manifest and the event list in `folder`, if any, in upper or lower case."""
+    # Sorted, so that of several spellings the same one is taken on every file system.
     names = {normalised_name(name): name for name in sorted(os.listdir(folder))}  # noqa: PTH208
     exact = [name for name in (MANIFEST_NAME, EVENT_LIST_NAME) if name in names]
     return [folder / names[name] for name in exact]
@@ -223,6 +227,7 @@ def _read_table(path: Path, findings: Findings) -> Listing:
 
 
 def _recordings_by_rate(clips: Iterable[Clip]) -> Counter[int]:
+    # By path first: a recording with many clips counts once.
     return Counter({clip.path: clip.sample_rate_hz for clip in clips}.values())
 
 

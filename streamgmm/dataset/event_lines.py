@@ -21,8 +21,11 @@ from streamgmm.labels import check_label
 EARLIEST_ONSET_S = -0.5
 """Earliest accepted onset (s); one before it is not an inaccuracy, but a time of something else."""
 
+# Stricter than `float`, which also accepts `nan`, `inf`, `1_000` and the digits of other scripts.
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+# A unit or another word may follow, as in `onset (s)` and `start_time`; `tmin` and `tmax` are the names of Praat.
 _COLUMN = re.compile(r"(onset|offset|start|begin|end|stop|from|to|tmin|tmax)([ _(\[].*)?", re.IGNORECASE)
+# Not `str.splitlines`: it also splits at form feeds and Unicode separators, after which editors count no new line.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _COMMENTS = ("#", "%", "//", ";")
 
@@ -83,9 +86,11 @@ def parse_events(text: str) -> Parsed:
             if not _is_remark(fields, content):
                 is_refused |= isinstance(error, _NameError)
                 problems.add(f"line {line}: {error.what}")
+                # Kept as an unreadable event: the gaps of its recording are then not used as background.
                 events.append(EventLine(line, fields[0] if len(fields) == 4 else "", None, is_readable=False))
         else:
             segment = events[-1].segment
+            # The event is kept without a name: it is no clip, but no background either (see `Entry.unnamed`).
             if segment and not segment.label:
                 problems.add(f"line {line}: the label has no name")
     return Parsed(events, problems, is_refused)
@@ -119,6 +124,7 @@ def _parse_segment(onset: str, offset: str, label: str) -> Segment:
 
 def _parse_seconds(name: str, text: str) -> float:
     seconds = float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else math.nan
+    # A number may match the pattern and still overflow, such as 1e999.
     if not math.isfinite(seconds):
         raise DataError(f"the {name} {text!r} is not a number of seconds")
     return seconds
@@ -127,6 +133,7 @@ def _parse_seconds(name: str, text: str) -> float:
 def _fields(content: str) -> list[str]:
     """Split a line into fields, with an empty label where none is written."""
     for separator in ("\t", ";", None, ","):
+        # Tabs at either end are not stripped here: they delimit empty fields.
         fields = [field.strip().strip('"') for field in _split_fields(content.strip(" \r"), separator)]
         if separator == "\t" and len(fields) > 1:
             return _completed(fields)
@@ -142,6 +149,7 @@ def _split_fields(content: str, separator: str | None) -> list[str]:
     fields = content.split(separator)
     if separator == "\t":
         return fields
+    # The number of fields before the label, which may contain the separator.
     n_before = 3 if len(fields) > 2 and is_recording_name(fields[0].strip()) else 2
     return content.split(separator, n_before)
 

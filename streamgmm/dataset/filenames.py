@@ -58,16 +58,20 @@ HIDDEN_SYSTEM_NAMES = frozenset({
 
 _SYSTEM_PATTERN = re.compile(
     r"\._.*"  # what macOS keeps beside a file where the file system cannot
+    # The trash of Linux on other disks, locks of LibreOffice, files deleted while open on NFS and FUSE.
     r"|\.trash-\d+|\.~lock\..*|\.nfs[0-9a-f]+|\.fuse_hidden.*"
     r"|found\.\d{3}"  # Windows, after a check of the disk
+    # Attributes of Synology, and the mark of Windows for files from the internet.
     r"|.*@syno(eastream|resource)|.*[:#]zone\.identifier"
     r"|~\$.*|.*~|#.*#",  # locks and copies of editors
+    # A file name may contain a line feed.
     re.DOTALL,
 )
 _PARTIAL_SUFFIXES = frozenset(
     {".!sync", ".bak", ".crdownload", ".download", ".part", ".partial", ".swo", ".swp", ".tmp"}
 )
 """Suffixes of incomplete files and old copies; a folder of such a name may be a class."""
+# Compared with their case: in lower case these may well be classes.
 _EXACT_SYSTEM_NAMES = frozenset({"CVS", "RCS", "SCCS"})
 _SYSTEM_PREFIXES = ("@", "#", "$", "~")
 
@@ -106,6 +110,7 @@ def is_foreign_name(name: str) -> bool:
 
 def normalised_name(name: str) -> str:
     """Return the normal form of `name`, equal for spellings that differ by case or Unicode form."""
+    # Composed again at the end, because folding the case may decompose some letters.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

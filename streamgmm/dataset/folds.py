@@ -37,12 +37,14 @@ def grouped_stratified_folds(labels: Sequence[str], sources: Sequence[str], n_fo
     names, i_labels = _indexed(labels)
     source_names, i_sources = _indexed(sources)
     n_clips = np.zeros((len(source_names), len(names)))
+    # Not `n_clips[...] += 1.0`, which counts a repeated pair of indices once.
     np.add.at(n_clips, (i_sources, i_labels), 1.0)
     is_assigned = ~_holds_only_background(n_clips, names)
     n_sources = np.count_nonzero(n_clips[is_assigned], axis=0)
     _refuse_unless(n_sources >= 2, n_sources, names, "has a single source")
     folds = np.full(len(source_names), NEVER_HELD_OUT, dtype=np.intp)
     folds[is_assigned] = _assign(n_clips[is_assigned], min([n_folds, *n_sources[n_sources > 0]]), seed)
+    # A source with several labels is not divided, so a label with two sources may still end up in one fold.
     n_folds_with = np.array([np.unique(folds[is_assigned & (counts > 0)]).size for counts in n_clips.T])
     _refuse_unless(n_folds_with >= 2, n_sources, names, "shares its sources with other labels")
     return folds[i_sources]
@@ -74,10 +76,13 @@ def _refuse_unless(is_fine: BoolArray, n_sources: IndexArray, names: Sequence[st
 
 def _assign(n_clips: Float64Array, n_folds: int, seed: int) -> IndexArray:
     """Return the fold of each source, given its clips of each label, shape (n_sources, n_labels)."""
+    # Shares of each label, shape (n_sources, n_labels): a rare label is spread as evenly as a frequent one.
     shares = n_clips / np.maximum(n_clips.sum(axis=0), 1.0)
     order = np.random.default_rng(seed).permutation(len(shares))
     # Large sources first: small ones can even out the folds afterwards.
+    # The sort is stable, so that equal sources stay in the order drawn from the seed.
     order = order[np.argsort(-shares[order].max(axis=1), kind="stable")]
+    # Share of each label that each fold holds so far, shape (n_folds, n_labels).
     held = np.zeros((n_folds, shares.shape[1]))
     folds = np.zeros(len(shares), dtype=np.intp)
     for i_source in order:

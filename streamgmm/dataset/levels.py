@@ -12,6 +12,7 @@ from streamgmm.dataset.scan import folder_content, holds_recordings
 from streamgmm.labels import canonical_label, is_reserved
 from streamgmm.wording import escaped
 
+# Names that published data sets give to their parts, and to folders that only wrap the others.
 _SPLIT = r"(train|training|test|testing|val|valid|validation|dev|devel|development|eval|evaluation|holdout|heldout)"
 _NUMBERED = r"(fold|split|part|partition|set|subset|cv|batch|group|session)"
 _WRAPPER = r"(audios?|data|dataset|wave?s?|(wav|audio|sound)[ _-]?files|recordings?|sounds?|clips?|samples?|raw)"
@@ -55,6 +56,7 @@ def check_levels(root: Path, names: Sequence[str], findings: Findings) -> None:
     Raises:
         DatasetError: all folders have names of parts, and the classes are a level below.
     """
+    # Background noise often lies in its own folder beside the classes, whatever the levels of these.
     classes = [name for name in names if not is_reserved(canonical_label(name))]
     branches = [branch for branch in (_branch(root, name) for name in classes) if branch]
     levels = [branch for branch in branches if branch.is_level]
@@ -74,6 +76,8 @@ def check_levels(root: Path, names: Sequence[str], findings: Findings) -> None:
 def _branch(root: Path, name: str) -> Branch | None:
     """Return the content of the folder `name`; None if it has no recordings, or cannot be read."""
     try:
+        # Findings of its own, which are dropped: the folder is scanned again, and reported, when its recordings are
+        # listed.
         content = folder_content(root / name, Findings())
     except OSError:
         return None

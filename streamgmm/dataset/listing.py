@@ -112,6 +112,7 @@ class Findings(msgspec.Struct, frozen=True):
         notes: information for the user where nothing is wrong.
     """
 
+    # Each instance gets lists of its own: msgspec copies an empty default.
     skipped: list[Skipped] = []
     warnings: list[str] = []
     notes: list[str] = []
@@ -143,6 +144,7 @@ class DatasetError(DataError):
         super().__init__("; ".join(self.problems), where=where, hint=hint)
 
     def __str__(self) -> str:
+        # One line for each problem, all with the place, so that each can be understood and fixed alone.
         lines = [str(DataError(problem, where=self.where)) for problem in self.problems]
         return "\n".join([*lines, self.hint] if self.hint else lines)
 
@@ -154,6 +156,7 @@ def distinct_labels(texts: Iterable[str], *, where: Path) -> list[str]:
         DatasetError: one is not a valid label, or two differ only by case or Unicode form.
     """
     try:
+        # In sorted order, so that the same label is reported first whatever the order of a set.
         labels = [check_label(text) for text in sorted(texts)]
         if twice := sorted(label for label, n_texts in Counter(labels).items() if n_texts > 1):
             raise DataError(f"several labels differ only by Unicode form: {twice}", hint="merge them or rename one")

@@ -67,9 +67,11 @@ def read_manifest(path: Path, findings: Findings) -> Listing:
 
 
 def _manifest_rows(text: str, problems: DatasetProblems) -> Iterator[Row]:
+    # An empty `newline` keeps line ends within quotes. Strict, as the module otherwise reads on past broken quotes.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_separator(text))
     try:
         columns = _columns(reader)
+        # An empty file has no line 1, but its missing header is reported there.
         if _are_columns_usable(columns, max(reader.line_num, 1), problems):
             for fields in reader:
                 if not any(field.strip() for field in fields):
@@ -126,6 +128,7 @@ def _manifest_entry(files: NamedFiles, row: Row, problems: DatasetProblems) -> E
         label = check_label(label)
     except DataError as error:
         problems.add(f"line {line}: {error.what}")
+    # Also after a problem: every line is checked before all problems are raised together.
     return Entry(
         path=files.find(line, values["path"]),
         name=values["path"],

@@ -24,6 +24,7 @@ class NamedFiles:
 
     def __init__(self, table: Path) -> None:
         self._table = table
+        # Resolved, since the folder of the table may itself be reached by a link.
         self._home = os.path.realpath(table.parent)
         self._spellings_of: dict[Path, dict[str, list[str]]] = {}
         self._is_inside: dict[Path, bool] = {}
@@ -34,6 +35,7 @@ class NamedFiles:
     def find(self, line: int, text: str) -> Path:
         """Return the path of the file named `text` in line number `line`; it may not exist."""
         path = self._table.parent / text
+        # A broken link counts as existing: the recording is then reported under the name that the table gives.
         if not os.path.lexists(path):
             other = self._respelled(text)
             if other is None:
@@ -43,6 +45,7 @@ class NamedFiles:
                 return path
             self._respelt.append(f"line {line}: {text!r} is {str(other)!r}")
             path = other
+        # The folder and not the file: a link at the end of a path is not followed.
         if not self._lies_inside(path.parent):
             self._outside.append(f"line {line}: {text!r}")
         return path
@@ -67,6 +70,7 @@ class NamedFiles:
         for part in parts:
             if not os.path.lexists(path / part):
                 names = self._spellings(path).get(normalised_name(part), [])
+                # Of several candidates any might be the wrong recording.
                 if len(names) != 1:
                     return None
                 part = names[0]
@@ -79,6 +83,7 @@ class NamedFiles:
             spellings: dict[str, list[str]] = {}
             try:
                 names = os.listdir(folder)  # noqa: PTH208 - names alone
+            # A folder that is missing or unreadable, or a NUL in its name.
             except (OSError, ValueError):
                 names = []
             for name in names:
@@ -88,6 +93,7 @@ class NamedFiles:
 
     def _lies_inside(self, folder: Path) -> bool:
         if folder not in self._is_inside:
+            # Once for each folder: it costs a system call for each part of the path, and a table may have many lines.
             real = os.path.realpath(folder)
             self._is_inside[folder] = os.path.commonpath([self._home, real]) == self._home
         return self._is_inside[folder]

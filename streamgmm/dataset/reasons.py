@@ -52,6 +52,7 @@ def left_out_lines(skipped: Iterable[Skipped]) -> list[str]:
     for path, reason in skipped:
         paths_by_reason[reason].append(path)
     by_number = sorted(paths_by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
+    # The first path by name is the example, so that the message does not depend on the order of the scan.
     return [f"left out: {_sentence(reason, min(paths), len(paths))}" for reason, paths in by_number]
 
 

@@ -52,6 +52,7 @@ def skipped_table(skipped: Iterable[Skipped]) -> Table:
         paths_by_reason[reason].append(path)
     table = Table("reason", title="Left out")
     table.add_column("files", justify="right")
+    # Folded and not cut off: a path is of use only as a whole.
     table.add_column("such as", overflow="fold")
     for reason, paths in sorted(paths_by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
         shown = Text("\n".join(_examples(paths)))

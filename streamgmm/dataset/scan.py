@@ -82,6 +82,7 @@ def recordings_below(folder: Path, findings: Findings) -> Iterator[Path]:
             findings.skip(current, "unreadable")
             continue
         yield from (current / name for name in content.recordings)
+        # Reversed, because the stack returns the last folder first.
         pending.extend(current / name for name in reversed(content.folders))
 
 
@@ -103,6 +104,7 @@ def _pass_over(item: os.DirEntry[str], findings: Findings) -> None:
     """Ignore `item`, but report it if the user may miss it: recordings under a name that the user may have given."""
     is_folder = item.is_dir(follow_symlinks=False)
     if is_system_name(item.name):
+        # A system name that is also a valid label, such as `recycler`, may be a class of the user.
         is_missed = is_folder and can_be_label(item.name) and not is_hidden_name(item.name)
         reason = "system_folder"
     else:

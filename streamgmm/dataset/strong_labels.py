@@ -41,6 +41,7 @@ def read_event_list(path: Path, findings: Findings) -> Listing:
     files = NamedFiles(path)
     entries = []
     for name, events in by_filename.items():
+        # Lines without names of recordings: the path of the data set is a label track.
         recording = files.find(events[0].line, name) if name else _recording_beside(path)
         entries.append(_strong_entry(recording, name, events))
     files.report(findings)
@@ -73,6 +74,7 @@ def read_label_tracks(root: Path, content: FolderContent, findings: Findings) ->
         except UnusableLinesError as error:
             unusable.append(error)
             findings.skip(root / name, "bad_labels")
+    # With other tracks or folders of classes, the data set may be usable without these.
     if unusable and not entries and not content.folders:
         raise unusable[0]
     for unread in unusable:
@@ -104,6 +106,7 @@ def gaps_between(segments: Iterable[Segment], duration_s: float, *, border_s: fl
     """
     gaps = []
     end_s = 0.0
+    # `end_s` is the latest end so far: a long segment may contain later ones.
     for segment in sorted(segments, key=lambda segment: segment.onset_s):
         gaps.append((end_s, min(segment.onset_s - border_s, duration_s)))
         end_s = max(end_s, segment.offset_s + border_s)
@@ -125,12 +128,15 @@ def _recording_beside(track: Path) -> Path:
     beside = (
         path for path in track.parent.glob("*") if is_recording_name(path.name) and normalised_name(path.stem) == stem
     )
+    # The default does not exist, and is reported as missing when it is opened.
     return min(beside, default=track.with_suffix(".wav"))
 
 
 def _track_events(track: Path, findings: Findings) -> list[EventLine]:
     try:
         events = _read_events(track, findings)
+    # Already of the kind that the caller distinguishes. Other errors, such as a wrong encoding, make one track
+    # unusable.
     except DatasetError:
         raise
     except DataError as error:

@@ -61,6 +61,7 @@ def ablate(
         max_parts: number of parts to try; None for all.
         track: shows the progress.
     """
+    # A search could make up for the part that was left out, and would be repeated for each part.
     training = msgspec.structs.replace(task.training, search=False)
     trials = [_Ablated("", training), *_without_settings(training), *_without_features(training, task)][:max_parts]
     parts = [_part(trial, clips, labels, task) for trial in track(trials, "leaving out parts", len(trials))]
@@ -78,6 +79,7 @@ class _Ablated(NamedTuple):
 def _without_settings(training: TrainingSection) -> Iterator[_Ablated]:
     for name, settings in WITHOUT.items():
         changed = msgspec.structs.replace(training, **settings)
+        # A part that the settings already leave out would be compared with itself.
         if changed != training:
             yield _Ablated(name, changed)
 
@@ -92,10 +94,12 @@ def _part(
     trial: _Ablated, clips: Sequence[ClipVectors], labels: Sequence[str], task: ExtractionTask
 ) -> Ablation | None:
     if trial.kind is not None:
+        # Masked after measuring: constant features get no projection, so no recording is measured again.
         without = partial(masked, kinds=[trial.kind], spec=task.spec)
         clips = [clip._replace(vectors=without(clip.vectors), copies=without(clip.copies)) for clip in clips]
     with unconverged_allowed():
         accuracy = validate(clips, labels, trial.training).accuracy
+    # Standard error of a share: that of a binomial distribution.
     return (
         None if accuracy is None else Ablation(trial.name, accuracy, (accuracy * (1.0 - accuracy) / len(clips)) ** 0.5)
     )

@@ -47,6 +47,7 @@ def answer_with_each(
     clips: Sequence[Clip], models: Sequence[Model], config: Config, conditions: Conditions = UNCHANGED
 ) -> Iterator[tuple[ClipAnswer, ...]]:
     """Yield the answers of several models to each clip, in order; models with the same features share measurements."""
+    # One job per recording: it is decoded and measured once for all its clips and all models.
     work = partial(_answer_recording, models=models, config=config, conditions=conditions)
     for answers in map_in_order(work, by_recording(clips), config.training.n_jobs):
         yield from answers
@@ -72,6 +73,7 @@ def _answer_recording(
 ) -> list[tuple[ClipAnswer, ...]]:
     has_cepstra = any(model.classifier.cepstra is not None for model in models)
     measured: dict[FeatureSpec, list[list[HopFeatures]]] = {}
+    # Models may differ in the length of windows, which each training chooses.
     for spec in {model.spec for model in models}:
         heard = clips_in_conditions(clips, spec, config, conditions)
         measured[spec] = [clip_features(samples, spec, has_cepstra=has_cepstra) for samples in heard]
@@ -83,6 +85,7 @@ def _answer_recording(
 
 def _answer(clip: Clip, features: Sequence[HopFeatures], model: Model, config: Config) -> ClipAnswer:
     hops = Analyser(model).score_all(features)
+    # Only the decision is repeated: the log-likelihoods of windows depend on neither of these two.
     plain = replace(model.classifier, likelihood_scale=1.0, clips=PLAIN_VOTES)
     uncalibrated = replace(model, classifier=plain)
     return ClipAnswer(clip, decide_scores(hops, model, config), decide_scores(hops, uncalibrated, config))

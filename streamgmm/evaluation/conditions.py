@@ -171,6 +171,7 @@ def with_reverberation(
     response = room_response(reverberation_s, ROOM_DIRECT_DB, sample_rate_hz, rng)
     # As if the first sample extended into the past: an offset that began with the clip would be a click.
     offset = samples[:1]
+    # A constant passes the room with the sum of its response as gain.
     reverberant = fftconvolve(samples - offset, response)[: len(samples)] + offset * response.sum()
     return np.asarray(reverberant, dtype=np.float32)
 
@@ -190,6 +191,7 @@ def in_band(samples: Samples, band_hz: tuple[float, float], sample_rate_hz: int)
 
 def active_samples(samples: Samples, label: str, spec: FeatureSpec, silence_gate_dbfs: float) -> BoolArray:
     """Return which samples lie in active hops, by the gates of training; bool, shape (n,)."""
+    # Levels are those of hops, after the same filter as in training; the last hop may be shorter than the others.
     starts = np.arange(0, len(samples), spec.hop_samples)
     without_rumble = low_cut(samples, spec)
     squares = np.add.reduceat(np.square(without_rumble, dtype=np.float64), starts) if len(starts) else np.zeros(0)
@@ -205,6 +207,7 @@ def mix(samples: Samples, noise: FloatArray, is_active: BoolArray, snr_db: float
     """
     if not is_active.any():
         return samples
+    # Standard deviations, as the offset of a microphone is no sound; in double precision, as clips may be long.
     signal_rms = np.std(samples[is_active], dtype=np.float64)
     noise_rms = np.std(noise, dtype=np.float64)
     factor = signal_rms / noise_rms * units.db_to_amplitude(-snr_db)
@@ -235,8 +238,10 @@ def _draw_noise(noise: Noise, n_samples: int, sample_rate_hz: int, rng: np.rando
     recorded = _recorded_noise(noise.path, sample_rate_hz)
     if len(recorded) < n_samples:
         raise _too_short(noise.path, f"a clip of {units.samples_to_seconds(n_samples, sample_rate_hz):g} s")
+    # With the end point: a recording as long as the clip has exactly one start.
     start = rng.integers(len(recorded) - n_samples, endpoint=True)
     stretch = recorded[start : start + n_samples]
+    # Digital silence has no deviation that could be scaled to a level.
     if not np.ptp(stretch):
         at_s = units.samples_to_seconds(int(start), sample_rate_hz)
         raise DataError(f"is silent from {at_s:g} s on", where=str(noise.path), hint="cut its silence out")

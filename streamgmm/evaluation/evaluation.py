@@ -83,12 +83,14 @@ def cross_validate(
         lengths = WindowLengths(dataset.clips, task, seed_track)
         extraction = lengths.measured()
         usable = extraction.usable(dataset, config.training.min_clips)
+        # Divided again, as clips without any sound are missing now; folds belong to clips by their position.
         folds = divide(usable.clips, division, seed)
         # A reserved label of which too little is left is dropped from the data set, and so its clips are from these.
         kept = set(usable.clips)
         measured = [clip for clip in extraction.clips if clip.clip in kept]
         if is_ablated and not ablation:
             ablation = ablate(measured, usable.labels, task, track=track)
+        # For each fold first the model of all classes (None), then one without each class.
         steps = [(fold, label) for fold in sorted(set(folds) - {NO_FOLD}) for label in (None, *classes)]
         models: list[Model] = []
         for fold, label in seed_track(steps, "folds", len(steps)):
@@ -97,12 +99,14 @@ def cross_validate(
                 models = [_fit_fold(lengths.choose([clip.clip for clip in split.rest], _labels_of(split.rest)))]
             else:
                 models.append(_fit_fold(_without(label, split, task)))
+            # All models of the fold are there, and answer together: they share the measurements of its clips.
             if len(models) == 1 + len(classes):
                 answers, *others = zip(*answer_with_each(split.held_out, models, seeded, conditions), strict=True)
                 tried.append(FoldAnswers(fold, seed, list(answers)))
                 left_out += [_leave_out(label, seed, own) for label, own in zip(classes, others, strict=True)]
     return Trial(
         dataset=usable,
+        # As configured: the folds may have chosen different window lengths.
         spec=make_task(dataset, config).spec,
         conditions=conditions,
         folds=tried,
@@ -203,6 +207,7 @@ def _labels_of(clips: Iterable[ClipVectors]) -> list[str]:
 def _classes_to_leave_out(dataset: Dataset) -> list[str]:
     """Return all classes but the reserved ones: the background is always present."""
     classes = [label for label in dataset.labels if not is_reserved(label)]
+    # Two labels have to remain: a model of one has nothing to distinguish.
     if len(dataset.labels) < 3:
         raise DataError("has too few classes to leave one out", where=str(dataset.path), hint="three are needed")
     return classes

@@ -132,6 +132,7 @@ def evaluate_events(
     compared = []
     results = track(detect_in_scenes(scenes, model, config), "listening", len(scenes))
     for scene, result in zip(scenes, results, strict=True):
+        # Its length is known only after it was streamed, so events beyond its end are found here.
         if isinstance(result, SceneResult):
             compared.append(ComparedScene(_within(scene, result.duration_s, findings), result))
         else:
@@ -150,6 +151,7 @@ def score(scenes: Sequence[ComparedScene], criteria: Criteria, psds_value: float
         pairs += matches.pairs
         in_events.append(event_counts(matches))
         in_segments.append(segment_counts(truth, found, duration_s, criteria.segment_s))
+        # Not the insertions: an event that is reported twice or too late is wrong, but no false alarm.
         n_false += len(false_alarms(truth, found, criteria.onset_collar_s))
     event_based, segment_based = scores_of_counts(added(in_events)), scores_of_counts(added(in_segments))
     right = [pair for pair in pairs if pair.is_right]
@@ -172,10 +174,12 @@ def psds_of_label(scenes: Sequence[ComparedScene]) -> float | None:
     if not n_true:
         return None
     n_thresholds = len(ONSET_THRESHOLDS)
+    # Shape (n_thresholds, n_scenes, 2): true events that were found, and false detections.
     tallies = np.array(
         [[tally(truth, result.found_by_threshold[i]) for truth, result in scenes] for i in range(n_thresholds)]
     )
     n_found, n_false = tallies.sum(axis=1).T
+    # A single column: the score is averaged over labels, and these events are all of one.
     return psds(n_found[:, np.newaxis] / n_true, n_false[:, np.newaxis] / _hours_of_scenes(scenes))
 
 
@@ -186,6 +190,7 @@ def _evaluate(
     for label in labels:
         own = [scene.of_label(label) for scene in compared]
         per_class[label] = score(own, criteria, psds_of_label(own))
+    # The score of all labels is the mean over those with true events, not that of all events together.
     psds_values = [scores.psds for scores in per_class.values() if scores.psds is not None]
     total = score(compared, criteria, float(np.mean(psds_values)) if psds_values else None)
     return EventEvaluation(

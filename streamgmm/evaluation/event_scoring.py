@@ -102,6 +102,7 @@ def scores_of_counts(counts: Counts) -> DetectionScores:
     return DetectionScores(
         precision=_ratio(n_right, n_found),
         recall=_ratio(n_right, n_true),
+        # The harmonic mean as one fraction, which is defined even where precision or recall is not.
         f1=_ratio(2 * n_right, n_true + n_found),
         error_rate=_ratio(sum(errors), n_true),
         substitution_rate=substitution_rate,
@@ -129,6 +130,8 @@ def segment_counts(
     labels = sorted({event.label for event in truth} | {event.label for event in found})
     n_segments = _segment(duration_s, segment_s, math.ceil)
     is_true, is_found = (_activity(events, labels, n_segments, segment_s) for events in (truth, found))
+    # Counts of active labels in each segment, shape (n_segments,). Misses and false activities of one segment are first
+    # paired as substitutions; what is left are deletions or insertions.
     n_true, n_found = is_true.sum(axis=1), is_found.sum(axis=1)
     n_right = (is_true & is_found).sum(axis=1)
     return Counts(
@@ -187,6 +190,7 @@ def _activity(
     is_active = np.zeros((n_segments, len(labels)), dtype=np.bool_)
     for event in events:
         first, end = _segment(event.onset_s, segment_s, math.floor), _segment(event.offset_s, segment_s, math.ceil)
+        # The slice ends with the recording at the latest: later parts of events are not compared.
         is_active[first:end, labels.index(event.label)] = True
     return is_active
 
@@ -194,6 +198,7 @@ def _activity(
 def _fit_within_collars(truth: Annotation, found: Detection, criteria: Criteria) -> Rating | None:
     if not _is_within_collars(truth, found, criteria):
         return None
+    # 1 for equal onsets, 0 at the edge of the collar.
     closeness = 1.0 - abs(truth.onset_s - found.onset_s) / criteria.onset_collar_s
     return Rating(RIGHT if truth.label == found.label else SUBSTITUTED, closeness)
 

@@ -121,6 +121,7 @@ def match_events(
     for rows, columns in _clusters(truth, found, reach_s):
         weights = _weights([truth[i] for i in rows], [found[j] for j in columns], rule)
         for i, j in zip(*linear_sum_assignment(weights, maximize=True), strict=True):
+            # The assignment pairs as many as it can, and so also pairs that are impossible.
             if weights[i, j] > 0.0:
                 found_by[rows[i]] = columns[j]
     taken = set(found_by.values())
@@ -159,6 +160,8 @@ def _clusters(
     truth: Sequence[Annotation], found: Sequence[Detection], reach_s: float
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Yield the indices of groups of events whose onsets are so far from all others that no pair crosses over."""
+    # Assignment takes cubic time, so events are divided where no pair can cross. Numbers below `len(truth)` are those
+    # of annotations, the others of detections.
     onsets_s = np.array([*map(_onset_s, truth), *map(_onset_s, found)])
     order = np.argsort(onsets_s, kind="stable")
     for group in np.split(order, np.flatnonzero(np.diff(onsets_s[order]) > reach_s) + 1):

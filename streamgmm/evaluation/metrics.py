@@ -50,6 +50,7 @@ def reliability(confidences: Float64Array, is_right: BoolArray, n_bins: int = N_
         is_right: shape (n,).
         n_bins: number of bins between 0 and 1; empty bins are left out of the result.
     """
+    # An edge belongs to the bin below it; a posterior of 0 has none below, and goes to the first bin.
     places = np.clip(np.ceil(confidences * n_bins).astype(int) - 1, 0, n_bins - 1)
     members = [places == place for place in np.unique(places)]
     return [Bin(int(own.sum()), float(confidences[own].mean()), float(is_right[own].mean())) for own in members]
@@ -66,6 +67,7 @@ def auroc(known: Float64Array, unknown: Float64Array) -> float:
 
     The area under the ROC curve (Mann and Whitney, 1947), from scores of shapes (n_known,) and (n_unknown,).
     """
+    # The U statistic from the sum of ranks; tied scores share their mean rank, and so count half.
     ranks = rankdata(np.concatenate([known, unknown]))
     n_pairs = len(known) * len(unknown)
     return float((ranks[: len(known)].sum() - len(known) * (len(known) + 1) / 2) / n_pairs)
@@ -73,6 +75,7 @@ def auroc(known: Float64Array, unknown: Float64Array) -> float:
 
 def accepted_unknown(known: Float64Array, unknown: Float64Array, share_known: float = 0.9) -> float:
     """Return the share of unknown clips at or above the highest threshold that accepts `share_known` of the known."""
+    # A product that exceeds a whole number by a rounding error must not accept one clip more.
     n_accepted = int(np.ceil(share_known * len(known) - 1e-9))
     threshold = np.sort(known)[len(known) - n_accepted]
     return float(np.mean(unknown >= threshold))

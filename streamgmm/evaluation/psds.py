@@ -35,10 +35,13 @@ class Tally(NamedTuple):
 
 def tally(truth: Sequence[Annotation], found: Sequence[Detection]) -> Tally:
     """Count the events of one label in one recording; the events of a list do not overlap."""
+    # A detection without duration overlaps nothing, and would divide by 0.
     found = [event for event in found if event.offset_s > event.onset_s]
     shared_s = _overlaps_s(found, truth)
+    # Detection tolerance criterion, shape (n_found,).
     shares_of_found = (shared_s / _durations_s(found)[:, np.newaxis]).sum(axis=1)
     is_accepted = shares_of_found >= MIN_SHARE_OF_FOUND
+    # Ground truth intersection criterion, shape (n_true,): only accepted detections count.
     shares_of_true = (shared_s[is_accepted] / _durations_s(truth)).sum(axis=0)
     return Tally(int((shares_of_true >= MIN_SHARE_OF_TRUE).sum()), int((~is_accepted).sum()))
 
@@ -62,6 +65,7 @@ def _area(recalls: Float64Array, false_per_hour: Float64Array, end: float) -> fl
     """Return the area below the staircase that begins at (0, 0), up to `end`."""
     order = np.argsort(false_per_hour, kind="stable")
     is_within = false_per_hour[order] <= end
+    # The best recall with no more false positives, so a threshold that another one beats adds nothing.
     heights = np.maximum.accumulate(recalls[order][is_within])
     widths = np.diff(false_per_hour[order][is_within], append=end)
     return float(heights @ widths)

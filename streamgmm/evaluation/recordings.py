@@ -42,6 +42,7 @@ def check_labels_known(labels: Iterable[str], model: Model, *, where: Path) -> N
 
 
 def _attempt(path: Path, *, work: Callable[[Path], Outcome]) -> Outcome | Skipped:
+    # In the worker: an exception that reached the parent would end the work on all recordings.
     try:
         return work(path)
     except RecordingError as error:

@@ -81,6 +81,7 @@ def without_overlaps(stretches: Iterable[Segment]) -> list[Annotation]:
         i_last = last_of.get(stretch.label)
         if i_last is not None and stretch.onset_s < merged[i_last].offset_s:
             merged[i_last] = merged[i_last]._replace(offset_s=max(merged[i_last].offset_s, stretch.offset_s))
+        # A point in time marks no sound that could be found.
         elif not stretch.is_point:
             last_of[stretch.label] = len(merged)
             merged.append(Annotation(stretch.label, stretch.onset_s, stretch.offset_s))
@@ -108,6 +109,7 @@ def detect_in_scene(path: Path, model: Model, config: Config) -> SceneResult:
 def with_threshold(config: Config, labels: Sequence[str], onset_threshold: float) -> Config:
     """Return `config` with one onset threshold for all labels; the offset threshold keeps its ratio to it."""
     decision = config.decision
+    # The hysteresis stays the same in proportion; only the working point moves.
     ratio = decision.offset_threshold / decision.onset_threshold
     thresholds = {"onset_threshold": onset_threshold, "offset_threshold": ratio * onset_threshold}
     # Label by label, because the model's own section of a label takes precedence over the common setting.

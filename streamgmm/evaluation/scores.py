@@ -120,6 +120,7 @@ def score_trial(trial: Trial) -> Evaluation:
     per_class = {label: _label_result(confusion, i) for i, label in enumerate(labels)}
     folds = [_fold_result(fold) for fold in trial.folds]
     accuracies = _means((fold.fold, fold.accuracy) for fold in folds)
+    # A fold without any clip that has a label of the model has no log loss.
     losses = _means((fold.fold, loss) for fold in trial.folds if (loss := _log_loss(fold)) is not None)
     return Evaluation(
         accuracy=float(np.mean(accuracies)),
@@ -153,6 +154,7 @@ def posteriors_of(answers: Iterable[ClipAnswer], *, is_calibrated: bool = True) 
     true_indices: list[int] = []
     for answer in answers:
         scores = (answer.decision if is_calibrated else answer.uncalibrated).posteriors
+        # Clips that are to be answered `unknown` or `silence` have no column in a model without these labels.
         if answer.clip.label in scores:
             rows.append(
                 np.array(list(scores.values())) if any(scores.values()) else np.full(len(scores), 1 / len(scores))
@@ -174,6 +176,7 @@ def is_right(answer: ClipAnswer) -> bool:
 def count_answers(answers: Iterable[ClipAnswer], labels: Sequence[str]) -> tuple[list[str], AnyArray]:
     """Return the names of the columns, and how often each label (row) was answered with each of them (column)."""
     pairs = [(answer.clip.label, answer.decision.label) for answer in answers]
+    # Answers that are no labels of the data set come last, so that the first columns match the rows.
     columns = [*labels, *sorted({given for _, given in pairs} - set(labels))]
     confusion = np.zeros((len(labels), len(columns)), dtype=int)
     for label, given in pairs:
@@ -229,6 +232,7 @@ def _pool(left_out: Iterable[LeftOut]) -> dict[tuple[str, int], tuple[AnyArray, 
     for one in left_out:
         known[one.label, one.seed] += one.known
         unknown[one.label, one.seed] += one.unknown
+    # Without clips on both sides there is nothing to rank.
     return {
         key: (in_domain_scores_of_answers(known[key]), in_domain_scores_of_answers(unknown[key]))
         for key in known

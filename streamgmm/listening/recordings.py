@@ -58,6 +58,7 @@ def with_progress(
     n_unreported = 0
     for block in blocks:
         yield block
+        # Counted when the next block is requested: only then this one was processed.
         n_unreported += len(block)
         if n_unreported >= every_samples:
             advance(units.samples_to_seconds(n_unreported, sample_rate_hz))
@@ -92,6 +93,7 @@ def detect(hops: Iterable[HopScores], model: Model, config: Config) -> list[Dete
         model: the model that scored them.
         config: the priors and the decision section are used.
     """
+    # A new one each time: smoothing and open events must not pass from one rule or recording to the next.
     pipeline = Pipeline(model, config)
     return detections_of(pipeline.decide(hops) + pipeline.flush())
 
@@ -128,6 +130,7 @@ def _stamped_records(path: Path, model: Model, config: Config, origin: datetime 
             n_samples += len(samples)
             yield from map(stamp, pipeline.push(samples))
         yield from map(stamp, pipeline.flush())
+    # After the flush: the samples of the last hop, which may be a shorter one, count as analysed.
     analyser = pipeline.analyser
     yield stamp(
         Bye(

@@ -94,6 +94,7 @@ def keep_scores(
         verdict, _, judged = judge.update(hop)
         silent_samples += hop.end_sample - end_sample if verdict.reject == "silence" else 0
         end_sample = hop.end_sample
+        # A score of 0 is not stored: it is what `replay` assumes where a hop is missing.
         for i_label in np.flatnonzero((judged > 0.0) & (judged >= min_score)).tolist():
             end_samples[i_label].append(end_sample)
             scores[i_label].append(judged[i_label])
@@ -128,6 +129,7 @@ def _closed_events(
     reported_sample = position = 0
     # As in `Segmenter`: an idle automaton is updated only where the score reaches the onset threshold.
     for crossing in track.end_samples[track.scores >= rule.onset_threshold].tolist():
+        # The automaton was busy there, and has already seen this hop.
         if crossing <= position:
             continue
         # The last hop of a recording may be a shorter one.
@@ -137,6 +139,7 @@ def _closed_events(
                     reported_sample = position
                 elif isinstance(change, EventClosed):
                     yield change, reported_sample
+            # Idle again: the hops up to the next crossing cannot begin an event.
             if automaton.state is EventState.IDLE:
                 break
     for change in automaton.close("flush"):

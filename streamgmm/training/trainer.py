@@ -28,6 +28,7 @@ from streamgmm.training.selection.validation import Validation, validate
 from streamgmm.training.selection.window_length import WindowLengths
 from streamgmm.training.workers import ProgressTracker, ThreadExecutor, run_job, untracked
 
+# Another version of any of these may change features or fit, and so the bytes of a model.
 LIBRARIES = ("numpy", "PyWavelets", "scikit-learn", "scipy", "soxr", "soundfile")
 
 

@@ -102,6 +102,7 @@ class ProcessExecutor:
         _silence_tracker()
         # Spawned, not forked: a fork would copy the locks of threads that do not exist in the child.
         context = get_context("spawn")
+        # This process alone holds the writing end, so it closes even if the process is killed.
         lifeline, end = context.Pipe(duplex=False)
         pool = ProcessPoolExecutor(n_processes, context, _begin_process, (lifeline,))
         try:
@@ -110,6 +111,7 @@ class ProcessExecutor:
             with _interrupts_held(), _script_hidden():
                 results = pool.map(partial(_on_one_thread, work), items, chunksize=n_at_once)
             yield from results
+            # All results have arrived: the processes end in order, before the closed pipe would end them.
             pool.shutdown()
         except BrokenProcessPool as error:
             hint = "is the memory full? use fewer with training.n_jobs"
@@ -126,6 +128,7 @@ class ThreadExecutor:
 
     def map(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result]:
         """Yield results in order; see `Executor.map`."""
+        # BLAS has one thread count for the whole process, so it is limited before the threads start.
         with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             yield from pool.map(partial(_on_one_openmp_thread, work), items)
 

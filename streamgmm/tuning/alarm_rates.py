@@ -42,6 +42,7 @@ similar sound is chance."""
 
 def upper_rate_per_hour(n_alarms: int, hours: float) -> float:
     """Return the upper limit of the rate per hour, at `CONFIDENCE`, of `n_alarms` in `hours` > 0 (Garwood 1936)."""
+    # Half a quantile of the chi-squared distribution with 2 (n + 1) degrees of freedom bounds a Poisson mean.
     return float(chi2.ppf(CONFIDENCE, 2 * (n_alarms + 1))) / 2.0 / hours
 
 
@@ -89,6 +90,7 @@ def _highest_tail(levels: Float64Array, counts: Float64Array) -> Float64Array:
     # All alarms of a repetitive sound may be within one step of the levels; the tail then begins with all of them.
     n_first = counts[counts >= min(N_TAIL_ALARMS, counts[0])].min()
     expected = counts
+    # Of the levels with the same count the highest one, just below the lowest of these alarms.
     for n_excesses in np.unique(counts[(counts <= n_first) & (counts > 0.0)]):
         expected = np.maximum(expected, _tail(levels, counts, int(np.flatnonzero(counts == n_excesses)[-1])))
     return expected
@@ -100,6 +102,7 @@ def _tail(levels: Float64Array, counts: Float64Array, begin: int) -> Float64Arra
     # The mean excess over a level is the area under the counts above it, divided by the count at it.
     excess_sum = trapezoid(counts[begin:], levels[begin:]) + N_PRIOR_ALARMS * PRIOR_EXCESS
     excesses = np.maximum(levels - levels[begin], 0.0)
+    # The predictive distribution of `expected_rates`; the prior adds to the sum and to the number alike.
     shares = (1.0 + excesses / excess_sum) ** -(n_excesses + N_PRIOR_ALARMS)
     tail: Float64Array = max(n_excesses, N_UNSEEN_ALARMS) * shares
     return tail

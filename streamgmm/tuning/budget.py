@@ -49,11 +49,13 @@ def spend(offers: Sequence[Sequence[Point]], rate_per_hour: float, max_alarms: i
         max_alarms: limit of observed alarms of all labels together.
     """
     hulls = [upper_hull(points) for points in offers]
+    # The point of the least expected rate of each label.
     chosen = [hull[0] for hull in hulls]
     if not _is_within(chosen, rate_per_hour, max_alarms):
         return None
     is_stopped = [False] * len(chosen)
     for i_label, point, _ in _steps(hulls):
+        # Later steps of this label begin where the one that did not fit would have ended.
         if is_stopped[i_label]:
             continue
         tried = _with(chosen, i_label, point)
@@ -86,6 +88,7 @@ def upper_hull(points: Sequence[Point]) -> list[Point]:
     for point in sorted(points, key=lambda point: (point.rate_per_hour, -point.utility)):
         if hull and point.utility <= hull[-1].utility:
             continue
+        # The last point lies on or below the line from the one before it to the new one (Andrew's monotone chain).
         while len(hull) > 1 and _gain(hull[-1], point) >= _gain(hull[-2], hull[-1]):
             hull.pop()
         hull.append(point)

@@ -91,9 +91,11 @@ def make_levels(config: Config) -> Levels:
         raise ConfigError(problems)
     onset_threshold = config.decision.onset_threshold
     first = float(logit(min(onset_threshold, MAX_SCORE)))
+    # Half a step more, so that rounding does not lose the last level.
     logits = np.unique(np.append(np.arange(MIN_LEVEL, MAX_LEVEL + LEVEL_STEP / 2, LEVEL_STEP), first))
     i_first = int(np.searchsorted(logits, first))
     thresholds = np.round(expit(logits), THRESHOLD_DECIMALS).tolist()
+    # Exactly that of the settings: the way there and back through the logit may change its last digits.
     thresholds[i_first] = onset_threshold
     return Levels(logits, thresholds, i_first)
 
@@ -139,6 +141,7 @@ def _measure(
     for i_level, threshold in enumerate(levels.thresholds):
         section = LabelSection(onset_threshold=threshold, min_duration_s=min_duration_s)
         replayer = _Replayer(model, config, i_label, section)
+        # Whatever is detected in a recording of the background is a false alarm.
         n_alarms[:, i_level] = [len(replayer.detections(one)) for one in material.backgrounds]
         found.append([latency_s for pair in material.events for latency_s in replayer.latencies_s(*pair)])
     if not found[0]:

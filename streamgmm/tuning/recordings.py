@@ -35,6 +35,7 @@ def _claimed_s(path: Path) -> float:
     try:
         with open_recording(path, follow_symlinks=True) as reader:
             return reader.claimed_s
+    # Only the progress bar needs the length; the reason is reported when the recording is scored.
     except RecordingError:
         return 0.0
 
@@ -91,6 +92,7 @@ def _relayed(advance: Advance, *, is_needed: bool) -> Iterator[Advance]:
     if not is_needed:
         yield advance
         return
+    # The queue of a manager, because a plain one cannot be pickled into the jobs of running processes.
     with get_context("spawn").Manager() as manager:
         queue = manager.Queue()
         thread = Thread(target=_drain, args=(iter(queue.get, None), advance), daemon=True)
@@ -98,6 +100,7 @@ def _relayed(advance: Advance, *, is_needed: bool) -> Iterator[Advance]:
         try:
             yield queue.put
         finally:
+            # Behind all reports, and so the thread shows these before it ends.
             queue.put(None)
             thread.join()
 

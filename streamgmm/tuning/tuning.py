@@ -94,9 +94,11 @@ def tune(
     decision: dict[str, LabelSection] = {}
     for own, point in zip(curves, points, strict=True):
         section = section_at(own[point.i_curve], point.i_level, levels)
+        # Labels for which the settings already decide so get no section, and follow later changes of the settings.
         if section is not None:
             decision[own[0].label] = section
     card = {**model.card, "tuning": _card(tuning, config)}
+    # Without a hash, which belongs to the file that is not written yet.
     return Tuned(replace(model, decision=decision, card=card, sha256=""), tuning, curves, levels)
 
 
@@ -132,6 +134,7 @@ def _offers(
 ) -> list[list[Point]]:
     """Return all points of each label from the recordings that are used."""
     offers: list[list[Point]] = [[] for _ in curves]
+    # One minimum duration of all labels at a time, as their rates are pooled.
     for i_curve, of_one_duration in enumerate(zip(*curves, strict=True)):
         n_alarms = np.array([curve.n_alarms[is_used].sum(axis=0) for curve in of_one_duration])
         rates = expected_rates(levels.logits, n_alarms, float(hours[is_used].sum()))
@@ -146,6 +149,7 @@ def _offers(
 
 def _utilities(curve: Curve, levels: Levels) -> list[float]:
     """Return the utility of each level: its recall, then its closeness to the settings."""
+    # In nats above the threshold of the settings, shape (n_levels,); negative below it, where no point is offered.
     departure = levels.logits - levels.logits[levels.i_first]
     recalls = 0.0 if curve.recalls is None else curve.recalls
     utilities: list[float] = (
@@ -165,6 +169,7 @@ def _budget_error(
         left = f"{sum(rates):.2g} ({_blamed(rates, labels)})"
         what = f"{asked}: with {hours:.2f} hours of background, even the strictest leaves {left}"
     else:
+        # The expected rates are within the budget, so the observed alarms are too many.
         most = max_proven_alarms(budget_per_hour, hours) or 0
         left = f"{sum(counts)} ({_blamed(counts, labels)})"
         what = f"{asked}: in {hours:.2f} hours of background at most {most} may remain, the strictest leaves {left}"
@@ -188,6 +193,7 @@ def _held_out(
         is_held_out = parts == part
         points = _choose(curves, levels, ~is_held_out, hours, budget_per_hour)
         for i_label, own in enumerate(curves):
+            # The strictest threshold with the minimum duration of the settings.
             i_curve, i_level = (0, -1) if points is None else (points[i_label].i_curve, points[i_label].i_level)
             n_alarms += int(own[i_curve].n_alarms[is_held_out, i_level].sum())
     total_hours = float(hours.sum())
@@ -231,6 +237,7 @@ def _summarise(
 
 
 def _label_tuning(own: Sequence[Curve], point: Point, levels: Levels, n_events: int) -> LabelTuning:
+    # The first curve has the minimum duration of the settings.
     before, after = own[0], own[point.i_curve]
     return LabelTuning(
         onset_threshold=levels.thresholds[point.i_level],

@@ -69,6 +69,7 @@ def load_cache(model: Model, model_path: Path) -> TrainingCache:
     if data is None:
         raise CacheFileError("is damaged, or the training cache of another model", where=str(path), hint=TRAIN_AGAIN)
     cache = parse_cache(data, str(path))
+    # A matching hash does not prove that both belong together: the card is plain data that any program can write.
     if cache.task.spec != model.spec or cache.labels != sorted(model.labels):
         raise CacheFileError("has other features or classes than its model", where=str(path), hint=TRAIN_AGAIN)
     if cache.has_cepstra != (model.classifier.cepstra is not None):
@@ -147,6 +148,8 @@ def _save_both(model: Model, data: bytes, model_path: Path) -> Model:
     path, pending = cache_path(model_path), pending_path(model_path)
     _check_cache_files(model_path)
     try:
+        # Before anything is written: the pending file of an interrupted save may be the only cache of the model on
+        # disk.
         _finish_interrupted_save(model_path)
         replace_atomically(pending, data)
         saved = save_model(model, model_path)
@@ -176,6 +179,7 @@ def _finish_interrupted_save(model_path: Path) -> None:
     try:
         # A pending file whose hash the model names belongs to a save that only lacked its last step.
         is_needed = _matches(load_model(model_path), read_regular_file(pending, MAX_CACHE_BYTES))
+    # A model that is missing or damaged has no cache.
     except (DataError, InputMissingError):
         is_needed = False
     if is_needed:

@@ -70,6 +70,7 @@ class _KeptClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     n_cepstral_copies: Count = 0
 
 
+# Derived and not listed, so that writer and reader cannot disagree about the fields of a clip.
 _CLIP_FIELDS = [name for name in _KeptClip.__struct_fields__ if name in Clip.__struct_fields__]
 
 
@@ -208,6 +209,7 @@ def _clips(spec: _FileSpec, arrays: CacheArrays) -> Iterator[ClipVectors]:
     votes = _divided(arrays["votes"], [clip.n_windows for clip in spec.clips])
     frames = _divided_cepstra(spec, arrays) if spec.has_cepstra else [None] * len(spec.clips)
     for i, kept in enumerate(spec.clips):
+        # Single precision, as after measuring: half precision is for the file alone.
         yield ClipVectors(_clip(kept), windows[i].astype(np.float32), copies[i].astype(np.float32), votes[i], frames[i])
 
 
@@ -222,6 +224,7 @@ def _divided_cepstra(spec: _FileSpec, arrays: CacheArrays) -> Sequence[ClipCepst
 
 
 def _divided(rows: AnyArray, sizes: Sequence[int]) -> list[AnyArray]:
+    # `np.split` takes the positions between the parts, so the end of the last one is left out.
     return np.split(rows, np.cumsum(sizes)[:-1])
 
 

@@ -41,6 +41,7 @@ class HeldOutScores(msgspec.Struct, frozen=True, kw_only=True):
         if label not in self.labels:
             return "-"
         n_clips = self.n_clips[label]
+        # A card keeps shares; the product is a whole number but for rounding.
         return share_text(round(self.held_out_recalls[label] * n_clips), n_clips)
 
     @property
@@ -74,6 +75,7 @@ class ModelComparison(NamedTuple):
     @property
     def compared(self) -> list[str]:
         """Labels of `staying` that have a score before and after."""
+        # A background of one source is never held out and has no score; the old card may lack scores altogether.
         return [label for label in self.staying if label in self.before.labels & self.after.labels]
 
     def losses(self) -> list[str]:

@@ -66,6 +66,7 @@ def check_enrolled(text: str, model: Model) -> str:
     label = check_label(text)
     if label in (UNKNOWN, SILENCE):
         raise UsageError(f"'{label}' is an answer and not a class", hint="use `background` for sounds to be ignored")
+    # Together with those of the model: `Dog` beside `dog` would become a class of its own.
     check_labels({*model.labels, label})
     return label
 
@@ -90,6 +91,7 @@ def new_clips(paths: Sequence[Path], label: str, cache: TrainingCache, findings:
         if clip.content_sha256 in known:
             findings.warn(f"{clip.path}: {known[clip.content_sha256]}, left out")
             continue
+        # The new clips are added one by one, so that two copies of one recording among them count once.
         known[clip.content_sha256] = f"contains the same sound as {clip.path}"
         # By content and not by path: the cache has no paths, and the same file must get the same source each time.
         clips.append(msgspec.structs.replace(clip, source_id=clip.content_sha256))
@@ -247,5 +249,6 @@ def _decision_notes(model: Model) -> Iterator[str]:
 def _whole_numbers(value: Any) -> dict[str, int]:
     try:
         return msgspec.convert(value, dict[str, int])
+    # Cards are free-form: another program may use this key for something else.
     except msgspec.ValidationError:
         return {}

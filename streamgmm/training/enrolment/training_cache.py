@@ -108,6 +108,7 @@ def _anonymised(clip: Clip) -> Clip:
     recording = Path(clip.content_sha256)
     if clip.path == recording:
         return clip
+    # Names that are not UTF-8 contain surrogates, which `surrogatepass` lets through.
     source_id = hashlib.sha256(clip.source_id.encode("utf-8", "surrogatepass")).hexdigest()[:SOURCE_DIGITS]
     return msgspec.structs.replace(clip, path=recording, source_id=source_id, fold=None, is_gap=False)
 

@@ -33,6 +33,7 @@ def speed_copies(samples: Samples, n_copies: int, rng: np.random.Generator) -> l
         n_copies: number of copies; the range of speeds is divided into as many parts, one for each.
         rng: draws the speed within its part.
     """
+    # Even in the logarithm: equal ratios of speed are equal intervals of pitch.
     edges = np.geomspace(*SPEED_RANGE, n_copies + 1)
     speeds = [rng.uniform(slow, fast) for slow, fast in pairwise(edges)]
     # The resampler assumes zeros outside the clip, so a constant offset would begin and end with a click.
@@ -81,4 +82,5 @@ def coloured_noise(n_samples: int, sample_rate_hz: int, exponent: float, rng: np
     spectrum = np.fft.rfft(rng.standard_normal(n_drawn))
     frequencies_hz = np.fft.rfftfreq(n_drawn, 1.0 / sample_rate_hz)
     noise = np.fft.irfft(spectrum * np.maximum(frequencies_hz, LOWEST_NOISE_HZ) ** -exponent, n_drawn)[:n_samples]
+    # Normalised after it was cut, so that the level holds for the part that is used.
     return np.asarray(noise / np.sqrt(np.mean(noise**2)))

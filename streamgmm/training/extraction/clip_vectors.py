@@ -74,6 +74,7 @@ def thinned(clip: ClipVectors, limits: Limits, rng: np.random.Generator) -> Clip
 
 def _thinned_cepstra(frames: ClipCepstra, windows: IndexArray, limits: Limits, rng: np.random.Generator) -> ClipCepstra:
     spans = frames.spans[windows]
+    # Windows overlap, and so do their spans; each frame is kept once.
     is_held = np.zeros(len(frames.vectors), dtype=bool)
     for first, end in spans:
         is_held[first:end] = True

@@ -82,6 +82,7 @@ def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: ProgressTr
     """Measure all clips and their copies in `task.training.n_jobs` processes."""
     # One job per recording, not per clip: decoding and resampling it is done once for all its clips.
     recordings = by_recording(clips)
+    # Equal limits and not what others leave: the sizes of other clips are not known within a job.
     n_windows, n_frames = (max(1, most // max(1, len(clips))) for most in (MAX_EXTRACTED_WINDOWS, MAX_EXTRACTED_FRAMES))
     limits = Limits(n_windows, n_windows, n_frames)
     # Limited within each job, so that processes never send back more than is kept.
@@ -97,6 +98,7 @@ def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: ProgressTr
 def with_backgrounds(task: ExtractionTask, clips: Sequence[Clip]) -> ExtractionTask:
     """Return `task` with the backgrounds among `clips`, evenly chosen if there are more than `MAX_BACKGROUNDS`."""
     backgrounds = [clip for clip in clips if clip.label == BACKGROUND]
+    # Unique, as evenly spaced positions repeat where there are fewer backgrounds than `MAX_BACKGROUNDS`.
     chosen = np.unique(np.linspace(0, len(backgrounds) - 1, MAX_BACKGROUNDS).round().astype(int)) if backgrounds else ()
     return msgspec.structs.replace(task, backgrounds=tuple(backgrounds[i] for i in chosen))
 
@@ -115,6 +117,7 @@ def _extract_recording(clips: list[Clip], task: ExtractionTask, limits: Limits) 
 
 
 def _limit_size(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
+    # Most clips are within the limits; drawing all of their rows would only copy the arrays.
     n_cepstral_copies = len(clip.cepstra.copies) if clip.cepstra else 0
     sizes = (len(clip.vectors), len(clip.copies), n_cepstral_copies)
     if all(size <= limit for size, limit in zip(sizes, limits, strict=True)):
@@ -131,6 +134,7 @@ def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVec
     is_active = active_windows(recorded.levels_dbfs, clip.label, task.silence_gate_dbfs)
     faster, noisy = _speed_copies(samples, task, rng), _noisy_copies(clip, samples, task, rng)
     copies = [measure(copy) for copy in (*faster, *noisy)]
+    # A faster copy has hops of its own, and so its own pauses.
     are_active = [
         active_windows(copy.levels_dbfs, clip.label, task.silence_gate_dbfs) for copy in copies[: len(faster)]
     ]
@@ -143,6 +147,7 @@ def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVec
     return ClipVectors(
         clip=clip,
         vectors=vectors,
+        # The empty part gives dtype and width where there are no copies.
         copies=np.concatenate([vectors[:0], *map(_finite, windows)]),
         votes=vote_weight(recorded.window_shares[is_used], recorded.window_levels_dbfs[is_used]),
         cepstra=_clip_cepstra(recorded, is_used, copies, task.spec) if has_cepstra else None,

@@ -73,6 +73,7 @@ def transmitted(samples: Samples, sample_rate_hz: int, rng: np.random.Generator)
     # As if the first sample had always been there: an offset that began with the clip would be a click.
     offset = samples[0] if len(samples) else np.float32(0.0)
     transfer = rfft(room, n_padded) * gains
+    # A constant passes the filter with its gain at 0 Hz, so the offset is added again with that gain.
     heard = irfft(rfft(samples - offset, n_padded) * transfer, n_padded)[: len(samples)] + offset * transfer[0].real
     return np.asarray(heard, dtype=np.float32)
 
@@ -100,6 +101,7 @@ def room_response(
         shape (n,), n >= 1, float64.
     """
     times_s = np.arange(max(1, round(reverberation_s * sample_rate_hz))) / sample_rate_hz
+    # A decay by 60 dB is a factor of 10**-3 in amplitude.
     response = rng.standard_normal(len(times_s)) * 10.0 ** (-3.0 * times_s / reverberation_s)
     response[times_s < FIRST_REFLECTION_S] = 0.0
     energy = float(np.sum(response**2))
@@ -120,12 +122,15 @@ def microphone_gains(frequencies_hz: Float64Array, rng: np.random.Generator) -> 
     Returns:
         shape (n,), amplitudes of at least 0.
     """
+    # Octaves above 1 kHz; constant below 20 Hz, as the logarithm has no limit towards 0.
     octaves = np.log2(np.maximum(frequencies_hz, LOWEST_RESPONSE_HZ) / REFERENCE_HZ)
     # One random value per octave, interpolated: the response is smooth, as that of a real capsule.
     knots = np.arange(octaves[0], octaves[-1] + 1.0)
     ripple_db = np.interp(octaves, knots, rng.normal(0.0, RIPPLE_DB, len(knots)))
     low_cut_hz = _between(rng, LOW_CUT_RANGE_HZ)
     gains = 10.0 ** ((ripple_db + rng.uniform(*TILT_RANGE_DB) * octaves) / 20.0)
+    # Magnitude of a Butterworth high-pass of order n: 1 / sqrt(1 + (f_c / f)**2n); 0 Hz would divide by zero. The
+    # low-pass below has f / f_c in its place.
     gains /= np.sqrt(1.0 + (low_cut_hz / np.maximum(frequencies_hz, 1.0)) ** (2 * rng.choice(LOW_CUT_ORDERS)))
     nyquist_hz = float(frequencies_hz[-1])
     has_high_cut = rng.uniform() < HIGH_CUT_SHARE

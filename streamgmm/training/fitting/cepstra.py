@@ -74,6 +74,7 @@ def _draw(clips: Sequence[ClipVectors], label: str, seed: int) -> Float32Array:
     """Draw at most `MAX_FITTED_FRAMES` frames of a label, those of copies included, in random order."""
     own = [clip.cepstra for clip in clips if clip.cepstra is not None and clip.clip.label == label]
     if not own:
+        # Only its length is looked at: too few frames.
         return np.zeros((0, 1), dtype=np.float32)
     frames = np.concatenate([part for one in own for part in (one.vectors, one.copies)])
     return frames[np.random.default_rng(seed).permutation(len(frames))[:MAX_FITTED_FRAMES]]
@@ -91,15 +92,18 @@ def _fit_frames(frames: Float32Array, training: TrainingSection, seed: int) -> M
         n_components,
         covariance_type="diag",
         reg_covar=training.variance_floor,
+        # The seed of the settings may be the largest of 32 bits, and the index of the label was added.
         random_state=seed % 2**32,
     )
     # k-means++ alone: full k-means would take longer than all the rest, and the mixtures are as good without.
     first = maximise(max_iter=N_FIRST_ITERATIONS, init_params="k-means++").fit(frames[:MAX_FIRST_FRAMES])
     last = maximise(
         max_iter=N_LAST_ITERATIONS,
+        # scikit-learn rejects initial weights that do not add up to 1, as in single precision.
         weights_init=first.weights_ / first.weights_.sum(),
         means_init=first.means_,
         precisions_init=first.precisions_,
     ).fit(frames)
     weights = last.weights_.astype(np.float64)
+    # Normalised again in double precision, as the model file requires a sum of 1.
     return Mixture(weights / weights.sum(), last.means_, last.covariances_, "diag")

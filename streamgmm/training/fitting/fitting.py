@@ -67,6 +67,7 @@ def make_training_set(clips: Sequence[ClipVectors], labels: Sequence[str], train
         return TrainingSet(np.concatenate(parts), class_indices)
     rng = np.random.default_rng(training.seed)
     members = [rng.permutation(np.flatnonzero(class_indices == i)) for i in range(len(labels))]
+    # A mask and not a list of indices: it can be divided like the parts, and keeps their order.
     is_kept = np.zeros(len(class_indices), dtype=bool)
     is_kept[np.concatenate([own[: MAX_FITTED_WINDOWS // len(labels)] for own in members])] = True
     # Select before concatenating: all vectors in one array would need the memory a second time.
@@ -110,6 +111,7 @@ def fit_classifier(
         mixtures=tuple(mixtures),
         background=mixtures[labels.index(BACKGROUND)] if BACKGROUND in labels else _pooled_mixture(mixtures),
         likelihood_scale=DEFAULT_LIKELIHOOD_SCALE,
+        # No floors before calibration: nothing is rejected.
         floors=np.full(len(labels), -np.inf),
         cepstra=fit_cepstra(clips, labels, training) if has_cepstra else None,
     )
@@ -125,6 +127,7 @@ def _fit_mixtures(
 ) -> list[Mixture]:
     mixtures = [_fit_label(projected[class_indices == i], label, i, training, notes) for i, label in enumerate(labels)]
     # Refinement separates labels, so a single one cannot be refined.
+    # Its gradients are those of diagonal covariances.
     if not training.refinement or training.covariance != "diag" or len(labels) == 1:
         return mixtures
     return refine(mixtures, projected, class_indices, seed=training.seed)
@@ -198,6 +201,7 @@ def _expectation_maximisation(
         n_components,
         covariance_type=training.covariance,
         reg_covar=training.variance_floor,
+        # The seed of the settings may be the largest of 32 bits, and the index of the label was added.
         random_state=seed % 2**32,
         max_iter=MAX_ITERATIONS,
     )

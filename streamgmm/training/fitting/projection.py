@@ -51,6 +51,7 @@ def measure_moments(vectors: FloatArray, class_indices: IndexArray) -> Moments:
     )
     scale = np.maximum(np.sqrt(total.diagonal()), MIN_DEVIATION)
     deviations = np.sqrt([np.diagonal(covariance) for covariance in covariances])
+    # Covariances of standardised features are those of the features divided by both deviations.
     squares = np.outer(scale, scale)
     return Moments(
         mean,
@@ -82,6 +83,7 @@ def fit_projection(moments: Moments, *, shrinkage: float, n_extra: int) -> Proje
     matrix = np.hstack([discriminants, _principal_rest(moments.total, discriminants, n_extra)])
     # Constant features get no weight: dividing their rounding errors by MIN_DEVIATION would make them large.
     matrix[moments.total.diagonal() < 0.5] = 0.0
+    # The variance of each output, shape (d,): the diagonal of matrix.T @ total @ matrix.
     variances = np.einsum("fd,fd->d", matrix, moments.total @ matrix)
     return Projection(moments.mean, moments.scale, matrix / np.maximum(np.sqrt(variances), MIN_DEVIATION))
 
@@ -94,7 +96,9 @@ def _discriminants(moments: Moments, shrinkage: float) -> Float64Array:
     n_directions = min(len(moments.class_means) - 1, len(within))
     if not n_directions:
         return np.zeros((len(within), 0))
+    # Covariance of the class means, with equal weights; its rank is at most the number of classes less one.
     between = np.cov(moments.class_means, rowvar=False, bias=True)
+    # The generalised eigenproblem between @ v = w * within @ v. Eigenvalues rise, so the last ones separate best.
     _, directions = eigh(between, within, subset_by_index=[len(within) - n_directions, len(within) - 1])
     return _with_fixed_signs(directions[:, ::-1])
 
@@ -105,6 +109,7 @@ def _principal_rest(total: Float64Array, taken: Float64Array, n_extra: int) -> F
         return np.zeros((len(total), 0))
     # Orthonormal first: discriminants are orthogonal in the metric of `within`, not in that of the features.
     basis, _ = np.linalg.qr(taken)
+    # Projector onto the complement of the discriminants.
     rest = np.eye(len(total)) - basis @ basis.T
     _, directions = eigh(rest @ total @ rest, subset_by_index=[len(total) - n_extra, len(total) - 1])
     return _with_fixed_signs(directions[:, ::-1])

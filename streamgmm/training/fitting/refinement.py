@@ -89,6 +89,7 @@ class _Batches:
     def __init__(self, projected: Float64Array, class_indices: IndexArray, n_labels: int, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         self._vectors = projected.astype(np.float32)
+        # Row i holds the targets of label i: most for the label itself, the rest in equal parts.
         smoothed = (1.0 - LABEL_SMOOTHING) * np.eye(n_labels) + LABEL_SMOOTHING / n_labels
         counts = np.bincount(class_indices, minlength=n_labels)
         # Weights of 1 in the mean, so that the learning rate does not depend on how the labels are balanced.
@@ -134,6 +135,7 @@ class _Mixtures:
 
     def _log_weights(self) -> Float32Array:
         logits = self.parameters.logits
+        # Softmax in logarithms, within each mixture.
         totals = np.logaddexp.reduceat(logits, self._starts)
         return np.asarray(logits - totals[self._owners])
 
@@ -143,6 +145,7 @@ class _Mixtures:
         precisions = np.exp(-2.0 * log_deviations)
         # |x - m|^2 / s^2 multiplied out into matrix products; its constant part is in `norms`.
         distances = np.square(vectors) @ precisions.T - 2.0 * (vectors @ (means * precisions).T)
+        # Without -d/2 log(2 pi): equal terms of all labels cancel in the posterior.
         norms = self._log_weights() - log_deviations.sum(axis=1) - 0.5 * (np.square(means) * precisions).sum(axis=1)
         weighted = norms - 0.5 * distances
         # The largest term is factored out, or `exp` would underflow far from all components.
@@ -164,11 +167,14 @@ class _Mixtures:
         """Apply the chain rule: from loss gradients by log-likelihoods of components (n, k) to those by parameters."""
         means, log_deviations, _ = self.parameters
         precisions = np.exp(-2.0 * log_deviations)
+        # The log-likelihood of a component has the derivatives (x - m) / s^2 by its mean and (x - m)^2 / s^2 - 1 by its
+        # log deviation; both are sums of moments, multiplied out as above.
         totals = by_likelihood.sum(axis=0)
         firsts, seconds = by_likelihood.T @ vectors, by_likelihood.T @ np.square(vectors)
         of_means = (firsts - totals[:, np.newaxis] * means) * precisions
         squares = seconds - 2.0 * firsts * means + totals[:, np.newaxis] * np.square(means)
         of_log_deviations = squares * precisions - totals[:, np.newaxis]
+        # Derivative of a softmax: the share of the component itself, less its weight times the share of its mixture.
         of_labels = np.add.reduceat(totals, self._starts)
         of_logits = totals - np.exp(self._log_weights()) * of_labels[self._owners]
         return _Parameters(of_means, of_log_deviations, of_logits)
@@ -193,6 +199,7 @@ class _Adam:
 
     def step(self, parameters: _Parameters, gradients: _Parameters) -> _Parameters:
         """Return the parameters after one more step."""
+        # A double of NumPy, which would turn the arrays below into double precision unless it is converted.
         rate = 0.5 * LEARNING_RATE * (1.0 + np.cos(np.pi * self._n_done / self._n_steps))
         self._n_done += 1
         # Both running means start at 0; these shares correct the bias of the first steps.

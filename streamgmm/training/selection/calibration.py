@@ -79,6 +79,7 @@ def calibrate(
     floors = np.full(len(labels), -np.inf)
     scores = held_out.scores(cepstral_weight)
     for i in np.unique(held_out.label_indices):
+        # Windows of the label under its own mixture.
         floors[i] = np.quantile(scores[held_out.window_label_indices == i, i], DOMAIN_QUANTILE)
     clips = ClipCalibration(sharpness, least, tuple(typical.log_likelihoods.tolist()), typical.deviation)
     return Calibration(scale, floors, cepstral_weight, clips), notes
@@ -113,6 +114,7 @@ def _choose_cepstra(held_out: HeldOutClips, frames: CepstraChoice) -> tuple[floa
     alone, beside = held_out.log_losses(scale), held_out.log_losses(scale_beside, cepstral_weight)
     gained, standard_error = gain(alone, beside)
     n_errors = CEPSTRA_MIN_STANDARD_ERRORS * (1.0 if len(alone) >= MANY_CLIPS else 2.0)
+    # All three have to be exceeded, so the largest one decides.
     is_better = gained > max(n_errors * standard_error, MIN_SHARE_GAINED * float(alone.mean()), MIN_NATS_GAINED)
     note = (
         f"cepstral frames are {'used' if is_better or frames == 'always' else 'not used'}: held-out log loss "
@@ -142,6 +144,7 @@ def _best_weights(held_out: HeldOutClips, scale: float) -> tuple[float, float]:
         scale, cepstral_scale = np.exp(logs)
         return float(held_out.log_losses(float(scale), float(cepstral_scale / scale)).mean())
 
+    # Each kind of log-likelihood has a factor of its own; the weight is their ratio.
     bounds = [np.log(SCALE_RANGE), np.log(WEIGHT_RANGE)]
     options = {"xatol": 1e-2, "fatol": 1e-5}
     # One start where windows dominate, one where cepstral frames do: the loss has a local minimum near each.

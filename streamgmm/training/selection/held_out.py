@@ -48,6 +48,7 @@ def score_cepstra(clip_cepstra: ClipCepstra, frames: CepstralMixtures, n_labels:
     """Return mean log-likelihoods of the frames of each window, (n_windows, n_labels), as `CepstralEvidence` does."""
     # Differences of cumulative sums: windows overlap, and each frame is scored and added once.
     scores = frames.score(clip_cepstra.vectors.astype(np.float64))[:, :n_labels]
+    # In double precision, as differences of long sums lose digits.
     sums = np.concatenate([np.zeros((1, scores.shape[1])), np.cumsum(scores, axis=0)])
     first, end = clip_cepstra.spans.T
     # A window may contain no frame at all, and then has no evidence.
@@ -65,12 +66,14 @@ class HeldOutClips:
     def __init__(self, clips: Sequence[HeldOutClip]) -> None:
         self.label_indices = np.array([clip.label_index for clip in clips])
         self._n_windows = [len(clip.votes) for clip in clips]
+        # `reduceat` returns a value of the next clip for one without windows, hence at least one window each.
         self._starts = np.cumsum([0, *self._n_windows[:-1]])
         self._log_likelihoods = np.concatenate([clip.log_likelihoods for clip in clips])
         votes = np.concatenate([clip.votes for clip in clips])
         # Normalised per clip once, so that every weighted mean is a single `reduceat`.
         self._votes = votes / np.repeat(np.add.reduceat(votes, self._starts), self._n_windows)
         evidence = [clip.cepstral_evidence for clip in clips if clip.cepstral_evidence is not None]
+        # All or none: one array covers the windows of all clips.
         self._cepstral_evidence = np.concatenate(evidence) if len(evidence) == len(clips) else None
 
     @property

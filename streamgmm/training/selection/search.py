@@ -63,6 +63,7 @@ def choose_settings(training: TrainingSection, base: HeldOutClips, hold_out: Hol
     trials = [_Trial(varied, result) for varied, result in zip(tried, results, strict=True)]
     before = _clip_losses(base)
     better = [trial for trial in trials if _is_better(before, trial.losses)]
+    # At most one of each group, whose variations change the same settings.
     winners = [min(own, key=_mean_loss) for group in groups if (own := [one for one in better if one.varied in group])]
     if not winners:
         return SettingsChoice(
@@ -95,6 +96,7 @@ def _mean_loss(trial: _Trial) -> float:
 
 
 def _clip_losses(held_out: HeldOutClips) -> Float64Array:
+    # Each with its own best scale, so that settings are compared as they will be used.
     return held_out.log_losses(best_scale(held_out))
 
 

@@ -131,6 +131,7 @@ class _Trials:
         pairs = list(zip(clips, folds, strict=True))
         self._folds = [
             _Fold([clip for clip, fold in pairs if fold != number], [clip for clip, fold in pairs if fold == number])
+            # Only folds that are held out; clips of `NEVER_HELD_OUT` are in the training part of each.
             for number in sorted(set(folds) - {NEVER_HELD_OUT})
         ]
         self._moments: dict[tuple[bool, int], list[Moments]] = {}
@@ -180,6 +181,7 @@ def score_fold_windows(fold: _Fold, labels: Sequence[str], training: TrainingSec
 
 def score_fold_cepstra(fold: _Fold, labels: Sequence[str], training: TrainingSection) -> _ScoredFold:
     """Fit mixtures to the cepstral frames of one side of a fold, and score those of the other."""
+    # None where the frames of this fold cannot be fitted; that of the other folds is then ignored (see `HeldOutClips`).
     mixtures = fit_cepstra(fold.training, labels, training)
     evidence = [
         score_cepstra(clip.cepstra, mixtures, len(labels)) if mixtures and clip.cepstra else None
@@ -201,6 +203,7 @@ def _count_right(
     held_out: HeldOutClips, labels: Sequence[str], calibration: Calibration
 ) -> tuple[dict[str, float], float]:
     """Return the share of recognised clips for each label, and for all."""
+    # Without the sharpness: a power does not change which label is best.
     answers = held_out.posteriors(calibration.likelihood_scale, calibration.cepstral_weight).argmax(axis=1)
     is_right = answers == held_out.label_indices
     recalls = {
@@ -216,6 +219,7 @@ def _folds(clips: Sequence[ClipVectors], labels: Sequence[str], seed: int) -> tu
         folds = grouped_stratified_folds(names, [clip.clip.source_id for clip in clips], N_VALIDATION_FOLDS, seed)
         return folds.tolist(), ""
     except DataError as error:
+        # Kept, because Python deletes `error` at the end of the clause.
         reason = str(error)
     # Too few sources: scores by recording are too good, but still better than none to calibrate by.
     try:

@@ -94,6 +94,7 @@ class WindowLengths:
             return kept
         best_s = min(others_s, key=lambda window_s: float(losses[window_s].mean()))
         gained, standard_error = gain(losses[default_s], losses[best_s])
+        # At least 0: posteriors have a small offset in a log loss, which may give -0.000.
         losses_text = ", ".join(
             f"{max(0.0, own.mean()):.3f} with {window_s:g} s" for window_s, own in sorted(losses.items())
         )
@@ -109,6 +110,7 @@ class WindowLengths:
         return _only(self._measure(window_s, is_whole=is_whole).clips, self._tried & set(known))
 
     def _measure(self, window_s: float, *, is_whole: bool) -> Extraction:
+        # In a small data set the subset is the whole, which is measured once for both uses.
         is_whole = is_whole or len(self._tried) == len(self._clips)
         if (window_s, is_whole) not in self._measured:
             clips = self._clips if is_whole else [clip for clip in self._clips if clip in self._tried]
