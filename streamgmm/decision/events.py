@@ -197,6 +197,7 @@ class Automaton:
         if self.state is EventState.CANDIDATE:
             self.state = EventState.IDLE
             return []
+        # Counts only if the event goes on: `close` takes the mean that was stored at the last hop above the threshold.
         self._add(score)
         changes: list[EventChange] = []
         if self.state is EventState.OPEN:
