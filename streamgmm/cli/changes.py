@@ -35,6 +35,8 @@ def changing_model(args: argparse.Namespace) -> Iterator[tuple[Model, TrainingCa
     target: Path = args.output or args.model
     if not args.dry_run:
         check_cache_target(target)
+    # Read again under the lock: another command may have replaced the model while this one waited. A dry run writes
+    # nothing, and needs no lock.
     with nullcontext() if args.dry_run else locked(target):
         model = load_model(args.model)
         yield model, load_cache(model, args.model)
@@ -78,6 +80,7 @@ def apply_change(change: ModelChange, model: Model, args: argparse.Namespace, re
         return 0
     if losses and not args.force:
         raise DataError(loss, where=str(target), hint="--force writes it anyway")
+    # The lock is that of the target: with --output, and for programs that know no lock, the model is still unprotected.
     if load_model(args.model).sha256 != model.sha256:
         raise DataError("the model has changed meanwhile", where=str(args.model), hint="run the command again")
     saved = save_with_cache(change.model, change.cache, target)

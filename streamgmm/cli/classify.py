@@ -25,6 +25,7 @@ def run_classify(args: argparse.Namespace) -> int:
     """Classify recordings, and print their records or their labels."""
     if args.clip and (args.windows or args.start_time):
         raise UsageError("--clip prints one line per file, --windows and --start-time are for records")
+    # None means not given: False would override the settings file.
     shorthands = {"model.path": args.model, "output.format": args.format, "output.windows": args.windows or None}
     loaded = load_config(args.config, [*as_overrides(shorthands), *args.overrides])
     model = load_chosen_or_shipped_model(loaded)
@@ -46,6 +47,7 @@ def run_classify(args: argparse.Namespace) -> int:
         print(f"streamgmm: skipped: {failure}", file=sys.stderr)
     if failures:
         print(f"streamgmm: {len(failures)} of {len(args.files)} files skipped", file=sys.stderr)
+    # One code for several failures: that of the first, as if its file had been the only one.
     return failures[0].exit_code if failures else 0
 
 

@@ -37,6 +37,7 @@ def _parse_band(text: str | None) -> tuple[float, float] | None:
     try:
         low_hz, high_hz = (float(end) for end in text.split(":"))
     except ValueError:
+        # NaN fails the comparison below, so that one message serves text and numbers.
         low_hz, high_hz = math.nan, math.nan
     if not 0.0 < low_hz < high_hz <= MAX_HZ:
         raise UsageError(
@@ -48,6 +49,7 @@ def _parse_band(text: str | None) -> tuple[float, float] | None:
 def _parse_noise(text: str | None) -> Noise | None:
     if text is None:
         return None
+    # From the right, as the path of a recording may contain colons.
     name, _, number = text.rpartition(":")
     try:
         snr_db = float(number)

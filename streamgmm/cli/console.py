@@ -53,4 +53,5 @@ class RichTrack:
 
     def __call__(self, items: Iterable[Tracked], description: str, total: int) -> Iterable[Tracked]:
         """Yield the items and advance the bar."""
+        # The total is passed on, as the items may come from a generator without a length.
         return self._progress.track(items, total=total, description=description)

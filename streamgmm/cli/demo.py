@@ -98,6 +98,7 @@ def _listen_to_scene(folder: Path, model: Model, seed: int, console: Console) ->
     daemon = Daemon([plan], Hub([sink]), run_id="demo")
     started_s = time.monotonic()
     daemon.run()
+    # By default a file is read as fast as possible, so the time is that of the processing.
     times_real_time = SCENE_S / (time.monotonic() - started_s)
     matches = match_events(scene.events, detections_of(sink.records), overlapping(collar_s=0.0))
     return scene, matches, times_real_time

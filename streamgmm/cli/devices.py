@@ -30,6 +30,7 @@ def run_devices(args: argparse.Namespace) -> int:
         return 0
 
     devices = list_devices()
+    # Devices of PortAudio have a number; sources of the sound server have only a name.
     rows = [device for device in devices if device.index is not None]
     sources = [device for device in devices if device.index is None]
     if not devices:
@@ -46,6 +47,7 @@ def run_devices(args: argparse.Namespace) -> int:
 
 
 def _index_or_name(device: str | None) -> str | int | None:
+    # `isdigit` alone accepts superscripts, which `int` rejects.
     return int(device) if device and device.isascii() and device.isdigit() else device or None
 
 
@@ -74,6 +76,7 @@ def _print_sources(sources: list[InputDevice]) -> None:
     for source in sources:
         mark, kind = "*" if source.is_default else "", "monitor" if source.is_monitor else ""
         numbers = (str(source.max_channels), str(source.default_rate_hz))
+        # As `Text`, so that brackets in a name are not read as markup.
         table.add_row(mark, Text(source.name), Text(source.description), *numbers, kind)
     console = Console(soft_wrap=True)
     console.print(Text(f"{sources[0].host_api}:"))

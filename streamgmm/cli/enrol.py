@@ -34,6 +34,7 @@ def run_enrol(args: argparse.Namespace) -> int:
 
 def _labels_by_old_model(model: Model, cache: TrainingCache, clips: Sequence[Clip]) -> str:
     """Return a line with the labels that the old model gives the new clips: the classes most likely to be confused."""
+    # The channel of the training, whatever the settings are now.
     config = msgspec.convert({"training": {"n_jobs": 1}, "source": {"channel": cache.task.channel}}, Config)
     best = Counter[str]()
     for answer in answer_clips(clips, model, config):

@@ -44,6 +44,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     conditions = conditions_of(args)
     loaded = load_config(args.config, [*_evaluation_overrides(args), *args.overrides])
     model = load_chosen_model(loaded) if args.model is not None else None
+    # All outputs are checked before the recordings are read.
     check_writable(args.json)
     if args.events and model is not None:
         return run_events(args, model, loaded.config)
@@ -116,5 +117,6 @@ def _prepare_page(folder: Path | None) -> Path | None:
 
 def _evaluation_overrides(args: argparse.Namespace) -> list[str]:
     """Return the options that stand for settings as `KEY=VALUE` overrides."""
+    # As JSON, which is YAML too: a path remains text, whatever characters it holds.
     model = [] if args.model is None else [f"model.path={msgspec.json.encode(args.model).decode()}"]
     return [*model, *(["training.search=false"] if args.quick else [])]

@@ -39,6 +39,7 @@ def check_event_options(args: argparse.Namespace) -> None:
         raise UsageError("--room, --noise, --band, --gain, --seconds and --report are for clips, not for --events")
     if not args.events and (args.collar is not None or args.segment is not None):
         raise UsageError("--collar and --segment are for --events")
+    # Parsed only to reject malformed times early; the result is made again for the evaluation.
     _criteria(args)
 
 
@@ -66,6 +67,7 @@ def _criteria(args: argparse.Namespace) -> Criteria:
         times_s["offset_collar_s"] = _parse_time_option("--collar", offset, 0.0) if comma else None
     if args.segment is not None:
         times_s["segment_s"] = _parse_time_option("--segment", args.segment, MIN_SEGMENT_S)
+    # Times that were not given keep the defaults.
     return Criteria(**times_s)  # type: ignore[arg-type]
 
 

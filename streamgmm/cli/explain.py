@@ -23,6 +23,7 @@ def run_explain(args: argparse.Namespace) -> int:
     check_picture(args.picture)
     loaded = load_config(args.config, [*as_overrides({"model.path": args.model}), *args.overrides])
     model = load_chosen_or_shipped_model(loaded)
+    # Before the recording is read, which can take minutes.
     check_against(args.against, model)
     explained = _explain(args, model, loaded.config)
     if args.json:

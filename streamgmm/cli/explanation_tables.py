@@ -107,6 +107,7 @@ def _threshold_cells(explanation: Explanation, best: str) -> Iterator[str]:
     if explanation.reject is not None:
         yield "not checked"
     elif is_reserved(best):
+        # A reserved label may win, but the judge gives it no score.
         yield "never an event"
     else:
         yield "reached" if smoothed >= stand.onset_threshold else "not reached"
@@ -141,6 +142,7 @@ def _parts_table(comparison: MixtureComparison, spec: FeatureSpec) -> Table:
 
     kinds, nats = by_kind_and_band(comparison.parts, spec.n_bands)
     edges = group_edges(spec.n_bands)
+    # Bands are summed by group; the last column holds features of all bands together.
     columns = np.column_stack([np.add.reduceat(nats[:, :-1], edges, axis=1), nats[:, -1]])
     table = Table(title="In nat, by kind and by band (Hz)", title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.show_edge = False  # for 80 columns
@@ -152,6 +154,7 @@ def _parts_table(comparison: MixtureComparison, spec: FeatureSpec) -> Table:
     blank = [""] * columns.shape[1]
     if comparison.frames is not None:
         table.add_row("cepstral frames", *blank, *_nats([comparison.frames]))
+    # The rest is the error of the integration, too small for a row of its own.
     table.add_row("at training mean", *blank, *_nats([comparison.baseline + comparison.rest]))
     sums = columns.sum(axis=0)
     table.add_row("sum", *_nats(sums, digits=1), *_nats([comparison.llr]), style="bold")

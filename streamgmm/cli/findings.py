@@ -38,5 +38,6 @@ def read_with_progress(path: Path, progress: Progress, **options: Any) -> Datase
     # The total is known only at the end: until then the bar pulses.
     bar = progress.add_task("reading", total=None)
     dataset = read_dataset(path, on_progress=lambda n_seen: progress.update(bar, completed=n_seen), **options)
+    # Recordings and not clips: label files make several clips of one recording.
     progress.update(bar, total=len({clip.path for clip in dataset.clips}))
     return dataset

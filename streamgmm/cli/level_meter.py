@@ -62,6 +62,7 @@ class LevelMeter:
     def _measure(self, interval: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
         # The variance excludes a constant offset, with which a silent room would show a level.
         self.level_dbfs = power_to_dbfs(float(np.var(interval, dtype=np.float64)))
+        # The offset counts here: whether a signal clips depends on its actual values.
         peak_dbfs = power_to_dbfs(float(np.max(interval**2)))
         self._held_for += 1
         if peak_dbfs >= self.held_peak_dbfs or self._held_for > self._hold_intervals:
@@ -124,5 +125,6 @@ def _display() -> Iterator[Show]:
         yield lambda line: print(line, flush=True)
         return
 
+    # Drawn at each new level; the refresh thread of rich would only repeat the same line.
     with Live(auto_refresh=False) as live:
         yield lambda line: live.update(Text(line, no_wrap=True, overflow="crop"), refresh=True)

@@ -63,6 +63,7 @@ _NEEDS_LITTLE_MEMORY = {"config", "service", "status"}
 _IS_SINGLE_THREADED = {"run", "classify"}
 """Small matrix products gain nothing from threads, and a second thread costs memory."""
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
+# Too many open files in the process or the system, no memory, no room for another process or thread.
 _EXHAUSTED_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
 
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code, as in BSD's sysexits (see `streamgmm.errors`). Where a shell expects a death by
         signal (Ctrl-C, a closed pipe), the process ends by that signal instead.
     """
+    # Only for the program itself: with arguments given, a restart would replace the process of the caller.
     if argv is None:
         use_utf8()
     fill_closed_outputs()
@@ -132,6 +134,7 @@ def _run(argv: Sequence[str], stderr: EnduringStream | None) -> int:
         if sys.stdout is None and args.command not in _NEEDS_NO_STDOUT:
             raise _stdout_is_closed()
         if args.command not in _NEEDS_LITTLE_MEMORY:
+            # Before the handler, whose module imports numpy: OpenBLAS reads its settings then.
             prepare_for_memory_limit(MIN_TRAINING_BYTES if args.command in _TRAINS else MIN_BYTES)
         if args.command in _IS_SINGLE_THREADED:
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported
@@ -141,6 +144,7 @@ def _run(argv: Sequence[str], stderr: EnduringStream | None) -> int:
         if sys.stdout is None:
             raise _stdout_is_closed() from None
         return _flushed(stop.code if isinstance(stop.code, int) else 0)
+    # A daemon runs on without a reader of its log; for other commands, lost messages are a failure.
     is_lost = stderr is not None and stderr.failure is not None and args.command != "run"
     return _flushed(code or (OutputError.exit_code if is_lost else 0))
 
@@ -235,4 +239,5 @@ def _die_by(signal_number: signal.Signals) -> int:
     if os.name == "posix":
         signal.signal(signal_number, signal.SIG_DFL)
         os.kill(os.getpid(), signal_number)
+    # Reached where the signal does not end the process; shells show a death by signal as this code.
     return 128 + signal_number

@@ -69,6 +69,7 @@ def summarise_model(model: Model) -> dict[str, Any]:
             for label, mixture, prior, floor in details
         },
         "background": {"n_components": classifier.background.n_components},
+        # The key is part of the JSON output; it stands for cepstral frames.
         "frames": _cepstra_summary(classifier.cepstra),
         "card": model.card,
     }
@@ -90,6 +91,7 @@ def _cepstra_summary(frames: CepstralMixtures | None) -> dict[str, float]:
 
 
 def _set_only(section: Any) -> dict[str, float]:
+    # None means that the common setting applies.
     settings = {} if section is None else msgspec.structs.asdict(section)
     return {name: value for name, value in settings.items() if value is not None}
 
@@ -101,6 +103,7 @@ def _print_model(summary: Mapping[str, Any]) -> None:
     _print_labels(summary["labels"])
     if summary["card"]:
         print("\ncard of the training")
+        # Scores with their intervals replace the bare numbers of the card.
         _print_rows({**summary["card"], **_shares(summary["card"])}, indent="  ")
 
 

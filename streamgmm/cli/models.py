@@ -68,6 +68,7 @@ def _refuse_other_features(loaded: LoadedConfig, model: Model) -> None:
         if section != "features":
             continue
         wanted, has = getattr(loaded.config.features, name), getattr(model.spec, name)
+        # A rate of 0 leaves the choice to the training, and so contradicts no model.
         if wanted not in (has, 0):
             problems.append(f"{key} is {wanted}, but the model was trained with {has}; drop the setting, or train anew")
     if problems:

@@ -18,6 +18,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 def _add_repeatable(
     parser: argparse.ArgumentParser, option: str, dest: str, metavar: str, text: str, kind: type = str
 ) -> None:
+    # argparse copies the default before it appends, so the list is not shared between calls.
     parser.add_argument(option, action="append", default=[], dest=dest, metavar=metavar, type=kind, help=text)
 
 

@@ -58,6 +58,7 @@ def make_folder(path: Path | None) -> None:
         return
     try:
         path.mkdir(exist_ok=True)
+    # In spite of `exist_ok`, if `path` is not a folder.
     except FileExistsError as error:
         raise CannotCreateError("is not a folder", where=str(path), hint="name a folder") from error
     except (OSError, ValueError) as error:

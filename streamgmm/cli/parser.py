@@ -90,9 +90,12 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", HelpFormatter)
         super().__init__(allow_abbrev=False, **settings)
+        # In place of `Path` itself: `~` is expanded in every argument of this type.
         self.register("type", Path, _path)
+        # `None` is the action of options that name none.
         for name in (None, "store"):
             self.register("action", name, _Once)
+        # Python 3.14 and later would colour the help.
         self.color = False
 
     def error(self, message: str) -> NoReturn:
@@ -106,6 +109,7 @@ class Parser(argparse.ArgumentParser):
             UsageError: an argument is invalid; for a misspelt option, the message suggests the nearest one.
             SystemExit: help or the version was requested, and has been printed.
         """
+        # `parse_args` would report unknown arguments itself, without a suggestion.
         namespace, unknown = self.parse_known_args(arguments)
         if unknown:
             guess = did_you_mean(unknown[0].partition("=")[0], self._options(arguments))

@@ -34,6 +34,7 @@ def refuse_idle_options(args: argparse.Namespace, config: Config) -> None:
     """
     uris = [own.source.uri for own in settings_by_source(config).values()]
     kinds = {uri.partition(":")[0] for uri in uris}
+    # Addresses in messages go through `without_secrets`, as a URL may hold a key.
     if args.pace is not None and "file" not in kinds:
         raise UsageError("--pace is for file:PATH", where=without_secrets(uris[0]))
     if args.require_device and kinds <= {"file", "pcm"}:
@@ -55,6 +56,7 @@ def plan_channels(settings: LoadedConfig, *, says_which: bool) -> Loaded:
     plans = []
     for name, config in settings_by_source(settings.config).items():
         source = plan_source(config.source, name)
+        # A source without a name is the only one, and reports a missing file when it is opened.
         if name:
             _refuse_missing(config.source.uri)
         if config.model.path not in models:
@@ -95,6 +97,7 @@ def _sources(given: list[str]) -> dict[str, str | dict[str, str]]:
             raise UsageError("two sources have this name", where=name, hint="give each a name of its own")
         named[name] = uri
     if "" in named:
+        # The empty mapping discards the sources of the settings file.
         return {"source.uri": named[""], "sources": {}}
     return {"sources": named} if named else {}
 

@@ -64,6 +64,7 @@ def run_daemon(args: argparse.Namespace) -> int:
         # Neither is a closed terminal that stdout was connected to.
         if not terminal.is_closed():
             raise
+    # `main` then ends the process by SIGINT, which shells expect after Ctrl-C.
     if signal.SIGINT in received:
         raise KeyboardInterrupt
     return 0
@@ -96,6 +97,7 @@ def _end_on_bugs(daemon: Daemon) -> None:
 
     def end(unhandled: threading.ExceptHookArgs) -> None:
         name = unhandled.thread.name if unhandled.thread else "?"
+        # `exc_value` may be None; the type alone still makes an exception.
         daemon.fail(unhandled.exc_value or unhandled.exc_type(f"in thread {name}"))
 
     threading.excepthook = end
@@ -113,6 +115,7 @@ def _stop_on_signals(daemon: Daemon) -> list[int]:
             received.append(number)
             daemon.stop(signal.Signals(number).name)
         elif time.monotonic() - first_s > REPEAT_S:
+            # By its default action, the signal ends even a process whose shutdown hangs.
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 

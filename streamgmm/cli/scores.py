@@ -44,6 +44,7 @@ def _evaluation_summary(evaluation: Evaluation) -> Iterator[str]:
             f"log loss {evaluation.log_loss:.3f}{_error(evaluation.log_loss_se, '.3f')}, calibration error "
             f"{evaluation.ece:.1%}, {evaluation.ece_uncalibrated:.1%} before calibration"
         )
+    # By name: with several seeds, a fold has one result for each.
     n_folds = len({result.fold for result in evaluation.folds})
     spread = f" (deviation {evaluation.accuracy_sd:.1%} over {n_folds} folds)" if n_folds > 1 else ""
     n_right = sum(result.n_right for result in evaluation.per_class.values())

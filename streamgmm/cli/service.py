@@ -30,12 +30,14 @@ def install_service(args: argparse.Namespace) -> int:
     place = _place(args)
     _check_inputs(args)
     if not args.user:
+        # The system service runs as another user, who may not be able to read the files of this one.
         check_reachable([*program_paths(), *filter(None, (args.config, args.model))])
     check_installed()
     plan = plan_install(place, args.config, args.model)
     try:
         _carry_out_or_show(args, place, plan)
     except CannotCreateError:
+        # With all files in place, most likely a command failed, and the state of the unit may show why.
         if all(path_kind(path) == "file" for path in plan.writes):
             _print_state(place)
         raise

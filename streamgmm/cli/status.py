@@ -36,6 +36,7 @@ def run_status(args: argparse.Namespace) -> int:
     output, problem = _read_output(args)
     askable = [section.uri for section in sections_of_sinks(output) if selection_of(section).admits_greeting]
     uri = args.sink or _first_socket(askable, problem)
+    # Only clients on TCP send a token.
     needs_token = output.token_file and not uri.startswith("unix://")
     answers = ask_status(uri, ANSWER_TIMEOUT_S, read_token(Path(output.token_file)) if needs_token else None)
     if problem is not None:
@@ -47,6 +48,7 @@ def run_status(args: argparse.Namespace) -> int:
     else:
         _print_statuses(answers)
     silent = [status for hello, status in answers if hello.is_required and status.state not in HEARING_STATES]
+    # The first one names the failure; the output above has every source.
     for status in silent:
         raise TemporaryError(f"no audio is flowing: {status.state}: {status.detail}", where=status.source)
     return 0
@@ -62,6 +64,7 @@ def _read_output(args: argparse.Namespace) -> tuple[OutputSection, StreamgmmErro
         return load_config(args.config, args.overrides).config.output, None
     except StreamgmmError as error:
         try:
+            # Without the overrides: if the file alone is valid, the mistake is in `--set`.
             load_config(args.config)
         except StreamgmmError:
             return salvage_output(args.config, args.overrides), error
@@ -73,6 +76,7 @@ def _first_socket(sinks: Sequence[str], problem: StreamgmmError | None) -> str:
         if uri.startswith(SOCKETS):
             return uri
     if problem is not None:
+        # Without a socket to ask, the mistake in the settings matters after all.
         raise problem
     raise UsageError(
         "the settings name no socket to ask, and no service has one", hint="name that of the daemon: --sink unix://PATH"
@@ -103,6 +107,7 @@ def _print_statuses(answers: Sequence[SourceStatus]) -> None:
 def _cells_of_source(hello: Hello, status: Status) -> Iterator[str]:
     yield status.source
     yield status.state if hello.is_required else f"{status.state} (optional)"
+    # Without health, the rest of the row stays empty.
     if (health := status.health) is not None:
         yield "" if health.level_dbfs is None else f"{health.level_dbfs:.1f} dBFS"
         yield _duration(health.captured_samples / hello.sample_rate_hz)

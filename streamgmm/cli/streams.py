@@ -32,6 +32,7 @@ class EnduringStream:
         with self._noting_failure():
             if self.failure is None:
                 self._stream.write(text)
+        # As if all was written, so that the caller continues its work.
         return len(text)
 
     def flush(self) -> None:
@@ -88,6 +89,7 @@ def abandon(stream: TextIO | None) -> None:
     with contextlib.suppress(OSError, ValueError):
         if stream is not None:
             null = os.open(os.devnull, os.O_WRONLY)
+            # The buffer cannot be emptied, but what it holds now goes to /dev/null.
             os.dup2(null, stream.fileno())
             os.close(null)
 
@@ -103,6 +105,7 @@ def fill_closed_outputs() -> None:
             if not _is_descriptor_open(descriptor):
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, descriptor)
+                # `open` takes the lowest free number, which may be this one.
                 if null != descriptor:
                     os.close(null)
 

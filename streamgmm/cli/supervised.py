@@ -38,6 +38,7 @@ def supervised(
     if supervision.is_watched:
         # systemd ends a hanging service by SIGABRT; the journal then shows the traceback of each thread.
         with contextlib.suppress(OSError, ValueError, RuntimeError):
+            # Raises where stderr has no descriptor; the run continues without tracebacks.
             faulthandler.enable()
     with supervision.watching(daemon.watch.is_alive), _reloading(daemon, supervision, load, started_with, terminal):
         yield
@@ -73,6 +74,7 @@ def _reloading(
         yield
     finally:
         if hasattr(signal, "SIGHUP"):
+            # Not the default action, by which a late SIGHUP would kill the process during its shutdown.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         reloader.end()
         thread.join(END_S)

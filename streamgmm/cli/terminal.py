@@ -22,6 +22,7 @@ class Terminal:
 
 def _is_there() -> bool:
     try:
+        # Fails with ENXIO in a process without a controlling terminal. O_NOCTTY: asking must not acquire one.
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
     except OSError:
         return False

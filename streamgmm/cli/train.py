@@ -34,6 +34,7 @@ def run_train(args: argparse.Namespace) -> int:
     """Train a model, and write it with its memory."""
     config = load_config(args.config, [*_training_overrides(args), *args.overrides]).config
     name = _model_name(args)
+    # Outputs are checked before the training, which may take hours.
     check_cache_target(args.output)
     check_writable(args.report)
     with locked(args.output):
@@ -47,6 +48,7 @@ def _train_and_save(args: argparse.Namespace, config: Config, name: str) -> int:
         dataset = read_with_progress(args.data, progress, folds=args.folds, backgrounds=args.backgrounds, **options)
         training = train(dataset, config, name=name, is_strict=args.strict, track=RichTrack(progress))
     model, memory_line = _save(training, args.output, has_cache=not args.no_memory)
+    # After the model is written: the report contains its hash.
     if args.report:
         write_json(_training_report(training, model), args.report)
     _print_training(training, console)
@@ -79,6 +81,7 @@ def _save(training: Training, output: Path, *, has_cache: bool) -> tuple[Model, 
 def _model_name(args: argparse.Namespace) -> str:
     """Return the name of the model, checked before any work is done."""
     if args.name is None:
+        # A file name may hold characters that a label must not.
         return nearest_label(args.output.stem, otherwise="model")
     try:
         return check_label(args.name)
@@ -95,6 +98,7 @@ def _print_training(training: Training, console: Console) -> None:
 
 def _training_overrides(args: argparse.Namespace) -> list[str]:
     """Return the options that stand for settings as `KEY=VALUE` overrides."""
+    # Numbers are passed as typed: like those of a file, they are checked with the settings.
     settings = {
         "training.covariance": args.covariance,
         "training.n_components": args.components,

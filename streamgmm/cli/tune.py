@@ -38,6 +38,7 @@ def run_tune(args: argparse.Namespace) -> int:
     """Tune the thresholds of a model, and write it."""
     target = args.output or Path(args.model)
     _check_tuning_options(args, target)
+    # Held from reading to writing: no other command may change the target in between.
     with nullcontext() if args.dry_run else locked(target):
         return _tune_and_save(args, target)
 
@@ -58,6 +59,7 @@ def _tune_and_save(args: argparse.Namespace, target: Path) -> int:
         draw_tuning(args.picture, tuned.tuning, tuned.curves, tuned.levels)
     print_tuning(tuned.tuning, stdout_console())
     if not args.dry_run:
+        # Thresholds do not affect the training cache, which stays valid.
         save_with_same_cache(tuned.model, Path(args.model), target)
         stderr_console().print(f"wrote {escaped(str(target))}", soft_wrap=True)
     return 0
@@ -88,6 +90,7 @@ def _collect_material(
         findings.skipped.extend(dataset.skipped)
     backgrounds = _process_recordings(paths, "background", model, config, progress, findings)
     heard = _process_recordings([path for path, _ in pairs], "events", model, config, progress, findings)
+    # Recordings that could not be read have no scores, so their truths are not used.
     truths = dict(pairs)
     return Material(backgrounds, [(one, truths[one.path]) for one in heard])
 

@@ -42,6 +42,7 @@ def conclusions(tuning: Tuning) -> Iterator[str]:
             f"each recording judged by thresholds tuned on the others: {held_out.n_alarms} false alarms, "
             f"at most {held_out.upper_per_hour:.3g} per hour ({tuning.confidence:.0%} sure)"
         )
+    # A label whose events were not found before either has lost nothing.
     lost = [escaped(label) for label, result in tuning.labels.items() if result.recall == 0.0 and result.recall_before]
     if lost:
         yield f"warning: no events are found any more of {', '.join(lost)}; give more background, or allow more"
@@ -50,6 +51,7 @@ def conclusions(tuning: Tuning) -> Iterator[str]:
         yield f"true events found, of all labels together: {share_text(n_found, tuning.n_events)}"
     if tuning.recall is None:
         yield "the cost in recall is not known: give labelled sounds with --events"
+    # Where recall was measured, it shows itself what a high threshold costs.
     high = [
         escaped(label)
         for label, result in tuning.labels.items()
@@ -103,6 +105,7 @@ def _recall(result: LabelTuning) -> str:
 
 
 def _n_found(recall: float, result: LabelTuning) -> int:
+    # The recall is a quotient of counts: rounding restores the count.
     return round(recall * result.n_events)
 
 

@@ -68,8 +68,10 @@ def in_domain_scores(
     best = np.where(is_label, soft_posteriors, -1.0).argmax(axis=-1, keepdims=True)
     shares = np.take_along_axis(soft_posteriors, best, axis=-1)[..., 0]
     own = np.take_along_axis(log_likelihoods, best, axis=-1)[..., 0]
+    # 0 if the deviation of typical clips is infinite: the fit then has no influence.
     deviations = (own - typical.log_likelihoods[best[..., 0]]) / typical.deviation
     odds = np.exp(LOG_ODDS_PER_DEVIATION * np.clip(deviations, -MAX_DEVIATIONS, MAX_DEVIATIONS))
+    # The odds shares / (1 - shares) times the odds of the fit, as a probability.
     known: Float64Array = shares * odds / (shares * odds + 1.0 - shares)
     return known
 
@@ -86,6 +88,7 @@ def in_domain_probability(in_domain_score: float, min_in_domain_score: float) ->
     if not odds + least:
         return 1.0 if min_in_domain_score == 0.0 or in_domain_score == 1.0 else 0.0
     share = odds / (odds + least)
+    # The same as raising the odds to this power, but powers of a share cannot overflow.
     known, unknown = float(share**IN_DOMAIN_STEEPNESS), float((1.0 - share) ** IN_DOMAIN_STEEPNESS)
     return known / (known + unknown)
 

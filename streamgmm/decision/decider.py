@@ -57,6 +57,7 @@ class _Dates:
 
     onset_sample: int = 0
     offset_sample: int = 0
+    # -1 is no position: without a dip, it equals no offset.
     dipped_at_sample: int = -1
     earliest_onset_sample: int = 0
 
@@ -112,6 +113,7 @@ class Decider:
         Raises:
             DataError: the hop does not follow the previous one, or has another number of labels.
         """
+        # Both checks come before any change, so that a rejected hop leaves the state as it was.
         if hop.end_sample <= self._end_sample:
             raise DataError(f"a hop that ends at sample {hop.end_sample} after one at {self._end_sample}")
         if hop.log_likelihoods.shape != (len(self._labels),):
@@ -175,6 +177,7 @@ class Decider:
         self._judge.reset()
         self._segmenter.reset()
         self._history.clear()
+        # Open events by the index of their label: an automaton has at most one.
         self._events: dict[int, _Event] = {}
         self._dates = [_Dates() for _ in self._labels]
 

@@ -129,6 +129,7 @@ class Automaton:
         """End an open event after its last hop above the offset threshold; drop a candidate."""
         is_event = self.state in (EventState.OPEN, EventState.HANGOVER)
         self.state = EventState.IDLE
+        # A dropped candidate does not begin a refractory time.
         if not is_event:
             return []
         self._earliest_onset_sample = self._offset_sample + self._rule.refractory_samples
@@ -141,6 +142,7 @@ class Automaton:
     def resume(self, end_sample: int) -> list[EventChange]:
         """Process a loss of audio up to `end_sample`: only an event whose hangover bridges the loss survives."""
         # A candidate does not survive any loss: its minimum duration must be continuous.
+        # An idle automaton may pass this check; closing it changes nothing.
         if self.state is not EventState.CANDIDATE and not self._is_over(end_sample):
             return []
         return self.close("gap")
@@ -185,6 +187,7 @@ class Automaton:
     def _restart(self, end_sample: int) -> list[EventChange]:
         changes = self.close("max_duration")
         # A candidate again, not an event: if the sound ends with the cut, nothing more is reported.
+        # The state is set here, not by `_wait`, which would apply the refractory time.
         self._begin(end_sample)
         self.state = EventState.CANDIDATE
         return [*changes, OnsetCrossed(self._i_label, end_sample)]
@@ -194,6 +197,7 @@ class Automaton:
         if self.state is EventState.CANDIDATE:
             self.state = EventState.IDLE
             return []
+        # Counts only if the event goes on: `close` takes the mean that was stored at the last hop above the threshold.
         self._add(score)
         changes: list[EventChange] = []
         if self.state is EventState.OPEN:

@@ -51,6 +51,7 @@ class Judge:
         self._bayes = bayes
         self._min_llr = section.min_llr
         self._is_reserved = np.array([is_reserved(label) for label in self.labels])
+        # One array for all rejected hops, which therefore must not be changed.
         self._nothing = np.zeros(len(self.labels))
         self._smoother = make_smoother(section, hop_s, len(self.labels))
 

@@ -41,6 +41,7 @@ def fan(rng: np.random.Generator, n_samples: int, sample_rate_hz: int) -> Float6
 
 def wind(rng: np.random.Generator, n_samples: int, sample_rate_hz: int) -> Float64Array:
     """Return gusts of wind and distant traffic: low noise that swells and falls."""
+    # The exponential keeps the gain of the gusts positive.
     gusts = np.exp(0.25 * wandering(rng, n_samples, 1.5, sample_rate_hz))
     rumble = power_law_noise(rng, n_samples, rng.uniform(1.4, 2.0), sample_rate_hz)
     return with_rms(gusts * (rumble + 0.2 * power_law_noise(rng, n_samples, 0.8, sample_rate_hz)), 1.0)
@@ -51,6 +52,7 @@ def murmur(rng: np.random.Generator, n_samples: int, sample_rate_hz: int) -> Flo
     total = 0.15 * power_law_noise(rng, n_samples, 1.0, sample_rate_hz)
     for low_hz, high_hz in ((250.0, 700.0), (800.0, 1600.0), (1800.0, 3000.0)):
         syllables = np.exp(0.6 * wandering(rng, n_samples, rng.uniform(4.0, 7.0), sample_rate_hz))
+        # The higher the band, the softer, as in voices.
         total += syllables * (300.0 / low_hz) * band_noise(rng, n_samples, low_hz, high_hz, sample_rate_hz)
     return with_rms(total, 1.0)
 

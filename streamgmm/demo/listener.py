@@ -35,6 +35,7 @@ class PrintingSink:
         record = message.record
         self.records.append(record)
         if isinstance(record, Start):
+            # As `Text`, so that brackets in a label are not read as markup.
             self._console.print(Text(f"{record.start_t:7.2f} s  {record.label:<16} {record.score:4.0%}"))
 
     def drain(self) -> None:

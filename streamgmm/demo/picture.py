@@ -65,6 +65,7 @@ def _draw_octaves(axes: Axes, samples: Samples, sample_rate_hz: int) -> None:
         interpolation="bilinear",
     )
     ticks_hz, names = frequency_ticks(sample_rate_hz)
+    # Positions in octaves above the lowest band, as in the extent of the image.
     axes.set_yticks(np.log2(np.array(ticks_hz) / LOWEST_SHOWN_HZ), names)
     axes.tick_params(colors=INK, length=0, labelbottom=False)
     axes.spines[:].set_visible(False)

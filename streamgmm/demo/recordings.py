@@ -29,6 +29,7 @@ def render_clip(label: str, rng: np.random.Generator, sample_rate_hz: int) -> Sa
     early_s, late_s = rng.uniform(0.02, 0.25, size=2)
     padding = [units.seconds_to_samples(pause_s, sample_rate_hz) for pause_s in (early_s, late_s)]
     noise = any_background(rng, len(sound) + sum(padding), sample_rate_hz)
+    # Relative to the sound alone: with its padding, a short sound would have less noise than a long one.
     noise *= rms(sound) * units.db_to_amplitude(-rng.uniform(15.0, 35.0))
     return _at_random_level(rng, noise + np.pad(sound, padding), -35.0, -10.0)
 
@@ -75,6 +76,7 @@ def write_wav(path: Path, samples: Samples, sample_rate_hz: int) -> None:
     """
     try:
         soundfile.write(path, samples, sample_rate_hz, subtype="PCM_16")
+    # libsndfile reports some failures of the disk by an error of its own.
     except (OSError, soundfile.SoundFileError) as error:
         raise OutputError(
             f"cannot write the recording: {error}", where=str(path), hint="is the disk full or read-only?"

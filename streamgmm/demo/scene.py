@@ -50,22 +50,26 @@ def make_scene(duration_s: float, seed: int, sample_rate_hz: int) -> SyntheticSc
     Raises:
         UsageError: the scene is too short, or the rate too low, for all sounds.
     """
+    # In this form, because a comparison with NaN is false.
     if not duration_s >= SHORTEST_S:
         raise UsageError(f"a scene of {duration_s:g} s is too short", hint=f"at least {SHORTEST_S:g} s")
     check_rate(sample_rate_hz)
     rng = np.random.default_rng((SCENE_STREAM, seed))
     n_samples = units.seconds_to_samples(duration_s, sample_rate_hz)
     mixture = changing_background(rng, n_samples, sample_rate_hz)
+    # Measured before any sound is added to the mixture.
     background_rms = rms(mixture)
     events = []
     onset = units.seconds_to_samples(rng.uniform(*GAP_S), sample_rate_hz)
     for label in _labels_in_turn(rng):
         sound = in_random_room(rng, SOUNDS[label](rng, sample_rate_hz).astype(np.float64), sample_rate_hz)
         first, end = audible_span(sound, sample_rate_hz)
+        # Without its inaudible beginning, so that the sound is audible from the annotated onset.
         sound = sound[first:]
         offset = onset + end - first
         if onset + len(sound) > n_samples:
             break
+        # The level of the audible part alone: the fading tail would lower that of the whole.
         gain = background_rms * units.db_to_amplitude(rng.uniform(*SNR_DB)) / rms(sound[: end - first])
         mixture[onset : onset + len(sound)] += gain * sound
         onset_s, offset_s = (units.samples_to_seconds(position, sample_rate_hz) for position in (onset, offset))

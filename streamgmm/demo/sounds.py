@@ -37,12 +37,14 @@ def smoke_alarm(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
         frequencies_hz = np.full(units.seconds_to_samples(beep_s, sample_rate_hz), pitch_hz)
         return faded(harmonics(frequencies_hz, (1.0, overtone), sample_rate_hz), 0.004, 0.01, sample_rate_hz)
 
+    # Beeps and pauses are equally long.
     return _specimen(placed([(2 * i * beep_s, beep()) for i in range(3)], sample_rate_hz))
 
 
 def siren(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     """Return an emergency vehicle: a horn on two tones a fourth apart, or an electronic wail between two pitches."""
     times_s = time_axis_s(rng.uniform(2.2, 3.0), sample_rate_hz)
+    # Position within the cycle, 0 to 1, beginning anywhere.
     cycle = (times_s * rng.uniform(0.6, 1.2) + rng.random()) % 1.0
     low_hz = rng.uniform(400.0, 520.0)
     if rng.random() < 0.5:
@@ -57,6 +59,7 @@ def siren(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
 def knocking(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     """Return knuckles on a wooden door: short dull modes with a click in front, a few in a row."""
     modes_hz = rng.uniform(120.0, 240.0) * np.array(DOOR_RATIOS) * rng.uniform(0.95, 1.05, len(DOOR_RATIOS))
+    # Wood damps its higher modes more, so they decay faster.
     decays_s = rng.uniform(0.025, 0.05) / np.sqrt(DOOR_RATIOS)
     onsets_s = _regular_onsets_s(rng, int(rng.integers(5, 9)), rng.uniform(0.2, 0.32), jitter=0.12)
 
@@ -74,8 +77,10 @@ def engine(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     drift = 1.0 + 0.03 * wandering(rng, len(times_s), 3.0, sample_rate_hz)
     firing_hz = rng.uniform(28.0, 75.0) * drift * np.linspace(1.0, rng.uniform(0.85, 1.25), len(times_s))
     orders = np.arange(1, 25)
+    # The exhaust amplifies harmonics near its resonance at 120 to 300 Hz.
     exhaust = np.exp(-0.5 * ((orders * firing_hz[0] - rng.uniform(120.0, 300.0)) / 150.0) ** 2)
     weights = (exhaust + 0.3 / orders) * rng.uniform(0.5, 1.0, len(orders))
+    # Four cylinders that differ a little: the pattern repeats after four firings.
     unevenness = 1.0 + rng.uniform(0.15, 0.5) * harmonics(firing_hz / 4, (1.0, 0.5), sample_rate_hz)
     pulse = np.maximum(0.0, harmonics(firing_hz, (1.0,), sample_rate_hz)) ** 2
     clatter = rng.uniform(0.2, 0.6) * pulse * band_noise(rng, len(times_s), 400.0, 3000.0, sample_rate_hz)
@@ -93,10 +98,12 @@ def running_water(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     def bubble() -> Float64Array:
         decay_s = rng.uniform(0.004, 0.018)
         times_s = time_axis_s(5 * decay_s, sample_rate_hz)
+        # The phase grows faster than linearly, so the pitch rises.
         cycles = rng.uniform(450.0, 2600.0) * times_s * (1.0 + rng.uniform(0.03, 0.15) * times_s / decay_s)
         return rng.exponential(1.0) * np.exp(-times_s / decay_s) * np.sin(2 * np.pi * cycles)
 
     n_bubbles = int(rng.uniform(50.0, 130.0) * duration_s)
+    # The longest bubble lasts 5 x 18 ms, so that none ends after the stream.
     bubbles = placed([(onset_s, bubble()) for onset_s in rng.uniform(0.0, duration_s - 0.1, n_bubbles)], sample_rate_hz)
     stream = placed([(0.0, rng.uniform(0.25, 0.5) * flow * hiss), (0.0, bubbles)], sample_rate_hz)
     return _specimen(faded(stream, 0.1, 0.15, sample_rate_hz))
@@ -107,6 +114,7 @@ def phone_ring(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     ring_s = rng.uniform(1.2, 2.2)
     beat_s = 1.0 / rng.uniform(18.0, 25.0)
     first_hz = rng.uniform(850.0, 1250.0)
+    # Computed once: the strikes of a gong differ in strength only.
     gongs = [
         struck_body([ratio * pitch_hz for ratio in GONG_RATIOS], (0.08, 0.05, 0.03), sample_rate_hz)
         for pitch_hz in (first_hz, first_hz * rng.uniform(1.18, 1.3))
@@ -158,6 +166,7 @@ def doorbell(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     decay_s = rng.uniform(0.18, 0.3)
     interval_s = rng.uniform(0.4, 0.65)
     pitches_hz = [low_hz * 5 / 4, low_hz] + ([low_hz * 5 / 4] if rng.random() < 0.3 else [])
+    # Decay times relative to the lowest mode: higher modes ring shorter.
     brightness = np.array([1.0, rng.uniform(0.3, 0.7), rng.uniform(0.1, 0.4)])
 
     def bar(pitch_hz: float) -> Float64Array:
@@ -171,6 +180,7 @@ def glass_breaking(rng: np.random.Generator, sample_rate_hz: int) -> Samples:
     """Return breaking glass: a crash, then shards that ring at high pitches, ever rarer and softer."""
     crash = rng.uniform(0.8, 1.5) * _burst(rng, 700.0, 7000.0, rng.uniform(0.05, 0.12), sample_rate_hz)
     onsets_s = np.minimum(rng.exponential(rng.uniform(0.2, 0.4), int(rng.integers(30, 70))), 1.6)
+    # One shard falls late in any case, so that the sound is never much shorter than a second.
     last_s = rng.uniform(0.95, 1.6)
     parts = [(0.0, crash)]
     for onset_s in (*onsets_s, last_s):
@@ -228,6 +238,7 @@ def _regular_onsets_s(rng: np.random.Generator, n_onsets: int, interval_s: float
 def _burst(
     rng: np.random.Generator, low_hz: float, high_hz: float, decay_s: float, sample_rate_hz: int
 ) -> Float64Array:
+    # Six time constants: the burst ends 52 dB below its beginning.
     times_s = time_axis_s(6 * decay_s, sample_rate_hz)
     return band_noise(rng, len(times_s), low_hz, high_hz, sample_rate_hz) * np.exp(-times_s / decay_s)
 

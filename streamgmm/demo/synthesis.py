@@ -36,6 +36,7 @@ def harmonics(frequencies_hz: Float64Array, weights: Sequence[float], sample_rat
     Returns:
         Signal of shape (n,); overtones are silent where they would alias.
     """
+    # The integral of the frequency: a change of pitch causes no jump of the phase.
     phases = 2 * np.pi * np.cumsum(frequencies_hz) / sample_rate_hz
     total = np.zeros_like(phases)
     for order, weight in enumerate(weights, start=1):
@@ -69,7 +70,9 @@ def band_noise(
 ) -> Float64Array:
     """Return white noise between two frequencies (Butterworth, 12 dB per octave on either side), RMS 1."""
     high_hz = min(high_hz, HIGHEST_OF_RATE * sample_rate_hz)
+    # At low sample rates the upper limit comes down, and must not meet the lower one.
     low_hz = min(low_hz, 0.7 * high_hz)
+    # Second-order sections, because the polynomials of a narrow low band lose too many digits.
     sections = signal.butter(2, (low_hz, high_hz), btype="bandpass", fs=sample_rate_hz, output="sos")
     filtered: Float64Array = signal.sosfilt(sections, rng.standard_normal(n_samples))
     return with_rms(filtered, 1.0)
@@ -85,6 +88,7 @@ def power_law_noise(rng: np.random.Generator, n_samples: int, exponent: float, s
     spectrum = np.fft.rfft(rng.standard_normal(n_fast))
     bins_hz = np.fft.rfftfreq(n_fast, 1 / sample_rate_hz)
     is_audible = bins_hz >= LOWEST_AUDIBLE_HZ
+    # Half the exponent, as the spectrum holds amplitudes and not powers.
     spectrum *= is_audible * np.maximum(bins_hz, LOWEST_AUDIBLE_HZ) ** (-exponent / 2)
     return with_rms(np.fft.irfft(spectrum, n_fast)[:n_samples], 1.0)
 
@@ -99,6 +103,7 @@ def wandering(rng: np.random.Generator, n_samples: int, rate_of_change_hz: float
 
 def faded(samples: Float64Array, attack_s: float, release_s: float, sample_rate_hz: int) -> Float64Array:
     """Return `samples` with a raised-cosine rise and fall, so that neither end clicks."""
+    # A sound that is shorter than a ramp gets as much of it as fits.
     rise = _ramp(attack_s, sample_rate_hz)[: len(samples)]
     fall = _ramp(release_s, sample_rate_hz)[: len(samples)][::-1]
     envelope = np.ones(len(samples))
@@ -125,6 +130,7 @@ def in_random_room(rng: np.random.Generator, samples: Float64Array, sample_rate_
     times_s = time_axis_s(reverberation_s, sample_rate_hz)
     tail = band_noise(rng, len(times_s), 100.0, rng.uniform(3000.0, 6000.0), sample_rate_hz)
     tail *= np.exp(-6.9 * times_s / reverberation_s)  # -60 dB at its end
+    # In all, the tail has 0.01 to 0.25 of the energy of the direct sound.
     response = with_rms(tail, rng.uniform(0.1, 0.5) / np.sqrt(len(tail)))
     response[0] += 1.0
     reverberant: Float64Array = signal.oaconvolve(samples, response)

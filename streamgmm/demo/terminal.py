@@ -62,6 +62,7 @@ def glyphs_for(encoding: str) -> Glyphs:
     """Return block characters where the encoding of the terminal has them, plain ASCII elsewhere."""
     try:
         "".join(BLOCKS).encode(encoding)
+    # LookupError: Python does not know the encoding of the terminal.
     except (UnicodeEncodeError, LookupError):
         return ASCII
     return BLOCKS
@@ -78,6 +79,7 @@ def timeline_text(
     glyphs = glyphs_for(encoding)
     duration_s = len(samples) / sample_rate_hz
     results = [matches.of_label(label) for label in matches.labels]
+    # Wide enough for every label, and for the frequencies of the spectrogram.
     n_margin = max([8, *(len(result.label) for result in results)]) + 1
     tallies = [f"{one.n_found}/{one.n_true}" + (f" +{one.n_false}" if one.n_false else "") for one in results]
     n_tally = max([0, *(len(tally) for tally in tallies)]) + 1
@@ -100,6 +102,7 @@ def _spectrogram(samples: Samples, sample_rate_hz: int, n_margin: int, n_cells: 
     edges_hz = band_edges_hz(N_BANDS, sample_rate_hz)
     text = Text()
     for band in reversed(range(N_BANDS)):
+        # The geometric mean: bands are equally wide in octaves.
         centre_hz = np.sqrt(edges_hz[band] * edges_hz[band + 1])
         text.append(f"{centre_hz:>{n_margin - 4}.0f} Hz ", style=FAINT)
         text.append("".join(glyphs.shades[shade] for shade in shades[band]) + "\n", style="cyan")
@@ -124,6 +127,7 @@ def _lane(matches: Matches, label: str, duration_s: float, n_cells: int, glyphs:
     true = missed + [(pair.truth.onset_s, pair.truth.offset_s) for pair in pairs]
     found = false + [(pair.found.onset_s, pair.found.offset_s) for pair in pairs]
     is_true, is_found, is_wrong = (_cells(spans_s, duration_s, n_cells) for spans_s in (true, found, missed + false))
+    # Indexed by 0 to 3: neither, only true, only found, both.
     glyph_of = np.array([" ", glyphs.only_true, glyphs.only_found, glyphs.both])
     text = Text("".join(glyph_of[is_true + 2 * is_found]), style=GOOD)
     for cell in np.flatnonzero(is_wrong):

@@ -54,15 +54,18 @@ def attribute(classifier: Classifier, vector: Float64Array, i_label: int, i_agai
     end = projection.apply(vector)
 
     def slope(share: float) -> Float64Array:
+        # Shape (1, d), as gradients are computed for several vectors at once.
         point = share * end[np.newaxis]
         gradient: Float64Array = (label.gradient(point) - against.gradient(point))[0]
         return gradient
 
     scores = classifier.score_mixtures(vector), classifier.score_mixtures(projection.mean)
     ratio, baseline = (float(values[i_label] - values[i_against]) for values in scores)
+    # If no division is fine enough, the last parts are returned; what they lack is the `rest` of the comparison.
     for n_pieces in N_PIECES:
         nodes = np.linspace(0.0, 1.0, n_pieces + 1)[1:-1]
         mean_slope, _ = quad_vec(slope, 0.0, 1.0, epsabs=TOLERANCE, epsrel=TOLERANCE, points=nodes, limit=MAX_PIECES)
+        # The chain rule: the gradient by features is that by projected coordinates, times matrix and scale.
         parts = (vector - projection.mean) / projection.scale * (projection.matrix @ mean_slope)
         if abs(ratio - baseline - float(parts.sum())) <= MAX_REST * max(1.0, abs(ratio - baseline)):
             break

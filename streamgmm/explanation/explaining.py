@@ -59,6 +59,7 @@ def explain(
         DataError: the recording holds no samples.
         ConfigError: the settings name a label that the model does not have.
     """
+    # Before the recording is streamed, which takes most of the time.
     check_against(against, model)
     classifier = model.classifier.with_priors(config.model.priors)
     surroundings = surroundings_of(blocks, model, config, at_s)
@@ -106,6 +107,7 @@ def _opponent(classifier: Classifier, posteriors: Float64Array, best: int, again
         # By this window alone, as its likelihoods are attributed; the background comes after all labels.
         ranking = [*np.argsort(-posteriors, kind="stable").tolist(), *range(len(posteriors), n_mixtures)]
         return next((i for i in ranking if i != best), None)
+    # A background that is not a label has the last mixture.
     index = classifier.labels.index(against) if against in classifier.labels else n_mixtures - 1
     if index == best:
         raise UsageError(f"cannot compare with '{against}': it is the best label itself", hint="name another one")
@@ -125,6 +127,7 @@ def _gates(moment: Moment, classifier: Classifier, config: Config, best: int | N
         "unknown": (log_likelihood, floor, "nat"),
     }
     n_passed = len(GATES) if reject is None else GATES.index(reject)
+    # Gates before the rejection, the rejecting one, and those not reached; `zip` ignores the surplus at the end.
     outcomes = [*n_passed * [True], False, *len(GATES) * [None]]
     return [
         Gate(refusal=name, value=numbers[name][0], limit=numbers[name][1], unit=numbers[name][2], is_passed=outcome)
@@ -202,6 +205,7 @@ def gather(values: Float64Array, spec: FeatureSpec) -> list[Contribution]:
     """Sum the features of one kind and place, in the order of the vector; `values` has shape (n_features,)."""
     sums: defaultdict[tuple[str, Bands], float] = defaultdict(float)
     keys = ((block.kind, place) for block in window_layout(spec) for place in block.bands)
+    # Features of several scales or lags have the same key, and add up.
     for key, value in zip(keys, values.tolist(), strict=True):
         sums[key] += value
     limits_hz = band_limits_hz(spec).tolist()

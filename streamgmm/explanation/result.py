@@ -138,6 +138,7 @@ def by_kind_and_band(parts: Sequence[Contribution], n_bands: int) -> tuple[list[
         The kinds in the order of the vector, and float64, shape (n_kinds, n_bands + 1), in nats. Features of several
         bands are spread evenly over them; the last column holds features of all bands together.
     """
+    # Unlike a set, a dict keeps the order of the vector.
     kinds = list(dict.fromkeys(part.kind for part in parts))
     table = np.zeros((len(kinds), n_bands + 1))
     for part in parts:

@@ -79,6 +79,7 @@ def surroundings_of(blocks: Iterable[Samples], model: Model, config: Config, at_
     pipeline = Pipeline(model, config)
     kept: list[Samples] = []
     moments: list[Moment] = []
+    # `_keeping` fills `kept` as a side effect while the pipeline pulls blocks through it.
     for moment in _moments(pipeline, _keeping(blocks, first, end, kept)):
         if moment.scores.end_sample > first:
             moments.append(moment)
@@ -100,6 +101,7 @@ def _keeping(blocks: Iterable[Samples], first: int, end: int, kept: list[Samples
     """Yield the blocks, and append the samples between the positions `first` and `end` to `kept`."""
     position = 0
     for block in blocks:
+        # The slice of a block that lies outside is empty.
         kept.append(block[max(0, first - position) : max(0, end - position)])
         position += len(block)
         yield block
@@ -115,6 +117,7 @@ def _moments(pipeline: Pipeline, blocks: Iterable[Samples]) -> Iterator[Moment]:
             elif isinstance(record, End):
                 event_starts.pop(record.label)
         if (judgement := pipeline.decider.judgement) is not None:  # as after every hop
+            # A copy of the starts, as later hops change the mapping.
             yield Moment(observation, scores, judgement, pipeline.decider.states, dict(event_starts))
 
 

@@ -41,8 +41,10 @@ def active_shape(energies: FloatArray) -> FloatArray:
         shape (N_VALUES,): the coefficients, time order by time order; then the log of the number of frames in the
         active part, and the log of the share of these frames that are active.
     """
+    # Sums instead of means: a constant factor changes only the coefficient whose order is 0 in both directions.
     frames = energies.reshape(-1, FRAME_FINE, energies.shape[1]).sum(axis=1)
     loudness = sum_over_columns(frames)
+    # Energies are positive, so the loudest frame itself is active and `active` is never empty.
     is_active = loudness >= loudness.max() * 10.0 ** (-SHAPE_RANGE_DB / 10.0)
     active = np.flatnonzero(is_active)
     # Pauses within a word belong to its shape, so only the outer quiet frames are cut off.
@@ -50,5 +52,6 @@ def active_shape(energies: FloatArray) -> FloatArray:
     n_frames = len(stretch)
     cepstra = stretch @ cosine_transform(stretch.shape[1], N_CEPSTRA)
     # The transform is orthonormal: without the division, coefficients would grow with the length.
+    # In a part of fewer frames than `N_COURSES`, high orders alias lower ones; the vector keeps its full length.
     courses = cosine_transform(n_frames, N_COURSES).T @ cepstra / math.sqrt(n_frames)
     return np.concatenate([courses.ravel(), (math.log(n_frames), math.log(len(active) / n_frames))])

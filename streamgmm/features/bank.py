@@ -96,11 +96,13 @@ def band_limits_hz(spec: FeatureSpec) -> Float64Array:
 def _decimation(sigma_hz: float, spec: FeatureSpec) -> int:
     # Narrow bands change slowly: a lower rate loses little of them and saves time.
     widest = spec.sample_rate_hz / (RATE_PER_SIGMA * sigma_hz)
+    # A power of two up to `fine_samples`, so that each point of the fine grid covers a whole number of coefficients.
     return int(min(spec.fine_samples, 2 ** max(0, int(math.log2(max(1.0, widest))))))
 
 
 def n_taps(band: Band, sample_rate_hz: int) -> int:
     """Return the number of samples of the truncated wavelet of `band`, which is odd."""
+    # The standard deviations of a Gaussian in time and of its spectrum (Hz) have the product 1 / (2 pi).
     sigma_s = 1.0 / (2.0 * math.pi * band.sigma_hz)
     return 2 * int(SUPPORT_SIGMAS * sigma_s * sample_rate_hz) + 1
 
@@ -117,6 +119,7 @@ def morlet(band: Band, sample_rate_hz: int) -> Complex128Array:
     wavelet = pywt.ContinuousWavelet("cmor1.0-1.0")
     wavelet.center_frequency = 1.0
     wavelet.bandwidth_frequency = 2.0 * (band.centre_hz / (2.0 * math.pi * band.sigma_hz)) ** 2
+    # In periods of the centre frequency: the unit of time of a wavelet with C = 1.
     edge = (length // 2) * band.centre_hz / sample_rate_hz
     wavelet.lower_bound, wavelet.upper_bound = -edge, edge
     psi, _ = wavelet.wavefun(length=length)
@@ -139,6 +142,7 @@ def analysis_filter(band: Band, sample_rate_hz: int) -> Complex128Array:
     positions = np.arange(len(psi)) - len(psi) // 2
     # Normalised by its measured response: truncation changes the gain slightly.
     tone = np.exp(2j * math.pi * band.centre_hz / sample_rate_hz * positions)
+    # A real cosine has half of its amplitude at the positive frequency, hence the factor 2.
     return np.asarray(psi * (2.0 / abs(np.vdot(psi, tone))), dtype=np.complex128)
 
 
@@ -147,12 +151,14 @@ def group_bands(spec: FeatureSpec) -> tuple[BandGroup, ...]:
     """Return the taps of the whole bank, grouped by decimation, lowest bands first; cached for each `spec`."""
     bands = design_bands(spec)
     groups = []
+    # Widths never shrink from band to band, so bands of one decimation are neighbours, the largest decimation lowest.
     for decimation in sorted({band.decimation for band in bands}, reverse=True):
         members = [i for i, band in enumerate(bands) if band.decimation == decimation]
         filters = [analysis_filter(bands[i], spec.sample_rate_hz) for i in members]
         taps = np.zeros((max(map(len, filters)), len(filters)), dtype=np.complex128)
         for column, psi in enumerate(filters):
             # Shorter wavelets of the group are padded with zeros: one matrix product needs equal lengths.
+            # All lengths are odd, so the centres of the wavelets coincide.
             margin = (len(taps) - len(psi)) // 2
             taps[margin : margin + len(psi), column] = psi.conj()
         # The cache hands the same array to every stream.

@@ -46,6 +46,7 @@ class CepstralFrames:
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec
         frame_s = spec.frame_samples / spec.sample_rate_hz
+        # Factor on the weight of earlier frames at each new one: within the time constant, it falls to 1/e.
         self._keep = math.exp(-frame_s / MEAN_TIME_CONSTANT_S)
         self._prior_weight = MEAN_PRIOR_S / frame_s
         self.reset()
@@ -54,6 +55,7 @@ class CepstralFrames:
         """Drop all frames, and start the running mean again."""
         n_cepstra = count_cepstra(self.spec)
         self._sum = np.zeros(n_cepstra)
+        # A weight with a sum of 0: cepstra of 0 are the flat spectrum.
         self._weight = self._prior_weight
         # Frames that slopes of later frames still need; None before the first hop.
         self._cepstra: Float64Array | None = None
@@ -84,6 +86,7 @@ class CepstralFrames:
         """Return the vectors of the last frames of a recording, as if the last spectrum continued."""
         if self._cepstra is None:
             return np.zeros((0, n_cepstral_features(self.spec)))
+        # The repeated frames only complete the slopes of those before them; they get no vectors of their own.
         last = np.repeat(self._cepstra[-1:], DELAY_FRAMES, axis=0)
         return self._complete(last, last, np.zeros(DELAY_FRAMES, dtype=bool))
 
@@ -101,6 +104,7 @@ class CepstralFrames:
         # A stream starts as if its first spectrum had always been there: slopes of 0, no jump from silence.
         past = np.repeat(cepstra[:1], 2 * DELAY_FRAMES, axis=0) if self._cepstra is None else self._cepstra
         known = np.concatenate([past, cepstra])
+        # Each fit takes DELAY_FRAMES rows from the 2 * DELAY_FRAMES + n known ones: n slopes of slopes remain.
         slopes = _slopes(known)
         statics = np.concatenate([self._centred, centred])
         is_wanted = np.concatenate([self._is_active, is_active])

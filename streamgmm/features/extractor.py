@@ -99,6 +99,7 @@ class FeatureStream:
         self._level = RunningLevel(LEVEL_TIME_CONSTANT_S, spec.hop_samples / spec.sample_rate_hz)
         # float32 also if the transform runs in float64: the low cut and its levels stay the same.
         self._hop = np.zeros(spec.hop_samples, dtype=np.float32)
+        # Mean power of each hop of the window; 0, and so silence, where none was received.
         self._hop_powers = np.zeros(self._n_window_hops)
         # A bad sample affects vectors until it has left both the window and the wavelets at its beginning.
         memory_samples = spec.window_samples + self._transform.memory_samples
@@ -164,12 +165,16 @@ class FeatureStream:
 
     def _finish_hop(self, n_samples: int) -> HopFeatures:
         self.n_pending_samples = 0
+        # Padding does not count: positions are those of received samples.
         self.end_sample += n_samples
+        # In this order: a NaN would make the offset, which is a mean, unusable.
         self._refuse_non_finite()
         self._remove_offset()
         squares = self._frame_squares(n_samples)
+        # The low cut serves the levels only; the wavelets reject offset and rumble by themselves.
         hop = self._transform.push_hop(self._hop)
         powers = np.add.reduce(hop.energies, axis=1, dtype=np.float64)
+        # Updated before it is used: the first hop is relative to its own level, not to 0.
         level = self._level.update(float(np.add.reduce(powers)) / len(powers))
         vector = self._window.push(hop, level)
         cepstra = self._frames.push(hop.energies, level) if self._frames else self.no_cepstra
@@ -179,6 +184,7 @@ class FeatureStream:
         # In a padded hop, only frames without padding have a meaningful level.
         whole = squares[: n_samples // self.spec.frame_samples]
         frame_levels_db = 10.0 * np.log10(np.maximum(whole, 10.0 ** (units.SILENCE_DBFS / 10.0)))
+        # Padding adds nothing to the sum, which is divided by the received samples alone.
         self.level_dbfs = units.power_to_dbfs(float(squares.sum()) * self.spec.frame_samples / n_samples)
         return HopFeatures(
             end_sample=self.end_sample,
@@ -257,6 +263,7 @@ def extract(
         has_cepstra: whether to make frame vectors too.
     """
     hops = clip_features(samples, spec, dtype, has_cepstra=has_cepstra)
+    # A row of NaN in place of a missing vector keeps vectors and levels of a hop at the same index.
     vectors = [np.full(n_features(spec), np.nan) if hop.vector is None else hop.vector for hop in hops]
     return Features(
         np.array(vectors).reshape(len(hops), n_features(spec)),
@@ -264,6 +271,7 @@ def extract(
         np.array([hop.end_sample / spec.sample_rate_hz for hop in hops]),
         np.array([hop.window_share for hop in hops]),
         np.array([hop.window_level_dbfs for hop in hops]),
+        # The empty array gives a recording without hops its number of columns.
         np.concatenate([np.zeros((0, n_cepstral_features(spec))), *(hop.cepstra for hop in hops)]),
         np.array([len(hop.cepstra) for hop in hops], dtype=np.intp),
     )

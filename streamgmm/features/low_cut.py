@@ -59,8 +59,11 @@ class LowCut:
     def __init__(self, spec: FeatureSpec) -> None:
         self._filter = _design(spec)
         n_blocks = spec.hop_samples // spec.fine_samples
+        # One row per block: its samples, then the real and imaginary parts of the ORDER / 2 modes before it.
         self._inputs = np.zeros((n_blocks, spec.fine_samples + ORDER), dtype=np.float32)
+        # A view: the samples of a hop are written to their place in the matrix product.
         self._samples = self._inputs[:, : spec.fine_samples]
+        # Index 0 is the state before the hop; the contributions of its blocks follow.
         self._contributions = np.zeros((ORDER // 2, n_blocks + 1, 1), dtype=np.complex128)
         self.reset()
 
@@ -87,6 +90,7 @@ class LowCut:
         return filtered.ravel()
 
     def _run(self) -> Float32Array:
+        # (m, n_blocks + 1, n_blocks + 1) @ (m, n_blocks + 1, 1): the state before each block and after the last one.
         states = (self._filter.carry @ self._contributions)[:, :, 0].T
         self._last_state = states[-1]
         self._inputs[:, self._samples.shape[1] :] = np.ascontiguousarray(states[:-1]).view(np.float64)
@@ -110,8 +114,10 @@ def _design(spec: FeatureSpec) -> _Filter:
     # from block to block, each mode decays by its pole to the power of the block length.
     direct, poles, residues = _parallel_form(CUTOFF_SHARE * spec.min_hz / spec.sample_rate_hz)
     powers = poles ** np.arange(n)[:, np.newaxis]
+    # The impulse response: the direct gain, then the sum of the decaying modes.
     response = np.append(direct, 2.0 * (powers @ residues).real)
     ages = np.arange(n) - np.arange(n)[:, np.newaxis]
+    # A Toeplitz matrix: rows are the samples of the input, columns those of the output.
     within = np.where(ages >= 0, response[np.maximum(ages, 0)], 0.0)
     blocks = np.arange(n_blocks + 1)
     block_ages = blocks[:, np.newaxis] - blocks
@@ -129,9 +135,12 @@ def _parallel_form(cutoff: float) -> tuple[float, Complex128Array, Complex128Arr
 
     One pole of each pair is returned: y[n] = direct x[n] + 2 Re(sum of residue s[n]), s[n + 1] = pole s[n] + x[n].
     """
+    # Poles of the analogue filter on the left half of a circle: the inversion from low-pass to high-pass permutes them.
     angles = np.pi * (2 * np.arange(ORDER) + ORDER + 1) / (2 * ORDER)
     prototype = math.tan(math.pi * cutoff) * np.exp(1j * angles)
+    # The bilinear transform. The tangent warps the cutoff beforehand, so half power falls exactly on it.
     poles = (1.0 + prototype) / (1.0 - prototype)
+    # Normalised to gain 1 at half the sample rate.
     direct = float(np.prod((1.0 + poles) / 2.0).real)
     # Partial fractions: all zeros lie at 1, so each residue follows from the distances of its pole to the others.
     differences = poles[:, np.newaxis] - poles
@@ -160,4 +169,5 @@ def _first_state(of_states: Float64Array, spec: FeatureSpec) -> Float64Array:
     rank = min(ORDER, 2 + math.ceil(2.0 * CUTOFF_SHARE * spec.min_hz * hop_s))
     # Only the best determined directions are inverted, those with the largest gains.
     outputs, gains, states = np.linalg.svd(of_states, full_matrices=False)
+    # Transposed, because states are rows; negative, so that the states cancel the output.
     return np.asarray(-(outputs[:, :rank] / gains[:rank]) @ states[:rank])

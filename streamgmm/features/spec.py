@@ -43,6 +43,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         # The mel-spaced bands need room between the lowest one and Nyquist.
         if self.min_hz >= self.sample_rate_hz / 4:
             raise ValueError(f"min_hz {self.min_hz:g} is too high for a rate of {self.sample_rate_hz} Hz")
+        # No window would contain the samples between two such windows.
         if self.hop_s > self.window_s:
             raise ValueError(f"hop_s {self.hop_s:g} exceeds window_s {self.window_s:g}")
 

@@ -78,6 +78,7 @@ def haar_details(log_envelopes: FloatArray, scales: Sequence[int]) -> dict[int, 
         rise is negative. For scales too long for a partial window, the details of the longest scale that fits, or 0
         if the window has a single point.
     """
+    # The largest scale whose wavelet, 2**scale points long, fits into the window.
     longest = len(log_envelopes).bit_length() - 1
     details: dict[int, FloatArray] = {}
     detail = np.zeros_like(log_envelopes)
@@ -128,6 +129,7 @@ def group_correlations(details: Mapping[int, FloatArray]) -> FloatArray:
     Returns:
         shape (n_scales * n_groups * (n_groups - 1) / 2,), -1 to 1.
     """
+    # Shape (n_scales, n_groups, n_groups).
     covariances = np.stack([_covariance(detail) for detail in details.values()])
     deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2)) + MIN_DETAIL
     correlations = covariances / (deviations[:, :, np.newaxis] * deviations[:, np.newaxis, :])
@@ -209,6 +211,7 @@ def onset_synchrony(rises: FloatArray) -> FloatArray:
     Args:
         rises: shape (n, n_bands), rises at each point, 0 or positive.
     """
+    # Shape (n,), the mean rise of all bands at each point.
     together = sum_over_columns(rises) / rises.shape[1]
     means = mean_over_rows(rises)
     # Rounding can make the variance of a constant band slightly negative.
@@ -239,6 +242,7 @@ def envelope_periodicity(log_envelopes: FloatArray, fine_s: float) -> FloatArray
         unbiased, and computed by a zero-padded Fourier transform (Wiener-Khinchin).
     """
     n = len(log_envelopes)
+    # One contiguous row per envelope: the Fourier transform runs along rows.
     centred = np.ascontiguousarray((log_envelopes - mean_over_rows(log_envelopes)).T)
     edges = _lag_edges(fine_s)
     # Padding by the longest lag in use keeps these lags free of circular overlap.
@@ -249,6 +253,7 @@ def envelope_periodicity(log_envelopes: FloatArray, fine_s: float) -> FloatArray
     maxima = np.zeros((N_LAG_RANGES, len(normal)))
     # Lags above four fifths of the window have too few pairs of points for a reliable mean.
     known = normal[:, : min(edges[-1], int(0.8 * n))]
+    # The last range ends with `known`, so `reduceat` needs the beginnings only.
     begins = [first for first in edges[:-1] if first < known.shape[1]]
     if begins:
         maxima[: len(begins)] = np.maximum.reduceat(known, begins, axis=1).T
@@ -265,4 +270,5 @@ def _lag_edges(fine_s: float) -> list[int]:
 
 def _fast_length(n: int) -> int:
     """Return the smallest product of 1, 3 or 5 and a power of two that is at least n, for a fast Fourier transform."""
+    # For each factor, the smallest power of two whose product with it reaches n.
     return min(factor << max(0, (-(-n // factor) - 1).bit_length()) for factor in (1, 3, 5))

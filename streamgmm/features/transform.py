@@ -55,6 +55,7 @@ class WaveletTransform:
         self.bands = design_bands(spec)
         groups = group_bands(spec)
         self.delay_samples = max(len(group.taps) // 2 for group in groups)
+        # The centres of the wavelets span one hop, with half of the longest wavelet before and after them.
         self._samples = np.zeros(2 * self.delay_samples + spec.hop_samples, dtype=dtype)
         self._groups = [_GroupTransform(group, self.bands, self.delay_samples, spec, self._samples) for group in groups]
         # Both halves of the longest wavelet, then the lag of the coherences.
@@ -63,6 +64,7 @@ class WaveletTransform:
     def push_hop(self, samples: FloatArray) -> HopEnergies:
         """Transform the next `spec.hop_samples` samples, shape (hop_samples,)."""
         keep = 2 * self.delay_samples
+        # The two parts may overlap: numpy then copies through a buffer.
         self._samples[:keep] = self._samples[-keep:]
         self._samples[keep:] = samples
         # The groups read `_samples` through their views.
@@ -112,6 +114,7 @@ class _GroupTransform:
         np.copyto(self._rows, self._view)
         past = self._n_past
         self._coefficients[:past] = self._coefficients[-past:]
+        # Written in place: seen as real numbers, the coefficients are the interleaved parts that the product gives.
         np.matmul(self._rows, self._taps, out=self._coefficients[past:].view(self._rows.dtype))
         now = self._coefficients[past:]
         squares = now.real**2 + now.imag**2
@@ -121,10 +124,12 @@ class _GroupTransform:
     def _coherences(self, now: npt.NDArray[np.complexfloating]) -> npt.NDArray[np.complexfloating]:
         past, n_all = self._n_past, len(self._coefficients)
         conjugates = np.conjugate(self._coefficients)
+        # Each slice is as long as the hop, `lag` coefficients earlier.
         return np.array([sum_over_rows(now * conjugates[past - lag : n_all - lag]) for lag in self._lags])
 
 
 def _lag(bands: list[Band], per_inverse_sigma: float, sample_rate_hz: int) -> int:
     """Return the lag for the middle band of a group in coefficients, rounded, at least 1."""
+    # One lag for the whole group, so that a single slice serves all its bands.
     band = bands[len(bands) // 2]
     return max(1, round(per_inverse_sigma / band.sigma_hz * sample_rate_hz / band.decimation))

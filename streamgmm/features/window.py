@@ -21,11 +21,14 @@ FLOOR = 1e-6
 MIN_ENERGY = 1e-20
 """Energy that stands for digital silence, far below one bit of any converter."""
 
+# Scales of `haar_details`: scale j compares the log energies of 2**(j-1) points and as many later ones.
 ASYMMETRY_SCALES = (4, 6)
 BAND_SCALES = (3, 5)
+# The scales of bands and of synchrony must be among them: one transform of the bands serves all three.
 RISE_SCALES = (1, 3, 5, 7)
 SYNCHRONY_SCALE = 3
 CORRELATION_SCALES = (2, 4, 6)
+# These, and the scales of correlation and asymmetry, must be among `GROUP_SCALES`, for the same reason.
 QUICK_SCALES = (2, 3, 4)
 SLOW_SCALES = (5, 6, 7)
 
@@ -127,6 +130,7 @@ class WindowStatistics:
 
     def _measure(self, energies: FloatArray) -> Float64Array:
         # A copy: the stored energies must stay as they are for the next windows.
+        # The bands share the floor, so that FLOOR is the floor of their sum.
         energies = energies + FLOOR / self.spec.n_bands
         log_energies = np.log(energies)
         groups = st.group_energies(energies)
@@ -140,10 +144,12 @@ class WindowStatistics:
                 st.modulation_energies(group_details),
                 st.modulation_energies({scale: band_details[scale] for scale in BAND_SCALES}),
                 st.second_modulations({scale: group_details[scale] for scale in QUICK_SCALES}, SLOW_SCALES),
+                # Without column 0, the broadband envelope, of which every group is a part.
                 st.group_correlations({scale: group_details[scale][:, 1:] for scale in CORRELATION_SCALES}),
                 st.attack_asymmetry(group_details, ASYMMETRY_SCALES),
                 *map(st.rising_energy, rises.values()),
                 st.kurtosis(energies),
+                # `tonality` divides by the powers, which are 0 in digital silence.
                 st.tonality(np.add.reduce(self._coherences), np.add.reduce(self._powers) + MIN_ENERGY),
                 st.spectral_entropy(energies, log_energies, groups[:, 0]),
                 st.onset_synchrony(rises[SYNCHRONY_SCALE]),

@@ -88,6 +88,7 @@ class CepstralEvidence:
         Returns:
             float64, shape (n_mixtures,) (nat); 0, which favours no label, if the window has no frames.
         """
+        # A hop without frames adds zeros, so that older hops still leave the window in time.
         self._sums.append(self._mixtures.score(cepstra).sum(axis=0))
         self._n_frames.append(len(cepstra))
         # Summed from scratch, oldest first: a running sum would collect rounding errors.

@@ -96,10 +96,12 @@ class Classifier:
         object.__setattr__(self, "labels", check_labels(self.labels))
         object.__setattr__(self, "mixtures", tuple(self.mixtures))
         self._check_mixtures()
+        # The range check is negated, because every comparison with NaN is false.
         if not 0.0 < self.likelihood_scale <= 1e6:
             raise DataError(f"likelihood_scale is {self.likelihood_scale:g}, expected above 0 and at most 1e6")
         _check_clips(self.clips, self.n_labels)
         object.__setattr__(self, "floors", _checked_floors(self.floors, self.n_labels))
+        # Empty stands for equal priors: the default does not know the number of labels.
         given = self.priors if np.size(self.priors) else np.ones(self.n_labels)
         priors = checked_numbers(given, "priors", (self.n_labels,))
         if (priors <= 0.0).any():
@@ -135,6 +137,7 @@ class Classifier:
 
     @cached_property
     def _background_index(self) -> int:
+        # In the order of `all_mixtures`: a background of its own follows the labels.
         return self.labels.index(BACKGROUND) if BACKGROUND in self.labels else self.n_labels
 
     def score_mixtures(self, vector: Float64Array) -> Float64Array:
@@ -188,6 +191,7 @@ def _check_clips(clips: ClipCalibration, n_labels: int) -> None:
     if not 0.0 < clips.sharpness <= MAX_SHARPNESS:
         raise DataError(f"sharpness is {clips.sharpness:g}, expected above 0 and at most {MAX_SHARPNESS:g}")
     if not 0.0 <= clips.min_in_domain_score <= 1.0:
+        # The name of the key in the file, not of the attribute.
         raise DataError(f"min_knownness is {clips.min_in_domain_score:g}, expected 0 to 1")
     if len(clips.typical) not in (0, n_labels) or not np.isfinite(clips.typical).all():
         raise DataError(f"typical has {len(clips.typical)} values or one that is not finite, expected {n_labels}")

@@ -34,6 +34,7 @@ __all__ = [
 
 MODEL_SUFFIX = ".sgm"
 
+# Disk full, quota used up, file too large, disk broken: the folder is in order, but the write failed.
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 

@@ -182,6 +182,7 @@ def strict_json(data: bytes, offset: int) -> Any:
             parse_int=_short_int,
         )
         _check_value(value, MAX_JSON_DEPTH)
+    # `json` recurses too: extreme nesting fails there, before the depth is checked.
     except (ValueError, RecursionError) as error:
         problem = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise ModelError("header", f"not the JSON of a model: {escaped(problem)}", offset=offset) from None
@@ -207,6 +208,7 @@ def read_header(data: bytes) -> Header:
     data_offset = LENGTH_BYTES + n_bytes
     _check_extent(data, n_bytes)
     entries = strict_json(data[LENGTH_BYTES:data_offset], LENGTH_BYTES)
+    # `entries` is a dict, because `_check_extent` requires a brace as first byte.
     strings = entries.pop("__metadata__", None)
     if not isinstance(strings, dict) or strings.get("format") != MODEL_FORMAT:
         raise ModelError("foreign", "a safetensors file of another program", hint="name a model of streamgmm")

@@ -63,6 +63,7 @@ def array_bytes(arrays: Mapping[str, AnyArray], tensors: Mapping[str, Tensor]) -
 def read_arrays(data: bytes, tensors: Mapping[str, Tensor], data_offset: int) -> dict[str, AnyArray]:
     """Return the arrays of a file whose first array is at `data_offset`, as views of `data`."""
     return {
+        # Not writable, because `data` is immutable: arrays of a file cannot change unnoticed.
         name: np.frombuffer(data, DTYPES[tensor.dtype], math.prod(tensor.shape), data_offset + tensor.begin).reshape(
             tensor.shape
         )

@@ -62,6 +62,7 @@ def _acquire(path: Path, on_wait: OnWait) -> int | None:
         descriptor = _open_lock_file(path)
         try:
             is_locked = _lock_or_wait(descriptor, path, on_wait)
+        # Ctrl-C while waiting for the lock must not leak the descriptor.
         except BaseException:
             os.close(descriptor)
             raise
@@ -80,6 +81,7 @@ def _acquire(path: Path, on_wait: OnWait) -> int | None:
 
 def _lock_or_wait(descriptor: int, path: Path, on_wait: OnWait) -> bool:
     """Lock an open file, waiting if necessary; return False if locks are not available."""
+    # Not at the top of the module: Windows has no `fcntl`.
     import fcntl
 
     try:

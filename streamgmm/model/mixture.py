@@ -148,6 +148,7 @@ class Mixture:
         shares = self.responsibilities(vectors).T
         for share, mean, factor in zip(shares, self.means, self.precisions_cholesky, strict=True):
             deviations = mean - vectors
+            # P P^T is the precision, so deviations are weighted by it without inverting a matrix again.
             pulls = deviations * np.square(factor) if factor.ndim == 1 else deviations @ factor @ factor.T
             total += share[:, np.newaxis] * pulls
         return total
@@ -180,6 +181,7 @@ class MixtureBank:
         if len({(mixture.covariance_type, mixture.n_dimensions) for mixture in mixtures}) != 1:
             raise DataError("the mixtures of a model must share one covariance type and one dimension")
         counts = [mixture.n_components for mixture in mixtures]
+        # Index of the first component of each mixture, and index of the mixture of each component.
         self._starts = np.cumsum([0, *counts[:-1]])
         self._owners = np.repeat(np.arange(len(mixtures)), counts)
         self._log_norms = np.concatenate([mixture.log_norms for mixture in mixtures])
@@ -190,6 +192,7 @@ class MixtureBank:
     def log_likelihoods(self, vector: Float64Array) -> Float64Array:
         """Return the log-density of one vector, shape (d,), under each mixture; shape (n_mixtures,) (nat)."""
         # Means were whitened in the constructor: x P - m P instead of (x - m) P.
+        # Shape (n_components, d) for both types of covariance.
         whitened = vector * self._factors if self._factors.ndim == 2 else np.matmul(vector, self._factors)
         whitened -= self._whitened_means
         weighted = self._log_norms - np.einsum("kd,kd->k", whitened, whitened)

@@ -36,6 +36,7 @@ class Projection:
         shape = np.shape(self.matrix)
         if len(shape) != 2 or 0 in shape:
             raise DataError(f"matrix has shape {shape}, expected (features, dimensions)")
+        # Checked copies take the place of the arrays that were passed.
         object.__setattr__(self, "matrix", checked_numbers(self.matrix, "matrix", shape))
         for name in ("mean", "scale"):
             object.__setattr__(self, name, checked_numbers(getattr(self, name), name, shape[:1]))

@@ -216,6 +216,7 @@ def _self_test(classifier: Classifier, arrays: Arrays, offset: int) -> None:
         stored = arrays[f"{prefix}self_test.log_likelihoods"]
         with np.errstate(all="ignore"):
             differences = np.abs(score(arrays[f"{prefix}self_test.vector"]) - stored)
+        # In this form, because a comparison with NaN is false.
         if not (differences <= SELF_TEST_TOLERANCE * np.maximum(1.0, np.abs(stored))).all():
             hint = "numpy or its linear algebra library is at fault, or the model was altered"
             raise ModelError("self_test", "scores differ from those at training", offset=offset, hint=hint)
@@ -226,6 +227,7 @@ def _as_model_error(reason: ModelErrorReason, offset: int = LENGTH_BYTES) -> Ite
     """Turn errors of the parts of a model into the error of the file."""
     try:
         yield
+    # A `ModelError` is a `DataError` as well, but has its reason and offset already.
     except ModelError:
         raise
     except DataError as error:

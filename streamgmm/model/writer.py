@@ -55,6 +55,7 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
         name=model.name,
         labels=list(model.labels),
         features=msgspec.to_builtins(model.spec),
+        # One for all: `MixtureBank` rejects a mix of covariance types.
         covariance_type=classifier.background.covariance_type,
         likelihood_scale=float(classifier.likelihood_scale),
         n_features=classifier.projection.n_features,
@@ -116,5 +117,6 @@ def _self_test_vector(projection: Projection) -> Float64Array:
 
 
 def _with_digest(data: bytes) -> bytes:
+    # The hash leaves out the bytes of the digest, so the placeholder does not affect it.
     digest = content_sha256(data).encode()
     return data[:DIGEST_OFFSET] + digest + data[DIGEST_OFFSET + DIGEST_BYTES :]

@@ -90,6 +90,8 @@ def _draw_spectrogram(axes: Axes, surroundings: Surroundings, spec: FeatureSpec)
     lowest_db, highest_db = shown_range_db(levels_db)
     begin_s = surroundings.first_sample / rate_hz
     times_s = np.linspace(begin_s, begin_s + len(samples) / rate_hz, N_COLUMNS + 1)
+    # Rows are equally wide in octaves and not in mel, so they are placed by their edges. Rasterised, because a path for
+    # each of 160,000 cells would make an SVG huge.
     axes.pcolormesh(
         times_s,
         _mels(band_edges_hz(N_ROWS, rate_hz)),
@@ -118,16 +120,19 @@ def _draw_posteriors(axes: Axes, explanation: Explanation, surroundings: Surroun
     for label, colour in shown.items():
         i_label = model.labels.index(label)
         values = posteriors[:, i_label]
+        # Points of rejected hops are hollow; a reserved label has a score of 0 in any case.
         is_accepted = [is_reserved(label) or moment.judgement.scores[i_label] > 0.0 for moment in moments]
         axes.plot(ends_s, values, lw=1.8, color=colour, label=spaced(label))
         fills = [colour if accepted else "white" for accepted in is_accepted]
         axes.scatter(ends_s, values, s=16, color=fills, edgecolor=colour, linewidth=1.1, zorder=3)
+        # States are those after a hop, so an event is drawn from the beginning of the hop that opened it.
         spans = [
             (end_s - hop_s, hop_s)
             for end_s, moment in zip(ends_s, moments, strict=True)
             if moment.states[i_label] in (EventState.OPEN, EventState.HANGOVER)
         ]
         axes.broken_barh(spans, EVENT_LANE, color=colour, linewidth=0)
+    # No data: only an entry for the legend.
     axes.plot([], [], "o", ms=4.5, color="white", mec=INK, mew=1.1, label="rejected by a gate")
     _draw_thresholds(axes, explanation, shown)
     axes.set(ylim=(0.0, EVENT_LANE[0] + EVENT_LANE[1] + 0.01), xlabel="seconds", ylabel="smoothed posterior")
@@ -170,6 +175,7 @@ def _draw_thresholds(axes: Axes, explanation: Explanation, shown: Mapping[str, s
         colour = PALE_INK if is_common else shown[label]
         for name, threshold, style in (("onset", onset, "--"), ("offset", offset, ":")):
             axes.axhline(threshold, color=colour, lw=1.3, ls=style, zorder=1)
+            # Horizontally in shares of the axes, vertically in data: the name is at the right end of its line.
             axes.annotate(
                 name,
                 (1.0, threshold),
@@ -207,6 +213,7 @@ def _draw_kinds(axes: Axes, comparison: MixtureComparison, spec: FeatureSpec) ->
     places = np.arange(len(rows))[::-1]
     values = [value for _, value in rows]
     _draw_bars(axes, places.astype(float), values, np.full(len(rows), 0.72))
+    # 1 if all values are 0, as the limits of an axis must differ.
     reach = max(map(abs, values)) or 1.0
     for place, value in zip(places, values, strict=True):
         axes.text(
@@ -227,6 +234,7 @@ def _draw_kinds(axes: Axes, comparison: MixtureComparison, spec: FeatureSpec) ->
 def _other_terms(comparison: MixtureComparison) -> Iterator[tuple[str, float]]:
     if comparison.frames is not None:
         yield "frames", comparison.frames
+    # The rest is the error of the integration, too small for a bar of its own.
     yield "at training mean", comparison.baseline + comparison.rest
 
 
@@ -248,6 +256,7 @@ def _draw_titles(figure: Figure, explanation: Explanation, title: str) -> None:
     answer = f"{spaced(explanation.label)} at {explanation.t:.2f} s"
     if explanation.best is not None and explanation.best != explanation.label:
         answer += f" (best label: {spaced(explanation.best)})"
+    # `parse_math=False`: a dollar sign in a label or a file name does not begin a formula.
     figure.text(LEFT, 0.955, answer, fontsize=20, weight="bold", color=INK, va="center", parse_math=False)
     window = f"window {explanation.start_t:.2f} to {explanation.t:.2f} s  ·  {explanation.level_dbfs:.1f} dBFS"
     figure.text(LEFT, 0.912, f"{escaped(title)}  ·  {window}", fontsize=12, color=INK, va="center", parse_math=False)

@@ -53,6 +53,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
+    # Drawn in memory first: a failure leaves an existing file as it is.
     file = io.BytesIO()
     # Neither a date nor random ids, so that the same picture gives the same bytes.
     options: dict[str, Any] = {"format": "png"}
@@ -86,6 +87,7 @@ def inline_svg(name: str, draw: Callable[[], Figure]) -> str:
     with default_settings(_SETTINGS):
         draw().savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
+    # HTML allows neither an XML declaration nor a document type inside; the metadata only name matplotlib.
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
     return text.replace(PAGE_INK, "currentColor")

@@ -31,10 +31,12 @@ def draw_lanes(axes: Axes, matches: Matches) -> None:
     for truth, found in matches.pairs:
         _draw_true(axes, truth, lane_of[truth.label], colour_of[truth.label], is_missed=False)
         _draw_found(axes, found, lane_of[found.label], colour_of[found.label], is_false=False)
+    # Mistakes are drawn last, so that they lie on top.
     for truth in matches.missed:
         _draw_true(axes, truth, lane_of[truth.label], colour_of[truth.label], is_missed=True)
     for found in matches.false:
         _draw_found(axes, found, lane_of[found.label], colour_of[found.label], is_false=True)
+    # Reversed, so that the first lane is on top; at least one lane, as the limits must differ.
     axes.set_ylim(max(len(lane_of), 1), 0)
     axes.set_yticks(np.arange(len(lane_of)) + 0.5, [spaced(label) for label in lane_of])
     axes.tick_params(colors=INK, length=0)
@@ -68,6 +70,7 @@ def _draw_true(axes: Axes, event: Annotation, lane: int, colour: str, *, is_miss
     edge = MISTAKE if is_missed else colour
     axes.broken_barh(span, (lane + top, height), facecolor="white", edgecolor=edge, linewidth=1.6, zorder=3)
     if is_missed:
+        # In the place of the detection that is missing.
         centre_s = (event.onset_s + event.offset_s) / 2
         axes.text(centre_s, lane + 0.66, "missed", ha="center", va="center", **MISTAKE_TEXT)
 
@@ -78,6 +81,7 @@ def _draw_found(axes: Axes, event: Detection, lane: int, colour: str, *, is_fals
     bar = (lane + top, height)
     if is_false:
         axes.broken_barh(span, bar, facecolor=MISTAKE_PALE, edgecolor=MISTAKE, hatch="////", linewidth=1.2, zorder=3)
+        # Beside the bar, which may be shorter than the word.
         axes.annotate(
             "false",
             (event.offset_s, lane + 0.66),

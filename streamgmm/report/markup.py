@@ -43,4 +43,5 @@ def share_bar(share: float) -> str:
 
 def details(title: str, content: str) -> str:
     """Return preformatted text that the reader can unfold, without scripts."""
+    # Not `text`, which would escape the line breaks too.
     return f"<details><summary>{text(title)}</summary><pre>{html.escape(content)}</pre></details>"

@@ -23,6 +23,7 @@ def check_matplotlib() -> None:
     Raises:
         UsageError: matplotlib is not installed, or cannot be imported.
     """
+    # Finds the package without an import: its settings have to be hidden before.
     found = importlib.util.find_spec("matplotlib")
     try:
         if found is None or found.origin is None:
@@ -38,10 +39,12 @@ def check_matplotlib() -> None:
 @contextlib.contextmanager
 def _no_settings(package: Path) -> Iterator[None]:
     """Hide all settings from matplotlib (imported from `package`), in the environment and in the working folder."""
+    # Settings are read by the import; afterwards, hiding them has no effect.
     if "matplotlib" in sys.modules:
         yield
         return
     before = {name: os.environ.pop(name, None) for name in ("MPLBACKEND", "MATPLOTLIBRC")}
+    # An empty file in place of the settings in the folder of the user.
     os.environ["MATPLOTLIBRC"] = os.devnull
     try:
         # A file `matplotlibrc` in the working folder would come first.

@@ -34,6 +34,7 @@ class Mistake(NamedTuple):
 def worst_answers(answers: Iterable[ClipAnswer]) -> list[ClipAnswer]:
     """Return the wrong answers with the highest scores, highest first, each clip once for all seeds."""
     wrong = sorted((one for one in answers if not is_right(one)), key=lambda one: -one.decision.score)
+    # Reversed, so that of several answers to a clip the last one, with the highest score, stays.
     by_clip = {(one.clip.path, one.clip.onset_s, one.clip.label): one for one in reversed(wrong)}
     return sorted(by_clip.values(), key=lambda one: -one.decision.score)[:N_WORST]
 
@@ -47,6 +48,7 @@ def _picture(answer: ClipAnswer, trial: Trial, config: Config) -> Mistake:
     rate_hz = trial.spec.sample_rate_hz
     try:
         (samples,) = clips_in_conditions([answer.clip], trial.spec, config, trial.conditions)
+    # The recording may have been moved or changed since it was evaluated.
     except RecordingError:
         return Mistake(answer, answer.clip.duration_s, None)
     levels_db = band_levels_db(samples, rate_hz, N_BANDS, N_COLUMNS)

@@ -104,6 +104,7 @@ def _key_figures(evaluation: Evaluation) -> str:
         ),
         _KeyFigure("unknown accepted", evaluation.accepted_unknown_at_90, None, ".1%", "where 90 % of the known are"),
     ]
+    # Figures that this evaluation has not measured are None.
     shown = [_key_figure(one, is_first=not place) for place, one in enumerate(figures) if one.value is not None]
     note = "± is one standard error: of the mean over folds, or over the classes left out."
     return f'<section><div class="figures">{"".join(shown)}</div><p class="faint"><small>{note}</small></p></section>'
@@ -161,6 +162,7 @@ def _labels(evaluation: Evaluation) -> str:
 
 def _share_cell(n_right: int, n: int, evaluation: Evaluation) -> str:
     """Return a share as a bar, with its counts and its interval."""
+    # A label that was never answered has no precision.
     bar = share_bar(n_right / n if n else 0.0)
     return f"{bar} <small>{share_text(n_right, n, evaluation.n_seeds)}</small>"
 
@@ -189,6 +191,7 @@ def _mistake(mistake: Mistake) -> str:
 def _ablation(parts: list[Ablation]) -> str:
     if not parts:
         return ""
+    # The first part is the run without any omission.
     whole, *others = parts
     rows = (
         [

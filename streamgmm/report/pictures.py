@@ -36,6 +36,7 @@ def draw_confusion(evaluation: Evaluation) -> Figure:
     for row, counts in enumerate(evaluation.confusion):
         for column, count in enumerate(counts):
             _draw_cell(axes, row, column, count, sum(counts), is_numbered=n_columns <= MAX_NUMBERED_LABELS)
+    # The vertical axis is reversed, so that the first label is on top.
     axes.set(xlim=(-0.5, n_columns - 0.5), ylim=(n_rows - 0.5, -0.5), aspect="equal", xlabel="answered", ylabel="true")
     axes.set_xticks(range(n_columns), evaluation.answers, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(n_rows), evaluation.labels)
@@ -48,6 +49,7 @@ def _draw_cell(axes: Axes, row: int, column: int, count: int, n_true: int, *, is
     from matplotlib.patches import Rectangle
 
     corner = (column - 0.46, row - 0.46)
+    # A faint cell even without clips keeps the grid visible.
     axes.add_patch(Rectangle(corner, 0.92, 0.92, facecolor=PAGE_INK, alpha=0.05, linewidth=0))
     if not count:
         return
@@ -61,12 +63,14 @@ def draw_reliability(before: Sequence[Bin], after: Sequence[Bin]) -> Figure:
     """Draw accuracy over the posterior of the best label; the area of a dot is its number of clips."""
     figure, axes = _unit_square("posterior of the best label", "share of clips that are right")
     axes.plot([0, 1], [0, 1], color=PAGE_INK, alpha=0.4, linewidth=1, linestyle="--")
+    # The same for both curves: calibration moves clips between bins, but loses none.
     n_clips = sum(one.n_clips for one in after)
     for bins, colour, name in ((before, BAD, "before calibration"), (after, GOOD, "after")):
         confidences, shares = [one.confidence for one in bins], [one.share_right for one in bins]
         axes.plot(confidences, shares, color=colour, linewidth=1, alpha=0.55)
         areas = [20 + 600 * one.n_clips / n_clips for one in bins]
         axes.scatter(confidences, shares, s=areas, color=colour, alpha=0.6, linewidth=0)
+        # No data: the legend shows dots of one size, whatever the areas of those in the picture.
         axes.plot([], [], color=colour, marker="o", markersize=6, label=name)
     _draw_legend(axes)
     return figure

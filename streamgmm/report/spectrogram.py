@@ -12,6 +12,7 @@ from streamgmm.arrays import Float64Array, Samples
 LOWEST_SHOWN_HZ = 60.0
 WINDOW_S = 0.04
 N_HOPS_PER_WINDOW = 4
+# Digital silence is shown as -140 dB, not as minus infinity.
 FLOOR_POWER = 1e-14
 
 SHOWN_RANGE_DB = 65.0
@@ -48,6 +49,7 @@ def band_levels_db(samples: Samples, sample_rate_hz: int, n_bands: int, n_column
     borders = np.linspace(0, len(samples), n_columns + 1).astype(int)
     levels_db = np.empty((n_bands, n_columns))
     for column, (first, end) in enumerate(pairwise(borders)):
+        # At least one frame, even if a recording has fewer samples than the picture has columns.
         spectra = np.fft.rfft(frames[first : max(end, first + 1) : n_window // N_HOPS_PER_WINDOW] * taper)
         powers = np.abs(spectra) ** 2 @ pooling.T
         levels_db[:, column] = 10 * np.log10(np.max(powers, axis=0) + FLOOR_POWER)

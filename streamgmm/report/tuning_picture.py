@@ -58,6 +58,7 @@ def _draw_alarms(axes: Axes, tuning: Tuning, curves: Sequence[Sequence[Curve]], 
     rates = expected_rates(levels.logits, n_alarms, tuning.hours)
     for curve, counts, row in zip(plain, n_alarms, rates, strict=True):
         label = tuning.labels[curve.label]
+        # A logarithmic axis has no place for 0: small rates are cut off, just below the visible range.
         (line,) = axes.semilogy(
             levels.logits, row.clip(LOWEST_RATE_PER_HOUR / 10.0), label=spaced(curve.label), alpha=0.8
         )
@@ -67,6 +68,7 @@ def _draw_alarms(axes: Axes, tuning: Tuning, curves: Sequence[Sequence[Curve]], 
         height = max(label.expected_per_hour, LOWEST_RATE_PER_HOUR)
         axes.plot(levels.logits[i_level], height, "D", color=line.get_color(), markeredgecolor="black")
     axes.axhline(tuning.budget_per_hour, color=MISTAKE, linestyle="--", label="budget of all labels")
+    # The axis is linear in logits, which keeps thresholds near 1 apart; the ticks are probabilities.
     ticks = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
     axes.set_xticks(np.log(np.array(ticks) / (1.0 - np.array(ticks))), [f"{tick:g}" for tick in ticks])
     axes.set(xlabel="onset threshold", ylabel="false alarms per hour", ylim=(LOWEST_RATE_PER_HOUR, None))

@@ -47,6 +47,7 @@ def parse_time_s(text: str) -> float:
         if match
         else math.inf
     )
+    # Hundreds of digits give infinity as well.
     if not math.isfinite(time_s):
         raise argparse.ArgumentTypeError(f"{text} is not a time; write seconds, as 75.5, or 1:15.5")
     return time_s
