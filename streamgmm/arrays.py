@@ -38,6 +38,7 @@ def softmax(logits: npt.NDArray[_Real]) -> npt.NDArray[_Real]:
 
 def log_sum_exp(values: Float64Array) -> Float64Array:
     """Return the logarithm of the sum of exponentials along the last axis, without overflow."""
+    # The largest term becomes exp(0) = 1, so the sum can neither overflow nor vanish.
     tops = values.max(axis=-1)
     logs: Float64Array = tops + np.log(np.exp(values - tops[..., np.newaxis]).sum(axis=-1))
     return logs

@@ -86,6 +86,8 @@ class SystemResourceError(StreamgmmError):
     """The operating system refused a thread, a process or a descriptor (EX_OSERR)."""
 
     exit_code = 71
+    # A device that has worked is opened again once the system has resources to spare; a start without them fails at
+    # once.
     may_heal = True
     is_hopeless = True
 

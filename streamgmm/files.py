@@ -13,9 +13,12 @@ from typing import BinaryIO, Literal
 
 from streamgmm.errors import CannotCreateError, DataError, InputMissingError, PermissionDeniedError
 
+# O_NONBLOCK: opening a pipe without a writer returns at once. O_BINARY: Windows would translate line ends.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+# The names that `_create_beside` makes; DOTALL, because even a suffix may contain a newline.
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}(\..*)?\.tmp", re.DOTALL)
 _PIECE_BYTES = 2**20
+# Sources are written `file:PATH`, sinks `file://PATH` and `unix://PATH`.
 _TILDE = re.compile(r"(?P<scheme>(?:file|unix):(?://)?)?~(?P<user>[^/]*)")
 _PATH_KINDS: dict[int, PathKind] = {
     stat.S_IFREG: "file",
@@ -23,6 +26,7 @@ _PATH_KINDS: dict[int, PathKind] = {
     stat.S_IFLNK: "link",
     stat.S_IFSOCK: "socket",
 }
+# O_EXCL: a file or link that has the random name already is never written to.
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -81,6 +85,7 @@ def expand_home(place: str) -> str:
 
 def _home_of(user: str) -> str:
     """Return the home directory of a user, of the current user if `user` is empty; empty if it is unknown."""
+    # HOME first, as in a shell; many services have none, and the user database is used then.
     if not user and Path(own := os.environ.get("HOME", "")).is_absolute():
         return own
     try:
@@ -90,6 +95,7 @@ def _home_of(user: str) -> str:
 
         return (pwd.getpwnam(user) if user else pwd.getpwuid(os.getuid())).pw_dir
     except (KeyError, ValueError, RuntimeError):
+        # A container may run under an id that the user database does not contain; a name with NUL raises ValueError.
         return ""
 
 
@@ -109,8 +115,10 @@ def read_regular_file(path: Path, max_bytes: int) -> bytes:
     except (OSError, ValueError) as error:
         raise _read_error(path, error) from error
     try:
+        # The open file is checked, not the path, which another process may have replaced.
         _refuse_irregular(path, os.fstat(descriptor).st_mode)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
+            # One byte more than allowed is enough to detect a file that is too large.
             content = _read_at_most(file, max_bytes + 1)
     except OSError as error:
         raise InputMissingError(f"cannot be read: {error.strerror}", where=str(path)) from error
@@ -179,6 +187,7 @@ def replace_atomically(target: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            # Synced before the rename: after a loss of power, the new name could otherwise belong to an empty file.
             file.flush()
             os.fsync(file.fileno())
             if os.name == "posix":
@@ -219,6 +228,7 @@ def _remove_abandoned(directory: Path) -> None:
     for temporary in [Path(entry) for entry in os.scandir(directory) if _TEMPORARY.fullmatch(entry.name)]:
         # Another process may remove it at the same time, it may belong to another user, or locks are not available.
         with suppress(OSError):
+            # O_NOFOLLOW: the target of a link is not a temporary file of this program.
             descriptor = os.open(temporary, _OPEN_FLAGS | os.O_NOFOLLOW)
             try:
                 _lock_file(descriptor)
@@ -237,6 +247,8 @@ def _lock_file(descriptor: int) -> None:
     if os.name == "posix":
         import fcntl
 
+        # Not lockf, whose locks belong to the process: another thread could take them too, and would release them by
+        # closing its own descriptor of the file.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

@@ -23,6 +23,7 @@ RESERVED = frozenset({BACKGROUND, UNKNOWN, SILENCE})
 LABEL_ALIASES = {"_background_noise_": BACKGROUND, "_silence_": SILENCE, "_unknown_": UNKNOWN}
 """Names of the reserved labels in Speech Commands and in data sets modelled on it."""
 
+# Folded, with spaces in place of `_` and `-`, as `sounds_like_background` compares them.
 _LIKE_BACKGROUND = frozenset(
     {
         *("ambience", "ambient", "ambient noise", "background noise", "background sound", "background sounds"),
@@ -80,6 +81,7 @@ def nearest_label(text: str, *, otherwise: str) -> str:
     """Return `text` as a label: other characters become `_`, excess ones are cut; `otherwise` if none is left."""
     normal = unicodedata.normalize("NFC", text)
     allowed = "".join(c if _is_allowed(c) else "_" for c in normal)
+    # Spaces at the end are removed last, because the cut may leave one there.
     label = allowed.lstrip(" -")[:MAX_LABEL_CHARACTERS].rstrip(" ")
     return otherwise if _problem(label) else label
 
@@ -108,6 +110,7 @@ def _problem(label: str) -> str:
     if len(label) > MAX_LABEL_CHARACTERS:
         return f"has {len(label)} characters, at most {MAX_LABEL_CHARACTERS} are allowed"
     for character in label:
+        # Python decodes a byte of a file name that is not UTF-8 to one of these lone surrogates (PEP 383).
         if "\udc80" <= character <= "\udcff":
             return "is not UTF-8; rename it, for example with `convmv -f latin1 -t utf8 --notest`"
         if not _is_allowed(character):
@@ -130,4 +133,5 @@ def _is_allowed(character: str) -> bool:
 def _folded(label: str) -> str:
     """Return a form that is equal for labels that differ only by case or Unicode form."""
     # Normalised twice, because case folding can leave text that is not in normal form.
+    # NFKC, not NFC: it also unites compatibility forms that look alike, such as full-width letters and ligatures.
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())

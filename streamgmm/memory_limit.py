@@ -15,6 +15,7 @@ MIN_TRAINING_BYTES = 1024 * 2**20
 SMALL_BYTES = 2**31
 """Below this limit OpenBLAS uses one thread: each further thread takes 30 MiB or more, too much on many cores."""
 
+# Without the first letter where messages differ in its case.
 _SIGNS = ("failed to map segment", "annot allocate memory", "can't start new thread", "Unable to allocate")
 """Parts of messages that the dynamic loader, the system, Python and numpy give when out of memory."""
 
@@ -45,11 +46,13 @@ def prepare_for_memory_limit(min_bytes: int) -> None:
         what = f"memory is limited to {_mib(limit_bytes)} MiB, at least {_mib(min_bytes)} are needed"
         raise SystemResourceError(what, hint="raise ulimit -v")
     if limit_bytes < SMALL_BYTES:
+        # A number that the user has set stays.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Return whether an exception, or one of its causes, is an out-of-memory error."""
+    # Causes can be set by hand, and form a cycle then.
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS):
@@ -65,6 +68,7 @@ def out_of_memory_error(error: BaseException) -> SystemResourceError:
     where, reason = "", str(error)
     if isinstance(error, OSError) and error.filename is not None:
         where, reason = str(error.filename), str(error.strerror)
+    # A failed import of a library can have a message of many lines.
     details = reason.strip().split("\n", maxsplit=1)[0]
     what = f"the memory is full: {details}" if details else "the memory is full"
     limit = f"it is limited to {_mib(limit_bytes)} MiB: raise ulimit -v" if limit_bytes else "close other programs"

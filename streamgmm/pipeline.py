@@ -49,8 +49,10 @@ class Analyser:
         self._classifier = model.classifier
         cepstra = self._classifier.cepstra
         self._features = FeatureStream(model.spec, has_cepstra=cepstra is not None)
+        # Exact: windows are a whole number of hops (see `FeatureSpec.window_frames`).
         n_window_hops = model.spec.window_samples // model.spec.hop_samples
         self._evidence = CepstralEvidence(cepstra, n_window_hops) if cepstra else None
+        # Both have shape (n_labels,), and stand in for the scores of a hop without a vector.
         self._refused = np.full(len(model.labels), np.nan)
         self._in_no_domain = np.zeros(len(model.labels), dtype=bool)
         self._lost_samples = 0
@@ -140,7 +142,9 @@ class Analyser:
         if hop.vector is not None:
             scores = self._classifier.score(hop.vector, observation.cepstral_evidence)
             log_likelihoods, is_in_domain = scores.log_likelihoods, scores.is_in_domain
+            # Log-likelihood ratio of each label to the background (nat).
             llrs = log_likelihoods - scores.background_log_likelihood
+        # The features do not count lost samples, which are added here to give the position in the stream.
         end_sample = hop.end_sample + self._lost_samples
         return HopScores(
             end_sample=end_sample,
@@ -199,6 +203,7 @@ class Pipeline:
 
     def flush(self) -> list[Record]:
         """Complete an incomplete hop with silence, end all events; return the last records of the stream."""
+        # The rest of the samples first: their hop may still begin or continue an event.
         return self.decide(self.analyser.flush()) + self.decider.flush()
 
     def continue_from(self, other: Pipeline) -> list[Record]:
@@ -253,6 +258,7 @@ def decide_clip(blocks: Iterable[FloatArray], model: Model, config: Config) -> C
 def clip_scores(blocks: Iterable[FloatArray], model: Model) -> Iterator[HopScores]:
     """Return the hop scores of a clip, for several calls of `decide_scores`; arguments as for `decide_clip`."""
     analyser = Analyser(model)
+    # Block by block, so that a long clip is never in memory as a whole.
     for block in blocks:
         yield from analyser.push(block)
     yield from analyser.flush()

@@ -80,6 +80,7 @@ class Hello(Record, frozen=True, kw_only=True):
     sample_rate_hz: int
     window_s: float
     hop_s: float
+    # msgspec copies an empty default for each instance, so it is not shared.
     sources: list[str] = []
     is_required: bool = True
 
@@ -240,6 +241,7 @@ class Bye(Record, frozen=True, kw_only=True):
 AnyRecord = Hello | Start | Update | End | Window | Gap | Status | Dropped | Heartbeat | ModelChanged | Error | Bye
 
 _encoder = msgspec.json.Encoder()
+# A union of tagged structs: the field `type` selects the struct.
 _decoder: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
 
 
@@ -282,6 +284,7 @@ class Stamper:
 
     def stamp(self, record: R) -> R:
         """Return a copy of `record` with time, source, and the wall-clock times of an event's ends."""
+        # Records are frozen, because the queues of several sinks share them.
         changes: dict[str, object] = {"time": self.time_of(record.t), "source": self.source}
         if isinstance(record, Start | End):
             changes["start_time"] = self.time_of(record.start_t)

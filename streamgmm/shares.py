@@ -20,6 +20,8 @@ def wilson_interval(n_right: float, n: float) -> tuple[float, float]:
     """
     if n <= 0:
         return 0.0, 1.0
+    # With p the share and z the quantile, `weight` is z^2/n, the centre is (p + z^2/2n) / (1 + z^2/n), and half of the
+    # width is z sqrt(p(1-p)/n + z^2/4n^2) / (1 + z^2/n).
     share = n_right / n
     weight = Z_95**2 / n
     middle = (share + weight / 2.0) / (1.0 + weight)

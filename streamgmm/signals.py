@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# By name, because no system has all of them.
 _UNUSED = ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGSTKFLT", "SIGEMT")
 _USED_LATER = ("SIGHUP", "SIGUSR1", "SIGUSR2")
 
@@ -16,6 +17,7 @@ _was_hangup_ignored: bool | None = None
 
 def unused_signals() -> list[int]:
     """Return the signals of this system that end a process by default, and that the daemon does not use."""
+    # The defaults give an empty range on a system without real-time signals.
     first, last = getattr(signal, "SIGRTMIN", 1), getattr(signal, "SIGRTMAX", 0)
     return [*_present(_UNUSED), *range(first, last + 1)]
 
@@ -31,6 +33,7 @@ def ignore_unused_signals() -> None:
     For the start of a program, before there is anything to clean up. Call this from the main thread.
     """
     global _was_hangup_ignored
+    # Only at the first call: the loop below ignores SIGHUP itself.
     if _was_hangup_ignored is None and hasattr(signal, "SIGHUP"):
         _was_hangup_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     for number in [*_present(_USED_LATER), *unused_signals()]:
@@ -59,4 +62,5 @@ def _present(names: tuple[str, ...]) -> list[int]:
 
 
 def _end_at_once(number: int, frame: FrameType | None) -> None:
+    # An exception would have to pass through half-finished imports, and there is nothing to clean up yet.
     os._exit(0)

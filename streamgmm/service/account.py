@@ -32,6 +32,8 @@ class Balance(NamedTuple):
     @property
     def in_flight_samples(self) -> int:
         """Samples that are still in the ring, or in a hop that is not complete."""
+        # A difference, not a count of its own, so that the balance holds however the threads move on between two
+        # readings.
         return self.captured_samples - self.lost_samples - self.analysed_samples
 
 
@@ -67,6 +69,7 @@ class Account:
     @property
     def lost_by_reason(self) -> dict[str, int]:
         """Number of lost samples by reason, whether lost before or after capture."""
+        # The ring has delivered these samples, so it counts them as read, not as lost.
         failed_samples = self._worker.failed_samples
         losses = {str(reason): n_samples for reason, n_samples in self._ring.lost_samples.items()}
         return losses | {"worker_error": failed_samples} if failed_samples else losses

@@ -88,6 +88,7 @@ class Capture:
         self._on_failure = listener.on_failure
         self._sleep_clock = SleepClock(clocks.monotonic, clocks.boot)
         self._stopping = threading.Event()
+        # Protects `source`, and makes one step of its assignment and the check for a stop.
         self._lock = threading.Lock()
         self.source: Source | None = None
         self.n_reopened = 0
@@ -126,6 +127,7 @@ class Capture:
     def drift_ppm(self) -> float | None:
         """Clock drift of the source relative to its nominal rate (parts per million); None if unknown."""
         source = self.source
+        # The capture thread may set the attribute to None at any moment, so it is read once.
         return None if source is None else source.vitals().drift_ppm
 
     def stop(self) -> None:
@@ -177,6 +179,7 @@ class Capture:
         if self._is_resuming:
             self._resume(source, len(block.samples))
         self._last_block_s = self._heard_until_s(source)
+        # Before the samples, because the loss precedes them.
         if block.gap_reason is not None:
             logger.warning("capture.gap reason=%s lost_samples=%d", block.gap_reason, block.lost_samples)
             self._ring.write_gap(block.lost_samples, block.gap_reason)
@@ -201,7 +204,10 @@ class Capture:
         has_heard = self._last_block_s is not None
         if has_heard:
             # A device that is gone after the machine slept is expected, not an alarm.
+            # Called in any case, because it also records the gap of the sleep; the monotonic clock below does not count
+            # sleep.
             is_first = not self._take_slept_s() and is_first
+            # Also if no sample was lost: a gap of length 0 marks the interruption.
             self._ring.write_gap(self._take_lost_samples(self._clock()), "device_lost")
         self._say(self._state_after(error, is_first) if has_heard else "degraded", str(error))
 
@@ -242,4 +248,5 @@ class Capture:
             return 0
         lost_samples = units.seconds_to_samples(now_s - self._last_block_s, self._sample_rate_hz) - n_new_samples
         self._last_block_s = now_s
+        # Clocks and samples do not agree exactly, and a surplus is not a loss.
         return max(0, lost_samples)

@@ -122,6 +122,7 @@ class Channel:
     @property
     def has_work(self) -> bool:
         """Return whether a whole hop waits to be analysed."""
+        # Without a lock: the guard thread asks this, and a stuck thread may hold the lock of the ring.
         return self._ring.waiting_samples >= self.plan.setup.model.spec.hop_samples
 
     def take_turn(self) -> None:
@@ -137,8 +138,10 @@ class Channel:
     def start(self) -> None:
         """Start the capture thread; `step` analyses the captured samples."""
         watch = self._context.watch
+        # A recording waits for its readers without a limit, which is not a hang.
         if self.plan.source.is_live:
             watch.add(self._part("capture"), lambda: not self._capture.is_over)
+            # Watched only while the publisher is busy.
             watch.add(self._part("writer"), lambda: False)
         self._thread = start_thread(self._run_capture, self._part("capture"))
 
@@ -163,6 +166,7 @@ class Channel:
                     return True
                 self._publisher.publish(*self._worker.pipeline.flush())
             except BaseException as error:
+                # Ends this channel alone: the others share the thread, and continue.
                 self.note(error)
             self._finish()
         return False
@@ -201,6 +205,7 @@ class Channel:
         if spec.sample_rate_hz != running.sample_rate_hz:
             rates = f"{spec.sample_rate_hz} Hz, not {running.sample_rate_hz} Hz"
             raise ConfigError([f"model {model.name} works at {rates}: needs restart"])
+        # As in `_make_ring`.
         if 2 * spec.hop_samples > self._ring.capacity_samples:
             raise ConfigError([f"the hop of model {model.name} is too long for the ring as it is: needs restart"])
         begin_session(setup, self._id_prefix)
@@ -279,5 +284,6 @@ class Channel:
 def _make_ring(plan: ChannelPlan, on_change: Callable[[], None]) -> Ring:
     spec, ring_s = plan.setup.model.spec, plan.setup.config.source.ring_s
     kept_s = ring_s if plan.source.is_live else min(ring_s, RECORDING_RING_S)
+    # At least two hops, so that half of the ring, where an overload begins, holds a whole hop.
     capacity_samples = max(units.seconds_to_samples(kept_s, spec.sample_rate_hz), 2 * spec.hop_samples)
     return Ring(capacity_samples, is_lossy=plan.source.is_live, on_change=on_change)

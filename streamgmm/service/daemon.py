@@ -70,6 +70,7 @@ class Daemon:
         self._clock = clocks.monotonic
         self._on_status = on_status
         self._turns: Turns[Channel] = Turns()
+        # Held during `on_status`, so that the service manager gets the states in their order.
         self._reporting = threading.Lock()
         # Replaced as a whole when sources are added or removed, so that any thread may iterate over it without a lock.
         self._channels: tuple[Channel, ...] = ()
@@ -144,6 +145,7 @@ class Daemon:
         """
         running = {channel.name: channel for channel in self._channels}
         staying = [plan for plan in plans if plan.source.name in running and self._is_kept(plan, running)]
+        # Includes each source whose settings changed: a new channel takes the place of the old one.
         new = [plan for plan in plans if plan not in staying]
         if self._is_alone and new:
             raise ConfigError(["source.uri: needs restart"])
@@ -204,6 +206,7 @@ class Daemon:
         # From now on no thread waits for a slow reader, so that each can end in time.
         self._hub.hurry()
         joins = [thread.join for thread in threads] + [channel.join for channel in self._channels]
+        # Real time, which joins wait in, whatever the clocks of the run.
         deadline_s = time.monotonic() + FINISH_S
         for join in joins:
             join(max(0.0, deadline_s - time.monotonic()))
@@ -234,6 +237,7 @@ class Daemon:
                 return
             conditions = {channel.name: channel.condition.current for channel in self._channels}
             worst = max((state for state, _ in conditions.values()), key=STATES.index)
+            # The worst of all states: a report waits until every source has one of its own.
             if worst != "starting":
                 each = [f"{name}: {state}" for name, (state, _) in conditions.items()]
                 self._on_status(worst, ", ".join(each))

@@ -91,6 +91,7 @@ class SignalHealth:
         self._n_samples = self._n_clipped = 0
         self._low = self._high = 0.0
         self._n_flat = self._n_quiet = 0
+        # As after a long time without clipping.
         self._n_unclipped = self._unclipped_samples
 
     def update(self, samples: Samples, level_dbfs: float) -> SignalState:
@@ -104,6 +105,7 @@ class SignalHealth:
         # Samples are only counted one by one if the extremes may be clipped; false for NaN.
         is_loud = low <= -FULL_SCALE or high >= FULL_SCALE
         n_clipped = int(np.count_nonzero(abs(samples) >= FULL_SCALE)) if is_loud else 0
+        # Back from dBFS to a mean square, because powers can be averaged and levels cannot.
         self._follow_window(_Hop(len(samples), 10.0 ** (level_dbfs / 10.0), n_clipped))
         self._follow_level(len(samples))
         self._follow_range(low, high, len(samples))
@@ -116,6 +118,7 @@ class SignalHealth:
         self._hops.append(hop)
         self._n_samples += hop.n_samples
         self._n_clipped += hop.n_clipped
+        # Keeps the shortest run of hops that covers `LEVEL_S`.
         while self._n_samples - self._hops[0].n_samples >= self._level_samples:
             oldest = self._hops.popleft()
             self._n_samples -= oldest.n_samples
@@ -128,6 +131,7 @@ class SignalHealth:
         self._n_quiet = self._n_quiet + n_samples if self.level_dbfs < self.gate_dbfs else 0
 
     def _follow_range(self, low: float, high: float, n_samples: int) -> None:
+        # The range of the whole stretch, so that a slow drift does not count as flat.
         low_so_far, high_so_far = min(self._low, low), max(self._high, high)
         if self._n_flat and high_so_far - low_so_far <= FLAT_RANGE:
             self._low, self._high = low_so_far, high_so_far
@@ -172,6 +176,7 @@ class Condition:
         self.current: tuple[State, str] = ("starting", "no sound yet")
         self._on_change = on_change
         # Also held during `on_change`, so that changes are reported in the order in which they happen.
+        # Taken after the turn of a channel, and before the lock of its publisher.
         self._lock = threading.Lock()
         self._capture: tuple[State, str] = self.current
         self._is_overloaded = False

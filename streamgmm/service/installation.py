@@ -69,11 +69,13 @@ def plan_install(place: ServicePlace, config: Path | None, model: Path | None, p
     """
     for path in unit_paths(place):
         refuse_foreign(path)
+    # Absolute paths, because a service starts in another directory.
     words = [python, "-m", "streamgmm", "run", "--config", str((config or place.config_path).absolute())]
     words += ["--model", str(model.absolute())] if model else []
     writes = {path: unit_text(path.name, words, is_user=place.is_user) for path in unit_paths(place)}
     if config is None and path_kind(place.config_path) == "nothing":
         writes[place.config_path] = config_text(place)
+    # Not `start`, which would leave a running service with its old command.
     after = [[*place.systemctl, *words] for words in (["daemon-reload"], ["enable", SERVICE], ["restart", SERVICE])]
     return Plan([], writes, [], after)
 
@@ -121,6 +123,7 @@ class UnitState(NamedTuple):
         return f"{line}: {self.status_text}" if self.status_text else line
 
 
+# In the order of the attributes of `UnitState`.
 _PROPERTIES = ("ActiveState", "SubState", "Result", "ExecMainStatus", "StatusText")
 
 
@@ -184,6 +187,7 @@ def check_reachable(paths: Sequence[Path]) -> None:
 def _obstacle(path: Path) -> str:
     real = Path(os.path.realpath(path))
     for directory, setting in HIDDEN_BY.items():
+        # A link may lead into a hidden directory, or out of one.
         for seen in (path.absolute(), real):
             if seen.is_relative_to(directory):
                 return f"{path}: the service cannot see {directory} ({setting}); {_ADVICE}"
@@ -254,6 +258,7 @@ def quote(word: str) -> str:
     """
     if not word.isprintable():
         raise ConfigError([f"{word!r}: a unit cannot name a path with control characters; rename it"])
+    # Quotes do not prevent the expansion of specifiers (%) and variables ($); both are escaped by doubling.
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     is_plain = escaped == word and not set(word) & set(" ';")
     return word if is_plain else f'"{escaped}"'
@@ -275,4 +280,5 @@ def _content(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError):
+        # A file that cannot be read as text was not written by an installation.
         return None

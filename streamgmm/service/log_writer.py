@@ -59,6 +59,7 @@ class DetachedHandler(logging.handlers.QueueHandler):
         while (line := self._lines.get()) is not None:
             # The reader may be gone for good, or another one may open the same pipe later: keep trying.
             with suppress(OSError):
+                # File names may contain lone surrogates, which UTF-8 cannot encode.
                 unwritten = f"{line}\n".encode("utf-8", "backslashreplace")
                 while unwritten:
                     unwritten = unwritten[os.write(self._fd, unwritten) :]
@@ -85,6 +86,7 @@ def detached_log(limit: logging.Filter) -> Iterator[None]:
     finally:
         for handler in limited:
             handler.removeFilter(limit)
+        # First, so that lines that are logged from now on do not enter a queue that is being closed.
         root.handlers[:] = before
         for handler in detached:
             handler.finish(FLUSH_S)

@@ -42,6 +42,7 @@ class Notifier:
 
     def status(self, text: str) -> bool:
         """Send the status line that `systemctl status` shows."""
+        # A newline would begin another variable of the message.
         line = "".join(c if c.isprintable() else " " for c in text)
         return self._send(f"STATUS={line}")
 

@@ -33,8 +33,10 @@ class Overload:
         self.is_overloaded = False
         self._hop_samples = hop_samples
         self._limit_samples = capacity_samples // 2
+        # The ring may hold less than twice these durations, e.g. at the lowest `source.ring_s`.
         self._tolerated_samples = min(self._limit_samples, units.seconds_to_samples(TOLERATED_S, sample_rate_hz))
         self._kept_up_samples = min(self._limit_samples, units.seconds_to_samples(KEPT_UP_S, sample_rate_hz))
+        # Rounded up.
         self._calm_hops = -(-units.seconds_to_samples(CALM_S, sample_rate_hz) // hop_samples)
         self._n_kept_up_hops = 0
 

@@ -60,9 +60,11 @@ def user_place() -> ServicePlace:
         InputMissingError: the environment names no home directory.
     """
     home = os.environ.get("HOME")
+    # An empty variable counts as unset (XDG Base Directory Specification).
     config_home = os.environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
     if config_home is None:
         raise InputMissingError("HOME is not set, so there is no place for a user's units")
+    # Not set outside of a login session, e.g. under sudo.
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     return ServicePlace(
         is_user=True,
@@ -80,6 +82,7 @@ def installed_sockets() -> list[str]:
     places = [SYSTEM]
     with suppress(InputMissingError):
         places.insert(0, user_place())
+    # The user's own service first, if both exist.
     present = [place for place in places if _may_be_at(place.socket, "socket")]
     expected = [place for place in places if _may_be_at(place.unit_directory / SERVICE, "file")]
     return [f"unix://{place.socket}" for place in dict.fromkeys([*present, *expected])]

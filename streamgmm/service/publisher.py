@@ -50,6 +50,7 @@ class Publisher:
                 if self._is_over:
                     break
                 self._keep_from_future(record.t)
+                # A hub that does not return within the limits of the watchdog counts as a hang.
                 with self._busy():
                     self._hub.publish(self._stamper.stamp(record))
                 if isinstance(record, Bye):

@@ -43,6 +43,7 @@ class Loaded(NamedTuple):
 
     def is_same(self, other: Loaded) -> bool:
         """Return whether `other` would give the same decisions."""
+        # Lengths may differ: the names are compared too.
         setups = zip(self.plans, other.plans, strict=False)
         is_alike = all(own.setup.is_same(theirs.setup) for own, theirs in setups)
         return self.config == other.config and self.models.keys() == other.models.keys() and is_alike
@@ -148,9 +149,11 @@ class Reloader:
         if loaded.is_same(self._current):
             return "nothing"
         changes = list(list_changes(self._current.config, loaded.config))
+        # Before anything is adopted, so that a reload takes effect as a whole or not at all.
         refuse_fixed(changes)
         self._adopt(loaded.plans)
         before, now = ({name: model.sha256 for name, model in one.models.items()} for one in (self._current, loaded))
+        # By content: a model may be replaced under the same name.
         is_other_model = any(now[name] != before[name] for name in now.keys() & before.keys())
         self._current = loaded
         return ",".join([*(["model"] if is_other_model else []), *(key for key, _ in changes)])
@@ -188,6 +191,8 @@ class Reloader:
 
 def _agree(one: Reading, other: Reading) -> bool:
     if isinstance(one, StreamgmmError) or isinstance(other, StreamgmmError):
+        # A file that is being written may fail in a different way each time; the same error twice means that it is
+        # complete.
         return str(one) == str(other)
     return one.is_same(other)
 

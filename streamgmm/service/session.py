@@ -22,6 +22,7 @@ class Setup(NamedTuple):
 
     def is_same(self, other: Setup) -> bool:
         """Return whether `other` gives the same decisions for the same source."""
+        # By hash, because models do not compare by content.
         models = [(model.sha256, model.name, model.labels, model.spec) for model in (self.model, other.model)]
         return self.config == other.config and models[0] == models[1]
 

@@ -23,6 +23,7 @@ class RealTimeFactor:
     def update(self, took_s: float, audio_s: float) -> None:
         """Add a measurement: `audio_s` seconds of audio took `took_s` seconds."""
         factor = took_s / audio_s
+        # Exponential mean with the weight 1 / `RTF_HOPS` for the newest hop; the first one starts it.
         self.value = factor if self.value is None else self.value + (factor - self.value) / RTF_HOPS
 
 

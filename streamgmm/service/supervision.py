@@ -42,6 +42,7 @@ class Supervision:
         if state == "stopping":
             self._notifier.stopping()
         elif not self._is_ready:
+            # False if the message could not be sent: the next state tries again.
             self._is_ready = self._notifier.ready()
         self._state = f"{state}: {detail}"
         self._tell_status()

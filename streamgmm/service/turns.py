@@ -27,6 +27,7 @@ class Turns(Generic[T]):
             if member in self._members:
                 return
             self._members.add(member)
+        # After it is in the set, where `take` relies on finding it.
         self._waiting.put(member)
 
     def take(self) -> T | None:

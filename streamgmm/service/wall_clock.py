@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+# A step is taken at the second look after it, so within about 20 s.
 CLOCK_LOOK_S = 10.0
+# Smaller deviations are left alone, such as those that NTP corrects gradually.
 MIN_STEP_S = 1.0
 
 
@@ -29,6 +31,7 @@ class WallClock:
     def read(self) -> datetime:
         """Return the current wall-clock time, and measure later steps from it."""
         time = self._now()
+        # Wall-clock time at which the boot clock read 0, so that their difference shows steps of the wall clock alone.
         self._started = time - timedelta(seconds=self._boot_clock())
         self._candidate_s = 0.0
         return time

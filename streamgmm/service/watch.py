@@ -22,6 +22,7 @@ DEADLOCK_S = 30.0
 
 WATCH_LOOK_S = 1.0
 LATE_LOOK_S = 2.0
+# As for a bug (EX_SOFTWARE).
 EXIT_DEADLOCK = 70
 STDERR_FD = 2
 
@@ -46,6 +47,7 @@ class Watch:
         """Watch one more part; may be called from any thread."""
         self._moved_s[part] = self._clock()
         # Replaced, not changed: another thread may be iterating over the mapping.
+        # After the time above, which `stuck_for_s` looks up for every part of this mapping.
         self._is_due = {**self._is_due, part: is_due}
 
     def drop(self, part: str) -> None:
@@ -80,6 +82,7 @@ class Watch:
         now_s = self._clock()
         worst: tuple[str | None, float] = (None, 0.0)
         for part, is_due in self._is_due.items():
+            # Its time begins when it gets something to do.
             if part not in self._busy and not is_due():
                 self._moved_s[part] = now_s
             elif now_s - self._moved_s[part] > worst[1]:

@@ -78,6 +78,7 @@ class Worker:
         spec, before = session.model.spec, self.session.model.spec
         self.session = session
         self.signal.gate_dbfs = session.silence_gate_dbfs
+        # Whole hops are skipped, so another hop length needs another detector.
         if self._overload is not None and spec.hop_samples != before.hop_samples:
             self._overload = Overload(spec.hop_samples, self._ring.capacity_samples, spec.sample_rate_hz)
 
@@ -94,6 +95,7 @@ class Worker:
             Exception: one more unexpected exception than `FailureBudget` allows.
         """
         analyser = self.pipeline.analyser
+        # What was finished before this stretch, for `abandon` after an exception.
         analysed_samples, pending_samples = analyser.analysed_samples, analyser.pending_samples
         try:
             with self._watch.busy("worker"):
@@ -104,8 +106,10 @@ class Worker:
             self.failed_samples += lost_samples
             analyser.abandon(analysed_samples, lost_samples)
             logger.exception("worker.failed lost_samples=%d", lost_samples)
+            # The loss is counted before this may raise, so that `bye` balances in any case.
             self.failures.spend(error)
             records = self.pipeline.lost(lost_samples, "worker_error")
+            # The loss that the stretch itself reports must not vanish from stream time, so it is tried once more.
             return records + (self._analyse(stretch) if stretch.gap_reason else [])
 
     def _analyse(self, stretch: Stretch) -> list[Record]:

@@ -79,6 +79,8 @@ def settings_by_source(config: Config) -> dict[str, Config]:
     return {
         name: msgspec.structs.replace(
             config,
+            # Without the other fields of the named section, so that a reload which changes only those keeps the source
+            # running.
             source=SourceSection(**{key: getattr(own, key) for key in SourceSection.__struct_fields__}),
             sources={},
             model=msgspec.structs.replace(config.model, path=own.model or config.model.path),

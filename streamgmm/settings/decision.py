@@ -89,8 +89,10 @@ class DecisionSection(Section, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # ValueError is what both msgspec and the reader of the settings expect from a check of several values.
         _require_hysteresis("", self.onset_threshold, self.offset_threshold)
         for label, own in self.labels.items():
+            # A label inherits what it leaves out, so only the resulting pair can be checked.
             onset = self.onset_threshold if own.onset_threshold is None else own.onset_threshold
             offset = self.offset_threshold if own.offset_threshold is None else own.offset_threshold
             _require_hysteresis(f" of {label}", onset, offset)

@@ -73,6 +73,7 @@ def salvage_output(path: Path | str | None, overrides: Sequence[str] = ()) -> Ou
         root = read_tree(_find() if path is None else Path(expand_home(str(path))), overrides, problems)
         found = [member for name, member, _ in reader._members(root, "") if name == "output"]
         members = [member for node in found for member in reader._members(node, "output")]
+        # Each setting is read by itself: an invalid one takes its default, and does not affect the others.
         settings = {
             name: reader.read(annotations[name], node, key) for name, node, key in members if name in annotations
         }
@@ -89,6 +90,7 @@ def default_paths() -> list[Path]:
 
 
 def _find() -> Path | None:
+    # `Path.exists` may raise where a folder may not be entered.
     return next((path for path in default_paths() if os.access(path, os.F_OK)), None)
 
 
@@ -108,6 +110,7 @@ class _Reader:
         """Return the value of `node` converted to the type `annotation`, or UNSET after a problem."""
         kind = unwrap(annotation)
         if node.is_refused:
+            # Its problem is already reported.
             return UNSET
         if is_section(annotation):
             return self._section(kind, node, key)
@@ -137,11 +140,13 @@ class _Reader:
         for name in set(missing) - settings.keys():
             self._add(node.key_place, key, f"{key}: {name} is missing")
             settings[name] = UNSET
+        # The checks of several values need all of them; the problem of the missing one is already reported.
         if UNSET in settings.values():
             return UNSET
         try:
             return section(**settings)
         except ValueError as error:
+            # From `__post_init__`: each value is valid, but not all of them together.
             self._add(node.key_place, key, f"{key}: {error}")
             return UNSET
 
@@ -149,6 +154,7 @@ class _Reader:
         key_type, value_type = get_args(kind)
         values: dict[str, Any] = {}
         for name, member, member_key in self._members(node, key):
+            # Read before the name is checked, so that a wrong name does not hide problems of the value.
             values[name] = self.read(value_type, member, member_key)
             if not is_valid(name, key_type):
                 self._add(
@@ -208,6 +214,7 @@ class _Reader:
 
     def _unknown_key(self, node: Node, key: str, name: str, annotations: dict[str, Any]) -> None:
         advice = (
+            # The most specific advice that applies.
             _new_name_of(key)
             or did_you_mean(name, annotations)
             or _section_of(name)

@@ -11,6 +11,7 @@ from streamgmm.settings.section import RELOADS, Place, Section, SourceName
 
 TextFormat = Literal["jsonl", "text", "label", "dcase", "audacity"]
 
+# A test compares these words with the tags of the records.
 RecordType = Literal[
     "hello", "start", "update", "end", "window", "gap", "status", "dropped", "heartbeat", "model", "error", "bye"
 ]
@@ -21,6 +22,8 @@ class SinkSection(Section, frozen=True, kw_only=True):
     """One sink, and which records it gets; a filter that is left out or empty passes everything."""
 
     uri: Annotated[Place, Meta(min_length=1, description="as an item of `sinks` that is a URI alone")]
+    # None marks a setting that is not given: `streamgmm.sinks.registry` rejects one that the kind of sink does not
+    # have.
     format: Annotated[TextFormat | None, Meta(description="of stdout: and file://PATH; null: output.format")] = None
     labels: Annotated[list[str], Meta(description="only events and windows of these labels")] = msgspec.field(
         default_factory=list

@@ -92,6 +92,8 @@ def _without_metadata(kind: inspect.Type) -> inspect.Type:
 
 def _metadata(annotation: Any) -> Mapping[str, Any]:
     kind = inspect.type_info(annotation)
+    # msgspec keeps `description` and `examples` there, because they belong to JSON Schema; `extra` holds marks and
+    # units.
     return (kind.extra_json_schema or {}) if isinstance(kind, inspect.Metadata) else {}
 
 

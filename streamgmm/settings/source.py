@@ -23,6 +23,7 @@ class SourceSection(Section, frozen=True, kw_only=True):
         ),
     ] = "mic"
     channel: Annotated[
+        # The last of the 64 channels that `pcm_n_channels` allows.
         Annotated[int, Meta(ge=0, le=63)] | Literal["mean"],
         Meta(description="one channel (from 0), or the mean of all channels"),
     ] = "mean"

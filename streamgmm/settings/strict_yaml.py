@@ -48,8 +48,10 @@ _SURPRISES = [
 
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)
 _LINE_BREAK = re.compile("\r\n?|[\n\x85\u2028\u2029]")
+# An escape such as "\ud800" passes the parser, but cannot be encoded as UTF-8 later.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LARGEST_INTEGER = 2**63
+# Limits the time of the patterns and of conversions: a longer word is text.
 _LONGEST_NUMBER = 64
 
 
@@ -81,6 +83,7 @@ class YamlProblems:
         Raises:
             ConfigError: there are `MAX_YAML_PROBLEMS` problems.
         """
+        # Both the file and its name may come from someone else, and messages go to a terminal.
         self._lines.append(escaped(f"{place}: {shorten(text, MAX_TEXT_CHARACTERS)}"))
         if len(self._lines) >= MAX_YAML_PROBLEMS:
             raise self._error()
@@ -189,6 +192,7 @@ class _Composer:
         return root
 
     def _checked_events(self) -> Iterator[events.Event]:
+        # Checked as the events come, before anything is built from them.
         depth = n_values = 0
         for event in self._raw_events():
             n_values += isinstance(event, events.NodeEvent)
@@ -213,6 +217,7 @@ class _Composer:
         text = ", ".join(part for part in (error.context, error.problem) if part)
         if mark is None:
             return self._place_of(1, 1), text
+        # PyYAML reports only that a character cannot start a token.
         if self._text[mark.index : mark.index + 1] == "\t":
             text = "a tab cannot indent or separate here, use spaces"
         return self._place_of(mark.line + 1, mark.column + 1), text
@@ -255,6 +260,7 @@ class _Composer:
         for event in self._members():
             key = self._key(event)
             node = self._node(next(self._events))
+            # Its value was still read, so that the events stay in step and its own problems are reported.
             if key is None:
                 continue
             if key in entries:
@@ -274,6 +280,7 @@ class _Composer:
 
     def _scalar(self, event: events.ScalarEvent) -> Node:
         place = self._place(event)
+        # Quoted and block scalars are always text.
         if event.style is not None:
             if _SURROGATE.search(event.value):
                 return self._refuse(event, "half a surrogate pair is not a character")

@@ -23,6 +23,7 @@ reported with its line, before anything starts. `streamgmm config check FILE` ch
 """
 _WIDTH = 100
 _COMMENT_COLUMN = 34
+# Words that need no quotes in any place: no space, comma, bracket or quote, and no colon at the end.
 _PLAIN = re.compile(r"[A-Za-z/]([A-Za-z0-9_./:-]*[A-Za-z0-9_/])?")
 
 
@@ -58,6 +59,7 @@ def _section_lines(name: str, section: Section) -> Iterator[str]:
 def _setting_lines(key: str, annotation: Any, value: Any, n_indented: int = 0) -> Iterator[str]:
     yield _comment(reason(annotation))
     setting = f"{key}: {_flow(msgspec.to_builtins(value))}"
+    # Comments are aligned in the file, whether the setting is indented or not.
     yield f"{setting:{_COMMENT_COLUMN - 1 - n_indented}} # {_note(annotation)}"
 
 
@@ -68,11 +70,13 @@ def _note(annotation: Any) -> str:
 
 
 def _comment(text: str) -> str:
+    # Less the two characters of `# ` and the two by which a section is indented.
     return "\n".join(f"# {line}" for line in textwrap.wrap(text, _WIDTH - 4))
 
 
 def _flow(value: Any) -> str:
     """Format a value on one line."""
+    # None is the default of settings within a mapping, so the text is read back as an equal value.
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items() if item is not None) + "}"
     if isinstance(value, list):

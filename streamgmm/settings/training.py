@@ -62,6 +62,7 @@ class TrainingSection(Section, frozen=True, kw_only=True):
     rooms: Annotated[bool, Meta(description="simulate other rooms and microphones in these copies")] = True
     min_clips: Annotated[int, Meta(ge=1, le=1000, description="minimum number of recordings per label")] = 2
     seed: Annotated[
+        # The range of seeds that scikit-learn accepts.
         int, Meta(ge=0, le=2**32 - 1, description="the same seed and data give the same model, byte for byte")
     ] = 0
     n_jobs: Annotated[int, Meta(ge=0, le=256, description="worker processes; 0: one per core")] = 0

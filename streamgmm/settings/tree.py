@@ -37,6 +37,7 @@ def share_settings(root: Node) -> None:
     """Expand each of several sources in place: a URI alone, and settings that it takes from the shared sections."""
     top = _mapping(root)
     sources = _mapping(top.get("sources"))
+    # Not `uri`: one place cannot be two sources.
     shared = {name: node for name, node in _mapping(top.get("source")).items() if name != "uri"}
     if "decision" in top:
         shared["decision"] = top["decision"]
@@ -45,6 +46,7 @@ def share_settings(root: Node) -> None:
         if own:
             members = {**shared, **own}
             if "decision" in own and isinstance(own["decision"].value, dict):
+                # Merged key by key: a source may change a part of the shared decision.
                 decision = {**_mapping(shared.get("decision")), **own["decision"].value}
                 members["decision"] = own["decision"]._replace(value=decision)
             sources[name] = node._replace(value=members)
@@ -58,6 +60,7 @@ def _read_file(path: Path, problems: YamlProblems) -> Node:
     try:
         content = read_regular_file(path, strict_yaml.MAX_BYTES)
     except DataError as error:
+        # Too large, or not a regular file: a problem like others. A missing file has an exit code of its own.
         raise problems.stop(str(path), error.what) from error
     return strict_yaml.parse(content, lambda line, column: f"{path}:{line}:{column}", problems)
 
@@ -83,6 +86,7 @@ def _refuse_conflicts(assignments: Sequence[_Assignment], problems: YamlProblems
     given: dict[str, Node] = {}
     for keys, node in assignments:
         for key, leaf in _leaves(".".join(keys), node):
+            # The same value twice does no harm.
             first = given.setdefault(key, leaf)
             if _plain(first) != _plain(leaf):
                 value = json.dumps(_plain(first), ensure_ascii=False)
@@ -112,6 +116,7 @@ def _put(root: Node, keys: Sequence[str], node: Node) -> None:
         if not isinstance(parent.value, dict):
             return
         child = parent.value.get(key)
+        # A section that is empty in the file is null. One that was rejected stays, as its problem is already reported.
         if child is None or (child.value is None and not child.is_refused):
             child = parent.value[key] = Node({}, node.place, node.place)
         parent = child

@@ -25,6 +25,7 @@ def upgrade_config(path: Path) -> dict[str, str]:
     problems = YamlProblems()
     root = strict_yaml.parse(content, lambda line, column: f"{line}:{column}", problems)
     problems.raise_if_any()
+    # Other line ends than those of YAML, which `splitlines` knows too, are rejected by the parser.
     lines = content.decode("utf-8-sig").splitlines(keepends=True)
     renamed: dict[str, str] = {}
     # From the end, so that the positions of the remaining keys stay valid when the length of a name changes.
@@ -32,6 +33,7 @@ def upgrade_config(path: Path) -> dict[str, str]:
         i_line, i_column = _key_place(node)
         old, new = key.rpartition(".")[2], RENAMED_KEYS[key].rpartition(".")[2]
         line = lines[i_line]
+        # By search from the place of the key, because the name may be quoted.
         lines[i_line] = line[:i_column] + line[i_column:].replace(old, new, 1)
         renamed[key] = RENAMED_KEYS[key]
     if renamed:

@@ -51,6 +51,7 @@ def open_for_appending(path: Path) -> int:
     except OSError as error:
         raise _append_error(error, path) from error
     try:
+        # Something else may have taken the place of the file since the check of the path.
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise _irregular(path)
         _end_line(fd)
@@ -84,6 +85,7 @@ def _end_line(fd: int) -> None:
 def is_at(fd: int, path: Path) -> bool:
     """Return whether the open file is still the one at `path`."""
     try:
+        # By device and inode, which a rename keeps.
         return os.path.samestat(path.lstat(), os.fstat(fd))
     except OSError:
         return False

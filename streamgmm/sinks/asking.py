@@ -45,6 +45,7 @@ def ask_status(uri: str, timeout_s: float, token: Token | None = None) -> list[S
     deadline_s = time.monotonic() + timeout_s
     try:
         with _connect_to_daemon(uri, timeout_s) as connection:
+            # A UNIX socket is protected by its permissions, and requires no token.
             sent = token.to_line() if token is not None and not uri.startswith("unix://") else b""
             with suppress(BrokenPipeError):  # the daemon may have answered and closed already
                 connection.sendall(sent + STATUS_REQUEST)
@@ -86,9 +87,11 @@ def _read_lines(connection: socket.socket, deadline_s: float) -> Iterator[bytes]
     """
     received = b""
     while len(received) < MAX_GREETING_BYTES:
+        # Never 0, which would make the socket non-blocking and hide that the time is over.
         connection.settimeout(max(0.001, deadline_s - time.monotonic()))
         if not (part := connection.recv(65536)):
             return
+        # The last part is not terminated yet, and stays for the next turn.
         *lines, received = (received + part).split(b"\n")
         yield from lines
 
@@ -102,6 +105,7 @@ def _read_greeting(lines: Iterator[bytes], uri: str, *, has_sent_token: bool) ->
                 hellos[record.source] = record
             case Status() if record.source in hellos:
                 statuses[record.source] = record
+            # Distinguished from other errors: the remedy is a setting of the client, and waiting does not help.
             case Error(message=message) if message == TOKEN_WANTED and not has_sent_token:
                 hint = "name the file that holds it as output.token_file"
                 raise NotRunningError(f"no daemon answers without a token: {message}", where=uri, hint=hint)
@@ -109,6 +113,7 @@ def _read_greeting(lines: Iterator[bytes], uri: str, *, has_sent_token: bool) ->
                 raise TemporaryError(record.message, where=uri)
             case None:
                 raise NotRunningError("what answers is not a daemon of this kind", where=uri)
+        # Each hello names all sources, so the first status of several does not end the reading.
         if _sources_of(hellos) <= statuses.keys() and hellos:
             return [SourceStatus(hello, statuses[name]) for name, hello in hellos.items()]
     raise NotRunningError("the connection ended before the status came", where=uri)

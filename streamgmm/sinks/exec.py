@@ -64,6 +64,7 @@ class ExecSink(PushSink):
         line = bytes(undelivered)
         with self._changed:
             self._changed.wait_for(lambda: self._is_abandoned or len(self._running) < self._max_running)
+            # An empty line stands for a loss that is not reported (see `PushSink`); there is nothing to run.
             if line and not self._is_abandoned:
                 # The new thread needs the same lock to remove itself from the set, so it is added first.
                 self._running.add(start_thread(lambda: self._attend(line), self.name))
@@ -80,6 +81,7 @@ class ExecSink(PushSink):
     def release(self) -> None:
         """Wait until no command runs."""
         with self._changed:
+            # The thread of the sink ends after the last command, so `close` waits for the commands by joining it.
             self._changed.wait_for(lambda: not self._running)
 
     def abandon(self) -> None:
@@ -88,9 +90,11 @@ class ExecSink(PushSink):
             self._is_abandoned = True
             self._changed.notify_all()
         if self._thread is not None:
+            # A command has `GRACE_S` from SIGTERM to SIGKILL; the rest is for reaping it.
             self._thread.join(2 * GRACE_S)
 
     def _attend(self, line: bytes) -> None:
+        # From the line, so that variables and standard input give the same values.
         environment = environment_of(msgspec.json.decode(line))
         try:
             reason = run_program(self._arguments, environment, line, self._timeout_s, lambda: self._is_abandoned)
@@ -109,6 +113,7 @@ def _split_command(uri: str) -> list[str]:
         raise ConfigError([f"output.sinks: {uri!r}: {str(error).lower()}"]) from error
     if not arguments or not uri.isprintable():
         raise ConfigError([f"output.sinks: {uri!r} is not of the form exec:COMMAND"])
+    # Checked at the start, where a typing error is noticed, and not at the first event.
     if shutil.which(arguments[0]) is None:
         raise ConfigError([f"output.sinks: {uri!r}: there is no program {arguments[0]!r} that can be run"])
     return arguments

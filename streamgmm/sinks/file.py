@@ -48,6 +48,7 @@ class FileSink(PushSink):
 
     def deliver(self, undelivered: bytearray) -> None:
         """Append the line to the file that is currently at the path."""
+        # All or nothing: a write that fails leaves no part in the file, so the whole line is kept for the next attempt.
         append_whole(self._current_fd(), bytes(undelivered))
         undelivered.clear()
 
@@ -66,7 +67,9 @@ class FileSink(PushSink):
         return write_error(error, str(self._path))
 
     def _current_fd(self) -> int:
+        # None after an attempt that could not open the path again.
         if self._fd is None or self._is_stale or not is_at(self._fd, self._path):
+            # Cleared before the file is opened, so that a request that comes meanwhile opens it once more.
             self._is_stale = False
             self.release()
             self._fd = open_for_appending(self._path)

@@ -47,9 +47,11 @@ class Greeting:
         sources = [status.source for status in statuses]
         messages = dict(self._messages)
         if sources:
+            # A reload may have added or removed sources since these hellos were published.
             messages = {key: _naming(sources, kept) for key, kept in messages.items() if key.source in sources}
         for status in statuses:
             key = _Key(status.source, "status")
+            # A status that was not published has no number of its own.
             last = self._messages.get(key) or self._messages.get(_Key(status.source, "hello"))
             if last is not None:
                 messages[key] = _message_of(msgspec.structs.replace(status, seq=last.record.seq))

@@ -40,6 +40,7 @@ class Hub:
         self._opened: list[Sink] = []
         self._lock = threading.Lock()
         # Not the lock above: a sink may fail, and be dropped, while `publish` waits for the reader of that sink.
+        # Taken after the lock of a source's publisher, and before that of any sink.
         self._publishing = threading.Lock()
         self._next_seq = 0
 
@@ -103,12 +104,14 @@ class Hub:
         """Deliver queued records for at most `timeout_s` seconds in total, and close all sinks."""
         # Sinks drain in their own threads, so the next ones continue while one is waited for.
         deadline_s = time.monotonic() + timeout_s
+        # Including those that failed later, whose threads may still run.
         for sink in self._opened:
             sink.close(max(0.0, deadline_s - time.monotonic()))
 
     def _drop(self, sink: Sink, error: StreamgmmError) -> None:
         with self._lock:
             self.failed_sinks[sink.name] = error
+            # Replaced as a whole, so that other threads can iterate over it without this lock.
             self._sinks = tuple(other for other in self._sinks if other is not sink)
             is_last = not self._sinks
         logger.error("sink.failed sink=%s reason=%s", sink.name, error)
@@ -136,6 +139,7 @@ def make_sinks(
     token = read_token(Path(section.token_file)) if section.token_file else None
     for listener in inherited:
         own = sections.get(listener.uri, SinkSection(uri=listener.uri))
+        # Without the token: who may open a UNIX socket is decided by its permissions.
         sinks.append(make_socket_sink(listener, SinkPlan(own, section, is_live)))
     for uri, own in sections.items():
         try:

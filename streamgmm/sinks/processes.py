@@ -33,6 +33,7 @@ def environment_of(fields: Mapping[str, object]) -> dict[bytes, bytes]:
     A value is one printable line of at most `MAX_VALUE_CHARACTERS`; null is an empty value. Existing variables with
     that prefix, e.g. if a command of another daemon started this one, are removed.
     """
+    # As bytes, because variables need not be UTF-8.
     own = {key: value for key, value in os.environb.items() if not key.startswith(PREFIX.encode())}
     texts = {key: _text_of(value) for key, value in fields.items() if not isinstance(value, list | dict)}
     return own | {f"{PREFIX}{key.upper()}".encode(): text.encode() for key, text in texts.items()}
@@ -79,6 +80,7 @@ def _spawn(arguments: list[str], environment: Mapping[bytes, bytes], stdin: byte
         file.write(stdin)
         file.seek(0)
         actions = [
+            # The descriptor of `file` itself is not inheritable, and needs no action.
             *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable_fds()),
             (os.POSIX_SPAWN_DUP2, file.fileno(), 0),
             *((os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)),
@@ -89,6 +91,7 @@ def _spawn(arguments: list[str], environment: Mapping[bytes, bytes], stdin: byte
             arguments,
             environment,
             file_actions=actions,
+            # A group of its own, whose id is the pid.
             setpgroup=0,
             setsigmask=[],
             setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
@@ -101,12 +104,14 @@ def _has_ended_within(pid: int, timeout_s: float, is_abandoned: Callable[[], boo
     while not (has_ended := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)):
         if time.monotonic() >= deadline_s or is_abandoned():
             break
+        # Growing intervals: the end of a short program is noticed at once, and a long one costs few checks.
         time.sleep(look_s)
         look_s = min(2.0 * look_s, LAST_LOOK_S)
     return has_ended is not None
 
 
 def _signal_group(pid: int, number: int) -> None:
+    # A command may have changed its user, e.g. by sudo, and is out of reach then.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 
@@ -133,5 +138,6 @@ def _inheritable_fds() -> list[int]:
 
 
 def _text_of(value: object) -> str:
+    # As in JSON: `true`, not `True`.
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
     return shorten(escaped(text), MAX_VALUE_CHARACTERS)

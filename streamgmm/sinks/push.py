@@ -90,8 +90,10 @@ class PushSink:
 
     def publish(self, message: Message) -> None:
         """Queue the line of a record that is selected and that the format shows; for a full queue see `is_live`."""
+        # Neither the selection nor the order of the lines needs the lock: the hub publishes one record at a time.
         if not self._selection.admits(message.record):
             return
+        # JSON is encoded once for all sinks, every other format by the sink that needs it.
         line = message.line if self._is_json else self._format(message.record)
         if line is None:
             return
@@ -118,6 +120,7 @@ class PushSink:
     def close(self, timeout_s: float) -> None:
         """Deliver queued lines, for at most `timeout_s` seconds."""
         with self._changed:
+            # Only the first call waits for the thread.
             was_open, self._is_closing = not self._is_closing, True
             self._changed.notify_all()
         if self._thread is None or not was_open:
@@ -171,8 +174,10 @@ class PushSink:
     def _run(self) -> None:
         try:
             while (line := self._next_line()) is not None and self._deliver(line):
+                # Not counted here, because a line may be a `dropped` record, which `n_popped` leaves out.
                 self._n_delivered = self._queue.n_popped
         except (OSError, StreamgmmError) as error:
+            # Before the report, so that no publisher waits for room in a queue that is not emptied any more.
             self._stop_taking()
             self._on_failure(self.failure_of(error) if isinstance(error, OSError) else error)
         finally:
@@ -200,6 +205,7 @@ class PushSink:
                 self._is_retry_wanted = False
 
     def _suspend(self, error: OSError | StreamgmmError) -> None:
+        # Logged once, not at each attempt.
         if not self._is_suspended:
             reason = self.failure_of(error) if isinstance(error, OSError) else error
             logger.error("sink.failed sink=%s reason=%s; trying again every %g s", self.name, reason, self._retry_s)

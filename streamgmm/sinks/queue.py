@@ -64,11 +64,13 @@ class RecordQueue:
         self._entries.append(_QueuedLine(record, line))
         self._n_bytes += len(line)
         self.n_pushed += 1
+        # May drop the new record too, if it alone exceeds the limit.
         while len(self._entries) > self._max_records or self._n_bytes > self._max_bytes:
             self._drop_oldest()
 
     def pop(self) -> bytes | None:
         """Return the next line: the `dropped` record after a loss, else the oldest record; None if there is none."""
+        # A loss that is not announced is forgotten, and the next record follows at once.
         if self._first_lost is not None and (line := self._announce(self._close_hole(self._first_lost))):
             return line
         if not self._entries:

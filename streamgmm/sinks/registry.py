@@ -103,6 +103,7 @@ def find_kind_of(section: SinkSection) -> SinkKind:
         ConfigError: as `find_kind`, and for each setting that this kind does not have.
     """
     kind = find_kind(section.uri)
+    # These settings are None unless given, so that a default is not mistaken for a wrong setting.
     given = {name for name in SETTINGS_OF_SOME if getattr(section, name) is not None}
     if others := sorted(given - kind.settings):
         raise ConfigError([f"output.sinks: {section.uri!r}: {name} is not a setting of {kind.form}" for name in others])
@@ -130,6 +131,7 @@ def _line_options(plan: SinkPlan) -> PushOptions:
 
 
 def _make_stdout(plan: SinkPlan) -> Sink:
+    # A full disk ends a run without other outputs; beside others, stdout waits for space.
     is_alone = len(plan.output.sinks) == 1
     return StdoutSink(is_alone=is_alone, **_line_options(plan))
 
@@ -142,6 +144,7 @@ def _make_unix(plan: SinkPlan) -> Sink:
     # Imported here, as the module needs file locks, which only POSIX systems have.
     from streamgmm.sinks.socket.unix import UnixListener
 
+    # Without the token, which only TCP clients send.
     return make_socket_sink(UnixListener(plan.own.uri), plan)
 
 
@@ -159,6 +162,7 @@ def _make_exec(plan: SinkPlan) -> Sink:
 
     own = plan.own
     options = _push_options(plan)
+    # By default one command for each event, not for each record of any type.
     options["selection"] = selection_of(own, default_types=["start"])
     max_running = MAX_RUNNING if own.max_running is None else own.max_running
     timeout_s = COMMAND_TIMEOUT_S if own.timeout_s is None else own.timeout_s

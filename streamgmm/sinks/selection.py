@@ -40,6 +40,7 @@ class Selection:
         self._types = frozenset(types)
         self._sources = frozenset(sources)
         self._min_score = min_score
+        # Without a filter of labels and scores, no event has to be followed from its start to its end.
         self._takes_every_event = not self._labels and min_score <= 0.0
         self._wants_starts = not self._types or "start" in self._types
         # Source and id of each event whose start was admitted and whose end has not come yet.

@@ -81,6 +81,7 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
     try:
         thread.start()
     except RuntimeError as error:
+        # Raised for a lack of memory as well as for the limit on processes; the hint names the likelier one.
         hint = "raise ulimit -u" if memory_limit_bytes() is None else "raise ulimit -v, the limit on memory"
         raise SystemResourceError(f"cannot start a thread: {error}", where=name, hint=hint) from error
     return thread

@@ -45,6 +45,7 @@ class StdoutSink(PushSink):
         """Write the line; a slow reader blocks the thread of this sink."""
         while undelivered:
             try:
+                # A pipe may accept a part; the rest is kept, also for the attempt after an error.
                 del undelivered[: os.write(self._fd, undelivered)]
             except BlockingIOError:
                 # Another process that shares this pipe has made it non-blocking.
@@ -57,6 +58,7 @@ class StdoutSink(PushSink):
 
     def failure_of(self, error: OSError) -> StreamgmmError:
         """Return `PipeClosedError` if the reader is gone, else the error of a failed write."""
+        # Python ignores SIGPIPE, so a closed pipe appears as an error of the write.
         if error.errno == errno.EPIPE:
             return PipeClosedError("nobody reads it any more", where="stdout")
         return write_error(error, "stdout")

@@ -65,6 +65,7 @@ def take_inherited(environ: MutableMapping[str, str] = os.environ, first_fd: int
     """
     n_fds, pid = environ.pop("LISTEN_FDS", ""), environ.pop("LISTEN_PID", "")
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
+    # A parent process may have left the variables in the environment: they are for the process of that id only.
     if pid != str(os.getpid()) or not n_fds.isdecimal():
         return []
     listeners, problems = [], []
@@ -85,10 +86,12 @@ def _adopt(fd: int) -> InheritedListener:
     os.set_inheritable(fd, False)
     server = socket.socket(fileno=fd)
     is_listening = server.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    # Detached if it is rejected: the descriptor belongs to its owner, and would be closed with the object.
     if server.family != socket.AF_UNIX or server.type != socket.SOCK_STREAM or not is_listening:
         server.detach()
         raise ValueError("is not a listening UNIX stream socket (ListenStream=/PATH)")
     path = server.getsockname()
+    # Python gives abstract addresses as bytes.
     if not isinstance(path, str) or not path:
         server.detach()
         raise ValueError("is abstract, and anybody could connect; give it a path")

@@ -66,6 +66,7 @@ class Door:
             OSError: the process is out of file descriptors.
         """
         self._listener.close()
+        # The old socket is closed last: if listening fails, it remains, and `fileno` with it.
         before, self._server = self._server, self._listen()
         before.close()
 
@@ -90,6 +91,7 @@ class Door:
         self.n_rejected += 1
         with connection, suppress(OSError):
             connection.setblocking(False)
+            # The send buffer of a new connection is empty, so one call takes the whole line.
             connection.send(_WORDS[reason])
             # Closing with unread input would make the kernel reset the connection and discard the answer.
             connection.recv(UNREAD_BYTES)

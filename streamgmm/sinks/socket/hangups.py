@@ -34,6 +34,7 @@ def is_abandoned(connection: socket.socket) -> bool:
         lines = [line.split() for name in ("tcp", "tcp6") for line in Path(_TABLES, name).read_text().splitlines()]
     except (OSError, ValueError):
         return False
+    # The entry of the other end: its own address (column 1) is the peer's here, its remote one (column 2) is ours.
     inodes = [line[_INODE] for line in lines if line[1].endswith(theirs) and line[2].endswith(ours)]
     return "0" in inodes
 
@@ -46,6 +47,8 @@ def _table_address(address: object) -> str:
     """
     if not isinstance(address, tuple):
         raise ValueError("is not an address of TCP")
+    # Without the zone of a link-local address, as in fe80::1%eth0.
     packed = ipaddress.ip_address(address[0].partition("%")[0]).packed
+    # The kernel prints each word in the byte order of the machine.
     words = struct.unpack(f"={len(packed) // 4}I", packed)
     return "".join(f"{word:08X}" for word in words) + f":{address[1]:04X}"

@@ -85,6 +85,7 @@ class TcpListener:
         """
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
+            # Sets SO_REUSEADDR too, so that a restart need not wait for old connections in TIME_WAIT.
             server = socket.create_server((self._host, self._port), family=family, backlog=CLIENT_BACKLOG)
         except OSError as error:
             raise bind_error(error, self.uri) from error
@@ -112,6 +113,7 @@ def unix_peer(connection: socket.socket) -> str:
     Raises:
         OSError: the client has disconnected already.
     """
+    # A `struct ucred`: pid, uid and gid.
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _gid = struct.unpack("3i", credentials)
     return f"pid:{pid},uid:{uid}"
@@ -140,6 +142,7 @@ def _parse_tcp(uri: str, allow_remote: bool) -> tuple[str, int]:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
+    # Compared with its own parts, which excludes users, paths, queries and leading zeros.
     if host is None or port is None or uri.lower() not in (f"tcp://{host}:{port}", f"tcp://[{host}]:{port}"):
         raise ConfigError([f"output.sinks: {uri!r} is not of the form tcp://HOST:PORT"])
     # Not resolved by DNS: a name server must not decide where this machine listens.

@@ -52,6 +52,7 @@ class Enquiry:
     def receive(self) -> Answer:
         """Grant a request for the status, and deny anything else at once."""
         try:
+            # At most the rest of the request, so that a comparison is enough.
             received = self.connection.recv(len(STATUS_REQUEST) - len(self._said))
         except BlockingIOError:
             return "waiting"
@@ -115,5 +116,6 @@ class Lobby:
     def _end(self, waiting: _Waiting, answer: Answer) -> None:
         if answer != "waiting":
             self._waiting.remove(waiting)
+            # Before the outcome, which closes the connection or watches it as that of a subscriber.
             self._poller.forget(waiting.visitor.connection)
             waiting.outcomes[answer]()

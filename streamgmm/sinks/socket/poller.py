@@ -40,10 +40,12 @@ class Poller:
         """Call `on_readable` when there is input if `reads`, and wake up when there is space to write if `writes`."""
         events = (selectors.EVENT_READ if reads else 0) | (selectors.EVENT_WRITE if writes else 0)
         key = self._selector.get_map().get(watched)
+        # The callback may be another object, but callers give each descriptor an equal one until they forget it.
         if key is not None and key.events == events:
             return
         if key is not None:
             self._selector.unregister(watched)
+        # A selector cannot wait for no events at all, so such a descriptor stays unregistered.
         if events:
             self._selector.register(watched, events, on_readable)
 
@@ -64,6 +66,7 @@ class Poller:
     def wait(self, timeout_s: float) -> None:
         """Wait for at most `timeout_s` seconds, and call the callbacks that are due."""
         for key, events in self._selector.select(timeout_s):
+            # Space to write needs no callback, because the caller tries to send to every client after each wait.
             if events & selectors.EVENT_READ:
                 key.data()
 

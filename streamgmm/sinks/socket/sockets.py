@@ -73,6 +73,7 @@ class SocketSink:
         self._selection = selection or Selection()
         self._clock = clock
         self._next_look_s = clock() + ADDRESS_LOOK_S
+        # The failure that was logged last, so that one that persists is logged once.
         self._missed_for = ""
         self._greeting = Greeting()
         self.snapshot: Snapshot | None = None
@@ -187,6 +188,7 @@ class SocketSink:
         self._drop_gone()
         if self._door.is_in_place():
             return
+        # Before `reopen`: the selector knows the descriptor by its number, which will change.
         self._poller.forget(self._door)
         try:
             self._door.reopen()

@@ -55,8 +55,10 @@ class Subscriber:
         self.stall_deadline_s: float | None = None
         self.is_mute = False
         self._mute_since_s = 0.0
+        # A view, from which a sent part is cut off without a copy.
         self._unsent = memoryview(greeting)
         self._n_input_bytes = 0
+        # Protects the queue. `is_waiting` reads it without the lock: a record that is missed rings the wake-up anyway.
         self._lock = threading.Lock()
 
     @property
@@ -81,6 +83,7 @@ class Subscriber:
             return "reset"
         if not self.is_waiting:
             self.stall_deadline_s = None
+        # Any progress restarts the time, so a slow client is kept, and one that accepts nothing is not.
         elif n_sent_bytes > 0 or self.stall_deadline_s is None:
             self.stall_deadline_s = now_s + STALL_S
         is_stalled = self.stall_deadline_s is not None and now_s >= self.stall_deadline_s
@@ -99,6 +102,7 @@ class Subscriber:
         except OSError:
             return "reset"
         self._n_input_bytes += len(received)
+        # The end of the input alone does not mean that the client is gone.
         if not received and (is_hung_up(self.connection) or is_abandoned(self.connection)):
             return "eof"
         if not received:

@@ -64,6 +64,7 @@ def read_token(path: Path) -> Token:
     """
     secret, *rest = read_regular_file(path, MAX_TOKEN_LINE_BYTES).rstrip().split(b"\n")
     problem = "" if not rest else "holds more than one line"
+    # latin-1 turns every byte into one character; those that are not ASCII are then rejected.
     problem = problem or _find_weakness(secret.decode("latin-1"))
     if problem:
         raise ConfigError([f"output.token_file: {problem}; {_HINT}"], where=str(path))
@@ -76,6 +77,7 @@ def read_token(path: Path) -> Token:
 def _find_weakness(secret: str) -> str:
     if not all("!" <= character <= "~" for character in secret):
         return "the token has other characters than printable ASCII"
+    # An upper bound: the entropy if each character was drawn at random from the alphabet.
     n_bits = int(len(secret) * math.log2(_n_letters(secret)))
     if n_bits < MIN_BITS or len(set(secret)) < _MIN_CHARACTERS:
         return f"the token is worth at most {n_bits} bits or repeats itself; at least {MIN_BITS} random ones are needed"
@@ -125,5 +127,6 @@ class Handshake:
         self._said += received
         line, newline, self.rest = self._said.partition(b"\n")
         if newline or not received:
+            # Some clients end a line with CR LF, e.g. telnet.
             return "granted" if self._token.matches(line.removesuffix(b"\r")) else "denied"
         return "denied" if len(self._said) >= MAX_TOKEN_LINE_BYTES else "waiting"

@@ -64,6 +64,7 @@ class UnixListener:
             PermissionDeniedError: the user may not write there.
         """
         _make_directory(self._path.parent)
+        # First, so that two processes that start together do not remove each other's socket as stale.
         self._lock_fd = _take_lock(self._path)
         try:
             _remove_stale(self._path)
@@ -88,6 +89,7 @@ class UnixListener:
             return
         if self.is_in_place():
             self._path.unlink(missing_ok=True)
+        # Unlocked last: until then, no other run can bind the path whose file is removed above.
         os.close(self._lock_fd)
         self._lock_fd = self._identity = None
 
@@ -96,6 +98,7 @@ def _parse_unix(uri: str) -> str:
     path = uri.removeprefix("unix://")
     if not Path(path).name or path.endswith("/") or not path.isprintable():
         raise ConfigError([f"output.sinks: {uri!r} is not of the form unix://PATH"])
+    # In bytes, not characters, as the kernel counts.
     n_bytes = len(os.fsencode(path))
     if n_bytes > MAX_SOCKET_PATH_BYTES:
         problem = (
@@ -146,11 +149,13 @@ def _refuse_other_kinds(lock_path: Path) -> None:
 def _take(fd: int, path: Path, lock_path: Path) -> None:
     """Lock the open file and write the pid into it."""
     try:
+        # Read before the file is locked, so that a refusal can name the owner.
         content = os.pread(fd, MAX_LOCK_BYTES + 1, 0)
         # A power failure may leave zeros.
         owner = content.strip(b"\0\n ").decode("ascii", "replace")
         if len(content) > MAX_LOCK_BYTES or not (owner.isdigit() or not owner):
             raise CannotCreateError("holds something else than the lock", where=str(lock_path), hint=_MOVE_IT)
+        # The kernel releases it with the process, also after SIGKILL.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
@@ -182,6 +187,7 @@ def _remove_stale(path: Path) -> None:
         raise CannotCreateError(
             f"is a socket of another user (uid {status.st_uid})", where=str(path), hint="remove it, or ask its owner"
         )
+    # Other programs take no lock, but the kernel refuses a connection only if no process listens.
     if not _is_refused(path):
         raise CannotCreateError("another program listens there", where=str(path), hint="choose another path")
     path.unlink(missing_ok=True)
