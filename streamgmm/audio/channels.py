@@ -52,8 +52,10 @@ TOTAL_LOSS_DB = 40.0
 LOSS_PERIOD_S = 10.0
 """Interval at which the loss of a live source is evaluated (s)."""
 
+# Mean squares: -80 dB of full scale, below which a channel is too soft to judge, and -120 dB, digital silence.
 _HEARD_POWER = 1e-8
 _DEAD_POWER = 1e-12
+# Standard deviations of the level from block to block.
 _STEADY_DB, _MOVING_DB = 2.0, 5.0
 _MIN_BLOCKS = 10
 
@@ -96,6 +98,7 @@ class MixMeter:
         rows -= rows.mean(axis=1, keepdims=True)
         # The power of the mean follows from the covariances; one matrix product is faster than averaging the frames.
         covariances = rows @ rows.T / n_frames
+        # The last entry is the power of the mean. Rounding can make it slightly negative where channels cancel exactly.
         powers = np.maximum(np.append(covariances.diagonal(), covariances.sum() / n_channels**2), 0.0)
         levels_db = 10.0 * np.log10(powers + _DEAD_POWER)
         self._n_blocks += 1
@@ -120,6 +123,7 @@ class MixMeter:
             return _loss(
                 "noisy", f"channel {pair[0]} is steady noise that hides channel {pair[1]} in their mean", pair[1]
             )
+        # Last, because a dead channel only makes the mean softer, while the losses above hide the sound.
         dead = np.flatnonzero(channels < _DEAD_POWER)
         if dead.size:
             named = ", ".join(map(str, dead))
@@ -133,6 +137,7 @@ class MixMeter:
     def _noisy_pair(self, powers: Float64Array) -> tuple[int, int] | None:
         """Return the indices of a noisy channel and of the channel that it masks; None if there is no such pair."""
         # The level of steady noise varies little from block to block, that of sounds varies much.
+        # Var(L) = E(L^2) - E(L)^2, per channel; the last entry is that of the mean.
         variances = self._square_sums_db / self._n_blocks - np.square(self._level_sums_db / self._n_blocks)
         spreads_db = np.sqrt(np.maximum(variances[:-1], 0.0))
         loud, moving = int(powers.argmax()), int(spreads_db.argmax())
@@ -142,6 +147,7 @@ class MixMeter:
     def _reset(self, n_channels: int) -> None:
         self._n_channels = n_channels
         self._n_blocks = 0
+        # One entry for each channel, and one for their mean.
         self._power_sums = np.zeros(n_channels + 1)
         self._level_sums_db = np.zeros(n_channels + 1)
         self._square_sums_db = np.zeros(n_channels + 1)
@@ -180,6 +186,7 @@ class LiveMixer:
         self._n_frames = 0
         if loss := meter.loss():
             _mix_logger.warning("%s", loss.text)
+            # A loss is logged once, so there is nothing more to measure.
             self._meter = None
         meter.reset()
 

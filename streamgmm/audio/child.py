@@ -20,8 +20,10 @@ STDERR_TAIL_BYTES = 64 * 1024
 MAX_OUTPUT_LINE_BYTES = 1024 * 1024
 PIPE_BYTES = 1024 * 1024  # 16 s of mono float32 at 16 kHz, to absorb bursts and pauses
 READ_BYTES = 64 * 1024
+# Characters of the last line on stderr that an error quotes.
 MAX_WORDS = 200
 KILL_TIMEOUT_S = 0.05
+# Lateness of a timeout from which on this process itself must have been suspended.
 LATE_S = 0.5
 EXIT_TIMEOUT_S = 1.0
 
@@ -47,6 +49,7 @@ class Child:
         self._redact = redact
         self._received = bytearray()
         self._stderr_tail = bytearray()
+        # Lock order: `_closing`, then `_reading`. A reader never closes while it holds `_reading`.
         self._reading = threading.Lock()
         self._closing = threading.Lock()
         self._is_closed = False
@@ -62,6 +65,7 @@ class Child:
             self._selector = resources.enter_context(selectors.DefaultSelector())
             wake, self._waker = (resources.enter_context(end) for end in socket.socketpair())
             with signals_blocked_for_children():
+                # Unbuffered, else the content for stdin would be written only by its `close`, outside `suppress`.
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
                 )
@@ -75,6 +79,7 @@ class Child:
             self._selector.register(wake, selectors.EVENT_READ)
             self._selector.register(stdout, selectors.EVENT_READ, self._take_output)
             self._selector.register(stderr, selectors.EVENT_READ, self._take_stderr)
+            # Started completely: from here on only `close` releases these.
             self._resources = resources.pop_all()
 
     def _write_stdin(self, content: bytes) -> None:
@@ -143,7 +148,9 @@ class Child:
             if self._is_closed:
                 return
             self._is_closed = True
+            # After the flag is set, so that a reader takes the end of the output for `close` and not for a crash.
             self._process.kill()
+            # The byte is never read: it also wakes a reader that enters `select` only after this line.
             self._waker.send(b"\0")
             # A driver call can keep a killed process alive for longer; `subprocess` then reaps it later.
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -159,6 +166,7 @@ class Child:
                     taken = bytes(self._received[:n_bytes])
                     del self._received[:n_bytes]
                     return taken
+                # More than a complete line may have: a child that never ends its line must not fill the memory.
                 if len(self._received) > max_bytes:
                     raise EOFError
                 self._wait_for_output(timeout_s)
@@ -172,7 +180,9 @@ class Child:
             if remaining_s < -LATE_S:
                 # This process is late, not the child: both may have been suspended and just resumed.
                 deadline_s, remaining_s = deadline_s - remaining_s + LATE_S, LATE_S
+            # Past the deadline, this still polls once: output that is already there is never late.
             for key, _ in self._selector.select(max(0.0, remaining_s)):
+                # The socket that wakes the reader has no data: the loop ends by the flag.
                 if key.data is not None:
                     key.data()
             if remaining_s <= 0.0 and len(self._received) == n_before_bytes and not self._is_closed:
@@ -193,6 +203,7 @@ class Child:
 
     def _last_words(self) -> str:
         with self._reading:
+            # The child may have written its reason and closed stdout before the reader saw stderr become readable.
             if not self._is_closed and self._stderr_fd in self._selector.get_map():
                 self._take_stderr()
         tail = self.stderr_tail

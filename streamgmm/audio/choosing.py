@@ -63,6 +63,7 @@ def plan_source(section: SourceSection, name: str = "") -> PlannedSource:
         UsageError: the URI is of no known kind of source.
     """
     scheme, _, rest = section.uri.partition(":")
+    # `mic` is complete without a colon, but after `mic:` the name was forgotten.
     kind = KINDS.get(scheme)
     planned = kind.plan(rest, section) if kind is not None and section.uri != f"{scheme}:" else None
     if planned is None:
@@ -79,6 +80,7 @@ def _suggest(uri: str) -> str:
         return ""
     if scheme in ("tcp", "unix"):
         return f"did you mean {KINDS[f'pcm+{scheme}'].forms[0]}?"
+    # The URL is shown redacted, because it may contain a password.
     if scheme in _STREAM_SCHEMES:
         return f"did you mean ffmpeg:{parse_url(uri) or 'URL'}?"
     return did_you_mean(scheme, KINDS)
@@ -88,10 +90,12 @@ def _suggest(uri: str) -> str:
 
 
 def _plan_microphone(rest: str, section: SourceSection) -> PlannedSource:
+    # `isdigit` alone accepts digits such as superscripts, which `int` rejects.
     device = int(rest) if rest.isascii() and rest.isdigit() else rest or None
     # Now, so that the interface is opened with the channels of all sources that share it.
     from streamgmm.audio.microphone.interface import shared_interface
 
+    # `make` keeps the interface alive: the table of interfaces refers to it only weakly.
     interface = shared_interface(device)
     interface.want(section.channel)
 
@@ -155,6 +159,7 @@ def _plan_unix_writer(rest: str, section: SourceSection) -> PlannedSource | None
 def _plan_writer(address: Address | None, section: SourceSection) -> PlannedSource | None:
     if address is None:
         return None
+    # One server for all sources of the plan: it keeps listening while a source is replaced.
     server = PcmServer(section.uri, address)
 
     def make() -> Source:

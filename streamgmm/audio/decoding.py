@@ -19,6 +19,7 @@ HIGH_PEAK = 8.0
 
 _PEAK_BLOCK_FRAMES = 65536
 _FLOATS = ("FLOAT", "DOUBLE")
+# Magnitudes that samples reach if integers of so many bits were written as floats without scaling.
 _FULL_SCALES = {8: 2.0**7, 16: 2.0**15, 24: 2.0**23, 32: 2.0**31}
 # Error codes of libsndfile for unknown content, and for content that only looked like MP3.
 _NOT_AUDIO_CODES = (1, 7)
@@ -27,6 +28,7 @@ _UNKNOWN_CODEC_CODE = 3
 _EXAMINED_BYTES = 4096
 # libsndfile logs sizes that it had to correct as "data : 32000 (should be 15978)".
 _CORRECTED_SIZE = re.compile(r"(\d+) \(should be (\d+)\)")
+# libsndfile gives the largest 64-bit number of frames where the length is unknown.
 _UNKNOWN_FRAMES = 2**60
 # The first frames of an MP3 that was cut cannot be decoded: they refer to data in earlier frames (bit reservoir).
 _MPEG_LOSS_S = 0.1
@@ -125,6 +127,7 @@ class PartDecoder:
         value, is_integer = 0.0, True
         with _open(PartFile(fd, self.part), self._where) as file:
             while len(frames := file.read(_PEAK_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                # NaN and infinities would hide the peak; they are handled where the samples are used.
                 finite = frames[np.isfinite(frames)]
                 value = max(value, float(np.abs(finite).max(initial=0.0)))
                 is_integer = is_integer and bool((finite == np.rint(finite)).all())
@@ -135,6 +138,7 @@ class PartDecoder:
         self._file.close()
 
     def _check_end(self) -> None:
+        # A read error explains the missing samples: report the cause alone.
         if self._view.error is not None:
             self._warn(f"cannot be read beyond {self._at()}: {self._view.error.strerror}")
         elif self.n_claimed is not None and self.n_claimed - self.n_read > self._tolerated_frames():
@@ -160,6 +164,7 @@ def check_peak(peak: Peak, where: str) -> str:
     Raises:
         RecordingError: the peak is too large.
     """
+    # Integers of magnitude 0 and 1 alone are legitimate: silence, or a square wave at full scale.
     if peak.value > MAX_PEAK or (peak.is_integer and peak.value > 1.0):
         n_bits = next((n_bits for n_bits, scale in _FULL_SCALES.items() if peak.value <= scale), None)
         what = f"its samples reach {peak.value:.6g}, but a file of floats must have a full scale of 1.0"
@@ -181,6 +186,7 @@ def _open(view: PartFile, where: str) -> _SequentialFile:
     try:
         return _SequentialFile(view)
     except soundfile.LibsndfileError as error:
+        # First, because libsndfile may only report unknown content, while a command to convert it helps the user.
         if error.code == _UNKNOWN_CODEC_CODE or is_foreign(where, view.head(_EXAMINED_BYTES)):
             what, hint = "is in a format that cannot be read", f"convert it: {conversion_of(where)}"
             raise RecordingError(what, reason="unsupported", where=where, hint=hint) from error

@@ -48,6 +48,7 @@ class RecordingFile:
         self._n_delivered = 0
         self._is_at_end = False
         self._closed = threading.Event()
+        # Held while libsndfile decodes: its handle must not be freed in another thread meanwhile.
         self._decoding = threading.Lock()
         self._resources = ExitStack()
 
@@ -107,7 +108,9 @@ class RecordingFile:
         if not self._pace:
             return self._closed.is_set()
         self._n_delivered += n_samples
+        # Counted from the start, so that the lateness of single waits does not add up.
         due_s = self._start_s + units.samples_to_seconds(self._n_delivered, self._sample_rate_hz) / self._pace
+        # `Event.wait` raises OverflowError above this limit, which a very slow pace would exceed.
         return self._wait(self._closed, min(max(0.0, due_s - self._clock()), threading.TIMEOUT_MAX))
 
     def _log_warnings(self) -> None:

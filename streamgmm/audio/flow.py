@@ -43,12 +43,15 @@ class FlowMeter:
         self._rate_hz = rate_hz
         self._first_s: float | None = None
         self._last_s = 0.0
+        # Durations of the sound received and of the sound reported as lost, and the lower envelope of the deficit.
         self._came_s = 0.0
         self._lost_s = 0.0
         self._floor_s = 0.0
+        # The present doubt: since when sound is missing and the deficit is steady, and its lowest value since then.
         self._doubted_s: float | None = None
         self._steady_since_s = 0.0
         self._lowest_s = 0.0
+        # Time and floor `SETTLING_S` after the first block, from which the drift is measured.
         self._settled: tuple[float, float] | None = None
 
     @property
@@ -61,6 +64,7 @@ class FlowMeter:
         """Return the deviation of the sample rate from nominal (ppm), positive if fast; None in the first minute."""
         if self._settled is None or self._last_s - self._settled[0] < MIN_DRIFT_S:
             return None
+        # A fast clock delivers more sound than time passes, so that the floor falls: hence the sign.
         since_s, floor_s = self._settled
         return -1e6 * (self._floor_s - floor_s) / (self._last_s - since_s)
 
@@ -101,6 +105,7 @@ class FlowMeter:
         if self._doubted_s is None:
             self._doubted_s = now_s
             self._begin_steady(missing_s)
+        # A burst lowers the deficit, and a further loss raises it: either starts the period of steadiness again.
         if not self._lowest_s - STEADY_RANGE_S <= missing_s <= self._lowest_s + STEADY_RANGE_S:
             self._begin_steady(missing_s)
         self._lowest_s = min(self._lowest_s, missing_s)
@@ -108,6 +113,7 @@ class FlowMeter:
             return 0.0
         # The lowest deficit while it was steady: the current one includes jitter.
         self._doubted_s = None
+        # From now on the deficit is computed without this loss, so that it is reported once.
         self._lost_s += self._lowest_s
         return self._lowest_s
 

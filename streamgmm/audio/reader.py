@@ -64,6 +64,7 @@ class RecordingReader:
             self._fd = open_regular(Path(path), follow_symlinks, max_file_bytes)
             resources.callback(os.close, self._fd)
             self._resources = resources
+            # If anything below fails, the stack closes the decoder and then the descriptor.
             parts = self._find_parts(Path(path))
             first = self._open_part(parts.parts[0])
             self.sample_rate_hz, self.n_channels = first.sample_rate_hz, first.n_channels
@@ -71,6 +72,7 @@ class RecordingReader:
                 self._warn("truncated: the header promises more than the file holds")
             self._rest = parts.parts[1:]
             self._first = first
+            # A generator: nothing is decoded before the first `read`.
             self._blocks = self._decode()
             self._resources = resources.pop_all()
 
@@ -120,6 +122,7 @@ class RecordingReader:
         file = FileBytes(self._fd)
         self.n_file_bytes = file.size
         try:
+            # libsndfile rejects such a header too, but does not always name the field.
             field = find_zero_field(file)
             parts = find_parts(file)
         except OSError as error:
@@ -168,6 +171,7 @@ class RecordingReader:
             raise RecordingError("nothing in it can be decoded", reason="undecodable", where=self.where)
 
     def _part_blocks(self, decoder: PartDecoder) -> Iterator[Samples]:
+        # One for each part: rates may differ, and the filter must not mix the end of one recording with the next.
         resampler = Resampler(decoder.sample_rate_hz, self.sample_rate_hz)
         n_block = units.seconds_to_samples(BLOCK_S, decoder.sample_rate_hz)
         is_at_end = False
@@ -178,6 +182,7 @@ class RecordingReader:
             self._n_read += samples.size
             if samples.size:
                 yield samples
+        # Not only with the reader: a chain may have thousands of parts, each with a handle of libsndfile.
         decoder.close()
         for warning in decoder.warnings:
             self._warn(warning)

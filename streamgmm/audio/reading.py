@@ -49,6 +49,7 @@ MAX_EXPANSION = 500
 The most efficient speech codec expands 1 byte to 250; a ratio of 1000 or more occurs only for silence.
 """
 
+# So much memory is harmless, whatever the ratio.
 MIN_EXPANDED_BYTES = 16 * 2**20
 
 _SAMPLE_BYTES = 4
@@ -92,6 +93,7 @@ def checked_blocks(reader: RecordingReader) -> Iterator[Samples]:
     Raises:
         RecordingError: a sample is not finite, or the recording is too long.
     """
+    # The limit bounds memory, so above 48 kHz it no longer grows with the rate: 0.7 GB of float32.
     max_samples = units.seconds_to_samples(MAX_DURATION_S, min(reader.sample_rate_hz, 48000))
     n_samples = 0
     for samples in reader:
@@ -115,6 +117,7 @@ def open_whole_recording(
     """
     reader = RecordingReader(path, channel, follow_symlinks, MAX_FILE_BYTES)
     max_bytes = max(MIN_EXPANDED_BYTES, MAX_EXPANSION * reader.n_file_bytes)
+    # The samples are mono when they are kept, however many channels the file has.
     max_s = max_bytes / (_SAMPLE_BYTES * reader.sample_rate_hz)
     if reader.is_length_known and reader.claimed_s <= max_s:
         return reader
@@ -132,6 +135,7 @@ def open_whole_recording(
 def _is_longer(path: str | Path, max_s: float, follow_symlinks: bool) -> bool:
     """Return whether a recording lasts longer than `max_s`, by decoding it, because its header may be wrong."""
     with open_recording(path, follow_symlinks=follow_symlinks) as reader:
+        # The mean of the channels, the default, is as long as each of them: `channel` does not matter here.
         length_s = 0.0
         for block in reader:
             length_s += block.size / reader.sample_rate_hz

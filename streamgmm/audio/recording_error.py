@@ -45,6 +45,7 @@ class RecordingError(DataError):
 class RecordingMissingError(RecordingError, InputMissingError):
     """Raised when the file does not exist, or no longer exists."""
 
+    # Set here, because the exit code of DataError would come first in the order of the bases.
     exit_code = InputMissingError.exit_code
 
 
@@ -66,5 +67,6 @@ def refuse(error: OSError | ValueError, path: Path) -> NoReturn:
     if isinstance(error, PermissionError):
         what = "may not be read by this user"
         raise RecordingDeniedError(what, reason="denied", where=where, hint="change its permissions") from error
+    # ValueError, as for a path with a NUL character, has no `strerror`.
     what = f"cannot be opened: {getattr(error, 'strerror', None) or error}"
     raise RecordingError(what, reason="unreadable", where=where) from error

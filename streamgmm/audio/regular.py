@@ -11,6 +11,7 @@ from streamgmm.audio.recording_error import RecordingError, refuse
 MAX_FILE_BYTES = 512 * 2**20
 """Largest file that is read whole, and largest file that may be sparse."""
 
+# Without O_NONBLOCK, `open` would wait forever for the writer of a pipe that has just replaced the file.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _BLOCK_BYTES = 512  # unit of st_blocks on every file system
 
@@ -32,6 +33,7 @@ def open_regular(path: Path, follow_symlinks: bool, max_bytes: int) -> int:
     flags = _FLAGS | (0 if follow_symlinks else getattr(os, "O_NOFOLLOW", 0))
     try:
         _check(path.stat(follow_symlinks=follow_symlinks), max_bytes, str(path))
+        # If links are rejected, O_NOFOLLOW also fails for one that has replaced the file since the check.
         fd = os.open(path, flags)
     except (OSError, ValueError) as error:
         refuse(error, path)
@@ -57,6 +59,7 @@ def _check(status: os.stat_result, max_bytes: int, where: str) -> None:
     if n_bytes > max_bytes:
         what = f"{n_bytes} bytes are too many"
         raise RecordingError(what, reason="too_large", where=where, hint=f"at most {max_bytes}; cut it into parts")
+    # Windows has no st_blocks: there, no file counts as sparse.
     n_stored_bytes = getattr(status, "st_blocks", n_bytes) * _BLOCK_BYTES
     if n_bytes > MAX_FILE_BYTES and n_stored_bytes < n_bytes / 2:
         what = f"{n_bytes} bytes are too many, as only {n_stored_bytes} are stored and the rest is holes"

@@ -62,6 +62,7 @@ class Resampler:
         if len(samples):
             self._n_in += len(samples)
             self._last = samples[-1]
+            # A first sample that is NaN would, as the offset, turn the whole stream into NaN.
             if self._offset is None:
                 self._offset = samples[0] if np.isfinite(samples[0]) else np.float32(0.0)
         # The filter assumes zeros before the beginning: subtract the first sample, so that they continue it.
@@ -78,11 +79,13 @@ class Resampler:
 
     def _held(self) -> Samples:
         """Return the last sample, repeated for the length of the filter's impulse response."""
+        # `HOLD_SAMPLES` count at the lower rate; this is as much time at the input rate, rounded up.
         n_held = -(-HOLD_SAMPLES * self._from_hz // min(self._from_hz, self._to_hz))
         return np.full(n_held, self._last if np.isfinite(self._last) else 0.0, dtype=np.float32)
 
     def _n_expected(self) -> int:
         """Return the number of output samples for all of the input, rounded like libsoxr."""
+        # n * to / from in exact integers for any length, and with halves rounded up, unlike by `round`.
         return (2 * self._n_in * self._to_hz + self._from_hz) // (2 * self._from_hz)
 
 

@@ -13,6 +13,7 @@ from streamgmm.arrays import Samples
 from streamgmm.records import GapReason
 
 _NO_SAMPLES: Samples = np.zeros(0, np.float32)
+# All empty stretches share this array.
 _NO_SAMPLES.flags.writeable = False
 
 
@@ -70,6 +71,7 @@ class Ring:
         self._is_lossy = is_lossy
         self._storage: Samples = np.zeros(2 * capacity_samples, np.float32)
         self._changed = threading.Condition()
+        # Indices count samples since the start and never wrap; the place in the storage is the remainder.
         self._write_index = 0
         self._read_index = 0
         self._n_given_up = 0
@@ -120,6 +122,7 @@ class Ring:
         with self._changed:
             # A block may be longer than the free room, and even than the ring: write it in pieces.
             while rest.size and self._wait_for_room():
+                # The reader is woken after each piece: if the ring loses nothing, only it can make room for the next.
                 piece = rest[: self._make_room(rest.size)]
                 self._store(piece)
                 rest = rest[piece.size :]
@@ -137,6 +140,7 @@ class Ring:
         with self._changed:
             self._n_source_lost += lost_samples
             self._lost_samples[reason] += lost_samples
+            # New losses have the highest index so far, so that the keys remain in ascending order.
             self._losses.setdefault(self._write_index, Counter()).update({reason: lost_samples})
             self._changed.notify_all()
         self._on_change()
@@ -221,6 +225,7 @@ class Ring:
         self._lost_samples[reason] += n_samples
         self._read_index += n_samples
         self._n_given_up += n_samples
+        # Losses between the discarded samples have no place of their own any more.
         for index in [index for index in self._losses if index <= self._read_index]:
             gathered.update(self._losses.pop(index))
         # The merged loss is the earliest: put it first, because dictionaries keep the order of insertion.
@@ -233,6 +238,7 @@ class Ring:
         end = begin + samples.size
         n_wrapped = max(0, end - capacity)
         n_direct = samples.size - n_wrapped
+        # Beyond the first half, `begin:end` reaches into the second one, where the copy of the wrapped samples belongs.
         self._storage[begin:end] = samples
         self._storage[begin + capacity : begin + capacity + n_direct] = samples[:n_direct]
         self._storage[:n_wrapped] = samples[n_direct:]
@@ -240,6 +246,7 @@ class Ring:
 
     def _stretch_end(self, n_samples: int) -> int:
         """Return the index at which the next stretch would end: after `n_samples`, or at the next loss."""
+        # The first key is the lowest index, see `_losses`.
         next_loss = next(iter(self._losses), self._read_index + n_samples)
         return min(self._read_index + n_samples, next_loss)
 

@@ -101,8 +101,10 @@ def read_world(folder: Path = SHIPPED) -> World:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"the sounds of the world cannot be read: {error}", where=str(path), hint=HINT) from error
+    # With the audio of another build, the index would cut at the wrong places without an error.
     if hashlib.sha256(content).hexdigest() != index.sha256:
         raise DataError("the sounds of the world are not those of their index", where=str(path), hint=HINT)
     samples = read_recording(path).samples
+    # Copies, because a view would keep the samples of all sounds in memory for as long as one of them is used.
     sounds = [WorldSound(entry, samples[entry.start : entry.start + entry.n_samples].copy()) for entry in index.sounds]
     return World(index.rate_hz, sounds)

@@ -30,6 +30,7 @@ class ChunkStyle(NamedTuple):
 
 RIFF_CHUNKS = ChunkStyle()
 RIFX_CHUNKS = AIFF_CHUNKS = ChunkStyle(size_format=">I")
+# Signed, because a CAF marks an unknown length with -1.
 CAF_CHUNKS = ChunkStyle(size_format=">q", alignment=1)
 W64_CHUNKS = ChunkStyle(n_name_bytes=16, size_format="<q", alignment=8, counts_header=True)
 CONTAINER_NAMES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b".snd", b"caff", b"riff", b"fLaC", b"OggS")
@@ -66,11 +67,13 @@ def chunks(file: FileBytes, offset: int, style: ChunkStyle) -> Iterator[Chunk]:
         if len(header) < n_header_bytes or not _is_name(header[: style.n_name_bytes]):
             return
         (n_bytes,) = struct.unpack_from(style.size_format, header, style.n_name_bytes)
+        # Negative if a damaged header of W64 claims less than its own length.
         n_bytes -= n_header_bytes if style.counts_header else 0
         start = offset + n_header_bytes
         end = start + n_bytes
         chunk = Chunk(name, offset + style.n_name_bytes, start, n_bytes, end + -end % style.alignment)
         yield chunk  # even if truncated: the caller decides what to do with it
+        # A negative length would lead backwards, to chunks that were already read.
         if n_bytes < 0 or end > file.size:
             return
         offset = chunk.next
@@ -86,4 +89,5 @@ def end_of_chunks(file: FileBytes, offset: int, style: ChunkStyle) -> int:
 
 
 def _is_name(name: bytes) -> bool:
+    # Printable ASCII distinguishes a chunk from samples or padding that follow the last one.
     return all(0x20 <= byte < 0x7F for byte in name[:4]) and name[4:] in (b"", W64_NAME_END)

@@ -51,6 +51,7 @@ _SIGNATURES = (
     ("zstd", rb"\x28\xb5\x2f\xfd"),
     ("zip", rb"PK\x03\x04[\x0a-\x3f]\x00"),
 )
+# DOTALL, because a size or a checksum may contain the byte of a newline.
 _COMPILED = tuple((name, re.compile(pattern, re.DOTALL)) for name, pattern in _SIGNATURES)
 
 
@@ -78,6 +79,7 @@ def _mpeg_kind(peek: Callable[[int], bytes]) -> str | None:
     for _ in range(1, N_MPEG_FRAMES):
         if frame is None or first is None or frame.constant_bits != first.constant_bits:
             return None
+        # The header gives the length of its frame, so noise must match again at exactly this distance.
         offset += frame.n_bytes
         frame = _mpeg_frame(peek(offset + 6)[offset:])
     return first.kind if first and frame and frame.constant_bits == first.constant_bits else None
@@ -88,10 +90,12 @@ def _mpeg_frame(head: bytes) -> _MpegFrame | None:
     if len(head) < 6:
         return None
     if head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        # 12 sync bits and layer 0, then 13 bits of length with the header of 7 bytes; rates 13 to 15 are reserved.
         n_bytes = (head[3] & 0x03) << 11 | head[4] << 3 | head[5] >> 5
         return _MpegFrame("AAC (ADTS)", n_bytes, head[1:3]) if n_bytes > 7 and head[2] >> 2 & 0x0F < 13 else None
     frame = parse_frame(head)
     if frame is None:
         return None
     layer = frame.kind[1]
+    # Version, layer, protection and sample rate; bit rate and padding may vary from frame to frame.
     return _MpegFrame("MP3" if layer == 3 else f"MPEG layer {layer}", frame.n_bytes, bytes((head[1], head[2] & 0x0C)))

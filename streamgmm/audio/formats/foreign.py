@@ -50,6 +50,7 @@ def is_foreign(name: str, head: bytes) -> bool:
         name: name of the file.
         head: first bytes of the file.
     """
+    # 12 sync bits and layer 0: AAC, because the layer of MPEG audio is 1 to 3.
     is_adts = head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0
     is_signed = any(head[at : at + len(mark)] == mark for at, mark in _FOREIGN_SIGNATURES)
     codec = head[_CAF_FORMAT_BYTE : _CAF_FORMAT_BYTE + 4] if head.startswith(b"caff") else b""
@@ -60,5 +61,6 @@ def is_foreign(name: str, head: bytes) -> bool:
 def conversion_of(name: str) -> str:
     """Return the shell command that converts the file `name` to WAV."""
     source = PurePath(name)
+    # FFmpeg must not write into the file that it reads.
     target = source.with_name(source.stem + ("_converted.wav" if source.suffix.lower() == ".wav" else ".wav"))
     return f"ffmpeg -i {shlex.quote(str(source))} {shlex.quote(str(target))}"

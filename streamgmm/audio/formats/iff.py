@@ -18,7 +18,9 @@ _N_SSND_BYTES = 8
 _N_EDIT_BYTES = 4
 """Length of the edit count in front of the samples of CAF."""
 
+# Bytes of one channel in a packet, for codings of AIFF-C where the number of bits does not give them.
 _AIFF_PACKET_BYTES = {b"ima4": 34, b"ulaw": 1, b"ULAW": 1, b"alaw": 1, b"ALAW": 1}
+# By coding: 1 is mu-law, 2 to 5 are integers of 8 to 32 bits, 6 and 7 floats, 27 A-law.
 _AU_SAMPLE_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
 
 
@@ -63,10 +65,13 @@ def _aiff_payload(file: FileBytes, samples: Chunk, common: Chunk | None) -> Payl
     bytes_per_s = 0.0
     if common is not None:
         n_channels, _, n_bits, exponent, mantissa, coding = struct.unpack(">hIhHQ4s", _padded(file, common, 22))
+        # `COMM` of AIFF has 18 bytes: the four read as its coding are then the name of the next chunk.
         n_packet_bytes = _AIFF_PACKET_BYTES.get(coding, -(-n_bits // 8)) if common.n_bytes >= 22 else -(-n_bits // 8)
         n_frame_bytes = max(1, n_channels * n_packet_bytes)
+        # The number of frames, behind the number of channels.
         fields.append(SizeField(common.start + 2, ">I", 0, n_frame_bytes))
         # The rate is an 80-bit float: the bias of the exponent is 16383, and the mantissa has 63 fractional bits.
+        # Clamped, because a crafted exponent would raise OverflowError.
         bytes_per_s = n_frame_bytes * mantissa * 2.0 ** min(64, max(-100, (exponent & 0x7FFF) - 16383 - 63))
     claimed = known_size(samples.n_bytes, 32)
     n_bytes = None if claimed is None else max(0, claimed - _N_SSND_BYTES)

@@ -17,6 +17,7 @@ from streamgmm.audio.formats.view import FileBytes, Part
 MAX_JUNK_BYTES = 4096
 """Number of bytes that are neither frames nor tags above which they are reported."""
 
+# By 1 for MPEG-1 or 2 for MPEG-2 and 2.5, and by layer; the index in the header counts from 1.
 _KBIT_RATES = {
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -25,7 +26,9 @@ _KBIT_RATES = {
     (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+# By the version bits: 3 is MPEG-1, 2 is MPEG-2, 0 is MPEG-2.5, and 1 is reserved.
 _RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+# Enough for a Xing header up to its number of bytes, behind the longest side information.
 _HEAD_BYTES = 56
 _N_FIRST_FRAMES = 4
 _ID3V2_HEADER_BYTES = 10
@@ -76,6 +79,7 @@ def parse_frame(head: bytes) -> Frame | None:
         return None
     version, layer = (head[1] >> 3) & 3, 4 - ((head[1] >> 1) & 3)
     bit_rate_index, rate_index, padding = head[2] >> 4, (head[2] >> 2) & 3, (head[2] >> 1) & 1
+    # Reserved values. A bit rate of 0 is "free": the header then does not give the length of the frame.
     if version == 1 or layer == 4 or bit_rate_index in (0, 15) or rate_index == 3:
         return None
     is_mpeg1 = version == 3
@@ -83,10 +87,12 @@ def parse_frame(head: bytes) -> Frame | None:
     rate_hz = _RATES_HZ[version][rate_index]
     is_mono = head[3] >> 6 == 3
     if layer == 1:
+        # Layer 1 is padded by a slot of 4 bytes, the other layers by 1 byte.
         n_samples, n_bytes = 384, (12 * kbit_rate * 1000 // rate_hz + padding) * 4
     else:
         n_samples = 576 if layer == 3 and not is_mpeg1 else 1152
         n_bytes = n_samples // 8 * kbit_rate * 1000 // rate_hz + padding
+    # Layer 3 has side information behind the 4 bytes of the header; a Xing header follows it.
     n_side_bytes = (17 if is_mono else 32) if is_mpeg1 else (9 if is_mono else 17)
     return Frame(n_bytes, (version, layer, rate_hz, is_mono), rate_hz, n_samples, 4 + n_side_bytes)
 
@@ -101,6 +107,7 @@ def find_streams(file: FileBytes, start: int, stop: int) -> Streams:
     warnings: list[str] = []
     n_junk_bytes, end = 0, _skip_tags(file, start, stop)
     for run in _runs(file, end, stop):
+        # Tags between two streams are expected: only what follows them is junk.
         n_junk_bytes += run.start - _skip_tags(file, end, stop) if run.start > end else 0
         part, n_missing_frames = _part_of(file, run)
         if part is not None:
@@ -140,6 +147,7 @@ def skip_id3(file: FileBytes, offset: int) -> int:
         return offset
     # The size has 7 bits per byte, so that it never contains a frame sync.
     n_bytes = sum(byte << 7 * (3 - place) for place, byte in enumerate(head[6:10]))
+    # A footer repeats the header, and is not included in the size.
     n_footer_bytes = _ID3V2_HEADER_BYTES if head[5] & 0x10 else 0
     return offset + _ID3V2_HEADER_BYTES + n_bytes + n_footer_bytes
 
@@ -163,6 +171,7 @@ def _run_at(file: FileBytes, start: int, stop: int) -> _Run | None:
         head = file.at(offset, _HEAD_BYTES)
         frame = parse_frame(head)
         is_end = frame is None or frame.kind != first.kind or offset + frame.n_bytes > stop
+        # A Xing header in a later frame begins a stream that was appended.
         if frame is None or is_end or (n_frames and _has_info(head, frame)):
             return _Run(start, offset, n_frames, first)
         offset += frame.n_bytes
@@ -181,6 +190,7 @@ def _next_run(file: FileBytes, offset: int, stop: int) -> int:
 
 def _begins_run(file: FileBytes, offset: int, stop: int) -> bool:
     """Return whether several frames of one kind begin at `offset`, fewer at the end."""
+    # Two sync bytes are common in noise and in other data, so one frame proves nothing.
     kind = None
     for n_frames in range(_N_FIRST_FRAMES):
         frame = parse_frame(file.at(offset, 4))
@@ -219,11 +229,13 @@ def _part_of(file: FileBytes, run: _Run) -> tuple[Part | None, int]:
     head = file.at(run.start, _HEAD_BYTES)
     if not _has_info(head, run.first):
         return Part(run.start, run.stop, (), True, run.n_frames * run.first.n_samples), 0
+    # The frame with the Xing header has no sound.
     n_frames = run.n_frames - 1
     if n_frames == 0:
         return None, 0
     offset = run.first.xing_offset
     tag, flags, n_claimed = struct.unpack_from(">4sII", head, offset)
+    # A VBRI header has other fields in these places.
     if tag == b"VBRI":
         tag, flags = b"", 0
     if tag not in (b"Xing", b"Info") or not flags & 1 or n_claimed == 0:

@@ -57,6 +57,7 @@ def find_links(file: FileBytes, start: int) -> Chain:
     is_in_header, is_flac, n_lost_bytes, end = False, False, 0, start
     last: Page | None = None
     for page in _pages(file, start):
+        # Pages follow each other directly: what lies between them is damage.
         n_lost_bytes += page.start - end
         is_first = bool(page.flags & _IS_FIRST)
         # Multiplexed streams begin together, each with a first page of its own: they are one link.
@@ -65,6 +66,7 @@ def find_links(file: FileBytes, start: int) -> Chain:
             starts.append(page.start)
         is_in_header = is_first
         last, end = page, min(page.stop, file.size)
+    # A recorder that died leaves no page with this flag, or only the beginning of its last page.
     if last is not None and (not last.flags & _IS_LAST or last.stop > file.size):
         warnings.append("truncated: the stream has no end")
     n_lost_bytes += file.size - end
@@ -77,11 +79,13 @@ def find_links(file: FileBytes, start: int) -> Chain:
 def _pages(file: FileBytes, offset: int) -> Iterator[Page]:
     # Search for the next capture pattern after damage, as RFC 3533 intends.
     while (offset := file.find(b"OggS", offset, file.size) if file.at(offset, 4) != b"OggS" else offset) < file.size:
+        # The header, the longest segment table, and the start of the content.
         header = file.at(offset, _PAGE_HEADER_BYTES + 255 + 8)
         if len(header) < _PAGE_HEADER_BYTES:
             return
         _, _, flags, _, _, _, _, n_segments = struct.unpack_from("<4sBBqIIIB", header)
         start = offset + _PAGE_HEADER_BYTES + n_segments
+        # The segment table has one byte for the length of each segment.
         n_bytes = sum(header[_PAGE_HEADER_BYTES : _PAGE_HEADER_BYTES + n_segments])
         content = header[_PAGE_HEADER_BYTES + n_segments :][:8]
         yield Page(offset, start + n_bytes, flags, content)

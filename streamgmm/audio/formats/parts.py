@@ -62,6 +62,7 @@ def find_parts(file: FileBytes) -> Parts:
             break  # what follows a known container and is not another one is not decoded
         found.parts.extend(more.parts)
         found.warnings.extend(warning for warning in more.warnings if warning not in found.warnings)
+        # Only the first container can be a reason for refusal: later ones are left out with a warning.
         found = found._replace(is_judged=more.is_judged, refusal=found.refusal if start else more.refusal)
         start = more.parts[-1].stop if more.parts else file.size
     return found
@@ -83,6 +84,7 @@ def _parts_at(file: FileBytes, offset: int) -> Parts:
     # Four letters or digits begin some unknown container, whose content may look like MP3.
     first = None if magic[:4].isalnum() else mpeg.first_frame(file, start)
     streams = None if first is None else mpeg.find_streams(file, first, file.size)
+    # Frames by themselves, as in MP3 files, which have no header of a container.
     if streams and streams.parts:
         return Parts(*streams)
     return Parts([Part(offset, file.size)], [], is_judged=False)
@@ -103,6 +105,7 @@ def _container_parts(file: FileBytes, start: int, payload: Payload, extent: Exte
     warnings = [extent.warning] if extent.warning else []
     if payload.is_mpeg:
         streams = mpeg.find_streams(file, payload.start, payload.start + extent.n_bytes)
+        # Without frames, the decoder gets the container itself, and reports what is wrong with it.
         if streams.parts:
             return Parts(streams.parts, [*warnings, *streams.warnings])
     return Parts([part_of(payload, start, extent)], warnings)

@@ -18,6 +18,7 @@ STALE_S = 1.0
 """Duration from which on data after the samples that is not a chunk counts as sound (s); recorders update their
 headers at least this often."""
 
+# Near the largest signed and unsigned numbers: programs subtract the size of a header from them, or add it.
 _UNKNOWN_32 = (range(0x7FFF0000, 0x80000101), range(0xFFFF0000, 0x100000000))
 _UNKNOWN_64 = 2**62
 _N_LOOK_BYTES = 4096
@@ -98,12 +99,14 @@ def extent_of(payload: Payload, file: FileBytes) -> Extent:
         return Extent(n_left, file.size, what)
     end = _end_of_container(payload, file)
     n_more = file.size - end
+    # The header is right: nothing follows the chunks, or another recording does.
     if not n_more or file.at(end, 4) in CONTAINER_NAMES:
         return Extent(n_claimed, end)
     if n_claimed == 0:
         what = f"the recorder never closed it: its header promises no sound, but {n_left} bytes follow and are used"
         return Extent(n_left, file.size, what)
     head = file.at(end, _N_LOOK_BYTES)
+    # Padding and tags often follow the sound: neither deserves a warning.
     if not any(head) or head.startswith(_TAGS):
         return Extent(n_claimed, end)
     # So much more than a trailer means that the recorder died after its last update of the header.

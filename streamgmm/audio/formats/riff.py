@@ -17,8 +17,10 @@ from streamgmm.audio.formats.view import FileBytes
 _PCM_LIKE_CODINGS = (0x0001, 0x0003, 0xFFFE)
 """Codings whose number of bits must be given: PCM, IEEE float and extensible."""
 
+# MPEG layers 1 and 2, and layer 3.
 _MPEG_CODINGS = (0x0050, 0x0055)
 _IN_DS64 = 0xFFFFFFFF
+# A GUID and a size of 64 bits, which the size of a W64 chunk includes.
 _W64_HEADER_BYTES = 24
 
 
@@ -33,6 +35,7 @@ _FAMILIES = {
     b"RF64": _Family(12, RIFF_CHUNKS, "<"),
     b"BW64": _Family(12, RIFF_CHUNKS, "<"),
     b"RIFX": _Family(12, RIFX_CHUNKS, ">"),
+    # Two GUIDs of 16 bytes, with a size of 8 between them.
     b"riff": _Family(40, W64_CHUNKS, "<"),
 }
 
@@ -94,6 +97,7 @@ def read_wave(file: FileBytes, start: int) -> Wave | None:
     """
     head = file.at(start, 40)
     family = _FAMILIES.get(head[:4])
+    # The type follows a name and size of 8 bytes, in W64 a GUID and size of 24.
     if family is None or not (head[8:12] == b"WAVE" or head[24:28] == b"wave"):
         return None
     form, ds64 = None, None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+# Longer than any recording.
 _ENDLESS_BYTES = 2**44
+# An ID3v1 tag, which is always at the end of a file.
 _TAG_BYTES = 128
 _WINDOW_BYTES = 65536
 
@@ -36,6 +38,7 @@ def read_at(fd: int, offset: int, n_bytes: int) -> bytes:
         OSError: the file cannot be read.
     """
     # Not `os.pread`, which Windows lacks; no other thread moves the position of this descriptor.
+    # Several decoders share the descriptor, so that its position before a read is arbitrary.
     os.lseek(fd, offset, os.SEEK_SET)
     return os.read(fd, n_bytes)
 
@@ -62,6 +65,7 @@ class FileBytes:
             OSError: the file cannot be read.
         """
         first = offset - self._window_offset
+        # Large reads are searches through the sound, which no window would serve twice.
         if n_bytes > _WINDOW_BYTES:
             return read_at(self.fd, offset, n_bytes)
         if first < 0 or first + n_bytes > len(self._window):
@@ -137,6 +141,7 @@ class PartFile:
 
     def _patched(self, data: bytes, offset: int) -> bytes:
         for at, patch in self._part.patches:
+            # A decoder reads in blocks of its own, so a patch may lie across the border of two.
             first, last = max(at, offset), min(at + len(patch), offset + len(data))
             if first < last:
                 data = data[: first - offset] + patch[first - at : last - at] + data[last - offset :]

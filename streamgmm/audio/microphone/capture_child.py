@@ -100,12 +100,14 @@ class BlockWriter:
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
+        # A lock for writing only: reading may block for as long as the driver likes, and `end` must not wait for it.
         self._writing = threading.Lock()
         self._is_ending = False
 
     def write_blocks(self, stream: Any) -> NoReturn:
         """Read and write blocks of `stream` until reading or writing fails."""
         while True:
+            # A buffer of interleaved float32: blocksize frames of all channels.
             samples, overflowed = stream.read(stream.blocksize)
             header = BLOCK_HEADER.pack(time.monotonic_ns(), stream.blocksize, stream.read_available, overflowed)
             with self._writing:
@@ -148,6 +150,7 @@ def run(request: dict[str, Any], out: BinaryIO) -> None:
     Raises:
         CaptureFailedError: the microphone cannot be opened.
     """
+    # First, because PortAudio may connect to the server as soon as it is imported.
     mark = device_choice.mark_streams(os.environ, f"{os.getpid()}-{os.urandom(8).hex()}")
     sd = import_sounddevice()
     devices = input_devices(sd)
@@ -166,6 +169,7 @@ def run(request: dict[str, Any], out: BinaryIO) -> None:
     write_answer(out, {"type": "opened", **opened, "server_source": source})
     writer = BlockWriter(out)
     if server is not None and source is not None:
+        # After the answer, because the first line of the stream must be `opened`.
         threading.Thread(target=end_when_moved, args=(server, mark, source["name"], writer), daemon=True).start()
     writer.write_blocks(stream)
 
@@ -174,6 +178,7 @@ def connect_to_server() -> tuple[pulse_source.PulseConnection | None, list[devic
     """Connect to the sound server, subscribe to stream changes, and list its sources; (None, []) without a server."""
     try:
         server = pulse_source.PulseConnection()
+        # Before the stream exists, so that none of its moves can be missed.
         server.subscribe()
         return server, server.sources()
     except pulse_source.PulseError:
@@ -210,6 +215,7 @@ def end_when_moved(
     """Exit the process as soon as the stream records from a source other than `name`."""
     server.be_patient()  # a frozen server is detected by the parent: blocks stop coming
     try:
+        # Asked before the first wait too: the stream may have been moved since it was opened.
         while (now := server.source_of(mark)) is None or now["name"] == name:
             server.wait()
         writer.end({"type": "moved", "from_source": name, "to_source": now["name"], "is_default": now["is_default"]})
@@ -218,6 +224,7 @@ def end_when_moved(
         print(f"the sound server has gone: {error}", file=sys.stderr, flush=True)
     except BrokenPipeError:
         pass
+    # Not an exception: the main thread may be blocked in PortAudio.
     os._exit(1)
 
 

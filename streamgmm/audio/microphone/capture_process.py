@@ -21,6 +21,7 @@ from streamgmm.audio.source_error import LiveSourceError
 # Run by path, so that the package is not imported; -P, so that no module in the working directory is.
 CAPTURE_COMMAND = (sys.executable, "-P", str(Path(capture_child.__file__).resolve()))
 
+# Faults A6, A5 and A4 of docs/faults.md.
 OPEN_TIMEOUT_S = 10.0
 FIRST_BLOCK_TIMEOUT_S = 5.0
 STALL_TIMEOUT_S = 2.0
@@ -76,6 +77,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
     """
 
     device: str
+    # Ranges, because a faulty child must not lead to a division by zero or to huge packets.
     sample_rate_hz: Annotated[int, Meta(ge=1000, le=384000)]
     n_channels: Annotated[int, Meta(ge=1, le=1024)]
     max_channels: int = 0
@@ -207,6 +209,7 @@ class CaptureProcess:
                 return None
             # The size is checked before memory is allocated for it: the child may be faulty.
             read_ns, n_frames, n_pending_frames, has_overflowed = BLOCK_HEADER.unpack(packed)
+            # No frames: a message follows, and its length is in the place of the pending frames.
             if n_frames == 0 < n_pending_frames <= MAX_ANSWER_BYTES:
                 answer = self._child.read_exactly(n_pending_frames, timeout_s)
                 if answer is None:
@@ -215,6 +218,7 @@ class CaptureProcess:
             if not 0 < n_frames * self._frame_bytes <= MAX_PACKET_BYTES:
                 raise CaptureError("protocol", f"the capture process announced a block of {n_frames} frames")
             interleaved = self._child.read_exactly(n_frames * self._frame_bytes, timeout_s)
+            # Later packets come regularly, so the shorter timeout applies to them.
             self._has_sound = True
         if interleaved is None:
             return None

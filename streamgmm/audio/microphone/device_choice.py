@@ -20,6 +20,7 @@ STREAM_PROPERTY = "streamgmm.capture"
 without one, and containers that share a server may have equal ids."""
 
 MAX_WHOLE_CHANNELS = 8
+# PortAudio appends the numbers of the ALSA card and device to a name; names of sources may contain a card too.
 _CARD = re.compile(r" \(hw:\d+,\d+\)$")
 _CARD_OF_SOURCE = re.compile(r"hw[:_]\d+")
 
@@ -70,16 +71,20 @@ def choose(
         CaptureFailedError: no device or source matches, or several do.
     """
     wanted = request["device"]
+    # A source that was once chosen by name is requested for good, even while another one matches the name.
     if "pinned" in request:
         return Choice(_server_device(devices), _pinned(sources, request["pinned"]), is_fixed=True)
     if isinstance(wanted, str) and (source := _source_named(sources, devices, wanted)) is not None:
         return Choice(_server_device(devices), source, is_fixed=True)
+    # A name that no source has may still be that of a device of PortAudio.
     device = find_device(devices, wanted, sources)
     if device["name"] not in SERVER_DEVICES or not sources:
         return Choice(device)
+    # PULSE_SOURCE may hold an index too, and @DEFAULT_SOURCE@ leaves the choice to the server.
     if chosen := environment.get("PULSE_SOURCE", "").replace("@DEFAULT_SOURCE@", ""):
         chosen = next((s["name"] for s in sources if str(s["index"]) == chosen), chosen)
         return Choice(device, _pinned(sources, {"name": chosen, "description": ""}), is_fixed=True)
+    # A move is followed only while its target exists: else the server decides, as for any other program.
     return Choice(device, next((s for s in sources if s["name"] == request.get("followed")), None))
 
 
@@ -94,6 +99,7 @@ def find_device(
         CaptureFailedError: no device matches, or several do.
     """
     if wanted is None:
+        # PortAudio may know no default device although there are some: take the first one.
         matches = [d for d in devices if d["is_default"]] or devices[:1]
     elif isinstance(wanted, int):
         matches = [d for d in devices if d["index"] == wanted]
@@ -136,6 +142,7 @@ def _source_named(sources: list[DeviceFields], devices: list[DeviceFields], want
     """
     wanted = wanted.casefold()
     is_device = any(device["name"].casefold() == wanted for device in devices)
+    # In order of precedence: the first test that any source passes decides.
     tests: list[Callable[[DeviceFields], bool]] = [
         lambda source: source["name"].casefold() == wanted,
         lambda source: source["description"].casefold() == wanted,
@@ -163,6 +170,7 @@ def _pinned(sources: list[DeviceFields], pinned: Mapping[str, str]) -> DeviceFie
         CaptureFailedError: there is no such source, or several match.
     """
     matches = [source for source in sources if _is_same(source, pinned)]
+    # Two equal interfaces differ in nothing but the card number: then the exact name decides.
     matches = [source for source in matches if source["name"] == pinned["name"]] or matches
     if len(matches) != 1:
         hint = f"there are: {_names(sources)}" if sources else "is the sound server running?"
@@ -239,6 +247,7 @@ def direct_streams(environment: MutableMapping[str, str], choice: Choice) -> Non
 def _add_properties(environment: MutableMapping[str, str], properties: Mapping[str, str]) -> None:
     ours = " ".join(f"{key}={value}" for key, value in properties.items())
     environment["PULSE_PROP"] = f"{environment.get('PULSE_PROP', '')} {ours}".strip()
+    # PIPEWIRE_PROPS is one object: further properties must go inside its braces.
     theirs = environment.get("PIPEWIRE_PROPS", "").strip().removeprefix("{").removesuffix("}").strip()
     environment["PIPEWIRE_PROPS"] = f"{{ {theirs} {ours} }}"
 

@@ -54,6 +54,7 @@ class Stream:
         self._known = known
         self._sample_rate_hz = sample_rate_hz
         self._n_channels = n_channels
+        # Guards the attributes below. Taken after the lock of the interface, and never before it.
         self._changed = threading.Condition()
         self._queues: list[PacketQueue] = []
         self._has_ended = False
@@ -68,6 +69,7 @@ class Stream:
         """Return whether the format has this rate and number of channels, or as many as the device has."""
         opened = self.opened
         n_recorded = self._n_channels if opened is None else opened.n_channels
+        # A device that is open with all its channels gains nothing by being opened again.
         is_whole = opened is not None and opened.n_channels >= opened.max_channels
         return sample_rate_hz <= self._sample_rate_hz and (n_channels <= n_recorded or is_whole)
 
@@ -122,6 +124,7 @@ class Stream:
         """Wait until `is_done`, and read the process meanwhile if no other source does."""
         while True:
             with self._changed:
+                # When no source reads the process any more, one of those that wait takes over.
                 self._changed.wait_for(lambda: is_done() or self.failure is not None or not self._is_reading)
                 if is_done():
                     return
@@ -130,6 +133,7 @@ class Stream:
                     raise copy.copy(self.failure)  # each thread adds its own traceback
                 self._is_reading = True
             try:
+                # Without the lock: a read may take seconds, and sources must be able to leave meanwhile.
                 self._read_process()
             except StreamgmmError as error:
                 self.fail(error)
@@ -142,11 +146,13 @@ class Stream:
         if self.opened is None:
             if (opened := self._process.read_opened()) is not None:
                 self._known.learn(opened.device, opened.server_source, opened.sample_rate_hz, opened.n_channels)
+                # No notification needed: the caller notifies all when it stops reading.
                 self.opened = opened
             return
         try:
             packet = self._process.read_packet()
         except StreamMovedError as error:
+            # Noted before the error ends the stream, because the next request depends on it.
             self._known.follow(error.to_source, is_default=error.is_default)
             raise
         if packet is not None:
@@ -203,12 +209,14 @@ class Interface:
             StreamgmmError: the device was refused to another source just now, or the child cannot be started.
         """
         with self._lock:
+            # The highest rate of all sources: the others resample, and no content is missing for any.
             self._sample_rate_hz = max(self._sample_rate_hz, sample_rate_hz)
             stream = self._stream
             if stream is not None and not stream.is_enough_for(self._sample_rate_hz, self._n_channels):
                 stream.fail(CaptureError("reopened", "opened again for another source of it", where=self.name))
             elif stream is not None and (refusal := _refusal_just_now(stream)) is not None:
                 raise copy.copy(refusal)
+            # A stream can end at any time: `add` tests and joins under one lock.
             if stream is None or not stream.add(queue):
                 self._stream = stream = self._start()
                 stream.add(queue)
@@ -226,6 +234,7 @@ def _refusal_just_now(stream: Stream) -> StreamgmmError | None:
     return stream.failure if is_current else None
 
 
+# Weak: an interface lasts as long as plans and sources refer to it.
 _interfaces: WeakValueDictionary[str | int | None, Interface] = WeakValueDictionary()
 
 

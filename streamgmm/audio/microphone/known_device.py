@@ -45,6 +45,7 @@ class KnownDevice:
 
     def request(self, device: str | int | None) -> dict[str, object]:
         """Return the request to the capture child for the configured `device` (see `Microphone`)."""
+        # Only a source that the user named is pinned: `mic` follows the default source of the server.
         if isinstance(device, str) and self.source is not None and self.source.is_fixed:
             return {"device": device, "pinned": {"name": self.source.name, "description": self.source.description}}
         followed = {} if self._followed is None else {"followed": self._followed}
@@ -58,6 +59,7 @@ class KnownDevice:
             logger.warning("capture.source_changed from=%r to=%r", self.source.name, source.name)
         if self._format not in (None, (sample_rate_hz, n_channels)):
             logger.warning("capture.format rate_hz=%d channels=%d", sample_rate_hz, n_channels)
+        # An opening without a server must not forget the source that a name refers to.
         self.name, self.source = name, source or self.source
         self._format = (sample_rate_hz, n_channels)
         if source is not None and source.is_monitor and not source.is_chosen:

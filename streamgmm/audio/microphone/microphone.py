@@ -43,6 +43,7 @@ class InterfaceChannel:
         self.opened: Opened | None = None
         self._interface = interface
         self._channel: ChannelChoice = channel
+        # Lock order: this one, then that of the interface, then that of the stream.
         self._lock = threading.Lock()
         self._is_closed = False
         self._queue = PacketQueue()
@@ -105,6 +106,7 @@ class InterfaceChannel:
             CaptureError: the device failed, the child died, or no block came in time.
         """
         while not self._blocks:
+            # `open` returns without a stream or a converter if the source was closed meanwhile.
             if (stream := self._stream) is None or (converter := self._converter) is None:
                 return None
             packet = stream.read(self._queue)
@@ -117,6 +119,7 @@ class InterfaceChannel:
         """Leave the interface; the last source to leave kills the child, and waits for its end for at most 0.1 s."""
         with self._lock:
             self._is_closed = True
+        # Outside the lock: from now on `open` joins no stream, and leaving one may take 0.1 s.
         if self._stream is not None:
             self._stream.leave(self._queue)
 

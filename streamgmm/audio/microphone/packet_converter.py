@@ -63,10 +63,13 @@ class PacketConverter:
     def convert(self, packet: Packet) -> list[Block]:
         """Convert one packet, and return the blocks that are ready now: usually one, or none."""
         overflow_s = self._overflow_s(packet) if packet.has_overflowed else 0.0
+        # Only the times and counts of the previous packet are needed: do not keep its sound.
         self._previous = packet._replace(interleaved=b"")
         self._flow.forgive(overflow_s)  # before `observe`, or the meter would report the same loss again
         n_came_frames = packet.n_frames + packet.n_dropped_frames
+        # The driver did deliver the dropped frames: they must not count as its loss too.
         missing_s = self._flow.observe(packet.read_ns / 1e9, n_came_frames, packet.n_pending_frames)
+        # A read-only view, shape (n_frames, n_channels): no copy of the packet.
         frames = np.frombuffer(packet.interleaved, dtype=np.float32).reshape(-1, self._n_channels)
         samples = self._resampler.push(self._mixer.mix(frames))
         reason: GapReason | None = "input_overflow" if packet.has_overflowed or packet.n_dropped_frames else None
@@ -85,6 +88,7 @@ class PacketConverter:
         blocks, self._held = self._held, []
         if missing_s > 0.0:
             lost_samples = units.seconds_to_samples(missing_s, self._sample_rate_hz)
+            # First, because the held blocks came after the loss.
             blocks.insert(0, Block(_NO_SAMPLES, lost_samples, "driver_loss"))
         return blocks
 
@@ -94,4 +98,5 @@ class PacketConverter:
         elapsed_s = (packet.read_ns - self._previous.read_ns) / 1e9
         n_grown_frames = packet.n_pending_frames - self._previous.n_pending_frames
         n_came_frames = packet.n_frames + packet.n_dropped_frames
+        # Never negative: a burst after a pause brings more sound than time has passed.
         return max(0.0, elapsed_s - (n_came_frames + n_grown_frames) / self._device_rate_hz)

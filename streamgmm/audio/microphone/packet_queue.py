@@ -19,6 +19,7 @@ class PacketQueue:
     """
 
     def __init__(self) -> None:
+        # Not locked: every change is made under the lock of the stream.
         self.packets: deque[Packet] = deque()
         self.is_closed = False
         self._n_bytes = 0
@@ -32,6 +33,7 @@ class PacketQueue:
         """Append a packet; what is dropped for it is counted in the packet that follows."""
         self.packets.append(packet)
         self._n_bytes += len(packet.interleaved)
+        # The newest packet always stays, because it has to carry the count of what was dropped.
         while self._n_bytes > MAX_WAITING_BYTES and len(self.packets) > 1:
             oldest, following = self.packets.popleft(), self.packets[0]
             self._n_bytes -= len(oldest.interleaved)

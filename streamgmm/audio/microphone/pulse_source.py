@@ -32,9 +32,11 @@ GET_SERVER_INFO, GET_SOURCE_INFO_LIST, GET_SOURCE_OUTPUT_INFO_LIST, SUBSCRIBE = 
 SOURCE_OUTPUTS = 0x0008
 NO_INDEX = 0xFFFFFFFF
 
+# Length, channel, offset in two halves, and flags; the last three are 0 in requests.
 _FRAME_HEADER = struct.Struct(">IIIII")
 _SAMPLE_SPEC = struct.Struct(">BBI")
 _CONTROL_CHANNEL = 0xFFFFFFFF
+# Numbers of fields in version 13: replies with lists simply concatenate their entries.
 _FIELDS_OF_SOURCE = 15
 _FIELDS_OF_SOURCE_OUTPUT = 12
 
@@ -115,6 +117,7 @@ class PulseConnection:
             PulseError: the connection is lost.
         """
         with _as_pulse_error():
+            # An event that came with an earlier reply counts: the change may be newer than that reply.
             while not self._has_event and select.select([self._socket], [], [], timeout_s)[0]:
                 self._receive()
         self._has_event = False
@@ -143,6 +146,7 @@ class PulseConnection:
     def _receive(self) -> list[Any]:
         """Receive the next message and return its fields; record if it is an event."""
         n_bytes, *_ = _FRAME_HEADER.unpack(self._receive_exactly(_FRAME_HEADER.size))
+        # Not a server of PulseAudio, or out of step: such a length must not be allocated.
         if n_bytes > MAX_FRAME_BYTES:
             raise ValueError(f"a message of {n_bytes} bytes")
         fields = list(_decode(self._receive_exactly(n_bytes)))
@@ -165,6 +169,7 @@ def _split(fields: list[Any], n_fields: int) -> list[list[Any]]:
 
 def _as_source(fields: list[Any], server: list[Any]) -> SourceFields:
     index, name, description, sample_spec = fields[:4]
+    # Field 8 is the sink that a monitor belongs to, field 6 of the server the name of its default source.
     properties = fields[13]
     _, n_channels, rate_hz = _SAMPLE_SPEC.unpack(sample_spec)
     return {
@@ -204,6 +209,7 @@ def _addresses() -> list[str]:
     if servers := os.environ.get("PULSE_SERVER"):
         # PULSE_SERVER may list several addresses, each with a host name in braces in front.
         return [server.rpartition("}")[2] for server in servers.split()]
+    # The folder of the user first, then that of a server for the whole system.
     folders = [os.environ.get("PULSE_RUNTIME_PATH"), f"{os.environ.get('XDG_RUNTIME_DIR', '/run')}/pulse"]
     return [f"unix:{folder}/native" for folder in [*folders, "/run/pulse"] if folder]
 

@@ -51,6 +51,7 @@ class ByteStream:
             n_bytes -= len(taken)
 
     def _fetch(self) -> bool:
+        # The end is final: `read` is not called again, even if a further writer has opened a named pipe.
         data = b"" if self._is_at_end else self._read()
         self._is_at_end = not data
         self._kept += data

@@ -36,6 +36,7 @@ class Credentials:
 
     def hide_in(self, text: str, substitute: str) -> str:
         """Return `text` with `substitute` in place of the credentials and the password, plain or percent-encoded."""
+        # The long forms first: with the password replaced alone, the user name would remain.
         for secret in (self.quoted(), f"{self._user}:{self._password}", quote(self._password, safe=""), self._password):
             text = text.replace(secret, substitute) if secret else text
         return text
@@ -56,6 +57,7 @@ def read_credentials(path: Path) -> Credentials:
     try:
         line = content.decode().rstrip("\r\n")
     except UnicodeDecodeError:
+        # `from None`, because the message of the error quotes a byte of the secret.
         raise _refusal(path, "is not UTF-8") from None
     user, colon, password = line.partition(":")
     if not user or not colon or not line.isprintable():

@@ -30,13 +30,17 @@ from streamgmm.audio.streams.wav_stream import Layout, wav_sound
 from streamgmm.errors import DataError, InputMissingError, StreamgmmError
 from streamgmm.files import path_status
 
+# Until the header has shown how long a block is.
 _FIRST_READ_BYTES = 4096
 
+# -nostdin: stdin carries the script, and no commands from a keyboard.
 _GLOBAL_OPTIONS = ("-nostdin", "-hide_banner", "-loglevel", "error")
+# -safe 0: else the script may name neither URLs nor absolute paths.
 _SCRIPT_OPTIONS = ("-f", "concat", "-safe", "0")
 # Floats represent samples of up to 24 bits exactly and do not clip what a lossy codec decodes above full scale.
 _OUTPUT_OPTIONS = ("-vn", "-sn", "-dn", "-c:a", "pcm_f32le", "-flush_packets", "1", "-f", "wav", "pipe:1")
 
+# A file, e.g. a playlist, must not make FFmpeg open connections.
 _FILE_PROTOCOLS = ("pipe", "file", "crypto", "data")
 _NETWORK_PROTOCOLS = (
     *("pipe", "crypto", "data", "http", "https", "httpproxy", "tcp", "tls", "udp", "udplite", "rtp", "srtp", "rtsp"),
@@ -130,6 +134,7 @@ class FfmpegSource:
             samples = next((samples for samples in self._samples if samples.size), None)
         except TimeoutError:
             raise self._error("stalled", f"no sound for {self._timeout_s:g} s") from None
+        # After `close`, the output of the killed child looks like the end of a stream: check that first.
         if self._closed.is_set() or (samples is None and not self.is_live) or self._child is None:
             return None
         if samples is None:
@@ -147,6 +152,7 @@ class FfmpegSource:
         """Kill FFmpeg; may be called from any thread, more than once, and before `open`."""
         with self._lock:
             self._closed.set()
+        # From here on `open` starts no child, so that none can be missed.
         if self._child is not None:
             self._child.close()
 
@@ -207,6 +213,7 @@ class FfmpegSource:
     def _n_block_bytes(self) -> int:
         if self._layout is None:
             return _FIRST_READ_BYTES
+        # At most one block per read; the rest waits in the pipe, and a full pipe makes FFmpeg wait.
         n_frames = units.seconds_to_samples(PCM_BLOCK_S, self._layout.rate_hz)
         return n_frames * bytes_per_sample(self._layout.pcm_format) * self._layout.n_channels
 
@@ -214,6 +221,7 @@ class FfmpegSource:
         """Return the error to raise when FFmpeg ended; `end` is its last line on stderr, or its exit status."""
         if not self.is_live:
             return DataError(f"ffmpeg reports: {end}", where=self.name)
+        # The concat demuxer knows the directive `option`, which RTSP needs here, only since 5.0.
         if "unknown keyword 'option'" in end:
             return self._error("too_old", f"ffmpeg reports: {end}", "RTSP needs ffmpeg 5.0 or later")
         return self._error("no_protocol" if "Protocol not found" in end else "failed", f"ffmpeg reports: {end}")
@@ -236,8 +244,10 @@ class FfmpegSource:
 
 def _make_script(place: str, options: Sequence[str] = ()) -> bytes:
     """Return a script for the concat demuxer that plays `place` with the given demuxer options."""
+    # As in a shell: end the quotes, add an escaped quote, begin the quotes again.
     quoted = place.replace("'", r"'\''")
     lines = ["ffconcat version 1.0", f"file '{quoted}'", *(f"option {option}" for option in options)]
+    # A file name that is not UTF-8 reaches FFmpeg as the same bytes.
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
 
 

@@ -39,10 +39,12 @@ class Pace:
             self.behind_s = max(0.0, self.behind_s + (1.0 - MAX_DRIFT) * elapsed_s - duration_s)
         self._last_s = now_s
         self._ahead_s += duration_s
+        # The deficit must last, because after a pause of this machine the missing sound comes in a burst.
         if self.behind_s < self._limit_s:
             self._late_since_s = None
         elif self._late_since_s is None:
             self._late_since_s = now_s
+        # While it waits, the lead decreases by 1 + MAX_DRIFT per second.
         return max(0.0, self._ahead_s - BURST_S) / (1.0 + MAX_DRIFT)
 
     @property

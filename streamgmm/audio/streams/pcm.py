@@ -75,6 +75,7 @@ class PcmPipe:
         self._fd = _standard_input_fd() if fd is None else fd
         # Closing one end makes the other readable, which wakes the `select` in `read`.
         self._wake_reader, self._wake_writer = socket.socketpair()
+        # Held by `read`: `close` must not close a socket that `select` waits for.
         self._reading = threading.Lock()
 
     def open(self, sample_rate_hz: int) -> None:
@@ -88,6 +89,7 @@ class PcmPipe:
             os.fstat(self._fd)
         except OSError as error:
             raise self._unreadable(error) from error
+        # Else the program, started without a pipe, would silently wait for the keyboard.
         if os.isatty(self._fd):
             raise UsageError("standard input is a terminal", where=self.name, hint="pipe raw PCM into it")
         self._stretches = self._decode(ByteStream(self._read_bytes), sample_rate_hz)
@@ -101,6 +103,7 @@ class PcmPipe:
             UsageError: its frames do not have the channel.
         """
         with self._reading:
+            # The generator keeps its place between calls; an exception ends it for good.
             with suppress(_ClosedError):
                 for samples in self._stretches:
                     if samples.size:
@@ -139,6 +142,7 @@ class PcmPipe:
 
     def _pieces(self, stream: ByteStream) -> Iterator[Layout | bytes]:
         """Yield a sample layout, then the bytes of its samples; again for each further layout."""
+        # Peeked, so that raw PCM loses none of the bytes that were examined.
         kind = recognise(stream.peek)
         if kind == WAV:
             yield from wav_sound(stream)
@@ -178,6 +182,7 @@ class PcmPipe:
     def _wait_for_input(self) -> bool:
         """Wait for bytes or the end of the stream; return False once the source is closed."""
         wake_fd = self._wake_reader.fileno()
+        # A closed socket has the descriptor -1, which `select` rejects.
         if self._wake_writer.fileno() < 0 or wake_fd < 0:
             return False
         if sys.platform == "win32":  # `select` supports only sockets there, so `close` takes effect at the next bytes

@@ -44,6 +44,7 @@ class PcmDecoder:
         n_whole_bytes = len(data) - len(data) % self._n_frame_bytes
         self._partial_frame = data[n_whole_bytes:]
         frames = decode_pcm(data[:n_whole_bytes], self._layout.pcm_format).reshape(-1, self._layout.n_channels)
+        # Mixed first, so that one channel is resampled and not all.
         return self._resampler.push(self._mixer.mix(frames))
 
     def finish(self) -> Samples:

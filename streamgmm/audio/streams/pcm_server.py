@@ -94,6 +94,7 @@ class UnixAddress:
         except BaseException:
             server.close()
             raise
+        # Device and inode: another program may put its own file at the path later, which must stay.
         self._identity = self._look()
         return server
 
@@ -116,8 +117,10 @@ class UnixAddress:
 
     def _remove_stale(self) -> None:
         with suppress(FileNotFoundError):
+            # `lstat`, so that a link at the path counts as a file of another type.
             if not stat.S_ISSOCK(self._path.lstat().st_mode):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            # A socket file outlives a killed server; a refused connection is the proof that nobody listens.
             if self._is_refused():
                 self._path.unlink(missing_ok=True)
 
@@ -145,9 +148,11 @@ class PcmServer:
     def __init__(self, name: str, address: Address) -> None:
         self.name = name
         self._address = address
+        # Never held for long, because the socket does not block.
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._is_closed = self._has_listened = False
+        # Used only by the thread that reads samples, and so without the lock.
         self._n_turned_away = 0
         self._logged_s: float | None = None
 
@@ -235,6 +240,7 @@ def parse_tcp(rest: str, uri: str) -> TcpAddress | None:
     Raises:
         UsageError: the address is not a loopback address.
     """
+    # `isdigit` alone accepts digits such as superscripts, which `int` rejects.
     host, colon, port = rest.removeprefix("//").rpartition(":")
     if not rest.startswith("//") or not colon or not (port.isascii() and port.isdigit() and int(port) < 2**16):
         return None
@@ -242,6 +248,7 @@ def parse_tcp(rest: str, uri: str) -> TcpAddress | None:
     if not _is_loopback(host):
         hint = "use 127.0.0.1, or [::1]"
         raise UsageError("listens for programs on this machine only", where=uri, hint=hint)
+    # `localhost` may also be ::1: the address must not depend on the resolver.
     return TcpAddress("127.0.0.1" if host == "localhost" else host, int(port))
 
 
@@ -271,6 +278,7 @@ def parse_unix(rest: str, uri: str) -> UnixAddress | None:
 
 
 def _bind_error(error: OSError, where: str) -> StreamgmmError:
+    # By the number, because `create_server` adds the address to the text of the error.
     reason = os.strerror(error.errno or 0)
     if isinstance(error, PermissionError):
         return PermissionDeniedError(f"cannot listen: {reason}", where=where)

@@ -186,6 +186,7 @@ class PcmSocket:
     def _check_header(self, line: bytes) -> StreamHeader:
         try:
             header = _header_decoder.decode(line)
+        # Nested brackets raise RecursionError.
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._error("bad_header", f"the header is wrong: {error}") from error
         if not has_channel(header.channels, self._channel):
@@ -220,6 +221,7 @@ class PcmSocket:
         decoder = PcmDecoder(layout, self._channel, sample_rate_hz)
         n_frame_bytes = bytes_per_sample(layout.pcm_format) * layout.n_channels
         n_most = min(_MAX_READ_BYTES, n_frame_bytes * units.seconds_to_samples(_MAX_READ_S, layout.rate_hz))
+        # `first` came together with the header.
         samples, deadline_s = decoder.push(first), time.monotonic() + self._timeout_s
         with suppress(EOFError):
             while True:
@@ -237,6 +239,7 @@ class PcmSocket:
                 if not ready:
                     raise self._error("stalled", f"no sound for {self._timeout_s:g} s")
                 samples = decoder.push(self._receive(connection, n_most) if connection in ready else b"")
+        # The samples in the filter come before the error that ends the source.
         last = decoder.finish()
         if last.size:
             yield last
@@ -274,6 +277,7 @@ class PcmSocket:
 
     def _wait_for(self, deadline_s: float, *sockets: socket.socket) -> list[socket.socket]:
         """Wait for sockets that can be read and return them; none once closed or after the deadline."""
+        # Not `select.select`, which fails for descriptors of 1024 and more.
         with selectors.DefaultSelector() as selector:
             # Skip a socket that another thread has closed: it cannot be registered.
             for waited_for in (each for each in sockets if each.fileno() >= 0):

@@ -59,6 +59,7 @@ def parse_url(text: str) -> Url | None:
     match = _URL.fullmatch(text)
     if match is None:
         return None
+    # The last `@` ends the user: a password may contain others.
     user, at, host = match["authority"].rpartition("@")
     return Url(match["scheme"].lower(), user + at, host, match["path"], match["query"])
 
@@ -89,6 +90,7 @@ def parse_place(place: str) -> Url | Path:
         raise UsageError(f"is longer than {MAX_CHARACTERS} characters or not printable", where=shown, hint=hint)
     if url is None or url.scheme == "file":
         return Path(place if url is None else url.host + url.path + url.query)
+    # An invalid port may be the beginning of a password that contains a slash.
     if url.user or not url.has_valid_port:
         hint = "put user:password into a file and name it by source.secret_file"
         raise UsageError("the URL must not contain a user or a password", where=shown, hint=hint)

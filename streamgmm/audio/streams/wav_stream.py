@@ -25,6 +25,7 @@ BLOCK_BYTES = 2**16
 MAX_RATE_HZ, MIN_RATE_HZ, MAX_CHANNELS = 384000, 1000, 64
 """Limits of the sample rate and of the number of channels, as in the settings."""
 
+# RIFX is missing: its samples have the other byte order.
 _FORMS = (b"RIFF", b"RF64", b"BW64")
 _UNKNOWN_SIZE = 0xFFFFFFFF
 _LATER_CHUNKS = frozenset(
@@ -82,6 +83,7 @@ def wav_sound(stream: ByteStream) -> Iterator[Layout | bytes]:
         layout, n_bytes = _read_header(stream)
         yield layout
         yield from _samples(stream, n_bytes)
+    # Read to the end, so that the writer does not fail because of a closed pipe.
     n_left = 0
     while left := stream.take(BLOCK_BYTES):
         n_left += len(left)
@@ -96,17 +98,20 @@ def _read_header(stream: ByteStream) -> tuple[Layout, int]:
         name, n_bytes = _chunk(stream)
         if name == b"data":
             break
+        # All fields that are used are in the first bytes, and a wrong size may claim gigabytes.
         body = stream.peek(min(n_bytes, 64))
         if name == b"fmt ":
             layout = _layout(body)
         elif name == b"ds64" and len(body) >= 16:
             (n_long_bytes,) = struct.unpack_from("<Q", body, 8)
         n_passed += n_bytes
+        # Checked before skipping: a wrong size would swallow the sound without an error.
         if n_passed > MAX_CHUNKS_BYTES:
             raise _broken(f"has no samples within {MAX_CHUNKS_BYTES} bytes")
         stream.skip(n_bytes + n_bytes % 2)
     if layout is None:
         raise _broken("has samples before it says how they are written")
+    # RF64 moves sizes of more than 32 bits to `ds64`.
     return layout, n_long_bytes if n_bytes == _UNKNOWN_SIZE and n_long_bytes else n_bytes
 
 
@@ -158,6 +163,7 @@ def _next_samples(stream: ByteStream, n_bytes: int) -> bytes:
     """Read some samples; return none at the end, or where the header of another WAV begins."""
     if stream.peek(4) in _FORMS and begins_wav(stream.peek(12)):
         return b""
+    # Stop at each `RIFF`, which may begin another WAV; if it does not, it is taken as sound next time.
     return stream.take(min(n_bytes, BLOCK_BYTES), before=b"RIFF")
 
 
@@ -168,6 +174,7 @@ def _skip_later_chunks(stream: ByteStream, n_pad: int) -> bool:
     if not has_pad and stream.peek(4) not in _LATER_CHUNKS:
         return False
     stream.skip(int(has_pad))
+    # A chunk that is cut off in its header is left for the caller, as the rest of the stream.
     while stream.peek(4) in _LATER_CHUNKS and len(stream.peek(8)) == 8:
         _, n_bytes = _chunk(stream)
         stream.skip(n_bytes + n_bytes % 2)

@@ -52,6 +52,7 @@ def cut_all(rows: list[dict[str, str]], cache: Path, packages: dict[str, Package
     for row in rows:
         try:
             clips.append(cut(parts(row, unpack(packages[row["origin"]], cache)), int(row["rank"])))
+        # soundfile raises its errors as RuntimeError, and a missing package or member is a KeyError.
         except (ValueError, KeyError, OSError, RuntimeError) as fault:
             faults.append(f"{row['id']} ({row['file']}): {fault}")
     if faults:
@@ -79,6 +80,7 @@ def entry(row: dict[str, str], clip: CutSound, start: int) -> dict[str, str | in
 
 def write_audio(clips: list[CutSound], path: Path) -> list[int]:
     """Write all clips to one file and return where each starts."""
+    # Every clip has a slot of full length, so that its place depends only on its number.
     joined = np.zeros(len(clips) * (SLOT_SAMPLES + GAP_SAMPLES))
     starts = [number * (SLOT_SAMPLES + GAP_SAMPLES) for number in range(len(clips))]
     for start, clip in zip(starts, clips, strict=True):
@@ -92,6 +94,7 @@ def write_index(rows: list[dict[str, str]], clips: list[CutSound], starts: list[
     entries = [entry(*item) for item in zip(rows, clips, starts, strict=True)]
     head = {"sha256": digest(folder / "world.ogg"), "rate_hz": WORLD_RATE_HZ}
     lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in entries)
+    # The closing brace is replaced: the sounds follow inside the same object.
     text = json.dumps(head, ensure_ascii=False)[:-1] + f', "sounds": [\n{lines}\n]}}\n'
     (folder / "world.json").write_text(text, encoding="utf-8")
 
@@ -116,6 +119,7 @@ def main() -> int:
     packages = read_packages(HERE / "packages.csv")
     clips = cut_all(rows, options.cache, packages)
     options.output.mkdir(parents=True, exist_ok=True)
+    # The audio is written first, because the index contains its digest.
     write_index(rows, clips, write_audio(clips, options.output / "world.ogg"), options.output)
     write_credits(rows, packages, options.output / "credits.md")
     print(f"{len(rows)} sounds, {(options.output / 'world.ogg').stat().st_size / 1e6:.2f} MB")

@@ -43,6 +43,7 @@ def lines_of(author: str, clips: list[dict[str, str]]) -> list[str]:
 def credits_text(clips: list[dict[str, str]], packages: list[str], notices: dict[str, str]) -> str:
     """Return the credits as Markdown; `notices` are texts of licences that must go along."""
     text = [HEAD.format(clips=len(clips))]
+    # `groupby` groups only neighbours: sort by all keys by which the clips are grouped.
     ordered = sorted(clips, key=lambda clip: (clip["licence"], clip["author"], clip["origin"], clip["url"]))
     for licence, group in groupby(ordered, key=lambda clip: clip["licence"]):
         members = list(group)

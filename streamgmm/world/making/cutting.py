@@ -58,6 +58,7 @@ def load(path: Path, member: str) -> tuple[Mono, int]:
     """Read a recording as mono at 44.1 kHz without its mean, and tell its own rate."""
     samples, rate = read_sound(path, member)
     mono = samples.mean(axis=1)
+    # An offset would count as level, and would make the fades audible.
     mono = mono - mono.mean()
     if rate != WORLD_RATE_HZ:
         mono = soxr.resample(mono, rate, WORLD_RATE_HZ, quality="HQ")
@@ -80,11 +81,13 @@ def loudest(samples: Mono, rank: int) -> Mono:
     """
     if len(samples) <= SLOT_SAMPLES:
         return samples
+    # Cumulative, shape (n_frames + 1,): a window of `width` frames is a difference of two values.
     loudness = np.concatenate([[0.0], np.cumsum(np.sqrt(levels(samples)))])
     width = SLOT_SAMPLES // FRAME_SAMPLES
     windows = loudness[width:] - loudness[:-width]
     for _ in range(rank):
         best = int(np.argmax(windows))
+        # Levels are never negative, so -1 excludes every window that overlaps the louder one.
         windows[max(0, best - width) : best + width] = -1.0
     if windows.max() < 0.0:
         raise ValueError(f"the recording is too short for a part of rank {rank}")
@@ -95,6 +98,7 @@ def loudest(samples: Mono, rank: int) -> Mono:
 def with_fades(samples: Mono) -> Mono:
     """Fade in and out over 5 ms."""
     size = min(FADE_SAMPLES, len(samples) // 2)
+    # Squared sine: its slope is zero at both ends, unlike that of a straight line.
     ramp = np.sin(np.linspace(0.0, np.pi / 2.0, size)) ** 2
     result = samples.copy()
     result[:size] *= ramp
@@ -106,8 +110,10 @@ def cut(files: list[tuple[Path, str]], rank: int) -> CutSound:
     """Cut a clip from a recording, or join short recordings (path and member of each) to one."""
     loaded = [load(path, member) for path, member in files]
     sound = join([trim(samples) for samples, _ in loaded]) if len(loaded) > 1 else loaded[0][0]
+    # Trimmed first, so that silence is not part of the choice, and again, as the part may begin or end with silence.
     sound = with_fades(trim(loudest(trim(sound), rank)))
     if not len(sound) or active_seconds(sound) < MIN_ACTIVE_S:
         raise ValueError(f"{files[0][0]}: {active_seconds(sound) if len(sound) else 0.0:.2f} s of sound are too short")
+    # Limited, because the noise of a very soft recording would be amplified with it.
     gain = min(PEAK / float(np.max(np.abs(sound))), 10.0 ** (MAX_GAIN_DB / 20.0))
     return CutSound(sound * gain, loaded[0][1], 20.0 * float(np.log10(gain)))

@@ -35,6 +35,7 @@ def digest(path: Path) -> str:
 def cached(package: Package, folder: Path) -> Path | None:
     """Find an archive of the package, with the digest pinned, in a folder."""
     found = sorted(folder.glob(f"{package.name}_*.deb"))
+    # The digest decides, whatever version the file name states.
     return next((path for path in found if digest(path) == package.sha256), None)
 
 
@@ -44,6 +45,7 @@ def download(package: Package, folder: Path) -> Path:
     path = cached(package, folder)
     if path is None:
         request = ["apt-get", "download", "-q", f"{package.name}={package.version}"]
+        # A failure is no error yet: the mirror may no longer have this version.
         subprocess.run(request, cwd=folder, check=False, capture_output=True)
         path = cached(package, folder)
     if path is None:
@@ -62,5 +64,6 @@ def unpack(package: Package, cache: Path) -> Path:
         archive = download(package, cache / "archives")
         partial = target.with_suffix(".partial")
         subprocess.run(["dpkg-deb", "-x", str(archive), str(partial)], check=True)
+        # An interrupted run leaves no folder that looks complete.
         partial.rename(target)
     return target
