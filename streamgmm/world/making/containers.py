@@ -24,7 +24,6 @@ def read_cat(path: Path, member: str) -> Audio:
     """Read the sound of number `member` from an OpenTTD sample catalogue."""
     data = path.read_bytes()
     offset, size = struct.unpack_from("<II", data, 8 * int(member))
-    # Bit 31 of the first offset marks the newer format of the catalogue.
     offset &= 0x7FFFFFFF
     start = offset + 1 + data[offset]  # a Pascal string precedes the RIFF file
     return decode(data[start : start + size])

@@ -62,7 +62,7 @@ def unpack(package: Package, cache: Path) -> Path:
     target = cache / f"{package.name}_{package.sha256[:12]}"
     if not target.exists():
         archive = download(package, cache / "archives")
-        partial = target.with_suffix(".partial")
+        partial = target.with_name(f"{target.name}.partial")
         subprocess.run(["dpkg-deb", "-x", str(archive), str(partial)], check=True)
         # An interrupted run leaves no folder that looks complete.
         partial.rename(target)
