@@ -115,7 +115,7 @@ def _refuse_shared_places(config: Config) -> None:
         first = names_of_places.setdefault(_place_of(own), name)
         if first != name:
             advice = " (one microphone twice; give each a channel)" if _is_microphone(own.uri) else ""
-            problems.append(f"sources.{name}: {without_secrets(own.uri)} is the source {first} already{advice}")
+            problems.append(f"sources.{name}: {without_secrets(own.uri)} is already the source {first!r}{advice}")
     uris = [settings.source.uri for settings in settings_by_source(config).values()]
     shared = [(uri, _as_sink(uri)) for uri in uris if _as_sink(uri) in sinks]
     problems += [f"{without_secrets(uri)} is a source, and {sink} a sink at the same place" for uri, sink in shared]

@@ -47,11 +47,11 @@ def test_the_command_line_replaces_sources_of_the_settings(demo_model: Path, dem
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["-s", "a=mic", "-s", "b=mic"], 78, "sources.b: mic is the source a already (one microphone twice;"),
-        (["-s", "a=mic:USB", "-s", "b=mic:usb"], 78, "sources.b: mic:usb is the source a already"),
+        (["-s", "a=mic", "-s", "b=mic"], 78, "sources.b: mic is already the source 'a' (one microphone twice;"),
+        (["-s", "a=mic:USB", "-s", "b=mic:usb"], 78, "sources.b: mic:usb is already the source 'a'"),
         (["--set", "sources.a={uri: mic, channel: 1}", "--set", "sources.b={uri: mic, channel: 1}"], 78, "twice"),
-        (["--set", "sources.a={uri: pcm:-, channel: 1}", "--set", "sources.b=pcm:-"], 78, "is the source a already"),
-        (["-s", "a=pcm:-", "-s", "b=pcm:-"], 78, "sources.b: pcm:- is the source a already"),
+        (["--set", "sources.a={uri: pcm:-, channel: 1}", "--set", "sources.b=pcm:-"], 78, "is already the source 'a'"),
+        (["-s", "a=pcm:-", "-s", "b=pcm:-"], 78, "sources.b: pcm:- is already the source 'a'"),
         (
             ["-s", "a=pcm+unix:///x/s", "-s", "b=mic", "-k", "unix:///x/s"],
             78,
