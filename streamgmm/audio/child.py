@@ -204,7 +204,8 @@ class Child:
     def _last_words(self) -> str:
         with self._reading:
             # The child may have written its reason and closed stdout before the reader saw stderr become readable.
-            if not self._is_closed and self._stderr_fd in self._selector.get_map():
+            # Without waiting: a process that the child has started may hold stderr open for ever.
+            if not self._is_closed and any(key.fd == self._stderr_fd for key, _ in self._selector.select(0.0)):
                 self._take_stderr()
         tail = self.stderr_tail
         if len(tail) == STDERR_TAIL_BYTES:

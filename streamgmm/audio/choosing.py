@@ -95,14 +95,14 @@ def _plan_microphone(rest: str, section: SourceSection) -> PlannedSource:
     # Now, so that the interface is opened with the channels of all sources that share it.
     from streamgmm.audio.microphone.interface import shared_interface
 
-    # `make` keeps the interface alive: the table of interfaces refers to it only weakly.
+    # `make` keeps both alive: the table of interfaces and the interface refer to them only weakly.
     interface = shared_interface(device)
-    interface.want(section.channel)
+    wish = interface.want(section.channel)
 
     def make() -> Source:
         from streamgmm.audio.microphone.microphone import InterfaceChannel
 
-        return InterfaceChannel(interface, section.channel)
+        return InterfaceChannel(interface, wish.channel)
 
     return PlannedSource(f"mic:{device}" if rest else "mic", is_live=True, is_device=True, make=make)
 

@@ -177,7 +177,7 @@ class Capture:
         if source.is_live and (slept_s := self._take_slept_s()):
             raise ResumedError(f"the machine slept for {slept_s:.1f} s", where=source.name)
         if self._is_resuming:
-            self._resume(source, len(block.samples))
+            self._resume(source, len(block.samples) + block.lost_samples)
         self._last_block_s = self._heard_until_s(source)
         # Before the samples, because the loss precedes them.
         if block.gap_reason is not None:
@@ -186,7 +186,7 @@ class Capture:
         return self._ring.write(block.samples)
 
     def _resume(self, source: Source, n_samples: int) -> None:
-        """Handle the first block of a source, of `n_samples`: count the loss before it, and report `ok`."""
+        """Handle the first block of a source, which accounts for `n_samples`: count the loss before it, report `ok`."""
         self._is_resuming = False
         self._delay_s = FIRST_DELAY_S
         self.n_reopened += self._last_block_s is not None

@@ -74,7 +74,8 @@ class Channel:
         plan: the source, with its model and settings.
         context: objects that all channels share.
         on_change: receives each new state and its reason, from any thread.
-        is_alone: whether this is the only channel; event ids and thread names then do not contain the source's name.
+        tag: distinguishes this channel from all others of the run, in event ids and names of threads; empty for the
+            channel of a source without a name.
 
     Attributes:
         plan: the current plan, which `adopt` replaces.
@@ -84,7 +85,7 @@ class Channel:
     """
 
     def __init__(
-        self, plan: ChannelPlan, context: RunContext, on_change: Callable[[State, str], None], *, is_alone: bool
+        self, plan: ChannelPlan, context: RunContext, on_change: Callable[[State, str], None], *, tag: str
     ) -> None:
         source, clocks = plan.source, context.clocks
         self.plan = plan
@@ -93,13 +94,13 @@ class Channel:
         self.over = threading.Event()
         self._context = context
         self._on_change = on_change
-        self._suffix = "" if is_alone else f" {source.name}"
-        self._id_prefix = context.run_id if is_alone else f"{context.run_id}-{source.name}"
+        self._tag = tag
+        self._id_prefix = f"{context.run_id}-{tag}" if tag else context.run_id
         self._publisher = Publisher(source, context.hub, clocks, partial(context.watch.busy, self._part("writer")))
         self._ring = _make_ring(plan, self.take_turn)
         self.condition = Condition(self._report)
         listener = CaptureListener(
-            self.condition.say_capture, partial(context.watch.move, self._part("capture")), self._on_capture_failure
+            self.condition.say_capture, partial(context.watch.move, self._part("capture")), self._fail
         )
         rate_hz, is_required = plan.setup.model.spec.sample_rate_hz, context.is_device_required
         self._capture = Capture(source, self._ring, rate_hz, listener, clocks, is_device_required=is_required)
@@ -123,7 +124,7 @@ class Channel:
     def has_work(self) -> bool:
         """Return whether a whole hop waits to be analysed."""
         # Without a lock: the guard thread asks this, and a stuck thread may hold the lock of the ring.
-        return self._ring.waiting_samples >= self.plan.setup.model.spec.hop_samples
+        return not self.over.is_set() and self._ring.waiting_samples >= self.plan.setup.model.spec.hop_samples
 
     def take_turn(self) -> None:
         """Wait for a turn at the worker if there is something to analyse; from any thread, never blocks."""
@@ -167,7 +168,9 @@ class Channel:
                 self._publisher.publish(*self._worker.pipeline.flush())
             except BaseException as error:
                 # Ends this channel alone: the others share the thread, and continue.
-                self.note(error)
+                self._fail(error)
+                # In a thread, as closing a device may take a while.
+                start_thread(self._capture.stop, self._part("stop"))
             self._finish()
         return False
 
@@ -235,18 +238,18 @@ class Channel:
         self.take_turn()  # hops may be shorter now
 
     def _part(self, name: str) -> str:
-        return f"{name}{self._suffix}"
+        return f"{name} {self._tag}" if self._tag else name
 
     def _run_capture(self) -> None:
         try:
-            with suppress(BaseException):  # recorded by `_on_capture_failure`, and raised at the end of the run
+            with suppress(BaseException):  # recorded by `_fail`, and raised at the end of the run
                 self._capture.run()
         finally:
             self.plan.source.close()
 
-    def _on_capture_failure(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         self.note(error)
-        if self._suffix:
+        if self._tag:
             # Other sources continue: readers and `status` must see that this one does not.
             logger.error("source.failed source=%s reason=%s", self.name, self.reason)
             self.condition.say_capture("lost", self.reason or "")
@@ -258,7 +261,7 @@ class Channel:
         bye = self._account.make_bye(self.reason or "end of input")
         logger.info(
             "process.stopped%s reason=%s captured=%d analysed=%d lost=%d source_lost=%d in_flight=%d",
-            self._suffix and f" source={self.name}",
+            self._tag and f" source={self.name}",
             *(bye.reason, bye.captured_samples, bye.analysed_samples, bye.lost_samples),
             *(self._account.balance.source_lost_samples, bye.in_flight_samples),
         )
@@ -270,7 +273,7 @@ class Channel:
     def _report(self, state: State, detail: str) -> None:
         """Report a new state in the log and, for a live source, as a record; states of a recording help no reader."""
         log = logger.info if state == "ok" else logger.warning
-        log("capture.state%s state=%s reason=%s", self._suffix and f" source={self.name}", state, detail)
+        log("capture.state%s state=%s reason=%s", self._tag and f" source={self.name}", state, detail)
         if self.plan.source.is_live:
             if self._ring.counts.captured_samples == 0:
                 # Stream time stays 0 until the first sample, so 0 means now, or the time when that sample was recorded.

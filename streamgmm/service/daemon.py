@@ -7,6 +7,7 @@ import math
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Literal
@@ -74,6 +75,8 @@ class Daemon:
         self._reporting = threading.Lock()
         # Replaced as a whole when sources are added or removed, so that any thread may iterate over it without a lock.
         self._channels: tuple[Channel, ...] = ()
+        self._coming: tuple[Channel, ...] = ()
+        self._n_made: Counter[str] = Counter()
         self.watch = Watch({"worker": lambda: any(channel.has_work for channel in self._channels)})
         self._context = RunContext(run_id, hub, self.watch, clocks, self._turns, is_device_required)
         self._is_alone = len(plans) == 1 and not plans[0].source.is_named
@@ -154,21 +157,25 @@ class Daemon:
             running[plan.source.name].check_adoptable(plan.setup)
         added = tuple(map(self._make_channel, new))
         for plan in staying:
-            if not running[plan.source.name].over.is_set():
-                running[plan.source.name].adopt(plan.setup)
+            channel = running[plan.source.name]
+            # One that is not changed goes on undisturbed: to adopt the same setup would end its open events.
+            if not channel.over.is_set() and not plan.setup.is_same(channel.plan.setup):
+                channel.adopt(plan.setup)
         kept = tuple(running[plan.source.name] for plan in staying)
         self._exchange(kept, added)
 
     def _is_kept(self, plan: ChannelPlan, running: dict[str, Channel]) -> bool:
         channel = running[plan.source.name]
         same_source = plan.setup.config.source == channel.plan.setup.config.source
+        # Its hello says whether it is required, and a source has one hello.
+        same_source &= plan.is_required == channel.plan.is_required
         # A recording that has ended is not played again; a source that failed is retried.
         return same_source and not channel.failures
 
     def _exchange(self, kept: tuple[Channel, ...], added: tuple[Channel, ...]) -> None:
         dropped = [channel for channel in self._channels if channel not in kept]
-        # First, so that the run goes on even if all that run now are dropped.
-        self._channels = (*self._channels, *added)
+        # The run goes on for these even if all that run now are dropped. Readers learn of them by their hello alone.
+        self._coming = added
         # All are stopped before any is waited for, so that the waits overlap.
         for channel in dropped:
             channel.stop("no longer in the settings")
@@ -176,13 +183,24 @@ class Daemon:
             channel.over.wait(FINISH_S)
             channel.abandon()
             channel.over.wait(FINISH_S)
+        # The capture thread closes its source last: another one may need the same device or address.
+        for channel in dropped:
+            channel.join(FINISH_S)
         self._channels = (*kept, *added)
+        self._coming = ()
         self._announce(added)
         for channel in added:
             channel.start()
+        if not self._is_alone:
+            with self._reporting:
+                self._report_worst()
 
     def _make_channel(self, plan: ChannelPlan) -> Channel:
-        return Channel(plan, self._context, self._report, is_alone=self._is_alone)
+        name = plan.source.name
+        self._n_made[name] += 1
+        # A name may come again, with events of its own. No name of a source contains `~`.
+        tag = name if self._n_made[name] == 1 else f"{name}~{self._n_made[name]}"
+        return Channel(plan, self._context, self._report, tag="" if self._is_alone else tag)
 
     def _announce(self, channels: Sequence[Channel]) -> None:
         names = [] if self._is_alone else [channel.name for channel in self._channels]
@@ -200,7 +218,7 @@ class Daemon:
     def _wind_up(self, threads: list[threading.Thread]) -> None:
         """Stop all threads and close the hub, in bounded time even if a thread hangs."""
         self._is_over.set()
-        for channel in self._channels:
+        for channel in (*self._coming, *self._channels):
             channel.stop(self._reason)
         self._turns.wake()
         # From now on no thread waits for a slow reader, so that each can end in time.
@@ -220,7 +238,8 @@ class Daemon:
     def _work(self) -> None:
         """Run the worker thread: one hop of each channel in turn, so that no source starves another."""
         try:
-            while not all(channel.over.is_set() for channel in self._channels):
+            # `_coming` first: what leaves it is in `_channels` by then.
+            while not all(channel.over.is_set() for channel in (*self._coming, *self._channels)):
                 channel = self._turns.take()
                 if channel is not None and channel.step():
                     channel.take_turn()
@@ -235,12 +254,15 @@ class Daemon:
             if self._is_alone:
                 self._on_status(state, detail)
                 return
-            conditions = {channel.name: channel.condition.current for channel in self._channels}
-            worst = max((state for state, _ in conditions.values()), key=STATES.index)
-            # The worst of all states: a report waits until every source has one of its own.
-            if worst != "starting":
-                each = [f"{name}: {state}" for name, (state, _) in conditions.items()]
-                self._on_status(worst, ", ".join(each))
+            self._report_worst()
+
+    def _report_worst(self) -> None:
+        conditions = {channel.name: channel.condition.current for channel in self._channels}
+        worst = max((state for state, _ in conditions.values()), key=STATES.index)
+        # The worst of all states: a report waits until every source has one of its own.
+        if worst != "starting":
+            each = [f"{name}: {state}" for name, (state, _) in conditions.items()]
+            self._on_status(worst, ", ".join(each))
 
     def _log_status(self) -> None:
         if self._clock() - self._logged_s >= STATUS_LOG_S:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
+import msgspec
+
 from streamgmm.audio.choosing import PlannedSource
 from streamgmm.records import Bye, R, Record, Stamper
 from streamgmm.service.clocks import Clocks
@@ -35,6 +37,7 @@ class Publisher:
         self._wall_clock = WallClock(clocks.now, clocks.boot)
         self._stamper = Stamper(source.name, self._wall_clock.read() if source.is_live else None)
         self._is_over = False
+        self._last_t = 0.0
         # Capture, worker and reload threads publish.
         self._lock = threading.Lock()
 
@@ -49,6 +52,10 @@ class Publisher:
             for record in records:
                 if self._is_over:
                     break
+                # A state is dated before the lock is taken, and the worker may have published a later hop meanwhile.
+                if record.t < self._last_t:
+                    record = msgspec.structs.replace(record, t=self._last_t)
+                self._last_t = record.t
                 self._keep_from_future(record.t)
                 # A hub that does not return within the limits of the watchdog counts as a hang.
                 with self._busy():

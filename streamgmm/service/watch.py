@@ -42,17 +42,21 @@ class Watch:
         self._clock = clock
         self._moved_s = dict.fromkeys(is_due, clock())
         self._busy: set[str] = set()
+        # Held by those who add and drop parts alone, never by a part that reports.
+        self._changing = threading.Lock()
 
     def add(self, part: str, is_due: Callable[[], bool]) -> None:
         """Watch one more part; may be called from any thread."""
-        self._moved_s[part] = self._clock()
-        # Replaced, not changed: another thread may be iterating over the mapping.
-        # After the time above, which `stuck_for_s` looks up for every part of this mapping.
-        self._is_due = {**self._is_due, part: is_due}
+        with self._changing:
+            self._moved_s[part] = self._clock()
+            # Replaced, not changed: another thread may be iterating over the mapping.
+            # After the time above, which `stuck_for_s` looks up for every part of this mapping.
+            self._is_due = {**self._is_due, part: is_due}
 
     def drop(self, part: str) -> None:
         """Stop watching a part, if it was watched; may be called from any thread."""
-        self._is_due = {other: is_due for other, is_due in self._is_due.items() if other != part}
+        with self._changing:
+            self._is_due = {other: is_due for other, is_due in self._is_due.items() if other != part}
 
     def move(self, part: str) -> None:
         """Record progress of `part`."""
@@ -92,7 +96,7 @@ class Watch:
     def forgive(self) -> None:
         """Record progress of all parts, e.g. after the whole process was stopped for a while."""
         now_s = self._clock()
-        for part in self._moved_s:
+        for part in list(self._moved_s):
             self._moved_s[part] = now_s
 
 

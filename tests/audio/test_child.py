@@ -86,6 +86,16 @@ def test_last_words_are_reported_but_not_without_limit() -> None:
         assert child.describe_end() == "w" * 200
 
 
+def test_A25_a_process_that_the_child_left_behind_does_not_delay_its_last_words() -> None:
+    command = ["/bin/sh", "-c", "sleep 30 > /dev/null & exit 3"]
+    with closing(child_module.Child(command)) as child:
+        with pytest.raises(EOFError):
+            child.read_exactly(1, 5)
+        start_s = time.monotonic()
+        assert child.describe_end() == "exit status 3"
+        assert time.monotonic() - start_s < 5.0
+
+
 def test_a_child_that_only_closes_its_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_module, "EXIT_TIMEOUT_S", 0.05)
     with closing(python("os.close(1); " + SLEEP)) as child:

@@ -95,6 +95,13 @@ def test_A2_what_a_lost_device_costs_is_told_while_it_lasts_and_counted_exactly(
     assert rig.ring.counts.captured_samples == 900
 
 
+def test_A2_A46_a_loss_that_comes_with_the_first_block_is_not_counted_twice() -> None:
+    block = Block(noise(800), 500, "input_overflow")
+    rig = Rig(FakeSource(100, DeviceError("lost")), FakeSource(block))
+    rig.capture.run()
+    assert sum(n_samples for n_samples, _ in rig.gaps()) == 0.5 * RATE_HZ - 800
+
+
 def test_A4_the_time_until_a_stall_is_noticed_is_lost_too() -> None:
     source = FakeSource()
     rig = Rig(source, FakeSource(80))

@@ -14,7 +14,7 @@ from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.microphone.microphone import CaptureError
 from streamgmm.errors import ConfigError, DataError, DeviceError
 from streamgmm.model.model import Model
-from streamgmm.records import Bye, Gap, Hello, ModelChanged, Record, Start, Status, Window
+from streamgmm.records import Bye, End, Gap, Hello, ModelChanged, Record, Start, Status, Window
 from streamgmm.service import capture
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
@@ -23,7 +23,7 @@ from streamgmm.settings.config import Config
 from streamgmm.settings.decision import DecisionSection
 from streamgmm.sinks.hub import Hub
 from tests.model.model_rig import make_model
-from tests.narrowing import of_type, one
+from tests.narrowing import of_type, one, only
 from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, Options, Running, make_daemon
 from tests.service.service_rig import RATE_HZ, TIMEOUT_S, FakeSource, KeepingSink, check_conservation, supply
 
@@ -164,10 +164,11 @@ def test_the_state_of_all_is_that_of_the_worst_and_names_each() -> None:
 class Changing:
     """A run of two sources that hang, until it is told otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config = CONFIG) -> None:
         self.sink = KeepingSink()
         self.sources = {name: FakeSource(8000, "hang") for name in "ab"}
-        self.daemon = daemon_of(self.sink, *(plan_of(name, source) for name, source in self.sources.items()))
+        plans = [plan_of(name, source, config=config) for name, source in self.sources.items()]
+        self.daemon = daemon_of(self.sink, *plans)
         self.running = Running(self.daemon)
         for source in self.sources.values():
             assert source.hanging.wait(TIMEOUT_S)
@@ -235,6 +236,71 @@ def test_F31_a_source_with_other_settings_begins_again() -> None:
     records = run.end()
     assert [type(r) for r in records["b"]].count(Hello) == 2
     assert [type(r) for r in records["a"]].count(Hello) == 1
+
+
+def test_F31_what_a_reload_does_not_change_is_not_disturbed() -> None:
+    config = msgspec.structs.replace(CONFIG, decision=EAGER)
+    run = Changing(config=config)
+    run.sink.wait_until(lambda: {r.source for r in run.sink.records if isinstance(r, Start)} == {"a", "b"})
+    run.daemon.adopt([run.plan("a", config=config), run.plan("b", config=config), run.plan("c", config=config)])
+    assert not [record for record in run.sink.records if isinstance(record, End)]
+    run.end()
+
+
+def test_F31_an_added_source_is_told_of_by_its_hello_first() -> None:
+    run = Changing()
+    told: list[list[str]] = []
+    drop = run.sources["a"].close
+
+    def close() -> None:
+        told.append([status.source for status in run.daemon.snapshots()])
+        drop()
+
+    run.sources["a"].close = close  # type: ignore[method-assign]
+    run.daemon.adopt([run.plan("b"), run.plan("c")])
+    assert told[0] == ["a", "b"]
+    assert [status.source for status in run.daemon.snapshots()] == ["b", "c"]
+    run.end()
+
+
+def test_F31_whether_a_source_is_required_may_change() -> None:
+    run = Changing()
+    run.daemon.adopt([run.plan("a"), run.plan("b")._replace(is_required=False)])
+    hellos = only(run.end()["b"], Hello)
+    assert [hello.is_required for hello in hellos] == [True, False]
+
+
+def test_F31_the_events_of_a_source_that_begins_again_have_other_ids() -> None:
+    config = msgspec.structs.replace(CONFIG, decision=EAGER)
+    run = Changing(config=config)
+    other = msgspec.structs.replace(config, source=msgspec.structs.replace(config.source, channel=1))
+    run.daemon.adopt([run.plan("a", config=config), plan_of("b", FakeSource(8000, "hang"), config=other)])
+    run.sink.wait_until(lambda: sum(isinstance(r, Start) and r.source == "b" for r in run.sink.records) >= 2)
+    ids = [start.id for start in only(run.end()["b"], Start)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_F5_A45_a_source_whose_analysis_fails_is_lost_and_its_capture_ends() -> None:
+    sink, may_go_on = KeepingSink(), threading.Event()
+    failing, calm = FakeSource(8000, lambda: may_go_on.wait(TIMEOUT_S), 8000, "hang"), FakeSource(8000, "hang")
+    daemon = daemon_of(sink, plan_of("a", failing), plan_of("b", calm))
+    running = Running(daemon)
+    assert calm.hanging.wait(TIMEOUT_S)
+    channel = daemon._channels[0]
+
+    def fail(stretch: object) -> list[Record]:
+        raise ZeroDivisionError("thrown in")
+
+    channel._worker.records_of = fail  # type: ignore[method-assign]
+    may_go_on.set()
+    assert channel.over.wait(TIMEOUT_S)
+    channel.join(TIMEOUT_S)
+    assert failing.is_closed.is_set()
+    assert [status.state for status in daemon.snapshots()] == ["lost", "ok"]
+    assert not channel.has_work
+    daemon.stop("SIGTERM")
+    running.join()
+    assert isinstance(running.error, ZeroDivisionError)
 
 
 def test_F31_another_model_for_one_source_leaves_the_other_alone() -> None:

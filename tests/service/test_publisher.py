@@ -40,6 +40,13 @@ def test_nothing_follows_the_last_record() -> None:
     assert [type(record) for record in rig.sink.records] == [Gap, Bye]
 
 
+def test_a_state_that_was_dated_before_a_later_record_does_not_go_back() -> None:
+    rig = Rig()
+    rig.publisher.publish(gap_at(2.0))
+    rig.publisher.publish(Status(t=1.5, state="lost", detail=""), gap_at(2.5))
+    assert [record.t for record in rig.sink.records] == [2.0, 2.0, 2.5]
+
+
 def test_no_record_is_dated_after_the_moment_at_which_it_is_published() -> None:
     rig = Rig()
     rig.time.now_s += 2.0

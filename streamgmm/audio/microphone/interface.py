@@ -6,7 +6,7 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Sequence
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from streamgmm.audio.channels import ChannelChoice
 from streamgmm.audio.microphone.capture_process import (
@@ -161,6 +161,22 @@ class Stream:
                     queue.put(packet)
 
 
+class Wish:
+    """Wish of a source, or of the plan of one, for a channel; it lasts as long as the object.
+
+    Args:
+        channel: index of the channel (from 0), or the mean of all.
+    """
+
+    def __init__(self, channel: ChannelChoice) -> None:
+        self.channel: ChannelChoice = channel
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels to open, from the first on, so that this one is among them."""
+        return 1 if self.channel == "mean" else self.channel + 1
+
+
 class Interface:
     """Input device whose channels several sources read.
 
@@ -195,12 +211,19 @@ class Interface:
         self._lock = threading.Lock()
         self._stream: Stream | None = None
         self._sample_rate_hz = 0
-        self._n_channels = 1
+        self._wishes: WeakSet[Wish] = WeakSet()
 
-    def want(self, channel: ChannelChoice) -> None:
-        """Open the device with this channel from the next time on, if it has it."""
-        if channel != "mean":
-            self._n_channels = max(self._n_channels, channel + 1)
+    def want(self, channel: ChannelChoice) -> Wish:
+        """Open the device with this channel from the next time on, if it has it, as long as the wish is kept."""
+        wish = Wish(channel)
+        with self._lock:
+            self._wishes.add(wish)
+        return wish
+
+    @property
+    def _n_wanted(self) -> int:
+        # Only those that somebody keeps: a plan that a reload rejects, or a source that is dropped, wants nothing.
+        return max((wish.n_channels for wish in self._wishes), default=1)
 
     def join(self, queue: PacketQueue, sample_rate_hz: int) -> Stream:
         """Return the stream of the device, to which `queue` now belongs; start it if there is none.
@@ -212,7 +235,7 @@ class Interface:
             # The highest rate of all sources: the others resample, and no content is missing for any.
             self._sample_rate_hz = max(self._sample_rate_hz, sample_rate_hz)
             stream = self._stream
-            if stream is not None and not stream.is_enough_for(self._sample_rate_hz, self._n_channels):
+            if stream is not None and not stream.is_enough_for(self._sample_rate_hz, self._n_wanted):
                 stream.fail(CaptureError("reopened", "opened again for another source of it", where=self.name))
             elif stream is not None and (refusal := _refusal_just_now(stream)) is not None:
                 raise copy.copy(refusal)
@@ -224,9 +247,9 @@ class Interface:
 
     def _start(self) -> Stream:
         request = self._known.request(self._device)
-        request |= {"n_channels": self._n_channels, "sample_rate_hz": self._sample_rate_hz}
+        request |= {"n_channels": self._n_wanted, "sample_rate_hz": self._sample_rate_hz}
         process = CaptureProcess(request, self.name, self._command, self._timeouts)
-        return Stream(process, self._known, self._sample_rate_hz, self._n_channels)
+        return Stream(process, self._known, self._sample_rate_hz, self._n_wanted)
 
 
 def _refusal_just_now(stream: Stream) -> StreamgmmError | None:

@@ -50,7 +50,7 @@ class InterfaceChannel:
         self._stream: Stream | None = None
         self._converter: PacketConverter | None = None
         self._blocks: deque[Block] = deque()
-        interface.want(channel)
+        self._wish = interface.want(channel)
 
     def vitals(self) -> Vitals:
         """Return the device with the source behind it, and its clock; the drift is known after a minute."""

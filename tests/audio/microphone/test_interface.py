@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -13,13 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.microphone import interface as interface_module
 from streamgmm.audio.microphone import packet_queue
 from streamgmm.audio.microphone.capture_process import CaptureError, Packet
 from streamgmm.audio.microphone.interface import Interface, shared_interface
 from streamgmm.audio.microphone.microphone import InterfaceChannel
 from streamgmm.audio.microphone.packet_queue import PacketQueue
+from streamgmm.settings.source import SourceSection
 from tests.audio.microphone.test_microphone import RATE_HZ, fake
+from tests.narrowing import of_type
 
 TIMEOUT_S = 5.0
 BLOCK_NS = 20_000_000
@@ -217,3 +221,17 @@ def test_sources_that_name_a_device_alike_share_it() -> None:
     assert shared_interface("usb") is usb
     assert shared_interface(None) is not usb
     assert shared_interface(3).name == "mic:3"
+
+
+def test_F31_channels_are_wanted_as_long_as_a_plan_or_a_source_wants_them() -> None:
+    """Settings that a reload rejects, or a source that is dropped, leave the others with their own channels."""
+    plan = plan_source(SourceSection(uri="mic:wishes", channel=1))
+    made = of_type(plan.make(), InterfaceChannel)
+    rejected = plan_source(SourceSection(uri="mic:WISHES", channel=63))
+    assert made._interface._n_wanted == 64
+    del rejected
+    gc.collect()
+    assert made._interface._n_wanted == 2
+    del plan
+    gc.collect()
+    assert made._interface._n_wanted == 2
