@@ -130,9 +130,9 @@ def test_A46_a_channel_that_the_source_lacks_is_refused_and_the_others_are_not_i
     with contextlib.closing(InterfaceChannel(interface, 0)) as left:
         left.open(RATE_HZ)
         assert left.read() is not None
-        with contextlib.closing(InterfaceChannel(interface, 5)) as missing:
-            with pytest.raises(CaptureError, match="channel 5 is not among the 2 recorded"):
-                missing.open(RATE_HZ)
+        missing = InterfaceChannel(interface, 5)
+        with contextlib.closing(missing), pytest.raises(CaptureError, match="channel 5 is not among the 2 recorded"):
+            missing.open(RATE_HZ)
         block = left.read()
         assert block is not None
         assert block.gap_reason is None
