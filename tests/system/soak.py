@@ -2,8 +2,8 @@
 
     python -m tests.system.soak [--hours 24] [--sources 8] [--model MODEL]
 
-The daemon reads raw samples on its standard input as fast as it can: all the rooms of STREAMGMM_DATA/ambience one
-after the other, then a minute with events, and that again and again (without the recordings, events alone). Of two
+The daemon reads raw samples on its standard input as fast as it can: a minute with events, then all the rooms of
+STREAMGMM_DATA/ambience one after the other, and that again and again (without the recordings, events alone). Of two
 subscribers one reads everything and accounts for it, and one never reads, and comes back whenever it is cut.
 Further sources are recordings of the same sound, of the same length, read as fast as they can be analysed.
 Every ten minutes of audio the process is looked at from outside. The first tenth, at most an hour, is warm-up.
@@ -158,10 +158,10 @@ def _repeated(sound: Path, n_samples: int) -> Iterator[bytes]:
 
 
 def make_sound(rate_hz: int) -> bytes:
-    """What is played again and again: real rooms, if there are any, then a minute with events (s16le)."""
+    """What is played again and again: a minute with events, then real rooms, if there are any (s16le)."""
     root = os.environ.get("STREAMGMM_DATA")
     paths = sorted(Path(root).glob("ambience/audio/*.ogg")) if root else []
-    parts = [*(_part(path, rate_hz) for path in paths), make_scene(60.0, 0, rate_hz).samples]
+    parts = [make_scene(60.0, 0, rate_hz).samples, *(_part(path, rate_hz) for path in paths)]
     return b"".join((np.clip(part, -1.0, 1.0) * 32767.0).astype("<i2").tobytes() for part in parts)
 
 
