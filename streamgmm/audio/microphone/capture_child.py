@@ -161,11 +161,10 @@ def run(request: dict[str, Any], out: BinaryIO) -> None:
     choice = device_choice.choose(devices, sources, request, os.environ)
     device_choice.direct_streams(os.environ, choice)
     device, behind = choice.device, device_choice.source_behind(choice, sources)
-    n_offered = device_choice.n_offered_channels(choice)
-    n_channels = device_choice.n_channels_to_open(n_offered, behind, request["n_channels"])
+    n_channels = device_choice.n_channels_to_open(device, behind, request["n_channels"])
     stream = open_stream(sd, device, n_channels, request["sample_rate_hz"])
     opened = {"device": device["name"], "sample_rate_hz": round(stream.samplerate)}
-    opened |= {"n_channels": n_channels, "max_channels": n_offered}
+    opened |= {"n_channels": n_channels, "max_channels": device["max_channels"]}
     source = find_source(server, mark, choice)
     write_answer(out, {"type": "opened", **opened, "server_source": source})
     writer = BlockWriter(out)

@@ -252,16 +252,7 @@ def _add_properties(environment: MutableMapping[str, str], properties: Mapping[s
     environment["PIPEWIRE_PROPS"] = f"{{ {theirs} {ours} }}"
 
 
-def n_offered_channels(choice: Choice) -> int:
-    """Return the number of channels that can be recorded.
-
-    Those of the source, if it is the one that will be recorded: its sound server would offer more, and make them up.
-    """
-    n_channels: int = choice.device["max_channels"]
-    return min(n_channels, choice.source["max_channels"]) if choice.is_fixed and choice.source else n_channels
-
-
-def n_channels_to_open(n_offered: int, source: DeviceFields | None, n_wanted: int) -> int:
+def n_channels_to_open(device: DeviceFields, source: DeviceFields | None, n_wanted: int) -> int:
     """Return the number of channels to open.
 
     All of them are opened, whichever are wanted now, so that further ones can be read without an interruption. Of a
@@ -269,10 +260,11 @@ def n_channels_to_open(n_offered: int, source: DeviceFields | None, n_wanted: in
     which mixes down when one channel is opened, or a studio interface, whose mean over all inputs is not useful.
 
     Args:
-        n_offered: number of channels that can be recorded (see `n_offered_channels`).
+        device: device of PortAudio.
         source: source of the sound server behind it; None if there is none, or if it is unknown.
         n_wanted: number of channels that are wanted, from the first on.
     """
+    n_offered: int = device["max_channels"]
     n_channels: int = n_offered if source is None else source["max_channels"]
     return min(max(n_wanted, n_channels if n_channels <= MAX_WHOLE_CHANNELS else 1), n_offered)
 

@@ -16,7 +16,6 @@ from streamgmm.audio.microphone.device_choice import (
     listed,
     mark_streams,
     n_channels_to_open,
-    n_offered_channels,
     source_behind,
 )
 
@@ -70,15 +69,7 @@ def test_without_a_default_the_first_input_is_taken() -> None:
 )  # fmt: skip
 def test_channels_to_open(n_offered: int, n_of_source: int | None, n_wanted: int, n_opened: int) -> None:
     behind = None if n_of_source is None else source("a", max_channels=n_of_source)
-    assert n_channels_to_open(n_offered, behind, n_wanted) == n_opened
-
-
-@pytest.mark.parametrize(("is_fixed", "n_of_source", "n_offered"), [(True, 2, 2), (True, 40, 32), (False, 2, 32)])
-def test_A46_a_source_that_was_named_offers_its_own_channels_alone(
-    is_fixed: bool, n_of_source: int, n_offered: int
-) -> None:
-    choice = Choice({"name": "pulse", "max_channels": 32}, source("a", max_channels=n_of_source), is_fixed)
-    assert n_offered_channels(choice) == n_offered
+    assert n_channels_to_open({"name": "x", "max_channels": n_offered}, behind, n_wanted) == n_opened
 
 
 def test_the_source_behind_a_device_is_the_chosen_one_or_the_default_of_the_server() -> None:
