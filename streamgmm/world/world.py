@@ -14,7 +14,7 @@ from streamgmm.errors import DataError
 
 SHIPPED = Path(__file__).parent
 
-HINT = "install streamgmm again, or train with another folder of the world"
+HINT = "install streamgmm again"
 
 
 class SoundEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,7 +23,7 @@ class SoundEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
         id: identifier, unique in the file.
         kind: what it is, e.g. `doorbell`.
-        start: index of its first sample in `world.ogg`.
+        start_sample: index of its first sample in `world.ogg`.
         n_samples: length in samples.
         source_id: recording that it was cut from; sounds of one recording are never divided between training and test.
         package: Debian package that holds the recording.
@@ -37,7 +37,7 @@ class SoundEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     id: str
     kind: str
-    start: int
+    start_sample: int
     n_samples: int
     source_id: str
     package: str
@@ -106,5 +106,8 @@ def read_world(folder: Path = SHIPPED) -> World:
         raise DataError("the sounds of the world are not those of their index", where=str(path), hint=HINT)
     samples = read_recording(path).samples
     # Copies, because a view would keep the samples of all sounds in memory for as long as one of them is used.
-    sounds = [WorldSound(entry, samples[entry.start : entry.start + entry.n_samples].copy()) for entry in index.sounds]
+    sounds = [
+        WorldSound(entry, samples[entry.start_sample : entry.start_sample + entry.n_samples].copy())
+        for entry in index.sounds
+    ]
     return World(index.rate_hz, sounds)

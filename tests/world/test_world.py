@@ -43,8 +43,8 @@ def test_each_sound_is_audible_and_at_most_a_second_and_a_half(world: World) -> 
 
 
 def test_between_two_sounds_there_is_silence(world: World) -> None:
-    ends = [entry.start + entry.n_samples for entry, _ in world.sounds]
-    starts = [entry.start for entry, _ in world.sounds]
+    ends = [entry.start_sample + entry.n_samples for entry, _ in world.sounds]
+    starts = [entry.start_sample for entry, _ in world.sounds]
     assert min(np.subtract(starts[1:], ends[:-1])) >= 2000
 
 

@@ -65,7 +65,7 @@ def entry(row: dict[str, str], clip: CutSound, start: int) -> dict[str, str | in
     return {
         "id": row["id"],
         "kind": row["kind"],
-        "start": start,
+        "start_sample": start,
         "n_samples": len(clip.samples),
         "source_id": row["source"],
         "package": row["origin"],
