@@ -41,6 +41,7 @@ SAMPLE_BYTES = 4
 BLOCKS_PER_S = 50
 LATENCY_S = 0.2  # size of the driver's buffer: a busy machine may delay a read by this much without losing sound
 LINK_TIMEOUT_S = 2.0  # longest time a sound server may take to connect a stream to its source
+DEFAULT_TIMEOUT_S = 0.5  # longest time between the move of a stream and the news of another default source
 SMALL_MEMORY_BYTES = 2**30
 
 
@@ -218,6 +219,7 @@ def end_when_moved(
         # Asked before the first wait too: the stream may have been moved since it was opened.
         while (now := server.source_of(mark)) is None or now["name"] == name:
             server.wait()
+        now = wait_for_default(server, mark, now)
         writer.end({"type": "moved", "from_source": name, "to_source": now["name"], "is_default": now["is_default"]})
     except pulse_source.PulseError as error:
         # PipeWire's PulseAudio layer can end while the stream goes on, and then a move would remain undetected.
@@ -226,6 +228,20 @@ def end_when_moved(
         pass
     # Not an exception: the main thread may be blocked in PortAudio.
     os._exit(1)
+
+
+def wait_for_default(
+    server: pulse_source.PulseConnection, mark: tuple[str, str], now: pulse_source.SourceFields
+) -> pulse_source.SourceFields:
+    """Return the source that the moved stream records from, once the server may have told its new default source.
+
+    PipeWire moves the streams before it tells of the new default source, and till then they seem moved by hand.
+    """
+    deadline_s = time.monotonic() + DEFAULT_TIMEOUT_S
+    while not now["is_default"] and time.monotonic() < deadline_s:
+        time.sleep(DEFAULT_TIMEOUT_S / 10)
+        now = server.source_of(mark) or now
+    return now
 
 
 def write_answer(out: BinaryIO, answer: dict[str, Any]) -> None:
