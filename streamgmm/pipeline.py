@@ -138,12 +138,13 @@ class Analyser:
         """Do the second half of `push` and `flush`: return the scores of a hop."""
         # NaN and false where the hop has no vector: the gates of the decision reject it as not finite.
         log_likelihoods, llrs, is_in_domain = self._refused, self._refused, self._in_no_domain
-        hop = observation.features
+        hop, background = observation.features, np.nan
         if hop.vector is not None:
             scores = self._classifier.score(hop.vector, observation.cepstral_evidence)
             log_likelihoods, is_in_domain = scores.log_likelihoods, scores.is_in_domain
             # Log-likelihood ratio of each label to the background (nat).
-            llrs = log_likelihoods - scores.background_log_likelihood
+            background = scores.background_log_likelihood
+            llrs = log_likelihoods - background
         # The features do not count lost samples, which are added here to give the position in the stream.
         end_sample = hop.end_sample + self._lost_samples
         return HopScores(
@@ -153,6 +154,7 @@ class Analyser:
             llrs=llrs,
             is_in_domain=is_in_domain,
             levels_db=hop.frame_levels_db,
+            background_log_likelihood=background,
             window_share=hop.window_share,
             window_level_dbfs=hop.window_level_dbfs,
         )
@@ -241,7 +243,10 @@ def make_judge(model: Model, config: Config) -> Judge:
 
 def _bayes_rule(model: Model, config: Config) -> BayesRule:
     classifier = model.classifier.with_priors(config.model.priors)
-    return BayesRule(classifier.labels, classifier.log_priors, classifier.likelihood_scale)
+    log_priors = classifier.log_priors
+    if classifier.background_prior > 0.0:
+        log_priors = np.append(log_priors, np.log(classifier.background_prior))
+    return BayesRule(classifier.labels, log_priors, classifier.likelihood_scale)
 
 
 def decide_clip(blocks: Iterable[FloatArray], model: Model, config: Config) -> ClipDecision:

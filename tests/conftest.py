@@ -6,6 +6,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from streamgmm.dataset.dataset import read_dataset
@@ -14,12 +15,12 @@ from streamgmm.demo.scene import make_scene
 from streamgmm.demo.sounds import SOUNDS
 from streamgmm.model.file import save_model
 from streamgmm.settings.config import Config
-from streamgmm.settings.training import TrainingSection
 from streamgmm.training.trainer import train
 
 DEMO_LABELS = ("doorbell", "knocking", "siren", "smoke_alarm")
 DEMO_RATE_HZ = 16000
 DEMO_CLIPS = 6
+QUICK = {"search": False, "n_speed_copies": 0, "n_noise_copies": 0, "n_context_copies": 0, "world": False, "n_jobs": 1}
 SCENE_S = 60.0
 
 
@@ -28,7 +29,7 @@ def write_demo_model(folder: Path) -> Path:
     write_training_set(folder / "recordings", DEMO_CLIPS, 0, DEMO_RATE_HZ)
     for label in set(SOUNDS) - set(DEMO_LABELS):
         shutil.rmtree(folder / "recordings" / label)
-    config = Config(training=TrainingSection(search=False, n_speed_copies=0, n_noise_copies=0, n_jobs=1))
+    config = msgspec.convert({"training": QUICK}, Config)
     save_model(train(read_dataset(folder / "recordings"), config, name="demo").model, folder / "demo.sgm")
     return folder / "demo.sgm"
 

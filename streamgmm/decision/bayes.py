@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from streamgmm.arrays import Float64Array
+from streamgmm.decision.hop_scores import HopScores
 
 
 class BayesRule(NamedTuple):
@@ -12,7 +15,8 @@ class BayesRule(NamedTuple):
 
     Attributes:
         labels: names of the model's labels.
-        log_priors: float64, shape (n_labels,), log prior of each label (nat).
+        log_priors: float64, shape (n_competitors,), log prior of each label, last that of a background that
+            competes (nat).
         likelihood_scale: factor on log-likelihoods that calibrates the posteriors.
     """
 
@@ -20,12 +24,20 @@ class BayesRule(NamedTuple):
     log_priors: Float64Array
     likelihood_scale: float
 
-    def logits(self, log_likelihoods: Float64Array, softness: float = 1.0) -> Float64Array:
-        """Return log posteriors up to a constant (nat), shape (n_labels,), from log-likelihoods of that shape.
+    @property
+    def has_competing_background(self) -> bool:
+        """Whether a background that is no label takes its share of the posteriors."""
+        return len(self.log_priors) > len(self.labels)
+
+    def logits(self, hop: HopScores, softness: float = 1.0) -> Float64Array:
+        """Return log posteriors of a hop up to a constant (nat), shape (n_competitors,).
 
         Args:
-            log_likelihoods: of each label, not scaled (nat).
+            hop: its log-likelihoods are not scaled.
             softness: further factor on log-likelihoods; below 1, the posteriors are less sharp.
         """
+        log_likelihoods = hop.log_likelihoods
+        if self.has_competing_background:
+            log_likelihoods = np.append(log_likelihoods, hop.background_log_likelihood)
         # The scale applies to likelihoods only: features depend on each other, which makes these overconfident.
         return softness * self.likelihood_scale * log_likelihoods + self.log_priors

@@ -184,8 +184,10 @@ class ClipDecider:
             self._n_refused += 1
             return
         weight = vote_weight(hop.window_share, hop.window_level_dbfs)
-        self._posterior_sums += weight * softmax(self._bayes.logits(hop.log_likelihoods))
-        self._soft_sums += weight * softmax(self._bayes.logits(hop.log_likelihoods, IN_DOMAIN_SOFTNESS))
+        # The answer is one of the labels; how well the background fits decides whether there is an answer.
+        n_labels = len(self._labels)
+        self._posterior_sums += weight * softmax(self._bayes.logits(hop)[:n_labels])
+        self._soft_sums += weight * softmax(self._bayes.logits(hop, IN_DOMAIN_SOFTNESS))[:n_labels]
         # For the in-domain score, which needs the fit itself and not only how labels compare.
         self._log_likelihood_sums += weight * hop.log_likelihoods
         self._weight_sum += weight

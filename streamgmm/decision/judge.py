@@ -53,7 +53,7 @@ class Judge:
         self._is_reserved = np.array([is_reserved(label) for label in self.labels])
         # One array for all rejected hops, which therefore must not be changed.
         self._nothing = np.zeros(len(self.labels))
-        self._smoother = make_smoother(section, hop_s, len(self.labels))
+        self._smoother = make_smoother(section, hop_s, len(bayes.log_priors))
 
     def update(self, hop: HopScores) -> Judgement:
         """Process one hop, with log-likelihoods of shape (n_labels,)."""
@@ -62,7 +62,8 @@ class Judge:
             if verdict.reject == "silence":
                 self._smoother.reset()
             return Judgement(verdict, self._nothing, self._nothing)
-        posteriors = self._smoother.update(self._bayes.logits(hop.log_likelihoods))
+        # Without the share of a background that competes: it has no name in the records.
+        posteriors = self._smoother.update(self._bayes.logits(hop))[: len(self.labels)]
         verdict = decide(self.labels, posteriors, hop, self._min_llr)
         return Judgement(verdict, posteriors, event_scores(posteriors, hop, self._min_llr, self._is_reserved))
 

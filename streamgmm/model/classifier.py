@@ -75,6 +75,8 @@ class Classifier:
         priors: float64, shape (n_labels,), relative and positive; all 1 by default.
         cepstra: mixtures over cepstral frames; None if windows decide alone.
         clips: calibration of the decisions on clips.
+        background_prior: prior of the background, relative to those of the labels, in the posteriors of hops; 0 if the
+            background does not compete with the labels. Always 0 where `background` is a label, which has a prior.
         log_priors: float64, shape (n_labels,), logarithm of `priors` (nat).
 
     Raises:
@@ -90,6 +92,7 @@ class Classifier:
     priors: Float64Array = field(default_factory=lambda: np.ones(0))
     cepstra: CepstralMixtures | None = None
     clips: ClipCalibration = PLAIN_VOTES
+    background_prior: float = 0.0
     log_priors: Float64Array = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,6 +103,8 @@ class Classifier:
         if not 0.0 < self.likelihood_scale <= 1e6:
             raise DataError(f"likelihood_scale is {self.likelihood_scale:g}, expected above 0 and at most 1e6")
         _check_clips(self.clips, self.n_labels)
+        if not 0.0 <= self.background_prior <= (0.0 if BACKGROUND in self.labels else 1e6):
+            raise DataError(f"background_prior is {self.background_prior:g}, expected 0 to 1e6, or 0 beside a label")
         object.__setattr__(self, "floors", _checked_floors(self.floors, self.n_labels))
         # Empty stands for equal priors: the default does not know the number of labels.
         given = self.priors if np.size(self.priors) else np.ones(self.n_labels)
@@ -136,7 +141,8 @@ class Classifier:
         return MixtureBank(self.all_mixtures)
 
     @cached_property
-    def _background_index(self) -> int:
+    def background_index(self) -> int:
+        """Index of the background among `all_mixtures`."""
         # In the order of `all_mixtures`: a background of its own follows the labels.
         return self.labels.index(BACKGROUND) if BACKGROUND in self.labels else self.n_labels
 
@@ -156,14 +162,19 @@ class Classifier:
         if self.cepstra is not None and cepstral_evidence is not None:
             scores = scores + self.cepstra.weight * cepstral_evidence
         log_likelihoods = scores[: len(self.labels)]
-        return VectorScores(log_likelihoods, float(scores[self._background_index]), log_likelihoods >= self.floors)
+        return VectorScores(log_likelihoods, float(scores[self.background_index]), log_likelihoods >= self.floors)
+
+    @property
+    def n_competitors(self) -> int:
+        """Number of mixtures that share the posterior: those of the labels, and of a background that competes."""
+        return self.n_labels + (self.background_prior > 0.0)
 
     def score_many(self, vectors: Float64Array) -> Float64Array:
-        """Return log-likelihoods of vectors, shape (n, f), for training: shape (n, n_labels) (nat).
+        """Return log-likelihoods of vectors, shape (n, f), for training: shape (n, n_competitors) (nat).
 
         They equal those of `score`, without cepstral frames, up to rounding.
         """
-        return self._bank.log_likelihoods_of_many(self.projection.apply(vectors))[:, : self.n_labels]
+        return self._bank.log_likelihoods_of_many(self.projection.apply(vectors))[:, : self.n_competitors]
 
     def posterior(self, log_likelihoods: Float64Array) -> Float64Array:
         """Return posteriors of the labels: softmax of likelihood_scale * log-likelihoods + log priors.

@@ -81,6 +81,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         min_in_domain_score: see `ClipCalibration`.
         typical: see `ClipCalibration` (nat).
         typical_deviation: see `ClipCalibration` (nat).
+        background_prior: see `Classifier`.
     """
 
     name: str
@@ -99,6 +100,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     min_in_domain_score: float = msgspec.field(default=0.0, name="min_knownness")
     typical: Annotated[list[float], Meta(max_length=MAX_LABELS)] = []
     typical_deviation: float = 1.0
+    background_prior: float = 0.0
 
     @property
     def n_mixtures(self) -> int:

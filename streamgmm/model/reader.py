@@ -192,6 +192,7 @@ def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
         priors=arrays["priors"],
         cepstra=cepstra,
         clips=ClipCalibration(spec.sharpness, spec.min_in_domain_score, tuple(spec.typical), spec.typical_deviation),
+        background_prior=spec.background_prior,
     )
 
 

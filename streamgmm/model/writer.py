@@ -68,6 +68,7 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
         min_in_domain_score=float(classifier.clips.min_in_domain_score),
         typical=list(classifier.clips.typical),
         typical_deviation=float(classifier.clips.typical_deviation),
+        background_prior=float(classifier.background_prior),
     )
 
 

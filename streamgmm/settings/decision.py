@@ -52,6 +52,14 @@ class DecisionSection(Section, frozen=True, kw_only=True):
         ),
     ] = 2.0
     onset_threshold: Annotated[OnsetThreshold, Meta(description="an event starts at this smoothed posterior")] = 0.7
+    max_false_alarms_per_hour: Annotated[
+        Annotated[float, Meta(gt=0.0, le=1000.0)] | None,
+        Meta(
+            description="`train` chooses the onset threshold of each label by it, for a busy place with a foreign "
+            "sound every six seconds; a quiet home has a fifth of these alarms; null: onset_threshold for all",
+            extra={"unit": "1/h"},
+        ),
+    ] = 5.0
     offset_threshold: Annotated[
         OffsetThreshold, Meta(description="an event ends below this posterior; lower than the onset, to avoid flicker")
     ] = 0.4

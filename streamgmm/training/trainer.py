@@ -18,12 +18,16 @@ from streamgmm.dataset.reasons import explanation
 from streamgmm.errors import ConfigError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
+from streamgmm.model.classifier import Classifier
 from streamgmm.model.model import Model
 from streamgmm.settings.config import Config
+from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import ExtractionTask, with_backgrounds
+from streamgmm.training.extraction.world_clips import world_clips
 from streamgmm.training.fitting.fitting import Fit, fit_classifier, unconverged_allowed
 from streamgmm.training.selection.calibration import calibrated
+from streamgmm.training.selection.thresholds import as_sections, choose_thresholds, deaf_notes, thresholds_in_card
 from streamgmm.training.selection.validation import Validation, validate
 from streamgmm.training.selection.window_length import WindowLengths
 from streamgmm.training.workers import ProgressTracker, ThreadExecutor, run_job, untracked
@@ -114,9 +118,28 @@ def train(
     # The task in the result has the chosen settings, for a later fit to the same vectors.
     task = msgspec.structs.replace(task, spec=chosen.task.spec, training=validation.training)
     card = make_card(dataset.labels, task, chosen.clips, validation)
-    model = Model(name=name, spec=task.spec, classifier=calibrated(fit, validation.calibration), card=card)
-    notes = [*fit.notes, *chosen.notes, *validation.notes]
+    classifier = calibrated(fit, validation.calibration)
+    decision, room_notes = decide_thresholds(validation, classifier, task.spec, config.decision, card)
+    model = Model(name=name, spec=task.spec, classifier=classifier, decision=decision, card=card)
+    notes = [*fit.notes, *chosen.notes, *validation.notes, *room_notes]
     return Training(model, validation, chosen.clips, dataset, task, notes)
+
+
+def decide_thresholds(
+    validation: Validation, classifier: Classifier, spec: FeatureSpec, section: DecisionSection, card: dict[str, Any]
+) -> tuple[dict[str, LabelSection], list[str]]:
+    """Return the decision settings of labels for a budget of false alarms, and notes; the card gets what they leave.
+
+    A threshold that the settings change from the default is the user's choice, and is kept.
+    """
+    has_own = section.onset_threshold != DecisionSection().onset_threshold
+    if validation.held_out is None or has_own or section.max_false_alarms_per_hour is None:
+        return {}, []
+    thresholds = choose_thresholds(validation.held_out, classifier, section, spec)
+    if not thresholds:
+        return {}, []
+    card["room"] = thresholds_in_card(thresholds, section.max_false_alarms_per_hour)
+    return as_sections(thresholds), deaf_notes(thresholds, section.max_false_alarms_per_hour)
 
 
 def _refuse_any(skipped: Sequence[Skipped], warnings: Sequence[str], where: Path) -> None:
@@ -133,8 +156,11 @@ def _refuse_any(skipped: Sequence[Skipped], warnings: Sequence[str], where: Path
 def fit_calibrated(
     clips: Sequence[ClipVectors], labels: Sequence[str], task: ExtractionTask, track: ProgressTracker = untracked
 ) -> tuple[Fit, Validation]:
-    """Fit on all clips, with the settings and the calibration chosen by cross-validation."""
+    """Fit on all clips and the sounds of the world, with settings and calibration chosen by cross-validation."""
+    world = world_clips(task, labels, track)
+    clips = [*clips, *world.clips]
     validation = validate(clips, labels, task.training, track)
+    validation = validation._replace(notes=(*world.notes, *validation.notes))
     has_cepstra = validation.calibration.cepstral_weight > 0.0
     job = partial(fit_classifier, clips, labels, validation.training, has_cepstra=has_cepstra)
     # An executor for one job: it gives the fit one BLAS thread, on which the last bits of the model depend.

@@ -17,6 +17,8 @@ QUICK = (
     "training.n_jobs=1",
     "training.n_speed_copies=0",
     "training.n_noise_copies=0",
+    "training.n_context_copies=0",
+    "training.world=false",
     "training.cepstra=never",
 )
 

@@ -14,7 +14,17 @@ from streamgmm.shares import share_text
 from tests.cli.cli_rig import run_cli, spawn_cli
 from tests.training.training_rig import SOUND_LABELS, write_sounds
 
-QUICK = ("--set", "training.search=false", "--set", "training.n_jobs=1", "--set", "training.n_speed_copies=0")
+QUICK = tuple(
+    part
+    for setting in (
+        "search=false",
+        "n_jobs=1",
+        "n_speed_copies=0",
+        "n_context_copies=0",
+        "world=false",
+    )
+    for part in ("--set", f"training.{setting}")
+)
 
 
 @pytest.fixture(scope="module")

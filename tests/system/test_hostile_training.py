@@ -24,7 +24,17 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="li
 MEMORY_BYTES = 2 * 2**30
 CPU_S = 60
 LONGEST_S = 90.0
-QUICK = ("--set", "training.n_jobs=1", "--set", "training.n_speed_copies=0", "--set", "training.search=false")
+QUICK = tuple(
+    part
+    for setting in (
+        "search=false",
+        "n_jobs=1",
+        "n_speed_copies=0",
+        "n_context_copies=0",
+        "world=false",
+    )
+    for part in ("--set", f"training.{setting}")
+)
 
 
 def write_hostile(folder: Path) -> int:

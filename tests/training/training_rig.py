@@ -39,8 +39,8 @@ def config_with(**training: Any) -> Config:
 
 
 def quick_config(**training: Any) -> Config:
-    """Like `config_with`, without the copies and the search that cost most of the time."""
-    return config_with(**{"n_speed_copies": 0, "search": False, **training})
+    """Like `config_with`, without the world, the copies and the search that cost most of the time."""
+    return config_with(**{"n_speed_copies": 0, "n_context_copies": 0, "world": False, "search": False, **training})
 
 
 def make_clip(label: str, number: int, *, source_id: str | None = None, fold: str | None = None) -> Clip:

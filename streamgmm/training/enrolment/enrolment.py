@@ -20,14 +20,16 @@ from streamgmm.dataset.scan import recordings_below
 from streamgmm.errors import DataError, InputMissingError, UsageError
 from streamgmm.files import path_kind
 from streamgmm.labels import RESERVED, SILENCE, UNKNOWN, check_label, check_labels
+from streamgmm.model.classifier import Classifier
 from streamgmm.model.model import Model
+from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.training.enrolment.comparison import ModelComparison, scores_in_card
 from streamgmm.training.enrolment.training_cache import TrainingCache, make_cache
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import ExtractionTask, extract_clips
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.selection.validation import Validation
-from streamgmm.training.trainer import fit_calibrated, make_card
+from streamgmm.training.trainer import decide_thresholds, fit_calibrated, make_card
 from streamgmm.training.workers import ProgressTracker, untracked
 from streamgmm.wording import did_you_mean
 
@@ -209,12 +211,13 @@ def _refit(
     classifier = calibrated(fit, validation.calibration)
     # Priors and decision settings are the user's; a new class gets the default ones.
     priors = dict(zip(model.labels, model.classifier.priors.tolist(), strict=True))
+    card = _new_card(model, kept, validation, new_windows)
     refitted = Model(
         name=model.name,
         spec=model.spec,
         classifier=classifier.with_priors({name: priors[name] for name in labels if name in priors}),
-        decision={name: section for name, section in model.decision.items() if name in labels},
-        card=_new_card(model, kept, validation, new_windows),
+        decision=_decision(model, classifier, validation, card),
+        card=card,
     )
     # The fit may have dropped cepstral frames because a class has too few; the cache must agree with the model.
     kept = kept if refitted.classifier.cepstra else make_cache(kept.clips, kept.task, has_cepstra=False)
@@ -223,6 +226,22 @@ def _refit(
     notes = [*fit.notes, *validation.notes, *_decision_notes(model)]
     comparison = ModelComparison(scores_in_card(model.card), scores_in_card(refitted.card), staying)
     return ModelChange(refitted, kept, label, comparison, notes)
+
+
+def _decision(
+    model: Model, classifier: Classifier, validation: Validation, card: dict[str, Any]
+) -> dict[str, LabelSection]:
+    """Return the thresholds for the budget of the old model's training; those of `tune` are kept for their labels."""
+    kept = {name: section for name, section in model.decision.items() if name in classifier.labels}
+    room = model.card.get("room")
+    if "tuning" in model.card or not isinstance(room, Mapping):
+        return kept
+    try:
+        section = msgspec.convert({"max_false_alarms_per_hour": room.get("max_false_alarms_per_hour")}, DecisionSection)
+    except msgspec.ValidationError:  # the card is free-form
+        return kept
+    decision, _ = decide_thresholds(validation, classifier, model.spec, section, card)
+    return decision
 
 
 def _new_card(model: Model, kept: TrainingCache, validation: Validation, new_windows: Counter[str]) -> dict[str, Any]:

@@ -73,7 +73,9 @@ def make_cache(clips: Sequence[ClipVectors], task: ExtractionTask, *, has_cepstr
         has_cepstra: whether to keep cepstral frames; without them, windows alone can be fitted again.
     """
     nameless = [
-        clip._replace(clip=_anonymised(clip.clip), cepstra=clip.cepstra if has_cepstra else None) for clip in clips
+        # Without the sequences of hops in context: they only serve the validation of a training.
+        clip._replace(clip=_anonymised(clip.clip), cepstra=clip.cepstra if has_cepstra else None, contexts=())
+        for clip in clips
     ]
     by_label: dict[str, list[ClipVectors]] = defaultdict(list)
     for clip in nameless:

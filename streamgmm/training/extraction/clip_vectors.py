@@ -24,6 +24,25 @@ class ClipCepstra(NamedTuple):
     spans: IndexArray
 
 
+class ContextCopy(NamedTuple):
+    """A clip within other sound: what a microphone hears before, during and after it.
+
+    Attributes:
+        vectors: float32, shape (n_hops, n_features), of all windows; those without a vector are NaN.
+        covers: float64, shape (n_hops,), share of the sound that lies in each window, or of the window that it fills if
+            the sound is longer; 0 to 1.
+        levels_dbfs: float64, shape (n_hops,), levels of the hops (dB re full scale).
+        snr_db: level of the sound above that of the rest (dB).
+        cepstra: cepstral frames, with the span of each window; None if they were not measured.
+    """
+
+    vectors: Float32Array
+    covers: Float64Array
+    levels_dbfs: Float64Array
+    snr_db: float
+    cepstra: ClipCepstra | None
+
+
 class ClipVectors(NamedTuple):
     """The training vectors of one clip: of the recording itself, and of its augmented copies.
 
@@ -33,6 +52,9 @@ class ClipVectors(NamedTuple):
         copies: float32, shape (m, n_features), of the active windows of its copies.
         votes: float64, shape (n,), above 0, weight of each window in the vote on the clip; None for equal weights.
         cepstra: its cepstral frames; None if they were not measured.
+        contexts: copies of it within other sound, as sequences of hops; windows that the sound fills are among `copies`
+            too.
+        is_world: whether it is a sound that comes with streamgmm, and none of the user's.
     """
 
     clip: Clip
@@ -40,6 +62,8 @@ class ClipVectors(NamedTuple):
     copies: Float32Array
     votes: Float64Array | None = None
     cepstra: ClipCepstra | None = None
+    contexts: tuple[ContextCopy, ...] = ()
+    is_world: bool = False
 
     @property
     def counted_votes(self) -> Float64Array:
@@ -69,6 +93,8 @@ def thinned(clip: ClipVectors, limits: Limits, rng: np.random.Generator) -> Clip
         copies=clip.copies[copies],
         votes=None if clip.votes is None else clip.votes[windows],
         cepstra=_thinned_cepstra(clip.cepstra, windows, limits, rng) if clip.cepstra else None,
+        contexts=clip.contexts,
+        is_world=clip.is_world,
     )
 
 

@@ -23,7 +23,8 @@ from streamgmm.features.window import window_layout
 from streamgmm.labels import BACKGROUND
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.augmentation import background_copy, noise_copy, speed_copies
-from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, Limits, thinned
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy, Limits, thinned
+from streamgmm.training.extraction.context import CONTEXT_SNRS_DB, FILLED_COVER, choose_bed, frame_spans, put_in_context
 from streamgmm.training.extraction.transmission import transmitted
 from streamgmm.training.workers import ProgressTracker, map_in_order, untracked
 
@@ -134,6 +135,7 @@ def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVec
     is_active = active_windows(recorded.levels_dbfs, clip.label, task.silence_gate_dbfs)
     faster, noisy = _speed_copies(samples, task, rng), _noisy_copies(clip, samples, task, rng)
     copies = [measure(copy) for copy in (*faster, *noisy)]
+    contexts = _contexts(clip, samples, task, rng)
     # A faster copy has hops of its own, and so its own pauses.
     are_active = [
         active_windows(copy.levels_dbfs, clip.label, task.silence_gate_dbfs) for copy in copies[: len(faster)]
@@ -148,10 +150,40 @@ def _extract_clip(clip: Clip, samples: Samples, task: ExtractionTask) -> ClipVec
         clip=clip,
         vectors=vectors,
         # The empty part gives dtype and width where there are no copies.
-        copies=np.concatenate([vectors[:0], *map(_finite, windows)]),
+        copies=np.concatenate([vectors[:0], *map(_finite, windows), *map(_filled, contexts)]),
         votes=vote_weight(recorded.window_shares[is_used], recorded.window_levels_dbfs[is_used]),
         cepstra=_clip_cepstra(recorded, is_used, copies, task.spec) if has_cepstra else None,
+        contexts=contexts,
     )
+
+
+def _contexts(clip: Clip, samples: Samples, task: ExtractionTask, rng: np.random.Generator) -> tuple[ContextCopy, ...]:
+    """Return copies of the clip within other sound, every other one at another speed."""
+    if clip.label == BACKGROUND or not len(samples):
+        return ()
+    rate_hz, contexts = task.spec.sample_rate_hz, []
+    for i in range(task.training.n_context_copies):
+        sound = speed_copies(samples, 1, rng)[0] if i % 2 else samples
+        sound = _maybe_transmitted(sound, task, rng)
+        bed = choose_bed(_drawn_background(task, rng), rate_hz, rng, has_world=task.training.world)
+        snr_db = CONTEXT_SNRS_DB[i % len(CONTEXT_SNRS_DB)]
+        has_cepstra = task.training.cepstra != "never"
+        context = put_in_context(sound, task.spec, bed, snr_db, rng, has_cepstra=has_cepstra)
+        vectors = masked(context.vectors, task.training.without, task.spec)
+        contexts.append(context._replace(vectors=vectors.astype(np.float32)))
+    return tuple(contexts)
+
+
+def _drawn_background(task: ExtractionTask, rng: np.random.Generator) -> list[Samples]:
+    if not task.backgrounds:
+        return []
+    chosen = task.backgrounds[rng.integers(len(task.backgrounds))]
+    return [_loaded_background(chosen, task.spec.sample_rate_hz, task.channel)]
+
+
+def _filled(context: ContextCopy) -> Float32Array:
+    """Return the windows that the sound fills."""
+    return _finite(context.vectors[context.covers >= FILLED_COVER])
 
 
 def _speed_copies(samples: Samples, task: ExtractionTask, rng: np.random.Generator) -> list[Samples]:
@@ -185,12 +217,9 @@ def _loaded_background(clip: Clip, sample_rate_hz: int, channel: ChannelChoice) 
 
 
 def _clip_cepstra(recorded: Features, is_used: BoolArray, copies: Sequence[Features], spec: FeatureSpec) -> ClipCepstra:
-    # `n_frames` counts the new frames of each hop; a window contains those of all the hops that it spans.
-    ends = np.cumsum(recorded.n_frames)
-    starts = np.concatenate([np.zeros(spec.window_samples // spec.hop_samples, dtype=np.intp), ends])[: len(ends)]
     vectors = recorded.cepstra.astype(np.float32)
     altered = [copy.cepstra.astype(np.float32) for copy in copies]
-    return ClipCepstra(vectors, np.concatenate([vectors[:0], *altered]), np.stack([starts, ends], axis=1)[is_used])
+    return ClipCepstra(vectors, np.concatenate([vectors[:0], *altered]), frame_spans(recorded, spec)[is_used])
 
 
 def masked(vectors: FloatArray, kinds: Collection[str], spec: FeatureSpec) -> FloatArray:

@@ -54,13 +54,16 @@ def fit_cepstra(
     if min(map(len, drawn)) < MIN_FRAMES_PER_COMPONENT:
         return None
     together = np.concatenate(drawn)
+    of_world = [clip for clip in clips if clip.is_world]
     # Every k-th frame keeps the proportions of the labels. In double precision, as sums of so many lose digits.
     some = together[:: 1 + len(together) // MAX_SCALE_FRAMES].astype(np.float64)
     mean, scale = some.mean(axis=0), some.std(axis=0)
     if scale.min() < MIN_DEVIATION:
         return None
-    if BACKGROUND not in labels:
-        # The background mixture comes last: of frames of all labels, when no background was recorded.
+    if BACKGROUND not in labels and of_world:
+        drawn.append(_draw(of_world, BACKGROUND, training.seed))
+    elif BACKGROUND not in labels:
+        # The background mixture comes last: of frames of all labels, when there is no background at all.
         rng = np.random.default_rng(training.seed)
         drawn.append(together[rng.permutation(len(together))[:MAX_FITTED_FRAMES]])
     projection = Projection(mean, scale, np.eye(together.shape[1]))

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from streamgmm.arrays import Float32Array, Float64Array, IndexArray
+from streamgmm.arrays import BoolArray, Float32Array, Float64Array, IndexArray
 from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.classifier import Classifier
@@ -27,6 +27,9 @@ MAX_FITTED_WINDOWS = 300_000
 
 MIN_VECTORS_PER_COMPONENT = 10
 """With fewer vectors a component fits single windows, and its variances lie at the floor."""
+
+N_WORLD_COMPONENTS = 32
+"""Components of the sounds of the world: some 70 kinds, of which many are alike."""
 
 MAX_ITERATIONS = 30
 """Iterations of expectation maximisation; later ones change the mixtures less than refinement does."""
@@ -50,11 +53,19 @@ class TrainingSet(NamedTuple):
 
     Attributes:
         vectors: float32, shape (n, n_features).
-        class_indices: shape (n,), index of the label of each vector.
+        class_indices: shape (n,), index of the label of each vector (see `fitted_labels`).
+        is_world: bool, shape (n,), whether a vector is of a sound of the world.
     """
 
     vectors: Float32Array
     class_indices: IndexArray
+    is_world: BoolArray
+
+
+def fitted_labels(clips: Sequence[ClipVectors], labels: Sequence[str]) -> list[str]:
+    """Return the labels that get a mixture: those of the user, and last `background` if only the world holds any."""
+    has_more = BACKGROUND not in labels and any(clip.is_world for clip in clips)
+    return [*labels, BACKGROUND] if has_more else list(labels)
 
 
 def make_training_set(clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection) -> TrainingSet:
@@ -62,18 +73,20 @@ def make_training_set(clips: Sequence[ClipVectors], labels: Sequence[str], train
     pairs = [(clip.vectors, clip.copies if training.copies else clip.copies[:0]) for clip in clips]
     parts = [part for pair in pairs for part in pair]
     counts = [len(own) + len(altered) for own, altered in pairs]
-    class_indices = np.repeat([labels.index(clip.clip.label) for clip in clips], counts)
+    fitted = fitted_labels(clips, labels)
+    class_indices = np.repeat([fitted.index(clip.clip.label) for clip in clips], counts)
+    is_world = np.repeat([clip.is_world for clip in clips], counts)
     if len(class_indices) <= MAX_FITTED_WINDOWS:
-        return TrainingSet(np.concatenate(parts), class_indices)
+        return TrainingSet(np.concatenate(parts), class_indices, is_world)
     rng = np.random.default_rng(training.seed)
-    members = [rng.permutation(np.flatnonzero(class_indices == i)) for i in range(len(labels))]
+    members = [rng.permutation(np.flatnonzero(class_indices == i)) for i in range(len(fitted))]
     # A mask and not a list of indices: it can be divided like the parts, and keeps their order.
     is_kept = np.zeros(len(class_indices), dtype=bool)
-    is_kept[np.concatenate([own[: MAX_FITTED_WINDOWS // len(labels)] for own in members])] = True
+    is_kept[np.concatenate([own[: MAX_FITTED_WINDOWS // len(fitted)] for own in members])] = True
     # Select before concatenating: all vectors in one array would need the memory a second time.
     ends = np.cumsum([len(part) for part in parts])[:-1]
     kept = [part[own] for part, own in zip(parts, np.split(is_kept, ends), strict=True)]
-    return TrainingSet(np.concatenate(kept), class_indices[is_kept])
+    return TrainingSet(np.concatenate(kept), class_indices[is_kept], is_world[is_kept])
 
 
 def fit_classifier(
@@ -97,35 +110,44 @@ def fit_classifier(
         DataError: all vectors of a class are equal.
     """
     training_set = make_training_set(clips, labels, training)
-    moments = moments or measure_moments(*training_set)
-    _check_spread(moments, labels)
+    moments = moments or measure_moments(training_set.vectors, training_set.class_indices)
+    fitted = fitted_labels(clips, labels)
+    _check_spread(moments, fitted)
     projection = fit_projection(moments, shrinkage=training.lda_shrinkage, n_extra=training.n_principal)
     # Projected in single precision: vectors have many features, and converting them first would double the memory.
     scaled = (projection.matrix / projection.scale[:, np.newaxis]).astype(np.float32)
     projected = ((training_set.vectors - projection.mean.astype(np.float32)) @ scaled).astype(np.float64)
     notes: list[str] = []
-    mixtures = _fit_mixtures(projected, training_set.class_indices, labels, training, notes)
+    mixtures = _fit_mixtures(projected, training_set, fitted, training, notes)
     classifier = Classifier(
         labels=tuple(labels),
         projection=projection,
-        mixtures=tuple(mixtures),
-        background=mixtures[labels.index(BACKGROUND)] if BACKGROUND in labels else _pooled_mixture(mixtures),
+        mixtures=tuple(mixtures[: len(labels)]),
+        background=mixtures[fitted.index(BACKGROUND)] if BACKGROUND in fitted else _pooled_mixture(mixtures),
         likelihood_scale=DEFAULT_LIKELIHOOD_SCALE,
         # No floors before calibration: nothing is rejected.
         floors=np.full(len(labels), -np.inf),
         cepstra=fit_cepstra(clips, labels, training) if has_cepstra else None,
+        background_prior=0.0 if fitted == list(labels) else 1.0,
     )
     return Fit(classifier, notes)
 
 
 def _fit_mixtures(
     projected: Float64Array,
-    class_indices: IndexArray,
+    training_set: TrainingSet,
     labels: Sequence[str],
     training: TrainingSection,
     notes: list[str],
 ) -> list[Mixture]:
-    mixtures = [_fit_label(projected[class_indices == i], label, i, training, notes) for i, label in enumerate(labels)]
+    class_indices, is_world = training_set.class_indices, training_set.is_world
+    mixtures = []
+    for i, label in enumerate(labels):
+        own, of_world = (projected[(class_indices == i) & (is_world == wanted)] for wanted in (False, True))
+        parts = [_fit_label(own, label, i, training, notes)] if len(own) else []
+        # A mixture of its own: the user's background, which is the place itself, keeps half of the weight.
+        parts += [_fit_world(of_world, training)] if len(of_world) else []
+        mixtures.append(parts[0] if len(parts) == 1 else _pooled_mixture(parts))
     # Refinement separates labels, so a single one cannot be refined.
     # Its gradients are those of diagonal covariances.
     if not training.refinement or training.covariance != "diag" or len(labels) == 1:
@@ -161,8 +183,13 @@ def _fit_by_bic(projected: Float64Array, training: TrainingSection, seed: int) -
     return _mixture(min(fits, key=lambda fit: float(fit.bic(projected))))
 
 
+def _fit_world(projected: Float64Array, training: TrainingSection) -> Mixture:
+    n_components = max(1, min(N_WORLD_COMPONENTS, len(projected) // MIN_VECTORS_PER_COMPONENT))
+    return fit_mixture(projected, n_components, training, training.seed)
+
+
 def _pooled_mixture(mixtures: Sequence[Mixture]) -> Mixture:
-    """Pool all class mixtures with equal weight: the background model when none was recorded."""
+    """Pool mixtures with equal weight, as the background of all classes where none was recorded."""
     return Mixture(
         np.concatenate([mixture.weights for mixture in mixtures]) / len(mixtures),
         np.concatenate([mixture.means for mixture in mixtures]),

@@ -72,15 +72,18 @@ def calibrate(
 ) -> tuple[Calibration, tuple[str, ...]]:
     """Return the calibration with the least log loss, and notes on the use of cepstral frames."""
     scale, cepstral_weight, notes = _choose_cepstra(held_out, frames)
-    sharpness = _best_sharpness(held_out, scale, cepstral_weight)
-    typical = _typical(held_out, len(labels), cepstral_weight)
-    least = _min_in_domain_score(held_out, labels, scale, cepstral_weight, typical)
+    # Clips are answered as they are recorded; events are decided in context.
+    clean = held_out.clean
+    sharpness = _best_sharpness(clean, scale, cepstral_weight)
+    typical = _typical(clean, len(labels), cepstral_weight)
+    least = _min_in_domain_score(clean, labels, scale, cepstral_weight, typical)
     # A label without held-out clips has no floor: nothing is known of how low its windows may lie.
     floors = np.full(len(labels), -np.inf)
     scores = held_out.scores(cepstral_weight)
-    for i in np.unique(held_out.label_indices):
+    for i in np.unique(clean.label_indices):
         # Windows of the label under its own mixture.
-        floors[i] = np.quantile(scores[held_out.window_label_indices == i, i], DOMAIN_QUANTILE)
+        is_own = (held_out.window_label_indices == i) & held_out.is_counted
+        floors[i] = np.quantile(scores[is_own, i], DOMAIN_QUANTILE)
     clips = ClipCalibration(sharpness, least, tuple(typical.log_likelihoods.tolist()), typical.deviation)
     return Calibration(scale, floors, cepstral_weight, clips), notes
 

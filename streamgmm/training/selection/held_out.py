@@ -12,42 +12,64 @@ from streamgmm.arrays import BoolArray, Float64Array, IndexArray, softmax
 from streamgmm.decision.clip import IN_DOMAIN_SOFTNESS, TypicalLikelihoods, in_domain_scores, sharpened
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
-from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
+from streamgmm.training.extraction.context import FILLED_COVER
 
 LOG_LOSS_OFFSET = 1e-12
 """Added to posteriors in a log loss, which underflow would make infinite."""
 
 
 class HeldOutClip(NamedTuple):
-    """Scores of one clip by a classifier that was not fitted to it.
+    """Scores of one clip, or of a copy of it in context, by a classifier that was not fitted to it.
 
     Attributes:
-        label_index: true label of the clip.
-        log_likelihoods: (n_windows, n_labels) in nats, of the windows alone.
-        votes: (n_windows,) weight of each window.
-        cepstral_evidence: (n_windows, n_labels) in nats, mean log-likelihood of its cepstral frames; None if not
+        label_index: true label of the clip among the labels that were fitted (see `fitted_labels`).
+        log_likelihoods: (n_windows, n_competitors) in nats, of the windows alone.
+        votes: (n_windows,) weight of each window; 0 for those of a context that the sound does not fill.
+        cepstral_evidence: (n_windows, n_competitors) in nats, mean log-likelihood of its cepstral frames; None if not
             measured.
+        context: the copy that was scored, all its hops; None for the clip as recorded.
+        is_world: whether it is a sound of the world.
     """
 
     label_index: int
     log_likelihoods: Float64Array
     votes: Float64Array
     cepstral_evidence: Float64Array | None = None
+    context: ContextCopy | None = None
+    is_world: bool = False
 
 
-def score_clip(clip: ClipVectors, classifier: Classifier) -> HeldOutClip:
-    """Score each window of a clip with `classifier`, without its cepstral frames."""
-    return HeldOutClip(
-        label_index=classifier.labels.index(clip.clip.label),
-        log_likelihoods=classifier.score_many(clip.vectors.astype(np.float64)),
-        votes=clip.counted_votes,
-    )
+def heard_copies(clip: ClipVectors) -> list[ContextCopy | None]:
+    """Return what is scored of a held-out clip: itself (None) unless it is of the world, and its copies in context.
+
+    A copy whose sound fills no window is left out.
+    """
+    copies = [context for context in clip.contexts if _filled_votes(context).any()]
+    return [*copies] if clip.is_world else [None, *copies]
 
 
-def score_cepstra(clip_cepstra: ClipCepstra, frames: CepstralMixtures, n_labels: int) -> Float64Array:
-    """Return mean log-likelihoods of the frames of each window, (n_windows, n_labels), as `CepstralEvidence` does."""
+def score_clip(clip: ClipVectors, classifier: Classifier, label_index: int) -> list[HeldOutClip]:
+    """Score each window of a clip and of its copies with `classifier`, without their cepstral frames."""
+    scored = []
+    for context in heard_copies(clip):
+        vectors = clip.vectors if context is None else np.nan_to_num(context.vectors)
+        votes = clip.counted_votes if context is None else _filled_votes(context)
+        log_likelihoods = classifier.score_many(vectors.astype(np.float64))
+        scored.append(HeldOutClip(label_index, log_likelihoods, votes, None, context, clip.is_world))
+    return scored
+
+
+def _filled_votes(context: ContextCopy) -> Float64Array:
+    # Hops without a vector have no vote either.
+    is_filled = (context.covers >= FILLED_COVER) & np.isfinite(context.vectors).all(axis=1)
+    return is_filled.astype(np.float64)
+
+
+def score_cepstra(clip_cepstra: ClipCepstra, frames: CepstralMixtures, n_mixtures: int) -> Float64Array:
+    """Return mean log-likelihoods of the frames of each window, (n_windows, n_mixtures), as `CepstralEvidence` does."""
     # Differences of cumulative sums: windows overlap, and each frame is scored and added once.
-    scores = frames.score(clip_cepstra.vectors.astype(np.float64))[:, :n_labels]
+    scores = frames.score(clip_cepstra.vectors.astype(np.float64))[:, :n_mixtures]
     # In double precision, as differences of long sums lose digits.
     sums = np.concatenate([np.zeros((1, scores.shape[1])), np.cumsum(scores, axis=0)])
     first, end = clip_cepstra.spans.T
@@ -60,21 +82,41 @@ class HeldOutClips:
     """Scores of all held-out clips; the windows of all clips are concatenated.
 
     Args:
-        clips: at least one, each with at least one window.
+        clips: at least one, each with at least one window that votes.
+        n_labels: number of labels of the user; scores of a background that competes follow them.
     """
 
-    def __init__(self, clips: Sequence[HeldOutClip]) -> None:
+    def __init__(self, clips: Sequence[HeldOutClip], n_labels: int) -> None:
+        self.clips = clips
+        self.n_labels = n_labels
         self.label_indices = np.array([clip.label_index for clip in clips])
         self._n_windows = [len(clip.votes) for clip in clips]
         # `reduceat` returns a value of the next clip for one without windows, hence at least one window each.
         self._starts = np.cumsum([0, *self._n_windows[:-1]])
         self._log_likelihoods = np.concatenate([clip.log_likelihoods for clip in clips])
         votes = np.concatenate([clip.votes for clip in clips])
+        self.is_counted = votes > 0.0
         # Normalised per clip once, so that every weighted mean is a single `reduceat`.
         self._votes = votes / np.repeat(np.add.reduceat(votes, self._starts), self._n_windows)
         evidence = [clip.cepstral_evidence for clip in clips if clip.cepstral_evidence is not None]
         # All or none: one array covers the windows of all clips.
         self._cepstral_evidence = np.concatenate(evidence) if len(evidence) == len(clips) else None
+        self._weights = self._clip_weights()
+
+    def _clip_weights(self) -> Float64Array:
+        """Return weights of the clips, 1 in the mean: all sounds of the world weigh as much as one of the labels."""
+        is_world = np.array([clip.is_world for clip in self.clips])
+        weights = np.ones(len(is_world))
+        if is_world.any() and not is_world.all():
+            weights[is_world] = (~is_world).sum() / self.n_labels / is_world.sum()
+        normalised: Float64Array = weights / weights.mean()
+        return normalised
+
+    @cached_property
+    def clean(self) -> HeldOutClips:
+        """The clips as recorded, without those of the world."""
+        own = [clip for clip in self.clips if clip.context is None]
+        return HeldOutClips([*own], self.n_labels) if len(own) < len(self.clips) else self
 
     @property
     def has_cepstra(self) -> bool:
@@ -87,7 +129,7 @@ class HeldOutClips:
         return np.repeat(self.label_indices, self._n_windows)
 
     def scores(self, cepstral_weight: float) -> Float64Array:
-        """Return log-likelihoods of all windows, (n_windows, n_labels), with the weighted cepstral evidence added."""
+        """Return log-likelihoods of all windows, (n_windows, n_competitors), with the weighted cepstral evidence."""
         if self._cepstral_evidence is None or not cepstral_weight:
             return self._log_likelihoods
         combined: Float64Array = self._log_likelihoods + cepstral_weight * self._cepstral_evidence
@@ -95,28 +137,32 @@ class HeldOutClips:
 
     def posteriors(self, scale: float, cepstral_weight: float = 0.0, sharpness: float = 1.0) -> Float64Array:
         """Return posteriors of the clips, (n_clips, n_labels), as `ClipDecider` does."""
-        return sharpened(self._vote(self._window_posteriors(scale, cepstral_weight)), sharpness)
+        scores = scale * self.scores(cepstral_weight)[:, : self.n_labels]
+        return sharpened(self._vote(softmax(scores)), sharpness)
 
     def in_domain_scores(
         self, scale: float, cepstral_weight: float, is_label: BoolArray, typical: TypicalLikelihoods
     ) -> Float64Array:
         """Return in-domain scores of the clips, (n_clips,), as `ClipDecider` does."""
         # Softer posteriors than those of the answer: sharp ones are near 1 even for sounds unlike any class.
-        soft = self.posteriors(IN_DOMAIN_SOFTNESS * scale, cepstral_weight)
+        soft = self._vote(self._window_posteriors(IN_DOMAIN_SOFTNESS * scale, cepstral_weight)[:, : self.n_labels])
         return in_domain_scores(soft, self.clip_scores(cepstral_weight), is_label, typical)
 
     def clip_scores(self, cepstral_weight: float) -> Float64Array:
         """Return mean log-likelihoods of the clips, (n_clips, n_labels) in nats."""
-        return self._vote(self.scores(cepstral_weight))
+        return self._vote(self.scores(cepstral_weight)[:, : self.n_labels])
 
     def log_losses(self, scale: float, cepstral_weight: float = 0.0) -> Float64Array:
-        """Return mean log losses of the windows of clips, (n_clips,) in nats: events are decided window by window."""
+        """Return weighted mean log losses of the windows of clips, (n_clips,) in nats: events are decided by windows.
+
+        The weights are 1 in the mean, so that the mean of the losses is a weighted one.
+        """
         posteriors = self._window_posteriors(scale, cepstral_weight)
         of_true_label = posteriors[np.arange(len(posteriors)), self.window_label_indices]
-        return self._vote(-np.log(of_true_label[:, np.newaxis] + LOG_LOSS_OFFSET))[:, 0]
+        return self._weights * self._vote(-np.log(of_true_label[:, np.newaxis] + LOG_LOSS_OFFSET))[:, 0]
 
     def clip_log_losses(self, scale: float, cepstral_weight: float, sharpness: float) -> Float64Array:
-        """Return the log loss of the posterior of each clip, (n_clips,) in nats."""
+        """Return the log loss of the posterior of each clip, (n_clips,) in nats; of labels of the user."""
         posteriors = self.posteriors(scale, cepstral_weight, sharpness)
         of_true_label = posteriors[np.arange(len(posteriors)), self.label_indices]
         losses: Float64Array = -np.log(of_true_label + LOG_LOSS_OFFSET)

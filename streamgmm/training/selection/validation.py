@@ -15,10 +15,15 @@ from streamgmm.errors import DataError
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.fitting.cepstra import DEFAULT_WEIGHT, fit_cepstra
-from streamgmm.training.fitting.fitting import DEFAULT_LIKELIHOOD_SCALE, fit_classifier, make_training_set
+from streamgmm.training.fitting.fitting import (
+    DEFAULT_LIKELIHOOD_SCALE,
+    fit_classifier,
+    fitted_labels,
+    make_training_set,
+)
 from streamgmm.training.fitting.projection import Moments, measure_moments
 from streamgmm.training.selection.calibration import Calibration, calibrate
-from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, score_cepstra, score_clip
+from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, heard_copies, score_cepstra, score_clip
 from streamgmm.training.selection.search import choose_settings
 from streamgmm.training.workers import Executor, ProgressTracker, ThreadExecutor, run_job, untracked
 
@@ -36,6 +41,7 @@ class Validation(NamedTuple):
         notes: the choices made and their reasons, and why scores are missing or too good.
         log_losses: of the held-out clips, shape (n_clips,), nat, in an order that depends on clips and seed alone;
             None without validation.
+        held_out: scores of the held-out clips, of their copies in context and of the sounds of the world.
     """
 
     training: TrainingSection
@@ -44,6 +50,7 @@ class Validation(NamedTuple):
     accuracy: float | None
     notes: tuple[str, ...] = ()
     log_losses: Float64Array | None = None
+    held_out: HeldOutClips | None = None
 
 
 def validate(
@@ -71,25 +78,25 @@ def validate(
     # One object for all settings: folds and moments are shared between validation and search.
     trials = _Trials(clips, labels, folds, track, ThreadExecutor())
     (tested,) = trials.hold_out([training], "validating", has_cepstra=frames != "never")
-    held_out = HeldOutClips(tested)
+    held_out = HeldOutClips(tested, len(labels))
     if training.search and len(labels) > 1:
 
         def hold_out(settings: Sequence[TrainingSection]) -> list[HeldOutClips]:
             results = trials.hold_out(settings, "searching")
             # No variation changes the fit of the cepstral frames, so their evidence is computed once.
             evidence = [clip.cepstral_evidence for clip in tested]
-            return [HeldOutClips(_with_cepstra(result, evidence)) for result in results]
+            return [HeldOutClips(_with_cepstra(result, evidence), len(labels)) for result in results]
 
         training, held_out, choice = choose_settings(training, held_out, hold_out)
         notes += choice
     # A search belongs to one data set: whoever fits again with these settings must not repeat it.
     training = msgspec.structs.replace(training, search=False)
     calibration, decision = calibrate(held_out, labels, frames)
-    recalls, accuracy = _count_right(held_out, labels, calibration)
-    losses = held_out.clip_log_losses(
+    recalls, accuracy = _count_right(held_out.clean, labels, calibration)
+    losses = held_out.clean.clip_log_losses(
         calibration.likelihood_scale, calibration.cepstral_weight, calibration.clips.sharpness
     )
-    return Validation(training, calibration, recalls, accuracy, notes + decision, losses)
+    return Validation(training, calibration, recalls, accuracy, notes + decision, losses, held_out)
 
 
 class _Fold(NamedTuple):
@@ -176,23 +183,27 @@ class _Trials:
 def score_fold_windows(fold: _Fold, labels: Sequence[str], training: TrainingSection, moments: Moments) -> _ScoredFold:
     """Fit a classifier to one side of a fold, and score the windows of the other."""
     fit = fit_classifier(fold.training, labels, training, moments=moments)
-    return _ScoredFold([score_clip(clip, fit.classifier) for clip in fold.held_out], [])
+    fitted = fitted_labels(fold.training, labels)
+    scored = [score_clip(clip, fit.classifier, fitted.index(clip.clip.label)) for clip in fold.held_out]
+    return _ScoredFold([one for own in scored for one in own], [])
 
 
 def score_fold_cepstra(fold: _Fold, labels: Sequence[str], training: TrainingSection) -> _ScoredFold:
     """Fit mixtures to the cepstral frames of one side of a fold, and score those of the other."""
     # None where the frames of this fold cannot be fitted; that of the other folds is then ignored (see `HeldOutClips`).
     mixtures = fit_cepstra(fold.training, labels, training)
-    evidence = [
-        score_cepstra(clip.cepstra, mixtures, len(labels)) if mixtures and clip.cepstra else None
-        for clip in fold.held_out
+    n_mixtures = len(fitted_labels(fold.training, labels))
+    frames = [
+        clip.cepstra if context is None else context.cepstra for clip in fold.held_out for context in heard_copies(clip)
     ]
+    evidence = [score_cepstra(own, mixtures, n_mixtures) if mixtures and own else None for own in frames]
     return _ScoredFold([], evidence)
 
 
 def fold_moments(fold: _Fold, labels: Sequence[str], training: TrainingSection) -> Moments:
     """Measure the moments of the windows that a fold is fitted to."""
-    return measure_moments(*make_training_set(fold.training, labels, training))
+    training_set = make_training_set(fold.training, labels, training)
+    return measure_moments(training_set.vectors, training_set.class_indices)
 
 
 def _with_cepstra(clips: Sequence[HeldOutClip], evidence: Sequence[Float64Array | None]) -> list[HeldOutClip]:

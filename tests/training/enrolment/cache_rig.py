@@ -26,7 +26,14 @@ SPEC = FeatureSpec(sample_rate_hz=8000, n_bands=8)
 TASK = ExtractionTask(
     spec=SPEC,
     training=TrainingSection(
-        search=False, n_components=1, n_cepstral_components=2, n_speed_copies=0, n_noise_copies=0, n_jobs=1
+        search=False,
+        n_components=1,
+        n_cepstral_components=2,
+        n_speed_copies=0,
+        n_noise_copies=0,
+        n_context_copies=0,
+        world=False,
+        n_jobs=1,
     ),
     channel="mean",
     silence_gate_dbfs=-75.0,

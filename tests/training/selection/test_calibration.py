@@ -55,7 +55,7 @@ def log_loss(clips: list[HeldOutClip], scale: float, cepstral_weight: float = 0.
 
 def test_posteriors_are_those_that_a_clip_decider_gives():
     clips = made_clips(0.3)
-    posteriors = HeldOutClips(clips).posteriors(0.3)
+    posteriors = HeldOutClips(clips, len(LABELS)).posteriors(0.3)
     np.testing.assert_allclose(posteriors, [posterior(clip, 0.3) for clip in clips], rtol=1e-12)
     bayes = BayesRule(tuple(LABELS), np.zeros(3), 0.3)
     decider = ClipDecider(bayes, -75.0)
@@ -68,19 +68,19 @@ def test_posteriors_are_those_that_a_clip_decider_gives():
     for frame in frames:
         decider.add(frame)
     np.testing.assert_allclose(
-        list(decider.decide().scores.values()), HeldOutClips([clip]).posteriors(0.3)[0], rtol=1e-12
+        list(decider.decide().scores.values()), HeldOutClips([clip], len(LABELS)).posteriors(0.3)[0], rtol=1e-12
     )
     sharp = ClipDecider(bayes, -75.0, ClipCalibration(sharpness=2.5))
     for frame in frames:
         sharp.add(frame)
-    expected = HeldOutClips([clip]).posteriors(0.3, 0.0, 2.5)[0]
+    expected = HeldOutClips([clip], len(LABELS)).posteriors(0.3, 0.0, 2.5)[0]
     np.testing.assert_allclose(list(sharp.decide().scores.values()), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("sharpness", [0.01, 0.1, 0.7])
 def test_the_scale_has_the_least_log_loss_of_a_fine_grid(sharpness):
     clips = made_clips(sharpness)
-    found = calibrate(HeldOutClips(clips), LABELS, "never")[0].likelihood_scale
+    found = calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "never")[0].likelihood_scale
     grid = np.geomspace(1e-3, 2.0, 200)
     best = min(grid, key=lambda scale: log_loss(clips, scale))
     assert found == pytest.approx(best, rel=0.05)
@@ -89,7 +89,7 @@ def test_the_scale_has_the_least_log_loss_of_a_fine_grid(sharpness):
 
 def test_floors_are_the_quantile_of_a_labels_own_held_out_windows():
     clips = made_clips(0.1)
-    floors = calibrate(HeldOutClips(clips), LABELS, "never")[0].floors
+    floors = calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "never")[0].floors
     for i in range(3):
         own = [row[i] for clip in clips if clip.label_index == i for row in clip.log_likelihoods]
         assert floors[i] == pytest.approx(np.quantile(own, 0.01))
@@ -106,7 +106,7 @@ def clip_log_loss(clips: list[HeldOutClip], scale: float, sharpness: float) -> f
 
 def test_the_sharpness_has_the_least_log_loss_of_clips_on_a_fine_grid():
     clips = made_clips(0.1)
-    found, _ = calibrate(HeldOutClips(clips), LABELS, "never")
+    found, _ = calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "never")
     grid = np.geomspace(0.2, 20.0, 200)
     best = min(grid, key=lambda sharpness: clip_log_loss(clips, found.likelihood_scale, sharpness))
     assert found.clips.sharpness == pytest.approx(best, rel=0.05)
@@ -124,7 +124,7 @@ def in_domain_score(clip: HeldOutClip, labels: list[str], found: Calibration) ->
 @pytest.mark.parametrize("reserved", ["background", "silence", "unknown"])
 def test_all_but_a_few_clips_of_labels_that_are_not_reserved_are_known(reserved):
     clips, labels = made_clips(0.3, n_clips=300), [reserved, "cat", "horse"]
-    found, _ = calibrate(HeldOutClips(clips), labels, "never")
+    found, _ = calibrate(HeldOutClips(clips, len(LABELS)), labels, "never")
     known = [in_domain_score(clip, labels, found) for clip in clips if clip.label_index]
     assert 0.0 < found.clips.min_in_domain_score < MAX_MIN_IN_DOMAIN_SCORE
     assert found.clips.min_in_domain_score == pytest.approx(np.quantile(known, 0.005))
@@ -135,7 +135,7 @@ def test_what_is_typical_is_the_mean_of_a_labels_own_clips_and_their_common_devi
         clip._replace(log_likelihoods=np.column_stack([clip.log_likelihoods, np.full(20, -99.0)]))
         for clip in made_clips(0.1)
     ]
-    found, _ = calibrate(HeldOutClips(clips), [*LABELS, "never held out"], "never")
+    found, _ = calibrate(HeldOutClips(clips, len(LABELS) + 1), [*LABELS, "never held out"], "never")
     own = [
         (clip.label_index, np.average(clip.log_likelihoods[:, clip.label_index], weights=clip.votes)) for clip in clips
     ]
@@ -146,7 +146,10 @@ def test_what_is_typical_is_the_mean_of_a_labels_own_clips_and_their_common_devi
 
 def test_a_label_likelier_than_all_others_together_is_never_refused():
     certain = [HeldOutClip(n % 3, 1e4 * np.eye(3)[[n % 3] * 5], np.ones(5)) for n in range(30)]
-    assert calibrate(HeldOutClips(certain), LABELS, "never")[0].clips.min_in_domain_score == MAX_MIN_IN_DOMAIN_SCORE
+    assert (
+        calibrate(HeldOutClips(certain, len(LABELS)), LABELS, "never")[0].clips.min_in_domain_score
+        == MAX_MIN_IN_DOMAIN_SCORE
+    )
 
 
 def with_frames(clips: list[HeldOutClip], separation: float) -> list[HeldOutClip]:
@@ -160,7 +163,7 @@ def with_frames(clips: list[HeldOutClip], separation: float) -> list[HeldOutClip
 
 def test_frames_that_help_take_part_with_the_weight_of_least_log_loss():
     clips = with_frames(made_clips(0.1), 1.5)
-    calibration, notes = calibrate(HeldOutClips(clips), LABELS, "auto")
+    calibration, notes = calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "auto")
     assert notes[0].startswith("cepstral frames are used: ")
     found = log_loss(clips, calibration.likelihood_scale, calibration.cepstral_weight)
     for scale in np.geomspace(0.02, 0.5, 12):
@@ -170,20 +173,20 @@ def test_frames_that_help_take_part_with_the_weight_of_least_log_loss():
 
 def test_useless_frames_are_not_used_unless_asked_for():
     clips = with_frames(made_clips(0.1), 0.0)
-    calibration, notes = calibrate(HeldOutClips(clips), LABELS, "auto")
+    calibration, notes = calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "auto")
     assert calibration.cepstral_weight == 0.0
     assert notes[0].startswith("cepstral frames are not used: ")
-    alone, no_notes = calibrate(HeldOutClips(made_clips(0.1)), LABELS, "never")
+    alone, no_notes = calibrate(HeldOutClips(made_clips(0.1), len(LABELS)), LABELS, "never")
     assert calibration.likelihood_scale == alone.likelihood_scale
     assert no_notes == ()
-    assert calibrate(HeldOutClips(clips), LABELS, "always")[0].cepstral_weight > 0.0
+    assert calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "always")[0].cepstral_weight > 0.0
 
 
 @pytest.mark.parametrize("separation", [0.0, 0.02, 0.3, 3.0])
 def test_frames_with_the_best_weight_are_never_worse_than_none(separation):
     clips = with_frames(made_clips(0.02), separation)
-    calibration, notes = calibrate(HeldOutClips(clips), LABELS, "always")
-    alone = calibrate(HeldOutClips(made_clips(0.02)), LABELS, "never")[0].likelihood_scale
+    calibration, notes = calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "always")
+    alone = calibrate(HeldOutClips(made_clips(0.02), len(LABELS)), LABELS, "never")[0].likelihood_scale
     beside = log_loss(clips, calibration.likelihood_scale, calibration.cepstral_weight)
     assert beside <= log_loss(clips, alone) + 0.02, notes
 

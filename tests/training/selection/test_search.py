@@ -22,7 +22,7 @@ def held_out(separation: float, seed: int = 0) -> HeldOutClips:
     for n, row in enumerate(rows):
         row[:, n % 2] += separation
         clips.append(HeldOutClip(n % 2, row, np.ones(1)))
-    return HeldOutClips(clips)
+    return HeldOutClips(clips, 2)
 
 
 class Laboratory:

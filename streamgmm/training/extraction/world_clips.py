@@ -1,0 +1,135 @@
+"""Measure the sounds of the world, which a training takes as background."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from streamgmm.arrays import Samples
+from streamgmm.audio.resample import resample
+from streamgmm.dataset.clips import Clip, rng_of
+from streamgmm.errors import DataError
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.labels import BACKGROUND
+from streamgmm.settings.training import TrainingSection
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
+from streamgmm.training.extraction.context import noise_bed, put_in_context
+from streamgmm.training.extraction.extraction import ExtractionTask, masked
+from streamgmm.training.extraction.transmission import transmitted
+from streamgmm.training.extraction.world_cache import kept_world
+from streamgmm.training.workers import ProgressTracker, map_in_order, untracked
+from streamgmm.world.kinds import kinds_named_by
+from streamgmm.world.world import WorldSound, read_index, read_world
+
+SNR_RANGE_DB = (0.0, 30.0)
+LEVEL_RANGE_DB = (-30.0, 0.0)
+"""Levels of the sounds above noise, and below full scale: from far away to close by."""
+
+TRANSMITTED_SHARE = 0.5
+"""Share of the sounds that pass through another microphone and perhaps a room."""
+
+MIN_COVER = 0.3
+"""Least share of a sound in a window that counts as one of it."""
+
+MAX_WINDOWS = 10
+"""Most windows of one sound that are fitted to: all sounds together make a few thousand."""
+
+SOUNDS_PER_JOB = 16
+
+
+class WorldClips(NamedTuple):
+    """The sounds of the world as clips of background, and notes for the user."""
+
+    clips: list[ClipVectors]
+    notes: tuple[str, ...] = ()
+
+
+def world_clips(task: ExtractionTask, labels: Sequence[str], track: ProgressTracker = untracked) -> WorldClips:
+    """Return the sounds of the world, without the kinds that a label names; none where the settings say so.
+
+    Args:
+        task: how to measure them.
+        labels: of the user.
+        track: shows the progress.
+    """
+    if not task.training.world:
+        return WorldClips([])
+    try:
+        kinds = {sound.id: sound.kind for sound in read_index().sounds}
+        measured = _measured(task.spec, _relevant(task.training), task.training.n_jobs, track)
+    except DataError as error:
+        return WorldClips([], (f"trained without the sounds that come with streamgmm: {error}",))
+    taught = frozenset[str]().union(*(kinds_named_by(label, frozenset(kinds.values())) for label in labels))
+    clips = [clip for clip in measured if kinds[clip.clip.path.name] not in taught]
+    notes = (f"left out of the sounds that come with streamgmm: {', '.join(sorted(taught))}",) if taught else ()
+    return WorldClips(clips, notes)
+
+
+def _relevant(training: TrainingSection) -> TrainingSection:
+    """Return the settings that the measured sounds depend on; all others at their defaults."""
+    return TrainingSection(without=training.without, cepstra="never" if training.cepstra == "never" else "auto")
+
+
+def _measured(spec: FeatureSpec, training: TrainingSection, n_jobs: int, track: ProgressTracker) -> list[ClipVectors]:
+    key = hashlib.sha256(msgspec.json.encode([read_index().sha256, spec, training])).hexdigest()
+    return kept_world(key, partial(_measure_all, spec, training, n_jobs, track))
+
+
+def _measure_all(
+    spec: FeatureSpec, training: TrainingSection, n_jobs: int, track: ProgressTracker
+) -> list[ClipVectors]:
+    world = read_world()
+    jobs = [world.sounds[i : i + SOUNDS_PER_JOB] for i in range(0, len(world.sounds), SOUNDS_PER_JOB)]
+    work = partial(_measure_sounds, rate_hz=world.rate_hz, spec=spec, training=training)
+    results = map_in_order(work, jobs, n_jobs)
+    return [clip for clips in track(results, "measuring everyday sounds", len(jobs)) for clip in clips]
+
+
+def _measure_sounds(
+    sounds: Sequence[WorldSound], rate_hz: int, spec: FeatureSpec, training: TrainingSection
+) -> list[ClipVectors]:
+    return [_measure(sound, rate_hz, spec, training) for sound in sounds]
+
+
+def _measure(sound: WorldSound, rate_hz: int, spec: FeatureSpec, training: TrainingSection) -> ClipVectors:
+    entry = sound.entry
+    samples = resample(sound.samples, rate_hz, spec.sample_rate_hz)
+    clip = Clip(
+        path=Path("world") / entry.id,
+        label=BACKGROUND,
+        source_id=f"world/{entry.source_id}",
+        duration_s=len(sound.samples) / rate_hz,
+        sample_rate_hz=entry.rate_hz,
+        content_sha256=hashlib.sha256(sound.samples.tobytes()).hexdigest(),
+    )
+    # Seeded by the sound alone, so that it is measured once for trainings with any seed.
+    rng = rng_of(clip, 0)
+    if rng.uniform() < TRANSMITTED_SHARE:
+        samples = transmitted(samples, spec.sample_rate_hz, rng)
+    heard = _at_level(samples, rng.uniform(*LEVEL_RANGE_DB))
+    bed = partial(noise_bed, sample_rate_hz=spec.sample_rate_hz)
+    has_cepstra = training.cepstra != "never"
+    context = put_in_context(heard, spec, bed, rng.uniform(*SNR_RANGE_DB), rng, has_cepstra=has_cepstra)
+    context = context._replace(vectors=masked(context.vectors, training.without, spec).astype(np.float32))
+    return _as_background(clip, context, rng)
+
+
+def _at_level(samples: Samples, peak_db: float) -> Samples:
+    peak = max(float(np.abs(samples).max(initial=0.0)), 1e-9)
+    return np.asarray(samples / peak * 10.0 ** (peak_db / 20.0), dtype=np.float32)
+
+
+def _as_background(clip: Clip, context: ContextCopy, rng: np.random.Generator) -> ClipVectors:
+    is_usable = (context.covers >= MIN_COVER) & np.isfinite(context.vectors).all(axis=1)
+    chosen = np.sort(rng.permutation(np.flatnonzero(is_usable))[:MAX_WINDOWS])
+    vectors = context.vectors[chosen]
+    cepstra = context.cepstra
+    if cepstra is not None:
+        cepstra = ClipCepstra(cepstra.vectors, cepstra.copies, cepstra.spans[chosen])
+    return ClipVectors(clip, vectors, vectors[:0], None, cepstra, (context,), is_world=True)

@@ -1,0 +1,222 @@
+"""Choose the onset threshold of each label from a budget of false alarms, by held-out sounds of the world.
+
+Each sound of the world is heard once by a classifier that was not fitted to it, through the gates and the smoothing of
+a run. The highest threshold at which it would have made an event is its peak for a label. The peaks of all sounds give
+the rate of false alarms at any threshold; beyond the highest ones it is extrapolated by a tail of exponential excesses
+on the logit scale (Davison and Smith, JRSS B 52, 1990). The same peaks of the user's held-out clips, in context, tell
+the recall that a threshold leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.special import expit, logit
+
+from streamgmm.arrays import Float64Array
+from streamgmm.decision.bayes import BayesRule
+from streamgmm.decision.hop_scores import HopScores
+from streamgmm.decision.judge import Judge
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.labels import is_reserved
+from streamgmm.model.classifier import Classifier
+from streamgmm.settings.decision import DecisionSection, LabelSection
+from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
+
+SOUNDS_PER_HOUR = 570.0
+"""Foreign sounds an hour that the budget is for: those of a busy place. A quiet home has about a fifth."""
+
+TAIL_SHARE = 0.1
+"""Share of the sounds, those with the highest peaks, from which the tail is fitted."""
+
+N_PRIOR_EXCESSES, PRIOR_EXCESS = 5, 1.0
+"""Weight of a prior mean excess (sounds) and its size (nat): what calibrated odds have (see `tuning.alarm_rates`)."""
+
+MIN_THRESHOLD, MAX_THRESHOLD = 0.3, 1.0 - 1e-6
+"""Limits of thresholds: the world is not all that is to be heard, so a sound has to be more than a possibility."""
+
+MIN_WORLD_SOUNDS = 50
+"""With fewer, no rate can be told."""
+
+THRESHOLD_DECIMALS = 6
+
+CLEAR_SNR_DB = 6.0
+"""Sounds at least this far above the rest should be heard."""
+
+DEAF_RECALL = 0.2
+"""A label of which less is found is said to be nearly deaf."""
+
+LOWEST_PEAK = -20.0
+"""Stands for the logit of a peak of 0."""
+
+
+class LabelThreshold(NamedTuple):
+    """The threshold of a label, and what it leaves.
+
+    Attributes:
+        onset_threshold: chosen threshold.
+        recalls: share of held-out copies in context that would be found, by their level above the rest (dB).
+        n_copies: number of these copies.
+    """
+
+    onset_threshold: float
+    recalls: dict[float, float]
+    n_copies: int
+
+    @property
+    def clear_recall(self) -> float | None:
+        """Mean of the recalls at `CLEAR_SNR_DB` and above; None without any copy."""
+        clear = [recall for snr_db, recall in self.recalls.items() if snr_db >= CLEAR_SNR_DB]
+        return float(np.mean(clear)) if clear else None
+
+
+def choose_thresholds(
+    held_out: HeldOutClips, classifier: Classifier, section: DecisionSection, spec: FeatureSpec
+) -> dict[str, LabelThreshold]:
+    """Return the threshold of each label that can make an event; empty where the world is not known.
+
+    Args:
+        held_out: scores of the clips, and of the world.
+        classifier: calibrated; its labels, scale, floors and weights are used.
+        section: settings of the decisions; its budget is shared equally by the labels.
+        spec: features of the model, for the lengths of hops.
+    """
+    world = [clip for clip in held_out.clips if clip.is_world and clip.context is not None]
+    labels = [label for label in classifier.labels if not is_reserved(label)]
+    budget_per_hour = section.max_false_alarms_per_hour
+    if budget_per_hour is None or len(world) < MIN_WORLD_SOUNDS or not labels:
+        return {}
+    listener = _Listener(classifier, section, spec)
+    world_peaks = np.array([listener.peaks(clip) for clip in world])
+    own = [clip for clip in held_out.clips if not clip.is_world and clip.context is not None]
+    own_peaks = np.array([listener.peaks(clip) for clip in own]).reshape(len(own), len(classifier.labels))
+    share = budget_per_hour / len(labels) / SOUNDS_PER_HOUR
+    found = {}
+    for i, label in enumerate(classifier.labels):
+        if label in labels:
+            threshold = threshold_at(world_peaks[:, i], share)
+            found[label] = _outcome(threshold, [clip for clip in own if clip.label_index == i], own_peaks, own, i)
+    return found
+
+
+def threshold_at(peaks: Float64Array, share: float) -> float:
+    """Return the threshold that a share of sounds exceeds, by the fitted tail.
+
+    Args:
+        peaks: shape (n,), of sounds, 0 to 1.
+        share: of all sounds, above 0.
+    """
+    logits = np.sort(np.clip(logit(np.clip(peaks, 1e-12, 1.0 - 1e-12)), LOWEST_PEAK, -LOWEST_PEAK))
+    n_tail = max(1, int(TAIL_SHARE * len(logits)))
+    begin, excesses = logits[-n_tail - 1], logits[-n_tail:] - logits[-n_tail - 1]
+    mean_excess = (excesses.sum() + N_PRIOR_EXCESSES * PRIOR_EXCESS) / (n_tail + N_PRIOR_EXCESSES)
+    if share >= TAIL_SHARE:
+        level = float(np.quantile(logits, 1.0 - min(share, 1.0)))
+    else:
+        level = float(begin + mean_excess * np.log(TAIL_SHARE / share))
+    return round(float(np.clip(expit(level), MIN_THRESHOLD, MAX_THRESHOLD)), THRESHOLD_DECIMALS)
+
+
+def _outcome(
+    threshold: float, own: Sequence[HeldOutClip], peaks: Float64Array, clips: Sequence[HeldOutClip], i_label: int
+) -> LabelThreshold:
+    is_found: dict[float, list[bool]] = {}
+    for clip, peak in zip(clips, peaks[:, i_label], strict=True):
+        if clip.label_index == i_label and clip.context is not None:
+            is_found.setdefault(clip.context.snr_db, []).append(bool(peak >= threshold))
+    recalls = {snr_db: float(np.mean(found)) for snr_db, found in sorted(is_found.items())}
+    return LabelThreshold(threshold, recalls, len(own))
+
+
+class _Listener:
+    """Hears held-out copies as a run would.
+
+    Args:
+        classifier: calibrated.
+        section: settings of the decisions.
+        spec: features of the model.
+    """
+
+    def __init__(self, classifier: Classifier, section: DecisionSection, spec: FeatureSpec) -> None:
+        self._classifier = classifier
+        self._section = section
+        hop_s = spec.hop_samples / spec.sample_rate_hz
+        self._n_hops = max(1, ceil(section.min_duration_s / hop_s - 1e-9))
+        self._hop_samples = spec.hop_samples
+        self._judge = Judge(_bayes_rule(classifier), section, hop_s)
+
+    def peaks(self, clip: HeldOutClip) -> Float64Array:
+        """Return the highest threshold of each label at which the copy makes an event; 0 for none.
+
+        Returns:
+            float64, shape (n_labels,).
+        """
+        self._judge.reset()
+        scores = np.array([self._judge.update(hop).scores for hop in self._hops(clip)])
+        if len(scores) < self._n_hops:
+            return np.zeros(scores.shape[1] if scores.size else self._classifier.n_labels)
+        # An event starts at a score and lasts: from there on no score may be below the offset threshold, which is at
+        # most the onset threshold.
+        lowest = sliding_window_view(scores, self._n_hops, axis=0).min(axis=-1)
+        starts = scores[: len(lowest)]
+        peaks = np.where(lowest >= self._section.offset_threshold, starts, lowest)
+        return np.asarray(peaks.max(axis=0))
+
+    def _hops(self, clip: HeldOutClip) -> list[HopScores]:
+        scores, n_labels = clip.log_likelihoods, self._classifier.n_labels
+        if self._classifier.cepstra is not None and clip.cepstral_evidence is not None:
+            scores = scores + self._classifier.cepstra.weight * clip.cepstral_evidence
+        levels_dbfs = np.zeros(len(scores)) if clip.context is None else clip.context.levels_dbfs
+        background = self._classifier.background_index
+        return [
+            HopScores(
+                end_sample=(i + 1) * self._hop_samples,
+                level_dbfs=float(level_dbfs),
+                log_likelihoods=row[:n_labels],
+                llrs=row[:n_labels] - row[background],
+                is_in_domain=row[:n_labels] >= self._classifier.floors,
+                levels_db=np.zeros(0),
+                background_log_likelihood=float(row[background]),
+            )
+            for i, (row, level_dbfs) in enumerate(zip(scores, levels_dbfs, strict=True))
+        ]
+
+
+def _bayes_rule(classifier: Classifier) -> BayesRule:
+    log_priors = classifier.log_priors
+    if classifier.background_prior > 0.0:
+        log_priors = np.append(log_priors, np.log(classifier.background_prior))
+    return BayesRule(classifier.labels, log_priors, classifier.likelihood_scale)
+
+
+def as_sections(thresholds: dict[str, LabelThreshold]) -> dict[str, LabelSection]:
+    """Return the decision settings of a model with these thresholds."""
+    return {label: LabelSection(onset_threshold=found.onset_threshold) for label, found in thresholds.items()}
+
+
+def deaf_notes(thresholds: dict[str, LabelThreshold], budget_per_hour: float) -> list[str]:
+    """Return a note on each label of which its threshold leaves little."""
+    return [
+        f"'{label}': only {recall:.0%} of its sounds are found {CLEAR_SNR_DB:g} dB or more above the room with a "
+        f"budget of {budget_per_hour:g} false alarms an hour: add recordings of it, or of the room as background"
+        for label, found in thresholds.items()
+        if (recall := found.clear_recall) is not None and recall < DEAF_RECALL
+    ]
+
+
+def thresholds_in_card(thresholds: dict[str, LabelThreshold], budget_per_hour: float) -> dict[str, object]:
+    """Return what the card of a model tells of its thresholds."""
+    labels = {
+        label: {
+            "onset_threshold": found.onset_threshold,
+            "recall_by_snr_db": {f"{snr_db:g}": recall for snr_db, recall in found.recalls.items()},
+            "n_copies": found.n_copies,
+        }
+        for label, found in thresholds.items()
+    }
+    return {"max_false_alarms_per_hour": budget_per_hour, "labels": msgspec.to_builtins(labels)}
