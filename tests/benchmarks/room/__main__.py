@@ -22,6 +22,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from streamgmm.errors import ConfigError
 from streamgmm.settings.config import Config
 from streamgmm.settings.loading import load_config
 from tests.benchmarks.room.hearing import Ears
@@ -46,17 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not all((root / corpus / "manifest.csv").is_file() for corpus in CORPORA):
         _parser().error("STREAMGMM_DATA does not name a folder of all corpora")
     settings = [f"features.sample_rate_hz={RATE_HZ}", *(BRIEF_SETTINGS if args.brief else ()), *args.set]
-    config = load_config(DEFAULTS, settings).config
+    try:
+        config = load_config(DEFAULTS, settings).config
+    except ConfigError as error:
+        _parser().error(str(error))
+    room_uses = ROOM_USES if args.room == [] else args.room or ()
     users = [user for user in USERS if user.name in args.models and args.only in (None, user.kind)]
     if args.brief:
         users = [user for user in users if user.name in BRIEF_USERS]
     console = Console(width=150)
     ears = Ears(root, args.cache.expanduser())
-    results = measure(users, ears, root, config, room_uses=args.room, is_brief=args.brief, console=console)
-    title = "Detection in a room" + (f", which was recorded for {' and '.join(args.room)}" if args.room else "")
+    results = measure(users, ears, root, config, room_uses=room_uses, is_brief=args.brief, console=console)
+    title = "Detection in a room" + (f", whose recording was given to {' and '.join(room_uses)}" if room_uses else "")
     console.print(results_table(results, title))
     if args.json:
-        write_json(args.json, results, {"room": args.room, "set": settings})
+        write_json(args.json, results, {"room": list(room_uses), "set": settings})
     if args.picture:
         write_picture(args.picture, results, title)
 
@@ -70,7 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", choices=("kinds", "own"), help="only users of this kind")
     parser.add_argument(
-        "--room", nargs="*", choices=ROOM_USES, default=[], help="use the recording of the room for: train, tune"
+        "--room",
+        nargs="*",
+        choices=ROOM_USES,
+        help="give the recording of the room to train, to tune, or (default) both",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
     parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help=f"features (default: {CACHE})")

@@ -39,7 +39,8 @@ COLOURS = {"kinds": "#2a6f97", "own": "#c05f2c"}
 
 def results_table(results: Sequence[Result], title: str) -> Table:
     """A row for each user, then means with standard errors over users."""
-    table = Table("user", title=title)
+    table = Table(title=title)
+    table.add_column("user", no_wrap=True)
     for heading in ("classes", "clips", "targets", "hours", *HEADINGS):
         table.add_column(heading, justify="right")
     for result in results:
