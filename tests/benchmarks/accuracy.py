@@ -1,7 +1,8 @@
 """Prints how often clips are recognised: `python -m tests.benchmarks.accuracy [TASK ...] [--seeds N] [--quick]`.
 
 Each task is a data set below the folder that STREAMGMM_DATA names, and the folds of it that are held out in turn. A
-training is tested on the clips as they are and, where that is of interest, in noise, louder, fainter, or cut short.
+training is tested on the clips as they are and, where that is of interest, in noise, louder, fainter, or cut short, or
+beside plain recognisers of other kinds on the same folds (`oracles` of the extras installs what they need).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 
+from streamgmm.arrays import Float64Array
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import Dataset, read_dataset
 from streamgmm.evaluation import metrics
@@ -51,6 +53,7 @@ class Task(NamedTuple):
         tested: folds to hold out in turn; empty for all.
         conditions: what is done to test clips, by name.
         has_em: whether mixtures that are not refined are tested too.
+        has_baselines: whether plain recognisers are tested too.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Task(NamedTuple):
     tested: Sequence[str] = ()
     conditions: Callable[[Path], Mapping[str, Conditions]] = lambda _: {"as recorded": UNCHANGED}
     has_em: bool = False
+    has_baselines: bool = False
 
 
 def esc10_conditions(root: Path) -> Mapping[str, Conditions]:
@@ -98,6 +102,8 @@ TASKS = (
     Task("fsdd, official split", fsdd_official, tested=("test",)),
     Task("fsdd, who speaks", fsdd_speakers, tested=("test",)),
     Task("speech_commands", lambda root: read_dataset(root / "speech_commands")),
+    Task("music_genre", lambda root: read_dataset(root / "music_genre"), has_baselines=True),
+    Task("instruments", lambda root: read_dataset(root / "instruments"), has_baselines=True),
 )
 
 
@@ -116,7 +122,9 @@ def main() -> None:
     console = Console(width=100)
     for task in TASKS:
         if task.name in args.task:
-            console.print(table_of(task.name, answers_of(task, training, args.seeds), args.seeds))
+            answers = answers_of(task, training, args.seeds)
+            others = baselines_of(task, args.seeds) if task.has_baselines else {}
+            console.print(table_of(task.name, answers, others, args.seeds))
 
 
 def answers_of(task: Task, training: TrainingSection, n_seeds: int) -> dict[Key, list[list[ClipAnswer]]]:
@@ -155,7 +163,17 @@ def _fitted(taught: Chosen, training: TrainingSection) -> Model:
     return Model(name="held out", spec=taught.task.spec, classifier=calibrated(fit, validation.calibration))
 
 
-def table_of(name: str, answers: Mapping[Key, Sequence[Sequence[ClipAnswer]]], n_seeds: int) -> Table:
+def baselines_of(task: Task, n_seeds: int) -> dict[str, Float64Array]:
+    # Imported here: librosa is slow to import, and the other tasks need none of it.
+    from tests.benchmarks.baselines import baselines_right
+
+    dataset = task.read(Path(os.environ["STREAMGMM_DATA"]))
+    return baselines_right(dataset, task.tested or sorted({clip.fold or "" for clip in dataset.clips}), n_seeds)
+
+
+def table_of(
+    name: str, answers: Mapping[Key, Sequence[Sequence[ClipAnswer]]], others: Mapping[str, Float64Array], n_seeds: int
+) -> Table:
     """Means over seeds and folds; standard errors over folds (the same clips are divided with every seed)."""
     table = Table("clips", title=f"{name}: clips recognised, {n_seeds} seeds")
     for heading in ("right", "over folds", "over seeds", "log loss", "ECE", "before"):
@@ -174,13 +192,20 @@ def table_of(name: str, answers: Mapping[Key, Sequence[Sequence[ClipAnswer]]], n
         assert plain is not None
         table.add_row(
             condition,
-            f"{rounds.mean():.1%}",
-            *(_percent(metrics.standard_error_of_mean(list(rounds.mean(axis=axis)))) for axis in (1, 0)),
+            *_shares(rounds),
             f"{metrics.log_loss(*calibrated_ones):.3f}",
             *(f"{metrics.calibration_error(one.bins):.1%}" for one in (calibrated_ones, plain)),
         )
+    for baseline, rounds in others.items():
+        table.add_row(baseline, *_shares(rounds))
     table.caption = "standard errors over folds and over seeds; ECE: calibration error, before: without calibration"
     return table
+
+
+def _shares(rounds: Float64Array) -> list[str]:
+    """Return the mean of shares (n_folds, n_seeds), and its standard errors over folds and over seeds."""
+    errors = [metrics.standard_error_of_mean(list(rounds.mean(axis=axis))) for axis in (1, 0)]
+    return [f"{rounds.mean():.1%}", *map(_percent, errors)]
 
 
 def _percent(share: float | None) -> str:
