@@ -78,7 +78,8 @@ def _train_demo(folder: Path, seed: int, console: Console) -> Model:
     with make_progress(stderr_console()) as progress:
         dataset = read_dataset(folder / "recordings")
         # The search for better settings would take minutes, and these sounds do not need it.
-        config = Config(training=TrainingSection(search=False))
+        # Synthesised sounds among synthesised ones: the world would only cost the minute that a demo may last.
+        config = Config(training=TrainingSection(search=False, world=False, n_context_copies=0))
         training = train(dataset, config, name="demo", track=RichTrack(progress))
     model = save_model(training.model, folder / "demo.sgm")
     elapsed_s = time.monotonic() - started_s

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from streamgmm.cli.room_table import room_lines
 from streamgmm.errors import DataError, UsageError
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.file import load_model
@@ -104,7 +105,8 @@ def _print_model(summary: Mapping[str, Any]) -> None:
     if summary["card"]:
         print("\ncard of the training")
         # Scores with their intervals replace the bare numbers of the card.
-        _print_rows({**summary["card"], **_shares(summary["card"])}, indent="  ")
+        rest = {key: value for key, value in summary["card"].items() if key != "room"}
+        _print_rows({**rest, **_shares(summary["card"]), **dict(room_lines(summary["card"]))}, indent="  ")
 
 
 def _shares(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from streamgmm.cli.changes import locked
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console
 from streamgmm.cli.findings import read_with_progress
 from streamgmm.cli.output_file import check_writable, write_json
+from streamgmm.cli.room_table import room_table
 from streamgmm.dataset.reasons import count_skipped
 from streamgmm.dataset.report import dataset_report
 from streamgmm.errors import DataError, UsageError
@@ -94,6 +95,8 @@ def _print_training(training: Training, console: Console) -> None:
     for note in training.notes:
         console.print(f"note: {note}", soft_wrap=True)
     console.print(classes_learnt(training))
+    if (table := room_table(training.model)) is not None:
+        console.print(table)
 
 
 def _training_overrides(args: argparse.Namespace) -> list[str]:

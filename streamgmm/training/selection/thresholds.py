@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import expit, logit
@@ -209,14 +208,13 @@ def deaf_notes(thresholds: dict[str, LabelThreshold], budget_per_hour: float) ->
     ]
 
 
-def thresholds_in_card(thresholds: dict[str, LabelThreshold], budget_per_hour: float) -> dict[str, object]:
-    """Return what the card of a model tells of its thresholds."""
-    labels = {
-        label: {
-            "onset_threshold": found.onset_threshold,
-            "recall_by_snr_db": {f"{snr_db:g}": recall for snr_db, recall in found.recalls.items()},
-            "n_copies": found.n_copies,
-        }
-        for label, found in thresholds.items()
+def thresholds_in_card(thresholds: dict[str, LabelThreshold], budget_per_hour: float) -> dict[str, Any]:
+    """Return what the card of a model tells of its thresholds; the thresholds themselves are in its decision."""
+    return {
+        "max_false_alarms_per_hour": budget_per_hour,
+        "n_copies": {label: found.n_copies for label, found in thresholds.items()},
+        "recalls": {
+            label: {f"{snr_db:g}": recall for snr_db, recall in found.recalls.items()}
+            for label, found in thresholds.items()
+        },
     }
-    return {"max_false_alarms_per_hour": budget_per_hour, "labels": msgspec.to_builtins(labels)}

@@ -1,0 +1,58 @@
+"""Tell what the thresholds of a training leave in a room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from streamgmm.model.model import Model
+
+
+class RoomCard(msgspec.Struct, frozen=True):
+    """The part of a card that tells of the room (see `training.selection.thresholds`)."""
+
+    max_false_alarms_per_hour: float
+    recalls: dict[str, dict[str, float]]
+    n_copies: dict[str, int]
+
+
+def room_card(card: Mapping[str, Any]) -> RoomCard | None:
+    """Return what a card tells of the room; None if nothing, or in another form."""
+    try:
+        return msgspec.convert(card.get("room"), RoomCard)
+    except msgspec.ValidationError:  # a card is free-form
+        return None
+
+
+def room_table(model: Model) -> Table | None:
+    """Return a row per class: its threshold, and how much is found at which level above the room; None if not known."""
+    room = room_card(model.card)
+    if room is None:
+        return None
+    levels = sorted({level for recalls in room.recalls.values() for level in recalls}, key=float)
+    budget = f"{room.max_false_alarms_per_hour:g} false alarms an hour in a busy place, a fifth of that at home"
+    table = Table("class", title=f"In the room ({budget})", caption=None)
+    table.add_column("threshold", justify="right")
+    for level in levels:
+        table.add_column(f"found at {level} dB", justify="right")
+    for label, recalls in room.recalls.items():
+        section = model.decision.get(label)
+        threshold = "" if section is None or section.onset_threshold is None else f"{section.onset_threshold:.3g}"
+        shares = (f"{recalls[level]:.0%}" if level in recalls else "-" for level in levels)
+        table.add_row(Text(label), threshold, *shares)
+    return table
+
+
+def room_lines(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield a key and a line of text for each class, as `model show` prints them."""
+    room = room_card(card)
+    if room is None:
+        return
+    yield "room.max_false_alarms_per_hour", f"{room.max_false_alarms_per_hour:g}, in a busy place"
+    for label, recalls in room.recalls.items():
+        shares = ", ".join(f"{recall:.0%} at {level} dB" for level, recall in recalls.items())
+        yield f"room.found.{label}", f"{shares} above the room ({room.n_copies.get(label, 0)} copies)"

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from streamgmm.errors import DataError
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.labels import BACKGROUND
+from streamgmm.settings.training import TrainingSection
+from streamgmm.training.extraction import world_cache
+from streamgmm.training.extraction import world_clips as module
+from streamgmm.training.extraction.extraction import ExtractionTask
+from streamgmm.training.extraction.world_cache import MAX_FILES, kept_world
+from streamgmm.training.extraction.world_clips import MAX_WINDOWS, world_clips
+from streamgmm.world.world import World, read_index, read_world
+
+N_SOUNDS = 24
+TASK = ExtractionTask(
+    spec=FeatureSpec(sample_rate_hz=8000, n_bands=8),
+    training=TrainingSection(n_jobs=1),
+    channel="mean",
+    silence_gate_dbfs=-75.0,
+)
+
+
+@pytest.fixture(autouse=True)
+def small_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The first sounds of the world alone, and an empty cache folder."""
+    world = read_world()
+    monkeypatch.setattr(module, "read_world", lambda: World(world.rate_hz, world.sounds[:N_SOUNDS]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "streamgmm"
+
+
+def kinds() -> list[str]:
+    return [sound.kind for sound in read_index().sounds[:N_SOUNDS]]
+
+
+def test_each_sound_is_a_clip_of_background_with_a_source_of_its_own_recording():
+    clips = world_clips(TASK, ["my label"]).clips
+    assert len(clips) == N_SOUNDS
+    assert {clip.clip.label for clip in clips} == {BACKGROUND}
+    assert all(clip.is_world and 1 <= len(clip.vectors) <= MAX_WINDOWS for clip in clips)
+    sources = [sound.source_id for sound in read_index().sounds[:N_SOUNDS]]
+    assert [clip.clip.source_id for clip in clips] == [f"world/{source}" for source in sources]
+
+
+def test_kinds_that_the_user_teaches_are_left_out_and_named():
+    taught = kinds()[0]
+    found = world_clips(TASK, [f"My_{taught.capitalize()}"])
+    assert len(found.clips) == N_SOUNDS - kinds().count(taught)
+    assert taught in found.notes[0]
+
+
+def test_nothing_is_measured_where_the_settings_say_so(monkeypatch):
+    monkeypatch.setattr(module, "read_world", None)
+    task = msgspec.structs.replace(TASK, training=TrainingSection(world=False))
+    assert world_clips(task, ["dog"]) == ([], ())
+
+
+def test_the_second_time_they_come_from_the_cache_with_the_same_bits(monkeypatch, small_world):
+    first = world_clips(TASK, ["dog"]).clips
+    assert len(list(small_world.iterdir())) == 1
+    monkeypatch.setattr(module, "read_world", None)
+    again = world_clips(TASK, ["dog"]).clips
+    assert [clip.clip for clip in again] == [clip.clip for clip in first]
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.vectors, other.vectors)
+        np.testing.assert_array_equal(one.contexts[0].vectors, other.contexts[0].vectors)
+        np.testing.assert_array_equal(one.cepstra.spans, other.cepstra.spans)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-10], lambda data: b"", lambda data: data[:99] + b"x" + data[100:]]
+)
+def test_a_damaged_cache_is_measured_again_and_mended(small_world, damage):
+    first = world_clips(TASK, ["dog"]).clips
+    (path,) = small_world.iterdir()
+    path.write_bytes(damage(path.read_bytes()))
+    again = world_clips(TASK, ["dog"]).clips
+    np.testing.assert_array_equal(first[0].vectors, again[0].vectors)
+    assert world_cache._read(path) is not None
+
+
+def test_a_cache_folder_that_cannot_be_made_only_costs_time(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(world_clips(TASK, ["dog"]).clips) == N_SOUNDS - kinds().count("dog")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    assert world_clips(TASK, ["dog"]).clips
+
+
+def test_the_cache_is_bounded(small_world):
+    clips = world_clips(TASK, ["dog"]).clips
+    for i in range(2 * MAX_FILES):
+        kept_world(f"{i:032}", lambda: clips)
+    assert len(list(small_world.iterdir())) <= MAX_FILES
+
+
+@pytest.mark.parametrize("part", ["read_world", "read_index"])
+def test_a_missing_or_cut_world_is_said_and_trained_without(monkeypatch, part):
+    def broken():
+        raise DataError("the sounds of the world cannot be read")
+
+    monkeypatch.setattr(module, part, broken)
+    clips, notes = world_clips(TASK, ["dog"])
+    assert clips == []
+    assert notes[0].startswith("trained without the sounds that come with streamgmm: the sounds of the world cannot")

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from streamgmm.decision.events import Automaton, EventOpened, LabelRule
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.labels import BACKGROUND
+from streamgmm.settings.decision import DecisionSection
+from streamgmm.training.extraction.clip_vectors import ContextCopy
+from streamgmm.training.fitting.fitting import fit_classifier
+from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
+from streamgmm.training.selection.thresholds import (
+    MAX_THRESHOLD,
+    MIN_THRESHOLD,
+    SOUNDS_PER_HOUR,
+    TAIL_SHARE,
+    _Listener,
+    as_sections,
+    choose_thresholds,
+    deaf_notes,
+    threshold_at,
+    thresholds_in_card,
+)
+from tests.training.training_rig import make_clip, quick_config, vectors_of
+
+SPEC = FeatureSpec(sample_rate_hz=16000)
+LABELS = ["cat", "dog"]
+SECTION = DecisionSection()
+
+
+def context(n_hops: int, snr_db: float) -> ContextCopy:
+    return ContextCopy(np.zeros((n_hops, 1), np.float32), np.ones(n_hops), np.full(n_hops, -20.0), snr_db, None)
+
+
+def copy(label_index: int, log_likelihoods: np.ndarray, *, snr_db: float = 6.0, is_world: bool = False) -> HeldOutClip:
+    n_hops = len(log_likelihoods)
+    return HeldOutClip(label_index, log_likelihoods, np.ones(n_hops), None, context(n_hops, snr_db), is_world)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    clips = [vectors_of(make_clip(label, n), 4.0 * i) for i, label in enumerate(LABELS) for n in range(3)]
+    world = [vectors_of(make_clip(BACKGROUND, n), -4.0)._replace(is_world=True) for n in range(3)]
+    found = fit_classifier([*clips, *world], LABELS, quick_config().training).classifier
+    assert found.background_prior == 1.0
+    return replace(found, likelihood_scale=1.0)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.1, 0.3])
+def test_a_threshold_is_exceeded_by_the_share(share):
+    rng = np.random.default_rng(5)
+    peaks = 1.0 / (1.0 + np.exp(-rng.logistic(size=20_000)))
+    expected = np.quantile(peaks, 1.0 - share)
+    assert threshold_at(peaks, share) == pytest.approx(max(expected, MIN_THRESHOLD), abs=0.02)
+
+
+def test_thresholds_have_limits_whatever_the_peaks():
+    assert threshold_at(np.zeros(100), 1e-9) <= MAX_THRESHOLD
+    assert threshold_at(np.ones(100), 1e-9) == pytest.approx(MAX_THRESHOLD)
+    assert threshold_at(np.zeros(100), 1.0) == MIN_THRESHOLD
+    assert threshold_at(np.full(100, 0.5), 2.0) == 0.5
+
+
+def test_a_stricter_budget_never_lowers_a_threshold():
+    peaks = np.random.default_rng(1).uniform(size=200)
+    found = [threshold_at(peaks, share) for share in np.geomspace(1.0, 1e-6, 60)]
+    assert found == sorted(found)
+
+
+def test_a_peak_is_the_highest_threshold_that_makes_an_event(classifier):
+    rng = np.random.default_rng(2)
+    listener = _Listener(classifier, SECTION, SPEC)
+    for _ in range(30):
+        clip = copy(0, rng.normal(scale=3.0, size=(12, 3)))
+        peak = float(listener.peaks(clip)[0])
+        listener._judge.reset()
+        scores = [float(listener._judge.update(hop).scores[0]) for hop in listener._hops(clip)]
+        assert makes_event(scores, peak) or peak == 0.0
+        assert not makes_event(scores, peak + 1e-9)
+
+
+def makes_event(scores: list[float], threshold: float) -> bool:
+    duration = round(SECTION.min_duration_s * SPEC.sample_rate_hz)
+    rule = LabelRule(threshold, min(SECTION.offset_threshold, threshold), duration, 0, 0, 0)
+    automaton = Automaton(0, rule, SPEC.hop_samples)
+    changes = [one for i, s in enumerate(scores, 1) for one in automaton.update(s, i * SPEC.hop_samples)]
+    return threshold > 0.0 and any(isinstance(change, EventOpened) for change in changes)
+
+
+def heard(n_world: int = 100) -> HeldOutClips:
+    """World sounds around the background, some near a label; clips of the labels clear of it where they are loud."""
+    rng = np.random.default_rng(4)
+    centres = rng.normal((1.0, -1.0, 2.0), 2.0, (n_world, 3))
+    world = [copy(2, rng.normal(centre, 0.5, (10, 3)), is_world=True) for centre in centres]
+    clips = []
+    for i in range(2):
+        for snr_db in (0.0, 6.0, 12.0, 20.0):
+            centre = np.zeros(3)
+            centre[i] = snr_db / 2.0
+            clips += [copy(i, rng.normal(centre, 0.5, (10, 3)), snr_db=snr_db) for _ in range(5)]
+    return HeldOutClips([*clips, *world], 2)
+
+
+def test_each_label_gets_a_threshold_from_its_own_peaks(classifier):
+    found = choose_thresholds(heard(), replace_floors(classifier), SECTION, SPEC)
+    assert list(found) == LABELS
+    # The world is nearer to the first label.
+    assert found["cat"].onset_threshold > found["dog"].onset_threshold
+    assert found["dog"].recalls[20.0] == 1.0
+    assert list(found["dog"].recalls) == [0.0, 6.0, 12.0, 20.0]
+    assert found["dog"].n_copies == 20
+    assert as_sections(found)["cat"].onset_threshold == found["cat"].onset_threshold
+
+
+def test_more_alarms_allow_lower_thresholds(classifier):
+    budgets = (0.5, 5.0, 50.0, 500.0)
+    found = [
+        choose_thresholds(heard(), replace_floors(classifier), DecisionSection(max_false_alarms_per_hour=one), SPEC)
+        for one in budgets
+    ]
+    thresholds = [one["cat"].onset_threshold for one in found]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert thresholds[0] > thresholds[-1]
+
+
+@pytest.mark.parametrize("section", [DecisionSection(max_false_alarms_per_hour=None), SECTION])
+def test_nothing_is_chosen_without_a_budget_or_a_world(classifier, section):
+    n_world = 100 if section.max_false_alarms_per_hour is None else 10
+    assert choose_thresholds(heard(n_world), classifier, section, SPEC) == {}
+
+
+def test_a_label_that_hardly_anything_is_found_of_is_named(classifier):
+    section = DecisionSection(max_false_alarms_per_hour=1e-3)
+    found = choose_thresholds(heard(), replace_floors(classifier), section, SPEC)
+    deaf = {label: one._replace(recalls={6.0: 0.0, 12.0: 0.1}) for label, one in found.items()}
+    notes = deaf_notes(deaf, 1e-3)
+    assert len(notes) == 2
+    assert notes[0].startswith("'cat': only 5% of its sounds are found 6 dB or more above the room")
+    assert deaf_notes({"cat": found["cat"]._replace(recalls={})}, 1.0) == []
+
+
+def test_the_card_tells_recall_by_level(classifier):
+    found = choose_thresholds(heard(), replace_floors(classifier), SECTION, SPEC)
+    card = thresholds_in_card(found, 5.0)
+    assert card["max_false_alarms_per_hour"] == 5.0
+    assert card["recalls"]["dog"]["20"] == 1.0
+    assert card["n_copies"] == {"cat": 20, "dog": 20}
+
+
+def test_the_prior_of_the_tail_is_what_calibrated_odds_have():
+    # All peaks alike: the tail is the prior's alone, and a share of 1/e of the tail's lies a weighted nat above.
+    level = threshold_at(np.full(1000, 0.5), TAIL_SHARE / math.e)
+    assert 0.5 < level < 0.6
+    assert SOUNDS_PER_HOUR > 0
+
+
+def replace_floors(classifier):
+    """Without floors: made scores are not those of a mixture."""
+    return replace(classifier, floors=np.full(2, -np.inf))
