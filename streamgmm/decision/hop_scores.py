@@ -20,6 +20,7 @@ class HopScores(NamedTuple):
             `end_sample` (dB re full scale); may be empty. After a start or a gap, it may cover the whole window.
         window_share: received share of a whole window, above 0 to 1; below 1 after a start or a gap.
         window_level_dbfs: level of the window (dB re full scale), its missing part counted as silence.
+        projected: float64, shape (d,), vector of the window in the space of the mixtures; None unless it is asked for.
     """
 
     end_sample: int
@@ -30,3 +31,4 @@ class HopScores(NamedTuple):
     levels_db: Float64Array
     window_share: float = 1.0
     window_level_dbfs: float = 0.0
+    projected: Float64Array | None = None
