@@ -22,6 +22,9 @@ UPDATE_S = 60.0
 MEMORY_S = 2 * 3600.0
 """Time constant with which earlier sound is forgotten, in sound that is learnt (s)."""
 
+MIN_VARIANCE_SHARE = 0.2
+"""Smallest variance of a component, as a share of the one it started with."""
+
 _LOST_VARIANCE = 2.0 / math.pi
 """Share of the variance of a normal distribution that is between the means of its two halves."""
 
@@ -29,8 +32,9 @@ _LOST_VARIANCE = 2.0 / math.pi
 class RoomMixture:
     """The sounds of one room, as a diagonal mixture in the space of a classifier.
 
-    Means and weights follow what is heard by MAP adaptation (Reynolds, Quatieri, Dunn 2000) of sufficient statistics
-    that are forgotten exponentially; variances stay. The state depends on the added vectors alone, and is bounded.
+    It follows what is heard by MAP adaptation (Reynolds, Quatieri, Dunn 2000) of sufficient statistics that are
+    forgotten exponentially. The state depends on the added vectors alone, and is bounded. No component grows wider than
+    it started: a narrow one covers the sound that was heard, and little of a class beside it.
 
     Args:
         background: background mixture of the model, from which the adaptation starts.
@@ -41,8 +45,9 @@ class RoomMixture:
 
     Attributes:
         hop_s: time between vectors (s).
-        settled: float64, shape (k, 1 + d), statistics in use: for each component the number of windows and their sum.
-        fresh: float64, shape (k, 1 + d), statistics since the last update.
+        settled: float64, shape (k, 1 + 2 d), statistics in use: for each component the number of windows, and the sums
+            of their deviations from where it started, and of the squares of these.
+        fresh: float64, shape (k, 1 + 2 d), statistics since the last update.
         n_hops: number of hops learnt so far.
         learnt_s: duration of the sound in `settled`, as far as it is not forgotten (s); 0 before the first update.
     """
@@ -50,16 +55,13 @@ class RoomMixture:
     def __init__(
         self, background: Mixture, is_claimed: Callable[[Float64Array], bool], *, hop_s: float, window_s: float
     ) -> None:
-        self._weights, self._means, variances = _components(background)
+        self._weights, self._means, self._variances = _components(background)
         self._is_claimed = is_claimed
         self.hop_s = hop_s
-        self.hop_share = hop_s / window_s
+        self._hop_share = hop_s / window_s
         self._hops_per_update = max(1, round(UPDATE_S / hop_s))
         self._kept_share = math.exp(-self._hops_per_update * hop_s / MEMORY_S)
-        # The factor 1/2 of the exponent is part of the factors, as in `MixtureBank`.
-        self._factors = np.sqrt(0.5 / variances)
-        self._log_norms = -0.5 * np.log(2.0 * math.pi * variances).sum(axis=1)
-        self.fresh = np.zeros((len(self._means), 1 + self._means.shape[1]))
+        self.fresh = np.zeros((len(self._means), 1 + 2 * self._means.shape[1]))
         self.settled = np.zeros_like(self.fresh)
         self.n_hops = 0
         self._adapt()
@@ -79,9 +81,11 @@ class RoomMixture:
             weighted_log_densities: shape (k,), of this vector, when it was scored (nat).
         """
         # A hop adds only its share of a window: the rest of its window was counted before.
-        counts = self.hop_share * np.exp(weighted_log_densities - log_sum_exp(weighted_log_densities))
+        counts = self._hop_share * np.exp(weighted_log_densities - log_sum_exp(weighted_log_densities))
+        deviations = vector - self._means
         self.fresh[:, 0] += counts
-        self.fresh[:, 1:] += counts[:, np.newaxis] * vector
+        self.fresh[:, 1 : 1 + len(vector)] += counts[:, np.newaxis] * deviations
+        self.fresh[:, 1 + len(vector) :] += counts[:, np.newaxis] * np.square(deviations)
         self.n_hops += 1
         if self.n_hops % self._hops_per_update == 0:
             self.settled = self._kept_share * self.settled + self.fresh
@@ -94,19 +98,23 @@ class RoomMixture:
         self._adapt()
 
     def _adapt(self) -> None:
-        """Compute means and weights from the statistics: equations 11 to 14 of Reynolds et al., means and weights."""
-        counts = self.settled[:, 0]
+        """Compute the mixture from the statistics: equations 11 to 14 of Reynolds et al., from where it started."""
+        counts, sums, squares = np.split(self.settled, [1, 1 + self._means.shape[1]], axis=1)
         n_windows = float(counts.sum())
-        trust = counts / (counts + RELEVANCE_FACTOR)
-        means = (self.settled[:, 1:] + RELEVANCE_FACTOR * self._means) / (counts + RELEVANCE_FACTOR)[:, np.newaxis]
+        shifts = sums / (counts + RELEVANCE_FACTOR)
+        spread = (squares + RELEVANCE_FACTOR * self._variances) / (counts + RELEVANCE_FACTOR) - np.square(shifts)
+        variances = np.clip(spread, MIN_VARIANCE_SHARE * self._variances, self._variances)
+        trust = (counts / (counts + RELEVANCE_FACTOR))[:, 0]
         # Before anything was learnt, there is no trust either.
-        weights = trust * counts / max(n_windows, 1.0) + (1.0 - trust) * self._weights
+        weights = trust * counts[:, 0] / max(n_windows, 1.0) + (1.0 - trust) * self._weights
         for i in np.flatnonzero(trust).tolist():
-            if self._is_claimed(means[i]):
-                means[i], weights[i] = self._means[i], self._weights[i]
-        self._offsets = self._log_norms + np.log(weights / weights.sum())
-        self._whitened_means = means * self._factors
-        self.learnt_s = n_windows / self.hop_share * self.hop_s
+            if self._is_claimed(self._means[i] + shifts[i]):
+                shifts[i], variances[i], weights[i] = 0.0, self._variances[i], self._weights[i]
+        # The factor 1/2 of the exponent is part of the factors, as in `MixtureBank`.
+        self._factors = np.sqrt(0.5 / variances)
+        self._whitened_means = (self._means + shifts) * self._factors
+        self._offsets = np.log(weights / weights.sum()) - 0.5 * np.log(2.0 * math.pi * variances).sum(axis=1)
+        self.learnt_s = n_windows / self._hop_share * self.hop_s
 
 
 def _components(background: Mixture) -> tuple[Float64Array, Float64Array, Float64Array]:

@@ -73,7 +73,7 @@ class Room:
         self._n_waiting = math.ceil(DISTANCE_S / hop_s)
         # Hops of the last seconds, which an event may still exclude; None for a hop that is not learnt.
         self._waiting: deque[_Heard | None] = deque()
-        self._n_excluded = 0
+        self._n_excluded = self._n_waiting
         self._heard: _Heard | None = None
 
     @property
@@ -110,7 +110,6 @@ class Room:
         """
         if not is_idle:
             self.skip()
-            self._n_excluded = self._n_waiting
             return
         self._waiting.append(self._heard if self._n_excluded == 0 else None)
         self._n_excluded = max(0, self._n_excluded - 1)
@@ -118,8 +117,9 @@ class Room:
             self.mixture.add(*oldest)
 
     def skip(self) -> None:
-        """Learn nothing from the last seconds, e.g. because audio was lost just after them."""
+        """Learn nothing from the last and the next seconds, e.g. because audio was lost in between."""
         self._waiting.clear()
+        self._n_excluded = self._n_waiting
 
     def _gain(self, own: float, room: float) -> float:
         """Return by how much the room raises the log-likelihood `own` of the background (nat); at most 0 if not."""
