@@ -15,6 +15,7 @@ from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.decision.bayes import BayesRule
 from streamgmm.decision.clip import ClipDecider, ClipDecision
 from streamgmm.decision.decider import Decider, Timing
+from streamgmm.decision.events import EventState
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge
 from streamgmm.decision.rules import make_rules
@@ -22,6 +23,7 @@ from streamgmm.features.extractor import FeatureStream, HopFeatures
 from streamgmm.model.cepstra import CepstralEvidence
 from streamgmm.model.model import Model
 from streamgmm.records import GapReason, Record
+from streamgmm.room.room import Room
 from streamgmm.settings.config import Config
 
 
@@ -43,9 +45,11 @@ class Analyser:
 
     Args:
         model: defines the features and the classifier.
+        has_projected: whether the scores contain the projected vector of the window.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, has_projected: bool = False) -> None:
+        self._has_projected = has_projected
         self._classifier = model.classifier
         cepstra = self._classifier.cepstra
         self._features = FeatureStream(model.spec, has_cepstra=cepstra is not None)
@@ -138,13 +142,15 @@ class Analyser:
         """Do the second half of `push` and `flush`: return the scores of a hop."""
         # NaN and false where the hop has no vector: the gates of the decision reject it as not finite.
         log_likelihoods, llrs, is_in_domain = self._refused, self._refused, self._in_no_domain
-        hop, background = observation.features, np.nan
+        hop, background, projected = observation.features, np.nan, None
         if hop.vector is not None:
             scores = self._classifier.score(hop.vector, observation.cepstral_evidence)
             log_likelihoods, is_in_domain = scores.log_likelihoods, scores.is_in_domain
             # Log-likelihood ratio of each label to the background (nat).
             background = scores.background_log_likelihood
             llrs = log_likelihoods - background
+            if self._has_projected:
+                projected = self._classifier.projection.apply(hop.vector)
         # The features do not count lost samples, which are added here to give the position in the stream.
         end_sample = hop.end_sample + self._lost_samples
         return HopScores(
@@ -157,6 +163,7 @@ class Analyser:
             background_log_likelihood=background,
             window_share=hop.window_share,
             window_level_dbfs=hop.window_level_dbfs,
+            projected=projected,
         )
 
 
@@ -167,21 +174,26 @@ class Pipeline:
         model: defines features, classifier and labels.
         config: the priors and the sections `decision` and `output` are used.
         run_id: prefix of the ids of events.
+        learns_room: whether to learn the sounds of the room while nothing is detected. The records then depend on all
+            that came before.
 
     Attributes:
         analyser: the first half, from samples to hop scores.
         decider: the second half, from hop scores to records.
+        room: what is learnt of the room, as a part of the background; None if nothing is.
 
     Raises:
         ConfigError: the settings name a label that the model does not have.
     """
 
-    def __init__(self, model: Model, config: Config, run_id: str = "") -> None:
-        self.analyser = Analyser(model)
+    def __init__(self, model: Model, config: Config, run_id: str = "", *, learns_room: bool = False) -> None:
+        self.analyser = Analyser(model, has_projected=learns_room)
         spec = model.spec
+        rules = make_rules(model.labels, config.decision, model.decision, spec.sample_rate_hz)
+        self.room = Room(model, config, rules) if learns_room else None
         self.decider = Decider(
             make_judge(model, config),
-            make_rules(model.labels, config.decision, model.decision, spec.sample_rate_hz),
+            rules,
             Timing(spec.sample_rate_hz, spec.hop_samples, spec.window_samples, spec.frame_samples),
             run_id=run_id,
             windows=config.output.windows,
@@ -201,6 +213,8 @@ class Pipeline:
 
     def lost(self, lost_samples: int, reason: GapReason) -> list[Record]:
         """Return the records of a loss that the analyser has already processed (see `Analyser.abandon`)."""
+        if self.room:
+            self.room.skip()
         return self.decider.gap(lost_samples, reason, self.analyser.end_sample)
 
     def flush(self) -> list[Record]:
@@ -226,10 +240,19 @@ class Pipeline:
         """Start a new stream at t = 0."""
         self.analyser.reset()
         self.decider.reset()
+        if self.room:
+            self.room.skip()
 
     def decide(self, hops: Iterable[HopScores]) -> list[Record]:
         """Return the records of hop scores from `analyser`, e.g. to try other settings without computing them again."""
-        return [record for hop in hops for record in self.decider.update(hop)]
+        return [record for hop in hops for record in self._decide(hop)]
+
+    def _decide(self, hop: HopScores) -> list[Record]:
+        if self.room is None:
+            return self.decider.update(hop)
+        records = self.decider.update(self.room.raised(hop))
+        self.room.follow(is_idle=all(state is EventState.IDLE for state in self.decider.states))
+        return records
 
 
 def make_judge(model: Model, config: Config) -> Judge:

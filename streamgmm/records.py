@@ -170,6 +170,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         rtf: real-time factor of the worker, below 1 if it is fast enough; null before the first hop.
         drift_ppm: deviation of the sample rate of the device from nominal, positive if faster; null if not known yet.
         model: the model in use.
+        room_s: sound of the room that was learnt and is not forgotten (s); null if the room is not learnt.
+        room_weight: weight of the room beside the background of the model, 0 to 1; null if the room is not learnt.
     """
 
     level_dbfs: float | None
@@ -185,6 +187,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     rtf: float | None
     drift_ppm: float | None
     model: ModelInfo
+    room_s: float | None = None
+    room_weight: float | None = None
 
 
 class Status(Record, frozen=True, kw_only=True):

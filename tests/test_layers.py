@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "streamgmm"
 
 ROOMS = [
-    *("ground", "settings", "audio", "features", "model", "decision", "pipeline", "sinks", "service", "listening"),
-    *("dataset", "world", "training", "evaluation", "tuning", "explanation", "report", "demo", "cli"),
+    *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "sinks", "service"),
+    *("listening", "dataset", "world", "training", "evaluation", "tuning", "explanation", "report", "demo", "cli"),
 ]
 
 # Ground floor may import what carries settings and messages, and nothing that touches samples.

@@ -100,6 +100,7 @@ def test_every_key_of_the_health_is_held() -> None:
     assert set(json.loads(r.encode_json(EXAMPLES["status"][0]))["health"]) == {
         *{"level_dbfs", "uptime_s", "captured_samples", "analysed_samples", "in_flight_samples", "lost_samples"},
         *{"n_clipped_samples", "n_reopened", "n_failures", "n_clients", "rtf", "drift_ppm", "model"},
+        *{"room_s", "room_weight"},
     }
 
 

@@ -22,6 +22,7 @@ from streamgmm.service.log_limit import LogLimit
 from streamgmm.service.log_writer import detached_log
 from streamgmm.service.notify import Notifier
 from streamgmm.service.reload import Loaded
+from streamgmm.service.room_keeper import RoomKeeper, state_directory
 from streamgmm.service.supervision import Supervision
 from streamgmm.signals import ignore_unused_signals
 from streamgmm.sinks.hub import Hub, make_sinks
@@ -83,6 +84,7 @@ def _make_daemon(loaded: Loaded, is_device_required: bool, on_status: Callable[[
         Hub(make_sinks(loaded.config.output, is_live=is_live, inherited=take_inherited())),
         run_id=run_id,
         is_device_required=is_device_required,
+        rooms=RoomKeeper(state_directory()),
         on_status=on_status,
     )
 

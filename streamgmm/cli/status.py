@@ -94,7 +94,7 @@ def _print_statuses(answers: Sequence[SourceStatus]) -> None:
     """Print a row for each source, and below the detail of each state other than `ok`."""
     console = stdout_console()
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("source", "state", "level", "captured", "lost", "reopened", "model"):
+    for column in ("source", "state", "level", "captured", "lost", "reopened", "model", "room"):
         table.add_column(column, no_wrap=True)
     for hello, status in answers:
         table.add_row(*_cells_of_source(hello, status))
@@ -114,6 +114,7 @@ def _cells_of_source(hello: Hello, status: Status) -> Iterator[str]:
         yield f"{sum(health.lost_samples.values()) / hello.sample_rate_hz:.1f} s"
         yield str(health.n_reopened)
         yield health.model.name
+        yield "" if health.room_s is None else _room(health)
 
 
 def _rows(hello: Hello, status: Status) -> Iterator[tuple[str, str]]:
@@ -137,10 +138,16 @@ def _health_rows(health: Health, rate_hz: int) -> Iterator[tuple[str, str]]:
     yield "bugs survived", str(health.n_failures)
     yield "subscribers", str(health.n_clients)
     yield "model", f"{health.model.name} ({health.model.sha256[:12]})"
+    if health.room_s is not None:
+        yield "room", _room(health)
     if health.rtf is not None:
         yield "real-time factor", f"{health.rtf:.4f}"
     if health.drift_ppm is not None:
         yield "clock drift", f"{health.drift_ppm:+.0f} ppm"
+
+
+def _room(health: Health) -> str:
+    return f"{(health.room_s or 0.0) / 60.0:.0f} min learnt, weight {health.room_weight or 0.0:.2f}"
 
 
 def _duration(seconds: float) -> str:

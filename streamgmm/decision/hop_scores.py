@@ -21,6 +21,7 @@ class HopScores(NamedTuple):
         window_share: received share of a whole window, above 0 to 1; below 1 after a start or a gap.
         window_level_dbfs: level of the window (dB re full scale), its missing part counted as silence.
         background_log_likelihood: log-likelihood of the window for the background (nat).
+        projected: float64, shape (d,), vector of the window in the space of the mixtures; None unless it is asked for.
     """
 
     end_sample: int
@@ -32,3 +33,4 @@ class HopScores(NamedTuple):
     window_share: float = 1.0
     window_level_dbfs: float = 0.0
     background_log_likelihood: float = 0.0
+    projected: Float64Array | None = None

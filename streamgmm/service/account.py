@@ -104,6 +104,7 @@ class Account:
     def make_status(self, state: State, detail: str, n_clients: int) -> Status:
         """Return a status record of `state` with the current health, for a run with `n_clients` subscribers."""
         worker, balance = self._worker, self.balance
+        room = worker.pipeline.room
         health = Health(
             level_dbfs=_rounded(worker.signal.level_dbfs, 1),
             uptime_s=round(self._clock() - self._started_s, 3),
@@ -118,6 +119,8 @@ class Account:
             rtf=_rounded(worker.rtf.value, 4),
             drift_ppm=_rounded(self._capture.drift_ppm, 1),
             model=model_info(worker.session.model),
+            room_s=None if room is None else round(room.mixture.learnt_s, 1),
+            room_weight=None if room is None else round(room.weight, 3),
         )
         return Status(t=self.analysed_s, state=state, detail=detail, health=health)
 

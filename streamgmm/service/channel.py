@@ -20,6 +20,7 @@ from streamgmm.service.clocks import Clocks
 from streamgmm.service.greeting import make_hello, make_model_record
 from streamgmm.service.health import Condition, State
 from streamgmm.service.publisher import HeartbeatSchedule, Publisher
+from streamgmm.service.room_keeper import RoomKeeper, SourceRoom
 from streamgmm.service.session import Setup, begin_session
 from streamgmm.service.turns import Turns
 from streamgmm.service.watch import Watch
@@ -57,6 +58,7 @@ class RunContext(NamedTuple):
         clocks: clocks of the run.
         turns: queue of the channels that have something to analyse.
         is_device_required: whether a missing microphone is an error; otherwise the run waits for it.
+        rooms: keeps what is learnt of rooms; None if nothing is to be learnt.
     """
 
     run_id: str
@@ -65,6 +67,7 @@ class RunContext(NamedTuple):
     clocks: Clocks
     turns: Turns[Channel]
     is_device_required: bool
+    rooms: RoomKeeper | None = None
 
 
 class Channel:
@@ -104,7 +107,8 @@ class Channel:
         )
         rate_hz, is_required = plan.setup.model.spec.sample_rate_hz, context.is_device_required
         self._capture = Capture(source, self._ring, rate_hz, listener, clocks, is_device_required=is_required)
-        session = begin_session(plan.setup, self._id_prefix)
+        self._room = SourceRoom(source, context.rooms)
+        session = self._room.begin_session(plan.setup, self._id_prefix)
         self._worker = Worker(
             self._ring, session, self.condition, context.watch, may_skip=source.is_live, clock=clocks.monotonic
         )
@@ -162,6 +166,7 @@ class Channel:
                     self._publisher.publish(*self._worker.records_of(stretch))
                     if self._heartbeats.is_due(self._account.analysed_s):
                         self._publisher.publish(self._account.make_heartbeat())
+                    self._room.keep_if_due(self._worker.session)
                     self._publisher.follow_wall_clock()
                     self._worker.skip_if_overloaded()
                     return True
@@ -223,9 +228,10 @@ class Channel:
             ConfigError: `setup` cannot be adopted (see `check_adoptable`); the channel continues unchanged.
         """
         self.check_adoptable(setup)
-        successor = begin_session(setup, self._id_prefix)
+        successor = self._room.begin_session(setup, self._id_prefix)
         with self._turn:
             before = self._worker.pipeline
+            self._room.hand_over(self._worker.session, successor)
             self._publisher.publish(*before.decider.flush())
             # Before the announcement: if the new model fails on the pending samples, the old one stays in use.
             records = successor.pipeline.continue_from(before)
@@ -258,6 +264,7 @@ class Channel:
         """Publish the last record, and set `over`."""
         # Closed first, so that the counters no longer change and `bye` balances.
         self._ring.close()
+        self._room.keep(self._worker.session)
         bye = self._account.make_bye(self.reason or "end of input")
         logger.info(
             "process.stopped%s reason=%s captured=%d analysed=%d lost=%d source_lost=%d in_flight=%d",

@@ -17,6 +17,7 @@ from streamgmm.records import Status
 from streamgmm.service.channel import Channel, ChannelPlan, RunContext
 from streamgmm.service.clocks import REAL_CLOCKS, Clocks
 from streamgmm.service.health import STATES, State
+from streamgmm.service.room_keeper import RoomKeeper
 from streamgmm.service.status import status_line
 from streamgmm.service.turns import Turns
 from streamgmm.service.watch import Watch, guard
@@ -50,6 +51,7 @@ class Daemon:
         run_id: identifier of the run, in each hello and at the beginning of event ids.
         is_device_required: whether a missing microphone ends the run; otherwise the run waits for it.
         clocks: clocks of the run.
+        rooms: keeps what is learnt of the rooms of microphones; None if nothing is to be learnt.
         on_status: receives every new state and its reason, one call at a time, from any thread; `stopping` at the end.
             Must not raise.
 
@@ -65,6 +67,7 @@ class Daemon:
         run_id: str,
         is_device_required: bool = False,
         clocks: Clocks = REAL_CLOCKS,
+        rooms: RoomKeeper | None = None,
         on_status: OnStatus = lambda state, detail: None,
     ) -> None:
         self._hub = hub
@@ -78,7 +81,7 @@ class Daemon:
         self._coming: tuple[Channel, ...] = ()
         self._n_made: Counter[str] = Counter()
         self.watch = Watch({"worker": lambda: any(channel.has_work for channel in self._channels)})
-        self._context = RunContext(run_id, hub, self.watch, clocks, self._turns, is_device_required)
+        self._context = RunContext(run_id, hub, self.watch, clocks, self._turns, is_device_required, rooms)
         self._is_alone = len(plans) == 1 and not plans[0].source.is_named
         self._channels = tuple(map(self._make_channel, plans))
         self._reason: str | None = None
@@ -88,6 +91,7 @@ class Daemon:
         self._requests: queue.SimpleQueue[Literal["end", "log"]] = queue.SimpleQueue()
         self._is_over = threading.Event()
         self._logged_s = -math.inf
+        self._room_thread: threading.Thread | None = None
 
     def run(self) -> None:
         """Open the sinks, run until the end, and close the sinks.
@@ -103,6 +107,8 @@ class Daemon:
             self._announce(self._channels)
             # The time since construction, e.g. for opening sinks, does not count as a hang.
             self.watch.forgive()
+            if self._context.rooms:
+                self._room_thread = start_thread(self._context.rooms.run, "rooms")
             threads.append(start_thread(self._work, "worker"))
             for channel in self._channels:
                 channel.start()
@@ -233,7 +239,12 @@ class Daemon:
         deadline_s = time.monotonic() + DRAIN_S
         for join in joins:
             join(max(0.0, deadline_s - time.monotonic()))
+        if self._context.rooms:
+            # All channels have given their last state by now. Written while the hub closes, and no longer.
+            self._context.rooms.end()
         self._hub.close(max(0.0, deadline_s - time.monotonic()))
+        if self._room_thread:
+            self._room_thread.join(max(0.0, deadline_s - time.monotonic()))
 
     def _work(self) -> None:
         """Run the worker thread: one hop of each channel in turn, so that no source starves another."""

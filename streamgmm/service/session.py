@@ -49,14 +49,15 @@ class Session(NamedTuple):
         return self.setup.config.decision.silence_gate_dbfs
 
 
-def begin_session(setup: Setup, run_id: str) -> Session:
+def begin_session(setup: Setup, run_id: str, *, learns_room: bool = False) -> Session:
     """Make a session at the start of a stream.
 
     Args:
         setup: model and settings.
         run_id: prefix of event ids.
+        learns_room: whether to learn the sounds of the room (see `Pipeline`).
 
     Raises:
         ConfigError: the settings name a label that the model does not have.
     """
-    return Session(setup, Pipeline(setup.model, setup.config, run_id))
+    return Session(setup, Pipeline(setup.model, setup.config, run_id, learns_room=learns_room))

@@ -88,6 +88,10 @@ class DecisionSection(Section, frozen=True, kw_only=True):
             extra={"unit": "nat"},
         ),
     ] = 0.0
+    room_adaptation: Annotated[
+        bool,
+        Meta(description="learn the sounds of the room as background while nothing is detected; not for files"),
+    ] = True
     labels: Annotated[
         dict[str, LabelSection],
         Meta(

@@ -27,6 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty place for the user's settings."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config_home"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "config_home"))
 
 
 @pytest.fixture(scope="module", params=SERVERS)
