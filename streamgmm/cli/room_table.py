@@ -5,27 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
 from rich.table import Table
 from rich.text import Text
 
 from streamgmm.model.model import Model
-
-
-class RoomCard(msgspec.Struct, frozen=True):
-    """The part of a card that tells of the room (see `training.selection.thresholds`)."""
-
-    max_false_alarms_per_hour: float
-    recalls: dict[str, dict[str, float]]
-    n_copies: dict[str, int]
-
-
-def room_card(card: Mapping[str, Any]) -> RoomCard | None:
-    """Return what a card tells of the room; None if nothing, or in another form."""
-    try:
-        return msgspec.convert(card.get("room"), RoomCard)
-    except msgspec.ValidationError:  # a card is free-form
-        return None
+from streamgmm.model.room_card import room_card
 
 
 def room_table(model: Model) -> Table | None:

@@ -48,7 +48,8 @@ def conclusions(tuning: Tuning) -> Iterator[str]:
         yield f"warning: no events are found any more of {', '.join(lost)}; give more background, or allow more"
     if tuning.recall is not None:
         n_found = sum(_n_found(one.recall, one) for one in tuning.labels.values() if one.recall is not None)
-        yield f"true events found, of all labels together: {share_text(n_found, tuning.n_events)}"
+        what = "copies of the training clips, 6 dB or more above other sound," if tuning.is_by_copies else "true events"
+        yield f"{what} found, of all labels together: {share_text(n_found, tuning.n_events)}"
     if tuning.recall is None:
         yield "the cost in recall is not known: give labelled sounds with --events"
     # Where recall was measured, it shows itself what a high threshold costs.

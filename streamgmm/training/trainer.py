@@ -138,7 +138,7 @@ def decide_thresholds(
     thresholds = choose_thresholds(validation.held_out, classifier, section, spec)
     if not thresholds:
         return {}, []
-    card["room"] = thresholds_in_card(thresholds, section.max_false_alarms_per_hour)
+    card["room"] = msgspec.to_builtins(thresholds_in_card(thresholds, section.max_false_alarms_per_hour))
     return as_sections(thresholds), deaf_notes(thresholds, section.max_false_alarms_per_hour)
 
 

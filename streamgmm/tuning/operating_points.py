@@ -6,7 +6,7 @@ time only hides alarms.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from streamgmm.labels import is_reserved
 from streamgmm.listening.events import Annotation, Detection, is_same_sound
 from streamgmm.listening.tracks import ScoredRecording, replay
 from streamgmm.model.model import Model
+from streamgmm.model.room_card import room_card
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import LabelSection
 from streamgmm.training.workers import ProgressTracker, untracked
@@ -49,13 +50,22 @@ class Levels(NamedTuple):
     Attributes:
         logits: float64, shape (n_levels,), rising.
         thresholds: onset threshold of each level.
-        i_first: index of the lowest threshold that may be chosen, that of the settings. A background does not show
-            how a lower one performs among other sounds; the counts below it serve the fit of the tail.
+        i_first: index of the lowest threshold that may be chosen: that of the settings, or the lowest of the model. A
+            background does not show how a lower one performs among other sounds; the counts below it serve the fit of
+            the tail.
+        i_before: index of the present threshold of each label that has its own in the model.
+        i_settings: index of the threshold of the settings.
     """
 
     logits: Float64Array
     thresholds: list[float]
     i_first: int
+    i_before: Mapping[str, int]
+    i_settings: int
+
+    def index_before(self, label: str) -> int:
+        """Return the index of the present threshold of a label."""
+        return self.i_before.get(label, self.i_settings)
 
 
 class Curve(NamedTuple):
@@ -76,8 +86,8 @@ class Curve(NamedTuple):
     latencies_s: Float64Array | None
 
 
-def make_levels(config: Config) -> Levels:
-    """Return the thresholds to try, among them that of the settings.
+def make_levels(config: Config, model: Model | None = None) -> Levels:
+    """Return the thresholds to try, among them that of the settings and those of `model`.
 
     Raises:
         ConfigError: the settings have thresholds of single labels, which take precedence over those of a model.
@@ -90,14 +100,24 @@ def make_levels(config: Config) -> Levels:
     if problems:
         raise ConfigError(problems)
     onset_threshold = config.decision.onset_threshold
-    first = float(logit(min(onset_threshold, MAX_SCORE)))
+    own = {} if model is None else _own_thresholds(model)
+    present = sorted({onset_threshold, *own.values()})
     # Half a step more, so that rounding does not lose the last level.
-    logits = np.unique(np.append(np.arange(MIN_LEVEL, MAX_LEVEL + LEVEL_STEP / 2, LEVEL_STEP), first))
-    i_first = int(np.searchsorted(logits, first))
-    thresholds = np.round(expit(logits), THRESHOLD_DECIMALS).tolist()
-    # Exactly that of the settings: the way there and back through the logit may change its last digits.
-    thresholds[i_first] = onset_threshold
-    return Levels(logits, thresholds, i_first)
+    grid = np.round(expit(np.arange(MIN_LEVEL, MAX_LEVEL + LEVEL_STEP / 2, LEVEL_STEP)), THRESHOLD_DECIMALS)
+    # Exactly those that are set: the way there and back through the logit may change their last digits.
+    thresholds = sorted({*grid.tolist(), *present})
+    logits = logit(np.minimum(thresholds, MAX_SCORE))
+    i_settings = thresholds.index(onset_threshold)
+    i_before = {label: thresholds.index(threshold) for label, threshold in own.items()}
+    return Levels(logits, thresholds, min([i_settings, *i_before.values()]), i_before, i_settings)
+
+
+def _own_thresholds(model: Model) -> dict[str, float]:
+    return {
+        label: section.onset_threshold
+        for label, section in model.decision.items()
+        if section.onset_threshold is not None
+    }
 
 
 def lowest_score(config: Config) -> float:
@@ -110,7 +130,7 @@ def lowest_score(config: Config) -> float:
 
 def section_at(curve: Curve, i_level: int, levels: Levels) -> LabelSection | None:
     """Return the section of a model that sets this point; None if the settings already do."""
-    if curve.min_duration_s is None and i_level == levels.i_first:
+    if curve.min_duration_s is None and i_level == levels.i_settings:
         return None
     return LabelSection(onset_threshold=levels.thresholds[i_level], min_duration_s=curve.min_duration_s)
 
@@ -145,10 +165,19 @@ def _measure(
         n_alarms[:, i_level] = [len(replayer.detections(one)) for one in material.backgrounds]
         found.append([latency_s for pair in material.events for latency_s in replayer.latencies_s(*pair)])
     if not found[0]:
-        return Curve(label, min_duration_s, n_alarms, None, None)
+        return Curve(label, min_duration_s, n_alarms, _recalls_of_copies(model, label, levels), None)
     recalls = np.array([np.mean([latency_s is not None for latency_s in row]) for row in found])
     medians = [np.median(known) if (known := [s for s in row if s is not None]) else np.nan for row in found]
     return Curve(label, min_duration_s, n_alarms, recalls, np.array(medians))
+
+
+def _recalls_of_copies(model: Model, label: str, levels: Levels) -> Float64Array | None:
+    """Return the share of the training's held-out copies in context that each threshold finds; None if not known."""
+    room = room_card(model.card)
+    peaks = [] if room is None else room.peaks.get(label, [])
+    if not peaks:
+        return None
+    return np.array([np.mean(np.array(peaks) >= threshold) for threshold in levels.thresholds])
 
 
 class _Replayer:

@@ -73,6 +73,8 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
         recall_before: mean over labels of the share of true events found; None without annotations.
         recall: the same with the new decisions.
         n_events: number of true events.
+        is_by_copies: whether these are held-out copies of the training clips within other sound, clearly above it, for
+            lack of annotated recordings.
         held_out: alarms on held-out recordings; None with a single recording.
         labels: decisions by label.
         sweep: effect of other budgets, rising; those that cannot be met are left out.
@@ -90,6 +92,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     recall_before: float | None
     recall: float | None
     n_events: int
+    is_by_copies: bool = False
     held_out: HeldOutAlarms | None
     labels: dict[str, LabelTuning]
     sweep: list[Sweep]

@@ -16,6 +16,7 @@ from streamgmm.arrays import BoolArray, Float64Array
 from streamgmm.errors import DataError
 from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.model import Model
+from streamgmm.model.room_card import room_card
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import LabelSection
 from streamgmm.training.workers import ProgressTracker, untracked
@@ -45,6 +46,9 @@ UTILITY_PER_LEVEL = 1e-3
 UTILITY_OF_DURATION = 1e-2
 """Utility, in recall, of keeping the minimum duration of the settings: a longer one delays every report."""
 
+LEAST_RECALL = 0.1
+"""Share of the present recall that has to be left: with less, a model is as good as deaf."""
+
 SWEEP = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 """Budgets of the curve of other budgets, as multiples of the requested one."""
 
@@ -56,6 +60,13 @@ class Tuned(NamedTuple):
     tuning: Tuning
     curves: list[list[Curve]]
     levels: Levels
+
+
+class _Events(NamedTuple):
+    """Number of true events of each label; those of `is_by_copies` are copies of the training clips in context."""
+
+    n_of_label: Counter[str]
+    is_by_copies: bool
 
 
 class BudgetError(DataError):
@@ -81,7 +92,7 @@ def tune(
         ConfigError: the settings have thresholds of single labels.
         BudgetError: the budget cannot be met.
     """
-    levels = make_levels(config)
+    levels = make_levels(config, model)
     check_background(material.backgrounds)
     curves = measure_curves(material, model, config, levels, track)
     hours = np.array([_hours_of_samples(recording.end_sample, model) for recording in material.backgrounds])
@@ -90,7 +101,8 @@ def tune(
     if points is None:
         labels = [own[0].label for own in curves]
         raise _budget_error(_offers(curves, levels, is_used, hours), labels, float(hours.sum()), budget_per_hour)
-    tuning = _summarise(curves, levels, points, hours, material, budget_per_hour)
+    tuning = _summarise(curves, levels, points, hours, _events(material, model), budget_per_hour)
+    _check_reached(tuning, budget_per_hour)
     decision: dict[str, LabelSection] = {}
     for own, point in zip(curves, points, strict=True):
         section = section_at(own[point.i_curve], point.i_level, levels)
@@ -100,6 +112,30 @@ def tune(
     card = {**model.card, "tuning": _card(tuning, config)}
     # Without a hash, which belongs to the file that is not written yet.
     return Tuned(replace(model, decision=decision, card=card, sha256=""), tuning, curves, levels)
+
+
+def _events(material: Material, model: Model) -> _Events:
+    room = room_card(model.card)
+    if material.events or room is None:
+        return _Events(Counter(truth.label for _, truths in material.events for truth in truths), False)
+    return _Events(Counter({label: len(peaks) for label, peaks in room.peaks.items()}), True)
+
+
+def _check_reached(tuning: Tuning, budget_per_hour: float) -> None:
+    """Reject thresholds that hardly a sound reaches, and name a budget that would be worth it.
+
+    Raises:
+        BudgetError: nearly nothing would be found any more.
+    """
+    if not tuning.recall_before or tuning.recall is None or tuning.recall >= LEAST_RECALL * tuning.recall_before:
+        return
+    worth = [step for step in tuning.sweep if step.recall and step.recall >= 0.5 * tuning.recall_before]
+    hint = "record more of the sounds, or more hours of background"
+    if worth:
+        first = worth[0]
+        hint = f"{first.budget_per_hour:g} per hour would keep {first.recall:.0%}, or {hint}"
+    what = f"within {budget_per_hour:g} per hour, {tuning.recall:.0%} of the sounds would be found, now "
+    raise BudgetError(f"{what}{tuning.recall_before:.0%}", hint=hint)
 
 
 def check_background(backgrounds: Sequence[ScoredRecording]) -> None:
@@ -207,10 +243,10 @@ def _summarise(
     levels: Levels,
     points: Sequence[Point],
     hours: Float64Array,
-    material: Material,
+    events: _Events,
     budget_per_hour: float,
 ) -> Tuning:
-    n_events = Counter(truth.label for _, truths in material.events for truth in truths)
+    n_events = events.n_of_label
     labels = {
         own[0].label: _label_tuning(own, point, levels, n_events[own[0].label])
         for own, point in zip(curves, points, strict=True)
@@ -229,7 +265,8 @@ def _summarise(
         expected_per_hour=sum(point.rate_per_hour for point in points),
         recall_before=_mean_of_known([label.recall_before for label in labels.values()]),
         recall=_mean_of_known([label.recall for label in labels.values()]),
-        n_events=sum(len(truths) for _, truths in material.events),
+        n_events=sum(n_events[label] for label in labels),
+        is_by_copies=events.is_by_copies,
         held_out=_held_out(curves, levels, hours, budget_per_hour),
         labels=labels,
         sweep=_sweep(curves, levels, hours, budget_per_hour),
@@ -238,18 +275,18 @@ def _summarise(
 
 def _label_tuning(own: Sequence[Curve], point: Point, levels: Levels, n_events: int) -> LabelTuning:
     # The first curve has the minimum duration of the settings.
-    before, after = own[0], own[point.i_curve]
+    before, after, i_before = own[0], own[point.i_curve], levels.index_before(own[0].label)
     return LabelTuning(
         onset_threshold=levels.thresholds[point.i_level],
         min_duration_s=after.min_duration_s,
         is_changed=section_at(after, point.i_level, levels) is not None,
-        n_alarms_before=int(total_alarms(before)[levels.i_first]),
+        n_alarms_before=int(total_alarms(before)[i_before]),
         n_alarms=point.n_alarms,
         expected_per_hour=point.rate_per_hour,
-        recall_before=_value_at(before.recalls, levels.i_first),
+        recall_before=_value_at(before.recalls, i_before),
         recall=_value_at(after.recalls, point.i_level),
         n_events=n_events,
-        latency_before_s=_value_at(before.latencies_s, levels.i_first),
+        latency_before_s=_value_at(before.latencies_s, i_before),
         latency_s=_value_at(after.latencies_s, point.i_level),
     )
 

@@ -9,9 +9,8 @@ the recall that a threshold leaves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -24,11 +23,16 @@ from streamgmm.decision.judge import Judge
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import Classifier
+from streamgmm.model.room_card import RoomCard
 from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
 
 SOUNDS_PER_HOUR = 570.0
 """Foreign sounds an hour that the budget is for: those of a busy place. A quiet home has about a fifth."""
+
+CHANCES_PER_SOUND = 6.0
+"""Chances of a false alarm that a foreign sound has, where a sound of the world has one: it lasts longer, other sounds
+lie below it, and it is less like anything that was trained on. Chosen on the streams of `tests.benchmarks.room`."""
 
 TAIL_SHARE = 0.1
 """Share of the sounds, those with the highest peaks, from which the tail is fitted."""
@@ -47,6 +51,9 @@ THRESHOLD_DECIMALS = 6
 CLEAR_SNR_DB = 6.0
 """Sounds at least this far above the rest should be heard."""
 
+MAX_PEAKS = 101
+"""Most peaks of a label that a card keeps: every percent of them."""
+
 DEAF_RECALL = 0.2
 """A label of which less is found is said to be nearly deaf."""
 
@@ -61,11 +68,13 @@ class LabelThreshold(NamedTuple):
         onset_threshold: chosen threshold.
         recalls: share of held-out copies in context that would be found, by their level above the rest (dB).
         n_copies: number of these copies.
+        clear_peaks: peaks of those at `CLEAR_SNR_DB` and above, rising; some quantiles of very many.
     """
 
     onset_threshold: float
     recalls: dict[float, float]
     n_copies: int
+    clear_peaks: tuple[float, ...] = ()
 
     @property
     def clear_recall(self) -> float | None:
@@ -94,12 +103,14 @@ def choose_thresholds(
     world_peaks = np.array([listener.peaks(clip) for clip in world])
     own = [clip for clip in held_out.clips if not clip.is_world and clip.context is not None]
     own_peaks = np.array([listener.peaks(clip) for clip in own]).reshape(len(own), len(classifier.labels))
-    share = budget_per_hour / len(labels) / SOUNDS_PER_HOUR
+    share = budget_per_hour / len(labels) / SOUNDS_PER_HOUR / CHANCES_PER_SOUND
     found = {}
     for i, label in enumerate(classifier.labels):
         if label in labels:
             threshold = threshold_at(world_peaks[:, i], share)
-            found[label] = _outcome(threshold, [clip for clip in own if clip.label_index == i], own_peaks, own, i)
+            is_own = np.array([clip.label_index == i for clip in own], dtype=bool)
+            snrs_db = np.array([clip.context.snr_db for clip in own if clip.context is not None])
+            found[label] = _outcome(threshold, own_peaks[is_own, i], snrs_db[is_own])
     return found
 
 
@@ -121,15 +132,12 @@ def threshold_at(peaks: Float64Array, share: float) -> float:
     return round(float(np.clip(expit(level), MIN_THRESHOLD, MAX_THRESHOLD)), THRESHOLD_DECIMALS)
 
 
-def _outcome(
-    threshold: float, own: Sequence[HeldOutClip], peaks: Float64Array, clips: Sequence[HeldOutClip], i_label: int
-) -> LabelThreshold:
-    is_found: dict[float, list[bool]] = {}
-    for clip, peak in zip(clips, peaks[:, i_label], strict=True):
-        if clip.label_index == i_label and clip.context is not None:
-            is_found.setdefault(clip.context.snr_db, []).append(bool(peak >= threshold))
-    recalls = {snr_db: float(np.mean(found)) for snr_db, found in sorted(is_found.items())}
-    return LabelThreshold(threshold, recalls, len(own))
+def _outcome(threshold: float, peaks: Float64Array, snrs_db: Float64Array) -> LabelThreshold:
+    recalls = {float(snr_db): float((peaks[snrs_db == snr_db] >= threshold).mean()) for snr_db in np.unique(snrs_db)}
+    clear = np.sort(peaks[snrs_db >= CLEAR_SNR_DB])
+    if len(clear) > MAX_PEAKS:
+        clear = np.quantile(clear, np.linspace(0.0, 1.0, MAX_PEAKS))
+    return LabelThreshold(threshold, recalls, len(peaks), tuple(np.round(clear, THRESHOLD_DECIMALS).tolist()))
 
 
 class _Listener:
@@ -208,13 +216,14 @@ def deaf_notes(thresholds: dict[str, LabelThreshold], budget_per_hour: float) ->
     ]
 
 
-def thresholds_in_card(thresholds: dict[str, LabelThreshold], budget_per_hour: float) -> dict[str, Any]:
+def thresholds_in_card(thresholds: dict[str, LabelThreshold], budget_per_hour: float) -> RoomCard:
     """Return what the card of a model tells of its thresholds; the thresholds themselves are in its decision."""
-    return {
-        "max_false_alarms_per_hour": budget_per_hour,
-        "n_copies": {label: found.n_copies for label, found in thresholds.items()},
-        "recalls": {
+    return RoomCard(
+        max_false_alarms_per_hour=budget_per_hour,
+        recalls={
             label: {f"{snr_db:g}": recall for snr_db, recall in found.recalls.items()}
             for label, found in thresholds.items()
         },
-    }
+        n_copies={label: found.n_copies for label, found in thresholds.items()},
+        peaks={label: list(found.clear_peaks) for label, found in thresholds.items()},
+    )

@@ -146,9 +146,11 @@ def test_a_label_that_hardly_anything_is_found_of_is_named(classifier):
 def test_the_card_tells_recall_by_level(classifier):
     found = choose_thresholds(heard(), replace_floors(classifier), SECTION, SPEC)
     card = thresholds_in_card(found, 5.0)
-    assert card["max_false_alarms_per_hour"] == 5.0
-    assert card["recalls"]["dog"]["20"] == 1.0
-    assert card["n_copies"] == {"cat": 20, "dog": 20}
+    assert card.max_false_alarms_per_hour == 5.0
+    assert card.recalls["dog"]["20"] == 1.0
+    assert card.n_copies == {"cat": 20, "dog": 20}
+    assert card.peaks["dog"] == sorted(card.peaks["dog"])
+    assert len(card.peaks["dog"]) == 15
 
 
 def test_the_prior_of_the_tail_is_what_calibrated_odds_have():
