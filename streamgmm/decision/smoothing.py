@@ -10,9 +10,12 @@ from typing import Protocol
 
 import numpy as np
 
-from streamgmm.arrays import Float64Array, softmax
+from streamgmm.arrays import Float64Array, log_sum_exp, softmax
 from streamgmm.errors import DataError
 from streamgmm.settings.decision import DecisionSection
+
+LEAST_LOG_POSTERIOR = -20.0
+"""Log posteriors (nat) are not averaged below it: one hop must not weigh more than all others."""
 
 
 class Smoother(Protocol):
@@ -60,7 +63,10 @@ class NoSmoother:
 
 
 class ExponentialSmoother:
-    """First-order recursive average of the posteriors (Brown 1956).
+    """First-order recursive average (Brown 1956) of the log posteriors, normalised again.
+
+    Logarithms do not saturate: a sure sound passes a high threshold sooner than a doubtful one, where the average of
+    posteriors near 1 only tells for how long they have been so.
 
     Args:
         hop_s: time between updates.
@@ -72,19 +78,19 @@ class ExponentialSmoother:
         # `expm1` stays precise for hops much shorter than the time constant.
         self._gain = -math.expm1(-hop_s / time_constant_s) if time_constant_s > 0.0 else 1.0
         self._n_labels = n_labels
-        self._posteriors: Float64Array
+        self._log_posteriors: Float64Array
         self.reset()
 
     def update(self, log_posteriors: Float64Array) -> Float64Array:
         """See `Smoother.update`."""
         _check_posteriors(log_posteriors, self._n_labels)
-        # Both terms sum to their weight, so rounding errors decay instead of adding up.
-        self._posteriors = self._gain * softmax(log_posteriors) + (1.0 - self._gain) * self._posteriors
-        return self._posteriors
+        normalised = np.maximum(log_posteriors - log_sum_exp(log_posteriors), LEAST_LOG_POSTERIOR)
+        self._log_posteriors = self._gain * normalised + (1.0 - self._gain) * self._log_posteriors
+        return softmax(self._log_posteriors)
 
     def reset(self) -> None:
         """See `Smoother.reset`."""
-        self._posteriors = np.full(self._n_labels, 1.0 / self._n_labels)
+        self._log_posteriors = np.full(self._n_labels, -math.log(self._n_labels))
 
 
 class StickyHmmSmoother:

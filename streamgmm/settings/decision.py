@@ -53,10 +53,11 @@ class DecisionSection(Section, frozen=True, kw_only=True):
     ] = 2.0
     onset_threshold: Annotated[OnsetThreshold, Meta(description="an event starts at this smoothed posterior")] = 0.7
     max_false_alarms_per_hour: Annotated[
-        Annotated[float, Meta(gt=0.0, le=1000.0)] | None,
+        float,
         Meta(
-            description="`train` chooses the onset threshold of each label by it, for a busy place with a foreign "
-            "sound every six seconds; a quiet home has a fifth of these alarms; null: onset_threshold for all",
+            ge=0.0,
+            le=1000.0,
+            description="budget by which `train` sets each threshold, among 570 foreign sounds an hour; 0: none",
             extra={"unit": "1/h"},
         ),
     ] = 5.0

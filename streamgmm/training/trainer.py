@@ -133,7 +133,7 @@ def decide_thresholds(
     A threshold that the settings change from the default is the user's choice, and is kept.
     """
     has_own = section.onset_threshold != DecisionSection().onset_threshold
-    if validation.held_out is None or has_own or section.max_false_alarms_per_hour is None:
+    if validation.held_out is None or has_own or not section.max_false_alarms_per_hour:
         return {}, []
     thresholds = choose_thresholds(validation.held_out, classifier, section, spec)
     if not thresholds:

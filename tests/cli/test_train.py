@@ -18,7 +18,11 @@ from tests.cli.cli_rig import run_cli, spawn_cli, spawn_main
 from tests.narrowing import present
 from tests.training.training_rig import RATE_HZ, SOUND_LABELS, write_sounds
 
-SMALL = ("--set", "training.n_jobs=1", "--set", "training.n_speed_copies=0")
+SMALL = tuple(
+    part
+    for setting in ("n_jobs=1", "n_speed_copies=0", "n_context_copies=0", "world=false")
+    for part in ("--set", f"training.{setting}")
+)
 QUICK = ("--quick", *SMALL)
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="ends by POSIX signals")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from streamgmm.decision.smoothing import (
+    LEAST_LOG_POSTERIOR,
     ExponentialSmoother,
     NoSmoother,
     Smoother,
@@ -44,11 +45,13 @@ def softmax(log_posteriors: list[float]) -> list[float]:
 
 
 def loop_exponential(rows: list[list[float]], hop_s: float, time_constant_s: float) -> list[float]:
-    state = [1.0 / len(rows[0])] * len(rows[0])
+    state = [-math.log(len(rows[0]))] * len(rows[0])
     kept = math.exp(-hop_s / time_constant_s)
     for row in rows:
-        state = [kept * old + (1.0 - kept) * new for old, new in zip(state, softmax(row), strict=True)]
-    return state
+        total = max(row) + math.log(sum(math.exp(value - max(row)) for value in row))
+        logs = [max(value - total, LEAST_LOG_POSTERIOR) for value in row]
+        state = [kept * old + (1.0 - kept) * new for old, new in zip(state, logs, strict=True)]
+    return softmax(state)
 
 
 def sum_over_paths(rows: list[list[float]], stay: float) -> list[float]:
@@ -139,15 +142,31 @@ def test_exponential_equals_the_plain_loop(rows, time_constant_s):
 def test_exponential_has_gone_63_percent_of_the_way_after_its_time_constant():
     smoother = ExponentialSmoother(0.01, 1.0, 2)
     for _ in range(100):
-        posteriors = smoother.update(np.array([100.0, 0.0]))
-    assert posteriors[0] == pytest.approx(0.5 + 0.5 * (1.0 - math.exp(-1.0)))
+        posteriors = smoother.update(np.array([4.0, 0.0]))
+    assert math.log(posteriors[0] / posteriors[1]) == pytest.approx(4.0 * (1.0 - math.exp(-1.0)))
+
+
+def test_exponential_passes_a_high_threshold_the_sooner_the_surer_a_sound_is():
+    n_hops = []
+    for odds_nat in (6.0, 8.0, 12.0):
+        smoother = ExponentialSmoother(HOP_S, 0.25, 2)
+        n_hops.append(next(n for n in range(1, 100) if smoother.update(np.array([odds_nat, 0.0]))[0] > 0.99))
+    assert n_hops == sorted(set(n_hops), reverse=True)
+
+
+def test_exponential_forgets_one_extreme_hop_like_any_other():
+    smoother = ExponentialSmoother(HOP_S, 0.25, 2)
+    smoother.update(np.array([1e9, 0.0]))
+    for _ in range(round(2.0 / HOP_S)):
+        posteriors = smoother.update(np.array([0.0, 2.0]))
+    assert posteriors[1] > 0.85
 
 
 def test_exponential_without_time_constant_smooths_nothing():
     row = np.array([0.3, -2.0, 1.0])
     smoother = ExponentialSmoother(HOP_S, 0.0, 3)
     smoother.update(-row)
-    np.testing.assert_array_equal(smoother.update(row), NoSmoother(3).update(row))
+    np.testing.assert_allclose(smoother.update(row), NoSmoother(3).update(row), rtol=1e-14)
 
 
 @given(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
 import soundfile
 
+from streamgmm.cli.tuning_tables import conclusions
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.listening.tracks import score_recording
 from streamgmm.model.file import load_model, save_model
+from streamgmm.model.room_card import RoomCard
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Start
 from streamgmm.settings.config import Config
@@ -188,3 +191,39 @@ def test_levels_hold_the_threshold_of_the_settings_as_the_lowest_to_choose(onset
 
 def test_labels_that_make_no_event_are_not_tuned(model, scene_heard):
     assert set(tuned(model, scene_heard, budget_per_hour=700.0).tuning.labels) == set(DEMO_LABELS)
+
+
+def with_copies(model, **peaks):
+    """The model, as if held-out copies of its training clips had these peaks."""
+    room = RoomCard(max_false_alarms_per_hour=5.0, peaks=peaks)
+    return replace(model, card={**model.card, "room": msgspec.to_builtins(room)})
+
+
+def test_without_events_the_copies_of_the_training_tell_the_recall(model):
+    heard = background(model, {"siren": np.linspace(0.3, 0.9, 30).tolist()}, n_hours=10.0)
+    copied = with_copies(model, siren=[0.2, 0.6, 0.8, 0.95, 0.99], doorbell=[0.75, 0.9])
+    tuning = tuned(copied, heard, budget_per_hour=1.0).tuning
+    assert tuning.is_by_copies
+    assert (tuning.labels["siren"].n_events, tuning.labels["siren"].recall_before) == (5, 0.6)
+    assert tuning.labels["doorbell"].recall == 1.0
+    assert any("copies of the training clips" in line for line in conclusions(tuning))
+
+
+def test_thresholds_that_hardly_a_sound_reaches_are_refused_with_a_budget_that_is_worth_it(model):
+    heard = background(model, {"siren": [0.97] * 20}, n_hours=2.0)
+    with pytest.raises(BudgetError, match=r"0% of the sounds would be found, now 100%") as refused:
+        tuned(with_copies(model, siren=[0.8, 0.9, 0.95]), heard, budget_per_hour=0.5)
+    assert "per hour would keep 100%" in str(refused.value.hint)
+
+
+def test_the_thresholds_of_a_training_are_those_before_and_may_be_lowered_to(model):
+    trained = replace(model, decision={"siren": LabelSection(onset_threshold=0.5)})
+    levels = make_levels(Config(), trained)
+    assert levels.thresholds[levels.i_first] == 0.5
+    assert levels.thresholds[levels.index_before("siren")] == 0.5
+    assert levels.thresholds[levels.index_before("doorbell")] == Config().decision.onset_threshold
+    heard = background(trained, {"siren": [0.6]}, n_hours=10.0)
+    tuning = tuned(trained, heard, budget_per_hour=100.0).tuning
+    assert tuning.labels["siren"].n_alarms_before == 1
+    # No sound comes near the others, so that theirs may be as low.
+    assert tuning.labels["siren"].onset_threshold == 0.5

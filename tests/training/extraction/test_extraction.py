@@ -25,7 +25,8 @@ def dataset(tmp_path_factory):
 
 
 def measure(dataset, clips=None, **training):
-    return extract_clips(clips or dataset.clips, make_task(dataset, config_with(**training)))
+    """Without copies in context, unless they are asked for: these are measured as other copies are."""
+    return extract_clips(clips or dataset.clips, make_task(dataset, config_with(**{"n_context_copies": 0, **training})))
 
 
 def assert_equal(first, second):
@@ -212,7 +213,7 @@ def test_copies_are_also_made_over_the_given_backgrounds(tmp_path):
     dataset = read_dataset(write_sounds(tmp_path / "data", ("footsteps", "bird_song"), n_clips=2))
     room = write_sounds(tmp_path / "room", ("phone_ring", "siren"), n_clips=2)
     background = msgspec.structs.replace(read_dataset(room).clips[0], label="background")
-    task = make_task(dataset, config_with(n_speed_copies=0))
+    task = make_task(dataset, config_with(n_speed_copies=0, n_context_copies=0))
     alone = extract_clips([*dataset.clips, background], task).clips
     over = extract_clips([*dataset.clips, background], with_backgrounds(task, [*dataset.clips, background])).clips
     for before, after in zip(alone, over, strict=True):

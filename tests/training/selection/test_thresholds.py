@@ -127,9 +127,9 @@ def test_more_alarms_allow_lower_thresholds(classifier):
     assert thresholds[0] > thresholds[-1]
 
 
-@pytest.mark.parametrize("section", [DecisionSection(max_false_alarms_per_hour=None), SECTION])
+@pytest.mark.parametrize("section", [DecisionSection(max_false_alarms_per_hour=0.0), SECTION])
 def test_nothing_is_chosen_without_a_budget_or_a_world(classifier, section):
-    n_world = 100 if section.max_false_alarms_per_hour is None else 10
+    n_world = 10 if section.max_false_alarms_per_hour else 100
     assert choose_thresholds(heard(n_world), classifier, section, SPEC) == {}
 
 
