@@ -266,10 +266,7 @@ def make_judge(model: Model, config: Config) -> Judge:
 
 def _bayes_rule(model: Model, config: Config) -> BayesRule:
     classifier = model.classifier.with_priors(config.model.priors)
-    log_priors = classifier.log_priors
-    if classifier.background_prior > 0.0:
-        log_priors = np.append(log_priors, np.log(classifier.background_prior))
-    return BayesRule(classifier.labels, log_priors, classifier.likelihood_scale)
+    return BayesRule(classifier.labels, classifier.competing_log_priors, classifier.likelihood_scale)
 
 
 def decide_clip(blocks: Iterable[FloatArray], model: Model, config: Config) -> ClipDecision:

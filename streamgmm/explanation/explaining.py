@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgmm import units
-from streamgmm.arrays import Float64Array, Samples
+from streamgmm.arrays import Float64Array, Samples, softmax
+from streamgmm.decision.bayes import BayesRule
 from streamgmm.decision.rejection import GATES
 from streamgmm.errors import UsageError
 from streamgmm.explanation.attribution import attribute
@@ -69,7 +70,8 @@ def explain(
     # Stable, so that the first of equal posteriors is the best one, as for the judge.
     order = np.argsort(-posteriors, kind="stable").tolist()
     best = order[0] if is_scored else None
-    posteriors_now = classifier.posterior(moment.scores.log_likelihoods)  # without smoothing
+    rule = BayesRule(classifier.labels, classifier.competing_log_priors, classifier.likelihood_scale)
+    posteriors_now = softmax(rule.logits(moment.scores))  # without smoothing
     other = None if best is None else _opponent(classifier, posteriors_now, best, against)
     rate_hz = model.spec.sample_rate_hz
     heard_samples = round(moment.scores.window_share * model.spec.window_samples)
@@ -180,7 +182,7 @@ def compare(moment: Moment, classifier: Classifier, spec: FeatureSpec, best: int
         raise ValueError("a window without a vector has no scores to compare")
     # The last entry is the background, which may not be a label; its ratio to itself is 0.
     llrs = np.append(moment.scores.llrs, 0.0)
-    log_priors = np.append(classifier.log_priors, 0.0)
+    log_priors = np.append(classifier.competing_log_priors, 0.0)
     llr = float(llrs[best] - llrs[other])
     log_prior_ratio = float(log_priors[best] - log_priors[other])
     frames = None

@@ -169,6 +169,13 @@ class Classifier:
         """Number of mixtures that share the posterior: those of the labels, and of a background that competes."""
         return self.n_labels + (self.background_prior > 0.0)
 
+    @property
+    def competing_log_priors(self) -> Float64Array:
+        """Log priors of the labels, last that of a background that competes, shape (n_competitors,) (nat)."""
+        if not self.background_prior:
+            return self.log_priors
+        return np.append(self.log_priors, np.log(self.background_prior))
+
     def score_many(self, vectors: Float64Array) -> Float64Array:
         """Return log-likelihoods of vectors, shape (n, f), for training: shape (n, n_competitors) (nat).
 

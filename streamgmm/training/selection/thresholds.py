@@ -46,6 +46,9 @@ MIN_THRESHOLD, MAX_THRESHOLD = 0.3, 1.0 - 1e-6
 MIN_WORLD_SOUNDS = 50
 """With fewer, no rate can be told."""
 
+HIGHEST_PEAK = 20.0
+"""Stands for the logit of a peak of 1."""
+
 THRESHOLD_DECIMALS = 6
 
 CLEAR_SNR_DB = 6.0
@@ -57,8 +60,8 @@ MAX_PEAKS = 101
 DEAF_RECALL = 0.2
 """A label of which less is found is said to be nearly deaf."""
 
-LOWEST_PEAK = -20.0
-"""Stands for the logit of a peak of 0."""
+LOWEST_PEAK = -3.5
+"""Logit of the lowest peaks from which a tail is fitted: lower ones, and those that a gate rejects, tell nothing."""
 
 
 class LabelThreshold(NamedTuple):
@@ -121,14 +124,17 @@ def threshold_at(peaks: Float64Array, share: float) -> float:
         peaks: shape (n,), of sounds, 0 to 1.
         share: of all sounds, above 0.
     """
-    logits = np.sort(np.clip(logit(np.clip(peaks, 1e-12, 1.0 - 1e-12)), LOWEST_PEAK, -LOWEST_PEAK))
-    n_tail = max(1, int(TAIL_SHARE * len(logits)))
-    begin, excesses = logits[-n_tail - 1], logits[-n_tail:] - logits[-n_tail - 1]
+    logits = np.sort(np.clip(logit(np.clip(peaks, 1e-12, 1.0 - 1e-12)), LOWEST_PEAK, HIGHEST_PEAK))
+    n_tail = max(1, min(int(TAIL_SHARE * len(logits)), int((logits > LOWEST_PEAK).sum())))
+    # Where a gate rejects all others, the tail begins with its own lowest peak.
+    begin = logits[-n_tail - 1] if logits[-n_tail - 1] > LOWEST_PEAK else logits[-n_tail]
+    excesses = logits[-n_tail:] - begin
     mean_excess = (excesses.sum() + N_PRIOR_EXCESSES * PRIOR_EXCESS) / (n_tail + N_PRIOR_EXCESSES)
-    if share >= TAIL_SHARE:
+    tail_share = n_tail / len(logits)
+    if share >= tail_share:
         level = float(np.quantile(logits, 1.0 - min(share, 1.0)))
     else:
-        level = float(begin + mean_excess * np.log(TAIL_SHARE / share))
+        level = float(begin + mean_excess * np.log(tail_share / share))
     return round(float(np.clip(expit(level), MIN_THRESHOLD, MAX_THRESHOLD)), THRESHOLD_DECIMALS)
 
 
@@ -155,7 +161,8 @@ class _Listener:
         hop_s = spec.hop_samples / spec.sample_rate_hz
         self._n_hops = max(1, ceil(section.min_duration_s / hop_s - 1e-9))
         self._hop_samples = spec.hop_samples
-        self._judge = Judge(_bayes_rule(classifier), section, hop_s)
+        rule = BayesRule(classifier.labels, classifier.competing_log_priors, classifier.likelihood_scale)
+        self._judge = Judge(rule, section, hop_s)
 
     def peaks(self, clip: HeldOutClip) -> Float64Array:
         """Return the highest threshold of each label at which the copy makes an event; 0 for none.
@@ -192,13 +199,6 @@ class _Listener:
             )
             for i, (row, level_dbfs) in enumerate(zip(scores, levels_dbfs, strict=True))
         ]
-
-
-def _bayes_rule(classifier: Classifier) -> BayesRule:
-    log_priors = classifier.log_priors
-    if classifier.background_prior > 0.0:
-        log_priors = np.append(log_priors, np.log(classifier.background_prior))
-    return BayesRule(classifier.labels, log_priors, classifier.likelihood_scale)
 
 
 def as_sections(thresholds: dict[str, LabelThreshold]) -> dict[str, LabelSection]:

@@ -65,6 +65,13 @@ def test_thresholds_have_limits_whatever_the_peaks():
     assert threshold_at(np.full(100, 0.5), 2.0) == 0.5
 
 
+def test_sounds_that_come_nowhere_near_do_not_raise_a_threshold():
+    near = np.random.default_rng(3).uniform(0.2, 0.6, size=8)
+    thresholds = [threshold_at(np.concatenate([np.zeros(n), near]), 8 / (n + 8) / 20) for n in (400, 4000)]
+    assert thresholds[1] == pytest.approx(thresholds[0], abs=0.001)
+    assert 0.6 < thresholds[1] < 0.95
+
+
 def test_a_stricter_budget_never_lowers_a_threshold():
     peaks = np.random.default_rng(1).uniform(size=200)
     found = [threshold_at(peaks, share) for share in np.geomspace(1.0, 1e-6, 60)]
