@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from streamgmm.labels import is_reserved
 from streamgmm.shares import share_text
 
 N_STANDARD_ERRORS = 1.0
@@ -74,9 +75,13 @@ class ModelComparison(NamedTuple):
 
     @property
     def compared(self) -> list[str]:
-        """Labels of `staying` that have a score before and after."""
+        """Labels of `staying` that have a score before and after, without reserved ones.
+
+        These make no events, and the few recordings of a background tell little beside the sounds of the world.
+        """
         # A background of one source is never held out and has no score; the old card may lack scores altogether.
-        return [label for label in self.staying if label in self.before.labels & self.after.labels]
+        common = self.before.labels & self.after.labels
+        return [label for label in self.staying if label in common and not is_reserved(label)]
 
     def losses(self) -> list[str]:
         """Return the remaining classes that lose more recall than chance can explain; empty for none."""
