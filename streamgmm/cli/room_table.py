@@ -19,7 +19,7 @@ def room_table(model: Model) -> Table | None:
         return None
     levels = sorted({level for recalls in room.recalls.values() for level in recalls}, key=float)
     budget = f"{room.max_false_alarms_per_hour:g} false alarms an hour in a busy place, a fifth of that at home"
-    table = Table("class", title=f"In the room ({budget})", caption=None)
+    table = Table("class", title=f"In the room ({budget})")
     table.add_column("threshold", justify="right")
     for level in levels:
         table.add_column(f"found at {level} dB", justify="right")

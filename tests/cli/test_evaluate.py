@@ -12,19 +12,7 @@ import soundfile
 from streamgmm.demo.recordings import write_wav
 from streamgmm.shares import share_text
 from tests.cli.cli_rig import run_cli, spawn_cli
-from tests.training.training_rig import SOUND_LABELS, write_sounds
-
-QUICK = tuple(
-    part
-    for setting in (
-        "search=false",
-        "n_jobs=1",
-        "n_speed_copies=0",
-        "n_context_copies=0",
-        "world=false",
-    )
-    for part in ("--set", f"training.{setting}")
-)
+from tests.training.training_rig import QUICK, SOUND_LABELS, write_sounds
 
 
 @pytest.fixture(scope="module")

@@ -17,24 +17,13 @@ import soundfile
 
 from streamgmm.model.file import load_model
 from tests.cli.cli_rig import spawn_cli
-from tests.training.training_rig import RATE_HZ, SOUND_LABELS, write_sounds
+from tests.training.training_rig import QUICK, RATE_HZ, SOUND_LABELS, write_sounds
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and sparse files")
 
 MEMORY_BYTES = 2 * 2**30
 CPU_S = 60
 LONGEST_S = 90.0
-QUICK = tuple(
-    part
-    for setting in (
-        "search=false",
-        "n_jobs=1",
-        "n_speed_copies=0",
-        "n_context_copies=0",
-        "world=false",
-    )
-    for part in ("--set", f"training.{setting}")
-)
 
 
 def write_hostile(folder: Path) -> int:

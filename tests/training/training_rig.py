@@ -19,6 +19,12 @@ from streamgmm.settings.config import Config
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 
 RATE_HZ = 8000
+QUICK = tuple(
+    part
+    for setting in ("search=false", "n_jobs=1", "n_speed_copies=0", "n_context_copies=0", "world=false")
+    for part in ("--set", f"training.{setting}")
+)
+"""Options of a command that make a training short."""
 SOUND_LABELS = ("bird_song", "footsteps", "phone_ring")
 N_FEATURES = 12
 

@@ -185,7 +185,11 @@ class _Listener:
         scores, n_labels = clip.log_likelihoods, self._classifier.n_labels
         if self._classifier.cepstra is not None and clip.cepstral_evidence is not None:
             scores = scores + self._classifier.cepstra.weight * clip.cepstral_evidence
-        levels_dbfs = np.zeros(len(scores)) if clip.context is None else clip.context.levels_dbfs
+        levels_dbfs = np.zeros(len(scores))
+        if clip.context is not None:
+            levels_dbfs = clip.context.levels_dbfs
+            # A hop without a vector is rejected as not finite.
+            scores = np.where(np.isfinite(clip.context.vectors).all(axis=1, keepdims=True), scores, np.nan)
         background = self._classifier.background_index
         return [
             HopScores(

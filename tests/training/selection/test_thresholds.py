@@ -170,3 +170,12 @@ def test_the_prior_of_the_tail_is_what_calibrated_odds_have():
 def replace_floors(classifier):
     """Without floors: made scores are not those of a mixture."""
     return replace(classifier, floors=np.full(2, -np.inf))
+
+
+def test_hops_without_a_vector_make_no_event(classifier):
+    clip = copy(0, np.tile([9.0, 0.0, 0.0], (10, 1)))
+    assert clip.context is not None
+    listener = _Listener(replace_floors(classifier), SECTION, SPEC)
+    assert listener.peaks(clip)[0] > 0.9
+    clip.context.vectors[:] = np.nan
+    assert listener.peaks(clip)[0] == 0.0
