@@ -176,10 +176,20 @@ def _parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     return _make_parser(name).parse(argv)
 
 
+class _Version(argparse.Action):
+    """Print the version, and which kernel computes features here."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        # Imported only now: no other command needs the kernel before its first samples.
+        name = importlib.import_module("streamgmm.features.kernel.library").kernel_name()
+        parser._print_message(f"streamgmm {__version__} (kernel: {name})\n", sys.stdout)
+        parser.exit()
+
+
 def _make_parser(chosen: str | None) -> Parser:
     """Return the parser of all commands, with the arguments of the chosen command only."""
     parser = Parser(prog="streamgmm", description=_DESCRIPTION)
-    parser.add_argument("--version", action="version", version=f"streamgmm {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more on stderr")
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command", required=True)
     for name, summary in COMMANDS.items():

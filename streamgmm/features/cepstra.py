@@ -41,14 +41,18 @@ class CepstralFrames:
 
     Args:
         spec: defines the bank and the length of frames.
+
+    Attributes:
+        keep: factor on the weight of earlier frames at each new one.
+        prior_weight: weight of the spectrum from which the running mean starts, in frames.
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec
         frame_s = spec.frame_samples / spec.sample_rate_hz
-        # Factor on the weight of earlier frames at each new one: within the time constant, it falls to 1/e.
-        self._keep = math.exp(-frame_s / MEAN_TIME_CONSTANT_S)
-        self._prior_weight = MEAN_PRIOR_S / frame_s
+        # Within the time constant, the weight falls to 1/e.
+        self.keep = math.exp(-frame_s / MEAN_TIME_CONSTANT_S)
+        self.prior_weight = MEAN_PRIOR_S / frame_s
         self.reset()
 
     def reset(self) -> None:
@@ -56,7 +60,7 @@ class CepstralFrames:
         n_cepstra = count_cepstra(self.spec)
         self._sum = np.zeros(n_cepstra)
         # A weight with a sum of 0: cepstra of 0 are the flat spectrum.
-        self._weight = self._prior_weight
+        self._weight = self.prior_weight
         # Frames that slopes of later frames still need; None before the first hop.
         self._cepstra: Float64Array | None = None
         self._centred = np.zeros((DELAY_FRAMES, n_cepstra))
@@ -93,7 +97,7 @@ class CepstralFrames:
     def _centre(self, cepstra: Float64Array) -> Float64Array:
         """Subtract from each row of `cepstra`, shape (n, n_cepstra), the exponential mean up to this row."""
         # One product gives the means of all frames; a Python loop over frames would be slower.
-        kept, weights = _decay(len(cepstra), self._keep)
+        kept, weights = _decay(len(cepstra), self.keep)
         sums = kept @ np.concatenate([self._sum[np.newaxis], cepstra])
         totals = kept[:, 0] * self._weight + weights
         self._sum, self._weight = sums[-1], float(totals[-1])

@@ -9,17 +9,19 @@ import numpy.typing as npt
 
 from streamgmm import units
 from streamgmm.arrays import Float32Array, Float64Array, FloatArray, IndexArray
-from streamgmm.features.cepstra import CepstralFrames, n_cepstral_features
-from streamgmm.features.low_cut import LowCut
+from streamgmm.features.analysis import HopAnalysis, HopMeasures, NumpyAnalysis
+from streamgmm.features.cepstra import n_cepstral_features
+from streamgmm.features.kernel.analysis import KernelAnalysis
+from streamgmm.features.kernel.library import find_kernel
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.features.transform import WaveletTransform
-from streamgmm.features.window import WindowStatistics, n_features
+from streamgmm.features.transform import memory_samples
+from streamgmm.features.window import n_features
 
 MAX_AMPLITUDE = 1e3
 """Larger samples (60 dB above full scale) come from a broken float stream and are treated like NaN."""
 
-LEVEL_TIME_CONSTANT_S = 3.0
-"""Time constant of the running level: longer than a word, shorter than a stay in one room."""
+MAX_HOPS = 64
+"""Number of hops that are analysed together; more would only take memory."""
 
 
 class HopFeatures(NamedTuple):
@@ -49,30 +51,6 @@ class HopFeatures(NamedTuple):
     cepstra: Float64Array
 
 
-class RunningLevel:
-    """Exponential mean without the bias of a start at zero.
-
-    Args:
-        time_constant_s: time after which a value weighs 1/e of a new one.
-        hop_s: time between values.
-    """
-
-    def __init__(self, time_constant_s: float, hop_s: float) -> None:
-        self._keep = float(np.exp(-hop_s / time_constant_s))
-        self.reset()
-
-    def reset(self) -> None:
-        """Drop all values."""
-        self._sum = self._weight = 0.0
-
-    def update(self, value: float) -> float:
-        """Add `value`, and return the mean of all values, in which newer ones weigh more."""
-        self._sum = self._keep * self._sum + (1.0 - self._keep) * value
-        # Dividing by the total weight removes the zero that the sum started from.
-        self._weight = self._keep * self._weight + (1.0 - self._keep)
-        return self._sum / self._weight
-
-
 class FeatureStream:
     """Turns samples, in blocks of any size, into one `HopFeatures` per hop.
 
@@ -90,20 +68,15 @@ class FeatureStream:
 
     def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32, *, has_cepstra: bool = False) -> None:
         self.spec = spec
-        self._frames = CepstralFrames(spec) if has_cepstra else None
         self.no_cepstra = np.zeros((0, n_cepstral_features(spec)))
         self._n_window_hops = spec.window_samples // spec.hop_samples
-        self._low_cut = LowCut(spec)
-        self._transform = WaveletTransform(spec, dtype)
-        self._window = WindowStatistics(spec, dtype)
-        self._level = RunningLevel(LEVEL_TIME_CONSTANT_S, spec.hop_samples / spec.sample_rate_hz)
+        self._analysis = make_analysis(spec, dtype, has_cepstra=has_cepstra)
         # float32 also if the transform runs in float64: the low cut and its levels stay the same.
         self._hop = np.zeros(spec.hop_samples, dtype=np.float32)
         # Mean power of each hop of the window; 0, and so silence, where none was received.
         self._hop_powers = np.zeros(self._n_window_hops)
         # A bad sample affects vectors until it has left both the window and the wavelets at its beginning.
-        memory_samples = spec.window_samples + self._transform.memory_samples
-        self._memory_hops = -(-memory_samples // spec.hop_samples)
+        self._memory_hops = -(-(spec.window_samples + memory_samples(spec)) // spec.hop_samples)
         self.reset()
 
     def reset(self) -> None:
@@ -115,12 +88,7 @@ class FeatureStream:
 
     def forget(self) -> None:
         """Drop all earlier audio but keep the position in the stream, for a loss of audio."""
-        self._low_cut.reset()
-        self._transform.reset()
-        self._window.reset()
-        self._level.reset()
-        if self._frames:
-            self._frames.reset()
+        self._analysis.reset()
         self._hop_powers[:] = 0.0
         self._offset = np.float32(0.0)
         self._n_hops = 0
@@ -140,15 +108,16 @@ class FeatureStream:
 
     def push(self, samples: FloatArray) -> list[HopFeatures]:
         """Add samples, shape (n,), full scale 1.0; return the features of the hops that they complete."""
-        hops = []
-        while len(samples):
-            taken = samples[: self.spec.hop_samples - self.n_pending_samples]
-            self._hop[self.n_pending_samples : self.n_pending_samples + len(taken)] = taken
-            self.n_pending_samples += len(taken)
-            samples = samples[len(taken) :]
-            if self.n_pending_samples == self.spec.hop_samples:
-                hops.append(self._finish_hop(self.spec.hop_samples))
-        return hops
+        n_hop = self.spec.hop_samples
+        taken = samples[: n_hop - self.n_pending_samples] if self.n_pending_samples else samples[:0]
+        found = self._add_pending(taken)
+        rest = samples[len(taken) :]
+        n_whole = len(rest) // n_hop * n_hop
+        for first in range(0, n_whole, MAX_HOPS * n_hop):
+            # A copy: what follows changes the hops.
+            hops = np.array(rest[first : min(first + MAX_HOPS * n_hop, n_whole)], dtype=np.float32).reshape(-1, n_hop)
+            found += self._finish_hops(hops, n_hop)
+        return found + self._add_pending(rest[n_whole:])
 
     def flush(self) -> list[HopFeatures]:
         """Complete an incomplete hop and return its features, so that the last samples of a recording count."""
@@ -157,27 +126,32 @@ class FeatureStream:
             return []
         # Padding with the mean: zeros would be a step, and so a click, after a recording with an offset.
         self._hop[n_samples:] = _mean(self._hop[:n_samples])
-        last = self._finish_hop(n_samples)
-        if self._frames and last.vector is not None:
+        (last,) = self._finish_hops(self._hop[np.newaxis], n_samples)
+        if last.vector is not None:
             # No further hop will complete the frames that still wait for their slopes.
-            last = last._replace(cepstra=np.concatenate([last.cepstra, self._frames.flush()]))
+            last = last._replace(cepstra=np.concatenate([last.cepstra, self._analysis.flush_cepstra()]))
         return [last]
 
-    def _finish_hop(self, n_samples: int) -> HopFeatures:
+    def _add_pending(self, samples: FloatArray) -> list[HopFeatures]:
+        """Add samples that do not reach beyond the incomplete hop; return its features if they complete it."""
+        self._hop[self.n_pending_samples : self.n_pending_samples + len(samples)] = samples
+        self.n_pending_samples += len(samples)
+        if self.n_pending_samples < self.spec.hop_samples:
+            return []
+        return self._finish_hops(self._hop[np.newaxis], self.spec.hop_samples)
+
+    def _finish_hops(self, hops: Float32Array, n_last_samples: int) -> list[HopFeatures]:
+        """Return the features of hops, shape (n, hop_samples), of whose last one `n_last_samples` were received."""
         self.n_pending_samples = 0
+        n_refused = [self._clean(hop, is_first=self._n_hops + i == 0) for i, hop in enumerate(hops)]
+        measures = self._analysis.push_hops(hops, n_last_samples)
+        n_samples = [self.spec.hop_samples] * (len(hops) - 1) + [n_last_samples]
+        return [self._features(*each) for each in zip(measures, n_samples, n_refused, strict=True)]
+
+    def _features(self, hop: HopMeasures, n_samples: int, n_refused_hops: int) -> HopFeatures:
         # Padding does not count: positions are those of received samples.
         self.end_sample += n_samples
-        # In this order: a NaN would make the offset, which is a mean, unusable.
-        self._refuse_non_finite()
-        self._remove_offset()
-        squares = self._frame_squares(n_samples)
-        # The low cut serves the levels only; the wavelets reject offset and rumble by themselves.
-        hop = self._transform.push_hop(self._hop)
-        powers = np.add.reduce(hop.energies, axis=1, dtype=np.float64)
-        # Updated before it is used: the first hop is relative to its own level, not to 0.
-        level = self._level.update(float(np.add.reduce(powers)) / len(powers))
-        vector = self._window.push(hop, level)
-        cepstra = self._frames.push(hop.energies, level) if self._frames else self.no_cepstra
+        squares = hop.frame_squares
         # A ring of the last hops: their order does not matter for a mean.
         self._hop_powers[self._n_hops % self._n_window_hops] = np.add.reduce(squares) / len(squares)
         self._n_hops += 1
@@ -188,37 +162,40 @@ class FeatureStream:
         self.level_dbfs = units.power_to_dbfs(float(squares.sum()) * self.spec.frame_samples / n_samples)
         return HopFeatures(
             end_sample=self.end_sample,
-            vector=None if self._n_refused_hops else vector,
+            vector=None if n_refused_hops else hop.vector,
             level_dbfs=self.level_dbfs,
             frame_levels_db=frame_levels_db,
             window_share=min(1.0, self._n_hops / self._n_window_hops),
             window_level_dbfs=units.power_to_dbfs(float(np.add.reduce(self._hop_powers)) / self._n_window_hops),
-            cepstra=self.no_cepstra if self._n_refused_hops else cepstra,
+            cepstra=self.no_cepstra if n_refused_hops else hop.cepstra,
         )
 
-    def _frame_squares(self, n_samples: int) -> Float64Array:
-        """Return the mean square of each frame after the low cut, shape (hop_frames,); padding counts as 0."""
-        filtered = self._low_cut.push_hop(self._hop)
-        filtered[n_samples:] = 0.0
-        # For arrays this small, the call overhead of `mean` exceeds the work.
-        squares = np.add.reduce(np.square(filtered, dtype=np.float64).reshape(self.spec.hop_frames, -1), axis=1)
-        return np.asarray(squares / self.spec.frame_samples)
-
-    def _refuse_non_finite(self) -> None:
-        """Replace unusable samples of the hop, and count for how many hops windows hold one."""
-        is_sound = np.abs(self._hop) <= MAX_AMPLITUDE  # False for NaN
-        if is_sound.all():
+    def _clean(self, hop: Float32Array, *, is_first: bool) -> int:
+        """Replace unusable samples and subtract the offset; return for how many hops windows hold a bad sample."""
+        if np.abs(hop).max() <= MAX_AMPLITUDE:  # False for NaN
             self._n_refused_hops = max(0, self._n_refused_hops - 1)
         else:
+            is_sound = np.abs(hop) <= MAX_AMPLITUDE
             # A NaN would stay in the sums of filters and means forever.
-            self._hop[~is_sound] = _mean(self._hop[is_sound]) if is_sound.any() else self._offset
+            hop[~is_sound] = _mean(hop[is_sound]) if is_sound.any() else self._offset
             self._n_refused_hops = self._memory_hops
+        # The offset at the start of the stream: no band passes it, but its onset would be a click.
+        if is_first:
+            self._offset = _mean(hop[: self.spec.frame_samples])
+        hop -= self._offset
+        return self._n_refused_hops
 
-    def _remove_offset(self) -> None:
-        """Subtract the offset at the start of the stream: no band passes it, but its onset would be a click."""
-        if self._n_hops == 0:
-            self._offset = _mean(self._hop[: self.spec.frame_samples])
-        self._hop -= self._offset
+
+def make_analysis(spec: FeatureSpec, dtype: npt.DTypeLike = np.float32, *, has_cepstra: bool = False) -> HopAnalysis:
+    """Return the compiled analysis where there is one for the machine and for `dtype`, otherwise the one in numpy.
+
+    Raises:
+        ConfigError: the environment chooses a kernel that does not exist.
+    """
+    kernel = find_kernel()
+    if kernel is not None and np.dtype(dtype) == np.float32:
+        return KernelAnalysis(kernel, spec, has_cepstra=has_cepstra)
+    return NumpyAnalysis(spec, dtype, has_cepstra=has_cepstra)
 
 
 def _mean(samples: Float32Array) -> np.float32:

@@ -112,7 +112,7 @@ def _design(spec: FeatureSpec) -> _Filter:
     n, n_blocks = spec.fine_samples, spec.hop_samples // spec.fine_samples
     # A recursion over samples would be a slow loop in Python. Within a block, the response is a matrix product;
     # from block to block, each mode decays by its pole to the power of the block length.
-    direct, poles, residues = _parallel_form(CUTOFF_SHARE * spec.min_hz / spec.sample_rate_hz)
+    direct, poles, residues = low_cut_modes(spec)
     powers = poles ** np.arange(n)[:, np.newaxis]
     # The impulse response: the direct gain, then the sum of the decaying modes.
     response = np.append(direct, 2.0 * (powers @ residues).real)
@@ -126,15 +126,16 @@ def _design(spec: FeatureSpec) -> _Filter:
         np.ascontiguousarray(powers[::-1]).view(np.float64).astype(np.float32),
         carry,
         np.concatenate([within, _as_real(residues * powers).T]).astype(np.float32),
-        _first_state(_as_real(residues * poles ** np.arange(spec.hop_samples)[:, np.newaxis]), spec),
+        first_state(spec),
     )
 
 
-def _parallel_form(cutoff: float) -> tuple[float, Complex128Array, Complex128Array]:
-    """Return direct gain, poles and residues of the high-pass with half power at `cutoff` cycles per sample.
+def low_cut_modes(spec: FeatureSpec) -> tuple[float, Complex128Array, Complex128Array]:
+    """Return direct gain, poles and residues of the high-pass, shape (ORDER / 2,).
 
     One pole of each pair is returned: y[n] = direct x[n] + 2 Re(sum of residue s[n]), s[n + 1] = pole s[n] + x[n].
     """
+    cutoff = CUTOFF_SHARE * spec.min_hz / spec.sample_rate_hz  # in cycles per sample
     # Poles of the analogue filter on the left half of a circle: the inversion from low-pass to high-pass permutes them.
     angles = np.pi * (2 * np.arange(ORDER) + ORDER + 1) / (2 * ORDER)
     prototype = math.tan(math.pi * cutoff) * np.exp(1j * angles)
@@ -155,18 +156,22 @@ def _as_real(of_states: Complex128Array) -> Float64Array:
     return 2.0 * np.ascontiguousarray(of_states.conj()).view(np.float64)
 
 
-def _first_state(of_states: Float64Array, spec: FeatureSpec) -> Float64Array:
-    """Return the pseudo-inverse of the map from states to the hop after them, of limited rank.
+@lru_cache(maxsize=8)
+def first_state(spec: FeatureSpec) -> Float64Array:
+    """Return the matrix from the output of a first hop that started with states of 0 to the states that fit it best.
 
-    A band of width B has 2 B T degrees of freedom in T seconds (Slepian, Bell System Technical Journal, 1976). A higher
-    rank would fit the noise of a short hop, and pass a large state on to the next one.
+    This is the negative pseudo-inverse of the map from states to the hop after them, of limited rank. A band of width B
+    has 2 B T degrees of freedom in T seconds (Slepian, Bell System Technical Journal, 1976). A higher rank would fit
+    the noise of a short hop, and pass a large state on to the next one.
 
-    Args:
-        of_states: shape (hop_samples, 2 m), output of a hop for given states before it and no input.
-        spec: gives the length of a hop.
+    Returns:
+        float64, shape (hop_samples, ORDER).
     """
+    _, poles, residues = low_cut_modes(spec)
     hop_s = spec.hop_samples / spec.sample_rate_hz
     rank = min(ORDER, 2 + math.ceil(2.0 * CUTOFF_SHARE * spec.min_hz * hop_s))
+    # The output of a hop for given states before it and no input.
+    of_states = _as_real(residues * poles ** np.arange(spec.hop_samples)[:, np.newaxis])
     # Only the best determined directions are inverted, those with the largest gains.
     outputs, gains, states = np.linalg.svd(of_states, full_matrices=False)
     # Transposed, because states are rows; negative, so that the states cancel the output.

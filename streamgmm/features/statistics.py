@@ -244,7 +244,7 @@ def envelope_periodicity(log_envelopes: FloatArray, fine_s: float) -> FloatArray
     n = len(log_envelopes)
     # One contiguous row per envelope: the Fourier transform runs along rows.
     centred = np.ascontiguousarray((log_envelopes - mean_over_rows(log_envelopes)).T)
-    edges = _lag_edges(fine_s)
+    edges = lag_edges(fine_s)
     # Padding by the longest lag in use keeps these lags free of circular overlap.
     spectrum = np.fft.rfft(centred, _fast_length(n + min(n, edges[-1])))
     autocorrelation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2)[:, :n]
@@ -261,7 +261,7 @@ def envelope_periodicity(log_envelopes: FloatArray, fine_s: float) -> FloatArray
 
 
 @lru_cache(maxsize=8)
-def _lag_edges(fine_s: float) -> list[int]:
+def lag_edges(fine_s: float) -> list[int]:
     """Return the bounds of the lag ranges, in points of the fine grid."""
     # Logarithmic, as pitch and rhythm are perceived as ratios of period.
     edges_s = np.geomspace(SHORTEST_LAG_S, LONGEST_LAG_S, N_LAG_RANGES + 1)

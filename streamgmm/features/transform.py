@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from streamgmm.arrays import FloatArray
-from streamgmm.features.bank import Band, BandGroup, design_bands, group_bands
+from streamgmm.features.bank import BandGroup, design_bands, group_bands
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.sums import sum_over_rows
 
@@ -54,12 +54,11 @@ class WaveletTransform:
         self.spec = spec
         self.bands = design_bands(spec)
         groups = group_bands(spec)
-        self.delay_samples = max(len(group.taps) // 2 for group in groups)
+        self.delay_samples = delay_samples(spec)
         # The centres of the wavelets span one hop, with half of the longest wavelet before and after them.
         self._samples = np.zeros(2 * self.delay_samples + spec.hop_samples, dtype=dtype)
-        self._groups = [_GroupTransform(group, self.bands, self.delay_samples, spec, self._samples) for group in groups]
-        # Both halves of the longest wavelet, then the lag of the coherences.
-        self.memory_samples = 2 * self.delay_samples + max(group.past_samples for group in self._groups)
+        self._groups = [_GroupTransform(group, self.delay_samples, spec, self._samples) for group in groups]
+        self.memory_samples = memory_samples(spec)
 
     def push_hop(self, samples: FloatArray) -> HopEnergies:
         """Transform the next `spec.hop_samples` samples, shape (hop_samples,)."""
@@ -85,7 +84,7 @@ class WaveletTransform:
 class _GroupTransform:
     """The bands of one decimation."""
 
-    def __init__(self, group: BandGroup, bands: list[Band], delay_samples: int, spec: FeatureSpec, samples: FloatArray):
+    def __init__(self, group: BandGroup, delay_samples: int, spec: FeatureSpec, samples: FloatArray) -> None:
         n_taps, self._n_bands = group.taps.shape
         self._decimation = group.decimation
         n_rows = spec.hop_samples // group.decimation
@@ -98,10 +97,8 @@ class _GroupTransform:
         interleaved = np.stack([group.taps.real, group.taps.imag], axis=2).reshape(n_taps, -1)
         self._taps = np.ascontiguousarray(interleaved, dtype=samples.dtype)
         self._rows_per_fine = spec.fine_samples // group.decimation
-        own = bands[group.first_band : group.first_band + self._n_bands]
-        self._lags = [_lag(own, lag, spec.sample_rate_hz) for lag in LAGS_PER_INVERSE_SIGMA]
+        self._lags = coherence_lags(group, spec)
         self._n_past = max(self._lags)
-        self.past_samples = self._n_past * group.decimation
         complex_dtype = np.result_type(samples.dtype, np.complex64)
         # Past coefficients are kept before those of the hop: the lags reach back into earlier hops.
         self._coefficients = np.zeros((self._n_past + n_rows, self._n_bands), dtype=complex_dtype)
@@ -128,8 +125,23 @@ class _GroupTransform:
         return np.array([sum_over_rows(now * conjugates[past - lag : n_all - lag]) for lag in self._lags])
 
 
-def _lag(bands: list[Band], per_inverse_sigma: float, sample_rate_hz: int) -> int:
-    """Return the lag for the middle band of a group in coefficients, rounded, at least 1."""
+def coherence_lags(group: BandGroup, spec: FeatureSpec) -> list[int]:
+    """Return the lags of the coherences of a group, in coefficients: those of its middle band, at least 1."""
     # One lag for the whole group, so that a single slice serves all its bands.
-    band = bands[len(bands) // 2]
-    return max(1, round(per_inverse_sigma / band.sigma_hz * sample_rate_hz / band.decimation))
+    band = design_bands(spec)[group.first_band + group.taps.shape[1] // 2]
+    return [
+        max(1, round(per_inverse_sigma / band.sigma_hz * spec.sample_rate_hz / band.decimation))
+        for per_inverse_sigma in LAGS_PER_INVERSE_SIGMA
+    ]
+
+
+def delay_samples(spec: FeatureSpec) -> int:
+    """Return the distance of the results of a bank from the newest sample: half of the longest wavelet."""
+    return max(len(group.taps) // 2 for group in group_bands(spec))
+
+
+def memory_samples(spec: FeatureSpec) -> int:
+    """Return the number of samples after which a sample affects no result of a bank."""
+    # Both halves of the longest wavelet, then the lag of the coherences.
+    past_samples = [max(coherence_lags(group, spec)) * group.decimation for group in group_bands(spec)]
+    return 2 * delay_samples(spec) + max(past_samples)

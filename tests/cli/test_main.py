@@ -10,6 +10,7 @@ import pytest
 
 from streamgmm import __version__, errors
 from streamgmm.cli.main import COMMANDS
+from streamgmm.features.kernel.library import kernel_name
 from tests.cli.cli_rig import run_cli, spawn_cli, spawn_main
 from tests.narrowing import present
 
@@ -35,11 +36,11 @@ def end_of(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_cli(capsys, "--version") == (0, f"streamgmm {__version__}\n", "")
+    assert run_cli(capsys, "--version") == (0, f"streamgmm {__version__} (kernel: {kernel_name()})\n", "")
 
 
 def test_python_m_is_the_same_command() -> None:
-    assert end_of(spawn_cli("--version")) == (0, f"streamgmm {__version__}\n", "")
+    assert end_of(spawn_cli("--version")) == (0, f"streamgmm {__version__} (kernel: {kernel_name()})\n", "")
 
 
 @pytest.mark.parametrize(

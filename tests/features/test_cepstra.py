@@ -12,6 +12,8 @@ from streamgmm.features.cepstra import DELAY_FRAMES, CepstralFrames, count_cepst
 from streamgmm.features.extractor import FeatureStream, extract
 from streamgmm.features.spec import FeatureSpec
 
+pytestmark = pytest.mark.usefixtures("each_kernel")
+
 SPEC = FeatureSpec(sample_rate_hz=8000, n_bands=20)
 SAMPLES = (0.1 * np.random.default_rng(2).normal(size=12_345)).astype(np.float32)
 

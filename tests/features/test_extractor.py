@@ -15,6 +15,8 @@ from streamgmm.features.window import n_features
 from streamgmm.units import SILENCE_DBFS
 from tests.narrowing import present
 
+pytestmark = pytest.mark.usefixtures("each_kernel")
+
 SPEC = FeatureSpec(sample_rate_hz=8000, window_s=0.5, n_bands=8)
 SAMPLES = (0.1 * np.random.default_rng(1).normal(size=20_000)).astype(np.float32)
 

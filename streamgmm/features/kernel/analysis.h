@@ -1,0 +1,80 @@
+/* From hops of samples to vectors; a level includes this file once, with LANES, LEVEL and IS_SUPPORTED. */
+
+#include "vectors.h"
+
+#include "low_cut.h"
+#include "transform.h"
+
+#include "statistics.h"
+
+#include "active_shape.h"
+#include "window.h"
+
+#include "cepstra.h"
+
+/* Make room for a hop at the end of the window. */
+static void advance_window(State *state)
+{
+    int n_hops = state->design.n_window_hops, n_kept = state->n_window_fine - state->hop_fine;
+    state->newest = (state->newest + 1) % n_hops;
+    if (state->end_fine + state->hop_fine <= 2 * state->n_window_fine)
+        return;
+    for (int band = 0; band < state->design.n_bands; band++) {
+        float *energies = state->energies + band * state->fine_stride;
+        float *frames = state->frames + band * state->frame_stride;
+        memmove(energies, energies + state->end_fine - n_kept, sizeof(float) * (size_t)n_kept);
+        memmove(frames, frames + (state->end_fine - n_kept) / FRAME_FINE, sizeof(float) * (size_t)n_kept / FRAME_FINE);
+    }
+    state->end_fine = n_kept;
+}
+
+/* Return the running mean of the broadband energy, without the bias of a start at zero (see `RunningLevel`). */
+static double update_level(State *state)
+{
+    double sum = 0.0, keep = state->design.level_keep;
+    for (int band = 0; band < state->design.n_bands; band++) {
+        const float *energies = state->energies + band * state->fine_stride + state->end_fine - state->hop_fine;
+        for (int i = 0; i < state->hop_fine; i++)
+            sum += energies[i];
+    }
+    state->level_sum = keep * state->level_sum + (1.0 - keep) * sum / state->hop_fine;
+    state->level_weight = keep * state->level_weight + (1.0 - keep);
+    return state->level_sum / state->level_weight;
+}
+
+/* Analyse hops, of whose last one `n_last_samples` count. `cepstra` may be NULL: then no frame vectors are made. */
+static void push(State *state, const float *samples, int n_hops, int n_last_samples, double *frame_squares,
+                 double *vectors, double *cepstra, int32_t *n_cepstral_frames)
+{
+    const Design *design = &state->design;
+    for (int hop = 0; hop < n_hops; hop++) {
+        int n_samples = hop < n_hops - 1 ? design->hop_samples : n_last_samples;
+        measure_levels(state, samples, n_samples, frame_squares);
+        advance_window(state);
+        transform_hop(state, samples);
+        state->end_fine += state->hop_fine;
+        if (state->n_stored_hops < design->n_window_hops)
+            state->n_stored_hops++;
+        double level = update_level(state);
+        measure_window(state, level, vectors);
+        if (cepstra) {
+            n_cepstral_frames[hop] = measure_cepstra(state, level, cepstra);
+            cepstra += n_cepstral_frames[hop] * 3 * design->n_cepstra;
+        }
+        samples += design->hop_samples;
+        frame_squares += state->hop_frames;
+        vectors += design->n_features;
+    }
+}
+
+static int is_supported(void)
+{
+    return IS_SUPPORTED;
+}
+
+#define STRING_OF(name) #name
+#define STRING(name) STRING_OF(name)
+#define JOINED(left, right) left##right
+#define JOIN(left, right) JOINED(left, right)
+
+const Level JOIN(streamgmm_, LEVEL) = {STRING(LEVEL), is_supported, push, flush_cepstra};

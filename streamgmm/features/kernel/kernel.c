@@ -1,0 +1,252 @@
+/* What Python calls: the choice of a level, and the memory of one stream. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel.h"
+
+#if defined(__GNUC__)
+#define EXPORTED __attribute__((visibility("default")))
+#endif
+
+static const Level *const LEVELS[] = {
+#if defined(__x86_64__)
+    &streamgmm_avx512,
+    &streamgmm_avx2,
+#endif
+    &streamgmm_baseline,
+};
+
+enum { N_LEVELS = sizeof LEVELS / sizeof *LEVELS };
+
+/* A stream: its state begins the one block of memory that holds all of its arrays. */
+typedef struct {
+    State state;
+    const Level *level;
+    size_t history_begin, size;     /* What `reset` sets to zero, as offsets. */
+} Stream;
+
+/* Cuts arrays from a block; without a block, it only measures the size that is needed. */
+typedef struct {
+    char *block;
+    size_t used;
+} Arena;
+
+static void *cut(Arena *arena, size_t count, size_t size)
+{
+    void *array = arena->block ? arena->block + arena->used : NULL;
+    /* Whole cache lines. */
+    arena->used += (count * size + 63) / 64 * 64;
+    return array;
+}
+
+static float *cut_floats(Arena *arena, size_t count)
+{
+    return cut(arena, count, sizeof(float));
+}
+
+/* Samples on either side of the centre at which the wavelet of a band is not zero. */
+static int reach_of(const GroupDesign *design, int band)
+{
+    int centre = design->n_taps / 2, reach = centre;
+    for (; reach > 0; reach--) {
+        const double *tap = design->taps + 2 * ((centre + reach) * design->n_bands + band);
+        if (tap[0] != 0.0 || tap[1] != 0.0)
+            break;
+    }
+    return reach;
+}
+
+static void fill_pair(const GroupDesign *design, int first, Pair *pair)
+{
+    int centre = design->n_taps / 2;
+    for (int band = first; band < first + 2 && band < design->n_bands; band++)
+        for (int k = 0; k <= pair->reach; k++) {
+            const double *tap = design->taps + 2 * ((centre + k) * design->n_bands + band);
+            pair->taps[4 * k + 2 * (band - first)] = (float)tap[0];
+            pair->taps[4 * k + 2 * (band - first) + 1] = (float)tap[1];
+        }
+}
+
+static void cut_group(Arena *arena, const GroupDesign *design, int hop_samples, Group *group)
+{
+    int decimation = design->decimation, reach = design->n_taps / 2;
+    int columns = (reach + decimation - 1) / decimation, n_rows = hop_samples / decimation;
+    int n_past = design->lags[0] > design->lags[1] ? design->lags[0] : design->lags[1];
+    int n_pairs = (design->n_bands + 1) / 2;
+    Group made = {decimation, design->first_band, design->n_bands, n_pairs, n_rows, reach, n_past,
+                  {design->lags[0], design->lags[1]}, columns, n_rows + 2 * columns + PADDING, n_past + n_rows + PADDING,
+                  NULL, NULL, NULL, NULL, NULL, NULL};
+    made.phases = cut_floats(arena, (size_t)decimation * made.phase_stride);
+    made.earlier = cut(arena, reach + 1, sizeof(int32_t));
+    made.later = cut(arena, reach + 1, sizeof(int32_t));
+    made.pairs = cut(arena, n_pairs, sizeof(Pair));
+    for (int pair = 0; pair < n_pairs; pair++) {
+        int low = reach_of(design, 2 * pair), high = 2 * pair + 1 < design->n_bands ? reach_of(design, 2 * pair + 1) : 0;
+        Pair made_pair = {low > high ? low : high, NULL};
+        made_pair.taps = cut_floats(arena, 4 * ((size_t)made_pair.reach + 1));
+        if (!arena->block)
+            continue;
+        fill_pair(design, 2 * pair, &made_pair);
+        made.pairs[pair] = made_pair;
+    }
+    if (!arena->block)
+        return;
+    for (int k = 0; k <= reach; k++) {
+        int before = columns * decimation - k, after = columns * decimation + k;
+        made.earlier[k] = before % decimation * made.phase_stride + before / decimation;
+        made.later[k] = after % decimation * made.phase_stride + after / decimation;
+    }
+    *group = made;
+}
+
+/* The design: written once. */
+static void cut_tables(Arena *arena, const Design *design, State *state)
+{
+    state->groups = cut(arena, design->n_band_groups, sizeof(Group));
+    for (int g = 0; g < design->n_band_groups; g++)
+        cut_group(arena, design->groups + g, design->hop_samples, state->groups + g);
+    size_t n_first = (size_t)design->hop_samples * 2 * N_MODES;
+    state->first_state = cut(arena, n_first, sizeof(double));
+    state->shape_cosines = cut_floats(arena, (size_t)design->n_bands * MAX_CEPSTRA);
+    state->cepstral_cosines = cut_floats(arena, (size_t)design->n_bands * MAX_CEPSTRA);
+    if (!arena->block)
+        return;
+    memcpy(state->first_state, design->first_state, n_first * sizeof(double));
+    for (int band = 0; band < design->n_bands; band++) {
+        for (int i = 0; i < N_SHAPE_CEPSTRA; i++)
+            state->shape_cosines[band * MAX_CEPSTRA + i] = (float)design->shape_cosines[band * N_SHAPE_CEPSTRA + i];
+        for (int i = 0; i < design->n_cepstra; i++)
+            state->cepstral_cosines[band * MAX_CEPSTRA + i] = (float)design->cepstral_cosines[band * design->n_cepstra + i];
+    }
+}
+
+/* What a stream remembers. */
+static void cut_history(Arena *arena, const Design *design, State *state)
+{
+    size_t n_bands = design->n_bands, n_hops = design->n_window_hops;
+    state->margin = 0;
+    for (int g = 0; g < design->n_band_groups; g++) {
+        const GroupDesign *group = design->groups + g;
+        int n_past = group->lags[0] > group->lags[1] ? group->lags[0] : group->lags[1];
+        size_t stride = n_past + design->hop_samples / group->decimation + PADDING;
+        size_t size = stride * (size_t)(group->n_bands + 1);
+        float *real = cut_floats(arena, size), *imaginary = cut_floats(arena, size);
+        if (arena->block) {
+            state->groups[g].real = real;
+            state->groups[g].imaginary = imaginary;
+        }
+        state->margin = group->decimation > state->margin ? group->decimation : state->margin;
+    }
+    state->samples = cut_floats(arena, 2 * (size_t)state->margin + 2 * design->delay_samples + design->hop_samples);
+    state->energies = cut_floats(arena, n_bands * state->fine_stride);
+    state->frames = cut_floats(arena, n_bands * state->frame_stride);
+    state->coherences = cut_floats(arena, n_hops * N_LAGS * 2 * n_bands);
+    state->powers = cut_floats(arena, n_hops * n_bands);
+    state->cepstra = cut(arena, (2 * DELAY_FRAMES + state->hop_frames + DELAY_FRAMES) * MAX_CEPSTRA, sizeof(double));
+    state->centred = cut(arena, (2 * DELAY_FRAMES + state->hop_frames) * MAX_CEPSTRA, sizeof(double));
+    state->is_active = cut(arena, 2 * DELAY_FRAMES + state->hop_frames, sizeof(int));
+}
+
+/* Room to compute in. */
+static void cut_scratch(Arena *arena, const Design *design, State *state)
+{
+    size_t n_bands = design->n_bands, stride = state->scratch_stride;
+    size_t n_lags = design->lag_edges[N_LAG_RANGES];
+    state->filtered = cut_floats(arena, design->hop_samples);
+    state->squares = cut_floats(arena, design->hop_samples + PADDING);
+    state->logs = cut_floats(arena, stride);
+    state->detail = cut_floats(arena, stride);
+    state->entropies = cut_floats(arena, stride);
+    state->together = cut_floats(arena, stride);
+    state->features = cut_floats(arena, design->n_features);
+    state->envelopes = cut_floats(arena, N_ENVELOPES * stride);
+    state->quick = cut_floats(arena, 3 * stride);
+    state->correlated = cut_floats(arena, 3 * N_GROUPS * stride);
+    state->paired = cut_floats(arena, N_PAIRED * (stride + n_lags) + 4 * MAX_LANES);
+    state->autocorrelation = cut_floats(arena, n_lags + 4 * MAX_LANES);
+    state->courses = cut_floats(arena, N_COURSES * stride);
+    state->spectra = cut_floats(arena, N_COURSES * n_bands);
+    state->cepstral_logs = cut_floats(arena, n_bands);
+    state->slopes = cut(arena, 2 * (size_t)(state->hop_frames + 2 * DELAY_FRAMES) * MAX_CEPSTRA, sizeof(double));
+}
+
+EXPORTED const char *streamgmm_kernel_version(void)
+{
+    return KERNEL_VERSION;
+}
+
+/* Name a level by its place, best first; NULL if there is none, or none that this processor has, at that place. */
+EXPORTED const char *streamgmm_kernel_level(int place)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+#endif
+    for (int i = 0; i < N_LEVELS; i++)
+        if (LEVELS[i]->is_supported() && place-- == 0)
+            return LEVELS[i]->name;
+    return NULL;
+}
+
+EXPORTED void streamgmm_kernel_reset(Stream *stream)
+{
+    State *state = &stream->state;
+    memset((char *)stream + stream->history_begin, 0, stream->size - stream->history_begin);
+    memset(state->modes, 0, sizeof state->modes);
+    memset(state->cepstral_sum, 0, sizeof state->cepstral_sum);
+    state->is_first = 1;
+    state->level_sum = state->level_weight = 0.0;
+    state->n_stored_hops = state->end_fine = state->newest = state->has_cepstra = 0;
+    state->cepstral_weight = state->design.mean_prior_weight;
+}
+
+/* Return a new stream, or NULL without memory; to be freed with `streamgmm_kernel_free`. */
+EXPORTED Stream *streamgmm_kernel_new(const char *level, const Design *design)
+{
+    Stream made = {.state = {.design = *design}};
+    State *state = &made.state;
+    for (int i = 0; i < N_LEVELS; i++)
+        if (strcmp(LEVELS[i]->name, level) == 0)
+            made.level = LEVELS[i];
+    state->hop_fine = design->hop_samples / design->fine_samples;
+    state->hop_frames = state->hop_fine / FRAME_FINE;
+    state->n_window_fine = design->n_window_hops * state->hop_fine;
+    state->fine_stride = 2 * state->n_window_fine + PADDING;
+    state->frame_stride = state->fine_stride / FRAME_FINE + PADDING;
+    state->scratch_stride = state->n_window_fine + 4 * PADDING;
+    /* Twice: first to learn the size. */
+    char *block = NULL;
+    for (int pass = 0; pass < 2; pass++) {
+        Arena arena = {block, 0};
+        cut(&arena, 1, sizeof(Stream));
+        cut_tables(&arena, design, state);
+        cut_scratch(&arena, design, state);
+        made.history_begin = arena.used;
+        cut_history(&arena, design, state);
+        made.size = arena.used;
+        if (!block && !(block = calloc(1, arena.used)))
+            return NULL;
+    }
+    memcpy(block, &made, sizeof made);
+    streamgmm_kernel_reset((Stream *)block);
+    return (Stream *)block;
+}
+
+EXPORTED void streamgmm_kernel_free(Stream *stream)
+{
+    free(stream);
+}
+
+/* Analyse hops; arguments as for `push` of analysis.h. */
+EXPORTED void streamgmm_kernel_push(Stream *stream, const float *samples, int32_t n_hops, int32_t n_last_samples,
+                                    double *frame_squares, double *vectors, double *cepstra, int32_t *n_cepstral_frames)
+{
+    stream->level->push(&stream->state, samples, n_hops, n_last_samples, frame_squares, vectors, cepstra,
+                        n_cepstral_frames);
+}
+
+/* Complete the last cepstral frames; return their number. */
+EXPORTED int32_t streamgmm_kernel_flush(Stream *stream, double *cepstra)
+{
+    return stream->level->flush(&stream->state, cepstra);
+}
