@@ -51,7 +51,12 @@ def _tune_and_save(args: argparse.Namespace, target: Path) -> int:
     findings = Findings()
     with make_progress(stderr_console()) as progress:
         material = _collect_material(args, model, config, progress, findings)
-        tuned = tune(material, model, config, budget_per_hour=args.budget, track=RichTrack(progress))
+        tuned = tune(
+            *(material, model, config),
+            budget_per_hour=args.budget,
+            accepts_events=args.accept_events,
+            track=RichTrack(progress),
+        )
     print_findings(findings)
     if args.json:
         write_json(tuned.tuning, args.json)

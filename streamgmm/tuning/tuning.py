@@ -19,6 +19,7 @@ from streamgmm.model.model import Model
 from streamgmm.model.room_card import room_card
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import LabelSection
+from streamgmm.training.selection.thresholds import DEAF_RECALL
 from streamgmm.training.workers import ProgressTracker, untracked
 from streamgmm.tuning.alarm_rates import CONFIDENCE, expected_rates, max_proven_alarms, upper_rate_per_hour
 from streamgmm.tuning.budget import Point, spend
@@ -32,6 +33,7 @@ from streamgmm.tuning.operating_points import (
     total_alarms,
 )
 from streamgmm.tuning.result import HeldOutAlarms, LabelTuning, Sweep, Tuning
+from streamgmm.tuning.taught_sounds import find_taught_sounds, taught_sound_error
 from streamgmm.wording import escaped
 
 N_HELD_OUT_PARTS = 10
@@ -74,7 +76,13 @@ class BudgetError(DataError):
 
 
 def tune(
-    material: Material, model: Model, config: Config, *, budget_per_hour: float, track: ProgressTracker = untracked
+    material: Material,
+    model: Model,
+    config: Config,
+    *,
+    budget_per_hour: float,
+    accepts_events: bool = False,
+    track: ProgressTracker = untracked,
 ) -> Tuned:
     """Return the model with decisions that keep its alarms on the background within a budget.
 
@@ -86,10 +94,12 @@ def tune(
         model: what to tune; its decisions are replaced.
         config: the other decisions; runs should have the same.
         budget_per_hour: limit of false alarms per hour of all labels together, positive.
+        accepts_events: whether the background may hold sounds of the labels, which then count as false alarms.
         track: shows the progress.
 
     Raises:
         ConfigError: the settings have thresholds of single labels.
+        TaughtSoundError: the background seems to hold the sound of a label, and would make the model deaf to it.
         BudgetError: the budget cannot be met.
     """
     levels = make_levels(config, model)
@@ -98,6 +108,11 @@ def tune(
     hours = np.array([_hours_of_samples(recording.end_sample, model) for recording in material.backgrounds])
     is_used = np.ones(len(hours), dtype=bool)
     points = _choose(curves, levels, is_used, hours, budget_per_hour)
+    if not accepts_events:
+        deafened = _deafened(curves, levels, points)
+        sounds = [one for one in find_taught_sounds(material.backgrounds, model, config) if one.label in deafened]
+        if sounds:
+            raise taught_sound_error(sounds, deafened)
     if points is None:
         labels = [own[0].label for own in curves]
         raise _budget_error(_offers(curves, levels, is_used, hours), labels, float(hours.sum()), budget_per_hour)
@@ -119,6 +134,17 @@ def _events(material: Material, model: Model) -> _Events:
     if material.events or room is None:
         return _Events(Counter(truth.label for _, truths in material.events for truth in truths), False)
     return _Events(Counter({label: len(peaks) for label, peaks in room.peaks.items()}), True)
+
+
+def _deafened(curves: Sequence[Sequence[Curve]], levels: Levels, points: Sequence[Point] | None) -> dict[str, float]:
+    """Return the recall left of each label that is found now, and of which hardly a sound would be."""
+    recalls = {}
+    for i_label, own in enumerate(curves):
+        before = _value_at(own[0].recalls, levels.index_before(own[0].label)) or 0.0
+        left = points and _value_at(own[points[i_label].i_curve].recalls, points[i_label].i_level)
+        if (left or 0.0) < DEAF_RECALL <= before:
+            recalls[own[0].label] = left or 0.0
+    return recalls
 
 
 def _check_reached(tuning: Tuning, budget_per_hour: float) -> None:

@@ -16,7 +16,6 @@ from streamgmm.cli.tuning_tables import conclusions
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.listening.tracks import score_recording
 from streamgmm.model.file import load_model, save_model
-from streamgmm.model.room_card import RoomCard
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Start
 from streamgmm.settings.config import Config
@@ -24,7 +23,7 @@ from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.tuning.operating_points import Material, lowest_score, make_levels
 from streamgmm.tuning.tuning import BudgetError, tune
 from tests.conftest import DEMO_LABELS
-from tests.tuning.tuning_rig import background, event
+from tests.tuning.tuning_rig import background, event, with_copies
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +36,8 @@ def scene_heard(model, demo_scene):
     return score_recording(demo_scene, model, Config(), lowest_score(Config()))
 
 
-def tuned(model, *backgrounds, budget_per_hour, events=(), config=Config()):  # noqa: B008
-    return tune(Material(backgrounds, events), model, config, budget_per_hour=budget_per_hour)
+def tuned(model, *backgrounds, budget_per_hour, events=(), config=Config(), **options):  # noqa: B008
+    return tune(Material(backgrounds, events), model, config, budget_per_hour=budget_per_hour, **options)
 
 
 HMM = DecisionSection(smoothing="hmm", onset_threshold=0.3, offset_threshold=0.2)
@@ -193,12 +192,6 @@ def test_labels_that_make_no_event_are_not_tuned(model, scene_heard):
     assert set(tuned(model, scene_heard, budget_per_hour=700.0).tuning.labels) == set(DEMO_LABELS)
 
 
-def with_copies(model, **peaks):
-    """The model, as if held-out copies of its training clips had these peaks."""
-    room = RoomCard(max_false_alarms_per_hour=5.0, peaks=peaks)
-    return replace(model, card={**model.card, "room": msgspec.to_builtins(room)})
-
-
 def test_without_events_the_copies_of_the_training_tell_the_recall(model):
     heard = background(model, {"siren": np.linspace(0.3, 0.9, 30).tolist()}, n_hours=10.0)
     copied = with_copies(model, siren=[0.2, 0.6, 0.8, 0.95, 0.99], doorbell=[0.75, 0.9])
@@ -212,7 +205,7 @@ def test_without_events_the_copies_of_the_training_tell_the_recall(model):
 def test_thresholds_that_hardly_a_sound_reaches_are_refused_with_a_budget_that_is_worth_it(model):
     heard = background(model, {"siren": [0.97] * 20}, n_hours=2.0)
     with pytest.raises(BudgetError, match=r"0% of the sounds would be found, now 100%") as refused:
-        tuned(with_copies(model, siren=[0.8, 0.9, 0.95]), heard, budget_per_hour=0.5)
+        tuned(with_copies(model, siren=[0.8, 0.9, 0.95]), heard, budget_per_hour=0.5, accepts_events=True)
     assert "per hour would keep 100%" in str(refused.value.hint)
 
 

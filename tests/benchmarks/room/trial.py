@@ -104,7 +104,9 @@ def tuned_to_room(model: Model, config: Config, ears: Ears, room: Plan) -> Model
     hops = Analyser(model).score_all(ears.listen(room, model.spec).hops)
     judge_of_hops, n_labels = make_judge(model, config), len(model.labels)
     scored = keep_scores(ears.recording(room), hops, judge_of_hops, n_labels, lowest_score(config))
-    return tune(Material([scored], []), model, config, budget_per_hour=TUNED_TO_PER_HOUR).model
+    material = Material([scored], [])
+    # The room holds no taught sound.
+    return tune(material, model, config, budget_per_hour=TUNED_TO_PER_HOUR, accepts_events=True).model
 
 
 def try_user(
