@@ -39,7 +39,8 @@ from streamgmm.training.trainer import train
 from streamgmm.tuning.alarm_rates import upper_rate_per_hour
 from streamgmm.tuning.operating_points import Curve, Levels, Material, make_levels, measure_curves
 from streamgmm.tuning.recordings import recordings_with_events, score_recordings
-from streamgmm.tuning.tuning import BudgetError, tune
+from streamgmm.tuning.refusals import BudgetError
+from streamgmm.tuning.tuning import tune
 from tests.narrowing import present
 from tests.required import corpus
 

@@ -9,10 +9,8 @@ import pytest
 from streamgmm.model.file import load_model
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import LabelSection
-from streamgmm.tuning.operating_points import Material
 from streamgmm.tuning.taught_sounds import TaughtSoundError, find_taught_sounds
-from streamgmm.tuning.tuning import tune
-from tests.tuning.tuning_rig import HOPS_PER_ALARM, background, with_copies
+from tests.tuning.tuning_rig import HOPS_PER_ALARM, background, tuned, with_copies
 
 COPIES = {"siren": [0.5, 0.8, 0.9, 0.95, 0.97], "doorbell": [0.9, 0.99, 0.999]}
 
@@ -22,14 +20,10 @@ def model(demo_model):
     return with_copies(load_model(demo_model), **COPIES)
 
 
-def tuned(model, *backgrounds, budget_per_hour=1.0, **options):
-    return tune(Material(backgrounds, []), model, Config(), budget_per_hour=budget_per_hour, **options)
-
-
 def test_the_error_names_label_times_scores_and_what_would_be_left(model):
     heard = background(model, {"siren": [0.7, 0.98, 0.97]}, n_hours=0.5, path="kitchen.wav")
     with pytest.raises(TaughtSoundError) as refused:
-        tuned(model, heard)
+        tuned(model, heard, budget_per_hour=1.0)
     hop_s = model.spec.hop_samples / model.spec.sample_rate_hz
     onsets = ", ".join(f"{(HOPS_PER_ALARM * i - 1) * hop_s:.1f}" for i in (2, 3))
     assert refused.value.what == (
@@ -40,7 +34,9 @@ def test_the_error_names_label_times_scores_and_what_would_be_left(model):
 
 
 def test_accepted_events_are_false_alarms(model):
-    tuning = tuned(model, background(model, {"siren": [0.98, 0.97]}, n_hours=0.5), accepts_events=True).tuning
+    tuning = tuned(
+        model, background(model, {"siren": [0.98, 0.97]}, n_hours=0.5), budget_per_hour=1.0, accepts_events=True
+    ).tuning
     assert (tuning.labels["siren"].n_alarms_before, tuning.labels["siren"].recall) == (2, 0.0)
 
 
@@ -50,14 +46,14 @@ def test_accepted_events_are_false_alarms(model):
     ids=["below most copies", "no copies known", "one within the budget", "nothing"],
 )
 def test_ordinary_backgrounds_are_tuned(model, peaks, n_hours):
-    tuned(model, background(model, peaks, n_hours=n_hours))
+    tuned(model, background(model, peaks, n_hours=n_hours), budget_per_hour=1.0)
 
 
 def test_a_label_that_is_deaf_already_is_not_judged(model):
     deaf = replace(model, decision={"siren": LabelSection(onset_threshold=0.98)})
     heard = background(deaf, {"siren": [0.99]}, n_hours=0.5)
     assert len(find_taught_sounds([heard], deaf, Config())) == 1
-    tuned(deaf, heard)
+    tuned(deaf, heard, budget_per_hour=1.0)
 
 
 def test_a_score_below_the_threshold_of_the_training_is_no_taught_sound(model):
@@ -88,7 +84,7 @@ def test_a_noise_much_longer_than_the_clips_is_no_taught_sound(model, members, i
 def test_long_lists_are_cut(model):
     heard = [background(model, {"siren": [0.98] * 7}, n_hours=0.1, path=f"{i}.wav") for i in range(7)]
     with pytest.raises(TaughtSoundError) as refused:
-        tuned(model, *heard)
+        tuned(model, *heard, budget_per_hour=1.0)
     assert refused.value.what.count("'siren' 7 times") == 5
     assert ", ... s" in refused.value.what
     assert "; ..." in refused.value.what

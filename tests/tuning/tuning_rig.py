@@ -11,6 +11,9 @@ import numpy as np
 from streamgmm.listening.events import Annotation
 from streamgmm.listening.tracks import ScoredRecording, ScoreTrack
 from streamgmm.model.room_card import RoomCard
+from streamgmm.settings.config import Config
+from streamgmm.tuning.operating_points import Material
+from streamgmm.tuning.tuning import tune
 
 HOPS_PER_ALARM = 50
 
@@ -43,3 +46,8 @@ def with_copies(model, **peaks):
     """The model, as if held-out copies of its training clips had these peaks."""
     room = RoomCard(max_false_alarms_per_hour=5.0, peaks=peaks)
     return replace(model, card={**model.card, "room": msgspec.to_builtins(room)})
+
+
+def tuned(model, *backgrounds, budget_per_hour, events=(), config=Config(), **options):  # noqa: B008
+    """The result of tuning to scored recordings."""
+    return tune(Material(backgrounds, events), model, config, budget_per_hour=budget_per_hour, **options)

@@ -18,7 +18,8 @@ from streamgmm.pipeline import Analyser, make_judge
 from streamgmm.settings.config import Config
 from streamgmm.training.trainer import train
 from streamgmm.tuning.operating_points import Material, lowest_score
-from streamgmm.tuning.tuning import BudgetError, tune
+from streamgmm.tuning.refusals import BudgetError
+from streamgmm.tuning.tuning import tune
 from tests.benchmarks.room.hearing import Ears
 from tests.benchmarks.room.scoring import SHIFTS, Hit, Outcome, Take, judge, rules_of, take_scores
 from tests.benchmarks.room.streams import Plan
