@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from streamgmm.arrays import Float64Array
 from streamgmm.errors import DataError
 from streamgmm.training.selection.thresholds import DEAF_RECALL
 from streamgmm.tuning.alarm_rates import max_proven_alarms
 from streamgmm.tuning.budget import Point
+from streamgmm.tuning.choice import MAX_BUDGET_PER_HOUR, offers_of, recalls_at, smallest_budget
 from streamgmm.tuning.operating_points import Curve, Levels
 from streamgmm.tuning.result import Tuning
 from streamgmm.tuning.summary import value_at
@@ -18,6 +22,9 @@ N_BLAMED = 3
 
 LEAST_RECALL = 0.1
 """Share of the present recall that has to be left: with less, a model is as good as deaf."""
+
+WORTH_RECALL = 0.5
+"""Share of the present recall that a budget has to leave to be proposed."""
 
 
 class BudgetError(DataError):
@@ -35,39 +42,62 @@ def deafened(curves: Sequence[Sequence[Curve]], levels: Levels, points: Sequence
     return recalls
 
 
-def check_reached(tuning: Tuning, budget_per_hour: float) -> None:
-    """Reject thresholds that hardly a sound reaches, and name a budget that would be worth it.
+def check_reached(
+    tuning: Tuning, curves: Sequence[Sequence[Curve]], levels: Levels, hours: Float64Array, budget_per_hour: float
+) -> None:
+    """Reject thresholds that hardly a sound reaches, and name the smallest budget that would be worth it.
 
     Raises:
         BudgetError: nearly nothing would be found any more.
     """
     if not tuning.recall_before or tuning.recall is None or tuning.recall >= LEAST_RECALL * tuning.recall_before:
         return
-    worth = [step for step in tuning.sweep if step.recall and step.recall >= 0.5 * tuning.recall_before]
-    hint = "record more of the sounds, or more hours of background"
-    if worth:
-        first = worth[0]
-        hint = f"{first.budget_per_hour:g} per hour would keep {first.recall:.0%}, or {hint}"
     what = f"within {budget_per_hour:g} per hour, {tuning.recall:.0%} of the sounds would be found, now "
+    hint = f"{_best(curves, levels, hours, budget_per_hour)}; or record more of the sounds, or more hours of background"
     raise BudgetError(f"{what}{tuning.recall_before:.0%}", hint=hint)
 
 
 def budget_error(
-    offers: Sequence[Sequence[Point]], labels: Sequence[str], hours: float, budget_per_hour: float
+    curves: Sequence[Sequence[Curve]], levels: Levels, hours: Float64Array, budget_per_hour: float
 ) -> BudgetError:
-    """Return an error that names the labels with the most alarms, observed or expected, at the strictest threshold."""
+    """Return an error that names the labels with the most alarms at the strictest threshold, and a budget to ask for.
+
+    The alarms are the observed ones, or those that are expected. The budget is the smallest that can be kept.
+    """
+    labels, total_hours = [own[0].label for own in curves], float(hours.sum())
+    offers = offers_of(curves, levels, np.ones(len(hours), dtype=bool), hours)
     rates = [min(point.rate_per_hour for point in points) for points in offers]
     counts = [min(point.n_alarms for point in points) for points in offers]
     asked = f"no threshold keeps false alarms within {budget_per_hour:g} per hour"
     if sum(rates) > budget_per_hour:
         left = f"{sum(rates):.2g} ({_blamed(rates, labels)})"
-        what = f"{asked}: with {hours:.2f} hours of background, even the strictest leaves {left}"
+        what = f"{asked}: with {total_hours:.2f} hours of background, even the strictest leaves {left}"
     else:
         # The expected rates are within the budget, so the observed alarms are too many.
-        most = max_proven_alarms(budget_per_hour, hours) or 0
+        most = max_proven_alarms(budget_per_hour, total_hours) or 0
         left = f"{sum(counts)} ({_blamed(counts, labels)})"
-        what = f"{asked}: in {hours:.2f} hours of background at most {most} may remain, the strictest leaves {left}"
-    return BudgetError(what, hint="remove recordings with these sounds, add more hours, or allow more alarms")
+        what = (
+            f"{asked}: in {total_hours:.2f} hours of background at most {most} may remain, the strictest leaves {left}"
+        )
+    best = _best(curves, levels, hours, budget_per_hour)
+    return BudgetError(what, hint=f"{best}; or remove recordings with these sounds, or add more hours")
+
+
+def _best(curves: Sequence[Sequence[Curve]], levels: Levels, hours: Float64Array, budget_per_hour: float) -> str:
+    """Name the smallest budget that keeps a worthwhile part of the recall, and what it leaves of the worst labels."""
+    known = [own[0].recalls[levels.index_before(own[0].label)] for own in curves if own[0].recalls is not None]
+    least_recall = WORTH_RECALL * float(np.mean(known)) if known else 0.0
+    found = smallest_budget(curves, levels, hours, budget_per_hour, least_recall)
+    if found is None:
+        kept = f"would keep {WORTH_RECALL:.0%} of the recall" if known else "can be kept"
+        return f"no budget up to {MAX_BUDGET_PER_HOUR:g} an hour {kept}"
+    smallest, points = found
+    recalls = recalls_at(curves, points)
+    if not recalls:
+        return f"a budget of {smallest:g} an hour is the smallest that can be kept"
+    worst = sorted(recalls, key=lambda label: recalls[label])[:N_BLAMED]
+    left = ", ".join(f"'{escaped(label)}' a recall of {recalls[label]:.0%}" for label in worst)
+    return f"a budget of {smallest:g} an hour is the smallest that leaves {left}"
 
 
 def _blamed(numbers: Sequence[float], labels: Sequence[str]) -> str:

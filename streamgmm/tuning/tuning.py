@@ -18,7 +18,7 @@ from streamgmm.model.room_card import room_card
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import LabelSection
 from streamgmm.training.workers import ProgressTracker, untracked
-from streamgmm.tuning.choice import choose, offers_of
+from streamgmm.tuning.choice import choose
 from streamgmm.tuning.operating_points import Curve, Levels, Material, make_levels, measure_curves, section_at
 from streamgmm.tuning.refusals import budget_error, check_reached, deafened
 from streamgmm.tuning.result import Tuning
@@ -74,10 +74,9 @@ def tune(
         if sounds:
             raise taught_sound_error(sounds, lost)
     if points is None:
-        labels = [own[0].label for own in curves]
-        raise budget_error(offers_of(curves, levels, is_used, hours), labels, float(hours.sum()), budget_per_hour)
+        raise budget_error(curves, levels, hours, budget_per_hour)
     tuning = summarise(curves, levels, points, hours, _events(material, model), budget_per_hour)
-    check_reached(tuning, budget_per_hour)
+    check_reached(tuning, curves, levels, hours, budget_per_hour)
     decision: dict[str, LabelSection] = {}
     for own, point in zip(curves, points, strict=True):
         section = section_at(own[point.i_curve], point.i_level, levels)
