@@ -17,7 +17,7 @@ from streamgmm.tuning.result import Tuning
 from streamgmm.tuning.summary import value_at
 from streamgmm.wording import escaped
 
-N_BLAMED = 3
+N_NAMED = 3
 """Number of labels that are named if the budget cannot be met."""
 
 LEAST_RECALL = 0.1
@@ -84,7 +84,7 @@ def budget_error(
 
 
 def _best(curves: Sequence[Sequence[Curve]], levels: Levels, hours: Float64Array, budget_per_hour: float) -> str:
-    """Name the smallest budget that keeps a worthwhile part of the recall, and what it leaves of the worst labels."""
+    """Name the smallest budget that keeps a worthwhile part of the recall, and the labels that it keeps best."""
     known = [own[0].recalls[levels.index_before(own[0].label)] for own in curves if own[0].recalls is not None]
     least_recall = WORTH_RECALL * float(np.mean(known)) if known else 0.0
     found = smallest_budget(curves, levels, hours, budget_per_hour, least_recall)
@@ -92,14 +92,14 @@ def _best(curves: Sequence[Sequence[Curve]], levels: Levels, hours: Float64Array
         kept = f"would keep {WORTH_RECALL:.0%} of the recall" if known else "can be kept"
         return f"no budget up to {MAX_BUDGET_PER_HOUR:g} an hour {kept}"
     smallest, points = found
-    recalls = recalls_at(curves, points)
+    recalls = {label: recall for label, recall in recalls_at(curves, points).items() if recall}
     if not recalls:
         return f"a budget of {smallest:g} an hour is the smallest that can be kept"
-    worst = sorted(recalls, key=lambda label: recalls[label])[:N_BLAMED]
-    left = ", ".join(f"'{escaped(label)}' a recall of {recalls[label]:.0%}" for label in worst)
+    best = sorted(recalls, key=lambda label: -recalls[label])[:N_NAMED]
+    left = ", ".join(f"'{escaped(label)}' a recall of {recalls[label]:.0%}" for label in best)
     return f"a budget of {smallest:g} an hour is the smallest that leaves {left}"
 
 
 def _blamed(numbers: Sequence[float], labels: Sequence[str]) -> str:
-    worst = sorted(zip(numbers, labels, strict=True), reverse=True)[:N_BLAMED]
+    worst = sorted(zip(numbers, labels, strict=True), reverse=True)[:N_NAMED]
     return ", ".join(f"'{escaped(label)}' {number:.2g}" for number, label in worst if number)
