@@ -26,12 +26,11 @@ from streamgmm.report.tuning_picture import draw_tuning
 from streamgmm.settings.config import Config
 from streamgmm.settings.loading import load_config
 from streamgmm.training.enrolment.cache_file import save_with_same_cache
+from streamgmm.tuning.choice import MAX_BUDGET_PER_HOUR
 from streamgmm.tuning.operating_points import Material, make_levels
 from streamgmm.tuning.recordings import claimed_s, recordings_with_events, score_recordings
 from streamgmm.tuning.tuning import tune
 from streamgmm.wording import escaped
-
-MAX_RATE_PER_HOUR = 3600.0
 
 
 def run_tune(args: argparse.Namespace) -> int:
@@ -51,7 +50,12 @@ def _tune_and_save(args: argparse.Namespace, target: Path) -> int:
     findings = Findings()
     with make_progress(stderr_console()) as progress:
         material = _collect_material(args, model, config, progress, findings)
-        tuned = tune(material, model, config, budget_per_hour=args.budget, track=RichTrack(progress))
+        tuned = tune(
+            *(material, model, config),
+            budget_per_hour=args.budget,
+            accepts_events=args.accept_events,
+            track=RichTrack(progress),
+        )
     print_findings(findings)
     if args.json:
         write_json(tuned.tuning, args.json)
@@ -67,9 +71,9 @@ def _tune_and_save(args: argparse.Namespace, target: Path) -> int:
 
 def _check_tuning_options(args: argparse.Namespace, target: Path) -> None:
     """Reject invalid options and outputs that cannot be written, before processing hours of audio."""
-    if math.isnan(args.budget) or not 0.0 < args.budget <= MAX_RATE_PER_HOUR:
+    if math.isnan(args.budget) or not 0.0 < args.budget <= MAX_BUDGET_PER_HOUR:
         hint = "no number of hours can prove a rate of 0" if args.budget == 0.0 else ""
-        what = f"--max-false-alarms-per-hour is {args.budget:g}, must be above 0 and at most {MAX_RATE_PER_HOUR:g}"
+        what = f"--max-false-alarms-per-hour is {args.budget:g}, must be above 0 and at most {MAX_BUDGET_PER_HOUR:g}"
         raise UsageError(what, hint=hint)
     if not args.dry_run:
         check_target(target)

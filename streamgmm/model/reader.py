@@ -25,13 +25,13 @@ from streamgmm.model.header import (
     Header,
     content_sha256,
     read_header,
-    strict_json,
 )
 from streamgmm.model.layout import LENGTH_BYTES, canonical_json, end_of, read_arrays
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.model import Model
 from streamgmm.model.model_error import ModelError, ModelErrorReason
 from streamgmm.model.projection import Projection
+from streamgmm.model.strict_json import strict_json
 from streamgmm.settings.decision import LabelSection
 from streamgmm.wording import escaped
 

@@ -39,7 +39,8 @@ from streamgmm.training.trainer import train
 from streamgmm.tuning.alarm_rates import upper_rate_per_hour
 from streamgmm.tuning.operating_points import Curve, Levels, Material, make_levels, measure_curves
 from streamgmm.tuning.recordings import recordings_with_events, score_recordings
-from streamgmm.tuning.tuning import BudgetError, tune
+from streamgmm.tuning.refusals import BudgetError
+from streamgmm.tuning.tuning import tune
 from tests.narrowing import present
 from tests.required import corpus
 
@@ -146,7 +147,7 @@ def try_splits(trial: Trial, config: Config, budget_per_hour: float, n_splits: i
         order = rng.permutation(len(trial.hours)).tolist()
         used = choosing._replace(backgrounds=[material.backgrounds[i] for i in order[:N_TUNED_ON]])
         try:
-            tuned = tune(used, model, config, budget_per_hour=budget_per_hour).model
+            tuned = tune(used, model, config, budget_per_hour=budget_per_hour, accepts_events=True).model
         except BudgetError:
             continue
         n_alarms, recall = judge(curves, levels, tuned, order[N_TUNED_ON:])

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from streamgmm.demo.recordings import render_clip, write_wav
-from streamgmm.model.file import load_model
+from streamgmm.model.file import load_model, save_model
 from tests.cli.cli_rig import run_cli, spawn_cli
 from tests.conftest import DEMO_LABELS, DEMO_RATE_HZ
+from tests.tuning.tuning_rig import with_copies
 
 BUDGET = "--max-false-alarms-per-hour"
 QUICK = ("--set", "training.n_jobs=1")
@@ -109,6 +110,17 @@ def test_a_budget_that_cannot_be_met_writes_nothing_and_names_labels(capsys, mod
     assert (code, out, err.count("\n"), model.read_bytes()) == (65, "", 1, before)
     assert "no threshold keeps false alarms within 1e-09 per hour" in err
     assert any(f"'{label}'" in err for label in DEMO_LABELS)
+
+
+def test_a_background_with_a_taught_sound_is_refused_unless_accepted(capsys, model, demo_scene):
+    loaded = load_model(model)
+    save_model(with_copies(loaded, **{label: [0.7, 0.8] for label in DEMO_LABELS}), model)
+    before = model.read_bytes()
+    arguments = ("tune", model, "--background", demo_scene, BUDGET, "10", *QUICK)
+    code, out, err = run_cli(capsys, *arguments)
+    assert (code, out, err.count("\n"), model.read_bytes()) == (65, "", 1, before)
+    assert "the background seems to hold taught sounds: '" in err
+    assert "taught sounds" not in run_cli(capsys, *arguments, "--accept-events").err
 
 
 def test_a_silent_background_is_refused(capsys, model, tmp_path):

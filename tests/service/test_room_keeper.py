@@ -28,6 +28,7 @@ from tests.other_user import as_ordinary_user, shared_folder
 from tests.room.room_rig import QUIET_ROOM, Stream, make_model, points
 from tests.service.daemon_rig import STOP_LIMIT_S
 from tests.service.service_rig import TIMEOUT_S, FakeSource, KeepingSink, plan
+from tests.sinks.sink_rig import full_disk
 
 MODEL, OTHER = make_model(), make_model("b" * 64)
 
@@ -160,6 +161,42 @@ def test_F32_a_full_or_failing_disk_is_one_line_until_it_works_again(
         keeper.keep(learnt(), MODEL, "mic")
         keeper._write_all()
         assert len(caplog.records) == n_lines
+
+
+def test_F32_a_disk_that_is_full_leaves_the_state_before_and_no_other_file(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(folder)
+    before = path.read_bytes()
+    keeper, mixture = RoomKeeper(folder), learnt()
+    mixture.restore(mixture.settled, mixture.fresh, mixture.n_hops + 1)
+    keeper.keep(mixture, MODEL, "mic")
+    with full_disk(1000):
+        keeper._write_all()
+    assert (list(folder.iterdir()), path.read_bytes()) == ([path], before)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["room.not_kept"]
+    keeper.keep(mixture, MODEL, "mic")
+    keeper._write_all()
+    assert recalled(folder).n_hops == mixture.n_hops
+
+
+def test_F32_a_folder_that_may_only_be_read_is_recalled_from_and_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    with shared_folder() as outer:
+        folder = outer / "streamgmm"
+        path = written(folder)
+        before = path.read_bytes()
+        path.chmod(0o644)
+        folder.chmod(0o555)
+        keeper = RoomKeeper(folder)
+        with as_ordinary_user():
+            assert recalled(folder).n_hops > 0
+            for _ in range(2):
+                keeper.keep(learnt(), MODEL, "mic")
+                keeper._write_all()
+        assert path.read_bytes() == before
+        folder.chmod(0o755)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["room.not_kept"]
+    assert "Permission denied" in caplog.text
 
 
 def test_F32_a_folder_that_may_not_be_entered_is_one_line_for_each_way(caplog: pytest.LogCaptureFixture) -> None:

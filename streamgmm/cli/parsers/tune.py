@@ -11,7 +11,8 @@ from streamgmm.cli.parser import handler_in
 _DESCRIPTION = """\
 Set thresholds of MODEL so that all labels together raise at most X false alarms
 per hour on recordings of your background, in which none of its sounds occurs.
-If no threshold meets X, nothing is written (exit code 65).
+If no threshold meets X, or if the background seems to hold one of its sounds,
+nothing is written (exit code 65).
 """
 
 
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="recording or folder; repeatable",
     )
     parser.add_argument("--max-false-alarms-per-hour", metavar="X", type=float, required=True, dest="budget")
+    parser.add_argument("--accept-events", action="store_true", help="the background may hold sounds of the labels")
     parser.add_argument("--events", metavar="DATA", type=Path, help="labelled sounds, to lose the least recall")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write to FILE (default: MODEL itself)")
     parser.add_argument("--dry-run", action="store_true", help="write no model")

@@ -9,7 +9,10 @@ the recall that a threshold leaves.
 
 from __future__ import annotations
 
-from math import ceil
+from bisect import bisect_left
+from collections.abc import Callable
+from functools import partial
+from math import ceil, floor, log10
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +63,9 @@ MAX_PEAKS = 101
 DEAF_RECALL = 0.2
 """A label of which less is found is said to be nearly deaf."""
 
+MAX_BUDGET_PER_HOUR = 1000.0
+"""Largest budget that the settings accept."""
+
 LOWEST_PEAK = -3.5
 """Logit of the lowest peaks from which a tail is fitted: lower ones, and those that a gate rejects, tell nothing."""
 
@@ -72,12 +78,15 @@ class LabelThreshold(NamedTuple):
         recalls: share of held-out copies in context that would be found, by their level above the rest (dB).
         n_copies: number of these copies.
         clear_peaks: peaks of those at `CLEAR_SNR_DB` and above, rising; some quantiles of very many.
+        enough_per_hour: where `clear_recall` is below `DEAF_RECALL`, the smallest budget that leaves as much; None if
+            none does.
     """
 
     onset_threshold: float
     recalls: dict[float, float]
     n_copies: int
     clear_peaks: tuple[float, ...] = ()
+    enough_per_hour: float | None = None
 
     @property
     def clear_recall(self) -> float | None:
@@ -106,15 +115,49 @@ def choose_thresholds(
     world_peaks = np.array([listener.peaks(clip) for clip in world])
     own = [clip for clip in held_out.clips if not clip.is_world and clip.context is not None]
     own_peaks = np.array([listener.peaks(clip) for clip in own]).reshape(len(own), len(classifier.labels))
-    share = budget_per_hour / len(labels) / SOUNDS_PER_HOUR / CHANCES_PER_SOUND
+    chances_per_hour = len(labels) * SOUNDS_PER_HOUR * CHANCES_PER_SOUND
     found = {}
     for i, label in enumerate(classifier.labels):
         if label in labels:
-            threshold = threshold_at(world_peaks[:, i], share)
             is_own = np.array([clip.label_index == i for clip in own], dtype=bool)
             snrs_db = np.array([clip.context.snr_db for clip in own if clip.context is not None])
-            found[label] = _outcome(threshold, own_peaks[is_own, i], snrs_db[is_own])
+            outcome_at = partial(
+                _outcome_at, chances_per_hour, world_peaks[:, i], own_peaks[is_own, i], snrs_db[is_own]
+            )
+            found[label] = _with_enough(outcome_at, budget_per_hour)
     return found
+
+
+def budgets_above(budget_per_hour: float, most_per_hour: float) -> list[float]:
+    """Return the budgets of two digits above one, up to `most_per_hour` (1/h), rising."""
+    first, last = floor(log10(budget_per_hour)), ceil(log10(most_per_hour))
+    budgets = (float(f"{digits}e{exponent - 1}") for exponent in range(first, last + 1) for digits in range(10, 100))
+    return [budget for budget in budgets if budget_per_hour < budget <= most_per_hour]
+
+
+def _outcome_at(
+    chances_per_hour: float,
+    world_peaks: Float64Array,
+    own_peaks: Float64Array,
+    snrs_db: Float64Array,
+    budget_per_hour: float,
+) -> LabelThreshold:
+    return _outcome(threshold_at(world_peaks, budget_per_hour / chances_per_hour), own_peaks, snrs_db)
+
+
+def _with_enough(outcome_at: Callable[[float], LabelThreshold], budget_per_hour: float) -> LabelThreshold:
+    """Return the outcome of a budget; if the label is nearly deaf, with the smallest budget at which it is not."""
+
+    def is_enough(budget_per_hour: float) -> bool:
+        recall = outcome_at(budget_per_hour).clear_recall
+        return recall is None or recall >= DEAF_RECALL
+
+    if is_enough(budget_per_hour):
+        return outcome_at(budget_per_hour)
+    budgets = budgets_above(budget_per_hour, MAX_BUDGET_PER_HOUR)
+    # Thresholds fall with the budget, and recalls rise.
+    i_first = bisect_left(budgets, True, key=is_enough)
+    return outcome_at(budget_per_hour)._replace(enough_per_hour=budgets[i_first] if i_first < len(budgets) else None)
 
 
 def threshold_at(peaks: Float64Array, share: float) -> float:
@@ -214,10 +257,18 @@ def deaf_notes(thresholds: dict[str, LabelThreshold], budget_per_hour: float) ->
     """Return a note on each label of which its threshold leaves little."""
     return [
         f"'{label}': only {recall:.0%} of its sounds are found {CLEAR_SNR_DB:g} dB or more above the room with a "
-        f"budget of {budget_per_hour:g} false alarms an hour: add recordings of it, or of the room as background"
+        f"budget of {budget_per_hour:g} false alarms an hour; {_enough(label, found)}: add recordings of it, or of the "
+        "room as background"
         for label, found in thresholds.items()
         if (recall := found.clear_recall) is not None and recall < DEAF_RECALL
     ]
+
+
+def _enough(label: str, found: LabelThreshold) -> str:
+    if found.enough_per_hour is None:
+        return f"no budget up to {MAX_BUDGET_PER_HOUR:g} an hour leaves '{label}' a recall of {DEAF_RECALL:.0%}"
+    budget = f"a budget of {found.enough_per_hour:g} an hour"
+    return f"{budget} is the smallest that leaves '{label}' a recall of {DEAF_RECALL:.0%}"
 
 
 def thresholds_in_card(thresholds: dict[str, LabelThreshold], budget_per_hour: float) -> RoomCard:

@@ -18,7 +18,8 @@ from streamgmm.pipeline import Analyser, make_judge
 from streamgmm.settings.config import Config
 from streamgmm.training.trainer import train
 from streamgmm.tuning.operating_points import Material, lowest_score
-from streamgmm.tuning.tuning import BudgetError, tune
+from streamgmm.tuning.refusals import BudgetError
+from streamgmm.tuning.tuning import tune
 from tests.benchmarks.room.hearing import Ears
 from tests.benchmarks.room.scoring import SHIFTS, Hit, Outcome, Take, judge, rules_of, take_scores
 from tests.benchmarks.room.streams import Plan
@@ -104,7 +105,9 @@ def tuned_to_room(model: Model, config: Config, ears: Ears, room: Plan) -> Model
     hops = Analyser(model).score_all(ears.listen(room, model.spec).hops)
     judge_of_hops, n_labels = make_judge(model, config), len(model.labels)
     scored = keep_scores(ears.recording(room), hops, judge_of_hops, n_labels, lowest_score(config))
-    return tune(Material([scored], []), model, config, budget_per_hour=TUNED_TO_PER_HOUR).model
+    material = Material([scored], [])
+    # The room holds no taught sound.
+    return tune(material, model, config, budget_per_hour=TUNED_TO_PER_HOUR, accepts_events=True).model
 
 
 def try_user(

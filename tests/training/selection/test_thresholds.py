@@ -18,8 +18,10 @@ from streamgmm.training.selection.thresholds import (
     MIN_THRESHOLD,
     SOUNDS_PER_HOUR,
     TAIL_SHARE,
+    LabelThreshold,
     _Listener,
     as_sections,
+    budgets_above,
     choose_thresholds,
     deaf_notes,
     threshold_at,
@@ -143,11 +145,34 @@ def test_nothing_is_chosen_without_a_budget_or_a_world(classifier, section):
 def test_a_label_that_hardly_anything_is_found_of_is_named(classifier):
     section = DecisionSection(max_false_alarms_per_hour=1e-3)
     found = choose_thresholds(heard(), replace_floors(classifier), section, SPEC)
-    deaf = {label: one._replace(recalls={6.0: 0.0, 12.0: 0.1}) for label, one in found.items()}
+    deaf = {label: one._replace(recalls={6.0: 0.0, 12.0: 0.1}, enough_per_hour=None) for label, one in found.items()}
     notes = deaf_notes(deaf, 1e-3)
     assert len(notes) == 2
     assert notes[0].startswith("'cat': only 5% of its sounds are found 6 dB or more above the room")
+    assert "no budget up to 1000 an hour leaves 'cat' a recall of 20%" in notes[0]
     assert deaf_notes({"cat": found["cat"]._replace(recalls={})}, 1.0) == []
+
+
+def test_the_smallest_budget_that_leaves_a_recall_is_named(classifier):
+    def found_with(budget_per_hour: float) -> dict[str, LabelThreshold]:
+        section = DecisionSection(max_false_alarms_per_hour=budget_per_hour)
+        return choose_thresholds(heard(), replace_floors(classifier), section, SPEC)
+
+    found = found_with(1e-6)
+    enough_per_hour = found["cat"].enough_per_hour
+    assert enough_per_hour is not None
+    assert f"a budget of {enough_per_hour:g} an hour is the smallest that leaves 'cat' a recall of 20%" in str(
+        deaf_notes(found, 1e-6)
+    )
+    assert (found_with(enough_per_hour)["cat"].clear_recall or 0.0) >= 0.2
+    assert (found_with(0.89 * enough_per_hour)["cat"].clear_recall or 0.0) < 0.2
+
+
+@pytest.mark.parametrize(("budget_per_hour", "first"), [(5.0, 5.1), (0.099, 0.1), (999.0, None), (10.0, 11.0)])
+def test_budgets_above_one_have_two_digits(budget_per_hour, first):
+    budgets = budgets_above(budget_per_hour, 999.5)
+    assert budgets == sorted(set(budgets))
+    assert (budgets[0] if budgets else None) == first
 
 
 def test_the_card_tells_recall_by_level(classifier):
