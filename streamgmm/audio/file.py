@@ -7,15 +7,23 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from streamgmm import units, wording
+from streamgmm.arrays import Samples
 from streamgmm.audio.channels import ChannelChoice
 from streamgmm.audio.reading import open_recording
 from streamgmm.audio.resample import Resampler, warn_if_narrow
 from streamgmm.audio.source import Block, Vitals
 
 _file_logger = logging.getLogger(__name__)
+
+MAX_READS = 8
+"""Most blocks of a recording that are delivered as one, where nobody waits for them: the overhead of a block in what
+follows exceeds its work."""
 
 
 class RecordingFile:
@@ -94,7 +102,7 @@ class RecordingFile:
 
     def _next_block(self) -> Block | None:
         while not self._is_at_end and not self._closed.is_set():
-            samples = self._reader.read()
+            samples = self._next_samples()
             self._is_at_end = not samples.size
             resampled = self._resampler.push(samples, last=self._is_at_end)
             if self._is_at_end:
@@ -102,6 +110,13 @@ class RecordingFile:
             if resampled.size:
                 return Block(resampled)
         return None
+
+    def _next_samples(self) -> Samples:
+        """Return the next samples, none at the end of the recording."""
+        if self.is_live:
+            return self._reader.read()
+        blocks = list(islice(self._reader, MAX_READS))
+        return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
     def _is_closed_before_due(self, n_samples: int) -> bool:
         """Wait until the last of these samples would have been recorded; return True if the source is closed before."""

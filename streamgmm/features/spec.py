@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,7 +17,8 @@ FRAME_FINE = 4
 """Points of the fine energy grid per frame."""
 
 
-class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+# `dict`: the lengths are computed once, as they are asked for with every hop.
+class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """All settings that the vectors depend on.
 
     Attributes:
@@ -47,34 +49,34 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if self.hop_s > self.window_s:
             raise ValueError(f"hop_s {self.hop_s:g} exceeds window_s {self.window_s:g}")
 
-    @property
+    @cached_property
     def fine_samples(self) -> int:
         """Samples per point of the fine energy grid: the largest power of two within 4.1 ms."""
         # A power of two, because the decimations of bands are powers of two that must divide it.
         return int(2 ** int(self.sample_rate_hz * 0.0041).bit_length()) // 2
 
-    @property
+    @cached_property
     def frame_samples(self) -> int:
         """Samples per frame (8 to 16 ms)."""
         return FRAME_FINE * self.fine_samples
 
-    @property
+    @cached_property
     def hop_frames(self) -> int:
         """Frames per hop."""
         return max(1, round(self.hop_s * self.sample_rate_hz / self.frame_samples))
 
-    @property
+    @cached_property
     def hop_samples(self) -> int:
         """Samples per hop: a whole number of frames, near `hop_s`."""
         return self.hop_frames * self.frame_samples
 
-    @property
+    @cached_property
     def window_frames(self) -> int:
         """Frames per window: a whole number of hops, near `window_s`."""
         # Whole hops, so that a window always begins and ends with a hop, and no partial hop has to be stored.
         return self.hop_frames * max(1, round(self.window_s * self.sample_rate_hz / self.hop_samples))
 
-    @property
+    @cached_property
     def window_samples(self) -> int:
         """Samples per window."""
         return self.window_frames * self.frame_samples

@@ -188,14 +188,20 @@ class MixtureBank:
         # The factor 1/2 of the exponent is part of the factors, which saves a product per vector.
         self._factors = math.sqrt(0.5) * np.concatenate([mixture.precisions_cholesky for mixture in mixtures])
         self._whitened_means = math.sqrt(0.5) * np.concatenate([_whitened_means(mixture) for mixture in mixtures])
+        # Diagonal covariances: |x f - m|^2 is expanded, so that two matrix products serve all components.
+        if self._factors.ndim == 2:
+            self._of_squares = np.square(self._factors).T
+            self._of_vectors = 2.0 * (self._factors * self._whitened_means).T
+            self._constants = self._log_norms - np.square(self._whitened_means).sum(axis=1)
 
     def log_likelihoods(self, vector: Float64Array) -> Float64Array:
         """Return the log-density of one vector, shape (d,), under each mixture; shape (n_mixtures,) (nat)."""
-        # Means were whitened in the constructor: x P - m P instead of (x - m) P.
-        # Shape (n_components, d) for both types of covariance.
-        whitened = vector * self._factors if self._factors.ndim == 2 else np.matmul(vector, self._factors)
-        whitened -= self._whitened_means
-        weighted = self._log_norms - np.einsum("kd,kd->k", whitened, whitened)
+        if self._factors.ndim == 2:
+            weighted = self._constants - (np.square(vector) @ self._of_squares - vector @ self._of_vectors)
+        else:
+            # Means were whitened in the constructor: x P - m P instead of (x - m) P.
+            whitened = np.matmul(vector, self._factors) - self._whitened_means
+            weighted = self._log_norms - np.einsum("kd,kd->k", whitened, whitened)
         # Log-sum-exp over the components of each mixture, without a loop over mixtures.
         tops = np.maximum.reduceat(weighted, self._starts)
         sums = np.add.reduceat(np.exp(weighted - tops[self._owners]), self._starts)
@@ -209,10 +215,9 @@ class MixtureBank:
             return np.array([self.log_likelihoods(vector) for vector in vectors]).reshape(
                 len(vectors), len(self._starts)
             )
-        # |x f - m|^2 is expanded, so that two matrix products serve all components.
-        distances = np.square(vectors) @ np.square(self._factors).T
-        distances -= 2.0 * (vectors @ (self._factors * self._whitened_means).T)
-        weighted = self._log_norms - distances - np.square(self._whitened_means).sum(axis=1)
+        distances = np.square(vectors) @ self._of_squares
+        distances -= vectors @ self._of_vectors
+        weighted = self._constants - distances
         tops = np.maximum.reduceat(weighted, self._starts, axis=1)
         sums = np.add.reduceat(np.exp(weighted - tops[:, self._owners]), self._starts, axis=1)
         log_likelihoods: Float64Array = tops + np.log(sums)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamgmm.audio.file import RecordingFile
+from streamgmm.audio.file import MAX_READS, RecordingFile
 from streamgmm.audio.reading import RecordingError
 from streamgmm.audio.resample import resample, warn_if_narrow
 
@@ -69,10 +69,11 @@ def test_resampled_like_the_whole(recording, rate_hz):
     assert read_all(source).tobytes() == resample(SAMPLES, 16000, rate_hz).tobytes()
 
 
-def test_blocks_are_short(recording):
-    source = RecordingFile(recording)
+@pytest.mark.parametrize(("pace", "longest"), [(0.0, 1600 * MAX_READS), (1000.0, 1600)])
+def test_blocks_are_short_and_shortest_where_someone_waits_for_them(recording, pace, longest):
+    source = RecordingFile(recording, pace=pace)
     source.open(16000)
-    assert max(block.samples.size for block in iter(source.read, None)) <= 1600
+    assert max(block.samples.size for block in iter(source.read, None)) == longest
 
 
 def test_channel(tmp_path):
