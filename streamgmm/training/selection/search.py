@@ -38,10 +38,9 @@ HoldOutFunction = Callable[[Sequence[TrainingSection]], list[HeldOutClips]]
 
 
 class SettingsChoice(NamedTuple):
-    """The chosen settings, the scores of the clips with them, and notes on the choice and its reason."""
+    """The chosen settings, and notes on the choice and its reason."""
 
     training: TrainingSection
-    held_out: HeldOutClips
     notes: tuple[str, ...]
 
 
@@ -67,7 +66,7 @@ def choose_settings(training: TrainingSection, base: HeldOutClips, hold_out: Hol
     winners = [min(own, key=_mean_loss) for group in groups if (own := [one for one in better if one.varied in group])]
     if not winners:
         return SettingsChoice(
-            training, base, (f"defaults kept: none of {len(tried)} variations had a lower held-out log loss",)
+            training, (f"defaults kept: none of {len(tried)} variations had a lower held-out log loss",)
         )
     best = min(winners, key=_mean_loss)
     if len(winners) > 1:
@@ -79,7 +78,7 @@ def choose_settings(training: TrainingSection, base: HeldOutClips, hold_out: Hol
         best = min(best, _Trial(together, result), key=_mean_loss)
     name = ", ".join(f"{name} {str(value).lower()}" for name, value in best.varied.items())
     note = f"{name}: held-out log loss {_mean_loss(best):.3f}, {before.mean():.3f} with defaults"
-    return SettingsChoice(msgspec.structs.replace(training, **best.varied), best.held_out, (note,))
+    return SettingsChoice(msgspec.structs.replace(training, **best.varied), (note,))
 
 
 class _Trial:
@@ -87,7 +86,6 @@ class _Trial:
 
     def __init__(self, varied: Variation, held_out: HeldOutClips) -> None:
         self.varied = varied
-        self.held_out = held_out
         self.losses = _clip_losses(held_out)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import compress
 from typing import NamedTuple
 
 import msgspec
@@ -24,10 +25,13 @@ from streamgmm.training.fitting.fitting import (
 from streamgmm.training.fitting.projection import Moments, measure_moments
 from streamgmm.training.selection.calibration import Calibration, calibrate
 from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, heard_copies, score_cepstra, score_clip
-from streamgmm.training.selection.search import choose_settings
+from streamgmm.training.selection.search import SettingsChoice, choose_settings
 from streamgmm.training.workers import Executor, ProgressTracker, ThreadExecutor, run_job, untracked
 
 N_VALIDATION_FOLDS = 5
+
+WORLD_STEP = 3
+"""One in so many sounds of the world is heard in the search for settings."""
 
 
 class Validation(NamedTuple):
@@ -75,20 +79,12 @@ def validate(
         cepstral_weight = DEFAULT_WEIGHT if frames == "always" else 0.0
         calibration = Calibration(DEFAULT_LIKELIHOOD_SCALE, np.full(len(labels), -np.inf), cepstral_weight)
         return Validation(msgspec.structs.replace(training, search=False), calibration, {}, None, notes)
-    # One object for all settings: folds and moments are shared between validation and search.
+    if training.search and len(labels) > 1:
+        training, choice = _search(clips, labels, folds, training, frames, track)
+        notes += choice
     trials = _Trials(clips, labels, folds, track, ThreadExecutor())
     (tested,) = trials.hold_out([training], "validating", has_cepstra=frames != "never")
     held_out = HeldOutClips(tested, len(labels))
-    if training.search and len(labels) > 1:
-
-        def hold_out(settings: Sequence[TrainingSection]) -> list[HeldOutClips]:
-            results = trials.hold_out(settings, "searching")
-            # No variation changes the fit of the cepstral frames, so their evidence is computed once.
-            evidence = [clip.cepstral_evidence for clip in tested]
-            return [HeldOutClips(_with_cepstra(result, evidence), len(labels)) for result in results]
-
-        training, held_out, choice = choose_settings(training, held_out, hold_out)
-        notes += choice
     # A search belongs to one data set: whoever fits again with these settings must not repeat it.
     training = msgspec.structs.replace(training, search=False)
     calibration, decision = calibrate(held_out, labels, frames)
@@ -97,6 +93,31 @@ def validate(
         calibration.likelihood_scale, calibration.cepstral_weight, calibration.clips.sharpness
     )
     return Validation(training, calibration, recalls, accuracy, notes + decision, losses, held_out)
+
+
+def _search(
+    clips: Sequence[ClipVectors],
+    labels: Sequence[str],
+    folds: Sequence[int],
+    training: TrainingSection,
+    frames: str,
+    track: ProgressTracker,
+) -> SettingsChoice:
+    """Choose settings by held-out clips beside a part of the world, whose fits would take most of the time."""
+    is_heard = [not clip.is_world for clip in clips]
+    for i in [i for i, clip in enumerate(clips) if clip.is_world][::WORLD_STEP]:
+        is_heard[i] = True
+    # One object for all settings: folds and moments are shared.
+    trials = _Trials(list(compress(clips, is_heard)), labels, list(compress(folds, is_heard)), track, ThreadExecutor())
+    (tested,) = trials.hold_out([training], "searching", has_cepstra=frames != "never")
+
+    def hold_out(settings: Sequence[TrainingSection]) -> list[HeldOutClips]:
+        results = trials.hold_out(settings, "searching")
+        # No variation changes the fit of the cepstral frames, so their evidence is computed once.
+        evidence = [clip.cepstral_evidence for clip in tested]
+        return [HeldOutClips(_with_cepstra(result, evidence), len(labels)) for result in results]
+
+    return choose_settings(training, HeldOutClips(tested, len(labels)), hold_out)
 
 
 class _Fold(NamedTuple):
