@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
-from sklearn.mixture import GaussianMixture
 
 from streamgmm.arrays import Float32Array
 from streamgmm.labels import BACKGROUND
@@ -15,6 +13,7 @@ from streamgmm.model.mixture import Mixture
 from streamgmm.model.projection import Projection
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.fitting.expectation import maximise, spread_mixture
 from streamgmm.training.fitting.projection import MIN_DEVIATION
 
 MIN_FRAMES_PER_COMPONENT = 20
@@ -90,23 +89,10 @@ def _standardised(frames: Float32Array, projection: Projection) -> Float32Array:
 
 def _fit_frames(frames: Float32Array, training: TrainingSection, seed: int) -> Mixture:
     n_components = max(1, min(training.n_cepstral_components, len(frames) // MIN_FRAMES_PER_COMPONENT))
-    maximise = partial(
-        GaussianMixture,
-        n_components,
-        covariance_type="diag",
-        reg_covar=training.variance_floor,
-        # The seed of the settings may be the largest of 32 bits, and the index of the label was added.
-        random_state=seed % 2**32,
-    )
-    # k-means++ alone: full k-means would take longer than all the rest, and the mixtures are as good without.
-    first = maximise(max_iter=N_FIRST_ITERATIONS, init_params="k-means++").fit(frames[:MAX_FIRST_FRAMES])
-    last = maximise(
-        max_iter=N_LAST_ITERATIONS,
-        # scikit-learn rejects initial weights that do not add up to 1, as in single precision.
-        weights_init=first.weights_ / first.weights_.sum(),
-        means_init=first.means_,
-        precisions_init=first.precisions_,
-    ).fit(frames)
-    weights = last.weights_.astype(np.float64)
-    # Normalised again in double precision, as the model file requires a sum of 1.
-    return Mixture(weights / weights.sum(), last.means_, last.covariances_, "diag")
+    # The seed of the settings may be the largest of 32 bits, and the index of the label was added.
+    seed, floor = seed % 2**32, training.variance_floor
+    some = frames[:MAX_FIRST_FRAMES]
+    # Not k-means: it would take longer than all the rest, and the mixtures are as good without.
+    start = spread_mixture(some, n_components, seed=seed, variance_floor=floor)
+    first = maximise(some, start, variance_floor=floor, max_iterations=N_FIRST_ITERATIONS)
+    return maximise(frames, first, variance_floor=floor, max_iterations=N_LAST_ITERATIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +16,11 @@ from streamgmm.arrays import BoolArray, Float32Array, Float64Array, IndexArray
 from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.classifier import Classifier
-from streamgmm.model.mixture import Mixture
+from streamgmm.model.mixture import Mixture, MixtureBank
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.fitting.cepstra import fit_cepstra
+from streamgmm.training.fitting.expectation import fit_diagonal
 from streamgmm.training.fitting.projection import Moments, fit_projection, measure_moments
 from streamgmm.training.fitting.refinement import refine
 
@@ -179,8 +181,16 @@ def _fit_label(projected: Float64Array, label: str, index: int, training: Traini
 def _fit_by_bic(projected: Float64Array, training: TrainingSection, seed: int) -> Mixture:
     """Fit with the number of components that has the least Bayesian information criterion (Schwarz, 1978)."""
     most = max(1, min(training.max_components, len(projected) // MIN_VECTORS_PER_COMPONENT))
-    fits = [_expectation_maximisation(projected, k, training, seed) for k in range(1, most + 1)]
-    return _mixture(min(fits, key=lambda fit: float(fit.bic(projected))))
+    fits = [fit_mixture(projected, k, training, seed) for k in range(1, most + 1)]
+    return min(fits, key=lambda mixture: _bic(mixture, projected))
+
+
+def _bic(mixture: Mixture, projected: Float64Array) -> float:
+    k, d = mixture.n_components, mixture.n_dimensions
+    n_covariances = d if mixture.covariance_type == "diag" else d * (d + 1) // 2
+    n_parameters = k * (d + n_covariances) + k - 1
+    log_likelihood = float(MixtureBank([mixture]).log_likelihoods_of_many(projected).sum())
+    return n_parameters * math.log(len(projected)) - 2.0 * log_likelihood
 
 
 def _fit_world(projected: Float64Array, training: TrainingSection) -> Mixture:
@@ -207,7 +217,26 @@ def fit_mixture(projected: Float64Array, n_components: int, training: TrainingSe
         training: covariance type and variance floor.
         seed: of k-means.
     """
-    return _mixture(_expectation_maximisation(projected, n_components, training, seed))
+    # The seed of the settings may be the largest of 32 bits, and the index of the label was added.
+    seed %= 2**32
+    if training.covariance == "diag":
+        return fit_diagonal(
+            projected,
+            n_components,
+            seed=seed,
+            variance_floor=training.variance_floor,
+            max_iterations=MAX_ITERATIONS,
+        )
+    fitted = GaussianMixture(
+        n_components,
+        covariance_type=training.covariance,
+        reg_covar=training.variance_floor,
+        random_state=seed,
+        max_iter=MAX_ITERATIONS,
+    ).fit(projected)
+    # Normalised again: rounding leaves the sum a little off 1, and the model file requires 1.
+    weights = fitted.weights_ / fitted.weights_.sum()
+    return Mixture(weights, fitted.means_, fitted.covariances_, fitted.covariance_type)
 
 
 @contextmanager
@@ -219,23 +248,3 @@ def unconverged_allowed() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
-
-
-def _expectation_maximisation(
-    projected: Float64Array, n_components: int, training: TrainingSection, seed: int
-) -> GaussianMixture:
-    mixture = GaussianMixture(
-        n_components,
-        covariance_type=training.covariance,
-        reg_covar=training.variance_floor,
-        # The seed of the settings may be the largest of 32 bits, and the index of the label was added.
-        random_state=seed % 2**32,
-        max_iter=MAX_ITERATIONS,
-    )
-    return mixture.fit(projected)
-
-
-def _mixture(fitted: GaussianMixture) -> Mixture:
-    # Normalised again: rounding leaves the sum a little off 1, and the model file requires 1.
-    weights = fitted.weights_ / fitted.weights_.sum()
-    return Mixture(weights, fitted.means_, fitted.covariances_, fitted.covariance_type)
