@@ -69,9 +69,9 @@ def _pywt(rate_hz: int) -> Extract:
 
 
 PEERS: Mapping[str, Peer] = {
-    "openSMILE": Peer("opensmile", "eGeMAPSv02 low-level descriptors", _opensmile),
+    "openSMILE": Peer("opensmile", "eGeMAPSv02 descriptors", _opensmile),
     "librosa": Peer("librosa", f"{N_MFCC} MFCC", _librosa),
-    "pywt.cwt": Peer("pywt", "as many bands, by FFT", _pywt),
+    "pywt.cwt": Peer("pywt", "as many bands, FFT", _pywt),
 }
 """By name: peers of the features, all of a whole recording in one call."""
 

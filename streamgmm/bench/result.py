@@ -94,18 +94,22 @@ class Multiplications(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Number of microphones whose sound this machine can analyse.
+    """Number of live sources that this machine carries, with a process for each core.
 
     Attributes:
-        pipeline: the pipeline that is counted on.
+        pipeline: the measured pipeline that is counted with.
         n_cores: number of cores.
-        margin: share of each core that is left to everything else: capture, sinks, other programs.
-        n_microphones: cores times seconds of sound per second, without the margin.
+        margin: share of each core that is left free.
+        capture_core_share: share of a core that a microphone takes besides the analysis; assumed, not measured here.
+        n_streams: sources whose analysis the machine carries: cores times seconds of sound per second, less the margin.
+        n_microphones: the same with capture.
     """
 
     pipeline: str
     n_cores: int
     margin: float
+    capture_core_share: float
+    n_streams: int
     n_microphones: int
 
 

@@ -75,24 +75,29 @@ def product_work() -> dict[str, Work]:
     return {PRODUCT: Work(1.0, lambda: left @ right)}
 
 
+def khz(rate_hz: int) -> str:
+    """Return a sample rate for people, such as `44.1 kHz`."""
+    return f"{rate_hz / 1000:g} kHz"
+
+
 def stream_name(rate_hz: int) -> str:
     """Return the name of the features in blocks."""
-    return f"blocks of 20 ms, {rate_hz} Hz"
+    return f"blocks of 20 ms, {khz(rate_hz)}"
 
 
 def file_name(rate_hz: int) -> str:
     """Return the name of the features in one call."""
-    return f"whole file, {rate_hz} Hz"
+    return f"whole file, {khz(rate_hz)}"
 
 
 def numpy_name(rate_hz: int) -> str:
     """Return the name of the features in numpy."""
-    return f"{NUMPY_FALLBACK}, {rate_hz} Hz"
+    return f"{NUMPY_FALLBACK}, {khz(rate_hz)}"
 
 
 def peer_name(peer: str, rate_hz: int) -> str:
     """Return the name of a peer of the features."""
-    return f"{peer}, {rate_hz} Hz"
+    return f"{peer}, {khz(rate_hz)}"
 
 
 def naive_name(n_labels: int) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from streamgmm.bench.result import BenchResult, Figure
+from streamgmm.bench.result import BenchResult, Capacity, Figure
+from streamgmm.bench.works import khz
 from streamgmm.wording import escaped
 
 
@@ -18,9 +19,9 @@ def print_bench(result: BenchResult, console: Console) -> None:
     console.print(
         f"CPU time on one core, medians of {result.n_rounds} interleaved rounds of {result.audio_s:g} s of sound"
     )
-    console.print("A peer's column tells how many times as long it takes for the whole file.\n")
+    console.print("Columns of others: how many times as long they take for the whole file.\n")
     console.print(_figures_table("features", result.features))
-    console.print(_figures_table("samples to records, blocks of 20 ms, 16000 Hz", result.pipelines))
+    console.print(_figures_table("samples to records, blocks of 20 ms, 16 kHz", result.pipelines))
     console.print(_peers_table(result))
     console.print(_shares_table(result))
     for note in _notes(result):
@@ -29,7 +30,7 @@ def print_bench(result: BenchResult, console: Console) -> None:
 
 def _figures_table(title: str, figures: Sequence[Figure]) -> Table:
     """Return a table with a column for each peer: how many times as long it takes."""
-    table = Table(title)
+    table = Table(Column(title, no_wrap=True))
     peers = list(dict.fromkeys(peer for figure in figures for peer in figure.faster_than))
     for heading in ("x real time", *peers):
         table.add_column(heading, justify="right")
@@ -59,18 +60,22 @@ def _shares_table(result: BenchResult) -> Table:
 def _notes(result: BenchResult) -> Iterable[str]:
     for own in result.multiplications:
         yield (
-            f"{own.rate_hz} Hz: the features reach {own.share_of_product:.0%} of the multiply-adds per second of a "
+            f"{khz(own.rate_hz)}: the features reach {own.share_of_product:.0%} of the multiply-adds per second of a "
             f"float32 matrix product ({own.features_per_s / 1e9:.1f} of {own.product_per_s / 1e9:.1f} billion)"
         )
     yield (
         "Counted are two multiply-adds for each tap of each coefficient of the filter bank, and nothing else; the "
         "kernel needs half of them, because wavelets are symmetric."
     )
-    capacity = result.capacity
-    yield (
-        f"This machine can analyse {capacity.n_microphones} microphones at 16000 Hz (models of {capacity.pipeline}): "
-        f"{capacity.n_cores} cores with a process each, of which {capacity.margin:.0%} is left free. Capture, which "
-        "takes more time than the analysis, is not counted."
-    )
+    yield _capacity_note(result.capacity)
     for peer in result.missing:
         yield f"{peer.name} was not measured: {escaped(peer.reason)} ({peer.install})"
+
+
+def _capacity_note(capacity: Capacity) -> str:
+    return (
+        f"With a process for each of {capacity.n_cores} cores, and {capacity.margin:.0%} of each left free, this "
+        f"machine carries the analysis of {capacity.n_streams} sources at 16 kHz ({capacity.pipeline}), or "
+        f"{capacity.n_microphones} microphones if the capture of each takes {capacity.capture_core_share:.0%} of a "
+        "core, which was not measured here."
+    )

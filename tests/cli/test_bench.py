@@ -27,7 +27,7 @@ def test_it_prints_figures_names_missing_peers_and_writes_json_and_picture(
     files = ("--json", tmp_path / "b.json", "--picture", tmp_path / "b.svg")
     outcome = run_cli(capsys, "bench", "--brief", *files)
     assert (outcome.code, outcome.err) == (0, "")
-    for text in ("kernel: ", "whole file, 44100 Hz", "50 classes, cepstral frames", "microphones", "decision"):
+    for text in ("kernel: ", "whole file, 44.1 kHz", "50 classes, cepstral frames", "microphones", "decision"):
         assert text in outcome.out
     assert "openSMILE was not measured" in outcome.out
     assert "pip install opensmile" in outcome.out
