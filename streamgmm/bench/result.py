@@ -139,3 +139,8 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     shares: Sequence[Shares]
     multiplications: Sequence[Multiplications]
     capacity: Capacity
+
+
+def peers_of(figures: Sequence[Figure]) -> list[str]:
+    """Return the peers of figures, in their order."""
+    return list(dict.fromkeys(peer for figure in figures for peer in figure.faster_than))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Column, Table
 
-from streamgmm.bench.result import BenchResult, Capacity, Figure
+from streamgmm.bench.result import BenchResult, Capacity, Figure, peers_of
 from streamgmm.bench.works import khz
 from streamgmm.wording import escaped
 
@@ -21,7 +21,7 @@ def print_bench(result: BenchResult, console: Console) -> None:
     )
     console.print("Columns of others: how many times as long they take for the whole file.\n")
     console.print(_figures_table("features", result.features))
-    console.print(_figures_table("samples to records, blocks of 20 ms, 16 kHz", result.pipelines))
+    console.print(_figures_table("samples to records, 16 kHz", result.pipelines))
     console.print(_peers_table(result))
     console.print(_shares_table(result))
     for note in _notes(result):
@@ -31,9 +31,10 @@ def print_bench(result: BenchResult, console: Console) -> None:
 def _figures_table(title: str, figures: Sequence[Figure]) -> Table:
     """Return a table with a column for each peer: how many times as long it takes."""
     table = Table(Column(title, no_wrap=True))
-    peers = list(dict.fromkeys(peer for figure in figures for peer in figure.faster_than))
-    for heading in ("x real time", *peers):
-        table.add_column(heading, justify="right")
+    peers = peers_of(figures)
+    table.add_column("x real time", justify="right")
+    for peer in peers:
+        table.add_column(peer, justify="right", no_wrap=True)
     for figure in figures:
         ratios = (f"{figure.faster_than[peer]:.2g} x" if peer in figure.faster_than else "" for peer in peers)
         table.add_row(figure.name, f"{figure.times_real_time:.0f}", *ratios)

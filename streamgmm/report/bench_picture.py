@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamgmm.bench.result import BenchResult, Figure
+from streamgmm.bench.result import BenchResult, Figure, peers_of
 from streamgmm.report.figure import new_figure, save_figure
 from streamgmm.report.matplotlib_defaults import default_settings
 from streamgmm.report.palette import GRID, INK, LABEL_COLOURS
@@ -49,11 +49,6 @@ def draw_bench(path: Path, result: BenchResult) -> None:
         fontsize=12,
     )
     save_figure(figure, path)
-
-
-def peers_of(figures: Sequence[Figure]) -> list[str]:
-    """Return the peers of figures, in their order."""
-    return list(dict.fromkeys(peer for figure in figures for peer in figure.faster_than))
 
 
 def _draw_groups(axes: Axes, figures: Sequence[Figure]) -> None:

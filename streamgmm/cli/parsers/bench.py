@@ -10,7 +10,7 @@ from streamgmm.cli.parser import handler_in
 _DESCRIPTION = """\
 Measure how fast streamgmm is on this machine, on sounds that come with it: the
 features, the whole pipeline, and other libraries beside them in the same run.
-Takes about a minute. Libraries that are not installed are named.
+Takes a minute or two. Libraries that are not installed are named.
 """
 
 
