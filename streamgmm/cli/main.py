@@ -46,6 +46,7 @@ COMMANDS = {
     "devices": "list the microphones, or watch the level of one",
     "config": "show or check the settings",
     "model": "show or verify a model file",
+    "bench": "measure how fast it is on this machine",
 }
 """Each command with its line in the help; its arguments are in the module of its name in `parsers`."""
 
@@ -56,11 +57,11 @@ Detects the sounds that you trained it on, and reports them to other programs.
 EXIT_BUG = 70
 _NEEDS_NO_STDOUT = {"train", "run"}
 """`train` reports on stderr, and the sinks of `run` check stdout themselves."""
-_FINISHES_FIRST = {"train", "tune", "enrol", "forget", "evaluate", "explain", "demo"}
+_FINISHES_FIRST = {"train", "tune", "enrol", "forget", "evaluate", "explain", "demo", "bench"}
 """Commands that write files, which matter more than the printed result: a failure of stdout ends them last."""
-_TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget"}
+_TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget", "bench"}
 _NEEDS_LITTLE_MEMORY = {"config", "service", "status"}
-_IS_SINGLE_THREADED = {"run", "classify"}
+_IS_SINGLE_THREADED = {"run", "classify", "bench"}
 """Small matrix products gain nothing from threads, and a second thread costs memory."""
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 # Too many open files in the process or the system, no memory, no room for another process or thread.

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from streamgmm.bench.suite import BRIEF, BenchPlan, run_bench
+from streamgmm.cli.bench_tables import print_bench
 from tests.benchmarks import live, offline, sources
 from tests.benchmarks.material import make_material
 
@@ -21,9 +23,9 @@ def main() -> None:
     parser.add_argument("--brief", action="store_true", help="short runs: enough to see that nothing rots")
     args = parser.parse_args()
     console = Console(width=100)
+    print_bench(run_bench(BRIEF if args.brief else BenchPlan()), console)
     with tempfile.TemporaryDirectory() as folder:
         material = make_material(Path(folder))
-        console.print(offline.stages_table(material, n_rounds=3 if args.brief else 15))
         console.print(offline.classify_table(material, n_rounds=1 if args.brief else 5))
         console.print(live.run_table(material, duration_s=6.0 if args.brief else 40.0))
         console.print(sources.sources_table(material, duration_s=4.0 if args.brief else 30.0))

@@ -9,7 +9,6 @@ from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.recordings import write_training_set, write_wav
 from streamgmm.demo.scene import make_scene
 from streamgmm.model.file import save_model
-from streamgmm.model.model import Model
 from streamgmm.settings.config import Config
 from streamgmm.training.trainer import train
 
@@ -20,7 +19,6 @@ SCENE_S = 60.0
 class Material(NamedTuple):
     """Ten sounds, a model of them, and a minute in which they occur."""
 
-    model: Model
     model_path: Path
     scene_path: Path
 
@@ -29,6 +27,6 @@ def make_material(folder: Path) -> Material:
     write_training_set(folder / "recordings", 6, 0, RATE_HZ)
     training = train(read_dataset(folder / "recordings"), Config(), name="benchmark")
     model_path, scene_path = folder / "model.sgm", folder / "scene.wav"
-    model = save_model(training.model, model_path)
+    save_model(training.model, model_path)
     write_wav(scene_path, make_scene(SCENE_S, 0, RATE_HZ).samples, RATE_HZ)
-    return Material(model, model_path, scene_path)
+    return Material(model_path, scene_path)
