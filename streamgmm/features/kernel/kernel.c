@@ -239,10 +239,9 @@ EXPORTED void streamgmm_kernel_free(Stream *stream)
 
 /* Analyse hops; arguments as for `push` of analysis.h. */
 EXPORTED void streamgmm_kernel_push(Stream *stream, const float *samples, int32_t n_hops, int32_t n_last_samples,
-                                    double *frame_squares, double *vectors, double *cepstra, int32_t *n_cepstral_frames)
+                                    double *measures, double *cepstra)
 {
-    stream->level->push(&stream->state, samples, n_hops, n_last_samples, frame_squares, vectors, cepstra,
-                        n_cepstral_frames);
+    stream->level->push(&stream->state, samples, n_hops, n_last_samples, measures, cepstra);
 }
 
 /* Complete the last cepstral frames; return their number. */

@@ -32,7 +32,7 @@ _SIGNATURES = {
     "streamgmm_kernel_new": (_POINTER, [ctypes.c_char_p, _POINTER]),
     "streamgmm_kernel_reset": (None, [_POINTER]),
     "streamgmm_kernel_free": (None, [_POINTER]),
-    "streamgmm_kernel_push": (None, [_POINTER, _POINTER, ctypes.c_int32, ctypes.c_int32, *[_POINTER] * 4]),
+    "streamgmm_kernel_push": (None, [_POINTER, _POINTER, ctypes.c_int32, ctypes.c_int32, _POINTER, _POINTER]),
     "streamgmm_kernel_flush": (ctypes.c_int32, [_POINTER, _POINTER]),
 }
 

@@ -30,25 +30,29 @@ static void measure_band_window(State *state, const float *energies, int n, floa
     blocks->shape[band] = total(log_sum) / n;
     blocks->kurtosis[band] = total(square_sum) / n / (mean * mean);
 
-    int longest = longest_scale(n), n_details = n, n_runs = n;
+    int longest = longest_scale(n), n_runs = n;
     float *modulation = blocks->modulation + band, *rise = blocks->rise + band;
+    ScaleMeasures measures = {0};
     for (int scale = 1; scale <= LONGEST_BAND_SCALE; scale++) {
         int half = 1 << (scale - 1);
-        /* Scales that do not fit repeat the longest one that does. */
-        if (scale <= longest && (holds(RISE_SCALES, scale) || scale == longest))
-            n_runs = n_details = double_runs_with_detail(logs, n_runs, half, state->detail);
-        else if (scale <= longest)
-            n_runs = double_runs(logs, n_runs, half);
+        if (scale > longest)
+            ; /* Scales that do not fit repeat the longest one that does. */
+        else if (scale == (SYNCHRONY_SCALE < longest ? SYNCHRONY_SCALE : longest))
+            n_runs = measure_scale(logs, n_runs, half, MAGNITUDES | RISES, NULL, state->together, &measures);
+        else if (holds(RISE_SCALES, scale) || scale == longest)
+            n_runs = measure_scale(logs, n_runs, half, MAGNITUDES | RISES, NULL, NULL, &measures);
+        else
+            n_runs = measure_scale(logs, n_runs, half, 0, NULL, NULL, NULL);
         if (holds(BAND_SCALES, scale)) {
-            *modulation = mean_magnitude(state->detail, n_details) + min_detail;
+            *modulation = measures.magnitude + min_detail;
             modulation += n_bands;
         }
         if (holds(RISE_SCALES, scale)) {
-            *rise = mean_rise(state->detail, n_details) + min_detail;
+            *rise = measures.rise + min_detail;
             rise += n_bands;
         }
         if (scale == SYNCHRONY_SCALE)
-            blocks->rise_deviations += add_rises(state->detail, n_details, state->together);
+            blocks->rise_deviations += measures.rise_deviation;
     }
 }
 
@@ -57,17 +61,17 @@ static void measure_second_modulations(State *state, int n_points, float *modula
 {
     for (int quick = 0; quick < N_QUICK; quick++) {
         float *strengths = state->quick + quick * state->scratch_stride;
-        int longest = longest_scale(n_points), n_details = n_points, n_runs = n_points;
-        memset(state->detail, 0, sizeof(float) * (size_t)n_points);
+        int longest = longest_scale(n_points), n_runs = n_points;
+        ScaleMeasures measures = {0};
         for (int scale = 1; scale < FIRST_SLOW_SCALE + N_SLOW; scale++) {
             int half = 1 << (scale - 1);
             if (scale <= longest && (scale >= FIRST_SLOW_SCALE || scale == longest))
-                n_runs = n_details = double_runs_with_detail(strengths, n_runs, half, state->detail);
+                n_runs = measure_scale(strengths, n_runs, half, MAGNITUDES, NULL, NULL, &measures);
             else if (scale <= longest)
-                n_runs = double_runs(strengths, n_runs, half);
+                n_runs = measure_scale(strengths, n_runs, half, 0, NULL, NULL, NULL);
             if (scale >= FIRST_SLOW_SCALE)
                 modulation[((scale - FIRST_SLOW_SCALE) * N_QUICK + quick) * N_ENVELOPES] =
-                    mean_magnitude(state->detail, n_details) + (float)state->design.min_detail;
+                    measures.magnitude + (float)state->design.min_detail;
         }
     }
 }
@@ -76,34 +80,36 @@ static void measure_second_modulations(State *state, int n_points, float *modula
 static void measure_envelope(State *state, const float *log_envelope, int n, int envelope, float *modulation,
                              float *second, float *asymmetries)
 {
-    float min_detail = (float)state->design.min_detail;
-    int longest = longest_scale(n), n_details = n, n_runs = n, n_correlated = 0, starts[N_QUICK], n_points = n;
+    float min_detail = (float)state->design.min_detail, *detail = state->detail;
+    int longest = longest_scale(n), n_runs = n, n_correlated = 0, starts[N_QUICK];
+    ScaleMeasures measures = {0};
     memcpy(state->logs, log_envelope, sizeof(float) * (size_t)n);
     for (int scale = 1; scale <= N_SCALES; scale++) {
         if (scale <= longest)
-            n_runs = n_details = double_runs_with_detail(state->logs, n_runs, 1 << (scale - 1), state->detail);
-        modulation[(scale - 1) * N_ENVELOPES + envelope] = mean_magnitude(state->detail, n_details) + min_detail;
+            n_runs = measure_scale(state->logs, n_runs, 1 << (scale - 1), MAGNITUDES | CUBES | DETAIL, detail, NULL,
+                                   &measures);
+        modulation[(scale - 1) * N_ENVELOPES + envelope] = measures.magnitude + min_detail;
         if (holds(ASYMMETRY_SCALES, scale)) {
-            asymmetries[envelope] = asymmetry(state->detail, n_details, min_detail);
+            asymmetries[envelope] = -measures.cubes / (measures.cube_magnitudes + min_detail * min_detail * min_detail);
             asymmetries += N_ENVELOPES;
         }
         if (holds(CORRELATION_SCALES, scale)) {
             /* Without the broadband envelope, of which every group is a part. */
             float *to = state->correlated + (n_correlated * N_GROUPS + envelope - 1) * state->scratch_stride;
             if (envelope > 0)
-                memcpy(to, state->detail, sizeof(float) * (size_t)(n_details + LANES));
-            state->n_correlated[n_correlated++] = n_details;
+                memcpy(to, detail, sizeof(float) * (size_t)(measures.n + LANES));
+            state->n_correlated[n_correlated++] = measures.n;
         }
         int quick = scale - FIRST_QUICK_SCALE;
         if (quick >= 0 && quick < N_QUICK) {
             float *to = state->quick + quick * state->scratch_stride;
-            for (int i = 0; i < n_details; i += LANES)
-                store(to + i, logarithm(magnitude(load(state->detail + i)) + min_detail));
-            starts[quick] = n_details;
-            n_points = n_details;
+            for (int i = 0; i < measures.n; i += LANES)
+                store(to + i, logarithm(magnitude(load(detail + i)) + min_detail));
+            starts[quick] = measures.n;
         }
     }
     /* Long scales have fewer shifts; aligned at the end, all rows describe the same moments. */
+    int n_points = starts[N_QUICK - 1];
     for (int quick = 0; quick < N_QUICK; quick++) {
         float *strengths = state->quick + quick * state->scratch_stride;
         memmove(strengths, strengths + starts[quick] - n_points, sizeof(float) * (size_t)n_points);
@@ -190,9 +196,8 @@ static void measure_window(State *state, double level, double *vector)
     mean_and_deviation(state->entropies, n, &mean, &deviation);
     entropy[0] = (float)mean;
     entropy[1] = (float)deviation;
-    int n_rises = n - (1 << SYNCHRONY_SCALE) + 1;
-    if (n_rises < 1)
-        n_rises = n - (1 << longest_scale(n)) + 1;
+    int longest = longest_scale(n);
+    int n_rises = n - (1 << (SYNCHRONY_SCALE < longest ? SYNCHRONY_SCALE : longest)) + 1;
     float peak = 0.0f;
     for (int i = 0; i < n_rises; i++)
         peak = state->together[i] > peak ? state->together[i] : peak;
