@@ -1,4 +1,4 @@
-/* From hops of samples to vectors; a level includes this file once, with LANES, LEVEL and IS_SUPPORTED. */
+/* From hops of samples to vectors; a level includes this file once, with LANES and LEVEL. */
 
 #include "vectors.h"
 
@@ -67,14 +67,9 @@ static void push(State *state, const float *samples, int n_hops, int n_last_samp
     }
 }
 
-static int is_supported(void)
-{
-    return IS_SUPPORTED;
-}
-
 #define STRING_OF(name) #name
 #define STRING(name) STRING_OF(name)
 #define JOINED(left, right) left##right
 #define JOIN(left, right) JOINED(left, right)
 
-const Level JOIN(streamgmm_, LEVEL) = {STRING(LEVEL), is_supported, push, flush_cepstra};
+const Level JOIN(streamgmm_, LEVEL) = {STRING(LEVEL), push, flush_cepstra};

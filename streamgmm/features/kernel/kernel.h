@@ -109,7 +109,6 @@ typedef struct {
 /* The same code, compiled for one set of instructions. */
 typedef struct {
     const char *name;
-    int (*is_supported)(void);
     void (*push)(State *, const float *samples, int n_hops, int n_last_samples, double *measures, double *cepstra);
     int (*flush)(State *, double *cepstra);
 } Level;
