@@ -16,6 +16,7 @@ from rich.table import Table
 
 from streamgmm.features.bank import design_bands
 from streamgmm.features.extractor import FeatureStream
+from streamgmm.features.kernel.library import kernel_name
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.transform import WaveletTransform
 from streamgmm.pipeline import Pipeline
@@ -27,7 +28,7 @@ PEER_SECONDS = 2.0
 
 def stages_table(material: Material, n_rounds: int) -> Table:
     """CPU time of each stage per second of audio, medians of interleaved rounds, with PyWavelets' cwt as peer."""
-    table = Table("stage", title="CPU per second of audio, one core")
+    table = Table("stage", title=f"CPU per second of audio, one core (kernel: {kernel_name()})")
     for heading in ("ms", "x real time"):
         table.add_column(heading, justify="right")
     samples, rate_hz = soundfile.read(material.scene_path, dtype="float32")
@@ -56,7 +57,7 @@ def _stages(material: Material, samples: np.ndarray, rate_hz: int) -> dict[str, 
 
     return {
         "peer: pywt.cwt, as many bands, 16 kHz": (PEER_SECONDS, lambda: pywt.cwt(peer, scales, "cmor1.5-1.0")),
-        "wavelet bank, 16 kHz": (SCENE_S, transform),
+        "wavelet bank in numpy, 16 kHz": (SCENE_S, transform),
         "features, 16 kHz": (SCENE_S, lambda: FeatureStream(material.model.spec).push(samples)),
         "features, 44.1 kHz": (10.0, lambda: FeatureStream(FeatureSpec(sample_rate_hz=44100)).push(noise)),
         "samples to records, 16 kHz": (SCENE_S, lambda: Pipeline(material.model, Config()).push(samples)),
