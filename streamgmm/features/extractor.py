@@ -68,15 +68,17 @@ class FeatureStream:
 
     def __init__(self, spec: FeatureSpec, dtype: npt.DTypeLike = np.float32, *, has_cepstra: bool = False) -> None:
         self.spec = spec
+        # Properties of the spec are computed at each use, which would take a third of the time of small blocks.
+        self._hop_samples, self._frame_samples = spec.hop_samples, spec.frame_samples
         self.no_cepstra = np.zeros((0, n_cepstral_features(spec)))
-        self._n_window_hops = spec.window_samples // spec.hop_samples
+        self._n_window_hops = spec.window_samples // self._hop_samples
         self._analysis = make_analysis(spec, dtype, has_cepstra=has_cepstra)
         # float32 also if the transform runs in float64: the low cut and its levels stay the same.
-        self._hop = np.zeros(spec.hop_samples, dtype=np.float32)
+        self._hop = np.zeros(self._hop_samples, dtype=np.float32)
         # Mean power of each hop of the window; 0, and so silence, where none was received.
         self._hop_powers = np.zeros(self._n_window_hops)
         # A bad sample affects vectors until it has left both the window and the wavelets at its beginning.
-        self._memory_hops = -(-(spec.window_samples + memory_samples(spec)) // spec.hop_samples)
+        self._memory_hops = -(-(spec.window_samples + memory_samples(spec)) // self._hop_samples)
         self.reset()
 
     def reset(self) -> None:
@@ -108,16 +110,17 @@ class FeatureStream:
 
     def push(self, samples: FloatArray) -> list[HopFeatures]:
         """Add samples, shape (n,), full scale 1.0; return the features of the hops that they complete."""
-        n_hop = self.spec.hop_samples
-        taken = samples[: n_hop - self.n_pending_samples] if self.n_pending_samples else samples[:0]
-        found = self._add_pending(taken)
-        rest = samples[len(taken) :]
-        n_whole = len(rest) // n_hop * n_hop
-        for first in range(0, n_whole, MAX_HOPS * n_hop):
+        found: list[HopFeatures] = []
+        if self.n_pending_samples:
+            n_missing = self._hop_samples - self.n_pending_samples
+            found = self._add_pending(samples[:n_missing])
+            samples = samples[n_missing:]
+        n_whole = len(samples) // self._hop_samples * self._hop_samples
+        for first in range(0, n_whole, MAX_HOPS * self._hop_samples):
             # A copy: what follows changes the hops.
-            hops = np.array(rest[first : min(first + MAX_HOPS * n_hop, n_whole)], dtype=np.float32).reshape(-1, n_hop)
-            found += self._finish_hops(hops, n_hop)
-        return found + self._add_pending(rest[n_whole:])
+            hops = np.array(samples[first : min(first + MAX_HOPS * self._hop_samples, n_whole)], dtype=np.float32)
+            found += self._finish_hops(hops.reshape(-1, self._hop_samples), self._hop_samples)
+        return found + self._add_pending(samples[n_whole:])
 
     def flush(self) -> list[HopFeatures]:
         """Complete an incomplete hop and return its features, so that the last samples of a recording count."""
@@ -136,16 +139,16 @@ class FeatureStream:
         """Add samples that do not reach beyond the incomplete hop; return its features if they complete it."""
         self._hop[self.n_pending_samples : self.n_pending_samples + len(samples)] = samples
         self.n_pending_samples += len(samples)
-        if self.n_pending_samples < self.spec.hop_samples:
+        if self.n_pending_samples < self._hop_samples:
             return []
-        return self._finish_hops(self._hop[np.newaxis], self.spec.hop_samples)
+        return self._finish_hops(self._hop[np.newaxis], self._hop_samples)
 
     def _finish_hops(self, hops: Float32Array, n_last_samples: int) -> list[HopFeatures]:
         """Return the features of hops, shape (n, hop_samples), of whose last one `n_last_samples` were received."""
         self.n_pending_samples = 0
         n_refused = [self._clean(hop, is_first=self._n_hops + i == 0) for i, hop in enumerate(hops)]
         measures = self._analysis.push_hops(hops, n_last_samples)
-        n_samples = [self.spec.hop_samples] * (len(hops) - 1) + [n_last_samples]
+        n_samples = [self._hop_samples] * (len(hops) - 1) + [n_last_samples]
         return [self._features(*each) for each in zip(measures, n_samples, n_refused, strict=True)]
 
     def _features(self, hop: HopMeasures, n_samples: int, n_refused_hops: int) -> HopFeatures:
@@ -156,10 +159,10 @@ class FeatureStream:
         self._hop_powers[self._n_hops % self._n_window_hops] = np.add.reduce(squares) / len(squares)
         self._n_hops += 1
         # In a padded hop, only frames without padding have a meaningful level.
-        whole = squares[: n_samples // self.spec.frame_samples]
+        whole = squares[: n_samples // self._frame_samples]
         frame_levels_db = 10.0 * np.log10(np.maximum(whole, 10.0 ** (units.SILENCE_DBFS / 10.0)))
         # Padding adds nothing to the sum, which is divided by the received samples alone.
-        self.level_dbfs = units.power_to_dbfs(float(squares.sum()) * self.spec.frame_samples / n_samples)
+        self.level_dbfs = units.power_to_dbfs(float(squares.sum()) * self._frame_samples / n_samples)
         return HopFeatures(
             end_sample=self.end_sample,
             vector=None if n_refused_hops else hop.vector,
@@ -181,7 +184,7 @@ class FeatureStream:
             self._n_refused_hops = self._memory_hops
         # The offset at the start of the stream: no band passes it, but its onset would be a click.
         if is_first:
-            self._offset = _mean(hop[: self.spec.frame_samples])
+            self._offset = _mean(hop[: self._frame_samples])
         hop -= self._offset
         return self._n_refused_hops
 

@@ -17,6 +17,7 @@ from streamgmm.evaluation.ablation import Ablation
 from streamgmm.evaluation.conditions import conditions_text
 from streamgmm.evaluation.scores import Evaluation, posteriors_of, score_trial
 from streamgmm.evaluation.trial import Trial
+from streamgmm.features.kernel.library import kernel_name
 from streamgmm.report.figure import inline_svg
 from streamgmm.report.markup import bullets, details, section, share_bar, table, text
 from streamgmm.report.mistakes import Mistake, picture_mistakes
@@ -222,6 +223,10 @@ def _left_out(trial: Trial) -> str:
 
 
 def _settings(config: Config) -> str:
-    versions = {"streamgmm": __version__, **{library: version(library) for library in LIBRARIES}}
+    versions = {
+        "streamgmm": __version__,
+        "kernel": kernel_name(),
+        **{library: version(library) for library in LIBRARIES},
+    }
     lines = "".join(f"{name} {number}\n" for name, number in versions.items())
     return section("Settings and versions", details("Settings", plain_yaml(config)), details("Versions", lines))

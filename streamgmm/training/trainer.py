@@ -16,6 +16,7 @@ from streamgmm.dataset.dataset import Dataset, common_rate_hz, warn_of_narrow_ba
 from streamgmm.dataset.listing import DatasetProblems, Skipped
 from streamgmm.dataset.reasons import explanation
 from streamgmm.errors import ConfigError
+from streamgmm.features.kernel.library import kernel_name
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
 from streamgmm.model.classifier import Classifier
@@ -188,5 +189,6 @@ def make_card(
         "held_out_accuracy": validation.accuracy,
         "held_out_recalls": validation.recalls,
         "settings": {"features": msgspec.to_builtins(task.spec), "training": training},
-        "versions": {library: version(library) for library in LIBRARIES},
+        # Kernels differ in the last bits of features, and so of models.
+        "versions": {"kernel": kernel_name(), **{library: version(library) for library in LIBRARIES}},
     }

@@ -43,6 +43,16 @@ def test_python_m_is_the_same_command() -> None:
     assert end_of(spawn_cli("--version")) == (0, f"streamgmm {__version__} (kernel: {kernel_name()})\n", "")
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["classify", "{}"]])
+def test_F35_a_kernel_that_does_not_exist_is_one_line(
+    arguments: list[str], demo_scene: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMGMM_KERNEL", "nunpy")
+    code, out, err = run_cli(capsys, *(argument.format(demo_scene) for argument in arguments))
+    assert (code, out) == (78, "")
+    assert err.splitlines()[-1].startswith("streamgmm: error: STREAMGMM_KERNEL: no kernel 'nunpy' on this machine (")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamgmm.features.analysis import HopAnalysis, HopMeasures, NumpyAnalysis
+from streamgmm.features.extractor import make_analysis
 from streamgmm.features.kernel.analysis import KernelAnalysis
 from streamgmm.features.kernel.library import NUMPY, VARIABLE, Kernel, find_kernel, kernel_names
 from streamgmm.features.spec import FeatureSpec
@@ -17,17 +23,19 @@ from tests.required import corpus, require_or_skip
 
 RATES_HZ = [8000, 16000, 22050, 44100, 48000]
 LEVELS = [name for name in kernel_names() if name != NUMPY]
+SPEC = FeatureSpec(sample_rate_hz=8000)
 MAX_DEVIATIONS = 1e-3
 """Largest difference to numpy, in standard deviations of a feature over recordings."""
 
 
 @pytest.fixture(params=LEVELS or [NUMPY])
-def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+def kernel(request: pytest.FixtureRequest) -> Kernel:
     """Each level of the kernel in turn."""
     if request.param == NUMPY:
         require_or_skip("kernel", "it was not built: pip install -e .")
-    monkeypatch.setenv(VARIABLE, request.param)
-    found = find_kernel()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, request.param)
+        found = find_kernel()
     assert found is not None
     return found
 
@@ -57,14 +65,29 @@ def analyse(analysis: HopAnalysis, spec: FeatureSpec, samples: np.ndarray) -> li
     return analysis.push_hops(hops - hops[0].mean(), spec.hop_samples)
 
 
+def bits_of(measures: list[HopMeasures]) -> list[bytes]:
+    return [b"".join(part.tobytes() for part in hop) for hop in measures]
+
+
+def resident_pages() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
 def vectors_of(measures: list[HopMeasures]) -> np.ndarray:
     return np.array([hop.vector for hop in measures])
 
 
-def assert_same(kernel: Kernel, spec: FeatureSpec, samples: np.ndarray) -> None:
-    found = analyse(KernelAnalysis(kernel, spec, has_cepstra=True), spec, samples)
-    expected = analyse(NumpyAnalysis(spec, has_cepstra=True), spec, samples)
+@lru_cache(maxsize=1)
+def reference(spec: FeatureSpec, make: Callable[[int], np.ndarray]) -> tuple[list[HopMeasures], np.ndarray]:
+    """Return the measures in numpy, and the vectors in float64."""
+    samples = make(spec.sample_rate_hz)
     exact = vectors_of(analyse(NumpyAnalysis(spec, np.float64), spec, samples))
+    return analyse(NumpyAnalysis(spec, has_cepstra=True), spec, samples), exact
+
+
+def assert_same(kernel: Kernel, spec: FeatureSpec, make: Callable[[int], np.ndarray]) -> None:
+    found = analyse(KernelAnalysis(kernel, spec, has_cepstra=True), spec, make(spec.sample_rate_hz))
+    expected, exact = reference(spec, make)
     deviations = exact.std(axis=0) + 1e-6
     # Some features are rounding noise in float32, such as the tonality of a band in which there is next to nothing.
     is_determined = np.abs(vectors_of(expected) - exact) <= MAX_DEVIATIONS / 10.0 * deviations
@@ -74,16 +97,82 @@ def assert_same(kernel: Kernel, spec: FeatureSpec, samples: np.ndarray) -> None:
     assert [len(hop.cepstra) for hop in found] == [len(hop.cepstra) for hop in expected]
     found_frames, expected_frames = (np.concatenate([hop.cepstra for hop in hops]) for hops in (found, expected))
     assert np.abs(found_frames - expected_frames).max() <= MAX_DEVIATIONS * expected_frames.std(axis=0).min()
-    for hop, reference in zip(found, expected, strict=True):
-        np.testing.assert_allclose(hop.frame_squares, reference.frame_squares, rtol=1e-3, atol=1e-12)
+    for hop, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(hop.frame_squares, other.frame_squares, rtol=1e-3, atol=1e-12)
 
 
 @pytest.mark.parametrize("window_s", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 def test_recordings_have_the_features_of_numpy(kernel: Kernel, rate_hz: int, window_s: float) -> None:
-    assert_same(kernel, FeatureSpec(sample_rate_hz=rate_hz, window_s=window_s), recordings(rate_hz))
+    assert_same(kernel, FeatureSpec(sample_rate_hz=rate_hz, window_s=window_s), recordings)
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 def test_noise_has_the_features_of_numpy(kernel: Kernel, rate_hz: int) -> None:
-    assert_same(kernel, FeatureSpec(sample_rate_hz=rate_hz), noise(rate_hz))
+    assert_same(kernel, FeatureSpec(sample_rate_hz=rate_hz), noise)
+
+
+@pytest.mark.parametrize("sizes", [[1] * 12, [5, 7], [11, 1]])
+def test_hops_have_the_same_bits_however_they_are_grouped(kernel: Kernel, sizes: list[int]) -> None:
+    hops = noise(SPEC.sample_rate_hz)[: 12 * SPEC.hop_samples].reshape(12, -1)
+    whole = KernelAnalysis(kernel, SPEC, has_cepstra=True).push_hops(hops, SPEC.hop_samples)
+    grouped, parts = KernelAnalysis(kernel, SPEC, has_cepstra=True), np.split(hops, np.cumsum(sizes)[:-1])
+    found = [measures for part in parts for measures in grouped.push_hops(part, SPEC.hop_samples)]
+    assert bits_of(found) == bits_of(whole)
+
+
+@pytest.mark.parametrize("n_bytes", [4, 12, 20])
+def test_hops_have_the_same_bits_wherever_they_are_in_memory(kernel: Kernel, n_bytes: int) -> None:
+    hops = noise(SPEC.sample_rate_hz)[: 9 * SPEC.hop_samples].reshape(9, -1)
+    moved = np.zeros(hops.nbytes + n_bytes, dtype=np.uint8)[n_bytes:].view(np.float32).reshape(hops.shape)
+    moved[:] = hops
+    found, expected = (KernelAnalysis(kernel, SPEC).push_hops(each, SPEC.hop_samples) for each in (moved, hops))
+    assert bits_of(found) == bits_of(expected)
+
+
+def test_two_streams_and_a_reset_do_not_affect_each_other(kernel: Kernel) -> None:
+    hops = noise(SPEC.sample_rate_hz)[: 9 * SPEC.hop_samples].reshape(9, -1)
+    one, other = KernelAnalysis(kernel, SPEC, has_cepstra=True), KernelAnalysis(kernel, SPEC, has_cepstra=True)
+    first = []
+    for hop in hops:
+        first += one.push_hops(hop[np.newaxis], SPEC.hop_samples)
+        other.push_hops(hop[np.newaxis, ::-1].copy(), SPEC.hop_samples)
+    other.reset()
+    assert bits_of(other.push_hops(hops, SPEC.hop_samples)) == bits_of(first)
+    assert other.flush_cepstra().tobytes() == one.flush_cepstra().tobytes()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sample_rate_hz=st.integers(1000, 192_000),
+    hop_s=st.floats(0.016, 0.3),
+    window_s=st.floats(0.3, 2.0),
+    n_bands=st.integers(8, 64),
+    name=st.sampled_from(LEVELS or [NUMPY]),
+)
+def test_any_features_are_those_of_numpy(
+    sample_rate_hz: int, hop_s: float, window_s: float, n_bands: int, name: str
+) -> None:
+    spec = FeatureSpec(sample_rate_hz=sample_rate_hz, hop_s=hop_s, window_s=window_s, n_bands=n_bands)
+    hops = np.random.default_rng(3).normal(0.0, 0.1, (4, spec.hop_samples)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, name)
+        found = make_analysis(spec, has_cepstra=True).push_hops(hops, spec.hop_samples // 2)
+    expected = NumpyAnalysis(spec, has_cepstra=True).push_hops(hops, spec.hop_samples // 2)
+    np.testing.assert_allclose(vectors_of(found), vectors_of(expected), atol=2e-3)
+    for hop, reference in zip(found, expected, strict=True):
+        np.testing.assert_allclose(hop.frame_squares, reference.frame_squares, rtol=1e-3)
+        np.testing.assert_allclose(hop.cepstra, reference.cepstra, atol=1e-3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_long_stream_takes_no_more_memory_than_a_short_one(kernel: Kernel) -> None:
+    analysis = KernelAnalysis(kernel, SPEC, has_cepstra=True)
+    hops = noise(SPEC.sample_rate_hz)[: 40 * SPEC.hop_samples].reshape(40, -1)
+    analysis.push_hops(hops, SPEC.hop_samples)
+    before = resident_pages()
+    for _ in range(100):
+        analysis.push_hops(hops, SPEC.hop_samples)
+        KernelAnalysis(kernel, SPEC)
+    # A stream takes more than 100 pages.
+    assert resident_pages() - before < 1000

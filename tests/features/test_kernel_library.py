@@ -72,7 +72,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libraries are ELF files on Linux")
 @pytest.mark.parametrize("make", BROKEN.values(), ids=BROKEN)
-def test_a_library_that_does_not_fit_is_one_warning_and_numpy(
+def test_F34_a_library_that_does_not_fit_is_one_warning_and_numpy(
     make: Callable[[Path], object],
     library_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -88,7 +88,7 @@ def test_a_library_that_does_not_fit_is_one_warning_and_numpy(
     assert "\n" not in record.getMessage()
 
 
-def test_without_a_library_numpy_computes_and_nothing_is_logged(
+def test_F34_without_a_library_numpy_computes_and_nothing_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
@@ -115,7 +115,7 @@ def test_the_environment_chooses(name: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("name", ["nunpy", "AVX2", "sse9", " "])
-def test_a_kernel_that_does_not_exist_is_an_error_that_names_those_that_do(
+def test_F35_a_kernel_that_does_not_exist_is_an_error_that_names_those_that_do(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, name)

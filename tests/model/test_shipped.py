@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections import defaultdict
 from fnmatch import fnmatch
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_every_file_of_the_package_that_is_no_module_is_installed() -> None:
         "streamgmm"
     ]
     others = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*") if path.is_file()}
-    others = {name for name in others if not name.endswith((".py", ".pyc"))}
+    others = {name for name in others if not name.endswith((".py", ".pyc", *EXTENSION_SUFFIXES))}
     assert {f"model/{name}" for name in (SHIPPED_NAME, "esc10.yaml", "esc10-credits.txt")} <= others
     assert {name for name in others if not any(fnmatch(name, pattern) for pattern in patterns)} == set()
 

@@ -1,4 +1,4 @@
-/* From hops of samples to vectors; a level includes this file once, with LANES, LEVEL and IS_SUPPORTED. */
+/* From hops of samples to vectors; a level includes this file once, with LANES and LEVEL. */
 
 #include "vectors.h"
 
@@ -42,34 +42,29 @@ static double update_level(State *state)
     return state->level_sum / state->level_weight;
 }
 
-/* Analyse hops, of whose last one `n_last_samples` count. `cepstra` may be NULL: then no frame vectors are made. */
-static void push(State *state, const float *samples, int n_hops, int n_last_samples, double *frame_squares,
-                 double *vectors, double *cepstra, int32_t *n_cepstral_frames)
+/* Analyse hops, of whose last one `n_last_samples` count. For each hop, `measures` gets the number of frame vectors, the
+ * mean squares of the frames, and the vector; the frame vectors follow each other in `cepstra`, which may be NULL. */
+static void push(State *state, const float *samples, int n_hops, int n_last_samples, double *measures, double *cepstra)
 {
     const Design *design = &state->design;
     for (int hop = 0; hop < n_hops; hop++) {
         int n_samples = hop < n_hops - 1 ? design->hop_samples : n_last_samples;
-        measure_levels(state, samples, n_samples, frame_squares);
+        double *vector = measures + 1 + state->hop_frames;
+        measure_levels(state, samples, n_samples, measures + 1);
         advance_window(state);
         transform_hop(state, samples);
         state->end_fine += state->hop_fine;
         if (state->n_stored_hops < design->n_window_hops)
             state->n_stored_hops++;
         double level = update_level(state);
-        measure_window(state, level, vectors);
-        if (cepstra) {
-            n_cepstral_frames[hop] = measure_cepstra(state, level, cepstra);
-            cepstra += n_cepstral_frames[hop] * 3 * design->n_cepstra;
-        }
+        measure_window(state, level, vector);
+        int n_cepstral_frames = cepstra ? measure_cepstra(state, level, cepstra) : 0;
+        measures[0] = n_cepstral_frames;
+        if (cepstra)
+            cepstra += n_cepstral_frames * 3 * design->n_cepstra;
         samples += design->hop_samples;
-        frame_squares += state->hop_frames;
-        vectors += design->n_features;
+        measures = vector + design->n_features;
     }
-}
-
-static int is_supported(void)
-{
-    return IS_SUPPORTED;
 }
 
 #define STRING_OF(name) #name
@@ -77,4 +72,4 @@ static int is_supported(void)
 #define JOINED(left, right) left##right
 #define JOIN(left, right) JOINED(left, right)
 
-const Level JOIN(streamgmm_, LEVEL) = {STRING(LEVEL), is_supported, push, flush_cepstra};
+const Level JOIN(streamgmm_, LEVEL) = {STRING(LEVEL), push, flush_cepstra};

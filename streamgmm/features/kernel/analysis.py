@@ -62,8 +62,10 @@ class KernelAnalysis:
     """
 
     def __init__(self, kernel: Kernel, spec: FeatureSpec, *, has_cepstra: bool = False) -> None:
-        self.spec = spec
         self._has_cepstra = has_cepstra
+        self._hop_frames = spec.hop_frames
+        self._n_features = window.n_features(spec)
+        self._n_cepstral_features = cepstra.n_cepstral_features(spec)
         self._library = kernel.library
         design, _ = _design_of(spec)
         stream = self._library.streamgmm_kernel_new(kernel.level.encode(), ctypes.byref(design))
@@ -78,31 +80,27 @@ class KernelAnalysis:
 
     def push_hops(self, hops: Float32Array, n_last_samples: int) -> list[HopMeasures]:
         """Measure the next hops (see `HopAnalysis`)."""
-        n_hops, n_frames = len(hops), self.spec.hop_frames
-        squares = np.empty((n_hops, n_frames))
-        vectors = np.empty((n_hops, window.n_features(self.spec)))
+        # Of each hop: the number of its frame vectors, the mean squares of its frames, and its vector.
+        measures = np.empty((len(hops), 1 + self._hop_frames + self._n_features))
         # As many as there can be; pauses give none.
-        frames = np.empty((n_hops * n_frames if self._has_cepstra else 0, cepstra.n_cepstral_features(self.spec)))
-        counts = np.zeros(n_hops, dtype=np.int32)
+        frames = np.empty((len(hops) * self._hop_frames if self._has_cepstra else 0, self._n_cepstral_features))
         self._library.streamgmm_kernel_push(
             self._stream,
             hops.ctypes.data,
-            n_hops,
+            len(hops),
             n_last_samples,
-            squares.ctypes.data,
-            vectors.ctypes.data,
+            measures.ctypes.data,
             frames.ctypes.data if self._has_cepstra else None,
-            counts.ctypes.data,
         )
-        ends = np.cumsum(counts).tolist()
-        return [
-            HopMeasures(squares[i], vectors[i], frames[begin:end])
-            for i, (begin, end) in enumerate(zip([0, *ends], ends, strict=False))
-        ]
+        found, end = [], 0
+        for row in measures:
+            begin, end = end, end + int(row[0])
+            found.append(HopMeasures(row[1 : 1 + self._hop_frames], row[1 + self._hop_frames :], frames[begin:end]))
+        return found
 
     def flush_cepstra(self) -> Float64Array:
         """Return the vectors of the last cepstral frames."""
-        frames = np.empty((cepstra.DELAY_FRAMES, cepstra.n_cepstral_features(self.spec)))
+        frames = np.empty((cepstra.DELAY_FRAMES, self._n_cepstral_features))
         return frames[: self._library.streamgmm_kernel_flush(self._stream, frames.ctypes.data)]
 
 

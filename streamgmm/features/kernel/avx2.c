@@ -10,7 +10,6 @@
 
 #define LANES 8
 #define LEVEL avx2
-#define IS_SUPPORTED (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
 #include "analysis.h"
 
 #if defined(__clang__)

@@ -2,5 +2,4 @@
 
 #define LANES 4
 #define LEVEL baseline
-#define IS_SUPPORTED 1
 #include "analysis.h"

@@ -5,19 +5,25 @@
 
 #include "kernel.h"
 
-#if defined(__GNUC__)
 #define EXPORTED __attribute__((visibility("default")))
-#endif
 
-static const Level *const LEVELS[] = {
+enum { MAX_LEVELS = 3 };
+
+/* Write the levels that this processor and its system can run, best first; return their number. */
+static int find_levels(const Level **levels)
+{
+    int n = 0;
 #if defined(__x86_64__)
-    &streamgmm_avx512,
-    &streamgmm_avx2,
+    __builtin_cpu_init();
+    int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
+        levels[n++] = &streamgmm_avx512;
+    if (has_avx2)
+        levels[n++] = &streamgmm_avx2;
 #endif
-    &streamgmm_baseline,
-};
-
-enum { N_LEVELS = sizeof LEVELS / sizeof *LEVELS };
+    levels[n++] = &streamgmm_baseline;
+    return n;
+}
 
 /* A stream: its state begins the one block of memory that holds all of its arrays. */
 typedef struct {
@@ -176,16 +182,11 @@ EXPORTED const char *streamgmm_kernel_version(void)
     return KERNEL_VERSION;
 }
 
-/* Name a level by its place, best first; NULL if there is none, or none that this processor has, at that place. */
-EXPORTED const char *streamgmm_kernel_level(int place)
+/* Name a level that can run here by its place, best first; NULL beyond the last. */
+EXPORTED const char *streamgmm_kernel_level(int32_t place)
 {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-#endif
-    for (int i = 0; i < N_LEVELS; i++)
-        if (LEVELS[i]->is_supported() && place-- == 0)
-            return LEVELS[i]->name;
-    return NULL;
+    const Level *levels[MAX_LEVELS];
+    return place < find_levels(levels) ? levels[place]->name : NULL;
 }
 
 EXPORTED void streamgmm_kernel_reset(Stream *stream)
@@ -200,14 +201,17 @@ EXPORTED void streamgmm_kernel_reset(Stream *stream)
     state->cepstral_weight = state->design.mean_prior_weight;
 }
 
-/* Return a new stream, or NULL without memory; to be freed with `streamgmm_kernel_free`. */
+/* Return a new stream, or NULL without memory or without such a level; to be freed with `streamgmm_kernel_free`. */
 EXPORTED Stream *streamgmm_kernel_new(const char *level, const Design *design)
 {
     Stream made = {.state = {.design = *design}};
     State *state = &made.state;
-    for (int i = 0; i < N_LEVELS; i++)
-        if (strcmp(LEVELS[i]->name, level) == 0)
-            made.level = LEVELS[i];
+    const Level *levels[MAX_LEVELS];
+    for (int i = find_levels(levels) - 1; i >= 0; i--)
+        if (strcmp(levels[i]->name, level) == 0)
+            made.level = levels[i];
+    if (!made.level)
+        return NULL;
     state->hop_fine = design->hop_samples / design->fine_samples;
     state->hop_frames = state->hop_fine / FRAME_FINE;
     state->n_window_fine = design->n_window_hops * state->hop_fine;
@@ -239,10 +243,9 @@ EXPORTED void streamgmm_kernel_free(Stream *stream)
 
 /* Analyse hops; arguments as for `push` of analysis.h. */
 EXPORTED void streamgmm_kernel_push(Stream *stream, const float *samples, int32_t n_hops, int32_t n_last_samples,
-                                    double *frame_squares, double *vectors, double *cepstra, int32_t *n_cepstral_frames)
+                                    double *measures, double *cepstra)
 {
-    stream->level->push(&stream->state, samples, n_hops, n_last_samples, frame_squares, vectors, cepstra,
-                        n_cepstral_frames);
+    stream->level->push(&stream->state, samples, n_hops, n_last_samples, measures, cepstra);
 }
 
 /* Complete the last cepstral frames; return their number. */

@@ -109,9 +109,7 @@ typedef struct {
 /* The same code, compiled for one set of instructions. */
 typedef struct {
     const char *name;
-    int (*is_supported)(void);
-    void (*push)(State *, const float *samples, int n_hops, int n_last_samples, double *frame_squares, double *vectors,
-                 double *cepstra, int32_t *n_cepstral_frames);
+    void (*push)(State *, const float *samples, int n_hops, int n_last_samples, double *measures, double *cepstra);
     int (*flush)(State *, double *cepstra);
 } Level;
 

@@ -28,11 +28,11 @@ logger = logging.getLogger("streamgmm.features")
 _POINTER = ctypes.c_void_p
 _SIGNATURES = {
     "streamgmm_kernel_version": (ctypes.c_char_p, []),
-    "streamgmm_kernel_level": (ctypes.c_char_p, [ctypes.c_int]),
+    "streamgmm_kernel_level": (ctypes.c_char_p, [ctypes.c_int32]),
     "streamgmm_kernel_new": (_POINTER, [ctypes.c_char_p, _POINTER]),
     "streamgmm_kernel_reset": (None, [_POINTER]),
     "streamgmm_kernel_free": (None, [_POINTER]),
-    "streamgmm_kernel_push": (None, [_POINTER, _POINTER, ctypes.c_int32, ctypes.c_int32, *[_POINTER] * 4]),
+    "streamgmm_kernel_push": (None, [_POINTER, _POINTER, ctypes.c_int32, ctypes.c_int32, _POINTER, _POINTER]),
     "streamgmm_kernel_flush": (ctypes.c_int32, [_POINTER, _POINTER]),
 }
 

@@ -15,12 +15,20 @@ static void run_low_cut(State *state, const float *samples)
         real[i] = state->modes[2 * i];
         imaginary[i] = state->modes[2 * i + 1];
     }
-    for (int n = 0; n < design->hop_samples; n++) {
-        double sample = samples[n];
+    /* Two samples at a time, with the square of the poles: each state waits for the one before. */
+    Modes square_real = pole_real * pole_real - pole_imaginary * pole_imaginary;
+    Modes square_imaginary = 2.0 * pole_real * pole_imaginary;
+    for (int n = 0; n < design->hop_samples; n += 2) {
+        double sample = samples[n], later = samples[n + 1];
+        Modes middle_real = pole_real * real + (sample - pole_imaginary * imaginary);
+        Modes middle_imaginary = pole_real * imaginary + pole_imaginary * real;
         Modes parts = residue_real * real - residue_imaginary * imaginary;
+        Modes later_parts = residue_real * middle_real - residue_imaginary * middle_imaginary;
         state->filtered[n] = (float)(design->direct * sample + ((parts[0] + parts[1]) + (parts[2] + parts[3])));
-        Modes next = pole_real * real + (sample - pole_imaginary * imaginary);
-        imaginary = pole_real * imaginary + pole_imaginary * real;
+        state->filtered[n + 1] = (float)(design->direct * later + ((later_parts[0] + later_parts[1]) +
+                                                                   (later_parts[2] + later_parts[3])));
+        Modes next = square_real * real + ((pole_real * sample + later) - square_imaginary * imaginary);
+        imaginary = square_real * imaginary + (square_imaginary * real + pole_imaginary * sample);
         real = next;
     }
     for (int i = 0; i < N_MODES; i++) {
@@ -29,11 +37,12 @@ static void run_low_cut(State *state, const float *samples)
     }
 }
 
-/* Whether the samples of a block differ by less than the filter may ring. */
+/* Return whether the samples of a block differ by less than the filter may ring. */
 static int is_still(const float *samples, int n, double range)
 {
     float lowest = samples[0], highest = samples[0];
-    for (int i = 1; i < n; i++) {
+    /* Sound ends this early. */
+    for (int i = 1; i < n && (double)(highest - lowest) < range; i++) {
         lowest = samples[i] < lowest ? samples[i] : lowest;
         highest = samples[i] > highest ? samples[i] : highest;
     }
@@ -63,8 +72,14 @@ static void measure_levels(State *state, const float *samples, int n_samples, do
             /* Ringing after a sound must not count as level. */
             if (is_still(samples + begin, n_fine, design->still_range))
                 continue;
-            for (int n = begin; n < end; n++)
-                sum += (double)state->filtered[n] * state->filtered[n];
+            Modes sums = {0};
+            int n = begin;
+            for (; n + N_MODES <= end; n += N_MODES)
+                for (int i = 0; i < N_MODES; i++)
+                    sums[i] += (double)state->filtered[n + i] * state->filtered[n + i];
+            for (; n < end; n++)
+                sums[0] += (double)state->filtered[n] * state->filtered[n];
+            sum += (sums[0] + sums[1]) + (sums[2] + sums[3]);
         }
         frame_squares[frame] = sum / (FRAME_FINE * n_fine);
     }

@@ -5,10 +5,14 @@ enum {
     N_SCALES = 8,
     LONGEST_BAND_SCALE = 7,
     RISE_SCALES = 1 << 1 | 1 << 3 | 1 << 5 | 1 << 7,
+    N_RISE_SCALES = 4,
     BAND_SCALES = 1 << 3 | 1 << 5,
+    N_BAND_SCALES = 2,
     SYNCHRONY_SCALE = 3,
     ASYMMETRY_SCALES = 1 << 4 | 1 << 6,
+    N_ASYMMETRY_SCALES = 2,
     CORRELATION_SCALES = 1 << 2 | 1 << 4 | 1 << 6,
+    N_CORRELATION_SCALES = 3,
     FIRST_QUICK_SCALE = 2,
     N_QUICK = 3,
     FIRST_SLOW_SCALE = 5,
@@ -30,74 +34,66 @@ static int longest_scale(int n)
     return scale;
 }
 
-/* Turn sums of runs of `half` points into sums of twice as many, and return how many there are. */
-static int double_runs(float *sums, int n, int half)
-{
-    /* In place: what later points need is not overwritten yet. */
-    for (int i = 0; i < n - half; i += LANES)
-        store(sums + i, load(sums + i) + load(sums + i + half));
-    return n - half;
-}
+/* What `measure_scale` does besides doubling the runs. */
+enum { MAGNITUDES = 1, RISES = 2, CUBES = 4, DETAIL = 8 };
 
-/* The same, with the details of the scale: `detail` ends with zeros, which add nothing to the sums below. */
-static int double_runs_with_detail(float *sums, int n, int half, float *detail)
+/* Measures of the details of one envelope at one scale. A longer scale that does not fit repeats them. */
+typedef struct {
+    int n;              /* Number of details. */
+    float magnitude;    /* Mean of |d|. */
+    float rise;         /* Mean rise; details are earlier minus later energies, so that a rise is negative. */
+    float rise_deviation;   /* Standard deviation of the rise over time. */
+    float cubes, cube_magnitudes;   /* Sums of d^3 and |d|^3. */
+} ScaleMeasures;
+
+/* Turn `n` sums of runs of `half` points into sums of twice as many; return their number.
+ *
+ * `actions` is a constant wherever this is called, so that no loop has more to do than its caller needs. The details go
+ * to `detail`, followed by zeros; the rises are added to `together`, unless it is NULL. */
+INLINE int measure_scale(float *sums, int n, int half, int actions, float *detail, float *together,
+                         ScaleMeasures *measures)
 {
-    int n_details = n - half;
-    for (int i = 0; i < n_details; i += LANES) {
+    Vector magnitudes = {0}, rises = {0}, rise_squares = {0}, cubes = {0}, cube_magnitudes = {0};
+    n -= half;
+    for (int i = 0; i < n; i += LANES) {
         Vector earlier = load(sums + i), later = load(sums + i + half);
-        store(detail + i, first((earlier - later) * (0.5f / half), n_details - i));
+        /* In place: what later points need is not overwritten yet. */
         store(sums + i, earlier + later);
+        if (!actions)
+            continue;
+        Vector one = first((earlier - later) * (0.5f / half), n - i);
+        if (actions & DETAIL)
+            store(detail + i, one);
+        if (actions & MAGNITUDES)
+            magnitudes += magnitude(one);
+        if (actions & RISES) {
+            Vector rise = (Vector)((Integers)-one & (one < 0.0f));
+            rises += rise;
+            if (together) {
+                rise_squares += rise * rise;
+                store(together + i, load(together + i) + rise);
+            }
+        }
+        if (actions & CUBES) {
+            Vector cube = one * one * one;
+            cubes += cube;
+            cube_magnitudes += magnitude(cube);
+        }
     }
-    return n_details;
-}
-
-/* Return the mean of |d|. */
-static float mean_magnitude(const float *detail, int n)
-{
-    Vector sum = {0};
-    for (int i = 0; i < n; i += LANES)
-        sum += magnitude(load(detail + i));
-    return total(sum) / n;
-}
-
-/* The rise at a detail: details are earlier minus later energies. */
-INLINE Vector rise_of(Vector detail)
-{
-    return (Vector)((Integers)-detail & (detail < 0.0f));
-}
-
-static float mean_rise(const float *detail, int n)
-{
-    Vector sum = {0};
-    for (int i = 0; i < n; i += LANES)
-        sum += rise_of(load(detail + i));
-    return total(sum) / n;
-}
-
-/* Add the rises of a band to those of all bands; return their standard deviation over time. */
-static double add_rises(const float *detail, int n, float *together)
-{
-    Vector sum = {0}, squares = {0};
-    for (int i = 0; i < n; i += LANES) {
-        Vector rise = rise_of(load(detail + i));
-        sum += rise;
-        squares += rise * rise;
-        store(together + i, load(together + i) + rise);
+    if (actions)
+        measures->n = n;
+    if (actions & MAGNITUDES)
+        measures->magnitude = total(magnitudes) / n;
+    if (actions & RISES) {
+        measures->rise = total(rises) / n;
+        float variance = total(rise_squares) / n - measures->rise * measures->rise;
+        measures->rise_deviation = sqrtf(variance > 0.0f ? variance : 0.0f);
     }
-    double mean = total(sum) / n, variance = total(squares) / n - mean * mean;
-    return sqrt(variance > 0.0 ? variance : 0.0);
-}
-
-/* Return the sum of cubes over the sum of their magnitudes, with the sign changed. */
-static float asymmetry(const float *detail, int n, float min_detail)
-{
-    Vector sum = {0}, magnitudes = {0};
-    for (int i = 0; i < n; i += LANES) {
-        Vector one = load(detail + i), cube = one * one * one;
-        sum += cube;
-        magnitudes += magnitude(cube);
+    if (actions & CUBES) {
+        measures->cubes = total(cubes);
+        measures->cube_magnitudes = total(cube_magnitudes);
     }
-    return -total(sum) / (total(magnitudes) + min_detail * min_detail * min_detail);
+    return n;
 }
 
 static float product_sum(const float *left, const float *right, int n)

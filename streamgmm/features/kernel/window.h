@@ -1,15 +1,38 @@
 /* The vector of a window (see window.py): blocks in the order of `window_layout`. */
 
-/* Where the blocks of bands begin in the vector; the other blocks are written in their order. */
+/* Where the blocks begin in the vector. */
 typedef struct {
-    float *shape, *modulation, *rise, *kurtosis;
-    double rise_deviations;
-} BandBlocks;
+    float *shape, *group_modulation, *band_modulation, *second_modulation, *correlation, *asymmetry, *rise, *kurtosis;
+    float *tonality, *entropy, *synchrony, *periodicity, *active_shape;
+} Blocks;
 
-/* Add a band to the envelopes of its group and to the entropies; measure all that concerns it alone. */
-static void measure_band_window(State *state, const float *energies, int n, float gain, int band, BandBlocks *blocks)
+enum { N_CORRELATIONS = N_GROUPS * (N_GROUPS - 1) / 2 };
+
+static Blocks lay_out(float *features, int n_bands)
+{
+    Blocks blocks;
+    blocks.shape = features;
+    blocks.group_modulation = blocks.shape + n_bands;
+    blocks.band_modulation = blocks.group_modulation + N_SCALES * N_ENVELOPES;
+    blocks.second_modulation = blocks.band_modulation + N_BAND_SCALES * n_bands;
+    blocks.correlation = blocks.second_modulation + N_QUICK * N_SLOW * N_ENVELOPES;
+    blocks.asymmetry = blocks.correlation + N_CORRELATION_SCALES * N_CORRELATIONS;
+    blocks.rise = blocks.asymmetry + N_ASYMMETRY_SCALES * N_ENVELOPES;
+    blocks.kurtosis = blocks.rise + N_RISE_SCALES * n_bands;
+    blocks.tonality = blocks.kurtosis + n_bands;
+    blocks.entropy = blocks.tonality + n_bands;
+    blocks.synchrony = blocks.entropy + 2;
+    blocks.periodicity = blocks.synchrony + 2;
+    blocks.active_shape = blocks.periodicity + N_LAG_RANGES * N_PAIRED;
+    return blocks;
+}
+
+/* Add a band to the envelope of its group and to the entropies, and measure all that concerns it alone; return the
+ * standard deviation of its rises. */
+static float measure_band_window(State *state, int band, int n, float gain, const Blocks *blocks)
 {
     const Design *design = &state->design;
+    const float *energies = state->energies + band * state->fine_stride + state->end_fine - n;
     int group = 1, n_bands = design->n_bands;
     while (band >= design->group_edges[group])
         group++;
@@ -30,26 +53,31 @@ static void measure_band_window(State *state, const float *energies, int n, floa
     blocks->shape[band] = total(log_sum) / n;
     blocks->kurtosis[band] = total(square_sum) / n / (mean * mean);
 
-    int longest = longest_scale(n), n_details = n, n_runs = n;
-    float *modulation = blocks->modulation + band, *rise = blocks->rise + band;
+    int longest = longest_scale(n), n_runs = n;
+    int synchrony_scale = SYNCHRONY_SCALE < longest ? SYNCHRONY_SCALE : longest;
+    float *modulation = blocks->band_modulation + band, *rise = blocks->rise + band, rise_deviation = 0.0f;
+    ScaleMeasures measures = {0};
     for (int scale = 1; scale <= LONGEST_BAND_SCALE; scale++) {
-        int half = 1 << (scale - 1);
+        int half = 1 << (scale - 1), fits = scale <= longest;
         /* Scales that do not fit repeat the longest one that does. */
-        if (scale <= longest && (holds(RISE_SCALES, scale) || scale == longest))
-            n_runs = n_details = double_runs_with_detail(logs, n_runs, half, state->detail);
-        else if (scale <= longest)
-            n_runs = double_runs(logs, n_runs, half);
+        if (fits && scale == synchrony_scale)
+            n_runs = measure_scale(logs, n_runs, half, MAGNITUDES | RISES, NULL, state->together, &measures);
+        else if (fits && (holds(RISE_SCALES, scale) || scale == longest))
+            n_runs = measure_scale(logs, n_runs, half, MAGNITUDES | RISES, NULL, NULL, &measures);
+        else if (fits)
+            n_runs = measure_scale(logs, n_runs, half, 0, NULL, NULL, NULL);
         if (holds(BAND_SCALES, scale)) {
-            *modulation = mean_magnitude(state->detail, n_details) + min_detail;
+            *modulation = measures.magnitude + min_detail;
             modulation += n_bands;
         }
         if (holds(RISE_SCALES, scale)) {
-            *rise = mean_rise(state->detail, n_details) + min_detail;
+            *rise = measures.rise + min_detail;
             rise += n_bands;
         }
         if (scale == SYNCHRONY_SCALE)
-            blocks->rise_deviations += add_rises(state->detail, n_details, state->together);
+            rise_deviation = measures.rise_deviation;
     }
+    return rise_deviation;
 }
 
 /* Measure how slowly the strength of quick modulations changes: details of the logs of details. */
@@ -57,58 +85,61 @@ static void measure_second_modulations(State *state, int n_points, float *modula
 {
     for (int quick = 0; quick < N_QUICK; quick++) {
         float *strengths = state->quick + quick * state->scratch_stride;
-        int longest = longest_scale(n_points), n_details = n_points, n_runs = n_points;
-        memset(state->detail, 0, sizeof(float) * (size_t)n_points);
+        int longest = longest_scale(n_points), n_runs = n_points;
+        ScaleMeasures measures = {0};
         for (int scale = 1; scale < FIRST_SLOW_SCALE + N_SLOW; scale++) {
             int half = 1 << (scale - 1);
             if (scale <= longest && (scale >= FIRST_SLOW_SCALE || scale == longest))
-                n_runs = n_details = double_runs_with_detail(strengths, n_runs, half, state->detail);
+                n_runs = measure_scale(strengths, n_runs, half, MAGNITUDES, NULL, NULL, &measures);
             else if (scale <= longest)
-                n_runs = double_runs(strengths, n_runs, half);
+                n_runs = measure_scale(strengths, n_runs, half, 0, NULL, NULL, NULL);
             if (scale >= FIRST_SLOW_SCALE)
                 modulation[((scale - FIRST_SLOW_SCALE) * N_QUICK + quick) * N_ENVELOPES] =
-                    mean_magnitude(state->detail, n_details) + (float)state->design.min_detail;
+                    measures.magnitude + (float)state->design.min_detail;
         }
     }
 }
 
 /* Measure the modulations of one envelope. */
-static void measure_envelope(State *state, const float *log_envelope, int n, int envelope, float *modulation,
-                             float *second, float *asymmetries)
+static void measure_envelope(State *state, int envelope, int n, const Blocks *blocks)
 {
-    float min_detail = (float)state->design.min_detail;
-    int longest = longest_scale(n), n_details = n, n_runs = n, n_correlated = 0, starts[N_QUICK], n_points = n;
+    const float *log_envelope = state->envelopes + envelope * state->scratch_stride;
+    float *asymmetry = blocks->asymmetry + envelope, *modulation = blocks->group_modulation + envelope;
+    float min_detail = (float)state->design.min_detail, *detail = state->detail;
+    int longest = longest_scale(n), n_runs = n, n_correlated = 0, starts[N_QUICK];
+    ScaleMeasures measures = {0};
     memcpy(state->logs, log_envelope, sizeof(float) * (size_t)n);
     for (int scale = 1; scale <= N_SCALES; scale++) {
         if (scale <= longest)
-            n_runs = n_details = double_runs_with_detail(state->logs, n_runs, 1 << (scale - 1), state->detail);
-        modulation[(scale - 1) * N_ENVELOPES + envelope] = mean_magnitude(state->detail, n_details) + min_detail;
+            n_runs = measure_scale(state->logs, n_runs, 1 << (scale - 1), MAGNITUDES | CUBES | DETAIL, detail, NULL,
+                                   &measures);
+        modulation[(scale - 1) * N_ENVELOPES] = measures.magnitude + min_detail;
         if (holds(ASYMMETRY_SCALES, scale)) {
-            asymmetries[envelope] = asymmetry(state->detail, n_details, min_detail);
-            asymmetries += N_ENVELOPES;
+            *asymmetry = -measures.cubes / (measures.cube_magnitudes + min_detail * min_detail * min_detail);
+            asymmetry += N_ENVELOPES;
         }
         if (holds(CORRELATION_SCALES, scale)) {
             /* Without the broadband envelope, of which every group is a part. */
             float *to = state->correlated + (n_correlated * N_GROUPS + envelope - 1) * state->scratch_stride;
             if (envelope > 0)
-                memcpy(to, state->detail, sizeof(float) * (size_t)(n_details + LANES));
-            state->n_correlated[n_correlated++] = n_details;
+                memcpy(to, detail, sizeof(float) * (size_t)(measures.n + LANES));
+            state->n_correlated[n_correlated++] = measures.n;
         }
         int quick = scale - FIRST_QUICK_SCALE;
         if (quick >= 0 && quick < N_QUICK) {
             float *to = state->quick + quick * state->scratch_stride;
-            for (int i = 0; i < n_details; i += LANES)
-                store(to + i, logarithm(magnitude(load(state->detail + i)) + min_detail));
-            starts[quick] = n_details;
-            n_points = n_details;
+            for (int i = 0; i < measures.n; i += LANES)
+                store(to + i, logarithm(magnitude(load(detail + i)) + min_detail));
+            starts[quick] = measures.n;
         }
     }
     /* Long scales have fewer shifts; aligned at the end, all rows describe the same moments. */
+    int n_points = starts[N_QUICK - 1];
     for (int quick = 0; quick < N_QUICK; quick++) {
         float *strengths = state->quick + quick * state->scratch_stride;
         memmove(strengths, strengths + starts[quick] - n_points, sizeof(float) * (size_t)n_points);
     }
-    measure_second_modulations(state, n_points, second + envelope);
+    measure_second_modulations(state, n_points, blocks->second_modulation + envelope);
 }
 
 /* Write the mean magnitude of the normalised autocorrelation of each band. */
@@ -130,6 +161,41 @@ static void measure_tonality(const State *state, float *tonality)
     }
 }
 
+/* Replace the envelopes by their logarithms, and the sums in `entropies` by the entropies; write the paired envelopes. */
+static void take_envelope_logarithms(State *state, int n, int paired_stride)
+{
+    float *envelopes = state->envelopes;
+    int stride = state->scratch_stride;
+    for (int i = 0; i < n; i += LANES) {
+        Vector sum = {0};
+        for (int pair = 1; pair < N_PAIRED; pair++) {
+            Vector both = load(envelopes + (2 * pair - 1) * stride + i) + load(envelopes + 2 * pair * stride + i);
+            sum += both;
+            store(state->paired + pair * paired_stride + i, logarithm(both));
+        }
+        Vector log = logarithm(sum);
+        store(state->paired + i, log);
+        store(envelopes + i, log);
+        /* The sum of -p log p, with p = e / sum, without computing p. */
+        store(state->entropies + i, log - load(state->entropies + i) / sum);
+        for (int group = 1; group < N_ENVELOPES; group++)
+            store(envelopes + group * stride + i, logarithm(load(envelopes + group * stride + i)));
+    }
+}
+
+static void measure_synchrony(const State *state, int n, double mean_deviation, float *synchrony)
+{
+    int longest = longest_scale(n), n_bands = state->design.n_bands;
+    int n_rises = n - (1 << (SYNCHRONY_SCALE < longest ? SYNCHRONY_SCALE : longest)) + 1;
+    float peak = 0.0f;
+    double mean, deviation, min_detail = state->design.min_detail;
+    for (int i = 0; i < n_rises; i++)
+        peak = state->together[i] > peak ? state->together[i] : peak;
+    mean_and_deviation(state->together, n_rises, &mean, &deviation);
+    synchrony[0] = (float)(deviation / n_bands / (mean_deviation + min_detail));
+    synchrony[1] = (float)log(peak / n_bands / (mean / n_bands + min_detail) + 1.0);
+}
+
 /* Write the vector of the window that ends with the newest hop; energies are relative to `level`. */
 static void measure_window(State *state, double level, double *vector)
 {
@@ -137,72 +203,39 @@ static void measure_window(State *state, double level, double *vector)
     int n = state->n_stored_hops * state->hop_fine, n_bands = design->n_bands, stride = state->scratch_stride;
     size_t size = sizeof(float) * (size_t)(n + LANES);
     float gain = (float)(1.0 / (level > design->min_energy ? level : design->min_energy));
-    float min_detail = (float)design->min_detail;
-    float *at = state->features, *all[N_ENVELOPES];
+    Blocks blocks = lay_out(state->features, n_bands);
     for (int envelope = 0; envelope < N_ENVELOPES; envelope++)
-        all[envelope] = memset(state->envelopes + envelope * stride, 0, size);
+        memset(state->envelopes + envelope * stride, 0, size);
     memset(state->entropies, 0, size);
     memset(state->together, 0, size);
 
-    float *shape = at, *group_modulation = shape + n_bands;
-    float *band_modulation = group_modulation + N_SCALES * N_ENVELOPES, *second = band_modulation + 2 * n_bands;
-    float *correlations = second + N_QUICK * N_SLOW * N_ENVELOPES;
-    float *asymmetries = correlations + 3 * N_GROUPS * (N_GROUPS - 1) / 2, *rise = asymmetries + 2 * N_ENVELOPES;
-    float *kurtosis = rise + 4 * n_bands, *tonality = kurtosis + n_bands, *entropy = tonality + n_bands;
-    float *synchrony = entropy + 2, *periodicity = synchrony + 2;
-    float *active = periodicity + N_LAG_RANGES * N_PAIRED;
-
-    BandBlocks blocks = {shape, band_modulation, rise, kurtosis, 0.0};
+    double deviations = 0.0, mean, deviation;
     for (int band = 0; band < n_bands; band++)
-        measure_band_window(state, state->energies + band * state->fine_stride + state->end_fine - n, n, gain, band,
-                            &blocks);
-    float mean_shape = sum_of(shape, n_bands) / n_bands;
+        deviations += measure_band_window(state, band, n, gain, &blocks);
+    measure_synchrony(state, n, deviations / n_bands, blocks.synchrony);
+    float mean_shape = sum_of(blocks.shape, n_bands) / n_bands;
     for (int band = 0; band < n_bands; band++)
-        shape[band] -= mean_shape;
+        blocks.shape[band] -= mean_shape;
+    measure_tonality(state, blocks.tonality);
 
-    /* Sums of envelopes first, then all logarithms in place. */
-    float *paired = state->paired;
     int paired_stride = stride + design->lag_edges[N_LAG_RANGES];
-    for (int i = 0; i < n; i += LANES) {
-        Vector sum = {0};
-        for (int pair = 1; pair < N_PAIRED; pair++) {
-            Vector both = load(all[2 * pair - 1] + i) + load(all[2 * pair] + i);
-            sum += both;
-            store(paired + pair * paired_stride + i, logarithm(both));
-        }
-        Vector log = logarithm(sum);
-        store(paired + i, log);
-        store(all[0] + i, log);
-        store(state->entropies + i, log - load(state->entropies + i) / sum);
-        for (int group = 1; group < N_ENVELOPES; group++)
-            store(all[group] + i, logarithm(load(all[group] + i)));
-    }
-    for (int envelope = 0; envelope < N_ENVELOPES; envelope++)
-        measure_envelope(state, all[envelope], n, envelope, group_modulation, second, asymmetries);
-    for (int scale = 0; scale < 3; scale++)
-        correlate_groups(state->correlated + scale * N_GROUPS * stride, stride, state->n_correlated[scale], min_detail,
-                         correlations + scale * N_GROUPS * (N_GROUPS - 1) / 2);
-    take_logarithms(group_modulation, (int)(correlations - group_modulation));
-    take_logarithms(rise, (int)(tonality - rise));
-    measure_tonality(state, tonality);
-
-    double mean, deviation;
+    take_envelope_logarithms(state, n, paired_stride);
     mean_and_deviation(state->entropies, n, &mean, &deviation);
-    entropy[0] = (float)mean;
-    entropy[1] = (float)deviation;
-    int n_rises = n - (1 << SYNCHRONY_SCALE) + 1;
-    if (n_rises < 1)
-        n_rises = n - (1 << longest_scale(n)) + 1;
-    float peak = 0.0f;
-    for (int i = 0; i < n_rises; i++)
-        peak = state->together[i] > peak ? state->together[i] : peak;
-    mean_and_deviation(state->together, n_rises, &mean, &deviation);
-    synchrony[0] = (float)(deviation / n_bands / (blocks.rise_deviations / n_bands + design->min_detail));
-    synchrony[1] = (float)log(peak / n_bands / (mean / n_bands + design->min_detail) + 1.0);
-
+    blocks.entropy[0] = (float)mean;
+    blocks.entropy[1] = (float)deviation;
+    for (int envelope = 0; envelope < N_ENVELOPES; envelope++)
+        measure_envelope(state, envelope, n, &blocks);
+    for (int scale = 0; scale < N_CORRELATION_SCALES; scale++)
+        correlate_groups(state->correlated + scale * N_GROUPS * stride, stride, state->n_correlated[scale],
+                         (float)design->min_detail, blocks.correlation + scale * N_CORRELATIONS);
     for (int pair = 0; pair < N_PAIRED; pair++)
-        measure_periodicity(state, paired + pair * paired_stride, n, periodicity + pair, N_PAIRED);
-    measure_active_shape(state, state->frames + (state->end_fine - n) / FRAME_FINE, n / FRAME_FINE, gain, active);
+        measure_periodicity(state, state->paired + pair * paired_stride, n, blocks.periodicity + pair, N_PAIRED);
+    measure_active_shape(state, state->frames + (state->end_fine - n) / FRAME_FINE, n / FRAME_FINE, gain,
+                         blocks.active_shape);
+
+    /* So far, these blocks are the means whose logarithms are the features. */
+    take_logarithms(blocks.group_modulation, (int)(blocks.correlation - blocks.group_modulation));
+    take_logarithms(blocks.rise, (int)(blocks.tonality - blocks.rise));
     for (int i = 0; i < design->n_features; i++)
         vector[i] = state->features[i];
 }
