@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
@@ -18,21 +17,17 @@ from streamgmm.dataset.dataset import Dataset, keep_usable
 from streamgmm.dataset.listing import Skipped
 from streamgmm.dataset.loading import by_recording, load_clips
 from streamgmm.decision.clip import vote_weight
-from streamgmm.errors import DataError
 from streamgmm.features.extractor import Features, extract
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
 from streamgmm.labels import BACKGROUND
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.augmentation import background_copy, noise_copy, speed_copies
-from streamgmm.training.extraction.clip_cache import MAX_NEW_BYTES, ClipCache, Kept, clip_cache
+from streamgmm.training.extraction.clip_cache import ClipCache, Kept, Upkeep, clip_cache
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy, Limits, thinned
 from streamgmm.training.extraction.context import CONTEXT_SNRS_DB, FILLED_COVER, choose_bed, frame_spans, put_in_context
 from streamgmm.training.extraction.transmission import transmitted
 from streamgmm.training.workers import ProgressTracker, map_in_order, untracked
-from streamgmm.world.world import read_index
-
-logger = logging.getLogger("streamgmm.cache")
 
 ACTIVE_WINDOW_RANGE_DB = 45.0
 """Windows this far below the loudest of their clip are pauses, and not trained on as the class."""
@@ -99,51 +94,29 @@ def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: ProgressTr
     # Equal limits and not what others leave: the sizes of other clips are not known within a job.
     n_windows, n_frames = (max(1, most // max(1, len(clips))) for most in (MAX_EXTRACTED_WINDOWS, MAX_EXTRACTED_FRAMES))
     limits = Limits(n_windows, n_windows, n_frames)
+    cache = clip_cache(task)
     # Limited within each job, so that processes never send back more than is kept.
-    cache = _cache_of(task) if task.training.cache else None
     work = partial(_extract_recording, task=task, limits=limits, cache=cache)
-    results = map_in_order(work, recordings, task.training.n_jobs)
-    if cache is not None:
-        results = _pruning(results, cache)
+    # Read by this process: where all were measured before, no other has to be started.
+    before = [_kept_recording(own, task, limits, cache) for own in recordings]
+    missing = [own for own, kept in zip(recordings, before, strict=True) if kept is None]
+    new = map_in_order(work, missing, task.training.n_jobs)
+    upkeep = Upkeep(cache)
     extraction = Extraction([], [])
-    for result in track(results, "measuring", len(recordings)):
+    for result in track(_merged(before, new), "measuring", len(recordings)):
         extraction.clips.extend(result.extraction.clips)
         extraction.skipped.extend(result.extraction.skipped)
+        upkeep.note(result.kept)
+    upkeep.end()
     return extraction
 
 
-def _pruning(results: Iterator[_Measured], cache: ClipCache) -> Iterator[_Measured]:
-    """Pass results on, keep the cache within its limit, and log the first reason why it cannot be written."""
-    n_new_bytes, problem = 0, ""
-    for result in results:
-        yield result
-        n_new_bytes += result.kept.n_bytes
-        if n_new_bytes >= MAX_NEW_BYTES:
-            cache.prune()
-            n_new_bytes = 0
-        if result.kept.problem and not problem:
-            problem = result.kept.problem
-            logger.warning("cannot keep measured clips for the next training in %r: %s", str(cache.folder), problem)
-    if n_new_bytes:
-        cache.prune()
-
-
-def _cache_of(task: ExtractionTask) -> ClipCache | None:
-    """Return the cache of clips that are measured as in `task`."""
-    training = task.training
-    has_cepstra, without = training.cepstra != "never", sorted(training.without)
-    n_copies = (training.n_speed_copies, training.n_noise_copies, training.n_context_copies)
-    backgrounds = [(clip.content_sha256, clip.sample_rate_hz, clip.onset_s, clip.offset_s) for clip in task.backgrounds]
-    try:
-        world = read_index().sha256 if training.world else None
-    except DataError:
-        world = None
-    return clip_cache(
-        [
-            *(task.spec, task.channel, task.silence_gate_dbfs, backgrounds, world),
-            *(has_cepstra, without, n_copies, training.rooms, training.seed),
-        ]
-    )
+def _merged(before: Sequence[_Measured | None], new: Iterator[_Measured]) -> Iterator[_Measured]:
+    """Yield what was measured before, with the next one of `new` in each gap."""
+    for kept in before:
+        yield next(new) if kept is None else kept
+    # Read to the end, where its processes end in order.
+    next(new, None)
 
 
 def with_backgrounds(task: ExtractionTask, clips: Sequence[Clip]) -> ExtractionTask:
@@ -156,27 +129,34 @@ def with_backgrounds(task: ExtractionTask, clips: Sequence[Clip]) -> ExtractionT
 
 def _extract_recording(clips: list[Clip], task: ExtractionTask, limits: Limits, cache: ClipCache | None) -> _Measured:
     path = clips[0].path
-    measured: dict[Clip, ClipVectors] = {}
-    for clip in clips:
-        if cache is not None and (before := cache.read(clip)) is not None:
-            measured[clip] = before
-    missing = [clip for clip in clips if clip not in measured]
-    kept = Kept()
     try:
-        loaded = load_clips(missing, task.spec.sample_rate_hz, task.channel) if missing else []
+        loaded = load_clips(clips, task.spec.sample_rate_hz, task.channel)
     # It was readable when the data set was read, but may have been changed or removed since.
     except RecordingError as error:
         return _Measured(Extraction([], [Skipped(path, error.reason)]))
-    for clip, samples in zip(missing, loaded, strict=True):
-        measured[clip] = _extract_clip(clip, samples, task)
-        if cache is not None:
-            # Before it is limited: the limits depend on the number of clips.
-            written = cache.write(measured[clip])
-            kept = Kept(kept.n_bytes + written.n_bytes, kept.problem or written.problem)
-    vectors = [measured[clip] for clip in clips]
-    usable = [_limit_size(own, limits, task.training.seed) for own in vectors if len(own.vectors)]
-    skipped = [Skipped(path, "silent")] * (len(vectors) - len(usable))
-    return _Measured(Extraction(usable, skipped), kept)
+    measured = [_extract_clip(clip, samples, task) for clip, samples in zip(clips, loaded, strict=True)]
+    # Before they are limited: the limits depend on the number of clips.
+    kept = cache.write(measured) if cache is not None else Kept()
+    return _Measured(_usable(measured, limits, task.training.seed), kept)
+
+
+def _kept_recording(
+    clips: list[Clip], task: ExtractionTask, limits: Limits, cache: ClipCache | None
+) -> _Measured | None:
+    """Return the clips of a recording that were all measured before; None if one was not."""
+    vectors: list[ClipVectors] = []
+    for clip in clips:
+        if cache is None or (kept := cache.read(clip)) is None:
+            return None
+        vectors.append(kept)
+    return _Measured(_usable(vectors, limits, task.training.seed))
+
+
+def _usable(clips: Sequence[ClipVectors], limits: Limits, seed: int) -> Extraction:
+    """Return the clips that are not silent, within the limits."""
+    usable = [_limit_size(clip, limits, seed) for clip in clips if len(clip.vectors)]
+    silent = [Skipped(clip.clip.path, "silent") for clip in clips if not len(clip.vectors)]
+    return Extraction(usable, silent)
 
 
 def _limit_size(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:

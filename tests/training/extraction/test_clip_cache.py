@@ -95,6 +95,20 @@ def test_a_model_has_the_same_bytes_from_a_cold_cache_a_warm_one_and_none(datase
     assert len({path.read_bytes() for path in tmp_path.glob("*.sgm")}) == 1
 
 
+def test_clips_that_were_all_measured_start_no_process(dataset, task, monkeypatch):
+    first = extract_clips(dataset.clips, task).clips
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", None)
+    both = msgspec.structs.replace(task, training=msgspec.structs.replace(task.training, n_jobs=2))
+    assert_same(first, extract_clips(dataset.clips, both).clips)
+
+
+def test_clips_of_which_some_were_measured_stay_in_order(dataset, task, n_measured):
+    extract_clips(dataset.clips[1:3], task)
+    assert n_measured() == 2
+    assert [clip.clip for clip in extract_clips(dataset.clips, task).clips] == dataset.clips
+    assert n_measured() == 2
+
+
 def test_another_number_of_clips_finds_those_that_are_there(dataset, task, n_measured, monkeypatch):
     extract_clips(dataset.clips[:3], task)
     assert n_measured() == 3
@@ -179,7 +193,7 @@ def test_a_world_that_cannot_be_read_is_no_error(dataset, task, monkeypatch):
     def broken():
         raise DataError("the sounds of the world cannot be read")
 
-    monkeypatch.setattr(extraction, "read_index", broken)
+    monkeypatch.setattr(module, "read_index", broken)
     training = msgspec.structs.replace(task.training, world=True, n_context_copies=0)
     assert extract_clips(dataset.clips[:1], msgspec.structs.replace(task, training=training)).clips
 
@@ -229,7 +243,7 @@ def test_the_least_recently_used_are_removed_first(dataset, task, folder, monkey
         os.utime(path, (1, 1))
     extract_clips([dataset.clips[0], dataset.clips[2]], task)
     monkeypatch.setattr(module, "MAX_BYTES", sum(path.stat().st_size for path in files_in(folder)) - 1)
-    present(extraction._cache_of(task)).prune()
+    present(module.clip_cache(task)).prune()
     assert len(files_in(folder)) == 2
     n_measured()
     extract_clips([dataset.clips[0], dataset.clips[2]], task)
@@ -238,7 +252,7 @@ def test_the_least_recently_used_are_removed_first(dataset, task, folder, monkey
 
 def test_a_long_training_is_bounded_while_it_lasts(dataset, task, folder, monkeypatch):
     monkeypatch.setattr(module, "MAX_BYTES", 1)
-    monkeypatch.setattr(extraction, "MAX_NEW_BYTES", 1)
+    monkeypatch.setattr(module, "MAX_NEW_BYTES", 1)
     seen: list[int] = []
 
     def track(items, description, total):
