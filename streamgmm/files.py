@@ -174,10 +174,15 @@ def check_replaceable(target: Path) -> None:
             raise CannotCreateError("there is something else that is not a regular file", where=str(target))
 
 
-def replace_atomically(target: Path, content: bytes) -> None:
+def replace_atomically(target: Path, content: bytes, *, is_synced: bool = True) -> None:
     """Write `content` to `target` atomically: a temporary file in the same directory is renamed.
 
     Temporary files of processes that were killed are removed from the directory.
+
+    Args:
+        target: the file.
+        content: all of it.
+        is_synced: whether the new file has to survive a loss of power, which takes some milliseconds.
 
     Raises:
         OSError: writing failed; the previous file is unchanged.
@@ -189,7 +194,8 @@ def replace_atomically(target: Path, content: bytes) -> None:
             file.write(content)
             # Synced before the rename: after a loss of power, the new name could otherwise belong to an empty file.
             file.flush()
-            os.fsync(file.fileno())
+            if is_synced:
+                os.fsync(file.fileno())
             if os.name == "posix":
                 temporary.replace(target)  # While it is locked, so that nobody removes it as abandoned.
         if os.name != "posix":
@@ -199,7 +205,8 @@ def replace_atomically(target: Path, content: bytes) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise
-    _sync_directory(target.parent)
+    if is_synced:
+        _sync_directory(target.parent)
 
 
 def _create_beside(target: Path) -> tuple[Path, int]:

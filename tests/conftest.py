@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -20,8 +22,17 @@ from streamgmm.training.trainer import train
 DEMO_LABELS = ("doorbell", "knocking", "siren", "smoke_alarm")
 DEMO_RATE_HZ = 16000
 DEMO_CLIPS = 6
-QUICK = {"search": False, "n_speed_copies": 0, "n_noise_copies": 0, "n_context_copies": 0, "world": False, "n_jobs": 1}
+QUICK = {
+    "search": False,
+    "n_speed_copies": 0,
+    "n_noise_copies": 0,
+    "n_context_copies": 0,
+    "world": False,
+    "n_jobs": 1,
+    "cache": False,
+}
 SCENE_S = 60.0
+CACHE_HOME = Path(tempfile.gettempdir()) / f"streamgmm-cache-{os.getpid()}"
 
 
 def write_demo_model(folder: Path) -> Path:
@@ -36,9 +47,22 @@ def write_demo_model(folder: Path) -> Path:
 
 def pytest_configure() -> None:
     """Let programs that tests start hear signals that this one ignores, as under `nohup` or behind `&`."""
+    # Of this process alone: tests see nothing of the cache of the user, and share what the world sounds like.
+    os.environ["XDG_CACHE_HOME"] = str(CACHE_HOME)
     for number in {signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)}:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)  # unlike SIG_IGN, not inherited over exec(2)
+
+
+def pytest_unconfigure() -> None:
+    """Remove the cache of this process."""
+    shutil.rmtree(CACHE_HOME, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def no_clips_of_other_tests() -> None:
+    """Begin without clips that another test has measured: all but the tests of the cache are to measure theirs."""
+    shutil.rmtree(CACHE_HOME / "streamgmm" / "clips", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,25 +24,41 @@ from streamgmm.settings.loading import load_config
 from streamgmm.sinks.formats import make_formatter
 from streamgmm.wording import escaped
 
+MAX_JOBS = 256
+
+MIN_BYTES_PER_PROCESS = 8 * 2**20
+"""Least size of files for which another process is worth its start."""
+
+_OWN_FILES = (Path("/dev"), Path("/proc"))
+"""Folders of paths that mean something else in another process, such as its standard input."""
+
 
 def run_classify(args: argparse.Namespace) -> int:
     """Classify recordings, and print their records or their labels."""
     if args.clip and (args.windows or args.start_time):
         raise UsageError("--clip prints one line per file, --windows and --start-time are for records")
+    if not 0 <= args.jobs <= MAX_JOBS:
+        raise UsageError(f"--jobs is {args.jobs}, must be 0 to {MAX_JOBS}")
     # None means not given: False would override the settings file.
     shorthands = {"model.path": args.model, "output.format": args.format, "output.windows": args.windows or None}
     loaded = load_config(args.config, [*as_overrides(shorthands), *args.overrides])
     model = load_chosen_or_shipped_model(loaded)
-    origin = _parse_time(args.start_time)
+    work: Callable[[Path], Iterator[bytes]]
+    if args.clip:
+        work = partial(_clip_lines, model=model, config=loaded.config)
+    else:
+        origin, has_several = _parse_time(args.start_time), len(args.files) > 1
+        work = partial(_record_lines, model=model, config=loaded.config, origin=origin, has_several=has_several)
     failures: list[StreamgmmError] = []
     # On a terminal the results show the progress, and a bar would mix with them.
-    with make_progress(stderr_console(), is_wanted=not sys.stdout.isatty()) as progress:
-        for path in progress.track(args.files, description="classifying"):
+    with (
+        make_progress(stderr_console(), is_wanted=not sys.stdout.isatty()) as progress,
+        _streams(work, args.files, args.jobs) as streams,
+    ):
+        for lines in progress.track(streams, total=len(args.files), description="classifying"):
             try:
-                if args.clip:
-                    _print_clip(path, model, loaded.config)
-                else:
-                    _print_records(path, model, loaded.config, origin, has_several=len(args.files) > 1)
+                for line in lines:
+                    _print_line(line)
             except StreamgmmError as error:
                 if args.strict or len(args.files) == 1:
                     raise
@@ -63,17 +83,46 @@ def _parse_time(text: str | None) -> datetime | None:
     return time
 
 
-def _print_records(path: Path, model: Model, config: Config, origin: datetime | None, *, has_several: bool) -> None:
+def _streams(
+    work: Callable[[Path], Iterator[bytes]], files: Sequence[Path], n_wanted: int
+) -> AbstractContextManager[Iterator[Iterator[bytes]]]:
+    """Provide the output for each file, in order."""
+    if len(files) == 1 or (n_jobs := _n_jobs(files, n_wanted)) == 1:
+        return nullcontext(map(work, files))
+    # Imported only now: most commands need no processes, and start sooner.
+    from streamgmm.training.worker_streams import streaming
+
+    return streaming(work, files, n_jobs)
+
+
+def _n_jobs(files: Sequence[Path], n_wanted: int) -> int:
+    """Return the number of processes, by default as many as cores, if there is enough to do."""
+    # This process alone for files that others would not find.
+    if any(file.is_relative_to(own) for file in files for own in _OWN_FILES):
+        return 1
+    return n_wanted or min(os.cpu_count() or 1, 1 + sum(map(_n_bytes, files)) // MIN_BYTES_PER_PROCESS)
+
+
+def _n_bytes(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except (OSError, ValueError):  # reported when its turn comes
+        return 0
+
+
+def _record_lines(
+    path: Path, model: Model, config: Config, origin: datetime | None, *, has_several: bool
+) -> Iterator[bytes]:
     from streamgmm.listening.recordings import classify_recording
 
     format_record = make_formatter(config.output.format, filename=str(path) if has_several else "")
     for record in classify_recording(path, model, config, origin=origin):
         line = format_record(record)
         if line is not None:
-            _print_line(line)
+            yield line
 
 
-def _print_clip(path: Path, model: Model, config: Config) -> None:
+def _clip_lines(path: Path, model: Model, config: Config) -> Iterator[bytes]:
 
     from streamgmm.listening.recordings import decide_recording
 
@@ -95,7 +144,7 @@ def _print_clip(path: Path, model: Model, config: Config) -> None:
             line = msgspec.json.encode(answer).decode()
         case _:
             line = f"{escaped(str(path))}\t{decision.label}\t{score:.4f}"
-    _print_line(line.encode() + b"\n")
+    yield line.encode() + b"\n"
 
 
 def _print_line(line: bytes) -> None:

@@ -27,7 +27,7 @@ def run_enrol(args: argparse.Namespace) -> int:
         findings = Findings()
         with make_progress(stderr_console()) as progress:
             clips = new_clips(args.clips, label, cache, findings)
-            change = enrol(model, cache, label, clips, findings, track=RichTrack(progress))
+            change = enrol(model, cache, label, clips, findings, is_cached=not args.no_cache, track=RichTrack(progress))
         print_findings(findings)
         return apply_change(change, model, args, [_labels_by_old_model(model, cache, clips)])
 

@@ -119,4 +119,5 @@ def _evaluation_overrides(args: argparse.Namespace) -> list[str]:
     """Return the options that stand for settings as `KEY=VALUE` overrides."""
     # As JSON, which is YAML too: a path remains text, whatever characters it holds.
     model = [] if args.model is None else [f"model.path={msgspec.json.encode(args.model).decode()}"]
-    return [*model, *(["training.search=false"] if args.quick else [])]
+    quick = ["training.search=false"] if args.quick else []
+    return [*model, *quick, *(["training.cache=false"] if args.no_cache else [])]

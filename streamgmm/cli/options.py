@@ -27,6 +27,12 @@ def add_quick_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="do not search for better settings than the defaults")
 
 
+def add_cache_option(parser: argparse.ArgumentParser, *, is_shown: bool = True) -> None:
+    """Add `--no-cache` (`args.no_cache`), short for `training.cache: false`; hidden where help fills a screen."""
+    text = "measure all recordings, and keep nothing in ~/.cache" if is_shown else argparse.SUPPRESS
+    parser.add_argument("--no-cache", action="store_true", help=text)
+
+
 def add_background_option(parser: argparse.ArgumentParser) -> None:
     """Add `--background PLACE` (`args.backgrounds`), for `read_dataset`."""
     text = "more to ignore: a recording, or a folder; repeatable"

@@ -108,6 +108,7 @@ def _training_overrides(args: argparse.Namespace) -> list[str]:
         "features.sample_rate_hz": args.rate,
         "training.seed": args.seed,
         "training.search": "false" if args.quick else None,
+        "training.cache": "false" if args.no_cache else None,
     }
     return [f"{key}={value}" for key, value in settings.items() if value is not None]
 

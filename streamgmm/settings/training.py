@@ -70,6 +70,9 @@ class TrainingSection(Section, frozen=True, kw_only=True):
         int, Meta(ge=0, le=2**32 - 1, description="the same seed and data give the same model, byte for byte")
     ] = 0
     n_jobs: Annotated[int, Meta(ge=0, le=256, description="worker processes; 0: one per core")] = 0
+    cache: Annotated[
+        bool, Meta(description="keep measured clips in ~/.cache/streamgmm, so that no training measures them again")
+    ] = True
     credit: Annotated[
         str,
         Meta(description="authors, licence and limits of the recordings; shown by `model show`"),

@@ -178,8 +178,8 @@ def make_card(
     for clip in clips:
         n_windows[clip.clip.label] += len(clip.vectors)
     training = msgspec.to_builtins(validation.training)
-    # The number of processes has no influence on the model; the credit goes to the top, where it is read.
-    del training["n_jobs"]
+    # Processes and cache have no influence on the model; the credit goes to the top, where it is read.
+    del training["n_jobs"], training["cache"]
     credit = training.pop("credit")
     return {
         **({"credit": credit} if credit else {}),

@@ -99,16 +99,15 @@ class ProcessExecutor:
             with threadpool_limits(1):
                 yield from map(work, items)
             return
-        _silence_tracker()
         # Spawned, not forked: a fork would copy the locks of threads that do not exist in the child.
         context = get_context("spawn")
         # This process alone holds the writing end, so it closes even if the process is killed.
         lifeline, end = context.Pipe(duplex=False)
-        pool = ProcessPoolExecutor(n_processes, context, _begin_process, (lifeline,))
+        pool = ProcessPoolExecutor(n_processes, context, end_with_parent, (lifeline,))
         try:
             n_at_once = max(1, min(MAX_ITEMS_PER_MESSAGE, len(items) // n_processes))
             # All jobs are submitted, and so all processes started, before `pool.map` returns.
-            with _interrupts_held(), _script_hidden():
+            with starting_processes():
                 results = pool.map(partial(_on_one_thread, work), items, chunksize=n_at_once)
             yield from results
             # All results have arrived: the processes end in order, before the closed pipe would end them.
@@ -181,6 +180,14 @@ def _on_one_openmp_thread(work: Callable[[JobItem], Result], item: JobItem) -> R
 
 
 @contextmanager
+def starting_processes() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach and that do not run the script of this one again."""
+    _silence_tracker()
+    with _interrupts_held(), _script_hidden():
+        yield
+
+
+@contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Start processes with Ctrl-C blocked: only the parent receives it, and ends them."""
     if not hasattr(signal, "pthread_sigmask"):
@@ -211,7 +218,8 @@ def _script_hidden() -> Iterator[None]:
             script.update(before)
 
 
-def _begin_process(lifeline: Connection) -> None:
+def end_with_parent(lifeline: Connection) -> None:
+    """End this process, from now on, as soon as the other end of `lifeline` closes."""
     Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 

@@ -29,6 +29,7 @@ from tests.cli.cli_rig import run_cli
         (["run", "-s", "pcm:-", "--require-device"], "pcm:-: --require-device is for a microphone"),
         (["classify", "a.wav", "--clip", "--windows"], "--clip prints one line per file"),
         (["classify", "a.wav", "--clip", "--start-time", "2026-01-31T12:00:00Z"], "--clip prints one line per file"),
+        (["classify", "a.wav", "--jobs", "-1"], "--jobs is -1, must be 0 to 256"),
     ],
 )
 def test_C17_options_that_cannot_be_true_together_are_refused(

@@ -40,8 +40,8 @@ def write_sounds(root: Path, labels: Iterable[str] = SOUND_LABELS, n_clips: int 
 
 
 def config_with(**training: Any) -> Config:
-    """The default settings with other ones for training; one process, as the data sets are small."""
-    return msgspec.convert({"training": {"n_jobs": 1, **training}}, Config)
+    """The default settings with other ones for training; one process, as the data sets are small, and no cache."""
+    return msgspec.convert({"training": {"n_jobs": 1, "cache": False, **training}}, Config)
 
 
 def quick_config(**training: Any) -> Config:

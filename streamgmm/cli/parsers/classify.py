@@ -31,5 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--windows", action="store_true", help="a record for every hop, not only for events")
     parser.add_argument("--start-time", metavar="TIME", help="when it was recorded (RFC 3339), to date the records")
     parser.add_argument("--strict", action="store_true", help="stop at the first file that cannot be read")
+    parser.add_argument(
+        "--jobs", metavar="N", type=int, default=0, help="files at once (default: on all cores, if large)"
+    )
     add_config_options(parser)
     parser.set_defaults(handler=handler_in("streamgmm.cli.classify", "run_classify"))

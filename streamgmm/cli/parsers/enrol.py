@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from streamgmm.cli.options import add_change_options
+from streamgmm.cli.options import add_cache_option, add_change_options
 from streamgmm.cli.parser import handler_in
 
 _DESCRIPTION = """\
@@ -23,4 +23,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("label", metavar="LABEL", help="the class of the clips")
     parser.add_argument("clips", metavar="CLIP", type=Path, nargs="+", help="recording, or folder of recordings")
     add_change_options(parser)
+    add_cache_option(parser)
     parser.set_defaults(handler=handler_in("streamgmm.cli.enrol", "run_enrol"))

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from streamgmm.cli.options import add_background_option, add_config_options, add_fold_option, add_quick_option
+from streamgmm.cli.options import (
+    add_background_option,
+    add_cache_option,
+    add_config_options,
+    add_fold_option,
+    add_quick_option,
+)
 from streamgmm.cli.parser import handler_in, place
 
 _DESCRIPTION = """\
@@ -29,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_event_options(parser)
     parser.add_argument("--report", metavar="DIR", type=Path, help="write pictures and figures as a page in DIR")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
+    add_cache_option(parser, is_shown=False)
     add_config_options(parser)
     parser.set_defaults(handler=handler_in("streamgmm.cli.evaluate", "run_evaluate"))
 

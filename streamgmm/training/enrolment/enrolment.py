@@ -116,6 +116,7 @@ def enrol(
     findings: Findings,
     *,
     n_jobs: int = 0,
+    is_cached: bool = True,
     track: ProgressTracker = untracked,
 ) -> ModelChange:
     """Add the class `label` to `model`, or extend the class by `clips` if the model has it.
@@ -127,6 +128,7 @@ def enrol(
         clips: see `new_clips`.
         findings: collects recordings that turn out to be silent.
         n_jobs: number of processes that measure; 0 for one per core.
+        is_cached: whether measured clips are kept for other trainings.
         track: shows the progress.
 
     Raises:
@@ -135,6 +137,7 @@ def enrol(
     n_needed = 1 if label in model.labels else MIN_CLIPS
     _check_number(clips, n_needed, label, findings)
     task = _task_like(model, cache.task, n_jobs if len(clips) >= MIN_RECORDINGS_PER_PROCESS else 1)
+    task = msgspec.structs.replace(task, training=msgspec.structs.replace(task.training, cache=is_cached))
     # Counted before measuring and after: the first check saves time, the second knows which clips are silent.
     extraction = extract_clips(clips, task, track)
     findings.skipped.extend(extraction.skipped)

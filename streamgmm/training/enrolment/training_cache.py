@@ -82,7 +82,7 @@ def make_cache(clips: Sequence[ClipVectors], task: ExtractionTask, *, has_cepstr
         by_label[clip.clip.label].append(clip)
     limits = {label: _limits(members) for label, members in by_label.items()}
     # The number of processes has no influence on the model, and equal trainings give equal bytes.
-    training = msgspec.structs.replace(task.training, n_jobs=0)
+    training = msgspec.structs.replace(task.training, n_jobs=0, cache=True)
     kept = [_reduce(clip, limits[clip.clip.label], training.seed) for clip in nameless]
     return TrainingCache(msgspec.structs.replace(task, training=training), kept)
 

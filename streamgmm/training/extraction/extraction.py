@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from streamgmm.features.window import window_layout
 from streamgmm.labels import BACKGROUND
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.augmentation import background_copy, noise_copy, speed_copies
+from streamgmm.training.extraction.clip_cache import ClipCache, Kept, Upkeep, clip_cache
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy, Limits, thinned
 from streamgmm.training.extraction.context import CONTEXT_SNRS_DB, FILLED_COVER, choose_bed, frame_spans, put_in_context
 from streamgmm.training.extraction.transmission import transmitted
@@ -79,21 +80,43 @@ class Extraction(NamedTuple):
         return keep_usable(dataset, [clip.clip for clip in self.clips], self.skipped, min_clips=min_clips)
 
 
+class _Measured(NamedTuple):
+    """The clips of one recording, and what became of those that were to be kept for the next training."""
+
+    extraction: Extraction
+    kept: Kept = Kept()
+
+
 def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: ProgressTracker = untracked) -> Extraction:
-    """Measure all clips and their copies in `task.training.n_jobs` processes."""
+    """Measure all clips and their copies in `task.training.n_jobs` processes, unless they were measured before."""
     # One job per recording, not per clip: decoding and resampling it is done once for all its clips.
     recordings = by_recording(clips)
     # Equal limits and not what others leave: the sizes of other clips are not known within a job.
     n_windows, n_frames = (max(1, most // max(1, len(clips))) for most in (MAX_EXTRACTED_WINDOWS, MAX_EXTRACTED_FRAMES))
     limits = Limits(n_windows, n_windows, n_frames)
+    cache = clip_cache(task)
     # Limited within each job, so that processes never send back more than is kept.
-    work = partial(_extract_recording, task=task, limits=limits)
-    results = map_in_order(work, recordings, task.training.n_jobs)
+    work = partial(_extract_recording, task=task, limits=limits, cache=cache)
+    # Read by this process: where all were measured before, no other has to be started.
+    before = [_kept_recording(own, task, limits, cache) for own in recordings]
+    missing = [own for own, kept in zip(recordings, before, strict=True) if kept is None]
+    new = map_in_order(work, missing, task.training.n_jobs)
+    upkeep = Upkeep(cache)
     extraction = Extraction([], [])
-    for result in track(results, "measuring", len(recordings)):
-        extraction.clips.extend(result.clips)
-        extraction.skipped.extend(result.skipped)
+    for result in track(_merged(before, new), "measuring", len(recordings)):
+        extraction.clips.extend(result.extraction.clips)
+        extraction.skipped.extend(result.extraction.skipped)
+        upkeep.note(result.kept)
+    upkeep.end()
     return extraction
+
+
+def _merged(before: Sequence[_Measured | None], new: Iterator[_Measured]) -> Iterator[_Measured]:
+    """Yield what was measured before, with the next one of `new` in each gap."""
+    for kept in before:
+        yield next(new) if kept is None else kept
+    # Read to the end, where its processes end in order.
+    next(new, None)
 
 
 def with_backgrounds(task: ExtractionTask, clips: Sequence[Clip]) -> ExtractionTask:
@@ -104,17 +127,36 @@ def with_backgrounds(task: ExtractionTask, clips: Sequence[Clip]) -> ExtractionT
     return msgspec.structs.replace(task, backgrounds=tuple(backgrounds[i] for i in chosen))
 
 
-def _extract_recording(clips: list[Clip], task: ExtractionTask, limits: Limits) -> Extraction:
+def _extract_recording(clips: list[Clip], task: ExtractionTask, limits: Limits, cache: ClipCache | None) -> _Measured:
     path = clips[0].path
     try:
         loaded = load_clips(clips, task.spec.sample_rate_hz, task.channel)
     # It was readable when the data set was read, but may have been changed or removed since.
     except RecordingError as error:
-        return Extraction([], [Skipped(path, error.reason)])
+        return _Measured(Extraction([], [Skipped(path, error.reason)]))
     measured = [_extract_clip(clip, samples, task) for clip, samples in zip(clips, loaded, strict=True)]
-    usable = [_limit_size(vectors, limits, task.training.seed) for vectors in measured if len(vectors.vectors)]
-    skipped = [Skipped(path, "silent")] * (len(measured) - len(usable))
-    return Extraction(usable, skipped)
+    # Before they are limited: the limits depend on the number of clips.
+    kept = cache.write(measured) if cache is not None else Kept()
+    return _Measured(_usable(measured, limits, task.training.seed), kept)
+
+
+def _kept_recording(
+    clips: list[Clip], task: ExtractionTask, limits: Limits, cache: ClipCache | None
+) -> _Measured | None:
+    """Return the clips of a recording that were all measured before; None if one was not."""
+    vectors: list[ClipVectors] = []
+    for clip in clips:
+        if cache is None or (kept := cache.read(clip)) is None:
+            return None
+        vectors.append(kept)
+    return _Measured(_usable(vectors, limits, task.training.seed))
+
+
+def _usable(clips: Sequence[ClipVectors], limits: Limits, seed: int) -> Extraction:
+    """Return the clips that are not silent, within the limits."""
+    usable = [_limit_size(clip, limits, seed) for clip in clips if len(clip.vectors)]
+    silent = [Skipped(clip.clip.path, "silent") for clip in clips if not len(clip.vectors)]
+    return Extraction(usable, silent)
 
 
 def _limit_size(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:

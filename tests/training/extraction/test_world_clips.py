@@ -10,10 +10,10 @@ from streamgmm.errors import DataError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
 from streamgmm.settings.training import TrainingSection
-from streamgmm.training.extraction import world_cache
 from streamgmm.training.extraction import world_clips as module
 from streamgmm.training.extraction.extraction import ExtractionTask
-from streamgmm.training.extraction.world_cache import MAX_FILES, kept_world
+from streamgmm.training.extraction.kept_vectors import read_vectors
+from streamgmm.training.extraction.world_cache import MAX_BYTES, MAX_FILES, kept_world
 from streamgmm.training.extraction.world_clips import MAX_WINDOWS, world_clips
 from streamgmm.world.world import World, read_index, read_world
 
@@ -82,7 +82,7 @@ def test_a_damaged_cache_is_measured_again_and_mended(small_world, damage):
     path.write_bytes(damage(path.read_bytes()))
     again = world_clips(TASK, ["dog"]).clips
     np.testing.assert_array_equal(first[0].vectors, again[0].vectors)
-    assert world_cache._read(path) is not None
+    assert read_vectors(path, MAX_BYTES) is not None
 
 
 def test_a_cache_folder_that_cannot_be_made_only_costs_time(monkeypatch, tmp_path):

@@ -1,0 +1,96 @@
+"""Files of measured clips in the user's cache folder: the SHA-256 of the content, then the content as MessagePack."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+import streamgmm
+from streamgmm.arrays import AnyArray
+from streamgmm.errors import StreamgmmError
+from streamgmm.files import read_regular_file, replace_atomically
+from streamgmm.training.extraction.clip_vectors import ClipVectors
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+_MEASURING = ("arrays.py", "units.py", "audio", "features", "dataset/clips.py", "dataset/loading.py")
+_MEASURING_COPIES = ("decision/clip.py", "world/world.py", "training/extraction")
+"""Modules and packages on whose code the vectors of a clip depend."""
+
+_LIBRARIES = ("numpy", "PyWavelets", "scipy", "soundfile", "soxr")
+
+
+def cache_folder() -> Path | None:
+    """Return the folder for files that only save time; None where the user has no home."""
+    home = os.environ.get("HOME")
+    cache_home = os.environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else None)
+    return Path(cache_home) / "streamgmm" if cache_home else None
+
+
+@functools.cache
+def code_sha256() -> str:
+    """Hash the code that measures clips, and the versions of its libraries: others may measure otherwise.
+
+    The kernels are left out, as they agree with numpy within the accuracy of features.
+    """
+    package = Path(streamgmm.__file__).parent
+    sha256 = hashlib.sha256(streamgmm.__version__.encode())
+    for part in (*_MEASURING, *_MEASURING_COPIES):
+        for module in sorted([package / part, *(package / part).rglob("*.py")]):
+            if module.is_file():
+                sha256.update(module.read_bytes())
+    for library in _LIBRARIES:
+        sha256.update(f"{library} {version(library)}".encode())
+    return sha256.hexdigest()
+
+
+def read_vectors(path: Path, max_bytes: int) -> list[ClipVectors] | None:
+    """Return the clips that were written to `path`; None if they cannot be read, or are not whole."""
+    try:
+        content = read_regular_file(path, max_bytes)
+        if hashlib.sha256(content[_DIGEST_BYTES:]).digest() != content[:_DIGEST_BYTES]:
+            return None
+        return msgspec.msgpack.decode(content[_DIGEST_BYTES:], type=list[ClipVectors], dec_hook=_array)
+    except (StreamgmmError, OSError, ValueError, TypeError):
+        return None
+
+
+def write_vectors(path: Path, clips: list[ClipVectors], max_bytes: int) -> int:
+    """Write clips to `path`, unless they take more than `max_bytes`; return how many bytes were written.
+
+    Raises:
+        OSError: writing failed; there is no file, or the previous one.
+    """
+    content = msgspec.msgpack.encode(clips, enc_hook=_parts)
+    if len(content) + _DIGEST_BYTES > max_bytes:
+        return 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not synced: a file that a loss of power cuts has another digest, and is measured again.
+    replace_atomically(path, hashlib.sha256(content).digest() + content, is_synced=False)
+    return len(content) + _DIGEST_BYTES
+
+
+def _parts(value: Any) -> Any:
+    match value:
+        case np.ndarray():
+            # In their own order, on which the last bits of sums depend.
+            order: Literal["C", "F"] = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
+            return value.dtype.str, value.shape, order, value.tobytes(order)
+        case Path():
+            return os.fspath(value)
+    raise NotImplementedError(type(value))
+
+
+def _array(kind: Any, value: Any) -> AnyArray | Path:
+    if kind is Path:
+        return Path(value)
+    dtype, shape, order, data = value
+    # A copy, as an array over `bytes` cannot be written to, and not all users only read.
+    return np.frombuffer(data, dtype).reshape(shape, order=order).copy(order)
