@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "streamgmm"
 
 ROOMS = [
     *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "sinks", "service"),
-    *("listening", "dataset", "world", "training", "evaluation", "tuning", "explanation", "report", "demo", "cli"),
+    *("listening", "dataset", "world", "training", "evaluation", "tuning", "explanation", "archive"),
+    *("report", "demo", "cli"),
 ]
 
 # Ground floor may import what carries settings and messages, and nothing that touches samples.

@@ -23,6 +23,8 @@ from streamgmm.wording import escaped
 
 def run_classify(args: argparse.Namespace) -> int:
     """Classify recordings, and print their records or their labels."""
+    if args.output is None and (args.cluster or args.workers):
+        raise UsageError("--cluster and --workers are for an archive", hint="name its folder with -o DIR")
     if args.clip and (args.windows or args.start_time):
         raise UsageError("--clip prints one line per file, --windows and --start-time are for records")
     # None means not given: False would override the settings file.
@@ -30,6 +32,10 @@ def run_classify(args: argparse.Namespace) -> int:
     loaded = load_config(args.config, [*as_overrides(shorthands), *args.overrides])
     model = load_chosen_or_shipped_model(loaded)
     origin = _parse_time(args.start_time)
+    if args.output is not None:
+        from streamgmm.cli.archive import label_archive
+
+        return label_archive(args, model, loaded.config, origin)
     failures: list[StreamgmmError] = []
     # On a terminal the results show the progress, and a bar would mix with them.
     with make_progress(stderr_console(), is_wanted=not sys.stdout.isatty()) as progress:

@@ -39,6 +39,7 @@ COMMANDS = {
     "enrol": "add a class to a model within seconds",
     "forget": "remove a class from a model",
     "classify": "detect sounds in recordings",
+    "archive": "count the events that `classify -o` has written",
     "explain": "show why the model decided as it did at a moment",
     "run": "listen day and night, and report to other programs",
     "status": "ask a running daemon how well it hears",

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -108,7 +109,7 @@ class ProcessExecutor:
         try:
             n_at_once = max(1, min(MAX_ITEMS_PER_MESSAGE, len(items) // n_processes))
             # All jobs are submitted, and so all processes started, before `pool.map` returns.
-            with _interrupts_held(), _script_hidden():
+            with interrupts_held(), _script_hidden():
                 results = pool.map(partial(_on_one_thread, work), items, chunksize=n_at_once)
             yield from results
             # All results have arrived: the processes end in order, before the closed pipe would end them.
@@ -133,9 +134,23 @@ class ThreadExecutor:
             yield from pool.map(partial(_on_one_openmp_thread, work), items)
 
 
+_chosen: ContextVar[Executor | None] = ContextVar("chosen", default=None)
+
+
+@contextmanager
+def jobs_on(executor: Executor) -> Iterator[None]:
+    """Run the jobs of `map_in_order` on `executor` within, in place of processes of this machine."""
+    token = _chosen.set(executor)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
 def map_in_order(work: Callable[[JobItem], Result], items: Sequence[JobItem], n_jobs: int) -> Iterator[Result]:
-    """Yield the result of `work` for each item, in order, from `n_jobs` processes; see `ProcessExecutor`."""
-    return ProcessExecutor(n_jobs).map(work, items)
+    """Yield the result of `work` for each item, in order, from `n_jobs` processes or the executor of `jobs_on`."""
+    executor = _chosen.get() or ProcessExecutor(n_jobs)
+    return executor.map(work, items)
 
 
 def run_job(job: Callable[[], Result]) -> Result:
@@ -181,7 +196,7 @@ def _on_one_openmp_thread(work: Callable[[JobItem], Result], item: JobItem) -> R
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def interrupts_held() -> Iterator[None]:
     """Start processes with Ctrl-C blocked: only the parent receives it, and ends them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -5,11 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from streamgmm.cli.options import add_background_option, add_config_options, add_fold_option, add_quick_option
+from streamgmm.cli.options import (
+    add_background_option,
+    add_cluster_option,
+    add_config_options,
+    add_fold_option,
+    add_quick_option,
+)
 from streamgmm.cli.parser import handler_in, place
 
 _DESCRIPTION = """\
-Cross-validate on DATA as the live stream would classify it; or score --model.
+Cross-validate on DATA as if heard live, or score --model; --cluster as in train
 """
 
 
@@ -25,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_quick_option(parser)
     add_fold_option(parser)
     add_condition_options(parser)
+    add_cluster_option(parser, argparse.SUPPRESS)  # for want of a line on the screen; the description names it
     parser.add_argument("--open-set", action="store_true", help="leave out each class in turn: is it rejected?")
     _add_event_options(parser)
     parser.add_argument("--report", metavar="DIR", type=Path, help="write pictures and figures as a page in DIR")
