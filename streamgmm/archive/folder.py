@@ -1,6 +1,6 @@
 """The folder of an archive: a manifest, and one Parquet file per finished recording.
 
-The name of a file follows from the path of its recording, and its metadata hold size and time of the content. So a
+The name of a file follows from the path of its recording, and its metadata hold size and time of the content. A
 recording is finished or not, a changed one replaces its own rows, and no row is lost or doubled by a restart.
 """
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -71,22 +72,33 @@ class Labelling:
         """Number of recordings that are not finished."""
         return len(self._todo)
 
-    def run(self, executor: ClusterExecutor, model: Model, config: Config, track: ProgressTracker) -> Iterator[None]:
-        """Label the recordings that are not finished, and yield after each; `errors` has those that cannot be read.
+    def run(
+        self, executor: ClusterExecutor, model: Model, config: Config, track: ProgressTracker, *, is_strict: bool
+    ) -> None:
+        """Label the recordings that are not finished; `errors` has those that cannot be read.
+
+        Args:
+            executor: where to do it.
+            model: what to recognise.
+            config: how to decide.
+            track: shows the progress.
+            is_strict: raise the first error of a recording.
 
         Raises:
             ClusterError: the cluster was lost.
             OutputError: the disk is full.
         """
         work = partial(_detections_of, model=model, config=config)
-        results = executor.attempt(work, [path for path, _ in self._todo])
-        for (path, fingerprint), result in zip(self._todo, track(results, "classifying", self.n_todo), strict=True):
-            if isinstance(result, StreamgmmError):
-                self.errors.append(result)
-            else:
-                origin = self._origin or time_in_name(path.name)
-                self._folder.write(path, fingerprint, result, origin)
-            yield
+        # Closed before the executor, so that jobs which are still in flight are cancelled.
+        with closing(executor.attempt(work, [path for path, _ in self._todo])) as results:
+            tracked = track(results, "classifying", self.n_todo)
+            for (path, fingerprint), result in zip(self._todo, tracked, strict=True):
+                if not isinstance(result, StreamgmmError):
+                    self._folder.write(path, fingerprint, result, self._origin or time_in_name(path.name))
+                elif is_strict:
+                    raise result
+                else:
+                    self.errors.append(result)
 
 
 def _detections_of(path: Path, model: Model, config: Config) -> list[Detection]:

@@ -37,6 +37,8 @@ def label_archive(args: argparse.Namespace, model: Model, config: Config, origin
     """Label recordings into the folder `args.output`, as far as they are not finished there; return the exit code."""
     if args.clip or args.windows or args.format:
         raise UsageError("--clip, --windows and --format are for what is printed, which -o replaces")
+    if args.cluster and args.workers:
+        raise UsageError("--workers is for this machine, which --cluster replaces")
     folder = ArchiveFolder(args.output)
     findings = Findings()
     paths = recordings_of(args.files, findings, without=args.output.absolute())
@@ -63,9 +65,7 @@ def _run(work: Labelling, args: argparse.Namespace, model: Model, config: Config
         return
     console = stderr_console()
     with _executor(args, work.n_todo) as executor, make_progress(console) as progress:
-        for _ in work.run(executor, model, config, RichTrack(progress)):
-            if args.strict and work.errors:
-                raise work.errors[0]
+        work.run(executor, model, config, RichTrack(progress), is_strict=args.strict)
 
 
 @contextlib.contextmanager

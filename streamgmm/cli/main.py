@@ -57,7 +57,7 @@ Detects the sounds that you trained it on, and reports them to other programs.
 EXIT_BUG = 70
 _NEEDS_NO_STDOUT = {"train", "run"}
 """`train` reports on stderr, and the sinks of `run` check stdout themselves."""
-_FINISHES_FIRST = {"train", "tune", "enrol", "forget", "evaluate", "explain", "demo"}
+_FINISHES_FIRST = {"train", "tune", "enrol", "forget", "evaluate", "explain", "archive", "demo"}
 """Commands that write files, which matter more than the printed result: a failure of stdout ends them last."""
 _TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget"}
 _NEEDS_LITTLE_MEMORY = {"config", "service", "status"}

@@ -11,7 +11,7 @@ import pickle
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +39,7 @@ POLL_S = 5.0
 MAX_LOSSES = 5
 """Most times that jobs are submitted again without any result in between."""
 
+_SILENT = logging.CRITICAL + 1
 _ADDRESS = re.compile(r"(?:tcp|tls)://(?:\[[^\]\s]+\]|[^\s:/\[\]]+):\d{1,5}")
 
 
@@ -80,7 +81,9 @@ class ClusterExecutor:
                 raise result
             yield result
 
-    def attempt(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result | StreamgmmError]:
+    def attempt(
+        self, work: Callable[[JobItem], Result], items: Sequence[JobItem]
+    ) -> Generator[Result | StreamgmmError, None, None]:
         """Yield the result of each item or the error that its job ended with, in order; see `Executor.map`.
 
         Raises:
@@ -139,6 +142,11 @@ class ClusterExecutor:
                 f"workers of the cluster died while it was processed ({error.last_worker.address} was the last)",
                 hint="is their memory full?",
             )
+        except (_LostError, ClusterError):
+            raise
+        # The job returns its own exceptions: this one was met by Dask, as it unpacked the job.
+        except Exception as error:
+            raise _cannot_run(self._address, error) from error
         if isinstance(outcome, Finished):
             return outcome.value
         if isinstance(outcome.error, ClusterError) or not isinstance(outcome.error, StreamgmmError):
@@ -176,8 +184,6 @@ class ClusterExecutor:
     def _open_client(self) -> Client:
         from distributed import Client
 
-        # It reports each lost connection with a traceback.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
         try:
             return Client(self._address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
         except (OSError, ValueError) as error:
@@ -196,14 +202,14 @@ class ClusterExecutor:
             worker: client.submit(own_build, workers=[worker], pure=False, allow_other_workers=False)
             for worker in client.nthreads()
         }
+        deadline = time.monotonic() + RETURN_TIMEOUT_S
         for worker, future in builds.items():
             try:
-                build = future.result(timeout=RETURN_TIMEOUT_S)
+                build = future.result(timeout=max(0.1, deadline - time.monotonic()))
             except TimeoutError:
                 continue  # busy, or gone: each job compares again
             except Exception as error:
-                what = f"cannot run jobs of streamgmm: {type(error).__name__}: {error}"
-                raise ClusterError(what, where=f"worker {worker}", hint="install streamgmm there") from error
+                raise _cannot_run(f"worker {worker}", error) from error
             check_build(build, self._build, worker)
 
     def _reconnect(self) -> None:
@@ -229,8 +235,13 @@ class ClusterExecutor:
         return ClusterError(what, where=self._address, hint=hint)
 
 
+def _cannot_run(where: str, error: Exception) -> ClusterError:
+    what = f"cannot run jobs of streamgmm: {type(error).__name__}: {error}"
+    return ClusterError(what, where=where, hint="install streamgmm on the workers")
+
+
 def check_distributed() -> None:
-    """Raise if the library of clusters is missing.
+    """Raise if the library of clusters is missing, and keep it from logging.
 
     Raises:
         UsageError: names what to install.
@@ -239,6 +250,9 @@ def check_distributed() -> None:
         import distributed  # noqa: F401
     except ImportError as error:
         raise UsageError("a cluster needs Dask", hint='pip install "streamgmm[cluster]"') from error
+    # It reports each lost connection with a traceback, and each step of its own start.
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(_SILENT)
 
 
 @contextmanager
@@ -252,8 +266,8 @@ def local_cluster(n_workers: int) -> Iterator[str]:
         cluster = LocalCluster(
             n_workers=n_workers,
             threads_per_worker=1,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL + 1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=_SILENT,
         )
     with cluster:
         yield cluster.scheduler_address
