@@ -81,7 +81,8 @@ class Cluster:
         from distributed import Client
 
         with Client(self.address, timeout=START_TIMEOUT_S, set_as_default=False) as client:
-            client.wait_for_workers(n_workers, timeout=START_TIMEOUT_S)
+            if n_workers:
+                client.wait_for_workers(n_workers, timeout=START_TIMEOUT_S)
 
     def kill_worker(self) -> None:
         worker = self.workers.pop()

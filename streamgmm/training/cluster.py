@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamgmm.errors import StreamgmmError, SystemResourceError, UsageError
-from streamgmm.training.cluster_jobs import ClusterError, Failed, Finished, check_build, own_build, run_on_worker
+from streamgmm.training.cluster_jobs import Build, ClusterError, Failed, Finished, check_build, own_build, run_on_worker
 from streamgmm.training.workers import interrupts_held
 
 if TYPE_CHECKING:
@@ -66,7 +66,10 @@ class ClusterExecutor:
         self._address = address
         self._n_jobs_per_thread = n_jobs_per_thread
         self._build = own_build()
-        self._client = self._connect()
+        try:
+            self._client = self._connect()
+        except _LostError as error:
+            raise self._error("was lost while its workers were asked", "start this command again") from error
 
     def __enter__(self) -> ClusterExecutor:
         return self
@@ -112,8 +115,9 @@ class ClusterExecutor:
                 n_losses = 0
                 yield outcome
         finally:
-            with _losses_reported(), suppress(_LostError):
-                self._client.cancel([future for _, future in submitted], force=True)
+            if submitted and self._client.status == "running":
+                with suppress(_LostError), _losses_reported():
+                    self._client.cancel([future for _, future in submitted], force=True)
 
     def _share(self, work: Callable[[Any], Any]) -> Future[Any]:
         """Send `work` to all workers once: it may hold a model, which each job would carry otherwise."""
@@ -198,19 +202,14 @@ class ClusterExecutor:
         except TimeoutError as error:
             hint = f"start `dask worker {self._address}` where the files are"
             raise self._error("the scheduler has no workers", hint) from error
-        builds = {
-            worker: client.submit(own_build, workers=[worker], pure=False, allow_other_workers=False)
-            for worker in client.nthreads()
-        }
-        deadline = time.monotonic() + RETURN_TIMEOUT_S
-        for worker, future in builds.items():
-            try:
-                build = future.result(timeout=max(0.1, deadline - time.monotonic()))
-            except TimeoutError:
-                continue  # busy, or gone: each job compares again
-            except Exception as error:
-                raise _cannot_run(f"worker {worker}", error) from error
-            check_build(build, self._build, worker)
+        # Not as a task: a worker that cannot unpickle a task ends, and a busy one would answer late.
+        with _losses_reported():
+            builds = client.run(own_build, on_error="return")
+        for worker, build in builds.items():
+            if isinstance(build, Build):
+                check_build(build, self._build, worker)
+            elif not isinstance(build, OSError):  # it is gone
+                raise _cannot_run(f"worker {worker}", build)
 
     def _reconnect(self) -> None:
         """Connect to a scheduler that was lost, and has perhaps been restarted."""
@@ -220,10 +219,12 @@ class ClusterExecutor:
         while True:
             try:
                 self._client = self._connect()
-            except ClusterError as error:
+            except (ClusterError, _LostError) as error:
+                if isinstance(error, ClusterError) and error.where != self._address:
+                    raise  # of a worker, which will not change
                 if time.monotonic() > deadline:
-                    hint = f"{error.hint}; then start this command again"
-                    raise self._error(f"was lost, and did not return: {error.what}", hint) from error
+                    hint = "start it and its workers, then this command again"
+                    raise self._error(f"was lost, and did not return within {RETURN_TIMEOUT_S:.0f} s", hint) from error
             else:
                 return
 

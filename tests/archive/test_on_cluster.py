@@ -175,6 +175,7 @@ def test_an_unreachable_scheduler_is_named_with_what_to_start(capsys, monkeypatc
 
 
 def test_a_scheduler_without_workers_is_named(capsys, monkeypatch, demo_model, few, own_cluster, tmp_path):
+    own_cluster.wait_for_workers(0)
     monkeypatch.setattr("streamgmm.training.cluster.CONNECT_TIMEOUT_S", 2.0)
     command = ("classify", "-m", demo_model, "-o", tmp_path / "out", "--cluster", own_cluster.address, few)
     code, _, err = run_cli(capsys, *command)
@@ -197,7 +198,7 @@ def test_a_scheduler_that_never_returns_ends_the_command_and_a_second_start_fini
     own_cluster.scheduler.wait()
     _, err = process.communicate(timeout=END_TIMEOUT_S)
     assert process.returncode == 69
-    assert f"error: {own_cluster.address}: was lost, and did not return" in err
+    assert f"error: {own_cluster.address}: was lost, and did not return within 3 s" in err
     assert "Traceback" not in err
     own_cluster.restart_scheduler(1)
     assert run_cli(capsys, *command).code == 0
