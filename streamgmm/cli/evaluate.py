@@ -42,7 +42,7 @@ PAGE_NAME = "evaluation.html"
 def run_evaluate(args: argparse.Namespace) -> int:
     """Cross-validate on a data set, or score a model on it, and print the scores."""
     _check_evaluation_options(args)
-    with jobs_on_cluster(args.cluster):
+    with jobs_on_cluster(args):
         return _evaluate(args)
 
 

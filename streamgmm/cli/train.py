@@ -39,7 +39,7 @@ def run_train(args: argparse.Namespace) -> int:
     # Outputs are checked before the training, which may take hours.
     check_cache_target(args.output)
     check_writable(args.report)
-    with locked(args.output), jobs_on_cluster(args.cluster):
+    with locked(args.output), jobs_on_cluster(args):
         return _train_and_save(args, config, name)
 
 

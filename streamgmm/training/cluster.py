@@ -120,10 +120,11 @@ class ClusterExecutor:
                     self._client.cancel([future for _, future in submitted], force=True)
 
     def _share(self, work: Callable[[Any], Any]) -> Future[Any]:
-        """Send `work` to all workers once: it may hold a model, which each job would carry otherwise."""
+        """Send `work` once: it may hold a model, which each job would carry otherwise."""
+        # As the result of a task, which Dask computes again if the only worker that has it dies; it would not scatter
+        # data again.
         with _losses_reported():
-            (shared,) = self._client.scatter([work], broadcast=True, hash=False)
-        return shared
+            return self._client.submit(pickle.loads, pickle.dumps(work), pure=False)
 
     def _top_up(self, submitted: deque[tuple[JobItem, Future[Any]]], todo: deque[JobItem], shared: Future[Any]) -> None:
         """Submit jobs until enough are in flight; bounded, so that results never fill the memory of the workers."""
@@ -237,8 +238,9 @@ class ClusterExecutor:
 
 
 def _cannot_run(where: str, error: Exception) -> ClusterError:
-    what = f"cannot run jobs of streamgmm: {type(error).__name__}: {error}"
-    return ClusterError(what, where=where, hint="install streamgmm on the workers")
+    # Dask's own explanations have several lines.
+    what = f"cannot run jobs of streamgmm: {' '.join(str(error).split())}"
+    return ClusterError(what, where=where, hint="install streamgmm on the scheduler and all workers")
 
 
 def check_distributed() -> None:

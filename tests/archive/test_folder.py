@@ -78,7 +78,7 @@ def test_a_changed_recording_is_not_finished_and_replaces_its_rows(folder, recor
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 20])
-def test_a_damaged_file_is_not_finished_and_named(folder, recording, content):
+def test_G11_a_damaged_file_is_not_finished_and_named(folder, recording, content):
     folder.write(recording, fingerprint_of(recording), [BARK], None)
     folder.file_of(recording).write_bytes(content)
     assert not folder.is_finished(recording, fingerprint_of(recording))
@@ -99,13 +99,13 @@ def test_two_recordings_of_one_name_have_files_of_their_own(folder, tmp_path):
         ({"version": "9"}, "another version: "),
     ],
 )
-def test_the_archive_of_another_model_or_other_settings_is_refused(folder, changes, named):
+def test_G10_the_archive_of_another_model_or_other_settings_is_refused(folder, changes, named):
     folder.prepare(manifest())
     with pytest.raises(CannotCreateError, match=named):
         folder.prepare(manifest(**changes))
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path):
+def test_G10_a_folder_of_something_else_is_refused(tmp_path):
     require_cluster()
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(CannotCreateError, match=f"is not empty and no archive: it has no {MANIFEST_NAME}"):

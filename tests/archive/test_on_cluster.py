@@ -87,7 +87,7 @@ def last_line(process: subprocess.Popen[str]) -> str:
     return err.splitlines()[-1]
 
 
-def test_a_killed_worker_and_a_restarted_scheduler_cost_no_row_and_double_none(
+def test_G1_G2_a_killed_worker_and_a_restarted_scheduler_cost_no_row_and_double_none(
     capsys, demo_model, recordings, own_cluster, tmp_path
 ):
     output = tmp_path / "out"
@@ -105,7 +105,7 @@ def test_a_killed_worker_and_a_restarted_scheduler_cost_no_row_and_double_none(
     assert len(rows_of(output)) > N_RECORDINGS
 
 
-def test_a_killed_command_goes_on_where_it_was(capsys, demo_model, recordings, cluster, tmp_path):
+def test_G8_a_killed_command_goes_on_where_it_was(capsys, demo_model, recordings, cluster, tmp_path):
     output = tmp_path / "out"
     command = ("classify", "-m", demo_model, "-o", output, "--cluster", cluster.address, recordings)
     process = spawn_cli(*command)
@@ -134,7 +134,7 @@ def test_a_bad_recording_is_listed_and_harms_no_other(capsys, demo_model, few, c
     assert run_cli(capsys, *command, "--strict").code == 66
 
 
-def test_files_that_a_worker_does_not_see_are_named_with_the_worker(capsys, demo_model, few, own_cluster, tmp_path):
+def test_G6_files_that_a_worker_does_not_see_are_named_with_the_worker(capsys, demo_model, few, own_cluster, tmp_path):
     # A worker in a mount namespace of its own, in which the folder is empty.
     from tests.required import mount_namespace
 
@@ -154,7 +154,7 @@ def test_files_that_a_worker_does_not_see_are_named_with_the_worker(capsys, demo
     ],
     ids=["another version", "not installed"],
 )
-def test_a_worker_with_other_code_is_refused_by_name(
+def test_G5_a_worker_with_other_code_is_refused_by_name(
     capsys, demo_model, few, own_cluster, tmp_path, preparation, found
 ):
     own_cluster.start_workers(1, preparation=preparation)
@@ -165,7 +165,7 @@ def test_a_worker_with_other_code_is_refused_by_name(
     assert finished(tmp_path / "out") == []
 
 
-def test_an_unreachable_scheduler_is_named_with_what_to_start(capsys, monkeypatch, demo_model, few, tmp_path):
+def test_G7_an_unreachable_scheduler_is_named_with_what_to_start(capsys, monkeypatch, demo_model, few, tmp_path):
     require_cluster()
     monkeypatch.setattr("streamgmm.training.cluster.CONNECT_TIMEOUT_S", 1.0)
     address = f"tcp://127.0.0.1:{free_port()}"
@@ -174,7 +174,7 @@ def test_an_unreachable_scheduler_is_named_with_what_to_start(capsys, monkeypatc
     assert f"error: {address}: no scheduler answers within 1 s (start `dask scheduler --port" in err
 
 
-def test_a_scheduler_without_workers_is_named(capsys, monkeypatch, demo_model, few, own_cluster, tmp_path):
+def test_G7_a_scheduler_without_workers_is_named(capsys, monkeypatch, demo_model, few, own_cluster, tmp_path):
     own_cluster.wait_for_workers(0)
     monkeypatch.setattr("streamgmm.training.cluster.CONNECT_TIMEOUT_S", 2.0)
     command = ("classify", "-m", demo_model, "-o", tmp_path / "out", "--cluster", own_cluster.address, few)
@@ -183,7 +183,7 @@ def test_a_scheduler_without_workers_is_named(capsys, monkeypatch, demo_model, f
     assert f"has no workers (start `dask worker {own_cluster.address}`" in err
 
 
-def test_a_scheduler_that_never_returns_ends_the_command_and_a_second_start_finishes(
+def test_G3_a_scheduler_that_never_returns_ends_the_command_and_a_second_start_finishes(
     capsys, demo_model, recordings, own_cluster: Cluster, tmp_path
 ):
     from tests.cli.cli_rig import spawn_main

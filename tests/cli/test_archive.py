@@ -101,13 +101,13 @@ def test_a_folder_without_recordings_is_refused(capsys, demo_model, tmp_path):
     assert err == f"streamgmm: error: {tmp_path}: no recordings\n"
 
 
-def test_a_disk_that_fills_up_is_one_line_and_keeps_only_whole_files(demo_model, recordings, tmp_path):
+def test_G9_a_disk_that_fills_up_is_one_line_and_keeps_only_whole_files(demo_model, recordings, tmp_path):
     output = tmp_path / "small" / "out"
     output.parent.mkdir()
     command = command_of("classify", "-m", demo_model, "-o", output, "--workers", 1, recordings)
-    # Room for the manifest and a file or two; the mount is seen by this process alone, so it lists what it leaves.
+    # Room for the manifest and two files; the mount is seen by this process alone, so it lists what it leaves.
     listing = f'"$@"; code=$?; find {output} -type f -size 0; find {output} -name "*.tmp"; exit $code'
-    small = mount_namespace(f"mount -t tmpfs -o size=16k none {output.parent}", "sh", "-c", listing, "sh", *command)
+    small = mount_namespace(f"mount -t tmpfs -o size=12k none {output.parent}", "sh", "-c", listing, "sh", *command)
     done = subprocess.run(small, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 74, done.stderr
     assert done.stdout == ""

@@ -83,9 +83,10 @@ def test_the_missing_library_is_named(monkeypatch):
         ClusterExecutor("tcp://127.0.0.1:1")
 
 
-def test_a_model_that_is_trained_on_a_cluster_has_the_same_bytes(capsys, cluster, data, tmp_path):
+def test_a_model_that_is_trained_on_a_cluster_has_the_same_bytes(capsys, monkeypatch, cluster, data, tmp_path):
+    monkeypatch.chdir(data)  # which is not where the workers are
     for name, options in (("local.sgm", ()), ("cluster.sgm", ("--cluster", cluster.address))):
-        code, _, err = run_cli(capsys, "train", data, "-o", tmp_path / name, *QUICK, *options)
+        code, _, err = run_cli(capsys, "train", ".", "-o", tmp_path / name, *QUICK, *options)
         assert code == 0, err
     assert (tmp_path / "local.sgm").read_bytes() == (tmp_path / "cluster.sgm").read_bytes()
 
@@ -98,7 +99,7 @@ def test_an_evaluation_on_a_cluster_gives_the_same_scores(capsys, cluster, data,
     assert (tmp_path / "local.json").read_bytes() == (tmp_path / "cluster.json").read_bytes()
 
 
-def test_recordings_that_a_worker_does_not_see_end_a_training(capsys, data, tmp_path):
+def test_G6_recordings_that_a_worker_does_not_see_end_a_training(capsys, data, tmp_path):
     from tests.required import mount_namespace
 
     with running_cluster(tmp_path, 0) as cluster:
@@ -110,9 +111,9 @@ def test_recordings_that_a_worker_does_not_see_end_a_training(capsys, data, tmp_
     assert not (tmp_path / "a.sgm").exists()
 
 
-def test_a_job_that_kills_its_workers_is_given_up(tmp_path):
-    with running_cluster(tmp_path, 0) as cluster:
-        cluster.start_workers(5)
+def test_G4_a_job_that_kills_its_workers_is_given_up(monkeypatch, tmp_path):
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "1")  # three by default
+    with running_cluster(tmp_path, 3) as cluster:
         with ClusterExecutor(cluster.address) as executor:
             results = list(executor.attempt(die, [0, 1, 2]))
     assert results[::2] == [0, 2]
