@@ -13,11 +13,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamgmm.errors import StreamgmmError, SystemResourceError, UsageError
 from streamgmm.training.cluster_jobs import Build, ClusterError, Failed, Finished, check_build, own_build, run_on_worker
-from streamgmm.training.workers import interrupts_held
+from streamgmm.training.workers import interrupts_held, silence_tracker
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -264,6 +265,9 @@ def local_cluster(n_workers: int) -> Iterator[str]:
     check_distributed()
     from distributed import LocalCluster
 
+    # Here, because starting it allows interrupts again.
+    silence_tracker()
+    resource_tracker.ensure_running()
     # Ctrl-C reaches this process alone, which ends the workers.
     with interrupts_held():
         cluster = LocalCluster(

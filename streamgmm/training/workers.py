@@ -100,7 +100,7 @@ class ProcessExecutor:
             with threadpool_limits(1):
                 yield from map(work, items)
             return
-        _silence_tracker()
+        silence_tracker()
         # Spawned, not forked: a fork would copy the locks of threads that do not exist in the child.
         context = get_context("spawn")
         # This process alone holds the writing end, so it closes even if the process is killed.
@@ -175,7 +175,7 @@ def can_start_processes() -> bool:
     return True
 
 
-def _silence_tracker() -> None:
+def silence_tracker() -> None:
     """Keep multiprocessing's resource tracker from printing warnings when a signal ends this process."""
     # The tracker takes these options over when it is started, with the first process.
     option = "ignore:resource_tracker:UserWarning"

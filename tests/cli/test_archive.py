@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +12,11 @@ import pytest
 
 from streamgmm.demo.recordings import write_wav
 from streamgmm.demo.scene import make_scene
-from tests.cli.cli_rig import command_of, run_cli
+from tests.cli.cli_rig import command_of, run_cli, spawn_cli
 from tests.cluster_rig import require_cluster
 from tests.conftest import DEMO_RATE_HZ
 from tests.required import mount_namespace
+from tests.system.run_rig import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,20 @@ def test_a_second_start_has_nothing_to_do_and_needs_no_worker(capsys, demo_model
     code, out, err = run_cli(capsys, *command)
     assert (code, out) == (0, "")
     assert err == f"3 recordings are in {archive}, 3 of them from before\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="interrupts a group of processes")
+def test_G8_ctrl_c_ends_the_workers_without_a_traceback_and_keeps_what_is_finished(demo_model, recordings, tmp_path):
+    output = tmp_path / "out"
+    command = ("classify", "-m", demo_model, "-o", output, "--workers", 1, recordings)
+    process = spawn_cli(*command, start_new_session=True)
+    wait_until(lambda: list(output.rglob("*.parquet")), "no recording was labelled", 120)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    # Also waits for the workers, which have the same stderr.
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (-signal.SIGINT, "")
+    assert "Traceback" not in err
+    assert not list(output.rglob("*.tmp"))
 
 
 def test_another_start_time_is_another_archive(capsys, demo_model, recordings, archive):
