@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "streamgmm"
 
 ROOMS = [
     *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "sinks", "service"),
-    *("listening", "dataset", "world", "training", "evaluation", "tuning", "explanation", "bench"),
+    *("listening", "dataset", "world", "training", "evaluation", "tuning", "explanation", "bench", "archive"),
     *("report", "demo", "cli"),
 ]
 

@@ -24,6 +24,7 @@ from streamgmm.settings.training import TrainingSection
 from streamgmm.training.enrolment.cache_file import save_with_cache
 from streamgmm.training.enrolment.training_cache import make_cache
 from streamgmm.training.trainer import train
+from tests.cluster_rig import require_cluster
 from tests.pulse_rig import PulseServer, missing_parts
 from tests.required import require_or_skip
 
@@ -87,6 +88,12 @@ def test_quick_start_is_two_lines() -> None:
     assert len(lines) == 2
     assert lines[0].endswith("streamgmm demo")
     assert lines[1].endswith("pytest")
+
+
+@pytest.mark.parametrize("block", blocks("sh cluster"))
+def test_shell_block_of_the_extra_cluster(block: str, workplace: Path) -> None:
+    require_cluster()
+    test_shell_block(block, workplace)
 
 
 @pytest.mark.timeout(900)

@@ -35,20 +35,36 @@ _OWN_FILES = (Path("/dev"), Path("/proc"))
 
 def run_classify(args: argparse.Namespace) -> int:
     """Classify recordings, and print their records or their labels."""
-    if args.clip and (args.windows or args.start_time):
-        raise UsageError("--clip prints one line per file, --windows and --start-time are for records")
-    if not 0 <= args.jobs <= MAX_JOBS:
-        raise UsageError(f"--jobs is {args.jobs}, must be 0 to {MAX_JOBS}")
+    _check_usage(args)
     # None means not given: False would override the settings file.
     shorthands = {"model.path": args.model, "output.format": args.format, "output.windows": args.windows or None}
     loaded = load_config(args.config, [*as_overrides(shorthands), *args.overrides])
     model = load_chosen_or_shipped_model(loaded)
+    origin = _parse_time(args.start_time)
+    if args.output is not None:
+        from streamgmm.cli.archive import label_archive
+
+        return label_archive(args, model, loaded.config, origin)
     work: Callable[[Path], Iterator[bytes]]
     if args.clip:
         work = partial(_clip_lines, model=model, config=loaded.config)
     else:
-        origin, has_several = _parse_time(args.start_time), len(args.files) > 1
+        has_several = len(args.files) > 1
         work = partial(_record_lines, model=model, config=loaded.config, origin=origin, has_several=has_several)
+    return _print_all(work, args)
+
+
+def _check_usage(args: argparse.Namespace) -> None:
+    if args.output is None and (args.cluster or args.workers):
+        raise UsageError("--cluster and --workers are for an archive", hint="name its folder with -o DIR")
+    if args.clip and (args.windows or args.start_time):
+        raise UsageError("--clip prints one line per file, --windows and --start-time are for records")
+    if not 0 <= args.jobs <= MAX_JOBS:
+        raise UsageError(f"--jobs is {args.jobs}, must be 0 to {MAX_JOBS}")
+
+
+def _print_all(work: Callable[[Path], Iterator[bytes]], args: argparse.Namespace) -> int:
+    """Print what `work` yields for each file, then what was skipped; return the exit code."""
     failures: list[StreamgmmError] = []
     # On a terminal the results show the progress, and a bar would mix with them.
     with (

@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 
 from streamgmm.audio.resample import is_narrow, narrow_band
+from streamgmm.cli.cluster import jobs_on_cluster
 from streamgmm.cli.conditions import conditions_of
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
 from streamgmm.cli.evaluate_events import check_event_options, run_events
@@ -41,6 +42,11 @@ PAGE_NAME = "evaluation.html"
 def run_evaluate(args: argparse.Namespace) -> int:
     """Cross-validate on a data set, or score a model on it, and print the scores."""
     _check_evaluation_options(args)
+    with jobs_on_cluster(args):
+        return _evaluate(args)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
     conditions = conditions_of(args)
     loaded = load_config(args.config, [*_evaluation_overrides(args), *args.overrides])
     model = load_chosen_model(loaded) if args.model is not None else None

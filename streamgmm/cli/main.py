@@ -39,6 +39,7 @@ COMMANDS = {
     "enrol": "add a class to a model within seconds",
     "forget": "remove a class from a model",
     "classify": "detect sounds in recordings",
+    "archive": "count the events that `classify -o` has written",
     "explain": "show why the model decided as it did at a moment",
     "run": "listen day and night, and report to other programs",
     "status": "ask a running daemon how well it hears",
@@ -57,7 +58,7 @@ Detects the sounds that you trained it on, and reports them to other programs.
 EXIT_BUG = 70
 _NEEDS_NO_STDOUT = {"train", "run"}
 """`train` reports on stderr, and the sinks of `run` check stdout themselves."""
-_FINISHES_FIRST = {"train", "tune", "enrol", "forget", "evaluate", "explain", "demo", "bench"}
+_FINISHES_FIRST = {"train", "tune", "enrol", "forget", "evaluate", "explain", "archive", "demo", "bench"}
 """Commands that write files, which matter more than the printed result: a failure of stdout ends them last."""
 _TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget", "bench"}
 _NEEDS_LITTLE_MEMORY = {"config", "service", "status"}
@@ -189,7 +190,9 @@ class _Version(argparse.Action):
 
 def _make_parser(chosen: str | None) -> Parser:
     """Return the parser of all commands, with the arguments of the chosen command only."""
-    parser = Parser(prog="streamgmm", description=_DESCRIPTION)
+    # `-h` is not listed: the list of commands fills the screen.
+    parser = Parser(prog="streamgmm", description=_DESCRIPTION, add_help=False)
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more on stderr")
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command", required=True)

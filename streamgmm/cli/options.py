@@ -44,6 +44,13 @@ def add_fold_option(parser: argparse.ArgumentParser) -> None:
     _add_repeatable(parser, "--fold", "folds", "NAME", "only recordings of this fold; repeatable")
 
 
+def add_cluster_option(
+    parser: argparse.ArgumentParser, text: str = "compute on a Dask cluster: tcp://HOST:PORT"
+) -> None:
+    """Add `--cluster ADDRESS` (`args.cluster`), the scheduler of a Dask cluster, with `text` in the help."""
+    parser.add_argument("--cluster", metavar="URI", help=text)
+
+
 def add_change_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that change a model's classes (`args.model`, `.output`, `.dry_run`, `.force`)."""
     parser.add_argument("-m", "--model", metavar="MODEL", type=Path, required=True, help="made by `streamgmm train`")

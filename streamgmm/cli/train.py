@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamgmm.cli.changes import locked
+from streamgmm.cli.cluster import jobs_on_cluster
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console
 from streamgmm.cli.findings import read_with_progress
 from streamgmm.cli.output_file import check_writable, write_json
@@ -38,7 +39,7 @@ def run_train(args: argparse.Namespace) -> int:
     # Outputs are checked before the training, which may take hours.
     check_cache_target(args.output)
     check_writable(args.report)
-    with locked(args.output):
+    with locked(args.output), jobs_on_cluster(args):
         return _train_and_save(args, config, name)
 
 

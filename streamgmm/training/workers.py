@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -132,9 +133,23 @@ class ThreadExecutor:
             yield from pool.map(partial(_on_one_openmp_thread, work), items)
 
 
+_chosen: ContextVar[Executor | None] = ContextVar("chosen", default=None)
+
+
+@contextmanager
+def jobs_on(executor: Executor) -> Iterator[None]:
+    """Run the jobs of `map_in_order` on `executor` within, in place of processes of this machine."""
+    token = _chosen.set(executor)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
 def map_in_order(work: Callable[[JobItem], Result], items: Sequence[JobItem], n_jobs: int) -> Iterator[Result]:
-    """Yield the result of `work` for each item, in order, from `n_jobs` processes; see `ProcessExecutor`."""
-    return ProcessExecutor(n_jobs).map(work, items)
+    """Yield the result of `work` for each item, in order, from `n_jobs` processes or the executor of `jobs_on`."""
+    executor = _chosen.get() or ProcessExecutor(n_jobs)
+    return executor.map(work, items)
 
 
 def run_job(job: Callable[[], Result]) -> Result:
@@ -159,7 +174,7 @@ def can_start_processes() -> bool:
     return True
 
 
-def _silence_tracker() -> None:
+def silence_tracker() -> None:
     """Keep multiprocessing's resource tracker from printing warnings when a signal ends this process."""
     # The tracker takes these options over when it is started, with the first process.
     option = "ignore:resource_tracker:UserWarning"
@@ -182,13 +197,13 @@ def _on_one_openmp_thread(work: Callable[[JobItem], Result], item: JobItem) -> R
 @contextmanager
 def starting_processes() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach and that do not run the script of this one again."""
-    _silence_tracker()
-    with _interrupts_held(), _script_hidden():
+    silence_tracker()
+    with interrupts_held(), _script_hidden():
         yield
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def interrupts_held() -> Iterator[None]:
     """Start processes with Ctrl-C blocked: only the parent receives it, and ends them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -11,7 +11,12 @@ from streamgmm.cli.main import COMMANDS
 from tests.cli.cli_rig import run_cli
 
 GOLDEN = Path(__file__).parent / "golden"
-ACTIONS = {"config": ["show", "check"], "model": ["show", "verify"], "service": ["install", "uninstall"]}
+ACTIONS = {
+    "archive": ["summary"],
+    "config": ["show", "check"],
+    "model": ["show", "verify"],
+    "service": ["install", "uninstall"],
+}
 TOPICS = ["", *COMMANDS, *(f"{command} {action}" for command, actions in ACTIONS.items() for action in actions)]
 SCREEN_LINES = 24
 

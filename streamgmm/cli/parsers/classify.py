@@ -6,9 +6,11 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from streamgmm.cli.options import add_config_options
+from streamgmm.cli.options import add_cluster_option, add_config_options
 from streamgmm.cli.parser import handler_in
 from streamgmm.settings.output import TextFormat
+
+MAX_WORKERS = 256
 
 _DESCRIPTION = """\
 Classify recordings: emit the same records as `run` would for the same samples,
@@ -19,6 +21,7 @@ as fast as the machine can, or with --clip one answer per file.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command `classify` and its arguments."""
     parser.description = _DESCRIPTION
+    parser.usage = "%(prog)s [OPTION ...] FILE ..."
     parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="recordings of any format and rate")
     parser.add_argument("-m", "--model", metavar="MODEL", help="made by `train` (default: bundled, ten sounds)")
     parser.add_argument(
@@ -34,5 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", metavar="N", type=int, default=0, help="files at once (default: on all cores, if large)"
     )
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="write events as Parquet; FILE may be a folder"
+    )
+    parser.add_argument("--workers", metavar="N", type=_n_workers, help="with -o: processes (default: one per core)")
+    add_cluster_option(parser)
     add_config_options(parser)
     parser.set_defaults(handler=handler_in("streamgmm.cli.classify", "run_classify"))
+
+
+def _n_workers(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_WORKERS):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {MAX_WORKERS}")
+    return int(text)

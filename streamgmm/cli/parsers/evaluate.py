@@ -8,6 +8,7 @@ from pathlib import Path
 from streamgmm.cli.options import (
     add_background_option,
     add_cache_option,
+    add_cluster_option,
     add_config_options,
     add_fold_option,
     add_quick_option,
@@ -15,7 +16,7 @@ from streamgmm.cli.options import (
 from streamgmm.cli.parser import handler_in, place
 
 _DESCRIPTION = """\
-Cross-validate on DATA as the live stream would classify it; or score --model.
+Cross-validate on DATA as if heard live, or score --model; --cluster as in train
 """
 
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_quick_option(parser)
     add_fold_option(parser)
     add_condition_options(parser)
+    add_cluster_option(parser, argparse.SUPPRESS)  # for want of a line on the screen; the description names it
     parser.add_argument("--open-set", action="store_true", help="leave out each class in turn: is it rejected?")
     _add_event_options(parser)
     parser.add_argument("--report", metavar="DIR", type=Path, help="write pictures and figures as a page in DIR")

@@ -9,6 +9,7 @@ from typing import get_args
 from streamgmm.cli.options import (
     add_background_option,
     add_cache_option,
+    add_cluster_option,
     add_config_options,
     add_fold_option,
     add_quick_option,
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_background_option(parser)
     add_quick_option(parser)
     add_fold_option(parser)
+    add_cluster_option(parser)
     parser.add_argument("--strict", action="store_true", help="reject what would be left out or only warned of")
     parser.add_argument("--report", metavar="FILE", type=Path, help="write what was learnt and left out, as JSON")
     parser.add_argument("--no-memory", action="store_true", help="keep nothing for `enrol` and `forget`")

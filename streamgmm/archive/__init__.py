@@ -1,0 +1,1 @@
+"""Archives of recordings: their events as Parquet files, one per recording, made on many machines."""

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import errno
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamgmm.archive.folder import MANIFEST_NAME, ArchiveFolder, fingerprint_of, make_manifest
+from streamgmm.errors import CannotCreateError, DataError, InputMissingError, OutputError, UsageError
+from streamgmm.listening.events import Detection
+from streamgmm.model.shipped import load_shipped_model
+from streamgmm.settings.config import Config
+from tests.cluster_rig import require_cluster
+
+BARK = Detection("dog_bark", 3600.5, 3601.25, 3601.0, 0.75)
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def folder(tmp_path) -> ArchiveFolder:
+    require_cluster()
+    folder = ArchiveFolder(tmp_path / "out")
+    folder.prepare(manifest())
+    return folder
+
+
+@pytest.fixture
+def recording(tmp_path):
+    path = tmp_path / "a b\udcff.wav"
+    path.write_bytes(b"sound")
+    return path
+
+
+def manifest(**changes):
+    return msgspec.structs.replace(make_manifest(load_shipped_model(), Config(), None), **changes)
+
+
+def rows(folder: ArchiveFolder) -> list[dict[str, Any]]:
+    return [row for table in folder.tables() for row in table.to_pylist()]
+
+
+def test_rows_come_back_with_the_time_of_day(folder, recording):
+    folder.write(recording, fingerprint_of(recording), [BARK], NOON)
+    (row,) = rows(folder)
+    assert row["path"] == str(recording).replace("\udcff", "\\udcff")
+    assert (row["onset_s"], row["offset_s"], row["label"], row["score"]) == (3600.5, 3601.25, "dog_bark", 0.75)
+    assert row["onset_time"] == datetime(2026, 1, 31, 13, 0, 0, 500000, tzinfo=UTC)
+
+
+def test_without_events_a_file_without_rows_marks_the_recording_as_finished(folder, recording):
+    assert not folder.is_finished(recording, fingerprint_of(recording))
+    folder.write(recording, fingerprint_of(recording), [], None)
+    assert folder.is_finished(recording, fingerprint_of(recording))
+    assert rows(folder) == []
+
+
+def test_all_files_are_one_table_for_other_programs(folder, recording, tmp_path):
+    import pyarrow.parquet
+
+    other = tmp_path / "_other.wav"
+    other.write_bytes(b"")
+    folder.write(recording, fingerprint_of(recording), [], None)
+    folder.write(other, fingerprint_of(other), [BARK, BARK], None)
+    table = pyarrow.parquet.read_table(folder.root)
+    assert table.column_names == ["path", "onset_s", "offset_s", "label", "score", "onset_time"]
+    assert table["onset_time"].null_count == table.num_rows == 2
+
+
+def test_a_changed_recording_is_not_finished_and_replaces_its_rows(folder, recording):
+    folder.write(recording, fingerprint_of(recording), [BARK, BARK], None)
+    recording.write_bytes(b"other sound")
+    assert not folder.is_finished(recording, fingerprint_of(recording))
+    folder.write(recording, fingerprint_of(recording), [BARK], None)
+    assert len(rows(folder)) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 20])
+def test_G11_a_damaged_file_is_not_finished_and_named(folder, recording, content):
+    folder.write(recording, fingerprint_of(recording), [BARK], None)
+    folder.file_of(recording).write_bytes(content)
+    assert not folder.is_finished(recording, fingerprint_of(recording))
+    with pytest.raises(DataError, match=r"parquet: is damaged"):
+        rows(folder)
+
+
+def test_two_recordings_of_one_name_have_files_of_their_own(folder, tmp_path):
+    assert folder.file_of(tmp_path / "a" / "x.wav") != folder.file_of(tmp_path / "b" / "x.wav")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"sha256": "0" * 64}, "another model: "),
+        ({"start_time": "2026-01-31T12:00:00+00:00"}, "another start time: none, not 2026"),
+        ({"settings": {"channel": 1}}, "another setting of channel"),
+        ({"version": "9"}, "another version: "),
+    ],
+)
+def test_G10_the_archive_of_another_model_or_other_settings_is_refused(folder, changes, named):
+    folder.prepare(manifest())
+    with pytest.raises(CannotCreateError, match=named):
+        folder.prepare(manifest(**changes))
+
+
+def test_G10_a_folder_of_something_else_is_refused(tmp_path):
+    require_cluster()
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(CannotCreateError, match=f"is not empty and no archive: it has no {MANIFEST_NAME}"):
+        ArchiveFolder(tmp_path).prepare(manifest())
+    with pytest.raises(CannotCreateError, match="cannot be written"):
+        ArchiveFolder(tmp_path / "letter.txt").prepare(manifest())
+
+
+def test_a_damaged_manifest_is_named(folder):
+    (folder.root / MANIFEST_NAME).write_text("{")
+    with pytest.raises(DataError, match="is not the manifest of an archive"):
+        folder.prepare(manifest())
+
+
+def test_a_full_disk_is_reported_and_leaves_nothing_half_written(folder, recording, monkeypatch):
+    folder.write(recording, fingerprint_of(recording), [BARK], None)
+    before = sorted(folder.root.rglob("*"))
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("streamgmm.files.os.fsync", full)
+    with pytest.raises(OutputError, match=r"No space left on device \(what is finished is kept: make room"):
+        folder.write(recording, fingerprint_of(recording), [], None)
+    assert sorted(folder.root.rglob("*")) == before
+    assert len(rows(folder)) == 1
+
+
+def test_a_missing_recording_is_named(tmp_path):
+    with pytest.raises(InputMissingError, match="no such file"):
+        fingerprint_of(tmp_path / "a.wav")
+
+
+def test_the_library_that_is_missing_is_named(monkeypatch, tmp_path):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r'pip install "streamgmm\[cluster\]"'):
+        ArchiveFolder(tmp_path)
