@@ -87,7 +87,7 @@ def put_in_context(
         covers=_covers(measured.end_s, spec, onset_s, offset_s),
         levels_dbfs=measured.levels_dbfs,
         snr_db=snr_db,
-        cepstra=_all_cepstra(measured, spec) if has_cepstra else None,
+        cepstra=_cepstra(measured, spec, onset_s, offset_s) if has_cepstra else None,
     )
 
 
@@ -97,9 +97,12 @@ def _covers(end_s: Float64Array, spec: FeatureSpec, onset_s: float, offset_s: fl
     return np.asarray(np.clip(common_s, 0.0, None) / min(window_s, offset_s - onset_s))
 
 
-def _all_cepstra(measured: Features, spec: FeatureSpec) -> ClipCepstra:
+def _cepstra(measured: Features, spec: FeatureSpec, onset_s: float, offset_s: float) -> ClipCepstra:
+    """Return all frames, and as copies those of the hops in which the sound is."""
     vectors = measured.cepstra.astype(np.float32)
-    return ClipCepstra(vectors, vectors[:0], frame_spans(measured, spec))
+    hop_s = spec.hop_samples / spec.sample_rate_hz
+    holds_sound = (measured.end_s > onset_s) & (measured.end_s - hop_s < offset_s)
+    return ClipCepstra(vectors, vectors[np.repeat(holds_sound, measured.n_frames)], frame_spans(measured, spec))
 
 
 def frame_spans(measured: Features, spec: FeatureSpec) -> IndexArray:

@@ -131,5 +131,5 @@ def _as_background(clip: Clip, context: ContextCopy, rng: np.random.Generator) -
     vectors = context.vectors[chosen]
     cepstra = context.cepstra
     if cepstra is not None:
-        cepstra = ClipCepstra(cepstra.vectors, cepstra.copies, cepstra.spans[chosen])
+        cepstra = ClipCepstra(cepstra.vectors, cepstra.vectors[:0], cepstra.spans[chosen])
     return ClipVectors(clip, vectors, vectors[:0], None, cepstra, (context,), is_world=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -74,12 +74,23 @@ def fit_cepstra(
 
 def _draw(clips: Sequence[ClipVectors], label: str, seed: int) -> Float32Array:
     """Draw at most `MAX_FITTED_FRAMES` frames of a label, those of copies included, in random order."""
-    own = [clip.cepstra for clip in clips if clip.cepstra is not None and clip.clip.label == label]
+    own = [clip for clip in clips if clip.cepstra is not None and clip.clip.label == label]
     if not own:
         # Only its length is looked at: too few frames.
         return np.zeros((0, 1), dtype=np.float32)
-    frames = np.concatenate([part for one in own for part in (one.vectors, one.copies)])
+    frames = np.concatenate([part for clip in own for part in _frames_of(clip)])
     return frames[np.random.default_rng(seed).permutation(len(frames))[:MAX_FITTED_FRAMES]]
+
+
+def _frames_of(clip: ClipVectors) -> Iterator[Float32Array]:
+    """Yield the frames of a clip, of its altered copies, and of the sound in its copies in context."""
+    if clip.cepstra is not None:
+        yield clip.cepstra.vectors
+        yield clip.cepstra.copies
+    # A sound of the world is itself the copy in context.
+    for context in () if clip.is_world else clip.contexts:
+        if context.cepstra is not None:
+            yield context.cepstra.copies
 
 
 def _standardised(frames: Float32Array, projection: Projection) -> Float32Array:

@@ -104,11 +104,19 @@ class HeldOutClips:
         self._weights = self._clip_weights()
 
     def _clip_weights(self) -> Float64Array:
-        """Return weights of the clips, 1 in the mean: all sounds of the world weigh as much as one of the labels."""
+        """Return weights of the clips, 1 in the mean.
+
+        A clip as recorded weighs as much as all its copies in context, which are heard more often but never alone; and
+        all sounds of the world as much as one of the labels.
+        """
         is_world = np.array([clip.is_world for clip in self.clips])
+        is_copy = np.array([clip.context is not None for clip in self.clips]) & ~is_world
+        is_clean = ~is_world & ~is_copy
         weights = np.ones(len(is_world))
+        if is_copy.any() and is_clean.any():
+            weights[is_copy] = is_clean.sum() / is_copy.sum()
         if is_world.any() and not is_world.all():
-            weights[is_world] = (~is_world).sum() / self.n_labels / is_world.sum()
+            weights[is_world] = weights[~is_world].sum() / self.n_labels / is_world.sum()
         normalised: Float64Array = weights / weights.mean()
         return normalised
 

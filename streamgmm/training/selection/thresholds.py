@@ -33,7 +33,7 @@ from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
 SOUNDS_PER_HOUR = 570.0
 """Foreign sounds an hour that the budget is for: those of a busy place. A quiet home has about a fifth."""
 
-CHANCES_PER_SOUND = 9.0
+CHANCES_PER_SOUND = 6
 """Chances of a false alarm that a foreign sound has, where a sound of the world has one: it lasts longer, other sounds
 lie below it, and it is less like anything that was trained on. Chosen on the streams of `tests.benchmarks.room`."""
 
