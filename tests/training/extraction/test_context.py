@@ -20,6 +20,7 @@ from streamgmm.training.extraction.context import (
     recorded_bed,
     world_bed,
 )
+from tests.narrowing import present
 
 RATE_HZ = 8000
 SPEC = FeatureSpec(sample_rate_hz=RATE_HZ, n_bands=8)
@@ -76,6 +77,17 @@ def test_windows_are_those_of_a_stream_and_covered_where_the_sound_is():
     assert (heard.covers >= FILLED_COVER).any()
     assert heard.cepstra is not None
     assert heard.cepstra.spans[-1, 1] == len(heard.cepstra.vectors)
+
+
+def test_frames_of_the_hops_that_hold_the_sound_are_told_from_the_others():
+    noise = partial(noise_bed, sample_rate_hz=RATE_HZ)
+    cepstra = present(put_in_context(tone(1.0), SPEC, noise, 20.0, rng(), has_cepstra=True).cepstra)
+    frame_s, hop_s = SPEC.frame_samples / RATE_HZ, SPEC.hop_samples / RATE_HZ
+    assert 1.0 - 2 * frame_s <= len(cepstra.copies) * frame_s <= 1.0 + 2 * hop_s
+    is_of_sound = (cepstra.vectors[:, np.newaxis] == cepstra.copies).all(axis=2).any(axis=1)
+    # A hop completes frames whose slopes waited for it, and begins up to a hop before the sound.
+    assert np.flatnonzero(is_of_sound)[0] * frame_s == pytest.approx(LEAD_S, abs=hop_s + 0.1)
+    assert not is_of_sound.all()
 
 
 def test_a_bed_is_the_users_background_where_there_is_one():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
 from streamgmm.training.fitting.cepstra import MIN_FRAMES_PER_COMPONENT, fit_cepstra
 from streamgmm.training.fitting.fitting import fit_classifier, unconverged_allowed
 from tests.narrowing import present
@@ -52,6 +52,20 @@ def test_the_background_is_the_label_of_that_name_or_all_frames_together() -> No
     assert len(fit(clips_of()).mixtures) == 3
     with_own = clips_of({"background": 0.0, **CENTRES})
     assert len(fit(with_own, ["background", *LABELS]).mixtures) == 3
+
+
+def test_frames_are_learnt_from_copies_in_context_too() -> None:
+    clips = clips_of()
+    frames = np.full((400, 6), 30.0, np.float32) + np.random.default_rng(0).standard_normal((400, 6), np.float32)
+    spans = np.zeros((5, 2), np.intp)
+    context = ContextCopy(
+        np.zeros((5, 12), np.float32), np.ones(5), np.zeros(5), 6.0, ClipCepstra(frames[:0], frames, spans)
+    )
+    with_context = [clip._replace(contexts=(context,)) if clip.clip.label == "yes" else clip for clip in clips]
+    far = np.full((1, 6), 30.0)
+    alone, beside = (fit(own).score(far)[0] for own in (clips, with_context))
+    assert beside[LABELS.index("yes")] > beside[LABELS.index("no")] + 100.0
+    assert alone[LABELS.index("yes")] < beside[LABELS.index("yes")]
 
 
 def test_equal_seeds_give_equal_mixtures() -> None:

@@ -7,6 +7,7 @@ from streamgmm.decision.bayes import BayesRule
 from streamgmm.decision.clip import ClipDecider, vote_weight
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.model.classifier import ClipCalibration
+from streamgmm.training.extraction.clip_vectors import ContextCopy
 from streamgmm.training.fitting.fitting import fit_classifier
 from streamgmm.training.selection.calibration import MAX_MIN_IN_DOMAIN_SCORE, Calibration, calibrate, calibrated
 from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
@@ -51,6 +52,17 @@ def log_loss(clips: list[HeldOutClip], scale: float, cepstral_weight: float = 0.
         of_windows = [-np.log(row[clip.label_index] + 1e-12) for row in window_posteriors(clip, scale, cepstral_weight)]
         losses.append(np.average(of_windows, weights=clip.votes))
     return float(np.mean(losses))
+
+
+def test_a_clip_as_recorded_weighs_like_all_its_copies_and_the_world_like_a_label():
+    clean = made_clips(0.3, n_clips=6)
+    context = ContextCopy(np.zeros((20, 1), np.float32), np.ones(20), np.zeros(20), 6.0, None)
+    copies = [clip._replace(context=context) for clip in clean for _ in range(4)]
+    world = [clip._replace(context=context, is_world=True, label_index=2) for clip in made_clips(0.3, n_clips=9)]
+    alike = [clip._replace(log_likelihoods=np.zeros((20, 3)), votes=np.ones(20)) for clip in clean + copies + world]
+    of_clean, of_copies, of_world = np.split(HeldOutClips(alike, 3).log_losses(1.0), [6, 30])
+    assert of_clean.sum() == pytest.approx(of_copies.sum())
+    assert of_world.sum() == pytest.approx((of_clean.sum() + of_copies.sum()) / 3)
 
 
 def test_posteriors_are_those_that_a_clip_decider_gives():
