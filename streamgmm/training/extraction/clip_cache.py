@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -37,6 +37,10 @@ MAX_CLIP_BYTES = 2**26
 
 MAX_NEW_BYTES = 2**28
 """Bytes that a training may add before old files are removed."""
+
+
+_NO_NAMES: dict[str, Any] = {"path": Path("kept"), "label": "kept", "source_id": "kept", "fold": None}
+"""Stands for the names of a clip in its file: they are private, need not be UTF-8, and are replaced when it is read."""
 
 
 class Kept(NamedTuple):
@@ -74,7 +78,8 @@ class ClipCache(NamedTuple):
         n_bytes = 0
         try:
             for vectors in clips:
-                n_bytes += write_vectors(self._path(vectors.clip), [vectors], MAX_CLIP_BYTES)
+                nameless = vectors._replace(clip=msgspec.structs.replace(vectors.clip, **_NO_NAMES))
+                n_bytes += write_vectors(self._path(vectors.clip), [nameless], MAX_CLIP_BYTES)
         except OSError as error:
             return Kept(n_bytes, reason_of(error))
         return Kept(n_bytes)

@@ -86,6 +86,17 @@ def test_a_second_training_measures_nothing_and_has_the_same_bits(dataset, task,
     assert_same(first, again)
 
 
+def test_no_name_is_kept_and_one_that_is_not_utf8_does_no_harm(dataset, task, folder, n_measured):
+    names = {"path": Path(os.fsdecode(b"/private/\xfc.wav")), "source_id": os.fsdecode(b"\xfc"), "fold": "private"}
+    clips = [msgspec.structs.replace(clip, **names) for clip in dataset.clips[:1]]
+    vectors = extract_clips(dataset.clips[:1], task).clips[0]
+    cache = present(module.clip_cache(task))
+    assert cache.write([vectors._replace(clip=clips[0])]).problem == ""
+    assert present(cache.read(clips[0])).clip == clips[0]
+    assert all(b"private" not in path.read_bytes() for path in files_in(folder))
+    assert n_measured() == 1
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_model_has_the_same_bytes_from_a_cold_cache_a_warm_one_and_none(dataset, tmp_path, folder, n_jobs):
     for name, is_cached in (("none", False), ("cold", True), ("warm", True)):
