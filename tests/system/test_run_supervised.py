@@ -234,8 +234,10 @@ import codecs, importlib, os, pkgutil, resource, streamgmm
 codecs.lookup("utf-8-sig")
 # All of the program, which may lie, like the interpreter, where others cannot read it.
 for module in pkgutil.walk_packages(streamgmm.__path__, "streamgmm."):
-    if not module.name.endswith("__main__"):
+    # The kernel is a library without an interface to Python.
+    if not module.name.endswith(("__main__", "._kernel")):
         importlib.import_module(module.name)
+streamgmm.features.kernel.library.find_kernel()
 if os.geteuid() == 0:
     os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
 """
