@@ -11,7 +11,7 @@ from pathlib import Path
 from streamgmm import __version__
 from streamgmm.bench.result import Machine
 from streamgmm.features.bank import design_bands, n_taps
-from streamgmm.features.kernel.library import kernel_name
+from streamgmm.features.kernel.loader import kernel_name
 from streamgmm.features.spec import FeatureSpec
 
 CPU_INFO = Path("/proc/cpuinfo")

@@ -27,7 +27,7 @@ from streamgmm.bench.works import (
     stage_name,
     stream_name,
 )
-from streamgmm.features.kernel.library import NUMPY, kernel_name
+from streamgmm.features.kernel.loader import NUMPY, kernel_name
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.training.workers import ProgressTracker, untracked
 from streamgmm.world.world import read_world

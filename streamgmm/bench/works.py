@@ -15,7 +15,7 @@ from streamgmm.bench.models import make_model
 from streamgmm.bench.peers import Peer, naive_pipeline
 from streamgmm.bench.rounds import Work
 from streamgmm.features.extractor import Features, FeatureStream, extract
-from streamgmm.features.kernel.library import NUMPY, VARIABLE
+from streamgmm.features.kernel.loader import NUMPY, VARIABLE
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Analyser, Pipeline

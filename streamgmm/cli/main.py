@@ -183,7 +183,7 @@ class _Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         # Imported only now: no other command needs the kernel before its first samples.
-        name = importlib.import_module("streamgmm.features.kernel.library").kernel_name()
+        name = importlib.import_module("streamgmm.features.kernel.loader").kernel_name()
         parser._print_message(f"streamgmm {__version__} (kernel: {name})\n", sys.stdout)
         parser.exit()
 

@@ -12,7 +12,7 @@ from streamgmm.arrays import Float32Array, Float64Array, FloatArray, IndexArray
 from streamgmm.features.analysis import HopAnalysis, HopMeasures, NumpyAnalysis
 from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.kernel.analysis import KernelAnalysis
-from streamgmm.features.kernel.library import find_kernel
+from streamgmm.features.kernel.loader import find_kernel
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.transform import memory_samples
 from streamgmm.features.window import n_features

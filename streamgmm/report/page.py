@@ -17,7 +17,7 @@ from streamgmm.evaluation.ablation import Ablation
 from streamgmm.evaluation.conditions import conditions_text
 from streamgmm.evaluation.scores import Evaluation, posteriors_of, score_trial
 from streamgmm.evaluation.trial import Trial
-from streamgmm.features.kernel.library import kernel_name
+from streamgmm.features.kernel.loader import kernel_name
 from streamgmm.report.figure import inline_svg
 from streamgmm.report.markup import bullets, details, section, share_bar, table, text
 from streamgmm.report.mistakes import Mistake, picture_mistakes

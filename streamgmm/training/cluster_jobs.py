@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from streamgmm import __version__
 from streamgmm.dataset.clips import Clip
 from streamgmm.errors import InputMissingError, StreamgmmError
-from streamgmm.features.kernel.library import NUMPY, kernel_name
+from streamgmm.features.kernel.loader import NUMPY, kernel_name
 from streamgmm.features.kernel.version import source_version
 
 Result = TypeVar("Result")

@@ -16,7 +16,7 @@ from streamgmm.dataset.dataset import Dataset, common_rate_hz, warn_of_narrow_ba
 from streamgmm.dataset.listing import DatasetProblems, Skipped
 from streamgmm.dataset.reasons import explanation
 from streamgmm.errors import ConfigError
-from streamgmm.features.kernel.library import kernel_name
+from streamgmm.features.kernel.loader import kernel_name
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
 from streamgmm.model.classifier import Classifier

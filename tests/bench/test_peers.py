@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from streamgmm.bench.peers import PEERS, Peer, band_levels, find_peers, naive_pi
 from streamgmm.features.bank import design_bands
 from streamgmm.features.spec import FeatureSpec
 from tests.bench.bench_rig import hide_others
+from tests.required import require_or_skip
 
 SPEC = FeatureSpec(sample_rate_hz=16000)
 NOISE = np.random.default_rng(0).standard_normal(32000).astype(np.float32) * 0.1
@@ -34,7 +37,8 @@ def test_a_peer_that_lacks_a_shared_library_is_missing_too(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
 def test_a_peer_makes_features_of_the_whole_sound(peer: Peer) -> None:
-    pytest.importorskip(peer.module, reason="not installed: pip install 'streamgmm[bench]'")
+    if importlib.util.find_spec(peer.module) is None:
+        require_or_skip("bench", f"{peer.module} is not installed: pip install 'streamgmm[bench]'")
     made = np.asarray(peer.prepare(16000)(NOISE))
     # Frames of 4 to 120 ms; librosa has them in columns.
     assert 2.0 / 0.12 - 1 <= max(made.shape) <= 2.0 / 0.004

@@ -9,7 +9,7 @@ from streamgmm.bench.result import BenchResult
 from streamgmm.bench.suite import CAPTURE_CORE_SHARE, MARGIN, RATES_HZ, TYPICAL, run_bench
 from streamgmm.bench.works import feature_works, numpy_name, pipeline_name
 from streamgmm.features.bank import group_bands
-from streamgmm.features.kernel.library import NUMPY, VARIABLE, kernel_name
+from streamgmm.features.kernel.loader import NUMPY, VARIABLE, kernel_name
 from streamgmm.features.spec import FeatureSpec
 from tests.bench.bench_rig import SHORT, hide_others
 from tests.bench.test_peers import NOISE

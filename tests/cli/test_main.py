@@ -10,7 +10,7 @@ import pytest
 
 from streamgmm import __version__, errors
 from streamgmm.cli.main import COMMANDS
-from streamgmm.features.kernel.library import kernel_name
+from streamgmm.features.kernel.loader import kernel_name
 from tests.cli.cli_rig import run_cli, spawn_cli, spawn_main
 from tests.narrowing import present
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamgmm.features.kernel.library import VARIABLE, kernel_names
+from streamgmm.features.kernel.loader import VARIABLE, kernel_names
 
 
 # Of a module: a test by hypothesis may not have a fixture of its own.

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from streamgmm.features.analysis import HopAnalysis, HopMeasures, NumpyAnalysis
 from streamgmm.features.extractor import make_analysis
 from streamgmm.features.kernel.analysis import KernelAnalysis
-from streamgmm.features.kernel.library import NUMPY, VARIABLE, Kernel, find_kernel, kernel_names
+from streamgmm.features.kernel.loader import NUMPY, VARIABLE, Kernel, find_kernel, kernel_names
 from streamgmm.features.spec import FeatureSpec
 from tests.required import corpus, require_or_skip
 

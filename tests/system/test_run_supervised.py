@@ -237,7 +237,7 @@ for module in pkgutil.walk_packages(streamgmm.__path__, "streamgmm."):
     # The kernel is a library without an interface to Python.
     if not module.name.endswith(("__main__", "._kernel")):
         importlib.import_module(module.name)
-streamgmm.features.kernel.library.find_kernel()
+streamgmm.features.kernel.loader.find_kernel()
 if os.geteuid() == 0:
     os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
 """

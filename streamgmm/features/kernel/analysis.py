@@ -15,7 +15,7 @@ from streamgmm.features import statistics as st
 from streamgmm.features.analysis import HopMeasures, RunningLevel
 from streamgmm.features.bank import BandGroup, group_bands
 from streamgmm.features.cosines import cosine_transform
-from streamgmm.features.kernel.library import Kernel
+from streamgmm.features.kernel.loader import Kernel
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.transform import LAGS_PER_INVERSE_SIGMA, coherence_lags, delay_samples
 
@@ -66,7 +66,7 @@ class KernelAnalysis:
         self._hop_frames = spec.hop_frames
         self._n_features = window.n_features(spec)
         self._n_cepstral_features = cepstra.n_cepstral_features(spec)
-        self._library = kernel.library
+        self._library = kernel.functions
         design, _ = _design_of(spec)
         stream = self._library.streamgmm_kernel_new(kernel.level.encode(), ctypes.byref(design))
         if stream is None:

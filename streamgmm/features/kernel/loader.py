@@ -41,11 +41,11 @@ class Kernel(NamedTuple):
     """The library, and the level of instructions to use.
 
     Attributes:
-        library: the loaded library.
+        functions: of the loaded library.
         level: name of the level, such as `avx2`.
     """
 
-    library: ctypes.CDLL
+    functions: ctypes.CDLL
     level: str
 
 

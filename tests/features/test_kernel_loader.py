@@ -14,15 +14,15 @@ import pytest
 from streamgmm.errors import ConfigError
 from streamgmm.features.analysis import NumpyAnalysis
 from streamgmm.features.extractor import make_analysis
-from streamgmm.features.kernel import library as kernel_library
+from streamgmm.features.kernel import loader as kernel_loader
 from streamgmm.features.kernel.analysis import KernelAnalysis
-from streamgmm.features.kernel.library import NUMPY, VARIABLE, find_kernel, kernel_name, kernel_names
+from streamgmm.features.kernel.loader import NUMPY, VARIABLE, find_kernel, kernel_name, kernel_names
 from streamgmm.features.kernel.version import FOLDER
 from streamgmm.features.spec import FeatureSpec
 from tests.required import require_or_skip
 
 SPEC = FeatureSpec(sample_rate_hz=8000)
-BUILT = kernel_library._library_path()
+BUILT = kernel_loader._library_path()
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def library_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place for another library, which is loaded instead of the one that was built."""
     path = tmp_path / "_kernel.so"
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(kernel_library, "_library_path", lambda: path)
+    monkeypatch.setattr(kernel_loader, "_library_path", lambda: path)
     return path
 
 
@@ -92,7 +92,7 @@ def test_F34_without_a_library_numpy_computes_and_nothing_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(kernel_library, "_library_path", lambda: None)
+    monkeypatch.setattr(kernel_loader, "_library_path", lambda: None)
     with caplog.at_level(logging.INFO):
         assert kernel_name() == NUMPY
     assert caplog.records == []
