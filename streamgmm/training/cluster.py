@@ -48,6 +48,10 @@ class _LostError(Exception):
     """The scheduler, or data that it kept for us, is gone."""
 
 
+class _WorkersDiedError(Exception):
+    """The workers that ran a job died; its text is the address of the last."""
+
+
 class ClusterExecutor:
     """Run jobs on the workers of a Dask scheduler; a context manager.
 
@@ -102,7 +106,7 @@ class ClusterExecutor:
                 try:
                     shared = shared or self._share(work)
                     self._top_up(submitted, todo, shared)
-                    outcome = self._outcome_of(submitted[0][1])
+                    outcome = self._outcome_of(submitted, shared)
                 except _LostError as error:
                     n_losses += 1
                     if n_losses > MAX_LOSSES:
@@ -133,26 +137,32 @@ class ClusterExecutor:
             # Asked each time, because workers come and go.
             n_threads = sum(self._client.nthreads().values())
             while todo and len(submitted) < max(1, n_threads * self._n_jobs_per_thread):
-                packed = pickle.dumps(todo[0])
-                future = self._client.submit(run_on_worker, shared, packed, self._build, pure=False)
+                future = self._submit(shared, todo[0])
                 submitted.append((todo.popleft(), future))
 
-    def _outcome_of(self, future: Future[Any]) -> Any:
-        """Wait for one job; return its result, or the error that is to be reported for its item alone."""
-        from distributed.scheduler import KilledWorker
+    def _submit(self, shared: Future[Any], item: Any) -> Future[Any]:
+        return self._client.submit(run_on_worker, shared, pickle.dumps(item), self._build, pure=False)
 
+    def _outcome_of(self, submitted: Sequence[tuple[Any, Future[Any]]], shared: Future[Any]) -> Any:
+        """Wait for the first of the `submitted` jobs; return its result, or the error to report for its item alone."""
+        (item, future), *others = submitted
         try:
-            outcome: Finished[Any] | Failed = self._awaited(future)
-        except KilledWorker as error:
-            return SystemResourceError(
-                f"workers of the cluster died while it was processed ({error.last_worker.address} was the last)",
-                hint="is their memory full?",
-            )
-        except (_LostError, ClusterError):
-            raise
-        # The job returns its own exceptions: this one was met by Dask, as it unpacked the job.
-        except Exception as error:
-            raise _cannot_run(self._address, error) from error
+            with suppress(_WorkersDiedError):
+                return self._outcome(future)
+            # Dask blames all jobs that were on the workers: alone, only the one that kills them loses them again.
+            for _, other in others:
+                with suppress(_WorkersDiedError):
+                    self._awaited(other)
+            with _losses_reported():
+                again = self._submit(shared, item)
+            return self._outcome(again)
+        except _WorkersDiedError as error:
+            what = f"workers of the cluster died while it was processed ({error} was the last)"
+            return SystemResourceError(what, hint="is their memory full?")
+
+    def _outcome(self, future: Future[Any]) -> Any:
+        """Wait for one job; return its result, or the error that is to be reported for its item alone."""
+        outcome: Finished[Any] | Failed = self._awaited(future)
         if isinstance(outcome, Finished):
             return outcome.value
         if isinstance(outcome.error, ClusterError) or not isinstance(outcome.error, StreamgmmError):
@@ -161,6 +171,8 @@ class ClusterExecutor:
 
     def _awaited(self, future: Future[Any]) -> Any:
         """Return the result of `future`, unless all workers are gone for longer than `RETURN_TIMEOUT_S`."""
+        from distributed.scheduler import KilledWorker
+
         gone_since: float | None = None
         while True:
             with _losses_reported():
@@ -168,6 +180,13 @@ class ClusterExecutor:
                     return future.result(timeout=POLL_S)
                 except TimeoutError:
                     has_workers = bool(self._client.nthreads())
+                except KilledWorker as error:
+                    raise _WorkersDiedError(error.last_worker.address) from error
+                # The job returns its own exceptions: this one was met by Dask, as it unpacked the job.
+                except Exception as error:
+                    if _is_loss(error):
+                        raise
+                    raise _cannot_run(self._address, error) from error
             if has_workers:
                 gone_since = None
                 continue
@@ -283,9 +302,15 @@ def local_cluster(n_workers: int) -> Iterator[str]:
 @contextmanager
 def _losses_reported() -> Iterator[None]:
     """Turn the ways in which a client reports a lost scheduler into one."""
-    from distributed.client import ClosedClientError, FutureCancelledError
-
     try:
         yield
-    except (OSError, FutureCancelledError, ClosedClientError) as error:
-        raise _LostError from error
+    except Exception as error:
+        if _is_loss(error):
+            raise _LostError from error
+        raise
+
+
+def _is_loss(error: Exception) -> bool:
+    from distributed.client import ClosedClientError, FutureCancelledError
+
+    return isinstance(error, OSError | FutureCancelledError | ClosedClientError)
