@@ -51,7 +51,7 @@ class Analyser:
     def __init__(self, model: Model, *, has_projected: bool = False) -> None:
         self._has_projected = has_projected
         self._classifier = model.classifier
-        cepstra = self._classifier.cepstra
+        cepstra = self._classifier.used_cepstra
         self._features = FeatureStream(model.spec, has_cepstra=cepstra is not None)
         # Exact: windows are a whole number of hops (see `FeatureSpec.window_frames`).
         n_window_hops = model.spec.window_samples // model.spec.hop_samples
@@ -277,11 +277,11 @@ def decide_clip(blocks: Iterable[FloatArray], model: Model, config: Config) -> C
         model: the model to use.
         config: the priors and the silence gate are used.
     """
-    return decide_scores(clip_scores(blocks, model), model, config)
+    return decide_scores(hop_scores(blocks, model.for_clips), model.for_clips, config)
 
 
-def clip_scores(blocks: Iterable[FloatArray], model: Model) -> Iterator[HopScores]:
-    """Return the hop scores of a clip, for several calls of `decide_scores`; arguments as for `decide_clip`."""
+def hop_scores(blocks: Iterable[FloatArray], model: Model) -> Iterator[HopScores]:
+    """Return the hop scores of a recording; arguments as for `decide_clip`."""
     analyser = Analyser(model)
     # Block by block, so that a long clip is never in memory as a whole.
     for block in blocks:
@@ -290,7 +290,7 @@ def clip_scores(blocks: Iterable[FloatArray], model: Model) -> Iterator[HopScore
 
 
 def decide_scores(hops: Iterable[HopScores], model: Model, config: Config) -> ClipDecision:
-    """Classify a clip from its hop scores; arguments as for `decide_clip`."""
+    """Classify a clip from its hop scores by `model`, one that is made `for_clips`; see `decide_clip`."""
     decider = ClipDecider(_bayes_rule(model, config), config.decision.silence_gate_dbfs, model.classifier.clips)
     for hop in hops:
         decider.add(hop)

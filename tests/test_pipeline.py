@@ -217,6 +217,17 @@ def test_a_clip_is_decided_by_the_frames_of_the_stream(model: Model, samples: np
     np.testing.assert_allclose(list(decision.scores.values()), expected, rtol=1e-12)
 
 
+def test_a_clip_has_a_scale_and_a_weight_of_frames_of_its_own(model: Model, samples: np.ndarray) -> None:
+    clips = model.classifier.clips._replace(likelihood_scale=0.01)
+    if model.classifier.cepstra:
+        clips = clips._replace(cepstral_weight=0.0)
+    other = replace(model, classifier=replace(model.classifier, clips=clips))
+    assert lines(whole(other, samples)) == lines(whole(model, samples))
+    decision = decide_clip([samples], other, CONFIG)
+    assert decision != decide_clip([samples], model, CONFIG)
+    assert decision == decide_clip([samples], other.for_clips, CONFIG)
+
+
 @pytest.mark.parametrize("n_before", [0, 1, 48_000, 48_001, 50_000, 51_111])
 def test_D13_another_pipeline_goes_on_at_the_very_sample(model: Model, samples: np.ndarray, n_before: int) -> None:
     before, after = Pipeline(model, CONFIG, "run"), Pipeline(model, CONFIG, "run")

@@ -71,7 +71,7 @@ def clips_in_conditions(
 def _answer_recording(
     clips: list[Clip], models: Sequence[Model], config: Config, conditions: Conditions
 ) -> list[tuple[ClipAnswer, ...]]:
-    has_cepstra = any(model.classifier.cepstra is not None for model in models)
+    has_cepstra = any(model.for_clips.classifier.used_cepstra is not None for model in models)
     measured: dict[FeatureSpec, list[list[HopFeatures]]] = {}
     # Models may differ in the length of windows, which each training chooses.
     for spec in {model.spec for model in models}:
@@ -84,6 +84,7 @@ def _answer_recording(
 
 
 def _answer(clip: Clip, features: Sequence[HopFeatures], model: Model, config: Config) -> ClipAnswer:
+    model = model.for_clips
     hops = Analyser(model).score_all(features)
     # Only the decision is repeated: the log-likelihoods of windows depend on neither of these two.
     plain = replace(model.classifier, likelihood_scale=1.0, clips=PLAIN_VOTES)

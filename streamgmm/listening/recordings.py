@@ -16,7 +16,7 @@ from streamgmm.decision.clip import ClipDecision
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.listening.events import Detection, detections_of
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Pipeline, clip_scores, decide_clip
+from streamgmm.pipeline import Pipeline, decide_clip, hop_scores
 from streamgmm.records import Bye, Record, Stamper, numbered
 from streamgmm.service.greeting import make_hello
 from streamgmm.settings.config import Config
@@ -82,7 +82,7 @@ def hops_of(path: Path, model: Model, config: Config, advance: Advance = ignore_
     """
     with opened(path, model, config) as source:
         blocks = with_progress(blocks_of(source), model.spec.sample_rate_hz, advance, REPORT_S)
-        yield from clip_scores(blocks, model)
+        yield from hop_scores(blocks, model)
 
 
 def detect(hops: Iterable[HopScores], model: Model, config: Config) -> list[Detection]:

@@ -27,7 +27,8 @@ class CepstralMixtures:
     Attributes:
         projection: maps frame vectors to the space of the mixtures.
         mixtures: one per label in the order of the classifier, then that of the background unless it is a label.
-        weight: factor on the mean log-likelihood of the frames of a window, above 0 to `MAX_WEIGHT`.
+        weight: factor on the mean log-likelihood of the frames of a window, 0 to `MAX_WEIGHT`; with 0 the frames are
+            not used.
 
     Raises:
         DataError: the weight is out of range, or mixtures and projection differ in dimension.
@@ -39,8 +40,8 @@ class CepstralMixtures:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mixtures", tuple(self.mixtures))
-        if not 0.0 < self.weight <= MAX_WEIGHT:
-            raise DataError(f"the weight of frames is {self.weight:g}, expected above 0 and at most {MAX_WEIGHT:g}")
+        if not 0.0 <= self.weight <= MAX_WEIGHT:
+            raise DataError(f"the weight of frames is {self.weight:g}, expected 0 to {MAX_WEIGHT:g}")
         if any(mixture.n_dimensions != self.projection.n_dimensions for mixture in self.mixtures):
             raise DataError("mixtures and projection of frames differ in dimension")
         _ = self._bank  # Created here, so that mixtures that do not fit together fail at once.

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from streamgmm.arrays import BoolArray, Float64Array, softmax
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.labels import BACKGROUND, check_labels
-from streamgmm.model.cepstra import CepstralMixtures
+from streamgmm.model.cepstra import MAX_WEIGHT, CepstralMixtures
 from streamgmm.model.mixture import Mixture, MixtureBank, checked_numbers
 from streamgmm.model.projection import Projection
 
@@ -44,12 +44,16 @@ class ClipCalibration(NamedTuple):
         min_in_domain_score: clips with a lower in-domain score are `unknown`; 0 to 1.
         typical: mean log-likelihood of held-out clips of each label under its own mixture (nat); empty if unknown.
         typical_deviation: standard deviation of single clips from these means (nat).
+        likelihood_scale: factor on log-likelihoods in the posteriors of clips; None for that of hops.
+        cepstral_weight: weight of cepstral frames in clips, which hold a sound alone; None for that of hops.
     """
 
     sharpness: float = 1.0
     min_in_domain_score: float = 0.0
     typical: tuple[float, ...] = ()
     typical_deviation: float = 1.0
+    likelihood_scale: float | None = None
+    cepstral_weight: float | None = None
 
 
 PLAIN_VOTES = ClipCalibration()
@@ -73,7 +77,7 @@ class Classifier:
         floors: float64, shape (n_labels,), log-likelihood below which a vector is out of the domain of the label
             (nat); -inf for no floor.
         priors: float64, shape (n_labels,), relative and positive; all 1 by default.
-        cepstra: mixtures over cepstral frames; None if windows decide alone.
+        cepstra: mixtures over cepstral frames, with their weight in hops; None if windows decide alone.
         clips: calibration of the decisions on clips.
         background_prior: prior of the background, relative to those of the labels, in the posteriors of hops; 0 if the
             background does not compete with the labels. Always 0 where `background` is a label, which has a prior.
@@ -99,10 +103,10 @@ class Classifier:
         object.__setattr__(self, "labels", check_labels(self.labels))
         object.__setattr__(self, "mixtures", tuple(self.mixtures))
         self._check_mixtures()
-        # The range check is negated, because every comparison with NaN is false.
-        if not 0.0 < self.likelihood_scale <= 1e6:
-            raise DataError(f"likelihood_scale is {self.likelihood_scale:g}, expected above 0 and at most 1e6")
+        _check_scale("likelihood_scale", self.likelihood_scale)
         _check_clips(self.clips, self.n_labels)
+        if self.clips.cepstral_weight and not self.cepstra:
+            raise DataError("clip_cepstral_weight is set, but the model has no mixtures of frames")
         if not 0.0 <= self.background_prior <= (0.0 if BACKGROUND in self.labels else 1e6):
             raise DataError(f"background_prior is {self.background_prior:g}, expected 0 to 1e6, or 0 beside a label")
         object.__setattr__(self, "floors", _checked_floors(self.floors, self.n_labels))
@@ -135,6 +139,20 @@ class Classifier:
     def all_mixtures(self) -> tuple[Mixture, ...]:
         """The mixtures of the labels, then the background unless it is a label."""
         return self.mixtures if BACKGROUND in self.labels else (*self.mixtures, self.background)
+
+    @property
+    def used_cepstra(self) -> CepstralMixtures | None:
+        """The mixtures over cepstral frames; None also if their weight is 0."""
+        return self.cepstra if self.cepstra and self.cepstra.weight else None
+
+    def for_clips(self) -> Classifier:
+        """Return this classifier with the scale and the weight of cepstral frames that are calibrated for clips."""
+        scale, weight = self.clips.likelihood_scale, self.clips.cepstral_weight
+        return replace(
+            self,
+            likelihood_scale=self.likelihood_scale if scale is None else scale,
+            cepstra=self.cepstra if self.cepstra is None or weight is None else replace(self.cepstra, weight=weight),
+        )
 
     @cached_property
     def _bank(self) -> MixtureBank:
@@ -205,6 +223,12 @@ class Classifier:
         return replace(self, priors=np.array([priors.get(label, 1.0) for label in self.labels]))
 
 
+def _check_scale(name: str, scale: float) -> None:
+    # Negated, because every comparison with NaN is false.
+    if not 0.0 < scale <= 1e6:
+        raise DataError(f"{name} is {scale:g}, expected above 0 and at most 1e6")
+
+
 def _check_clips(clips: ClipCalibration, n_labels: int) -> None:
     if not 0.0 < clips.sharpness <= MAX_SHARPNESS:
         raise DataError(f"sharpness is {clips.sharpness:g}, expected above 0 and at most {MAX_SHARPNESS:g}")
@@ -215,6 +239,10 @@ def _check_clips(clips: ClipCalibration, n_labels: int) -> None:
         raise DataError(f"typical has {len(clips.typical)} values or one that is not finite, expected {n_labels}")
     if not 0.0 < clips.typical_deviation <= 1e6:
         raise DataError(f"typical_deviation is {clips.typical_deviation:g}, expected above 0 and at most 1e6")
+    if clips.likelihood_scale is not None:
+        _check_scale("clip_likelihood_scale", clips.likelihood_scale)
+    if clips.cepstral_weight is not None and not 0.0 <= clips.cepstral_weight <= MAX_WEIGHT:
+        raise DataError(f"clip_cepstral_weight is {clips.cepstral_weight:g}, expected 0 to {MAX_WEIGHT:g}")
 
 
 def _checked_floors(floors: npt.ArrayLike, n_labels: int) -> Float64Array:

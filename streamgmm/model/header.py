@@ -44,7 +44,7 @@ class CepstralFileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     Attributes:
         covariance_type: covariance type of all mixtures.
-        weight: weight of frames, see `CepstralMixtures`.
+        weight: weight of frames in hops, see `CepstralMixtures`.
         n_features: length of frame vectors.
         n_dimensions: length of projected frame vectors.
         n_components: number of components of each mixture, in the order of the mixtures over windows.
@@ -77,6 +77,8 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         typical: see `ClipCalibration` (nat).
         typical_deviation: see `ClipCalibration` (nat).
         background_prior: see `Classifier`.
+        clip_likelihood_scale: see `ClipCalibration`.
+        clip_cepstral_weight: see `ClipCalibration`.
     """
 
     name: str
@@ -96,6 +98,8 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     typical: Annotated[list[float], Meta(max_length=MAX_LABELS)] = []
     typical_deviation: float = 1.0
     background_prior: float = 0.0
+    clip_likelihood_scale: float | None = None
+    clip_cepstral_weight: float | None = None
 
     @property
     def n_mixtures(self) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from streamgmm import __version__
@@ -52,6 +53,11 @@ class Model:
         for label in self.decision:
             if label not in self.classifier.labels:
                 raise DataError(f"decision names '{escaped(label)}', which is not a label of the model")
+
+    @cached_property
+    def for_clips(self) -> Model:
+        """This model as it scores whole clips (see `Classifier.for_clips`)."""
+        return replace(self, classifier=self.classifier.for_clips())
 
     @property
     def labels(self) -> tuple[str, ...]:

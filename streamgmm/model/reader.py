@@ -191,7 +191,14 @@ def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
         floors=arrays["floors"],
         priors=arrays["priors"],
         cepstra=cepstra,
-        clips=ClipCalibration(spec.sharpness, spec.min_in_domain_score, tuple(spec.typical), spec.typical_deviation),
+        clips=ClipCalibration(
+            sharpness=spec.sharpness,
+            min_in_domain_score=spec.min_in_domain_score,
+            typical=tuple(spec.typical),
+            typical_deviation=spec.typical_deviation,
+            likelihood_scale=spec.clip_likelihood_scale,
+            cepstral_weight=spec.clip_cepstral_weight,
+        ),
         background_prior=spec.background_prior,
     )
 

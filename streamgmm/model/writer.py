@@ -69,6 +69,8 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
         typical=list(classifier.clips.typical),
         typical_deviation=float(classifier.clips.typical_deviation),
         background_prior=float(classifier.background_prior),
+        clip_likelihood_scale=classifier.clips.likelihood_scale,
+        clip_cepstral_weight=classifier.clips.cepstral_weight,
     )
 
 

@@ -162,7 +162,7 @@ def fit_calibrated(
     clips = [*clips, *world.clips]
     validation = validate(clips, labels, task.training, track)
     validation = validation._replace(notes=(*world.notes, *validation.notes))
-    has_cepstra = validation.calibration.cepstral_weight > 0.0
+    has_cepstra = validation.calibration.uses_cepstra
     job = partial(fit_classifier, clips, labels, validation.training, has_cepstra=has_cepstra)
     # An executor for one job: it gives the fit one BLAS thread, on which the last bits of the model depend.
     (fit,) = track(ThreadExecutor().map(run_job, [job]), "fitting", 1)

@@ -10,6 +10,7 @@ from sklearn.mixture import GaussianMixture
 
 from streamgmm.errors import DataError
 from streamgmm.model.cepstra import CepstralEvidence, CepstralMixtures
+from streamgmm.model.classifier import PLAIN_VOTES
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.projection import Projection
 from tests.model.model_rig import make_classifier
@@ -72,10 +73,42 @@ def test_frames_add_to_the_window_with_their_weight_and_the_background_too(class
 
 def test_D7_frames_that_do_not_fit_are_refused(classifier) -> None:
     frames = classifier.cepstra
-    for weight in (0.0, np.nan, np.inf):
+    for weight in (-0.1, np.nan, np.inf):
         with pytest.raises(DataError):
             replace(frames, weight=weight)
     with pytest.raises(DataError):
         replace(frames, mixtures=make_classifier(n_dimensions=3).all_mixtures)
     with pytest.raises(DataError, match="mixtures of frames"):
         replace(classifier, cepstra=replace(frames, mixtures=frames.mixtures[:2]))
+
+
+def test_clips_and_hops_have_a_scale_and_a_weight_each(classifier) -> None:
+    assert classifier.for_clips().cepstra.weight == classifier.cepstra.weight
+    own = replace(classifier, clips=PLAIN_VOTES._replace(likelihood_scale=0.125, cepstral_weight=0.5))
+    of_clips = own.for_clips()
+    assert (of_clips.likelihood_scale, of_clips.cepstra.weight) == (0.125, 0.5)
+    assert (own.likelihood_scale, own.cepstra.weight) == (0.25, 2.5)
+    without = replace(own, cepstra=replace(own.cepstra, weight=0.0))
+    assert without.used_cepstra is None
+    assert without.for_clips().used_cepstra is not None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"likelihood_scale": 0.0},
+        {"likelihood_scale": np.nan},
+        {"likelihood_scale": np.inf},
+        {"cepstral_weight": -1.0},
+        {"cepstral_weight": np.nan},
+        {"cepstral_weight": 1e7},
+    ],
+)
+def test_D7_a_calibration_of_clips_that_makes_no_sense_is_refused(classifier, wrong) -> None:
+    with pytest.raises(DataError, match="clip_"):
+        replace(classifier, clips=PLAIN_VOTES._replace(**wrong))
+
+
+def test_D7_a_weight_of_frames_without_frames_is_refused() -> None:
+    with pytest.raises(DataError, match="no mixtures of frames"):
+        replace(make_classifier(), clips=PLAIN_VOTES._replace(cepstral_weight=1.0))

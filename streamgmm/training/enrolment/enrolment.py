@@ -191,7 +191,7 @@ def _check_number(clips: Sequence[object], n_needed: int, label: str, findings: 
 
 
 def _task_like(model: Model, task: ExtractionTask, n_jobs: int) -> ExtractionTask:
-    """Return how to measure and fit clips for `model`; its use of cepstral frames is kept."""
+    """Return how to measure and fit clips for `model`: with cepstral frames only if it has them."""
     frames = "never" if model.classifier.cepstra is None else "always"
     training = msgspec.structs.replace(task.training, cepstra=frames, n_jobs=n_jobs)
     return msgspec.structs.replace(task, training=training)

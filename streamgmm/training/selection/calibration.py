@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -51,14 +51,30 @@ MIN_NATS_GAINED = 0.01
 expensive."""
 
 
+LossFunction = Callable[[float, float], Float64Array]
+"""Returns the log loss of each clip (nat) under a likelihood scale and a weight of cepstral frames."""
+
+
+class Weights(NamedTuple):
+    """Factors on the two kinds of log-likelihoods.
+
+    Attributes:
+        scale: on those of windows, and on weighted ones of cepstral frames.
+        cepstral: on those of cepstral frames, before `scale`; 0 if they are not used.
+    """
+
+    scale: float
+    cepstral: float
+
+
 class Calibration(NamedTuple):
     """Parameters of posteriors and rejection, fitted to held-out clips.
 
     Attributes:
-        likelihood_scale: factor on log-likelihoods with the least held-out log loss.
+        likelihood_scale: factor on log-likelihoods with the least held-out log loss in context.
         floors: shape (n_labels,), log-likelihoods that all but a few windows of each label reach.
-        cepstral_weight: weight of cepstral frames relative to windows; 0 for windows alone.
-        clips: sharpness of the posteriors of clips, and the threshold of their rejection.
+        cepstral_weight: weight of cepstral frames relative to windows in hops; 0 for windows alone.
+        clips: the same of clips, the sharpness of their posteriors, and the threshold of their rejection.
     """
 
     likelihood_scale: float
@@ -66,37 +82,63 @@ class Calibration(NamedTuple):
     cepstral_weight: float = 0.0
     clips: ClipCalibration = PLAIN_VOTES
 
+    @property
+    def clip_weights(self) -> Weights:
+        """The weights in clips."""
+        scale, cepstral_weight = self.clips.likelihood_scale, self.clips.cepstral_weight
+        return Weights(
+            self.likelihood_scale if scale is None else scale,
+            self.cepstral_weight if cepstral_weight is None else cepstral_weight,
+        )
+
+    @property
+    def uses_cepstra(self) -> bool:
+        """Whether cepstral frames take part in clips or in hops."""
+        return self.cepstral_weight > 0.0 or self.clip_weights.cepstral > 0.0
+
 
 def calibrate(
     held_out: HeldOutClips, labels: Sequence[str], frames: CepstraChoice
 ) -> tuple[Calibration, tuple[str, ...]]:
     """Return the calibration with the least log loss, and notes on the use of cepstral frames."""
-    scale, cepstral_weight, notes = _choose_cepstra(held_out, frames)
-    # Clips are answered as they are recorded; events are decided in context.
+    notes: tuple[str, ...] = ()
+    if not held_out.has_cepstra and frames != "never":
+        frames, notes = "never", ("cepstral frames are not used: a class has too few",)
+    # Clips are answered as they are recorded, by the votes of their windows.
     clean = held_out.clean
-    sharpness = _best_sharpness(clean, scale, cepstral_weight)
-    typical = _typical(clean, len(labels), cepstral_weight)
-    least = _min_in_domain_score(clean, labels, scale, cepstral_weight, typical)
+    of_clips, clip_notes = _choose_cepstra(clean.answer_log_losses, frames, "for clips")
+    # Events are decided window by window, in context. Frames are never forced on them: most may be of the room.
+    in_context = held_out.in_context.log_losses
+    of_hops, hop_notes = _choose_cepstra(in_context, "never" if frames == "never" else "auto", "for events")
+    sharpness = _best_sharpness(clean, of_clips)
+    typical = _typical(clean, len(labels), of_clips.cepstral)
+    least = _min_in_domain_score(clean, labels, of_clips, typical)
     # A label without held-out clips has no floor: nothing is known of how low its windows may lie.
     floors = np.full(len(labels), -np.inf)
-    scores = held_out.scores(cepstral_weight)
+    scores = held_out.scores(of_hops.cepstral)
     for i in np.unique(clean.label_indices):
         # Windows of the label under its own mixture.
         is_own = (held_out.window_label_indices == i) & held_out.is_counted
         floors[i] = np.quantile(scores[is_own, i], DOMAIN_QUANTILE)
-    clips = ClipCalibration(sharpness, least, tuple(typical.log_likelihoods.tolist()), typical.deviation)
-    return Calibration(scale, floors, cepstral_weight, clips), notes
+    clips = ClipCalibration(
+        sharpness=sharpness,
+        min_in_domain_score=least,
+        typical=tuple(typical.log_likelihoods.tolist()),
+        typical_deviation=typical.deviation,
+        likelihood_scale=of_clips.scale,
+        cepstral_weight=of_clips.cepstral,
+    )
+    return Calibration(of_hops.scale, floors, of_hops.cepstral, clips), notes + clip_notes + hop_notes
 
 
 def calibrated(fit: Fit, calibration: Calibration) -> Classifier:
     """Return the classifier of `fit` with `calibration`, its floors lowered by `FLOOR_SLACK_NAT` for each dimension."""
     frames = fit.classifier.cepstra
-    weight = calibration.cepstral_weight
     return replace(
         fit.classifier,
         likelihood_scale=calibration.likelihood_scale,
         floors=calibration.floors - FLOOR_SLACK_NAT * fit.classifier.projection.n_dimensions,
-        cepstra=replace(frames, weight=weight) if frames and weight else None,
+        cepstra=replace(frames, weight=calibration.cepstral_weight) if frames and calibration.uses_cepstra else None,
         clips=calibration.clips,
     )
 
@@ -108,44 +150,42 @@ def gain(before: Float64Array, after: Float64Array) -> tuple[float, float]:
     return float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
 
 
-def _choose_cepstra(held_out: HeldOutClips, frames: CepstraChoice) -> tuple[float, float, tuple[str, ...]]:
-    """Return the likelihood scale, the weight of cepstral frames, and notes on the choice."""
-    scale = best_scale(held_out)
-    if not held_out.has_cepstra:
-        return scale, 0.0, () if frames == "never" else ("cepstral frames are not used: a class has too few",)
-    scale_beside, cepstral_weight = _best_weights(held_out, scale)
-    alone, beside = held_out.log_losses(scale), held_out.log_losses(scale_beside, cepstral_weight)
+def _choose_cepstra(losses: LossFunction, frames: CepstraChoice, where: str) -> tuple[Weights, tuple[str, ...]]:
+    """Return the weights with the least mean of `losses`, and notes on the choice."""
+    windows_alone = Weights(best_scale(losses), 0.0)
+    if frames == "never":
+        return windows_alone, ()
+    both = _best_weights(losses, windows_alone.scale)
+    alone, beside = losses(*windows_alone), losses(*both)
     gained, standard_error = gain(alone, beside)
     n_errors = CEPSTRA_MIN_STANDARD_ERRORS * (1.0 if len(alone) >= MANY_CLIPS else 2.0)
     # All three have to be exceeded, so the largest one decides.
     is_better = gained > max(n_errors * standard_error, MIN_SHARE_GAINED * float(alone.mean()), MIN_NATS_GAINED)
     note = (
-        f"cepstral frames are {'used' if is_better or frames == 'always' else 'not used'}: held-out log loss "
+        f"cepstral frames are {'used' if is_better or frames == 'always' else 'not used'} {where}: held-out log loss "
         f"{beside.mean():.3f} with them, {alone.mean():.3f} without (difference {gained:.3f}, "
         f"standard error {standard_error:.3f})"
     )
-    if is_better or frames == "always":
-        return scale_beside, cepstral_weight, (note,)
-    return scale, 0.0, (note,)
+    return both if is_better or frames == "always" else windows_alone, (note,)
 
 
-def best_scale(held_out: HeldOutClips) -> float:
-    """Return the factor of least log loss (temperature scaling: Guo et al., ICML, 2017), with equal clip weights."""
+def best_scale(losses: LossFunction) -> float:
+    """Return the factor of least mean log loss of windows alone (temperature scaling: Guo et al., ICML, 2017)."""
 
     def log_loss(log_scale: float) -> float:
-        return float(held_out.log_losses(float(np.exp(log_scale))).mean())
+        return float(losses(float(np.exp(log_scale)), 0.0).mean())
 
     # In logarithms, as the scale may vary over several orders of magnitude.
     best = minimize_scalar(log_loss, bounds=np.log(SCALE_RANGE), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(best.x))
 
 
-def _best_weights(held_out: HeldOutClips, scale: float) -> tuple[float, float]:
-    """Return the likelihood scale and the cepstral weight with the least log loss (Nelder and Mead, 1965)."""
+def _best_weights(losses: LossFunction, scale: float) -> Weights:
+    """Return the weights with the least log loss (Nelder and Mead, 1965)."""
 
     def log_loss(logs: Float64Array) -> float:
         scale, cepstral_scale = np.exp(logs)
-        return float(held_out.log_losses(float(scale), float(cepstral_scale / scale)).mean())
+        return float(losses(float(scale), float(cepstral_scale / scale)).mean())
 
     # Each kind of log-likelihood has a factor of its own; the weight is their ratio.
     bounds = [np.log(SCALE_RANGE), np.log(WEIGHT_RANGE)]
@@ -154,14 +194,14 @@ def _best_weights(held_out: HeldOutClips, scale: float) -> tuple[float, float]:
     starts = [np.log([scale, 0.01]), np.log([max(0.2 * scale, SCALE_RANGE[0]), 0.5])]
     ends = [minimize(log_loss, start, method="Nelder-Mead", bounds=bounds, options=options) for start in starts]
     scale, cepstral_scale = np.exp(min(ends, key=lambda end: float(end.fun)).x)
-    return float(scale), float(cepstral_scale / scale)
+    return Weights(float(scale), float(cepstral_scale / scale))
 
 
-def _best_sharpness(held_out: HeldOutClips, scale: float, cepstral_weight: float) -> float:
+def _best_sharpness(held_out: HeldOutClips, weights: Weights) -> float:
     """Return the exponent on the votes of clips with the least log loss: many windows that agree are surer than one."""
 
     def log_loss(log_sharpness: float) -> float:
-        return float(held_out.clip_log_losses(scale, cepstral_weight, float(np.exp(log_sharpness))).mean())
+        return float(held_out.clip_log_losses(*weights, float(np.exp(log_sharpness))).mean())
 
     best = minimize_scalar(log_loss, bounds=np.log(SHARPNESS_RANGE), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(best.x))
@@ -179,12 +219,12 @@ def _typical(held_out: HeldOutClips, n_labels: int, cepstral_weight: float) -> T
 
 
 def _min_in_domain_score(
-    held_out: HeldOutClips, labels: Sequence[str], scale: float, cepstral_weight: float, typical: TypicalLikelihoods
+    held_out: HeldOutClips, labels: Sequence[str], weights: Weights, typical: TypicalLikelihoods
 ) -> float:
     """Return the in-domain score that all but a few held-out clips of ordinary labels reach."""
     is_label = np.array([not is_reserved(label) for label in labels])
     if not is_label.any():
         return 0.0
     # Only clips of ordinary labels: a rejected background clip makes no difference to events.
-    known = held_out.in_domain_scores(scale, cepstral_weight, is_label, typical)[is_label[held_out.label_indices]]
+    known = held_out.in_domain_scores(*weights, is_label, typical)[is_label[held_out.label_indices]]
     return min(MAX_MIN_IN_DOMAIN_SCORE, float(np.quantile(known, UNKNOWN_QUANTILE))) if len(known) else 0.0

@@ -124,7 +124,14 @@ class HeldOutClips:
     def clean(self) -> HeldOutClips:
         """The clips as recorded, without those of the world."""
         own = [clip for clip in self.clips if clip.context is None]
-        return HeldOutClips([*own], self.n_labels) if len(own) < len(self.clips) else self
+        return HeldOutClips(own, self.n_labels) if len(own) < len(self.clips) else self
+
+    @cached_property
+    def in_context(self) -> HeldOutClips:
+        """The copies in context and the sounds of the world; all clips where no label has a copy."""
+        copies = [clip for clip in self.clips if clip.context is not None]
+        has_own = any(not clip.is_world for clip in copies)
+        return HeldOutClips(copies, self.n_labels) if has_own else self
 
     @property
     def has_cepstra(self) -> bool:
@@ -175,6 +182,14 @@ class HeldOutClips:
         of_true_label = posteriors[np.arange(len(posteriors)), self.label_indices]
         losses: Float64Array = -np.log(of_true_label + LOG_LOSS_OFFSET)
         return losses
+
+    def answer_log_losses(self, scale: float, cepstral_weight: float) -> Float64Array:
+        """Return the mean of the log losses of each clip and of its windows, (n_clips,) in nats.
+
+        The loss of clips alone would let the scale grow without bound where all are right.
+        """
+        of_windows = self.log_losses(scale, cepstral_weight)
+        return 0.5 * (self.clip_log_losses(scale, cepstral_weight, 1.0) + of_windows)
 
     def _window_posteriors(self, scale: float, cepstral_weight: float) -> Float64Array:
         return softmax(scale * self.scores(cepstral_weight))

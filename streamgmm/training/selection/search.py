@@ -95,7 +95,7 @@ def _mean_loss(trial: _Trial) -> float:
 
 def _clip_losses(held_out: HeldOutClips) -> Float64Array:
     # Each with its own best scale, so that settings are compared as they will be used.
-    return held_out.log_losses(best_scale(held_out))
+    return held_out.log_losses(best_scale(held_out.log_losses))
 
 
 def _is_better(before: Float64Array, after: Float64Array) -> bool:

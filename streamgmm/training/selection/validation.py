@@ -89,9 +89,7 @@ def validate(
     training = msgspec.structs.replace(training, search=False)
     calibration, decision = calibrate(held_out, labels, frames)
     recalls, accuracy = _count_right(held_out.clean, labels, calibration)
-    losses = held_out.clean.clip_log_losses(
-        calibration.likelihood_scale, calibration.cepstral_weight, calibration.clips.sharpness
-    )
+    losses = held_out.clean.clip_log_losses(*calibration.clip_weights, calibration.clips.sharpness)
     return Validation(training, calibration, recalls, accuracy, notes + decision, losses, held_out)
 
 
@@ -236,7 +234,7 @@ def _count_right(
 ) -> tuple[dict[str, float], float]:
     """Return the share of recognised clips for each label, and for all."""
     # Without the sharpness: a power does not change which label is best.
-    answers = held_out.posteriors(calibration.likelihood_scale, calibration.cepstral_weight).argmax(axis=1)
+    answers = held_out.posteriors(*calibration.clip_weights).argmax(axis=1)
     is_right = answers == held_out.label_indices
     recalls = {
         labels[i]: float(is_right[held_out.label_indices == i].mean()) for i in np.unique(held_out.label_indices)

@@ -116,18 +116,27 @@ def clip_log_loss(clips: list[HeldOutClip], scale: float, sharpness: float) -> f
     return float(np.mean(losses))
 
 
+def test_the_scale_of_clips_has_the_least_log_loss_of_clips_and_windows_on_a_fine_grid():
+    clips = made_clips(0.1)
+    found = calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "never")[0].clip_weights.scale
+    best = min(
+        np.geomspace(1e-2, 1.0, 200), key=lambda scale: clip_log_loss(clips, scale, 1.0) + log_loss(clips, scale)
+    )
+    assert found == pytest.approx(best, rel=0.05)
+
+
 def test_the_sharpness_has_the_least_log_loss_of_clips_on_a_fine_grid():
     clips = made_clips(0.1)
     found, _ = calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "never")
     grid = np.geomspace(0.2, 20.0, 200)
-    best = min(grid, key=lambda sharpness: clip_log_loss(clips, found.likelihood_scale, sharpness))
+    best = min(grid, key=lambda sharpness: clip_log_loss(clips, found.clip_weights.scale, sharpness))
     assert found.clips.sharpness == pytest.approx(best, rel=0.05)
     assert found.clips.sharpness > 1.0
 
 
 def in_domain_score(clip: HeldOutClip, labels: list[str], found: Calibration) -> float:
     """The score that a stream computes for the same windows."""
-    decider = ClipDecider(BayesRule(tuple(labels), np.zeros(3), found.likelihood_scale), -75.0, found.clips)
+    decider = ClipDecider(BayesRule(tuple(labels), np.zeros(3), found.clip_weights.scale), -75.0, found.clips)
     for row, vote in zip(clip.log_likelihoods, clip.votes, strict=True):
         decider.add(HopScores(1, -20.0, row, row, np.ones(3, dtype=bool), np.zeros(0), 1.0, 20.0 * np.log10(vote)))
     return decider.decide().in_domain_score
@@ -176,22 +185,41 @@ def with_frames(clips: list[HeldOutClip], separation: float) -> list[HeldOutClip
 def test_frames_that_help_take_part_with_the_weight_of_least_log_loss():
     clips = with_frames(made_clips(0.1), 1.5)
     calibration, notes = calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "auto")
-    assert notes[0].startswith("cepstral frames are used: ")
+    assert notes[0].startswith("cepstral frames are used for clips: ")
     found = log_loss(clips, calibration.likelihood_scale, calibration.cepstral_weight)
     for scale in np.geomspace(0.02, 0.5, 12):
         for cepstral_scale in np.geomspace(0.1, 10.0, 16):
             assert found <= log_loss(clips, scale, cepstral_scale / scale) + 1e-3
 
 
+def test_frames_of_clips_and_in_context_are_weighed_apart():
+    clean = with_frames(made_clips(0.1), 1.5)
+    context = ContextCopy(np.zeros((20, 1), np.float32), np.ones(20), np.zeros(20), 6.0, None)
+    copies = [clip._replace(context=context) for clip in with_frames(made_clips(0.3), 0.0)]
+    calibration, notes = calibrate(HeldOutClips(clean + copies, len(LABELS)), LABELS, "auto")
+    alone, _ = calibrate(HeldOutClips(clean, len(LABELS)), LABELS, "auto")
+    assert calibration.clip_weights == alone.clip_weights
+    assert calibration.clip_weights.cepstral > 0.0
+    assert calibration.cepstral_weight == 0.0
+    of_copies, _ = calibrate(HeldOutClips(made_clips(0.3), len(LABELS)), LABELS, "never")
+    assert calibration.likelihood_scale == pytest.approx(of_copies.likelihood_scale)
+    assert [note.partition(":")[0] for note in notes] == [
+        "cepstral frames are used for clips",
+        "cepstral frames are not used for events",
+    ]
+
+
 def test_useless_frames_are_not_used_unless_asked_for():
     clips = with_frames(made_clips(0.1), 0.0)
     calibration, notes = calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "auto")
     assert calibration.cepstral_weight == 0.0
-    assert notes[0].startswith("cepstral frames are not used: ")
+    assert notes[0].startswith("cepstral frames are not used for clips: ")
     alone, no_notes = calibrate(HeldOutClips(made_clips(0.1), len(LABELS)), LABELS, "never")
     assert calibration.likelihood_scale == alone.likelihood_scale
     assert no_notes == ()
-    assert calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "always")[0].cepstral_weight > 0.0
+    forced, _ = calibrate(HeldOutClips(clips, len(LABELS)), LABELS, "always")
+    assert forced.clip_weights.cepstral > 0.0
+    assert forced.cepstral_weight == 0.0
 
 
 @pytest.mark.parametrize("separation", [0.0, 0.02, 0.3, 3.0])

@@ -121,7 +121,11 @@ def test_sounds_that_only_frames_separate_are_recognised_by_frames():
     fit = fit_classifier(clips, labels, TRAINING, has_cepstra=True)
     calibration = validation.calibration
     assert present(calibrated(fit, calibration).cepstra).weight == calibration.cepstral_weight
-    assert calibrated(fit, calibration._replace(cepstral_weight=0.0)).cepstra is None
+    of_clips = calibrated(fit, calibration._replace(cepstral_weight=0.0))
+    assert of_clips.used_cepstra is None
+    assert present(of_clips.for_clips().used_cepstra).weight == calibration.clips.cepstral_weight
+    neither = calibration._replace(cepstral_weight=0.0, clips=calibration.clips._replace(cepstral_weight=0.0))
+    assert calibrated(fit, neither).cepstra is None
     assert present(validate(clips, labels, config_with(cepstra="never", search=False).training).accuracy) < 0.9
 
 
