@@ -31,13 +31,16 @@ class Terminal:
         arguments: of the command.
         columns: width.
         lines: height.
+        has_pipe: whether stdin is a pipe in place of the terminal.
         changes: of the environment.
 
     Attributes:
         received: all bytes that the terminal got.
     """
 
-    def __init__(self, *arguments: object, columns: int = 80, lines: int = 24, **changes: str) -> None:
+    def __init__(
+        self, *arguments: object, columns: int = 80, lines: int = 24, has_pipe: bool = False, **changes: str
+    ) -> None:
         self._fd, self._slave = pty.openpty()
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
@@ -49,12 +52,12 @@ class Terminal:
         env |= {"TERM": "xterm-256color", "PYTHONUTF8": "1", **changes}
         self.process = subprocess.Popen(
             command_of("monitor", *arguments),
-            stdin=self._slave,
+            stdin=subprocess.PIPE if has_pipe else self._slave,
             stdout=self._slave,
             stderr=self._slave,
             env=env,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=lambda: fcntl.ioctl(1, termios.TIOCSCTTY, 0),
         )
 
     @property
@@ -101,6 +104,8 @@ class Terminal:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         os.close(self._slave)
         os.close(self._fd)
 

@@ -160,6 +160,28 @@ def test_a_recording_is_played_at_its_own_pace(demo_model: Path, demo_scene: Pat
         assert terminal.wait() == 0
 
 
+def test_samples_on_stdin_leave_the_keys_to_the_terminal(demo_model: Path, demo_scene: Path) -> None:
+    with watching("--source", "pcm:-", "--model", demo_model, has_pipe=True) as terminal:
+        stdin = present(terminal.process.stdin)
+        stdin.write(frames_of(demo_scene, 0.0, 5.0))
+        stdin.flush()
+        terminal.wait_for("pcm:-  running", "level", "answer")
+        terminal.press(b"q")
+        assert terminal.wait() == 0
+        terminal.check_left()
+
+
+def test_ctrl_c_ends_a_source_in_a_pipe_gracefully(demo_model: Path, demo_scene: Path) -> None:
+    monitor = spawn_cli("monitor", "--source", f"file:{demo_scene}", "--model", demo_model)
+    with contextlib.ExitStack() as stack:
+        stack.callback(end_process, monitor)
+        read_line_with(of_type(monitor.stdout, io.TextIOWrapper), "level")
+        monitor.send_signal(signal.SIGINT)
+        out, err = monitor.communicate(timeout=TIMEOUT_S)
+        assert (monitor.returncode, err) == (-signal.SIGINT, "")
+        assert "ended: " in out
+
+
 def test_a_missing_recording_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     outcome = run_cli(capsys, "monitor", "--source", f"file:{tmp_path}/none.wav")
     assert (outcome.code, outcome.err.count("\n")) == (66, 1)
