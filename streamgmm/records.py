@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from streamgmm import units
 
@@ -31,6 +32,9 @@ because the analysis failed (`worker_error`)."""
 
 EndReason = Literal["offset", "gap", "flush", "max_duration"]
 RejectReason = Literal["silence", "background", "unknown", "nonfinite"]
+
+Measured = Annotated[float, Meta(extra_json_schema={"nullable": True})]
+"""A measured number, which JSON has as null if it is not finite (see `encode_json` and `record_schema`)."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower):
@@ -94,8 +98,8 @@ class Start(Record, frozen=True, kw_only=True):
 
     id: str
     label: str
-    score: float
-    llr: float
+    score: Measured
+    llr: Measured
     threshold: float
     start_time: str | None = None
     start_t: float
@@ -106,8 +110,8 @@ class Update(Record, frozen=True, kw_only=True):
 
     id: str
     label: str
-    score: float
-    max_score: float
+    score: Measured
+    max_score: Measured
     duration_s: float
 
 
@@ -125,22 +129,26 @@ class End(Record, frozen=True, kw_only=True):
     start_t: float
     end_t: float
     duration_s: float
-    max_score: float
-    mean_score: float
+    max_score: Measured
+    mean_score: Measured
     reason: EndReason
     gap: bool = False
     clip: str | None = None
 
 
 class Window(Record, frozen=True, kw_only=True):
-    """The decision on one hop (opt-in); `reject` names the gate that rejected the label, null if it passed."""
+    """The decision on one hop (opt-in); `reject` names the gate that rejected the label, null if it passed.
+
+    `thresholds` are those that the `scores` have to reach to start an event, of the labels that can start one.
+    """
 
     label: str
-    score: float
-    scores: dict[str, float]
-    llr: float | None
-    level_dbfs: float
+    score: Measured
+    scores: dict[str, Measured]
+    llr: Measured | None
+    level_dbfs: Measured
     reject: RejectReason | None = None
+    thresholds: dict[str, float] = {}
 
 
 class Gap(Record, frozen=True, kw_only=True):

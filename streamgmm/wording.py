@@ -8,6 +8,9 @@ from collections.abc import Iterable
 
 _MAX_MATCHED_CHARACTERS = 64
 
+TOKEN_WANTED = "the first line has to be the token"
+"""Message of the `error` record for a client that did not send the token; clients recognise it."""
+
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """Return `did you mean X?` for the candidate most similar to `word`; empty if none is similar."""

@@ -10,9 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "streamgmm"
 
 ROOMS = [
-    *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "sinks", "service"),
+    *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "client", "sinks"),
+    "service",
     *("listening", "dataset", "world", "training", "evaluation", "tuning", "explanation", "bench", "archive"),
-    *("report", "demo", "cli"),
+    *("report", "demo", "monitor", "cli"),
 ]
 
 # Ground floor may import what carries settings and messages, and nothing that touches samples.

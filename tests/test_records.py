@@ -62,8 +62,8 @@ EXAMPLES: dict[str, tuple[r.Record, set[str]]] = {
         },
     ),
     "window": (
-        r.Window(t=1.0, label="a", score=0.7, scores={"a": 0.7}, llr=None, level_dbfs=-30.0),
-        {"label", "score", "scores", "llr", "level_dbfs", "reject"},
+        r.Window(t=1.0, label="a", score=0.7, scores={"a": 0.7}, llr=None, level_dbfs=-30.0, thresholds={"a": 0.6}),
+        {"label", "score", "scores", "llr", "level_dbfs", "reject", "thresholds"},
     ),
     "gap": (r.Gap(t=1.0, lost_samples=5, reason="suspend"), {"lost_samples", "reason"}),
     "status": (r.Status(t=1.0, state="ok", detail="", health=HEALTH), {"state", "detail", "health"}),

@@ -1,4 +1,4 @@
-"""`streamgmm config`: show the settings of a run, check or upgrade a file, or print the JSON Schema of such files."""
+"""`streamgmm config`: show the settings of a run, check or upgrade a file, or print a JSON Schema."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from streamgmm.record_schema import records_schema
 from streamgmm.settings.config import Config
 from streamgmm.settings.loading import load_config
 from streamgmm.settings.schema import json_schema
@@ -28,8 +29,9 @@ def check_config(args: argparse.Namespace) -> int:
 
 
 def print_schema(args: argparse.Namespace) -> int:
-    """Print the JSON Schema of settings files, for editors."""
-    print(json.dumps(json_schema(Config), indent=2, ensure_ascii=False))
+    """Print the JSON Schema of settings files, for editors, or of records, for the programs that read them."""
+    schema = records_schema() if args.what == "records" else json_schema(Config)
+    print(json.dumps(schema, indent=2, ensure_ascii=False))
     return 0
 
 

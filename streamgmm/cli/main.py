@@ -43,6 +43,7 @@ COMMANDS = {
     "explain": "show why the model decided as it did at a moment",
     "run": "listen day and night, and report to other programs",
     "status": "ask a running daemon how well it hears",
+    "monitor": "watch a running daemon, or a microphone without one",
     "service": "install it as a systemd service",
     "devices": "list the microphones, or watch the level of one",
     "config": "show or check the settings",
@@ -62,7 +63,7 @@ _FINISHES_FIRST = {"train", "tune", "enrol", "forget", "evaluate", "explain", "a
 """Commands that write files, which matter more than the printed result: a failure of stdout ends them last."""
 _TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget", "bench"}
 _NEEDS_LITTLE_MEMORY = {"config", "service", "status"}
-_IS_SINGLE_THREADED = {"run", "classify", "bench"}
+_IS_SINGLE_THREADED = {"run", "classify", "bench", "monitor"}
 """Small matrix products gain nothing from threads, and a second thread costs memory."""
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 # Too many open files in the process or the system, no memory, no room for another process or thread.
@@ -190,12 +191,16 @@ class _Version(argparse.Action):
 
 def _make_parser(chosen: str | None) -> Parser:
     """Return the parser of all commands, with the arguments of the chosen command only."""
-    # `-h` is not listed: the list of commands fills the screen.
-    parser = Parser(prog="streamgmm", description=_DESCRIPTION, add_help=False)
+    # `-h` and `--version` are not listed: the list of commands fills the screen.
+    usage = "%(prog)s [--version] [-v] COMMAND ..."
+    parser = Parser(prog="streamgmm", usage=usage, description=_DESCRIPTION, add_help=False)
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
-    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
+    parser.add_argument("--version", action=_Version, nargs=0, help=argparse.SUPPRESS)
     parser.add_argument("-v", "--verbose", action="store_true", help="log more on stderr")
-    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command", required=True)
+    # The name of each command would begin with the usage above.
+    subparsers = parser.add_subparsers(
+        metavar="COMMAND", title="commands", dest="command", required=True, prog=parser.prog
+    )
     for name, summary in COMMANDS.items():
         command = subparsers.add_parser(name, help=summary)
         if name == chosen:

@@ -5,25 +5,19 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from rich.table import Table
 
 from streamgmm.cli.console import stdout_console
-from streamgmm.errors import StreamgmmError, TemporaryError, UsageError
+from streamgmm.cli.daemon_address import find_daemon
+from streamgmm.errors import TemporaryError
 from streamgmm.records import Health, Hello, Status, encode_json
 from streamgmm.service.health import HEARING_STATES
-from streamgmm.service.place import installed_sockets
-from streamgmm.settings.loading import load_config, salvage_output
-from streamgmm.settings.output import OutputSection, sections_of_sinks
 from streamgmm.sinks.asking import SourceStatus, ask_status
-from streamgmm.sinks.selection import selection_of
-from streamgmm.sinks.socket.token import read_token
 
 logger = logging.getLogger("streamgmm.status")
 
 ANSWER_TIMEOUT_S = 3.0
-SOCKETS = ("unix://", "tcp://")
 
 
 def run_status(args: argparse.Namespace) -> int:
@@ -33,12 +27,8 @@ def run_status(args: argparse.Namespace) -> int:
         TemporaryError: no audio is flowing from a required source.
         StreamgmmError: the daemon gives no status (see `ask_status`), or the settings lead to none.
     """
-    output, problem = _read_output(args)
-    askable = [section.uri for section in sections_of_sinks(output) if selection_of(section).admits_greeting]
-    uri = args.sink or _first_socket(askable, problem)
-    # Only clients on TCP send a token.
-    needs_token = output.token_file and not uri.startswith("unix://")
-    answers = ask_status(uri, ANSWER_TIMEOUT_S, read_token(Path(output.token_file)) if needs_token else None)
+    uri, token, problem = find_daemon(args.sink, args.config, args.overrides)
+    answers = ask_status(uri, ANSWER_TIMEOUT_S, token)
     if problem is not None:
         logger.warning("the settings have mistakes, which the daemon does not use: %s", problem)
     if args.json:
@@ -52,35 +42,6 @@ def run_status(args: argparse.Namespace) -> int:
     for status in silent:
         raise TemporaryError(f"no audio is flowing: {status.state}: {status.detail}", where=status.source)
     return 0
-
-
-def _read_output(args: argparse.Namespace) -> tuple[OutputSection, StreamgmmError | None]:
-    """Return the output settings, and the error of an invalid file, which does not affect a daemon that already runs.
-
-    Raises:
-        StreamgmmError: a setting given with `--set` is wrong.
-    """
-    try:
-        return load_config(args.config, args.overrides).config.output, None
-    except StreamgmmError as error:
-        try:
-            # Without the overrides: if the file alone is valid, the mistake is in `--set`.
-            load_config(args.config)
-        except StreamgmmError:
-            return salvage_output(args.config, args.overrides), error
-        raise
-
-
-def _first_socket(sinks: Sequence[str], problem: StreamgmmError | None) -> str:
-    for uri in (*sinks, *installed_sockets()):
-        if uri.startswith(SOCKETS):
-            return uri
-    if problem is not None:
-        # Without a socket to ask, the mistake in the settings matters after all.
-        raise problem
-    raise UsageError(
-        "the settings name no socket to ask, and no service has one", hint="name that of the daemon: --sink unix://PATH"
-    )
 
 
 def _print_source(hello: Hello, status: Status) -> None:

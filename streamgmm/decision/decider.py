@@ -25,6 +25,7 @@ from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge, Judgement
 from streamgmm.decision.rejection import Verdict
 from streamgmm.errors import DataError
+from streamgmm.labels import is_reserved
 from streamgmm.records import End, Gap, GapReason, Record, RejectReason, Start, Update, Window
 
 
@@ -92,6 +93,9 @@ class Decider:
         self._judge = judge
         self._labels = judge.labels
         self.rules = tuple(rules)
+        # The same mapping in every window, so that a record for every hop costs no more than its encoding.
+        pairs = zip(judge.labels, rules, strict=True)
+        self._thresholds = {label: rule.onset_threshold for label, rule in pairs if not is_reserved(label)}
         self._sample_rate_hz = timing.sample_rate_hz
         self._run_id = run_id
         self._has_windows = windows
@@ -275,6 +279,7 @@ class Decider:
             llr=None if verdict.llr is None else units.round_score(verdict.llr),
             level_dbfs=units.round_db(hop.level_dbfs),
             reject=verdict.reject,
+            thresholds=self._thresholds,
         )
 
     def _seconds(self, n_samples: int) -> float:

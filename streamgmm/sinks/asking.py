@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
-from streamgmm.errors import NotRunningError, PermissionDeniedError, TemporaryError, UsageError
+from streamgmm.client.address import connect_socket, connection_error, parse_address
+from streamgmm.errors import NotRunningError, TemporaryError
 from streamgmm.records import AnyRecord, Error, Hello, Status, decode_json
-from streamgmm.sinks.socket.door import TOKEN_WANTED
 from streamgmm.sinks.socket.lobby import STATUS_REQUEST
 from streamgmm.sinks.socket.token import Token
+from streamgmm.wording import TOKEN_WANTED
 
 MAX_GREETING_BYTES = 1024 * 1024
 
@@ -44,39 +43,15 @@ def ask_status(uri: str, timeout_s: float, token: Token | None = None) -> list[S
     """
     deadline_s = time.monotonic() + timeout_s
     try:
-        with _connect_to_daemon(uri, timeout_s) as connection:
+        with connect_socket(parse_address(uri), timeout_s) as connection:
             # A UNIX socket is protected by its permissions, and requires no token.
             sent = token.to_line() if token is not None and not uri.startswith("unix://") else b""
             with suppress(BrokenPipeError):  # the daemon may have answered and closed already
                 connection.sendall(sent + STATUS_REQUEST)
             lines = _read_lines(connection, deadline_s)
             return _read_greeting(lines, uri, has_sent_token=bool(sent))
-    except PermissionError as error:
-        hint = "use sudo, or become a member of its group"
-        raise PermissionDeniedError("this user may not open the socket", where=uri, hint=hint) from error
     except OSError as error:
-        reason = "no answer in time" if isinstance(error, TimeoutError) else os.strerror(error.errno or 0)
-        raise NotRunningError(f"no daemon answers: {reason}", where=uri, hint="is `streamgmm run` running?") from error
-
-
-def _connect_to_daemon(uri: str, timeout_s: float) -> socket.socket:
-    if uri.startswith("unix://") and len(uri) > len("unix://"):
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.settimeout(timeout_s)
-            connection.connect(uri.removeprefix("unix://"))
-        except OSError:
-            connection.close()
-            raise
-        return connection
-    try:
-        parts = urlsplit(uri)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not uri.startswith("tcp://") or not host or not port:
-        raise UsageError("is not a socket of a daemon", where=uri, hint="use unix://PATH or tcp://HOST:PORT")
-    return socket.create_connection((host, port), timeout_s)
+        raise connection_error(error, uri) from error
 
 
 def _read_lines(connection: socket.socket, deadline_s: float) -> Iterator[bytes]:

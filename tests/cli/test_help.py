@@ -13,7 +13,7 @@ from tests.cli.cli_rig import run_cli
 GOLDEN = Path(__file__).parent / "golden"
 ACTIONS = {
     "archive": ["summary"],
-    "config": ["show", "check"],
+    "config": ["show", "check", "schema"],
     "model": ["show", "verify"],
     "service": ["install", "uninstall"],
 }

@@ -13,8 +13,9 @@ else of ~/.config/streamgmm/config.yaml or /etc/streamgmm/config.yaml,
 else the defaults.
 """
 _SCHEMA = """\
-Print the JSON Schema of settings files. An editor that is given it completes
-and checks settings as they are typed.
+Print the JSON Schema of settings files, or of the records that `run` emits. An
+editor that is given the first completes and checks settings as they are typed;
+from the second, programs that read records can be generated or checked.
 """
 _UPGRADE = "Rename, within a settings file, the settings that an earlier version called otherwise."
 _CHECK_CONFIG = "Read a file as `run` would, and report every mistake with its line."
@@ -32,7 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     style.add_argument("--effective", action="store_true", help="the bare values, without comments")
     show.set_defaults(handler=handler_in("streamgmm.cli.config", "show_config"))
 
-    schema = actions.add_parser("schema", help="print the JSON Schema of settings files", description=_SCHEMA)
+    schema = actions.add_parser("schema", help="print the JSON Schema of settings or records", description=_SCHEMA)
+    schema.add_argument(
+        "what",
+        metavar="WHAT",
+        nargs="?",
+        choices=("settings", "records"),
+        default="settings",
+        help="settings (default) or records",
+    )
     schema.set_defaults(handler=handler_in("streamgmm.cli.config", "print_schema"))
 
     upgrade = actions.add_parser("upgrade", help="rename settings of an earlier version", description=_UPGRADE)

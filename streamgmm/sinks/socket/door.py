@@ -12,6 +12,7 @@ from typing import Literal
 
 from streamgmm.records import Error, encode_json
 from streamgmm.sinks.socket.listeners import Listener
+from streamgmm.wording import TOKEN_WANTED
 
 logger = logging.getLogger("streamgmm.sinks")
 
@@ -20,8 +21,6 @@ ACCEPTS_PER_TURN = 16
 
 UNREAD_BYTES = 4096
 """Most bytes read from a client before it is rejected."""
-
-TOKEN_WANTED = "the first line has to be the token"
 
 Rejection = Literal["limit", "token"]
 """Reason why a client is rejected: too many clients, or no valid token."""
