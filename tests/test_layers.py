@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "streamgmm"
 
 ROOMS = [
-    *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "sinks", "service"),
+    *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "sinks", "clips", "service"),
     *("listening", "dataset", "world", "training", "evaluation", "tuning", "explanation", "bench", "archive"),
     *("report", "demo", "cli"),
 ]
