@@ -11,7 +11,18 @@ PACKAGE = Path(__file__).parent.parent / "streamgmm"
 
 ROOMS = [
     *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "sinks", "clips", "service"),
-    *("listening", "dataset", "world", "training", "evaluation", "tuning", "explanation", "bench", "archive"),
+    *(
+        "listening",
+        "recording",
+        "dataset",
+        "world",
+        "training",
+        "evaluation",
+        "tuning",
+        "explanation",
+        "bench",
+        "archive",
+    ),
     *("report", "demo", "cli"),
 ]
 

@@ -33,6 +33,7 @@ from streamgmm.wording import did_you_mean
 
 COMMANDS = {
     "demo": "try it within a minute, without a microphone",
+    "record": "record training clips from the microphone",
     "train": "make a model from a folder of recordings",
     "evaluate": "measure a model on recordings it was not trained on",
     "tune": "keep false alarms within a budget on your background",
@@ -58,7 +59,7 @@ Detects the sounds that you trained it on, and reports them to other programs.
 EXIT_BUG = 70
 _NEEDS_NO_STDOUT = {"train", "run"}
 """`train` reports on stderr, and the sinks of `run` check stdout themselves."""
-_FINISHES_FIRST = {"train", "tune", "enrol", "forget", "evaluate", "explain", "archive", "demo", "bench"}
+_FINISHES_FIRST = {"record", "train", "tune", "enrol", "forget", "evaluate", "explain", "archive", "demo", "bench"}
 """Commands that write files, which matter more than the printed result: a failure of stdout ends them last."""
 _TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget", "bench"}
 _NEEDS_LITTLE_MEMORY = {"config", "service", "status"}
@@ -190,12 +191,15 @@ class _Version(argparse.Action):
 
 def _make_parser(chosen: str | None) -> Parser:
     """Return the parser of all commands, with the arguments of the chosen command only."""
-    # `-h` is not listed: the list of commands fills the screen.
-    parser = Parser(prog="streamgmm", description=_DESCRIPTION, add_help=False)
+    # `-h` and `--version` are not listed: the list of commands fills the screen.
+    usage = "streamgmm [--version] [-v] COMMAND ..."
+    parser = Parser(prog="streamgmm", usage=usage, description=_DESCRIPTION, add_help=False)
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
-    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
+    parser.add_argument("--version", action=_Version, nargs=0, help=argparse.SUPPRESS)
     parser.add_argument("-v", "--verbose", action="store_true", help="log more on stderr")
-    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command", required=True)
+    subparsers = parser.add_subparsers(
+        metavar="COMMAND", title="commands", dest="command", required=True, prog="streamgmm"
+    )
     for name, summary in COMMANDS.items():
         command = subparsers.add_parser(name, help=summary)
         if name == chosen:

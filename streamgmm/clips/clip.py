@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.arrays import Samples
+from streamgmm.audio.encoding import encode_16_bit
 from streamgmm.clips.naming import ClipKind, folder_of, stem_of
 from streamgmm.records import End, ModelInfo
 
@@ -100,17 +100,8 @@ class Clip(NamedTuple):
         return audio
 
     def encode(self) -> bytes:
-        """Return the audio as FLAC of 16 bits; samples beyond full scale are clipped."""
-        # Imported here: a run without clips does not need the library.
-        import soundfile
-
-        # NaN from a broken source has no place in a file.
-        samples = np.nan_to_num(self.samples(), nan=0.0, posinf=1.0, neginf=-1.0)
-        file = io.BytesIO()
-        # Rounded here: libsndfile truncates, so that samples of 16 bits would not come back the same.
-        pcm = np.rint(np.clip(samples.astype(np.float64) * 32768.0, -32768.0, 32767.0)).astype(np.int16)
-        soundfile.write(file, pcm, self.sample_rate_hz, format="FLAC", subtype="PCM_16")
-        return file.getvalue()
+        """Return the audio as FLAC of 16 bits."""
+        return encode_16_bit(self.samples(), self.sample_rate_hz, "flac")
 
     def describe(self) -> bytes:
         """Return the JSON file beside the clip."""
