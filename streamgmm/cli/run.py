@@ -88,7 +88,7 @@ def _make_daemon(loaded: Loaded, is_device_required: bool, on_status: Callable[[
     clips = _make_clip_writer(loaded.config.clips, labels, is_live=is_live)
     return Daemon(
         loaded.plans,
-        Hub([*sinks, *([clips] if clips else [])]),
+        Hub(sinks, [clips] if clips else []),
         run_id=run_id,
         is_device_required=is_device_required,
         rooms=RoomKeeper(state_directory()),

@@ -29,7 +29,7 @@ PRUNE_S = 3600.0
 
 
 class ClipWriter:
-    """Write clips in a thread of its own; a sink of audio, beside those of records.
+    """Write clips in a thread of its own; a sink of audio, beside those of records (see `Hub`).
 
     What cannot be written is dropped and counted, reported once until it works again, and concerns no other output.
 

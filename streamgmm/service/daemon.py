@@ -55,7 +55,7 @@ class Daemon:
         is_device_required: whether a missing microphone ends the run; otherwise the run waits for it.
         clocks: clocks of the run.
         rooms: keeps what is learnt of the rooms of microphones; None if nothing is to be learnt.
-        clips: writes recordings of events, and is one of the hub's sinks; None if no audio is to be stored.
+        clips: writes recordings of events, and begins and ends with the hub; None if no audio is to be stored.
         on_status: receives every new state and its reason, one call at a time, from any thread; `stopping` at the end.
             Must not raise.
 

@@ -13,6 +13,7 @@ import soundfile
 from streamgmm.audio.source import Block
 from streamgmm.clips.clip import ClipInfo
 from streamgmm.clips.writer import ClipWriter
+from streamgmm.errors import OutputError
 from streamgmm.records import End, Gap, Record, Start
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
@@ -23,8 +24,7 @@ from streamgmm.settings.decision import DecisionSection
 from streamgmm.sinks.hub import Hub
 from tests.clips.clip_rig import BrokenStore, clips_in, full_disk, section_of
 from tests.model.model_rig import make_model
-from tests.narrowing import only
-from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, Options, Running, keep_up
+from tests.service.daemon_rig import CONFIG, Options, Running, keep_up
 from tests.service.service_rig import RATE_HZ, FakeSource, KeepingSink, noise
 from tests.service.test_channels import EAGER, plan_of
 
@@ -38,7 +38,7 @@ def with_clips(section: ClipsSection, decision: DecisionSection = OFTEN) -> Conf
 
 
 def daemon_of(sink: KeepingSink, writer: ClipWriter | None, *plans: ChannelPlan, **options: Unpack[Options]) -> Daemon:
-    hub = Hub([sink, *([writer] if writer else [])])
+    hub = Hub([sink], [writer] if writer else [])
     return Daemon(plans, hub, run_id="r", clips=writer, **options)
 
 
@@ -205,5 +205,14 @@ def test_clips_go_on_over_a_reload(tmp_path: Path) -> None:
 def test_without_clips_there_is_no_recorder(tmp_path: Path) -> None:
     daemon = daemon_of(KeepingSink(), None, plan_of("kitchen", FakeSource(0)))
     assert daemon._channels[0]._worker.recorder is None
-    assert only(daemon._hub._sinks, ClipWriter) == []
-    assert HOP_SAMPLES > 0
+    assert daemon._hub._beside == ()
+
+
+def test_E18_a_run_does_not_go_on_for_clips_alone(tmp_path: Path) -> None:
+    section = rolled(tmp_path)
+    sink, plan = KeepingSink(), plan_of("kitchen", FakeSource(4000, "hang"), config=with_clips(section))
+    running = Running(daemon_of(sink, ClipWriter(section, is_live=True), plan))
+    sink.wait_for(End)
+    sink.fail(OutputError("nobody reads any more"))
+    running.join()
+    assert isinstance(running.error, OutputError)
