@@ -22,9 +22,15 @@ NEAR_MISSES = "near_misses"
 """Folder of the near misses, with a folder of each label."""
 
 ACCEPTED = "accepted"
-"""Folder of the clips that somebody has reviewed, which no limit applies to."""
+"""Folder of reviewed clips for training, with a folder of each label, which no limit applies to."""
 
-_OWN_FOLDERS = frozenset({NEAR_MISSES, ACCEPTED})
+NOT_MINE = "not_mine"
+"""Folder of reviewed sounds that are right and yet not those of the user, which no training reads."""
+
+REVIEWED = frozenset({ACCEPTED, NOT_MINE})
+"""Folders of clips that somebody has reviewed."""
+
+_OWN_FOLDERS = frozenset({NEAR_MISSES}) | REVIEWED
 _STEM = re.compile(r"(?:\d{8}T\d{6}\.\d{3}Z|t\d+\.\d{3})_([01]\.\d{4})_[A-Za-z0-9_.~-]+", re.ASCII)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.~-]")
 _MAX_NAME_BYTES = 200

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamgmm.clips.clip import Clip
-from streamgmm.clips.naming import ACCEPTED, AUDIO_SUFFIX, NEAR_MISSES, RECORD_SUFFIX, score_of
+from streamgmm.clips.naming import AUDIO_SUFFIX, NEAR_MISSES, RECORD_SUFFIX, REVIEWED, score_of
 from streamgmm.errors import CannotCreateError
 from streamgmm.files import replace_atomically
 from streamgmm.settings.clips import ClipsSection
@@ -152,7 +152,7 @@ class ClipStore:
 
     def _known(self) -> dict[Path, dict[str, Kept]]:
         if self._clips is None:
-            clips = {folder: self._read(folder) for folder in _folders_of(self._root)}
+            clips = {folder: self._read(folder) for folder in folders_of(self._root)}
             self._n_bytes = sum(kept.n_bytes for own in clips.values() for kept in own.values())
             self._clips = clips
         return self._clips
@@ -184,12 +184,12 @@ class ClipStore:
                 record.unlink()
 
 
-def _folders_of(root: Path) -> Iterator[Path]:
-    """Yield the folders that may hold clips with limits."""
+def folders_of(root: Path) -> Iterator[Path]:
+    """Yield the folders of the clips that nobody has reviewed, which limits apply to."""
     for folder in _subfolders(root):
         if folder.name == NEAR_MISSES:
             yield from _subfolders(folder)
-        elif folder.name != ACCEPTED:
+        elif folder.name not in REVIEWED:
             yield folder
 
 
