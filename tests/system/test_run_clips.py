@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ import soundfile
 
 from streamgmm.clips.clip import ClipInfo
 from tests.cli.cli_rig import command_of
+from tests.pulse_rig import PulseServer
 from tests.required import mount_namespace
-from tests.system.run_rig import run
+from tests.system.run_rig import parse, run, running, wait_until
 from tests.test_imports import HEAVY, loaded_by
 
 
@@ -61,3 +63,26 @@ def test_a_run_without_clips_loads_nothing_of_them(demo_model: Path, demo_scene:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert not loaded_by(*arguments, "--set", f"clips.directory={tmp_path}") & HEAVY
+
+
+def test_a_sound_at_the_microphone_is_in_its_clip(
+    demo_model: Path, demo_scene: Path, tmp_path: Path, pulse: PulseServer
+) -> None:
+    setting = f"clips.directory={tmp_path / 'clips'}"
+    with running("--model", demo_model, "--source", "mic", "--set", setting, env=pulse.env) as daemon:
+        daemon.wait_for_log("state=ok")
+        pulse.play(demo_scene, latency_ms=1000)
+        ends = (record for record in map(json.loads, daemon.stdout) if record["type"] == "end")
+        first = next(ends)
+        # The second after the event passes first.
+        wait_until(Path(first["clip"]).exists, "no clip was written")
+        daemon.terminate()
+        rest = parse(daemon.stdout.read())
+    scene, _ = soundfile.read(demo_scene, dtype="int16")
+    for record in [first, *(record for record in rest if record["type"] == "end")]:
+        pcm, _ = soundfile.read(record["clip"], dtype="int16")
+        # Found in what was played by its loudest part, as the sample at which the microphone began is not known.
+        loudest = int(abs(pcm.astype(int)).argmax())
+        part = pcm[max(0, loudest - 500) : loudest + 500]
+        assert part.tobytes() in scene.tobytes()
+        assert record["start_time"][:4] in Path(record["clip"]).name
