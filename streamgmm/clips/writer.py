@@ -24,6 +24,10 @@ MAX_WAITING = 16
 RETRY_S = 60.0
 """Interval between attempts while the folder cannot be written (s)."""
 
+PATIENCE_S = 10.0
+"""Longest wait for one clip to be written, if the source can wait (s): below `watch.ALIVE_S`, after which a thread that
+waits seems to hang."""
+
 PRUNE_S = 3600.0
 """Interval at which clips that became too old are removed (s)."""
 
@@ -35,7 +39,8 @@ class ClipWriter:
 
     Args:
         section: directory and limits.
-        is_live: whether the source continues without waiting; otherwise `submit` waits for the disk, until `hurry`.
+        is_live: whether the source continues without waiting; otherwise `submit` waits for the disk, until
+            `hurry`, or until the disk makes no progress any more.
         store: the folder; None for that of `section`.
         retry_s: interval between attempts while the folder cannot be written (s).
 
@@ -85,7 +90,7 @@ class ClipWriter:
     def submit(self, clip: Clip) -> None:
         """Have a clip written soon; drop it if too many wait, or wait for room if the source can."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_patient or self._is_closing or not self._is_full())
+            self._wait_until(lambda: self._is_closing or not self._is_full())
             if self._is_full() or self._is_closing or not self._may_try():
                 self._drop()
                 return
@@ -102,7 +107,7 @@ class ClipWriter:
     def drain(self) -> None:
         """Wait until all clips are written, if the source can wait."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_patient or not (self._waiting or self._is_busy))
+            self._wait_until(lambda: not (self._waiting or self._is_busy))
 
     def hurry(self) -> None:
         """Drop clips from now on instead of waiting for the disk."""
@@ -195,6 +200,14 @@ class ClipWriter:
         if not self._has_warned:
             logger.warning("clips.failed directory=%s: %s; everything else goes on", self.section.directory, text)
         self._has_warned = True
+
+    def _wait_until(self, is_done: Callable[[], bool]) -> None:
+        """Wait as long as the source can wait and the disk makes progress; call with the lock held."""
+        while self._is_patient and not is_done():
+            n_done = self.n_written + self.n_dropped
+            self._changed.wait_for(lambda: is_done() or not self._is_patient, PATIENCE_S)
+            if not is_done() and self.n_written + self.n_dropped == n_done:
+                self._is_patient = False
 
     def _is_full(self) -> bool:
         return len(self._waiting) >= MAX_WAITING

@@ -85,6 +85,22 @@ def test_E41_a_stop_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> None:
     store.may_go_on.set()
 
 
+def test_E41_even_a_recording_does_not_wait_for_a_disk_that_hangs_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: LogLines
+) -> None:
+    monkeypatch.setattr("streamgmm.clips.writer.PATIENCE_S", 0.05)
+    store = BrokenStore(section_of(tmp_path))
+    store.may_go_on.clear()
+    writer = opened(store, tmp_path, is_live=False)
+    for n in range(MAX_WAITING + 3):
+        writer.submit(make_clip(n))
+    log.wait_for("clips.failed", "too slow")
+    writer.drain()
+    assert writer.n_dropped >= 1
+    writer.close(0.0)
+    store.may_go_on.set()
+
+
 def test_E40_a_full_disk_is_reported_once_and_clips_go_on_when_there_is_room(tmp_path: Path, log: LogLines) -> None:
     store = BrokenStore(section_of(tmp_path))
     store.error = full_disk()
