@@ -31,6 +31,7 @@ class _Closing(NamedTuple):
     kind: ClipKind
     record: End
     end_sample: int
+    model: ModelInfo
 
 
 class Recorder:
@@ -170,11 +171,13 @@ class Recorder:
         )
 
     def _close(self, draft: Draft, kind: ClipKind, record: End) -> None:
-        self._closing.append(_Closing(draft, kind, record, self._samples(record.end_t) + self._post_samples))
+        end_sample = self._samples(record.end_t) + self._post_samples
+        # The model that decided: another one may be in use when the post-roll is over.
+        self._closing.append(_Closing(draft, kind, record, end_sample, self._model))
 
     def _submit(self, closings: Iterable[_Closing]) -> None:
-        for draft, kind, record, end_sample in closings:
-            clip = draft.finish(kind, record, end_sample, self._rate_hz, self._model)
+        for draft, kind, record, end_sample, model in closings:
+            clip = draft.finish(kind, record, end_sample, self._rate_hz, model)
             if clip is not None:
                 self._writer.submit(clip)
 

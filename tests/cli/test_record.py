@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from streamgmm.audio.source import Block, Source, Vitals
 from streamgmm.cli import record
 from streamgmm.errors import DeviceError
 from streamgmm.settings.source import SourceSection
-from tests.cli.cli_rig import Outcome, run_cli
+from tests.cli.cli_rig import Outcome, command_of, run_cli
 from tests.recording.recording_rig import beep, room, scene
+from tests.required import mount_namespace
 
 RATE_HZ = 16000
 # In seconds at this rate, twice as short.
@@ -202,3 +204,17 @@ def test_several_sources_of_the_settings_are_chosen_by_name(
     assert (outcome.code, "kitchen, yard" in outcome.err) == (64, True)
     assert run_cli(capsys, "record", "dog", "--config", config, "--source", "kitchen").code == 0
     assert run_cli(capsys, "record", "dog", "--config", config, "--source", f"file:{sounds}").code == 0
+
+
+def test_a_full_disk_ends_with_one_line_and_keeps_the_takes_before(sounds: Path, tmp_path: Path) -> None:
+    (disk := tmp_path / "disk").mkdir()
+    command = command_of("record", "dog", "-o", disk / "mine", "--takes", 2, "--no-trim", "--source", f"file:{sounds}")
+    # What is on the disk is seen from within its file system.
+    shown = ["sh", "-c", f'"$@"; code=$?; ls {disk}/mine/dog >&2; exit $code', "sh", *command]
+    small = mount_namespace(f"mount -t tmpfs -o size=80k none {disk}", *shown)
+    done = subprocess.run(small, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 74, done.stderr
+    assert "Traceback" not in done.stderr
+    *_, error, name = done.stderr.splitlines()
+    assert error.endswith("cannot write: No space left on device")
+    assert name == "dog_001.wav"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -193,13 +194,17 @@ def test_clips_go_on_over_a_reload(tmp_path: Path) -> None:
     sink.wait_for(End)
     keep_up(daemon, sink)
     n_before = len(sink.of(End))
-    other = make_model(labels=("kettle", "phone"), seed=1)
+    other = replace(make_model(labels=("kettle", "phone"), seed=1), name="other")
     daemon.adopt([plan._replace(setup=plan.setup._replace(model=other))])
     daemon.stop("enough")
     running.join()
     ends = sink.of(End)
     assert len(ends) > n_before
     assert all(record.clip and Path(record.clip).exists() for record in ends)
+    # Each names the model that has decided.
+    models = {info_of(Path(record.clip)).model.name: record.label for record in ends if record.clip}
+    assert models["yard"] == "glass"
+    assert all(label in ("kettle", "phone") for model, label in models.items() if model == "other")
 
 
 def test_without_clips_there_is_no_recorder(tmp_path: Path) -> None:
