@@ -11,19 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "streamgmm"
 
 ROOMS = [
     *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "sinks", "clips", "service"),
-    *(
-        "listening",
-        "recording",
-        "dataset",
-        "world",
-        "training",
-        "evaluation",
-        "tuning",
-        "explanation",
-        "bench",
-        "archive",
-    ),
-    *("report", "demo", "cli"),
+    *("listening", "recording", "dataset", "world", "training", "evaluation", "tuning", "explanation", "bench"),
+    *("archive", "report", "demo", "cli"),
 ]
 
 # Ground floor may import what carries settings and messages, and nothing that touches samples.

@@ -55,7 +55,6 @@ COMMANDS = {
 
 _DESCRIPTION = """\
 Detects the sounds that you trained it on, and reports them to other programs.
-With -v, it logs more on stderr.
 """
 
 EXIT_BUG = 70
@@ -206,7 +205,7 @@ class _Version(argparse.Action):
 def _make_parser(chosen: str | None) -> Parser:
     """Return the parser of all commands, with the arguments of the chosen command only."""
     # Options are not listed one by one: the list of commands fills the screen.
-    usage = "streamgmm [--version] [-v] COMMAND ..."
+    usage = "streamgmm [--version] [--verbose] COMMAND ..."
     parser = Parser(
         prog="streamgmm", usage=usage, description=_DESCRIPTION, add_help=False, formatter_class=OverviewFormatter
     )

@@ -17,7 +17,7 @@ RECORD = end(0)
 
 
 @given(label=st.text(min_size=1, max_size=64))
-def test_E42_a_label_of_any_letters_is_one_visible_folder(label: str) -> None:
+def test_F38_a_label_of_any_letters_is_one_visible_folder(label: str) -> None:
     label = unicodedata.normalize("NFC", label)
     if not can_be_label(label):
         return
@@ -40,7 +40,7 @@ def test_E42_a_label_of_any_letters_is_one_visible_folder(label: str) -> None:
         ("near_misses", "_near_misses"),
     ],
 )
-def test_E42_labels_that_mean_something_to_a_file_system(label: str, name: str) -> None:
+def test_F38_labels_that_mean_something_to_a_file_system(label: str, name: str) -> None:
     assert folder_of_label(label) == name
 
 
@@ -58,7 +58,7 @@ def test_each_kind_has_a_place_of_its_own() -> None:
 
 
 @given(event_id=st.text(min_size=1, max_size=40), score=st.floats(0.0, 1.0))
-def test_E42_a_name_gives_its_score_back_and_holds_no_separator(event_id: str, score: float) -> None:
+def test_F38_a_name_gives_its_score_back_and_holds_no_separator(event_id: str, score: float) -> None:
     stem = stem_of(msgspec.structs.replace(RECORD, id=event_id, max_score=score))
     assert score_of(stem) == pytest.approx(score, abs=1e-4)
     assert "/" not in stem

@@ -36,7 +36,7 @@ def test_what_is_submitted_is_written_before_the_end(tmp_path: Path) -> None:
     assert (writer.n_written, writer.n_dropped) == (5, 0)
 
 
-def test_E41_a_disk_that_hangs_delays_nobody_and_the_rest_is_counted(tmp_path: Path, log: LogLines) -> None:
+def test_F37_a_disk_that_hangs_delays_nobody_and_the_rest_is_counted(tmp_path: Path, log: LogLines) -> None:
     store = BrokenStore(section_of(tmp_path))
     store.may_go_on.clear()
     writer = opened(store, tmp_path)
@@ -71,7 +71,7 @@ def test_a_recording_waits_for_the_disk_and_loses_no_clip(tmp_path: Path) -> Non
     writer.close(TIMEOUT_S)
 
 
-def test_E41_a_stop_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> None:
+def test_F37_a_stop_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> None:
     store = BrokenStore(section_of(tmp_path))
     store.may_go_on.clear()
     writer = opened(store, tmp_path, is_live=False)
@@ -85,7 +85,7 @@ def test_E41_a_stop_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> None:
     store.may_go_on.set()
 
 
-def test_E41_even_a_recording_does_not_wait_for_a_disk_that_hangs_for_good(
+def test_F37_even_a_recording_does_not_wait_for_a_disk_that_hangs_for_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: LogLines
 ) -> None:
     monkeypatch.setattr("streamgmm.clips.writer.PATIENCE_S", 0.05)
@@ -101,7 +101,7 @@ def test_E41_even_a_recording_does_not_wait_for_a_disk_that_hangs_for_good(
     store.may_go_on.set()
 
 
-def test_E40_a_full_disk_is_reported_once_and_clips_go_on_when_there_is_room(tmp_path: Path, log: LogLines) -> None:
+def test_F36_a_full_disk_is_reported_once_and_clips_go_on_when_there_is_room(tmp_path: Path, log: LogLines) -> None:
     store = BrokenStore(section_of(tmp_path))
     store.error = full_disk()
     writer = opened(store, tmp_path)
@@ -119,7 +119,7 @@ def test_E40_a_full_disk_is_reported_once_and_clips_go_on_when_there_is_room(tmp
     assert "written=" in log.wait_for("clips.closed")
 
 
-def test_E40_nothing_is_promised_until_the_next_attempt(tmp_path: Path, log: LogLines) -> None:
+def test_F36_nothing_is_promised_until_the_next_attempt(tmp_path: Path, log: LogLines) -> None:
     store = BrokenStore(section_of(tmp_path))
     store.error = full_disk()
     writer = opened(store, tmp_path, retry_s=3600.0)
@@ -133,7 +133,7 @@ def test_E40_nothing_is_promised_until_the_next_attempt(tmp_path: Path, log: Log
     assert writer.n_dropped == 2
 
 
-def test_E40_a_directory_that_vanishes_is_not_made_again_but_used_once_it_is_back(
+def test_F36_a_directory_that_vanishes_is_not_made_again_but_used_once_it_is_back(
     tmp_path: Path, log: LogLines
 ) -> None:
     folder, elsewhere = tmp_path / "clips", tmp_path / "elsewhere"
@@ -153,7 +153,7 @@ def test_E40_a_directory_that_vanishes_is_not_made_again_but_used_once_it_is_bac
     assert clips_in(folder) == ["r-0", "r-2"]
 
 
-def test_E40_a_directory_that_may_not_be_written_is_reported_in_one_line(log: LogLines) -> None:
+def test_F36_a_directory_that_may_not_be_written_is_reported_in_one_line(log: LogLines) -> None:
     with shared_folder() as folder:
         with as_ordinary_user():
             writer = ClipWriter(section_of(folder / "clips"), is_live=True)
@@ -162,7 +162,7 @@ def test_E40_a_directory_that_may_not_be_written_is_reported_in_one_line(log: Lo
         assert not writer.is_taking
 
 
-def test_E40_a_file_in_place_of_the_directory_stops_clips_alone(tmp_path: Path, log: LogLines) -> None:
+def test_F36_a_file_in_place_of_the_directory_stops_clips_alone(tmp_path: Path, log: LogLines) -> None:
     (tmp_path / "clips").write_text("mine")
     writer = ClipWriter(section_of(tmp_path / "clips"), is_live=True)
     writer.open(no_failure)
@@ -171,6 +171,6 @@ def test_E40_a_file_in_place_of_the_directory_stops_clips_alone(tmp_path: Path, 
     assert (tmp_path / "clips").read_text() == "mine"
 
 
-def test_E42_a_directory_whose_name_is_not_utf8_is_named_in_records(tmp_path: Path) -> None:
+def test_F38_a_directory_whose_name_is_not_utf8_is_named_in_records(tmp_path: Path) -> None:
     writer = ClipWriter(ClipsSection(directory="/srv/\udcff/"), is_live=True)
     assert writer.place_of("dog", "x").encode() == b"/srv/\\udcff/dog/x.flac"

@@ -158,7 +158,7 @@ def test_a_clip_reaches_over_a_loss_with_silence_of_its_length(tmp_path: Path) -
         assert len(pcm) > 4000
 
 
-def test_E40_a_full_disk_costs_clips_and_no_record(tmp_path: Path) -> None:
+def test_F36_a_full_disk_costs_clips_and_no_record(tmp_path: Path) -> None:
     section = rolled(tmp_path)
     store = BrokenStore(section)
     store.error = full_disk()

@@ -37,7 +37,7 @@ def test_each_event_of_a_run_has_its_clip_and_record(demo_model: Path, demo_scen
     assert "clips.closed written=" in ended.err
 
 
-def test_E40_a_really_full_disk_costs_clips_alone(demo_model: Path, demo_scene: Path, tmp_path: Path) -> None:
+def test_F36_a_really_full_disk_costs_clips_alone(demo_model: Path, demo_scene: Path, tmp_path: Path) -> None:
     (disk := tmp_path / "disk").mkdir()
     arguments = ["--model", str(demo_model), "--source", f"file:{demo_scene}", "--format", "label"]
     plain = run(*arguments)
