@@ -10,10 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "streamgmm"
 
 ROOMS = [
-    *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "client", "sinks"),
+    *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "client", "sinks", "clips"),
     "service",
-    *("listening", "dataset", "world", "training", "evaluation", "tuning", "explanation", "bench", "archive"),
-    *("report", "demo", "monitor", "cli"),
+    *("listening", "recording", "dataset", "world", "training", "evaluation", "tuning", "explanation", "bench"),
+    *("archive", "report", "demo", "monitor", "cli"),
 ]
 
 # Ground floor may import what carries settings and messages, and nothing that touches samples.

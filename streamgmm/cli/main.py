@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from streamgmm import __version__
-from streamgmm.cli.parser import Parser
+from streamgmm.cli.parser import OverviewFormatter, Parser
 from streamgmm.cli.streams import EnduringStream, abandon, enduring_stderr, enduring_stdout, fill_closed_outputs
 from streamgmm.cli.utf8 import use_utf8
 from streamgmm.errors import ConfigError, OutputError, StreamgmmError, SystemResourceError, UsageError
@@ -33,6 +33,7 @@ from streamgmm.wording import did_you_mean
 
 COMMANDS = {
     "demo": "try it within a minute, without a microphone",
+    "record": "record training clips from the microphone",
     "train": "make a model from a folder of recordings",
     "evaluate": "measure a model on recordings it was not trained on",
     "tune": "keep false alarms within a budget on your background",
@@ -42,6 +43,7 @@ COMMANDS = {
     "archive": "count the events that `classify -o` has written",
     "explain": "show why the model decided as it did at a moment",
     "run": "listen day and night, and report to other programs",
+    "review": "sort the clips that `run` has kept into training clips",
     "status": "ask a running daemon how well it hears",
     "monitor": "watch a running daemon, or a microphone without one",
     "service": "install it as a systemd service",
@@ -59,7 +61,19 @@ Detects the sounds that you trained it on, and reports them to other programs.
 EXIT_BUG = 70
 _NEEDS_NO_STDOUT = {"train", "run"}
 """`train` reports on stderr, and the sinks of `run` check stdout themselves."""
-_FINISHES_FIRST = {"train", "tune", "enrol", "forget", "evaluate", "explain", "archive", "demo", "bench"}
+_FINISHES_FIRST = {
+    "record",
+    "review",
+    "train",
+    "tune",
+    "enrol",
+    "forget",
+    "evaluate",
+    "explain",
+    "archive",
+    "demo",
+    "bench",
+}
 """Commands that write files, which matter more than the printed result: a failure of stdout ends them last."""
 _TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget", "bench"}
 _NEEDS_LITTLE_MEMORY = {"config", "service", "status"}
@@ -191,15 +205,16 @@ class _Version(argparse.Action):
 
 def _make_parser(chosen: str | None) -> Parser:
     """Return the parser of all commands, with the arguments of the chosen command only."""
-    # `-h` and `--version` are not listed: the list of commands fills the screen.
-    usage = "%(prog)s [--version] [-v] COMMAND ..."
-    parser = Parser(prog="streamgmm", usage=usage, description=_DESCRIPTION, add_help=False)
+    # Options are not listed one by one: the list of commands fills the screen.
+    usage = "streamgmm [--version] [--verbose] COMMAND ..."
+    parser = Parser(
+        prog="streamgmm", usage=usage, description=_DESCRIPTION, add_help=False, formatter_class=OverviewFormatter
+    )
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     parser.add_argument("--version", action=_Version, nargs=0, help=argparse.SUPPRESS)
-    parser.add_argument("-v", "--verbose", action="store_true", help="log more on stderr")
-    # The name of each command would begin with the usage above.
+    parser.add_argument("-v", "--verbose", action="store_true", help=argparse.SUPPRESS)
     subparsers = parser.add_subparsers(
-        metavar="COMMAND", title="commands", dest="command", required=True, prog=parser.prog
+        metavar="COMMAND", title="commands", dest="command", required=True, prog="streamgmm"
     )
     for name, summary in COMMANDS.items():
         command = subparsers.add_parser(name, help=summary)

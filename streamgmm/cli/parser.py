@@ -14,6 +14,9 @@ from streamgmm.files import expand_home
 from streamgmm.wording import did_you_mean
 
 _MAX_WIDTH = 80
+_COMMAND_COLUMNS = 15
+"""Indentation and longest name of a command, and the space after it."""
+
 _GIVEN = "_given"
 """Attribute of a namespace: the options given so far, with their values."""
 
@@ -57,6 +60,14 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
             return super()._format_action_invocation(action)
         value = self._format_args(action, (action.dest or "").upper())
         return f"{', '.join(action.option_strings)} {value}"
+
+
+class OverviewFormatter(HelpFormatter):
+    """Help that lists commands and no options: the names of commands alone set the width of their column."""
+
+    def __init__(self, prog: str, **settings: Any) -> None:
+        super().__init__(prog, **settings)
+        self._action_max_length = _COMMAND_COLUMNS
 
 
 class _Once(argparse._StoreAction):

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from streamgmm.cli.plans import load_settings, plan_channels, refuse_idle_options
 from streamgmm.cli.supervised import supervised
@@ -24,11 +25,15 @@ from streamgmm.service.notify import Notifier
 from streamgmm.service.reload import Loaded
 from streamgmm.service.room_keeper import RoomKeeper, state_directory
 from streamgmm.service.supervision import Supervision
+from streamgmm.settings.clips import ClipsSection
 from streamgmm.signals import ignore_unused_signals
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.selection import warn_of_unknown_labels
 from streamgmm.sinks.sink import PipeClosedError
 from streamgmm.sinks.socket.activation import take_inherited
+
+if TYPE_CHECKING:
+    from streamgmm.clips.writer import ClipWriter
 
 logger = logging.getLogger("streamgmm.run")
 
@@ -79,14 +84,28 @@ def _make_daemon(loaded: Loaded, is_device_required: bool, on_status: Callable[[
     # Runs over the same recordings get the same id, so that their output is reproducible; live runs get a random id.
     names = " ".join(plan.source.name for plan in loaded.plans)
     run_id = secrets.token_hex(6) if is_live else file_run_id(loaded.plans[0].setup.model, names)
+    sinks = make_sinks(loaded.config.output, is_live=is_live, inherited=take_inherited())
+    clips = _make_clip_writer(loaded.config.clips, labels, is_live=is_live)
     return Daemon(
         loaded.plans,
-        Hub(make_sinks(loaded.config.output, is_live=is_live, inherited=take_inherited())),
+        Hub(sinks, [clips] if clips else []),
         run_id=run_id,
         is_device_required=is_device_required,
         rooms=RoomKeeper(state_directory()),
+        clips=clips,
         on_status=on_status,
     )
+
+
+def _make_clip_writer(section: ClipsSection, labels: set[str], *, is_live: bool) -> ClipWriter | None:
+    if not section.directory:
+        return None
+    # Imported here: a run that stores no audio needs nothing of it.
+    from streamgmm.clips.writer import ClipWriter
+
+    for label in sorted(set(section.labels) - labels):
+        logger.warning("clips.labels: no model has a label %r", label)
+    return ClipWriter(section, is_live=is_live)
 
 
 def _warn_of_root() -> None:

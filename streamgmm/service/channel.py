@@ -7,11 +7,9 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from streamgmm import units
 from streamgmm.audio.choosing import PlannedSource
-from streamgmm.audio.ring import Ring
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Status
 from streamgmm.service.account import Account
@@ -21,17 +19,17 @@ from streamgmm.service.greeting import make_hello, make_model_record
 from streamgmm.service.health import Condition, State
 from streamgmm.service.publisher import HeartbeatSchedule, Publisher
 from streamgmm.service.room_keeper import RoomKeeper, SourceRoom
-from streamgmm.service.session import Setup, begin_session
+from streamgmm.service.session import Setup, begin_session, make_ring
 from streamgmm.service.turns import Turns
 from streamgmm.service.watch import Watch
 from streamgmm.service.worker import Worker
 from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sink import start_thread
 
-logger = logging.getLogger("streamgmm.daemon")
+if TYPE_CHECKING:
+    from streamgmm.clips.writer import ClipWriter
 
-RECORDING_RING_S = 4.0
-"""Longest ring for a recording (s). A recording waits for its reader, so a short ring keeps the reader busy."""
+logger = logging.getLogger("streamgmm.daemon")
 
 
 class ChannelPlan(NamedTuple):
@@ -59,6 +57,7 @@ class RunContext(NamedTuple):
         turns: queue of the channels that have something to analyse.
         is_device_required: whether a missing microphone is an error; otherwise the run waits for it.
         rooms: keeps what is learnt of rooms; None if nothing is to be learnt.
+        clips: writes recordings of events; None if no audio is to be stored.
     """
 
     run_id: str
@@ -68,6 +67,7 @@ class RunContext(NamedTuple):
     turns: Turns[Channel]
     is_device_required: bool
     rooms: RoomKeeper | None = None
+    clips: ClipWriter | None = None
 
 
 class Channel:
@@ -100,7 +100,7 @@ class Channel:
         self._tag = tag
         self._id_prefix = f"{context.run_id}-{tag}" if tag else context.run_id
         self._publisher = Publisher(source, context.hub, clocks, partial(context.watch.busy, self._part("writer")))
-        self._ring = _make_ring(plan, self.take_turn)
+        self._ring = make_ring(plan.setup, self.take_turn, is_live=source.is_live)
         self.condition = Condition(self._report)
         listener = CaptureListener(
             self.condition.say_capture, partial(context.watch.move, self._part("capture")), self._fail
@@ -112,6 +112,10 @@ class Channel:
         self._worker = Worker(
             self._ring, session, self.condition, context.watch, may_skip=source.is_live, clock=clocks.monotonic
         )
+        if context.clips:
+            from streamgmm.service.recorder import Recorder  # nothing of clips is loaded without them
+
+            self._worker.recorder = Recorder(context.clips, session, self._publisher.stamp, self._id_prefix)
         self._account = Account(self._ring, self._capture, self._worker, clocks.monotonic)
         self._heartbeats = HeartbeatSchedule(plan.setup.config.output.heartbeat_s)
         # Held by the worker while it analyses a stretch: a reload that holds it runs between two stretches. Taken
@@ -170,7 +174,7 @@ class Channel:
                     self._publisher.follow_wall_clock()
                     self._worker.skip_if_overloaded()
                     return True
-                self._publisher.publish(*self._worker.pipeline.flush())
+                self._publisher.publish(*self._worker.finish())
             except BaseException as error:
                 # Ends this channel alone: the others share the thread, and continue.
                 self._fail(error)
@@ -213,7 +217,7 @@ class Channel:
         if spec.sample_rate_hz != running.sample_rate_hz:
             rates = f"{spec.sample_rate_hz} Hz, not {running.sample_rate_hz} Hz"
             raise ConfigError([f"model {model.name} works at {rates}: needs restart"])
-        # As in `_make_ring`.
+        # As in `make_ring`.
         if 2 * spec.hop_samples > self._ring.capacity_samples:
             raise ConfigError([f"the hop of model {model.name} is too long for the ring as it is: needs restart"])
         begin_session(setup, self._id_prefix)
@@ -232,12 +236,12 @@ class Channel:
         with self._turn:
             before = self._worker.pipeline
             self._room.hand_over(self._worker.session, successor)
-            self._publisher.publish(*before.decider.flush())
+            self._publisher.publish(*self._worker.named(before.decider.flush()))
             # Before the announcement: if the new model fails on the pending samples, the old one stays in use.
             records = successor.pipeline.continue_from(before)
             if make_model_record(setup.model, 0.0) != make_model_record(self.plan.setup.model, 0.0):
                 self._publisher.publish(make_model_record(setup.model, self._account.analysed_s))
-            self._publisher.publish(*records)
+            self._publisher.publish(*self._worker.named(records))
             self._worker.adopt(successor)
             self.plan = self.plan._replace(setup=setup)
             self._heartbeats = HeartbeatSchedule(setup.config.output.heartbeat_s, self._account.analysed_s)
@@ -289,11 +293,3 @@ class Channel:
                 self._publisher.date_start(age_s)
             self._publisher.publish(self._account.make_status(state, detail, self._publisher.n_clients))
         self._on_change(state, detail)
-
-
-def _make_ring(plan: ChannelPlan, on_change: Callable[[], None]) -> Ring:
-    spec, ring_s = plan.setup.model.spec, plan.setup.config.source.ring_s
-    kept_s = ring_s if plan.source.is_live else min(ring_s, RECORDING_RING_S)
-    # At least two hops, so that half of the ring, where an overload begins, holds a whole hop.
-    capacity_samples = max(units.seconds_to_samples(kept_s, spec.sample_rate_hz), 2 * spec.hop_samples)
-    return Ring(capacity_samples, is_lossy=plan.source.is_live, on_change=on_change)

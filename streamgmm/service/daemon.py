@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Status
@@ -23,6 +23,9 @@ from streamgmm.service.turns import Turns
 from streamgmm.service.watch import Watch, guard
 from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sink import start_thread
+
+if TYPE_CHECKING:
+    from streamgmm.clips.writer import ClipWriter
 
 logger = logging.getLogger("streamgmm.daemon")
 
@@ -52,6 +55,7 @@ class Daemon:
         is_device_required: whether a missing microphone ends the run; otherwise the run waits for it.
         clocks: clocks of the run.
         rooms: keeps what is learnt of the rooms of microphones; None if nothing is to be learnt.
+        clips: writes recordings of events, and begins and ends with the hub; None if no audio is to be stored.
         on_status: receives every new state and its reason, one call at a time, from any thread; `stopping` at the end.
             Must not raise.
 
@@ -68,6 +72,7 @@ class Daemon:
         is_device_required: bool = False,
         clocks: Clocks = REAL_CLOCKS,
         rooms: RoomKeeper | None = None,
+        clips: ClipWriter | None = None,
         on_status: OnStatus = lambda state, detail: None,
     ) -> None:
         self._hub = hub
@@ -81,7 +86,7 @@ class Daemon:
         self._coming: tuple[Channel, ...] = ()
         self._n_made: Counter[str] = Counter()
         self.watch = Watch({"worker": lambda: any(channel.has_work for channel in self._channels)})
-        self._context = RunContext(run_id, hub, self.watch, clocks, self._turns, is_device_required, rooms)
+        self._context = RunContext(run_id, hub, self.watch, clocks, self._turns, is_device_required, rooms, clips)
         self._is_alone = len(plans) == 1 and not plans[0].source.is_named
         self._channels = tuple(map(self._make_channel, plans))
         self._reason: str | None = None

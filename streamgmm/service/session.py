@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+from streamgmm import units
+from streamgmm.audio.ring import Ring
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
 from streamgmm.settings.config import Config
+
+RECORDING_RING_S = 4.0
+"""Longest ring for a recording (s). A recording waits for its reader, so a short ring keeps the reader busy."""
 
 
 class Setup(NamedTuple):
@@ -61,3 +67,12 @@ def begin_session(setup: Setup, run_id: str, *, learns_room: bool = False) -> Se
         ConfigError: the settings name a label that the model does not have.
     """
     return Session(setup, Pipeline(setup.model, setup.config, run_id, learns_room=learns_room))
+
+
+def make_ring(setup: Setup, on_change: Callable[[], None], *, is_live: bool) -> Ring:
+    """Make the ring of a source; arguments as for `Ring`, which loses samples if the source is live."""
+    spec, ring_s = setup.model.spec, setup.config.source.ring_s
+    kept_s = ring_s if is_live else min(ring_s, RECORDING_RING_S)
+    # At least two hops, so that half of the ring, where an overload begins, holds a whole hop.
+    capacity_samples = max(units.seconds_to_samples(kept_s, spec.sample_rate_hz), 2 * spec.hop_samples)
+    return Ring(capacity_samples, is_lossy=is_live, on_change=on_change)

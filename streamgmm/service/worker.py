@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from streamgmm import units
 from streamgmm.audio.ring import Ring, Stretch
@@ -15,6 +16,9 @@ from streamgmm.service.overload import Overload
 from streamgmm.service.session import Session
 from streamgmm.service.status import RealTimeFactor
 from streamgmm.service.watch import Watch
+
+if TYPE_CHECKING:
+    from streamgmm.service.recorder import Recorder
 
 logger = logging.getLogger("streamgmm.worker")
 
@@ -39,6 +43,7 @@ class Worker:
         rtf: real-time factor of the analysis.
         failures: budget of unexpected exceptions.
         failed_samples: number of samples lost to unexpected exceptions.
+        recorder: names the clips of events; None if no audio is to be stored.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class Worker:
         self.rtf = RealTimeFactor()
         self.failures = FailureBudget(clock)
         self.failed_samples = 0
+        self.recorder: Recorder | None = None
         self._ring = ring
         self._condition = condition
         self._watch = watch
@@ -89,6 +95,33 @@ class Worker:
             self._condition.say_overload(is_overloaded=self._overload.is_overloaded)
 
     def records_of(self, stretch: Stretch) -> list[Record]:
+        """Return the records of a stretch (see `_analyse_safely`), with the names of their clips."""
+        return self._recorded(
+            self._analyse_safely(stretch), lambda recorder, records: recorder.follow(stretch, records, self.session)
+        )
+
+    def finish(self) -> list[Record]:
+        """Return the last records of the stream."""
+        return self._recorded(self.pipeline.flush(), lambda recorder, records: recorder.finish(records))
+
+    def named(self, records: list[Record]) -> list[Record]:
+        """Return records that come without audio, with the names of their clips."""
+        return self._recorded(records, lambda recorder, records: recorder.name(records))
+
+    def _recorded(
+        self, records: list[Record], record: Callable[[Recorder, list[Record]], list[Record]]
+    ) -> list[Record]:
+        if self.recorder is None:
+            return records
+        try:
+            return record(self.recorder, records)
+        except Exception:
+            # Clips must cost no event: without them, everything else goes on.
+            logger.exception("clips.failed; no more clips of this source in this run")
+            self.recorder = None
+            return records
+
+    def _analyse_safely(self, stretch: Stretch) -> list[Record]:
         """Return the records of a stretch; an unexpected exception loses the stretch but does not end the run.
 
         Raises:

@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from streamgmm.settings.clips import ClipsSection
 from streamgmm.settings.decision import DecisionSection
 from streamgmm.settings.features import FeaturesSection
 from streamgmm.settings.output import OutputSection
@@ -64,6 +65,7 @@ class Config(Section, frozen=True, kw_only=True):
     model: Annotated[ModelSection, Meta(extra=RELOADS)] = ModelSection()
     decision: Annotated[DecisionSection, Meta(extra=RELOADS)] = DecisionSection()
     output: OutputSection = OutputSection()
+    clips: ClipsSection = ClipsSection()
     # A run uses the features of its model: the last two sections are for `train`, and a reload may change them.
     features: Annotated[FeaturesSection, Meta(extra=RELOADS)] = FeaturesSection()
     training: Annotated[TrainingSection, Meta(extra=RELOADS)] = TrainingSection()

@@ -29,14 +29,17 @@ class Hub:
 
     Args:
         sinks: sinks that receive the records; at least one.
+        beside: sinks of something else, e.g. of audio, which begin and end with the others, and without which a run
+            goes on; a run does not go on for them alone.
 
     Attributes:
         failed_sinks: error of each failed sink by its name.
     """
 
-    def __init__(self, sinks: Iterable[Sink]) -> None:
+    def __init__(self, sinks: Iterable[Sink], beside: Iterable[Sink] = ()) -> None:
         self.failed_sinks: dict[str, StreamgmmError] = {}
         self._sinks: tuple[Sink, ...] = tuple(sinks)
+        self._beside = tuple(beside)
         self._opened: list[Sink] = []
         self._lock = threading.Lock()
         # Not the lock above: a sink may fail, and be dropped, while `publish` waits for the reader of that sink.
@@ -55,7 +58,7 @@ class Hub:
         """
         self._on_failure = on_failure
         try:
-            for sink in self._sinks:
+            for sink in self._all:
                 sink.open(partial(self._drop, sink))
                 self._opened.append(sink)
         except BaseException:
@@ -66,6 +69,10 @@ class Hub:
     def n_clients(self) -> int:
         """Number of subscribers of all sinks at this moment."""
         return sum(sink.n_clients for sink in self._sinks)
+
+    @property
+    def _all(self) -> tuple[Sink, ...]:
+        return (*self._sinks, *self._beside)
 
     def greet_with(self, snapshot: Snapshot) -> None:
         """Greet each new subscriber with the statuses that `snapshot` returns; call before `open`."""
@@ -87,17 +94,17 @@ class Hub:
 
     def drain(self) -> None:
         """Wait until the readers of sinks that may wait have received everything (see `Sink.drain`)."""
-        for sink in self._sinks:
+        for sink in self._all:
             sink.drain()
 
     def hurry(self) -> None:
         """Stop waiting for readers (see `Sink.hurry`)."""
-        for sink in self._sinks:
+        for sink in self._all:
             sink.hurry()
 
     def reopen(self) -> None:
         """Reopen files, e.g. after a rotation (see `Sink.reopen`); may be called from any thread."""
-        for sink in self._sinks:
+        for sink in self._all:
             sink.reopen()
 
     def close(self, timeout_s: float) -> None:

@@ -1,0 +1,125 @@
+"""Review of clips by a person: each is moved into a folder of training clips, by one reviewer only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from streamgmm.clips.clip import ClipInfo
+from streamgmm.clips.naming import (
+    ACCEPTED,
+    AUDIO_SUFFIX,
+    NEAR_MISSES,
+    NOT_MINE,
+    RECORD_SUFFIX,
+    ClipKind,
+    score_of,
+)
+from streamgmm.clips.store import folders_of
+from streamgmm.errors import InputMissingError, OutputError, PermissionDeniedError, StreamgmmError
+from streamgmm.files import path_kind, read_regular_file, reason_of
+from streamgmm.labels import UNKNOWN
+
+_MAX_RECORD_BYTES = 2**16
+
+
+class Candidate(NamedTuple):
+    """A clip that nobody has reviewed.
+
+    Attributes:
+        path: its audio.
+        kind: reason of the clip.
+        label: label of its folder; `unknown` for a sound that fits no label.
+        score: highest score of the sound.
+    """
+
+    path: Path
+    kind: ClipKind
+    label: str
+    score: float
+
+    def info(self) -> ClipInfo | None:
+        """Read the record beside the clip; None if there is none that can be read."""
+        with suppress(StreamgmmError, msgspec.DecodeError):
+            content = read_regular_file(self.path.with_suffix(RECORD_SUFFIX), _MAX_RECORD_BYTES)
+            return msgspec.json.decode(content, type=ClipInfo)
+        return None
+
+
+def list_candidates(directory: Path) -> list[Candidate]:
+    """Return the clips below `directory` that nobody has reviewed.
+
+    Doubtful ones first: events with the lowest scores, then near misses with the highest, then unknown sounds.
+
+    Raises:
+        InputMissingError: there is no such folder, or it cannot be read.
+    """
+    if path_kind(directory) != "folder":
+        raise InputMissingError("is not a folder", where=str(directory), hint="name that of clips.directory")
+    try:
+        return sorted(_candidates(directory), key=_doubt)
+    except OSError as error:
+        raise InputMissingError(f"cannot be read: {reason_of(error)}", where=str(directory)) from error
+
+
+def _candidates(directory: Path) -> Iterator[Candidate]:
+    for folder in folders_of(directory):
+        kind: ClipKind = "event"
+        if folder.parent.name == NEAR_MISSES and folder.parent.parent == directory:
+            kind = "near_miss"
+        elif folder.name == UNKNOWN:
+            kind = "unknown"
+        for path in folder.iterdir():
+            score = score_of(path.stem) if path.suffix == AUDIO_SUFFIX else None
+            if score is not None:
+                yield Candidate(path, kind, folder.name, score)
+
+
+def _doubt(clip: Candidate) -> tuple[int, float, str]:
+    if clip.kind == "event":
+        return 0, clip.score, clip.path.name
+    return (1 if clip.kind == "near_miss" else 2), -clip.score, clip.path.name
+
+
+def accepted_folder(directory: Path) -> Path:
+    """Return the folder of accepted clips, with a folder of each label, for `train`."""
+    return directory / ACCEPTED
+
+
+def foreign_folder(directory: Path) -> Path:
+    """Return the folder of sounds that are right and not the user's own, which no training reads."""
+    return directory / NOT_MINE
+
+
+def move_clip(clip: Path, folder: Path) -> Path | None:
+    """Move a clip and its record into `folder`; return its new path, or None if it is gone.
+
+    The rename of the audio is atomic: of several reviewers, one gets the clip, and the others None.
+
+    Raises:
+        PermissionDeniedError, OutputError: the clip cannot be moved; it is where it was.
+    """
+    target = folder / clip.name
+    n = 1
+    # The same recording, analysed again, gives the same name.
+    while target.exists():
+        n += 1
+        target = folder / f"{clip.stem}-{n}{AUDIO_SUFFIX}"
+    try:
+        clip.rename(target)
+    except FileNotFoundError as error:
+        if folder.is_dir():
+            return None
+        raise OutputError("cannot be moved: the folder has vanished", where=str(folder)) from error
+    except PermissionError as error:
+        raise PermissionDeniedError("may not be moved", where=str(clip), hint="check who may write there") from error
+    except OSError as error:
+        raise OutputError(f"cannot be moved: {reason_of(error)}", where=str(clip)) from error
+    # Less important than the audio: a clip without its record is a training clip all the same.
+    with suppress(OSError):
+        clip.with_suffix(RECORD_SUFFIX).rename(target.with_suffix(RECORD_SUFFIX))
+    return target
