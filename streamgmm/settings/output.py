@@ -44,6 +44,23 @@ class SinkSection(Section, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=0.1, le=3600.0, extra={"unit": "s"})] | None,
         Meta(description="of exec: a command that runs for longer is ended; null: 10 s"),
     ] = None
+    node: Annotated[str | None, Meta(description="of mqtt: name of this daemon in topics; null: the host name")] = None
+    discovery: Annotated[
+        str | None,
+        Meta(description='of mqtt: prefix for Home Assistant\'s discovery; null: homeassistant; "": no discovery'),
+    ] = None
+    secret_file: Annotated[
+        Place | None, Meta(description="of mqtt: file with `user:password`, closed to other users; null: none")
+    ] = None
+    ca_file: Annotated[
+        Place | None, Meta(description="of mqtts: PEM file of authorities to trust; null: those of the system")
+    ] = None
+    cert_file: Annotated[
+        Place | None, Meta(description="of mqtts: PEM file of the client's certificate; null: none")
+    ] = None
+    key_file: Annotated[Place | None, Meta(description="of mqtts: PEM file of its key; null: it is in cert_file")] = (
+        None
+    )
 
 
 class OutputSection(Section, frozen=True, kw_only=True):
@@ -52,7 +69,8 @@ class OutputSection(Section, frozen=True, kw_only=True):
     sinks: Annotated[
         list[Place | SinkSection],
         Meta(
-            description="stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND; or a mapping with `uri`",
+            description="stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND, mqtt://HOST/PREFIX, "
+            "mqtts://HOST/PREFIX; or a mapping with `uri`",
             examples=[[{"uri": "stdout:", "labels": ["doorbell"]}]],
         ),
     ] = msgspec.field(default_factory=lambda: ["stdout:"])

@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from streamgmm.errors import ConfigError
-from streamgmm.settings.output import OutputSection, SinkSection
+from streamgmm.settings.output import OutputSection, RecordType, SinkSection
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.push import PushOptions
 from streamgmm.sinks.selection import selection_of
@@ -169,6 +171,25 @@ def _make_exec(plan: SinkPlan) -> Sink:
     return ExecSink(own.uri, max_running=max_running, timeout_s=timeout_s, **options)
 
 
+def _make_mqtt(plan: SinkPlan) -> Sink:
+    # Imported here, as only few runs need it.
+    from streamgmm.sinks.mqtt.address import make_request
+    from streamgmm.sinks.mqtt.sink import MqttSink
+
+    own = plan.own
+    types = own.records or ["start", "end"]
+    options = _push_options(plan)
+    # `records` selects what is published as an event; the states of labels need the others in any case.
+    options["selection"] = selection_of(structs.replace(own, records=sorted({*types, *MQTT_STATE_TYPES})))
+    return MqttSink(own.uri, make_request(own, types), **options)
+
+
+MQTT_STATE_TYPES: tuple[RecordType, ...] = ("hello", "model", "status", "start", "end", "bye")
+"""Types of records that change a retained topic."""
+
+MQTT_SETTINGS = frozenset({"node", "discovery", "secret_file"})
+TLS_SETTINGS = frozenset({"ca_file", "cert_file", "key_file"})
+
 SINK_KINDS: dict[str, SinkKind] = {
     kind.scheme: kind
     for kind in (
@@ -182,6 +203,8 @@ SINK_KINDS: dict[str, SinkKind] = {
             frozenset({"max_running", "timeout_s"}),
             is_available=hasattr(os, "posix_spawnp") and hasattr(os, "waitid"),
         ),
+        SinkKind("mqtt://HOST/PREFIX", _make_mqtt, MQTT_SETTINGS, is_available=os.name == "posix"),
+        SinkKind("mqtts://HOST/PREFIX", _make_mqtt, MQTT_SETTINGS | TLS_SETTINGS, is_available=os.name == "posix"),
     )
     if kind.is_available
 }
