@@ -53,7 +53,8 @@ class Bridge:
         self._is_online = False
         self._is_answer_due = False
         self._held: bytes | None = None
-        self._leftovers: tuple[str, ...] | None = None
+        # Retained messages of earlier runs, which may have had other labels or sources; None: not asked for yet.
+        self._leftovers: dict[str, bytes] | None = None
         self._retry_s = FIRST_RETRY_S
         self._next_try_s = self._connected_s = time.monotonic()
 
@@ -98,6 +99,11 @@ class Bridge:
         self._published = {}
         if self._topics.discovery:
             self._client.subscribe([self._topics.birth])
+        if self._leftovers is None:
+            # Before anything is published, which would replace them.
+            self._leftovers = {}
+            config = [self._topics.config] if self._topics.discovery else []
+            self._client.subscribe([f"{self._topics.base}/+/+/state", f"{self._topics.base}/+/health", *config])
         self._report("online")
         if self._held is not None:
             held, self._held = self._held, None
@@ -160,27 +166,28 @@ class Bridge:
             if self._published.get(topic) != payload:
                 self._client.publish(topic, payload, retain=True)
         self._published = {topic: payload for topic, payload in wanted.items() if payload}
-        self._look_for_leftovers()
+        if self._leftovers and self._mirror.is_complete:
+            self._remove_leftovers()
 
-    def _look_for_leftovers(self) -> None:
-        """Ask the broker once for retained topics of earlier runs, which may have had other labels or sources."""
-        if self._leftovers is None and self._mirror.is_complete:
-            base = self._topics.base
-            config = (self._topics.config,) if self._topics.discovery else ()
-            self._leftovers = (f"{base}/+/+/state", f"{base}/+/health", *config)
-            self._client.subscribe(self._leftovers)
+    def _remove_leftovers(self) -> None:
+        leftovers, self._leftovers = self._leftovers or {}, {}
+        platforms = _platforms_in(leftovers.pop(self._topics.config, b"{}"))
+        for topic in leftovers.keys() - self._published.keys():
+            self._client.publish(topic, b"", retain=True)
+        removed = {key: platforms[key] for key in platforms.keys() - self._mirror.components.keys()}
+        if removed:
+            self._mirror.removed |= removed
+            self._synchronise()
 
     def _take_message(self, topic: str, payload: bytes, is_retained: bool) -> None:
-        if topic == self._topics.birth and payload == ONLINE and not is_retained:
-            # Home Assistant has started, and has to learn of all entities and states.
-            self._published = {}
+        if topic == self._topics.birth:
+            if payload == ONLINE and not is_retained:
+                # Home Assistant has started, and has to learn of all entities and states.
+                self._published = {}
+                self._synchronise()
+        elif is_retained and self._leftovers is not None:
+            self._leftovers[topic] = payload
             self._synchronise()
-        elif is_retained and topic == self._topics.config:
-            known = _platforms_in(payload)
-            self._mirror.removed |= {key: known[key] for key in known.keys() - self._mirror.components.keys()}
-            self._synchronise()
-        elif is_retained and topic not in self._published and topic != self._topics.birth:
-            self._client.publish(topic, b"", retain=True)
 
     def _answer(self) -> None:
         if self._is_answer_due and not self._client.pending:

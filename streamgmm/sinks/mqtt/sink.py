@@ -91,7 +91,7 @@ class MqttSink(PushSink):
             elif not undelivered:
                 return
             elif self._link.is_online and (was_delivered := self._link.send(bytes(undelivered))) is not False:
-                if was_delivered is None:
+                if was_delivered is None and not self._link.is_closed:
                     logger.warning("sink.in_doubt sink=%s: a record may be lost, and is not sent twice", self.name)
                 undelivered.clear()
                 return
