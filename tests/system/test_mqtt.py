@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import statistics
 import subprocess
@@ -129,7 +130,7 @@ def test_latency_from_a_start_to_a_subscriber(open_sink: OpenSink, client: Subsc
     assert statistics.median(latencies_s) < 0.050
 
 
-def test_hostile_names_have_topics_of_their_own(open_sink: OpenSink, broker: Broker, client: Subscriber) -> None:
+def test_E45_hostile_names_have_topics_of_their_own(open_sink: OpenSink, broker: Broker, client: Subscriber) -> None:
     labels = [
         "a/b",
         "a+b",
@@ -156,7 +157,7 @@ def test_hostile_names_have_topics_of_their_own(open_sink: OpenSink, broker: Bro
     assert len({each["unique_id"] for each in sensors}) == len(labels)
 
 
-def test_broker_that_comes_late_gets_the_states_of_now(open_sink: OpenSink, broker: Broker, log: LogLines) -> None:
+def test_E40_broker_that_comes_late_gets_the_states_of_now(open_sink: OpenSink, broker: Broker, log: LogLines) -> None:
     broker.end()
     sink = open_sink()
     publish(sink, HELLO, start(1), end(2), start(3, "e2", "kettle"))
@@ -170,7 +171,7 @@ def test_broker_that_comes_late_gets_the_states_of_now(open_sink: OpenSink, brok
         assert not client.select(lambda each: each.topic.endswith("door/state") and each.payload == b"ON")
 
 
-def test_broker_that_is_away_for_3600_events(open_sink: OpenSink, broker: Broker, client: Subscriber) -> None:
+def test_E40_broker_that_is_away_for_3600_events(open_sink: OpenSink, broker: Broker, client: Subscriber) -> None:
     sink = open_sink()
     publish(sink, HELLO, start(1))
     client.wait_for(is_event)
@@ -190,7 +191,7 @@ def test_broker_that_is_away_for_3600_events(open_sink: OpenSink, broker: Broker
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_broker_that_is_restarted_among_events_loses_and_doubles_none(
+def test_E41_broker_that_is_restarted_among_events_doubles_none(
     open_sink: OpenSink, broker: Broker, client: Subscriber, number: signal.Signals
 ) -> None:
     sink = open_sink()
@@ -213,7 +214,7 @@ def resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_frozen_broker_holds_up_nobody(open_sink: OpenSink, broker: Broker, client: Subscriber) -> None:
+def test_E40_frozen_broker_holds_up_nobody(open_sink: OpenSink, broker: Broker, client: Subscriber) -> None:
     sink = open_sink()
     publish(sink, HELLO)
     client.wait_until(test_status=b"online")
@@ -226,7 +227,7 @@ def test_frozen_broker_holds_up_nobody(open_sink: OpenSink, broker: Broker, clie
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
-def test_child_that_dies_or_hangs_is_replaced_within_two_seconds(
+def test_E43_child_that_dies_or_hangs_is_replaced_within_two_seconds(
     open_sink: OpenSink, client: Subscriber, number: signal.Signals
 ) -> None:
     sink = open_sink()
@@ -244,7 +245,19 @@ def test_child_that_dies_or_hangs_is_replaced_within_two_seconds(
     assert events(client) == [("start", "e1"), ("end", "e1"), ("start", "e2")]
 
 
-def test_wrong_password_is_said_once_and_what_to_do(tmp_path: Path, open_sink: OpenSink, log: LogLines) -> None:
+def test_E43_child_without_memory_is_replaced(open_sink: OpenSink, client: Subscriber, log: LogLines) -> None:
+    sink = open_sink()
+    publish(sink, HELLO, start(1))
+    client.wait_for(is_event)
+    used_bytes = int(Path(f"/proc/{sink.child_pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.prlimit(present(sink.child_pid), resource.RLIMIT_AS, (used_bytes, used_bytes))
+    many = structs.replace(HELLO, seq=2, labels=["door", *(f"label {number}" for number in range(4000))])
+    publish(sink, many, start(3, "e2"))
+    assert "the mqtt process ended: MemoryError" in log.wait_for("sink.restarting")
+    client.wait_for(lambda each: is_event(each) and b'"e2"' in each.payload)
+
+
+def test_E42_wrong_password_is_said_once_and_what_to_do(tmp_path: Path, open_sink: OpenSink, log: LogLines) -> None:
     passwords, secret = tmp_path / "passwords", tmp_path / "secret"
     subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "me", "right"], check=True, capture_output=True)
     (tmp_path / "guarded").mkdir()
@@ -280,7 +293,7 @@ def make_certificates(folder: Path) -> None:
             subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
 
 
-def test_tls_with_an_authority_of_ones_own(tmp_path: Path, open_sink: OpenSink, log: LogLines) -> None:
+def test_E42_tls_with_an_authority_of_ones_own(tmp_path: Path, open_sink: OpenSink, log: LogLines) -> None:
     make_certificates(tmp_path)
     files = [f"cafile {tmp_path}/ca.pem", f"certfile {tmp_path}/broker.pem", f"keyfile {tmp_path}/broker.key"]
     (tmp_path / "tls").mkdir()
@@ -308,7 +321,7 @@ def test_home_assistant_that_starts_is_told_all_again(open_sink: OpenSink, clien
     client.wait_for(lambda each: each.topic.endswith("door/state") and each in client.messages[n_before:])
 
 
-def test_leftovers_of_an_earlier_run_are_removed(open_sink: OpenSink, broker: Broker, client: Subscriber) -> None:
+def test_E46_leftovers_of_an_earlier_run_are_removed(open_sink: OpenSink, broker: Broker, client: Subscriber) -> None:
     first = open_sink()
     publish(first, structs.replace(HELLO, labels=["door", "siren"]), start(1))
     client.wait_for(is_event)
@@ -329,7 +342,7 @@ def test_leftovers_of_an_earlier_run_are_removed(open_sink: OpenSink, broker: Br
     assert "home/test/mic/siren/state" not in retained(broker)
 
 
-def test_daemon_publishes_a_scene_and_says_offline_when_killed(
+def test_E44_daemon_publishes_a_scene_and_says_offline_when_killed(
     broker: Broker, client: Subscriber, demo_model: Path, demo_scene: Path
 ) -> None:
     sinks = ("-k", "stdout:", "-k", broker.uri)
@@ -345,7 +358,7 @@ def test_daemon_publishes_a_scene_and_says_offline_when_killed(
     assert b"ON" not in retained(broker).values()
 
 
-def test_last_will_says_offline_when_daemon_and_child_are_killed(open_sink: OpenSink, client: Subscriber) -> None:
+def test_E44_last_will_says_offline_when_daemon_and_child_are_killed(open_sink: OpenSink, client: Subscriber) -> None:
     sink = open_sink()
     publish(sink, HELLO)
     client.wait_until(test_status=b"online")
@@ -354,7 +367,7 @@ def test_last_will_says_offline_when_daemon_and_child_are_killed(open_sink: Open
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_shutdown_is_bounded(broker: Broker, demo_model: Path, is_there: bool) -> None:
+def test_F1_shutdown_is_bounded(broker: Broker, demo_model: Path, is_there: bool) -> None:
     if not is_there:
         broker.end()
     sinks = ("-k", "stdout:", "-k", broker.uri)

@@ -10,7 +10,6 @@ import pytest
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.settings.output import OutputSection, SinkSection
 from streamgmm.sinks.hub import make_sinks
-from streamgmm.sinks.mqtt import address
 from streamgmm.sinks.mqtt.address import Address, make_request, parse_address
 
 
@@ -83,6 +82,6 @@ def test_settings_of_tls_are_refused_without_tls() -> None:
 
 
 def test_missing_library_is_reported_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'streamgmm\[mqtt\]'"):
         make_request(SinkSection(uri="mqtt://broker/home"))
