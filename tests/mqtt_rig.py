@@ -130,6 +130,9 @@ class Subscriber:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # Without this cycle, its descriptors are freed here and not in the middle of another test.
+        self._client.on_message = self._client.on_subscribe = None
+        del self._client
 
     def _is_latest(self, ending: str, payload: bytes) -> bool:
         latest = self.latest()

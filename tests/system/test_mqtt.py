@@ -21,6 +21,7 @@ from streamgmm.records import Record
 from streamgmm.settings.output import OutputSection, SinkSection
 from streamgmm.sinks.mqtt.sink import MqttSink
 from streamgmm.sinks.registry import SinkPlan, find_kind_of
+from tests.cli.cli_rig import run_cli
 from tests.mqtt_rig import Broker, Received, Subscriber, retained, subscriber
 from tests.narrowing import present
 from tests.sinks.sink_rig import HELLO, LogLines, end, message, no_failure, start, status
@@ -374,3 +375,45 @@ def test_F1_shutdown_is_bounded(broker: Broker, demo_model: Path, is_there: bool
     with running("-m", demo_model, "-s", "pcm:-", *sinks, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as daemon:
         daemon.wait_for_log("sink.connected" if is_there else "sink.offline")
         daemon.terminate()
+
+
+def test_remove_empties_all_topics_of_a_daemon_that_has_ended(
+    open_sink: OpenSink, broker: Broker, client: Subscriber, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    sink = open_sink()
+    publish(sink, HELLO, status(1))
+    client.wait_until(test_status=b"online")
+    client.publish("home/other/status", b"online", retain=True)
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(f'output: {{sinks: [{{uri: "{broker.uri}", node: test}}]}}\n')
+    remove = ("mqtt", "remove", broker.uri, "--config", str(settings))
+    refused = run_cli(capsys, *remove)
+    assert (refused.code, refused.out) == (75, "")
+    assert "a daemon publishes there (stop it" in refused.err
+    sink.close(1.0)
+    assert run_cli(capsys, *remove).out == "removed 5 topics\n"
+    assert retained(broker) == {"home/other/status": b"online"}
+    broker.end()
+    absent = run_cli(capsys, *remove)
+    assert (absent.code, absent.out) == (75, "")
+    assert "no broker answers" in absent.err
+
+
+def test_no_discovery_if_it_is_turned_off(open_sink: OpenSink, broker: Broker, client: Subscriber) -> None:
+    publish(open_sink(discovery=""), HELLO)
+    client.wait_until(test_status=b"online")
+    assert {topic.split("/")[0] for topic in retained(broker)} == {"home"}
+
+
+def test_another_prefix_of_discovery(open_sink: OpenSink, broker: Broker, client: Subscriber) -> None:
+    publish(open_sink(discovery="ha/test"), HELLO, start(1))
+    client.wait_for(is_event)
+    assert [topic for topic in retained(broker) if topic.startswith("ha/test/device/") and topic.endswith("/config")]
+
+
+def test_only_wanted_labels_and_records_are_published(open_sink: OpenSink, broker: Broker, client: Subscriber) -> None:
+    sink = open_sink(labels=["door"], records=["end"])
+    publish(sink, HELLO, start(1, "k", "kettle"), end(2, "k", "kettle"), start(3), end(4))
+    client.wait_for(is_event)
+    assert events(client) == [("end", "e1")]
+    assert not [topic for topic in retained(broker) if "kettle" in topic]

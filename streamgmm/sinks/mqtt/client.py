@@ -142,7 +142,11 @@ class Client:
         self.is_connected = False
         if self.failure is None:
             hint = "give each daemon a `node` of its own" if reason == "Session taken over" else ""
-            self.failure = Failure(f"the connection ended: {str(reason).lower()}", hint)
+            # The library's words for an end without a word of the broker.
+            is_unexplained = reason == "Unspecified error"
+            self.failure = Failure(
+                "the connection ended" + ("" if is_unexplained else f": {str(reason).lower()}"), hint
+            )
 
     def _refusal_of(self, reason: ReasonCode) -> Failure:
         if reason.value in (134, 135):  # bad user name or password; not authorized

@@ -199,8 +199,8 @@ class Link:
         # Once for each reason, not at each attempt.
         if failure.error != self._explained:
             error = StreamgmmError(failure.error, hint=failure.hint)
-            how = "again and again, slowly" if failure.is_slow else "again and again"
-            logger.error("sink.offline sink=%s reason=%s; trying %s", self._name, error, how)
+            how = "once a minute" if failure.is_slow else "until it works"
+            logger.error("sink.offline sink=%s reason=%s; trying again %s", self._name, error, how)
         self._explained = failure.error
 
 
