@@ -42,7 +42,7 @@ class SinkSection(Section, frozen=True, kw_only=True):
     ] = None
     timeout_s: Annotated[
         Annotated[float, Meta(ge=0.1, le=3600.0, extra={"unit": "s"})] | None,
-        Meta(description="of exec: a command that runs for longer is ended; null: 10 s"),
+        Meta(description="of exec and http(s): longest time of a command or request; null: 10 s"),
     ] = None
     node: Annotated[str | None, Meta(description="of mqtt: name of this daemon in topics; null: the host name")] = None
     discovery: Annotated[
@@ -53,7 +53,7 @@ class SinkSection(Section, frozen=True, kw_only=True):
         Place | None, Meta(description="of mqtt: file with `user:password`, closed to other users; null: none")
     ] = None
     ca_file: Annotated[
-        Place | None, Meta(description="of mqtts: PEM file of authorities to trust; null: those of the system")
+        Place | None, Meta(description="of mqtts and https: PEM file of authorities to trust; null: the system's")
     ] = None
     cert_file: Annotated[
         Place | None, Meta(description="of mqtts: PEM file of the client's certificate; null: none")
@@ -61,6 +61,12 @@ class SinkSection(Section, frozen=True, kw_only=True):
     key_file: Annotated[Place | None, Meta(description="of mqtts: PEM file of its key; null: it is in cert_file")] = (
         None
     )
+    headers_file: Annotated[
+        Place | None, Meta(description="of http(s): file with lines `Name: value`, closed to other users; null: none")
+    ] = None
+    hmac_file: Annotated[
+        Place | None, Meta(description="of http(s): file with the key of a signature, closed to others; null: none")
+    ] = None
 
 
 class OutputSection(Section, frozen=True, kw_only=True):
@@ -70,7 +76,7 @@ class OutputSection(Section, frozen=True, kw_only=True):
         list[Place | SinkSection],
         Meta(
             description="stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND, mqtt://HOST/PREFIX, "
-            "mqtts://HOST/PREFIX; or a mapping with `uri`",
+            "mqtts://HOST/PREFIX, http://HOST/PATH, https://HOST/PATH; or a mapping with `uri`",
             examples=[[{"uri": "stdout:", "labels": ["doorbell"]}]],
         ),
     ] = msgspec.field(default_factory=lambda: ["stdout:"])

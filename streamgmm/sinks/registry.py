@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from msgspec import structs
 
@@ -184,10 +185,28 @@ def _make_mqtt(plan: SinkPlan) -> Sink:
     return MqttSink(own.uri, make_request(own, types), **options)
 
 
+def _make_webhook(plan: SinkPlan) -> Sink:
+    # Imported here, as only few runs need it.
+    from streamgmm.sinks.webhook import TIMEOUT_S, WebhookSink, read_headers, read_key
+
+    own = plan.own
+    options = _push_options(plan)
+    options["selection"] = selection_of(own, default_types=["start", "end"])
+    return WebhookSink(
+        own.uri,
+        headers=read_headers(Path(own.headers_file)) if own.headers_file else {},
+        key=read_key(Path(own.hmac_file)) if own.hmac_file else b"",
+        ca_file=own.ca_file or "",
+        timeout_s=TIMEOUT_S if own.timeout_s is None else own.timeout_s,
+        **options,
+    )
+
+
 MQTT_STATE_TYPES: tuple[RecordType, ...] = ("hello", "model", "status", "start", "end", "bye")
 """Types of records that change a retained topic."""
 
 MQTT_SETTINGS = frozenset({"node", "discovery", "secret_file"})
+WEBHOOK_SETTINGS = frozenset({"headers_file", "hmac_file", "timeout_s"})
 TLS_SETTINGS = frozenset({"ca_file", "cert_file", "key_file"})
 
 SINK_KINDS: dict[str, SinkKind] = {
@@ -205,6 +224,8 @@ SINK_KINDS: dict[str, SinkKind] = {
         ),
         SinkKind("mqtt://HOST/PREFIX", _make_mqtt, MQTT_SETTINGS, is_available=os.name == "posix"),
         SinkKind("mqtts://HOST/PREFIX", _make_mqtt, MQTT_SETTINGS | TLS_SETTINGS, is_available=os.name == "posix"),
+        SinkKind("http://HOST/PATH", _make_webhook, WEBHOOK_SETTINGS),
+        SinkKind("https://HOST/PATH", _make_webhook, WEBHOOK_SETTINGS | {"ca_file"}),
     )
     if kind.is_available
 }

@@ -164,7 +164,10 @@ def test_sinks_are_chosen_by_uri(tmp_path: Path) -> None:
     assert [sink.name for sink in sinks] == uris
 
 
-VALID = "valid are stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND, mqtt://HOST/PREFIX and mqtts://HOST/PREFIX"
+VALID = (
+    "valid are stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND, mqtt://HOST/PREFIX, "
+    "mqtts://HOST/PREFIX, http://HOST/PATH and https://HOST/PATH"
+)
 
 
 @pytest.mark.parametrize(

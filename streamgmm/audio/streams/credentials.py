@@ -59,20 +59,30 @@ def read_credentials(path: Path, setting: str = "source.secret_file") -> Credent
         ConfigError: other users can access the file, or its content is not one such line.
         StreamgmmError: the file cannot be read (see `read_regular_file`).
     """
-    content = read_regular_file(path, MAX_SECRET_BYTES)
+    line = read_secret(path, setting, MAX_SECRET_BYTES).rstrip("\r\n")
+    user, colon, password = line.partition(":")
+    if not user or not colon or not line.isprintable():
+        raise _refusal(setting, path, "does not hold one line of the form user:password")
+    return Credentials(user, password)
+
+
+def read_secret(path: Path, setting: str, max_bytes: int) -> str:
+    """Read a text that other users cannot access from a file, which `setting` names.
+
+    Raises:
+        ConfigError: other users can access the file, or it is not UTF-8.
+        StreamgmmError: the file cannot be read (see `read_regular_file`).
+    """
+    content = read_regular_file(path, max_bytes)
     status = path_status(path)
     # On Windows, the mode does not reflect the access rights.
     if os.name == "posix" and status is not None and status.st_mode & _OTHERS:
         raise _refusal(setting, path, "any user of this machine can access it; chmod 640 or less")
     try:
-        line = content.decode().rstrip("\r\n")
+        return content.decode()
     except UnicodeDecodeError:
         # `from None`, because the message of the error quotes a byte of the secret.
         raise _refusal(setting, path, "is not UTF-8") from None
-    user, colon, password = line.partition(":")
-    if not user or not colon or not line.isprintable():
-        raise _refusal(setting, path, "does not hold one line of the form user:password")
-    return Credentials(user, password)
 
 
 def _refusal(setting: str, path: Path, problem: str) -> ConfigError:
