@@ -433,3 +433,9 @@ def test_F15_F16_close_gives_back_threads_descriptors_and_the_child(
     sink.close(1.0)
     assert (n_open_fds(), threading.active_count()) == before
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_two_daemons_with_one_name_are_reported(open_sink: OpenSink, log: LogLines) -> None:
+    for _ in range(2):
+        publish(open_sink(), HELLO)
+    assert "does another daemon have the same `node`?" in log.wait_for("sink.offline")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from streamgmm.records import AnyRecord, decode_json
 from streamgmm.sinks.mqtt.client import Client, describe_error
@@ -111,9 +112,12 @@ class Bridge:
 
     def _end_connection(self, failure: Failure) -> None:
         self._client.failure = None
-        # A connection that lasts makes the next attempt early; one that is lost at once is as good as none.
         if self._is_online and time.monotonic() - self._connected_s > LAST_RETRY_S:
+            # Only a connection that lasts makes the next attempt early: one that is lost at once is as good as none.
             self._retry_s = FIRST_RETRY_S
+        elif self._is_online and not failure.hint:
+            # A broker ends the older one of two connections with the same name, and does not always say so.
+            failure = structs.replace(failure, hint="if this repeats, does another daemon have the same `node`?")
         self._is_online = False
         self._next_try_s = time.monotonic() + (SLOW_RETRY_S if failure.is_slow else self._retry_s)
         self._retry_s = min(2.0 * self._retry_s, LAST_RETRY_S)
