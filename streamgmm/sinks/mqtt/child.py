@@ -20,9 +20,14 @@ LAST_S = 1.0
 """Time for a farewell after the daemon has died (s), even if a name look-up hangs."""
 
 
+_reports_fd = os.dup(1)
+# Whatever a library prints must not mix with the reports.
+os.dup2(2, 1)
+
+
 def report(line: str) -> None:
     """Write a line to the daemon, in one piece."""
-    os.write(1, line.encode("utf-8", "backslashreplace") + b"\n")
+    os.write(_reports_fd, line.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def show_life() -> NoReturn:

@@ -168,6 +168,8 @@ class Link:
             return f"no sign of life for {timeout_s:g} s"
         except (EOFError, OSError):
             return child.describe_end()
+        except msgspec.DecodeError:
+            return "it speaks another protocol"
         finally:
             child.close()
 
