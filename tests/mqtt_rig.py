@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.required import require_or_skip
+from tests.required import mosquitto
 
 TIMEOUT_S = 20.0
 
@@ -31,10 +30,7 @@ class Broker:
     """
 
     def __init__(self, folder: Path, *lines: str) -> None:
-        path = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
-        if path is None:
-            require_or_skip("mqtt", "mosquitto is not installed")
-        self._program = path
+        self._program = mosquitto()
         self.port = free_port()
         self._settings = folder / "mosquitto.conf"
         # Without another user, which root would become, and who may not read the files of the test.
