@@ -68,6 +68,13 @@ class SinkSection(Section, frozen=True, kw_only=True):
         Place | None, Meta(description="of http(s): file with the key of a signature, closed to others; null: none")
     ] = None
 
+    @property
+    def shown_uri(self) -> str:
+        """Return the URI for messages, without the path of a web server, which may be secret."""
+        scheme, _, rest = self.uri.partition("://")
+        host = rest.partition("/")[0].rpartition("@")[2]
+        return f"{scheme}://{host}/..." if scheme in ("http", "https") else self.uri
+
 
 class OutputSection(Section, frozen=True, kw_only=True):
     """Outputs and their format."""

@@ -109,7 +109,9 @@ def find_kind_of(section: SinkSection) -> SinkKind:
     # These settings are None unless given, so that a default is not mistaken for a wrong setting.
     given = {name for name in SETTINGS_OF_SOME if getattr(section, name) is not None}
     if others := sorted(given - kind.settings):
-        raise ConfigError([f"output.sinks: {section.uri!r}: {name} is not a setting of {kind.form}" for name in others])
+        raise ConfigError(
+            [f"output.sinks: {section.shown_uri!r}: {name} is not a setting of {kind.form}" for name in others]
+        )
     return kind
 
 

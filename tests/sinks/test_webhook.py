@@ -19,6 +19,7 @@ from streamgmm.errors import ConfigError
 from streamgmm.settings.output import OutputSection, SinkSection
 from streamgmm.sinks import webhook
 from streamgmm.sinks.registry import SinkPlan, find_kind_of
+from streamgmm.sinks.selection import warn_of_unknown_labels
 from streamgmm.sinks.webhook import WebhookSink, read_headers, read_key
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, LogLines, end, message, no_failure, start, status
 
@@ -236,3 +237,12 @@ def test_files_of_headers_and_key(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("\n")
     with pytest.raises(ConfigError, match="is empty"):
         read_key(tmp_path / "key")
+
+
+def test_A37_path_that_may_be_secret_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    own = SinkSection(uri="https://me:pw@host:1/Xs3cret?a=b", labels=["nothing"], node="x")
+    with pytest.raises(ConfigError, match="node is not a setting") as caught:
+        find_kind_of(own)
+    warn_of_unknown_labels(OutputSection(sinks=[own]), ["door"])
+    assert "https://host:1/...: no model has the label" in caplog.text
+    assert not {"Xs3cret", "pw"} & set((str(caught.value) + caplog.text).replace("/", " ").replace("?", " ").split())
