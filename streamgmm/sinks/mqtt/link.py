@@ -34,6 +34,9 @@ STALL_TIMEOUT_S = 1.2
 FIRST_RESTART_S, LAST_RESTART_S = 0.1, 10.0
 """Shortest and longest time before another child is started (s); they double while children end at once."""
 
+SHORT_LIFE_S = 1.0
+"""Life of a child (s) below which it has ended at once."""
+
 FAREWELL_S = 0.5
 """Longest time that the child may take for its last messages (s)."""
 
@@ -134,7 +137,7 @@ class Link:
         while not self.is_closed:
             started_s = time.monotonic()
             reason = self._attend()
-            if time.monotonic() - started_s > LAST_RESTART_S:
+            if time.monotonic() - started_s > SHORT_LIFE_S:
                 delay_s = FIRST_RESTART_S
             with self._changed:
                 if self.is_closed:
