@@ -47,6 +47,7 @@ COMMANDS = {
     "status": "ask a running daemon how well it hears",
     "monitor": "watch a running daemon, or a microphone without one",
     "service": "install it as a systemd service",
+    "mqtt": "remove what it has left on an MQTT broker",
     "devices": "list the microphones, or watch the level of one",
     "config": "show or check the settings",
     "model": "show or verify a model file",
@@ -76,7 +77,7 @@ _FINISHES_FIRST = {
 }
 """Commands that write files, which matter more than the printed result: a failure of stdout ends them last."""
 _TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget", "bench"}
-_NEEDS_LITTLE_MEMORY = {"config", "service", "status"}
+_NEEDS_LITTLE_MEMORY = {"config", "mqtt", "service", "status"}
 _IS_SINGLE_THREADED = {"run", "classify", "bench", "monitor"}
 """Small matrix products gain nothing from threads, and a second thread costs memory."""
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
