@@ -13,7 +13,8 @@ from streamgmm.arrays import Float64Array
 from streamgmm.dataset.clips import Clip
 from streamgmm.settings.features import FeaturesSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
-from streamgmm.training.extraction.extraction import Extraction, ExtractionTask, extract_clips
+from streamgmm.training.extraction.extraction import Extraction, extract_clips
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.fitting.fitting import unconverged_allowed
 from streamgmm.training.selection.search import is_better
 from streamgmm.training.selection.validation import validate
