@@ -183,8 +183,8 @@ class Link:
                 self._on_life()
             case "online":
                 self._explained = ""
-                logger.info("sink.connected sink=%s", self._name)
                 self._note(is_online=True)
+                logger.info("sink.connected sink=%s", self._name)
             case "offline":
                 self._explain(msgspec.json.decode(details, type=Failure))
                 self._note(is_online=False)
