@@ -240,6 +240,10 @@ def _report_unexpected(error: Exception) -> int:
     """Report exhausted resources of the machine as such, and everything else as a bug."""
     if is_out_of_memory(error):
         return _report_error(out_of_memory_error(error))
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("streamgmm"):
+        # Installed without its dependencies, which a daemon does not need all of.
+        library = error.name.partition(".")[0]
+        return _report_error(UsageError(f"{library} is not installed", hint="pip install streamgmm brings it"))
     where = str(error.filename or "") if isinstance(error, OSError) else ""
     if isinstance(error, OSError) and error.errno in _FULL_ERRNOS:
         abandon(sys.stdout)
