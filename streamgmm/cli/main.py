@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from types import FrameType
 
 from streamgmm import __version__
@@ -182,7 +182,7 @@ def _parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     if name is not None and name not in COMMANDS:
         guess = did_you_mean(name, COMMANDS) or f"there are {', '.join(COMMANDS)}"
         raise UsageError(f"unknown command {name}", hint=guess)
-    return _make_parser(name).parse(argv)
+    return make_parser([name] if name else []).parse(argv)
 
 
 class _Version(argparse.Action):
@@ -195,8 +195,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _make_parser(chosen: str | None) -> Parser:
-    """Return the parser of all commands, with the arguments of the chosen command only."""
+def make_parser(chosen: Collection[str]) -> Parser:
+    """Return the parser of all commands, with the arguments of the chosen commands only, whose modules it imports."""
     # Options are not listed one by one: the list of commands fills the screen.
     usage = "streamgmm [-V | --version] [-v | --verbose] COMMAND ..."
     parser = Parser(
@@ -210,7 +210,7 @@ def _make_parser(chosen: str | None) -> Parser:
     )
     for name, summary in COMMANDS.items():
         command = subparsers.add_parser(name, help=summary)
-        if name == chosen:
+        if name in chosen:
             importlib.import_module(f"streamgmm.cli.parsers.{name}").add_arguments(command)
             # Without a default, which would replace what was given before the command.
             _add_verbose_option(command, default=argparse.SUPPRESS)

@@ -77,13 +77,21 @@ def sources_in(folder: str) -> set[str]:
 
 
 def test_the_wheel_has_every_file_of_the_package_and_nothing_else(built: Built) -> None:
-    own = {name for name in built.names if ".dist-info/" not in name}
+    own = {name for name in built.names if name.startswith("streamgmm/")}
     assert own - {KERNEL} == sources_in("streamgmm") - {GUIDE}
     assert "streamgmm/py.typed" in own
+    others = {name.partition("/")[2] for name in built.names - own if ".dist-info/" not in name}
+    assert others == {
+        "data/share/bash-completion/completions/streamgmm",
+        "data/share/man/man1/streamgmm.1",
+        "data/share/zsh/site-functions/_streamgmm",
+    }
 
 
 def test_the_source_distribution_has_what_a_packager_needs(built: Built) -> None:
-    wanted = {name for folder in ("streamgmm", "tests", "docs", "systemd") for name in sources_in(folder)} - {GUIDE}
+    wanted = {
+        name for folder in ("streamgmm", "tests", "docs", "systemd", "completions") for name in sources_in(folder)
+    } - {GUIDE}
     wanted |= {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "config.yaml", "pyproject.toml", "setup.py"}
     assert wanted - built.sdist == set()
 
