@@ -59,6 +59,7 @@ def pytest_configure() -> None:
     """Let programs that tests start hear signals that this one ignores, as under `nohup` or behind `&`."""
     # Of this process alone: tests see nothing of the cache of the user, and share what the world sounds like.
     os.environ["XDG_CACHE_HOME"] = str(CACHE_HOME)
+    os.environ.pop("STREAMGMM_CONFIG", None)
     for number in {signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)}:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)  # unlike SIG_IGN, not inherited over exec(2)

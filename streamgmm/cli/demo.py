@@ -48,7 +48,7 @@ def run_demo(args: argparse.Namespace) -> int:
         raise UsageError(f"--seed is {args.seed}, must be 0 or more")
     console = stdout_console()
     picture = _choose_picture(args.picture, console)
-    if not args.verbose:
+    if args.log_level != "debug":
         # The log of the daemon would clutter the demonstration.
         logging.getLogger("streamgmm").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="streamgmm-demo-") as temporary:

@@ -7,17 +7,16 @@ import contextlib
 import errno
 import importlib
 import io
-import logging
 import os
 import signal
 import sys
 import threading
 import traceback
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from types import FrameType
 
 from streamgmm import __version__
+from streamgmm.cli.log_lines import as_error_lines, set_up_log
 from streamgmm.cli.parser import OverviewFormatter, Parser
 from streamgmm.cli.streams import EnduringStream, abandon, enduring_stderr, enduring_stdout, fill_closed_outputs
 from streamgmm.cli.utf8 import use_utf8
@@ -148,7 +147,7 @@ def _run(argv: Sequence[str], stderr: EnduringStream | None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # labels are printable on any terminal
     try:
         args = _parse_arguments(argv)
-        _set_up_logging(args.verbose)
+        set_up_log(args.log_level)
         if sys.stdout is None and args.command not in _NEEDS_NO_STDOUT:
             raise _stdout_is_closed()
         if args.command not in _NEEDS_LITTLE_MEMORY:
@@ -178,20 +177,13 @@ def _flushed(code: int) -> int:
     return code
 
 
-def _set_up_logging(is_verbose: bool) -> None:
-    logging.basicConfig(format="streamgmm: %(message)s")
-    logging.getLogger("streamgmm").setLevel(logging.DEBUG if is_verbose else logging.INFO)
-    # joblib warns that there are no semaphores; `can_start_processes` reports that in one line of ours.
-    warnings.filterwarnings("ignore", ".*joblib will operate in serial mode", UserWarning)
-
-
 def _parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     # Options before the command have no value, so the first word is the command.
     name = next((argument for argument in argv if not argument.startswith("-")), None)
     if name is not None and name not in COMMANDS:
         guess = did_you_mean(name, COMMANDS) or f"there are {', '.join(COMMANDS)}"
         raise UsageError(f"unknown command {name}", hint=guess)
-    return _make_parser(name).parse(argv)
+    return make_parser([name] if name else []).parse(argv)
 
 
 class _Version(argparse.Action):
@@ -204,27 +196,39 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _make_parser(chosen: str | None) -> Parser:
-    """Return the parser of all commands, with the arguments of the chosen command only."""
+def make_parser(chosen: Collection[str]) -> Parser:
+    """Return the parser of all commands, with the arguments of the chosen commands only, whose modules it imports."""
     # Options are not listed one by one: the list of commands fills the screen.
-    usage = "streamgmm [--version] [--verbose] COMMAND ..."
+    usage = "streamgmm [-V | --version] [-v | --verbose] COMMAND ..."
     parser = Parser(
         prog="streamgmm", usage=usage, description=_DESCRIPTION, add_help=False, formatter_class=OverviewFormatter
     )
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
-    parser.add_argument("--version", action=_Version, nargs=0, help=argparse.SUPPRESS)
-    parser.add_argument("-v", "--verbose", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("-V", "--version", action=_Version, nargs=0, help=argparse.SUPPRESS)
+    _add_verbose_option(parser, default="info")
     subparsers = parser.add_subparsers(
         metavar="COMMAND", title="commands", dest="command", required=True, prog="streamgmm"
     )
     for name, summary in COMMANDS.items():
         command = subparsers.add_parser(name, help=summary)
-        if name == chosen:
+        if name in chosen:
             importlib.import_module(f"streamgmm.cli.parsers.{name}").add_arguments(command)
-            # The help of `streamgmm` shows it; the help of a command has room for its own options only.
-            hidden = argparse.SUPPRESS
-            command.add_argument("-v", "--verbose", action="store_true", default=hidden, help=hidden)
+            # Without a default, which would replace what was given before the command.
+            _add_verbose_option(command, default=argparse.SUPPRESS)
     return parser
+
+
+def _add_verbose_option(parser: argparse.ArgumentParser, *, default: str) -> None:
+    # The usage of `streamgmm` shows it; the help of a command has room for its own options only.
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_const",
+        const="debug",
+        default=default,
+        dest="log_level",
+        help=argparse.SUPPRESS,
+    )
 
 
 def _report_error(error: StreamgmmError) -> int:
@@ -237,6 +241,10 @@ def _report_unexpected(error: Exception) -> int:
     """Report exhausted resources of the machine as such, and everything else as a bug."""
     if is_out_of_memory(error):
         return _report_error(out_of_memory_error(error))
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("streamgmm"):
+        # Installed without its dependencies, which a daemon does not need all of.
+        library = error.name.partition(".")[0]
+        return _report_error(UsageError(f"{library} is not installed", hint="pip install streamgmm brings it"))
     where = str(error.filename or "") if isinstance(error, OSError) else ""
     if isinstance(error, OSError) and error.errno in _FULL_ERRNOS:
         abandon(sys.stdout)
@@ -254,7 +262,7 @@ def _report_bug() -> int:
 def _print_error(text: str) -> None:
     # Without stderr, only the exit code reports the failure.
     if sys.stderr is not None:
-        print(text, file=sys.stderr, flush=True)
+        print(as_error_lines(text), file=sys.stderr, flush=True)
 
 
 def _stdout_closed() -> int:

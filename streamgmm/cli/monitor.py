@@ -62,7 +62,7 @@ def _own_run(args: argparse.Namespace) -> tuple[str, MakeFeed]:
     from streamgmm.cli.plans import load_settings, plan_channels, refuse_idle_options
     from streamgmm.monitor.own_run import OwnRun
 
-    if not args.verbose:
+    if args.log_level != "debug":
         # Its log would repeat what the monitor shows.
         logging.getLogger("streamgmm").setLevel(logging.WARNING)
     settings = load_settings(args)

@@ -11,7 +11,7 @@ from streamgmm.wording import as_flow
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Add `--config FILE` (`args.config`) and `--set KEY=VALUE` (`args.overrides`), for `load_config`."""
-    parser.add_argument("-c", "--config", metavar="FILE", help="settings; see `streamgmm config`")
+    parser.add_argument("-c", "--config", metavar="FILE", help="settings (default: $STREAMGMM_CONFIG); see `config`")
     _add_repeatable(parser, "--set", "overrides", "KEY=VALUE", "change one setting, e.g. decision.hangover_s=1")
 
 

@@ -17,8 +17,8 @@ from streamgmm.cli.plans import load_settings, plan_channels, refuse_idle_option
 from streamgmm.cli.supervised import supervised
 from streamgmm.cli.terminal import Terminal
 from streamgmm.errors import OutputError
-from streamgmm.listening.recordings import file_run_id
 from streamgmm.service.daemon import Daemon
+from streamgmm.service.greeting import file_run_id
 from streamgmm.service.log_limit import LogLimit
 from streamgmm.service.log_writer import detached_log
 from streamgmm.service.notify import Notifier

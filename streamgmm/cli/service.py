@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
+from pathlib import Path
 
 from streamgmm.errors import CannotCreateError, PermissionDeniedError
 from streamgmm.files import path_kind
@@ -28,12 +30,12 @@ def _place(args: argparse.Namespace) -> ServicePlace:
 def install_service(args: argparse.Namespace) -> int:
     """Write and start the unit, and print its state."""
     place = _place(args)
-    _check_inputs(args)
+    config_path = _check_inputs(args)
     if not args.user:
         # The system service runs as another user, who may not be able to read the files of this one.
-        check_reachable([*program_paths(), *filter(None, (args.config, args.model))])
+        check_reachable([*program_paths(), *filter(None, (config_path, args.model))])
     check_installed()
-    plan = plan_install(place, args.config, args.model)
+    plan = plan_install(place, config_path, args.model)
     try:
         _carry_out_or_show(args, place, plan)
     except CannotCreateError:
@@ -64,16 +66,18 @@ def uninstall_service(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_inputs(args: argparse.Namespace) -> None:
-    """Reject settings and a model that the service would reject."""
+def _check_inputs(args: argparse.Namespace) -> Path | None:
+    """Reject settings and a model that the service would reject, and return the settings file that is named, if any."""
     # Imported here: the other uses of this command need no numpy, and little memory.
     from streamgmm.model.file import load_model
-    from streamgmm.settings.loading import load_config
+    from streamgmm.settings.loading import CONFIG_VARIABLE, load_config
 
-    if args.config is not None:
-        load_config(args.config)
+    # Not the settings of this user that no one has named: the service has its own.
+    is_named = args.config is not None or os.environ.get(CONFIG_VARIABLE)
+    config_path = load_config(args.config).path if is_named else None
     if args.model is not None:
         load_model(args.model)
+    return config_path
 
 
 def _carry_out_or_show(args: argparse.Namespace, place: ServicePlace, plan: Plan) -> None:

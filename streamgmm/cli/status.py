@@ -6,9 +6,6 @@ import argparse
 import logging
 from collections.abc import Iterator, Sequence
 
-from rich.table import Table
-
-from streamgmm.cli.console import stdout_console
 from streamgmm.cli.daemon_address import find_daemon
 from streamgmm.errors import TemporaryError
 from streamgmm.records import Health, Hello, Status, encode_json
@@ -45,14 +42,19 @@ def run_status(args: argparse.Namespace) -> int:
 
 
 def _print_source(hello: Hello, status: Status) -> None:
-    table = Table.grid(padding=(0, 2))
-    for name, value in _rows(hello, status):
-        table.add_row(name, value)
-    stdout_console().print(table, soft_wrap=True)
+    rows = list(_rows(hello, status))
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:{width}}  {value}")
 
 
 def _print_statuses(answers: Sequence[SourceStatus]) -> None:
     """Print a row for each source, and below the detail of each state other than `ok`."""
+    # Imported here: a small installation has no tables.
+    from rich.table import Table
+
+    from streamgmm.cli.console import stdout_console
+
     console = stdout_console()
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("source", "state", "level", "captured", "lost", "reopened", "model", "room"):

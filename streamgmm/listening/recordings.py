@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -18,7 +17,7 @@ from streamgmm.listening.events import Detection, detections_of
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline, decide_clip, hop_scores
 from streamgmm.records import Bye, Record, Stamper, numbered
-from streamgmm.service.greeting import make_hello
+from streamgmm.service.greeting import file_run_id, make_hello
 from streamgmm.settings.config import Config
 
 Advance = Callable[[float], object]
@@ -96,11 +95,6 @@ def detect(hops: Iterable[HopScores], model: Model, config: Config) -> list[Dete
     # A new one each time: smoothing and open events must not pass from one rule or recording to the next.
     pipeline = Pipeline(model, config)
     return detections_of(pipeline.decide(hops) + pipeline.flush())
-
-
-def file_run_id(model: Model, name: str) -> str:
-    """Return a run id that depends on the model and the name of the source only, so that output is reproducible."""
-    return hashlib.sha256(f"{model.sha256} {name}".encode()).hexdigest()[:12]
 
 
 def classify_recording(path: Path, model: Model, config: Config, *, origin: datetime | None = None) -> Iterator[Record]:

@@ -1,7 +1,8 @@
-"""Records that introduce a stream: `hello`, and `model` after a change of the model."""
+"""Records that introduce a stream: `hello`, and `model` after a change of the model; and the id of its run."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from streamgmm import __version__, records, units
@@ -12,6 +13,11 @@ from streamgmm.records import Hello, ModelInfo
 def model_info(model: Model) -> ModelInfo:
     """Return the description of `model` that records contain."""
     return ModelInfo(name=model.name, version=model.tool_version, sha256=model.sha256)
+
+
+def file_run_id(model: Model, name: str) -> str:
+    """Return a run id that depends on the model and the name of the source only, so that output is reproducible."""
+    return hashlib.sha256(f"{model.sha256} {name}".encode()).hexdigest()[:12]
 
 
 def make_hello(model: Model, run_id: str, sources: Sequence[str] = (), *, is_required: bool = True) -> Hello:

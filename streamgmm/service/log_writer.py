@@ -43,7 +43,8 @@ class DetachedHandler(logging.handlers.QueueHandler):
         """Queue the line of `record`, or drop it if the queue is full."""
         try:
             if self.n_lost:
-                self._lines.put_nowait(f"streamgmm: log.lost lines={self.n_lost}")
+                lost = {"msg": "log.lost lines=%d", "args": (self.n_lost,), "levelno": logging.WARNING}
+                self._lines.put_nowait(self.format(logging.makeLogRecord(lost)))
                 self.n_lost = 0
             self._lines.put_nowait(self.format(record))
         except queue.Full:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 import msgspec
 from msgspec import UNSET
 
-from streamgmm.errors import InputMissingError, StreamgmmError
+from streamgmm.errors import InputMissingError, PermissionDeniedError, StreamgmmError
 from streamgmm.files import expand_home
 from streamgmm.settings.config import RENAMED_KEYS, Config
 from streamgmm.settings.output import OutputSection
@@ -21,6 +21,9 @@ from streamgmm.settings.section import Section
 from streamgmm.settings.strict_yaml import Node, YamlProblems
 from streamgmm.settings.tree import read_tree, share_settings
 from streamgmm.wording import did_you_mean, shorten
+
+CONFIG_VARIABLE = "STREAMGMM_CONFIG"
+"""Environment variable that names the settings file where `--config` does not."""
 
 
 class LoadedConfig(NamedTuple):
@@ -42,7 +45,8 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Loade
     """Read and check the settings.
 
     Args:
-        path: the YAML file; None uses the first of `default_paths` that exists, or the defaults if none does.
+        path: the YAML file; None uses the one that the environment variable STREAMGMM_CONFIG names, or else the first
+            of `default_paths` that exists, or the defaults if none does.
         overrides: texts such as `decision.onset_threshold=0.7`, which take precedence over the file; the value is YAML.
 
     Raises:
@@ -52,8 +56,14 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Loade
         PermissionDeniedError: the user may not read the file.
     """
     problems = YamlProblems()
-    chosen_path = _find() if path is None else Path(expand_home(str(path)))
-    root = read_tree(chosen_path, overrides, problems)
+    try:
+        chosen_path = _find() if path is None else Path(expand_home(str(path)))
+        root = read_tree(chosen_path, overrides, problems)
+    except (InputMissingError, PermissionDeniedError) as error:
+        if path is None and os.environ.get(CONFIG_VARIABLE):
+            # Nothing on the command line names this file.
+            error.hint = f"named by {CONFIG_VARIABLE}"
+        raise
     share_settings(root)
     reader = _Reader(problems)
     config = reader.read(Config, root, "")
@@ -90,6 +100,10 @@ def default_paths() -> list[Path]:
 
 
 def _find() -> Path | None:
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        # Even if it is missing: the defaults in its place would be a surprise.
+        return Path(expand_home(named))
     # `Path.exists` may raise where a folder may not be entered.
     return next((path for path in default_paths() if os.access(path, os.F_OK)), None)
 

@@ -32,6 +32,17 @@ def test_show_follows_the_users_own_file(
     assert "  seed: 42\n" in run_cli(capsys, "config", "show", "--effective").out
 
 
+def test_show_follows_the_variable(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c.yaml").write_text("training: {seed: 42}")
+    (tmp_path / "option.yaml").write_text("training: {seed: 43}")
+    monkeypatch.setenv("STREAMGMM_CONFIG", str(tmp_path / "c.yaml"))
+    show = ("config", "show", "--effective")
+    assert "  seed: 42\n" in run_cli(capsys, *show).out
+    assert "  seed: 43\n" in run_cli(capsys, *show, "--config", tmp_path / "option.yaml").out
+
+
 def test_show_takes_one_style(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli(capsys, "config", "show", "--annotated", "--effective").code == 64
 

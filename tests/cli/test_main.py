@@ -35,8 +35,9 @@ def end_of(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_cli(capsys, "--version") == (0, f"streamgmm {__version__} (kernel: {kernel_name()})\n", "")
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert run_cli(capsys, option) == (0, f"streamgmm {__version__} (kernel: {kernel_name()})\n", "")
 
 
 def test_python_m_is_the_same_command() -> None:
@@ -89,7 +90,7 @@ def test_choosing_a_command_imports_no_other() -> None:
         "        or name.startswith('streamgmm.cli.')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    modules = ("main", "parser", "parsers", "parsers.config", "streams", "utf8", "options", "config")
+    modules = ("main", "log_lines", "parser", "parsers", "parsers.config", "streams", "utf8", "options", "config")
     loaded = {f"streamgmm.cli.{name}" for name in modules}
     assert set(done.stdout.split()) == loaded
 

@@ -34,6 +34,19 @@ def test_a_dry_run_tells_all_and_does_nothing(capsys: pytest.CaptureFixture[str]
     assert list(home.iterdir()) == []
 
 
+def test_the_service_is_told_of_the_settings_that_the_variable_names(
+    capsys: pytest.CaptureFixture[str], home: Path, demo_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "c.yaml").write_text("output: {format: text}")
+    monkeypatch.setenv("STREAMGMM_CONFIG", str(home / "c.yaml"))
+    told = run_cli(capsys, "service", "install", "--user", "--dry-run", "--model", demo_model)
+    assert f"run --config {home}/c.yaml --model {demo_model}\n" in told.out
+    assert "config.yaml" not in told.out
+    monkeypatch.setenv("STREAMGMM_CONFIG", str(home / "none.yaml"))
+    refused = run_cli(capsys, "service", "install", "--user", "--dry-run")
+    assert (refused.code, "(named by STREAMGMM_CONFIG)" in refused.err) == (66, True)
+
+
 def test_a_dry_run_of_the_end(capsys: pytest.CaptureFixture[str], home: Path) -> None:
     unit = home / ".config" / "systemd" / "user" / "streamgmm.service"
     unit.parent.mkdir(parents=True)

@@ -18,7 +18,7 @@ from streamgmm.sinks.socket.listeners import TcpListener
 from streamgmm.sinks.socket.sockets import SocketSink
 from streamgmm.sinks.socket.token import Token
 from streamgmm.sinks.socket.unix import UnixListener
-from tests.cli.cli_rig import run_cli
+from tests.cli.cli_rig import run_cli, spawn_main
 from tests.other_user import as_ordinary_user, shared_folder
 from tests.sinks.sink_rig import HELLO, Client, message, start
 from tests.test_records import HEALTH
@@ -64,6 +64,15 @@ def test_what_the_daemon_says_is_a_table(capsys: pytest.CaptureFixture[str], ser
     assert rows["model"].strip() == "m (000000000000)"
     assert "suspend" in outcome.out
     assert "overload" in outcome.out
+
+
+def test_one_source_is_shown_without_the_library_of_tables(serve: Serve) -> None:
+    process = spawn_main("sys.modules['rich'] = None", "status", "--sink", serve(greeting()))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    state, detail, *_ = out.splitlines()
+    assert state.split() == ["state", "ok"]
+    assert state.index("ok") == detail.index("audio flows")
 
 
 def test_json_is_the_record_itself(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:

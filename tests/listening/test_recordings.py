@@ -16,7 +16,6 @@ from streamgmm.listening.recordings import (
     classify_recording,
     decide_recording,
     detect,
-    file_run_id,
     hops_of,
     with_progress,
 )
@@ -24,6 +23,7 @@ from streamgmm.pipeline import decide_clip
 from streamgmm.records import Bye, Hello, encode_json
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
+from streamgmm.service.greeting import file_run_id
 from streamgmm.service.session import Setup
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import DecisionSection

@@ -79,7 +79,7 @@ def test_F22_lost_lines_are_told_of(pipe: tuple[int, int]) -> None:
     log(handler, "the next one")
     handler.finish(TIMEOUT_S)
     os.close(writer)
-    assert read_all(reader).decode().splitlines() == ["streamgmm: log.lost lines=7", "the next one"]
+    assert read_all(reader).decode().splitlines() == ["log.lost lines=7", "the next one"]
 
 
 def test_F22_a_reader_that_left_is_no_error(pipe: tuple[int, int], capfd: pytest.CaptureFixture[str]) -> None:

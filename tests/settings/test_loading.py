@@ -51,6 +51,27 @@ def test_the_users_settings_come_before_the_systems(tmp_path: Path) -> None:
     assert load_config(None).path == tmp_path / "user.yaml"
 
 
+def test_the_variable_comes_before_both_and_after_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, ring_s in (("user", 5), ("named", 6), ("c", 7)):
+        (tmp_path / f"{name}.yaml").write_text(f"source: {{ring_s: {ring_s}}}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("STREAMGMM_CONFIG", "~/named.yaml")
+    assert load_config(None).path == tmp_path / "named.yaml"
+    assert load_config(None).config.source.ring_s == 6
+    assert load_config(tmp_path / "c.yaml").config.source.ring_s == 7
+    monkeypatch.setenv("STREAMGMM_CONFIG", "")
+    assert load_config(None).path == tmp_path / "user.yaml"
+
+
+@pytest.mark.parametrize("named", ["/no/such.yaml", "~nobody9/c.yaml", "/"])
+def test_C1_an_error_names_the_variable_that_named_the_file(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMGMM_CONFIG", named)
+    with pytest.raises(InputMissingError, match=r"\(named by STREAMGMM_CONFIG\)$"):
+        load_config(None)
+    with pytest.raises(InputMissingError, match=r"^/no/other.yaml: no such file$"):
+        load_config("/no/other.yaml")
+
+
 def test_settings_are_looked_for_where_the_desktop_says() -> None:
     def paths(**environment: str) -> list[str]:
         with pytest.MonkeyPatch.context() as patch:

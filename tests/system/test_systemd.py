@@ -283,7 +283,9 @@ def test_settings_that_are_wrong_are_not_tried_again(service: Machine) -> None:
     service.write(CONFIG, before)
     assert service.show(UNIT, "ActiveState") == "failed"
     assert (service.show(UNIT, "ExecMainStatus"), service.show(UNIT, "NRestarts")) == ("78", n_restarts)
-    assert f"streamgmm: error: {CONFIG}:1:1: decison: unknown key" in service.journal()
+    mistake = f"streamgmm: error: {CONFIG}:1:1: decison: unknown key"
+    assert mistake in service.journal()
+    assert mistake in service.run("journalctl", "-b", "-o", "cat", "-u", UNIT, "-p", "3..3").stdout
 
 
 def test_F1_F6_stopped_killed_and_started(service: Machine) -> None:

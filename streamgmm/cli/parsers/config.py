@@ -9,6 +9,7 @@ from streamgmm.cli.parser import handler_in
 
 _SHOW_CONFIG = """\
 Print the settings as a file that can be used again: those of --config FILE,
+else of the file that STREAMGMM_CONFIG in the environment names,
 else of ~/.config/streamgmm/config.yaml or /etc/streamgmm/config.yaml,
 else the defaults.
 """

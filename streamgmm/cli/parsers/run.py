@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import get_args
 
+from streamgmm.cli.log_lines import LEVELS
 from streamgmm.cli.options import add_config_options
 from streamgmm.cli.parser import handler_in
 from streamgmm.settings.output import TextFormat
@@ -22,6 +23,8 @@ sinks    stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND,
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command `run` and its arguments."""
+    # The list of options fills the screen, so that the usage does not repeat it.
+    parser.usage = "streamgmm run [OPTION ...]"
     parser.description = _DESCRIPTION
     parser.add_argument("-m", "--model", metavar="MODEL", help="made by `train` (default: bundled, of ten sounds)")
     parser.add_argument("-s", "--source", metavar="[NAME=]URI", action="append", help="where to listen (default: mic)")
@@ -30,5 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pace", metavar="X", help="play file:PATH at X times real time; 0: as fast as possible")
     parser.add_argument("--windows", action="store_true", help="a record for every hop, not only for events")
     parser.add_argument("--require-device", action="store_true", help="end if there is no microphone at the start")
+    parser.add_argument(
+        "--log-level",
+        choices=tuple(LEVELS),
+        default=argparse.SUPPRESS,
+        metavar="LEVEL",
+        help=f"least of what is logged: {', '.join(LEVELS)}",
+    )
     add_config_options(parser)
     parser.set_defaults(handler=handler_in("streamgmm.cli.run", "run_daemon"))

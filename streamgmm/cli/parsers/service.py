@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
 
     install = actions.add_parser("install", help="start it now and at every boot", description=_INSTALL)
-    install.add_argument("-c", "--config", metavar="FILE", type=Path, help="settings (default: written for you)")
+    config_help = "settings (default: $STREAMGMM_CONFIG, or written)"
+    install.add_argument("-c", "--config", metavar="FILE", type=Path, help=config_help)
     install.add_argument("-m", "--model", metavar="MODEL", type=Path, help="default: that of the settings")
     _add_common_options(install)
     install.set_defaults(handler=handler_in("streamgmm.cli.service", "install_service"))
