@@ -17,7 +17,7 @@ from streamgmm.model.lock import model_lock
 from streamgmm.model.model import Model
 from streamgmm.training.enrolment.cache_file import cache_path, check_cache_target, load_cache, save_with_cache
 from streamgmm.training.enrolment.comparison import ModelComparison, adjusted_standard_error
-from streamgmm.training.enrolment.enrolment import ModelChange
+from streamgmm.training.enrolment.refitting import ModelChange
 from streamgmm.training.enrolment.training_cache import TrainingCache
 from streamgmm.wording import escaped
 
@@ -91,7 +91,7 @@ def apply_change(change: ModelChange, model: Model, args: argparse.Namespace, re
 
 def scores_table(comparison: ModelComparison) -> Table:
     """Return a row per class: its clips, and the share of held-out clips recognised, before and after."""
-    before, after, _ = comparison
+    before, after = comparison.before, comparison.after
     table = Table("class", title="Held-out clips right")
     for heading in ("clips", "after", "right before", "after"):
         table.add_column(heading, justify="right")
@@ -110,6 +110,6 @@ def _change_summary(comparison: ModelComparison) -> list[str]:
     labels = comparison.compared
     if not labels:
         return ["nothing to compare: there are no held-out scores of the classes that stay"]
-    before, after = (scores.accuracy_on(labels) for scores in (comparison.before, comparison.after))
+    before, after = (scores.accuracy_on(labels) for scores in (comparison.before, comparison.again))
     error = adjusted_standard_error(before, sum(comparison.before.n_clips[label] for label in labels))
     return [f"the {len(labels)} classes that stay: {before:.1%} before, {after:.1%} after, standard error {error:.1%}"]
