@@ -44,6 +44,7 @@ COMMANDS = {
     "explain": "show why the model decided as it did at a moment",
     "run": "listen day and night, and report to other programs",
     "review": "sort the clips that `run` has kept into training clips",
+    "retrain": "train a model again with the clips that you reviewed",
     "status": "ask a running daemon how well it hears",
     "monitor": "watch a running daemon, or a microphone without one",
     "service": "install it as a systemd service",
@@ -68,6 +69,7 @@ _FINISHES_FIRST = {
     "tune",
     "enrol",
     "forget",
+    "retrain",
     "evaluate",
     "explain",
     "archive",
@@ -75,7 +77,7 @@ _FINISHES_FIRST = {
     "bench",
 }
 """Commands that write files, which matter more than the printed result: a failure of stdout ends them last."""
-_TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget", "bench"}
+_TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget", "retrain", "bench"}
 _NEEDS_LITTLE_MEMORY = {"config", "service", "status"}
 _IS_SINGLE_THREADED = {"run", "classify", "bench", "monitor"}
 """Small matrix products gain nothing from threads, and a second thread costs memory."""

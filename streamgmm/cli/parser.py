@@ -69,6 +69,10 @@ class OverviewFormatter(HelpFormatter):
         super().__init__(prog, **settings)
         self._action_max_length = _COMMAND_COLUMNS
 
+    def start_section(self, heading: str | None) -> None:
+        """Begin a section without a title: the commands are the only one, and fill the screen."""
+        super().start_section(None)
+
 
 class _Once(argparse._StoreAction):
     """Store the value of an option, and reject the option if it is given twice: one value would silently win."""

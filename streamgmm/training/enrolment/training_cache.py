@@ -35,8 +35,8 @@ FRAME_COPIES_PER_LABEL = 8000
 STORED_DTYPE = np.float16
 """Eleven significant bits: features lie within a few tens, and change by less than 1 % of their standard deviation."""
 
-CONTEXT_HOPS_PER_LABEL = 4000
-"""Hops of copies within other sound kept for each label: those of 32 clips with the default of four copies."""
+CONTEXT_HOPS_PER_LABEL = 2000
+"""Hops of copies within other sound kept for each label: those of 16 clips with the default of four copies."""
 
 SOURCE_DIGITS = 16
 """Hexadecimal digits of the hash of a source: 64 bits, so that no two sources of a data set collide."""
