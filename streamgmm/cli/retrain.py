@@ -74,7 +74,8 @@ def _go_back(args: argparse.Namespace) -> int:
         for path in (previous, cache_path(previous)):
             with suppress(OSError):
                 path.unlink()
-    stderr_console().print(f"{escaped(str(args.model))} is again the one of {len(saved.labels)} classes before")
+    line = f"{escaped(str(args.model))} is the earlier model again: {len(saved.labels)} classes, sha256 {saved.sha256}"
+    stderr_console().print(line, soft_wrap=True)
     _print_next(args.model)
     return 0
 

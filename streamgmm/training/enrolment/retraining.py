@@ -108,9 +108,9 @@ def retrain(
 
 def _sound_alone(entry: Entry) -> Entry:
     """Return `entry` with the event of a clip alone; a background is the whole clip."""
-    (segment,) = entry.segments if len(entry.segments) == 1 else [None]
-    info = read_info(entry.path)
-    if segment is None or not segment.is_whole or segment.label == BACKGROUND or info is None:
+    segment, info = entry.segments[0], read_info(entry.path)
+    # Segments of a label track are those of the user.
+    if info is None or not segment.is_whole or segment.label == BACKGROUND:
         return entry
     onset_s = max(0.0, info.onset_s)
     # What the room does before and after it would be learnt as the class.
