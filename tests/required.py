@@ -56,3 +56,11 @@ def ffmpeg() -> str:
     if path is None:
         require_or_skip("ffmpeg", "ffmpeg is not installed")
     return path
+
+
+def mosquitto() -> str:
+    """The path of `mosquitto`, a broker of MQTT messages."""
+    path = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
+    if path is None:
+        require_or_skip("mqtt", "mosquitto is not installed")
+    return path

@@ -31,8 +31,8 @@ EXIT_TIMEOUT_S = 1.0
 class Child:
     """Run `command`; one thread reads its output, and any thread may close it.
 
-    Stdin of the command is a pipe that is never written to: it ends when this process ends, for whatever
-    reason. Stderr is drained while reading, and its tail is kept. POSIX only, because `select` waits on pipes.
+    Stdin of the command is a pipe, which ends when this process ends, for whatever reason. Stderr is drained while
+    reading, and its tail is kept. POSIX only, because `select` waits on pipes.
 
     Args:
         command: program and arguments; any user of the machine can see them.
@@ -49,9 +49,10 @@ class Child:
         self._redact = redact
         self._received = bytearray()
         self._stderr_tail = bytearray()
-        # Lock order: `_closing`, then `_reading`. A reader never closes while it holds `_reading`.
+        # Lock order: `_closing`, then `_reading`, then `_writing`. A reader never closes while it holds `_reading`.
         self._reading = threading.Lock()
         self._closing = threading.Lock()
+        self._writing = threading.Lock()
         self._is_closed = False
         try:
             self._start(command)
@@ -99,6 +100,25 @@ class Child:
     def stderr_tail(self) -> bytes:
         """Return the last `STDERR_TAIL_BYTES` that the child wrote to stderr, or fewer."""
         return bytes(self._stderr_tail)
+
+    def write(self, content: bytes) -> None:
+        """Write to stdin; may be called from any thread, and waits while the pipe is full.
+
+        Raises:
+            OSError: the child has ended, or was closed.
+        """
+        with self._writing:
+            if self._is_closed or self._process.stdin is None:
+                raise BrokenPipeError
+            unwritten = memoryview(content)
+            while unwritten:
+                unwritten = unwritten[self._process.stdin.write(unwritten) or 0 :]
+
+    def end_input(self) -> None:
+        """Close stdin, by which the child is to end of its own accord."""
+        with self._writing:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
 
     def read_line(self, timeout_s: float) -> bytes | None:
         """Return the next line with its newline; None once closed.
@@ -156,7 +176,8 @@ class Child:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(KILL_TIMEOUT_S)
             # Wait for the reader, which returns at once: a descriptor that is closed may be reused by another file.
-            with self._reading:
+            # A writer that was blocked by the full pipe of the killed process returns as well.
+            with self._reading, self._writing:
                 self._resources.close()
 
     def _read(self, n_complete_bytes: Callable[[], int], max_bytes: int, timeout_s: float) -> bytes | None:

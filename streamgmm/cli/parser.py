@@ -46,8 +46,8 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=28, width=width)
 
     def start_section(self, heading: str | None) -> None:
-        """Begin a section; the section of the options has no title, which saves two lines of the screen."""
-        super().start_section(None if heading == "options" else heading)
+        """Begin a section; those of options and commands have no title, which saves lines of the screen."""
+        super().start_section(None if heading in ("options", "commands") else heading)
 
     def _format_action(self, action: argparse.Action) -> str:
         # The line COMMAND below the title "commands" is redundant.
@@ -68,10 +68,6 @@ class OverviewFormatter(HelpFormatter):
     def __init__(self, prog: str, **settings: Any) -> None:
         super().__init__(prog, **settings)
         self._action_max_length = _COMMAND_COLUMNS
-
-    def start_section(self, heading: str | None) -> None:
-        """Begin a section without a title: the commands are the only one, and fill the screen."""
-        super().start_section(None)
 
 
 class _Once(argparse._StoreAction):

@@ -11,7 +11,8 @@ import msgspec
 from streamgmm.features.window import window_layout
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
-from streamgmm.training.extraction.extraction import ExtractionTask, masked
+from streamgmm.training.extraction.extraction import masked
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.fitting.fitting import unconverged_allowed
 from streamgmm.training.selection.validation import validate
 from streamgmm.training.workers import ProgressTracker, untracked

@@ -20,7 +20,8 @@ from streamgmm.labels import BACKGROUND, is_reserved
 from streamgmm.model.model import Model
 from streamgmm.settings.config import Config
 from streamgmm.training.extraction.clip_vectors import ClipVectors
-from streamgmm.training.extraction.extraction import ExtractionTask, with_backgrounds
+from streamgmm.training.extraction.extraction import with_backgrounds
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.selection.window_length import Chosen, WindowLengths
 from streamgmm.training.trainer import fit_calibrated, make_task

@@ -42,8 +42,38 @@ class SinkSection(Section, frozen=True, kw_only=True):
     ] = None
     timeout_s: Annotated[
         Annotated[float, Meta(ge=0.1, le=3600.0, extra={"unit": "s"})] | None,
-        Meta(description="of exec: a command that runs for longer is ended; null: 10 s"),
+        Meta(description="of exec and http(s): longest time of a command or request; null: 10 s"),
     ] = None
+    node: Annotated[str | None, Meta(description="of mqtt: name of this daemon in topics; null: the host name")] = None
+    discovery: Annotated[
+        str | None,
+        Meta(description='of mqtt: prefix for Home Assistant\'s discovery; null: homeassistant; "": no discovery'),
+    ] = None
+    secret_file: Annotated[
+        Place | None, Meta(description="of mqtt: file with `user:password`, closed to other users; null: none")
+    ] = None
+    ca_file: Annotated[
+        Place | None, Meta(description="of mqtts and https: PEM file of authorities to trust; null: the system's")
+    ] = None
+    cert_file: Annotated[
+        Place | None, Meta(description="of mqtts: PEM file of the client's certificate; null: none")
+    ] = None
+    key_file: Annotated[Place | None, Meta(description="of mqtts: PEM file of its key; null: it is in cert_file")] = (
+        None
+    )
+    headers_file: Annotated[
+        Place | None, Meta(description="of http(s): file with lines `Name: value`, closed to other users; null: none")
+    ] = None
+    hmac_file: Annotated[
+        Place | None, Meta(description="of http(s): file with the key of a signature, closed to others; null: none")
+    ] = None
+
+    @property
+    def shown_uri(self) -> str:
+        """Return the URI for messages, without the path of a web server, which may be secret."""
+        scheme, _, rest = self.uri.partition("://")
+        host = rest.partition("/")[0].rpartition("@")[2]
+        return f"{scheme}://{host}/..." if scheme in ("http", "https") else self.uri
 
 
 class OutputSection(Section, frozen=True, kw_only=True):
@@ -52,7 +82,8 @@ class OutputSection(Section, frozen=True, kw_only=True):
     sinks: Annotated[
         list[Place | SinkSection],
         Meta(
-            description="stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND; or a mapping with `uri`",
+            description="stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND, mqtt://HOST/PREFIX, "
+            "mqtts://HOST/PREFIX, http://HOST/PATH, https://HOST/PATH; or a mapping with `uri`",
             examples=[[{"uri": "stdout:", "labels": ["doorbell"]}]],
         ),
     ] = msgspec.field(default_factory=lambda: ["stdout:"])

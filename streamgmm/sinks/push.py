@@ -98,6 +98,7 @@ class PushSink:
         if line is None:
             return
         with self._changed:
+            self.note(message)
             self._changed.wait_for(lambda: not self._is_patient or self._is_closing or not self._queue.is_full)
             if not self._is_closing:
                 self._queue.push(message.record, line)
@@ -156,6 +157,14 @@ class PushSink:
     def failure_of(self, error: OSError) -> StreamgmmError:
         """Return the error to report for `error`."""
         raise NotImplementedError
+
+    def note(self, message: Message) -> None:
+        """Take notice of a selected record before it is queued; called while `_changed` is held."""
+
+    @property
+    def is_errand_due(self) -> bool:
+        """Return whether to call `deliver` without a line; called while `_changed` is held, and while not closing."""
+        return False
 
     @property
     def is_busy(self) -> bool:
@@ -220,13 +229,13 @@ class PushSink:
         with self._changed:
             self._is_delivering = False
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._is_closing or self._queue.is_waiting)
-            if not self._queue.is_waiting:
+            self._changed.wait_for(lambda: self._is_closing or self._queue.is_waiting or self.is_errand_due)
+            if not self._queue.is_waiting and self._is_closing:
                 return None
             self._is_delivering = True
             line = self._queue.pop()
             self._changed.notify_all()
-            # A loss that the format does not show gives an empty line to deliver, not the end of the queue.
+            # An errand, or a loss that the format does not show, gives an empty line to deliver.
             return line or b""
 
     def _is_idle(self) -> bool:

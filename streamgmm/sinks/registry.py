@@ -6,9 +6,12 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import structs
 
 from streamgmm.errors import ConfigError
-from streamgmm.settings.output import OutputSection, SinkSection
+from streamgmm.settings.output import OutputSection, RecordType, SinkSection
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.push import PushOptions
 from streamgmm.sinks.selection import selection_of
@@ -106,7 +109,9 @@ def find_kind_of(section: SinkSection) -> SinkKind:
     # These settings are None unless given, so that a default is not mistaken for a wrong setting.
     given = {name for name in SETTINGS_OF_SOME if getattr(section, name) is not None}
     if others := sorted(given - kind.settings):
-        raise ConfigError([f"output.sinks: {section.uri!r}: {name} is not a setting of {kind.form}" for name in others])
+        raise ConfigError(
+            [f"output.sinks: {section.shown_uri!r}: {name} is not a setting of {kind.form}" for name in others]
+        )
     return kind
 
 
@@ -169,6 +174,43 @@ def _make_exec(plan: SinkPlan) -> Sink:
     return ExecSink(own.uri, max_running=max_running, timeout_s=timeout_s, **options)
 
 
+def _make_mqtt(plan: SinkPlan) -> Sink:
+    # Imported here, as only few runs need it.
+    from streamgmm.sinks.mqtt.address import make_request
+    from streamgmm.sinks.mqtt.sink import MqttSink
+
+    own = plan.own
+    types = own.records or ["start", "end"]
+    options = _push_options(plan)
+    # `records` selects what is published as an event; the states of labels need the others in any case.
+    options["selection"] = selection_of(structs.replace(own, records=sorted({*types, *MQTT_STATE_TYPES})))
+    return MqttSink(own.uri, make_request(own, types), **options)
+
+
+def _make_webhook(plan: SinkPlan) -> Sink:
+    # Imported here, as only few runs need it.
+    from streamgmm.sinks.webhook import TIMEOUT_S, WebhookSink, read_headers, read_key
+
+    own = plan.own
+    options = _push_options(plan)
+    options["selection"] = selection_of(own, default_types=["start", "end"])
+    return WebhookSink(
+        own.uri,
+        headers=read_headers(Path(own.headers_file)) if own.headers_file else {},
+        key=read_key(Path(own.hmac_file)) if own.hmac_file else b"",
+        ca_file=own.ca_file or "",
+        timeout_s=TIMEOUT_S if own.timeout_s is None else own.timeout_s,
+        **options,
+    )
+
+
+MQTT_STATE_TYPES: tuple[RecordType, ...] = ("hello", "model", "status", "start", "end", "bye")
+"""Types of records that change a retained topic."""
+
+MQTT_SETTINGS = frozenset({"node", "discovery", "secret_file"})
+WEBHOOK_SETTINGS = frozenset({"headers_file", "hmac_file", "timeout_s"})
+TLS_SETTINGS = frozenset({"ca_file", "cert_file", "key_file"})
+
 SINK_KINDS: dict[str, SinkKind] = {
     kind.scheme: kind
     for kind in (
@@ -182,6 +224,10 @@ SINK_KINDS: dict[str, SinkKind] = {
             frozenset({"max_running", "timeout_s"}),
             is_available=hasattr(os, "posix_spawnp") and hasattr(os, "waitid"),
         ),
+        SinkKind("mqtt://HOST/PREFIX", _make_mqtt, MQTT_SETTINGS, is_available=os.name == "posix"),
+        SinkKind("mqtts://HOST/PREFIX", _make_mqtt, MQTT_SETTINGS | TLS_SETTINGS, is_available=os.name == "posix"),
+        SinkKind("http://HOST/PATH", _make_webhook, WEBHOOK_SETTINGS),
+        SinkKind("https://HOST/PATH", _make_webhook, WEBHOOK_SETTINGS | {"ca_file"}),
     )
     if kind.is_available
 }

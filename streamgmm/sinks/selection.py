@@ -112,15 +112,10 @@ def selection_of(section: SinkSection, default_types: Sequence[RecordType] = ())
     )
 
 
-def wanted_labels(output: OutputSection) -> dict[str, list[str]]:
-    """Return the labels that each sink is restricted to, by its URI; sinks without a restriction are left out."""
-    return {section.uri: section.labels for section in sections_of_sinks(output) if section.labels}
-
-
 def warn_of_unknown_labels(output: OutputSection, labels: Iterable[str]) -> None:
     """Log a warning for each label that a sink is restricted to but `labels`, those of the model, do not contain."""
     known = {*labels, *RESERVED}
-    for uri, wanted in wanted_labels(output).items():
-        for label in sorted(set(wanted) - known):
+    for own in sections_of_sinks(output):
+        for label in sorted(set(own.labels) - known):
             advice = did_you_mean(label, known) or "it selects nothing"
-            logger.warning("output.sinks: %s: no model has the label %r, %s", uri, label, advice)
+            logger.warning("output.sinks: %s: no model has the label %r, %s", own.shown_uri, label, advice)

@@ -24,7 +24,8 @@ from streamgmm.model.model import Model
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
-from streamgmm.training.extraction.extraction import ExtractionTask, with_backgrounds
+from streamgmm.training.extraction.extraction import with_backgrounds
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.world_clips import world_clips
 from streamgmm.training.fitting.fitting import Fit, fit_classifier, unconverged_allowed
 from streamgmm.training.selection.calibration import calibrated

@@ -155,3 +155,28 @@ def test_close_from_many_threads_frees_every_descriptor_once() -> None:
 def test_a_command_that_does_not_exist() -> None:
     with pytest.raises(SystemResourceError, match="/no/such/program: cannot start a process: No such file"):
         Child(["/no/such/program"])
+
+
+def test_what_is_written_arrives_and_the_end_of_input_too() -> None:
+    with closing(python("os.write(1, sys.stdin.buffer.read()[-7:])")) as child:
+        child.write(b"x" * 1_000_000)
+        child.write(b"the end")
+        child.end_input()
+        assert child.read_exactly(7, 5) == b"the end"
+
+
+def test_close_wakes_a_writer_whose_pipe_is_full() -> None:
+    with closing(python(f"os.write(1, b'.')\n{SLEEP}")) as child, ThreadPoolExecutor(1) as threads:
+        assert child.read_exactly(1, 5) == b"."
+        written = threads.submit(child.write, b"x" * 10_000_000)
+        before_s = time.monotonic()
+        child.close()
+        assert isinstance(written.exception(5), OSError)
+        assert time.monotonic() - before_s < 1.0
+
+
+def test_writing_to_a_closed_child_fails() -> None:
+    child = python(SLEEP)
+    child.close()
+    with pytest.raises(BrokenPipeError):
+        child.write(b"x")

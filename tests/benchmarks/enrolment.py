@@ -33,7 +33,8 @@ from streamgmm.settings.training import TrainingSection
 from streamgmm.training.enrolment.cache_file import cache_path, save_with_cache
 from streamgmm.training.enrolment.training_cache import make_cache
 from streamgmm.training.extraction.clip_vectors import ClipVectors
-from streamgmm.training.extraction.extraction import ExtractionTask, extract_clips
+from streamgmm.training.extraction.extraction import extract_clips
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.trainer import fit_calibrated, make_card, make_task
 

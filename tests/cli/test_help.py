@@ -15,6 +15,7 @@ ACTIONS = {
     "archive": ["summary"],
     "config": ["show", "check", "schema"],
     "model": ["show", "verify"],
+    "mqtt": ["remove"],
     "service": ["install", "uninstall"],
 }
 TOPICS = ["", *COMMANDS, *(f"{command} {action}" for command, actions in ACTIONS.items() for action in actions)]

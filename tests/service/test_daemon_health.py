@@ -343,7 +343,7 @@ def test_F14_F15_F16_five_hundred_device_cycles_leave_nothing_behind(tmp_path: P
     assert (n_open_fds(), threading.active_count(), _n_children()) == n_before
     fds, threads, children, rss_mib = zip(*counts[100:], strict=True)
     assert max(fds) - min(fds) <= 4  # a child that is just going, and one that is just coming
-    assert max(threads) == min(threads)
+    assert max(threads) - min(threads) <= 1  # one that is just going
     assert max(children) <= n_before[2] + 2
     # The records themselves are kept by the sink of the test.
     assert rss_mib[-1] - rss_mib[0] < 4.0

@@ -164,14 +164,17 @@ def test_sinks_are_chosen_by_uri(tmp_path: Path) -> None:
     assert [sink.name for sink in sinks] == uris
 
 
-VALID = "valid are stdout:, file://PATH, unix://PATH, tcp://HOST:PORT and exec:COMMAND"
+VALID = (
+    "valid are stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND, mqtt://HOST/PREFIX, "
+    "mqtts://HOST/PREFIX, http://HOST/PATH and https://HOST/PATH"
+)
 
 
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
         ("", f"'' is not a sink; {VALID}"),
-        ("mqtt://broker", f"'mqtt://broker' is not a sink; {VALID}"),
+        ("nats://broker", f"'nats://broker' is not a sink; {VALID}"),
         ("stdout", "'stdout' is not of the form stdout:"),
         ("stdot:", f"'stdot:' is not a sink, did you mean stdout?; {VALID}"),
         ("fil:///tmp/f", f"'fil:///tmp/f' is not a sink, did you mean file?; {VALID}"),

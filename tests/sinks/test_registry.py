@@ -37,9 +37,11 @@ def test_settings_of_some_kinds_are_null_unless_given():
 
 
 def test_the_settings_in_the_readme_are_valid(tmp_path):
-    sinks, sources = re.findall(r"^```yaml\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
-    (tmp_path / "sources.yaml").write_text(sources)
-    assert load_config(tmp_path / "sources.yaml").config.sources.keys() == {"kitchen", "left", "right", "yard", "porch"}
-    (tmp_path / "config.yaml").write_text(sinks)
-    sections = sections_of_sinks(load_config(tmp_path / "config.yaml").config.output)
-    assert [find_kind_of(section).scheme for section in sections] == ["unix", "file", "exec"]
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    configs = []
+    for number, block in enumerate(blocks):
+        (tmp_path / f"{number}.yaml").write_text(block)
+        configs.append(load_config(tmp_path / f"{number}.yaml").config)
+    kinds = [[find_kind_of(own).scheme for own in sections_of_sinks(config.output)] for config in configs]
+    assert kinds == [["stdout", "https"], ["unix", "file", "exec"], ["stdout", "mqtt"], ["stdout"]]
+    assert configs[-1].sources.keys() == {"kitchen", "left", "right", "yard", "porch"}

@@ -13,16 +13,6 @@ from tests.required import require_or_skip
 from tests.sound_servers import SERVERS, sound_server
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Repeat a test of sound servers once: they are programs of others, and lose a request now and then.
-
-    A repetition is shown in the report (`-rR`); a fault of our own fails twice.
-    """
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.flaky(reruns=1))
-
-
 @pytest.fixture(autouse=True)
 def no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty place for the user's settings."""

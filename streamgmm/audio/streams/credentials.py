@@ -1,4 +1,4 @@
-"""User name and password of a stream, read from a separate file."""
+"""User name and password of a stream or a broker, read from a separate file."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ class Credentials:
     def __repr__(self) -> str:
         return "Credentials(...)"
 
+    @property
+    def user(self) -> str:
+        """Return the user name."""
+        return self._user
+
+    @property
+    def password(self) -> str:
+        """Return the password, to be passed on to a library; it must never be shown."""
+        return self._password
+
     def quoted(self) -> str:
         """Return `user:password`, percent-encoded for a URL."""
         return f"{quote(self._user, safe='')}:{quote(self._password, safe='')}"
@@ -42,28 +52,38 @@ class Credentials:
         return text
 
 
-def read_credentials(path: Path) -> Credentials:
-    """Read `user:password` from the only line of a file.
+def read_credentials(path: Path, setting: str = "source.secret_file") -> Credentials:
+    """Read `user:password` from the only line of a file, which `setting` names.
 
     Raises:
         ConfigError: other users can access the file, or its content is not one such line.
         StreamgmmError: the file cannot be read (see `read_regular_file`).
     """
-    content = read_regular_file(path, MAX_SECRET_BYTES)
-    status = path_status(path)
-    # On Windows, the mode does not reflect the access rights.
-    if os.name == "posix" and status is not None and status.st_mode & _OTHERS:
-        raise _refusal(path, "any user of this machine can access it; chmod 640 or less")
-    try:
-        line = content.decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        # `from None`, because the message of the error quotes a byte of the secret.
-        raise _refusal(path, "is not UTF-8") from None
+    line = read_secret(path, setting, MAX_SECRET_BYTES).rstrip("\r\n")
     user, colon, password = line.partition(":")
     if not user or not colon or not line.isprintable():
-        raise _refusal(path, "does not hold one line of the form user:password")
+        raise _refusal(setting, path, "does not hold one line of the form user:password")
     return Credentials(user, password)
 
 
-def _refusal(path: Path, problem: str) -> ConfigError:
-    return ConfigError([f"source.secret_file: {problem}"], where=str(path))
+def read_secret(path: Path, setting: str, max_bytes: int) -> str:
+    """Read a text that other users cannot access from a file, which `setting` names.
+
+    Raises:
+        ConfigError: other users can access the file, or it is not UTF-8.
+        StreamgmmError: the file cannot be read (see `read_regular_file`).
+    """
+    content = read_regular_file(path, max_bytes)
+    status = path_status(path)
+    # On Windows, the mode does not reflect the access rights.
+    if os.name == "posix" and status is not None and status.st_mode & _OTHERS:
+        raise _refusal(setting, path, "any user of this machine can access it; chmod 640 or less")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        # `from None`, because the message of the error quotes a byte of the secret.
+        raise _refusal(setting, path, "is not UTF-8") from None
+
+
+def _refusal(setting: str, path: Path, problem: str) -> ConfigError:
+    return ConfigError([f"{setting}: {problem}"], where=str(path))

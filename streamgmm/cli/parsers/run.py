@@ -14,8 +14,9 @@ Listen until stopped, and report what is detected. SIGHUP reads the settings
 again.
 sources  mic, mic:NAME, mic:INDEX, file:PATH, ffmpeg:URL, pcm:- (stdin: raw PCM
          or WAV), pcm+tcp://127.0.0.1:PORT, pcm+unix://PATH; several as NAME=...
-sinks    stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND;
-         several at once
+sinks    stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND,
+         mqtt://HOST/PREFIX, mqtts://HOST/PREFIX, http://HOST/PATH,
+         https://HOST/PATH; several at once
 """
 
 

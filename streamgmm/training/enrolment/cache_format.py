@@ -45,7 +45,7 @@ from streamgmm.training.enrolment.context_format import (
 )
 from streamgmm.training.enrolment.training_cache import TrainingCache
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
-from streamgmm.training.extraction.extraction import ExtractionTask
+from streamgmm.training.extraction.task import ExtractionTask
 
 CACHE_FORMAT = "streamgmm-memory"
 CACHE_FORMAT_VERSION = 3

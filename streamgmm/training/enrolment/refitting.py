@@ -22,7 +22,8 @@ from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.training.enrolment.comparison import HeldOutScores, ModelComparison, scores_in_card
 from streamgmm.training.enrolment.training_cache import TrainingCache, make_cache
 from streamgmm.training.extraction.clip_vectors import ClipVectors
-from streamgmm.training.extraction.extraction import ExtractionTask, extract_clips
+from streamgmm.training.extraction.extraction import extract_clips
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.selection.held_out import HeldOutClips
 from streamgmm.training.selection.validation import Validation, count_right

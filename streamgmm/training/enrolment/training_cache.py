@@ -21,7 +21,7 @@ import numpy as np
 from streamgmm.arrays import Float32Array
 from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy, Limits, thinned
-from streamgmm.training.extraction.extraction import ExtractionTask
+from streamgmm.training.extraction.task import ExtractionTask
 
 WINDOWS_PER_LABEL = 1000
 """Windows of recordings kept for each label: two minutes of sound at the default hop of 0.12 s."""

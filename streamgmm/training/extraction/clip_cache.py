@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,10 +22,8 @@ from streamgmm.files import reason_of
 from streamgmm.labels import BACKGROUND
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.kept_vectors import cache_folder, code_sha256, read_vectors, write_vectors
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.world.world import read_index
-
-if TYPE_CHECKING:
-    from streamgmm.training.extraction.extraction import ExtractionTask
 
 logger = logging.getLogger("streamgmm.cache")
 

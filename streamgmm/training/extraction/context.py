@@ -23,7 +23,7 @@ LEAD_S, TAIL_S = 0.75, 0.5
 """Sound before and after the clip."""
 
 MAX_SOUND_S = 2.5
-"""Longest part of a clip that is put in context: its loudest."""
+"""Longest part of a clip that is put in context, its loudest; a whole window where that is longer."""
 
 FRAME_S = 0.05
 ACTIVE_RANGE_DB = 25.0
@@ -75,7 +75,7 @@ def put_in_context(
         has_cepstra: whether to measure cepstral frames too.
     """
     rate_hz = spec.sample_rate_hz
-    sound = loudest_part(samples, int(MAX_SOUND_S * rate_hz))
+    sound = loudest_part(samples, max(int(MAX_SOUND_S * rate_hz), spec.window_samples))
     # The first windows of a stream are not whole: the sound begins after them, or within the last of them.
     n_lead, n_tail = int(LEAD_S * rate_hz), int(TAIL_S * rate_hz)
     mixed = bed(n_lead + len(sound) + n_tail, rng) * active_rms(sound, rate_hz) * 10.0 ** (-snr_db / 20.0)

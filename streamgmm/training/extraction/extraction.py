@@ -21,11 +21,11 @@ from streamgmm.features.extractor import Features, extract
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import window_layout
 from streamgmm.labels import BACKGROUND
-from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.augmentation import background_copy, noise_copy, speed_copies
 from streamgmm.training.extraction.clip_cache import ClipCache, Kept, Upkeep, clip_cache
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy, Limits, thinned
 from streamgmm.training.extraction.context import CONTEXT_SNRS_DB, FILLED_COVER, choose_bed, frame_spans, put_in_context
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.transmission import transmitted
 from streamgmm.training.workers import ProgressTracker, map_in_order, untracked
 
@@ -47,22 +47,6 @@ TRANSMITTED_SHARE = 0.8
 """Share of copies that pass through another microphone and perhaps another room. A higher share makes the model less
 sensitive to room and microphone, and gives more weight to the clips as recorded. Chosen with `transmission.ROOM_SHARE`
 on ESC-10, among values from 0.4 to 1."""
-
-
-class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings for measuring recordings, the same for all of one training.
-
-    Attributes:
-        training: number of copies, and the seed.
-        silence_gate_dbfs: windows below this level are silent.
-        backgrounds: clips to mix with as many copies as are made in noise; empty for none.
-    """
-
-    spec: FeatureSpec
-    training: TrainingSection
-    channel: ChannelChoice
-    silence_gate_dbfs: float
-    backgrounds: tuple[Clip, ...] = ()
 
 
 class Extraction(NamedTuple):

@@ -20,7 +20,8 @@ from streamgmm.labels import BACKGROUND
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
 from streamgmm.training.extraction.context import noise_bed, put_in_context
-from streamgmm.training.extraction.extraction import ExtractionTask, masked
+from streamgmm.training.extraction.extraction import masked
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.transmission import transmitted
 from streamgmm.training.extraction.world_cache import kept_world
 from streamgmm.training.workers import ProgressTracker, map_in_order, untracked

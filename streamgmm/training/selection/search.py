@@ -61,7 +61,7 @@ def choose_settings(training: TrainingSection, base: HeldOutClips, hold_out: Hol
     results = hold_out([msgspec.structs.replace(training, **varied) for varied in tried])
     trials = [_Trial(varied, result) for varied, result in zip(tried, results, strict=True)]
     before = _clip_losses(base)
-    better = [trial for trial in trials if _is_better(before, trial.losses)]
+    better = [trial for trial in trials if is_better(before, trial.losses)]
     # At most one of each group, whose variations change the same settings.
     winners = [min(own, key=_mean_loss) for group in groups if (own := [one for one in better if one.varied in group])]
     if not winners:
@@ -98,7 +98,8 @@ def _clip_losses(held_out: HeldOutClips) -> Float64Array:
     return held_out.log_losses(best_scale(held_out.log_losses))
 
 
-def _is_better(before: Float64Array, after: Float64Array) -> bool:
+def is_better(before: Float64Array, after: Float64Array) -> bool:
+    """Return whether losses (n,) are lower than `before` by enough to change a setting."""
     gained, standard_error = gain(before, after)
     return gained > SEARCH_MIN_STANDARD_ERRORS * standard_error
 

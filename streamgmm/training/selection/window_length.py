@@ -13,10 +13,10 @@ from streamgmm.arrays import Float64Array
 from streamgmm.dataset.clips import Clip
 from streamgmm.settings.features import FeaturesSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
-from streamgmm.training.extraction.extraction import Extraction, ExtractionTask, extract_clips
+from streamgmm.training.extraction.extraction import Extraction, extract_clips
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.fitting.fitting import unconverged_allowed
-from streamgmm.training.selection.calibration import gain
-from streamgmm.training.selection.search import SEARCH_MIN_STANDARD_ERRORS
+from streamgmm.training.selection.search import is_better
 from streamgmm.training.selection.validation import validate
 from streamgmm.training.workers import ProgressTracker, prefixed, untracked
 
@@ -24,6 +24,9 @@ DEFAULT_S = FeaturesSection().window_s
 
 OTHERS_S = (0.5, 2.0)
 """Other lengths to try: spoken words last half a second, and steady sounds are recognised better from two."""
+
+LONGEST_S = 5.0
+"""Tried where the longest of the others is best: music and machines vary over seconds."""
 
 MAX_TRIED_CLIPS = 1500
 """Most clips to compare lengths on, an equal share of each label: more clips would hardly change the choice."""
@@ -93,12 +96,18 @@ class WindowLengths:
         if len(losses) < len(tried):
             return kept
         best_s = min(others_s, key=lambda window_s: float(losses[window_s].mean()))
-        gained, standard_error = gain(losses[default_s], losses[best_s])
+        is_chosen = is_better(losses[default_s], losses[best_s])
+        if is_chosen and best_s == max(OTHERS_S):
+            longest = self._losses(LONGEST_S, _only(self._some(LONGEST_S, known), common), labels)
+            # Paired with those of the shorter windows, unless a clip cannot be measured in this length.
+            if longest is not None and len(longest) == len(common):
+                losses[LONGEST_S] = longest
+                best_s = LONGEST_S if is_better(losses[best_s], longest) else best_s
         # At least 0: posteriors have a small offset in a log loss, which may give -0.000.
         losses_text = ", ".join(
             f"{max(0.0, own.mean()):.3f} with {window_s:g} s" for window_s, own in sorted(losses.items())
         )
-        if gained <= SEARCH_MIN_STANDARD_ERRORS * standard_error:
+        if not is_chosen:
             return kept._replace(notes=(f"windows of {default_s:g} s kept: held-out log loss of clips {losses_text}",))
         note = f"windows of {best_s:g} s: held-out log loss of clips {losses_text}"
         return Chosen(self._task_of(best_s), _only(self.measured(best_s).clips, known), (note,))

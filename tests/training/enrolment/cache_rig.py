@@ -17,7 +17,7 @@ from streamgmm.settings.decision import LabelSection
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.enrolment.training_cache import TrainingCache, make_cache
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
-from streamgmm.training.extraction.extraction import ExtractionTask
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.trainer import fit_calibrated, make_card
 from tests.training.training_rig import make_clip

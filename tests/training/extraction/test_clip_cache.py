@@ -15,7 +15,8 @@ from streamgmm.model.file import save_model
 from streamgmm.training.extraction import clip_cache as module
 from streamgmm.training.extraction import extraction
 from streamgmm.training.extraction.clip_vectors import ClipVectors
-from streamgmm.training.extraction.extraction import ExtractionTask, extract_clips
+from streamgmm.training.extraction.extraction import extract_clips
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.trainer import make_task, train
 from tests.narrowing import present
 from tests.training.training_rig import config_with, quick_config, write_sounds

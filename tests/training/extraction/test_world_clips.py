@@ -11,8 +11,8 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction import world_clips as module
-from streamgmm.training.extraction.extraction import ExtractionTask
 from streamgmm.training.extraction.kept_vectors import read_vectors
+from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.world_cache import MAX_BYTES, MAX_FILES, kept_world
 from streamgmm.training.extraction.world_clips import MAX_WINDOWS, world_clips
 from streamgmm.world.world import World, read_index, read_world

@@ -62,6 +62,24 @@ def test_a_length_that_is_clearly_better_is_chosen_and_said(measuring):
     assert measured == [(1.0, 40), (0.5, 40), (2.0, 40)]
 
 
+def test_windows_of_five_seconds_are_tried_where_two_are_better(measuring):
+    apart, measured = measuring
+    apart.update({2.0: 0.8, 5.0: 3.0})
+    chosen = WindowLengths(CLIPS, task_with()).choose(CLIPS, LABELS)
+    assert chosen.task.spec.window_s == 5.0
+    assert chosen.notes[0].startswith("windows of 5 s: ")
+    apart.update({2.0: 3.0, 5.0: 3.0})
+    assert WindowLengths(CLIPS, task_with()).choose(CLIPS, LABELS).task.spec.window_s == 2.0
+    assert measured == 2 * [(1.0, 40), (0.5, 40), (2.0, 40), (5.0, 40)]
+
+
+def test_a_clip_that_has_no_window_of_five_seconds_leaves_two(measuring, too_short):
+    apart, _ = measuring
+    apart.update({2.0: 0.8, 5.0: 3.0})
+    too_short.add((5.0, CLIPS[0]))
+    assert WindowLengths(CLIPS, task_with()).choose(CLIPS, LABELS).task.spec.window_s == 2.0
+
+
 def test_one_that_is_as_good_is_not_chosen(measuring):
     chosen = WindowLengths(CLIPS, task_with()).choose(CLIPS, LABELS)
     assert chosen.task.spec.window_s == 1.0

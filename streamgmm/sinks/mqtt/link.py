@@ -1,0 +1,237 @@
+"""The daemon's side of the child: keep one running, and hand it what is to be published."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import structs
+
+import streamgmm
+from streamgmm.audio.child import Child
+from streamgmm.errors import StreamgmmError, TemporaryError
+from streamgmm.sinks.mqtt.protocol import Failure, Request
+from streamgmm.sinks.sink import start_thread
+
+logger = logging.getLogger("streamgmm.sinks")
+
+# Not `-m`: without this path, and with -P, a checkout that is not installed would not be found.
+_PROGRAM = "import sys; sys.path.append({!r}); from streamgmm.sinks.mqtt.child import main; main()"
+CHILD_COMMAND = (sys.executable, "-P", "-c", _PROGRAM.format(str(Path(streamgmm.__file__).parent.parent)))
+
+START_TIMEOUT_S = 10.0
+"""Longest time from the start of a child to its first sign of life (s)."""
+
+STALL_TIMEOUT_S = 1.2
+"""Longest time between later signs (s); a child that shows none is killed, and replaced within two seconds."""
+
+FIRST_RESTART_S, LAST_RESTART_S = 0.1, 10.0
+"""Shortest and longest time before another child is started (s); they double while children end at once."""
+
+SHORT_LIFE_S = 1.0
+"""Life of a child (s) below which it has ended at once."""
+
+FAREWELL_S = 0.5
+"""Longest time that the child may take for its last messages (s)."""
+
+
+class Link:
+    """A child that is connected to a broker, and replaced whenever it ends or hangs.
+
+    Args:
+        name: URI of the sink, for messages.
+        request: task of the child.
+        changed: condition that guards all attributes, and is notified of their changes.
+        on_life: called at every sign of life, without `changed`.
+        command: program that implements the protocol of `streamgmm.sinks.mqtt.protocol`.
+
+    Attributes:
+        is_online: whether the broker has accepted the connection.
+        n_online: number of connections so far.
+        is_closed: whether `close` was called.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        request: Request,
+        changed: threading.Condition,
+        on_life: Callable[[], None],
+        command: Sequence[str] = CHILD_COMMAND,
+    ) -> None:
+        self._name, self._request, self._command = name, request, command
+        self._changed, self._on_life = changed, on_life
+        self._child: Child | None = None
+        self._n_started = 0
+        self._was_sent = self._is_done = False
+        self._explained = ""
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self.is_online = False
+        self.n_online = 0
+        self.is_closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process id of the child; None if none runs."""
+        return self._child.pid if self._child else None
+
+    def open(self) -> None:
+        """Start the first child, and the thread that attends it.
+
+        Raises:
+            SystemResourceError: the system refused a thread.
+        """
+        self._thread = start_thread(self._run, f"{self._name} process")
+
+    def send(self, content: bytes) -> bool | None:
+        """Hand lines to the child, and wait until the broker has them.
+
+        Returns:
+            True if the broker has them; None if the child ended while they were on their way, so that they may have
+            arrived or not; False if the child ended before that, or the link was closed.
+        """
+        with self._changed:
+            child, generation = self._child, self._n_started
+            self._was_sent = self._is_done = False
+        if child is None:
+            return False
+        with suppress(OSError):  # ended; the thread that attends it will notice
+            child.write(content)
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_done or self.is_closed or self._n_started != generation)
+            if self._is_done:
+                return True
+            return None if self._was_sent else False
+
+    def finish(self) -> None:
+        """Let the child publish its last messages, for at most `FAREWELL_S`, and end it."""
+        child = self._child
+        if child is not None:
+            # From now on its end is no failure.
+            with self._changed:
+                self.is_closed = True
+            child.end_input()
+            self._ended.wait(FAREWELL_S)
+        self.close()
+
+    def close(self) -> None:
+        """Kill the child, and start no other."""
+        with self._changed:
+            self.is_closed = True
+            self._changed.notify_all()
+        self._ended.set()
+        if (child := self._child) is not None:
+            child.close()
+        if self._thread is not None:
+            self._thread.join(FAREWELL_S)
+
+    def _run(self) -> None:
+        delay_s = FIRST_RESTART_S
+        while not self.is_closed:
+            started_s = time.monotonic()
+            reason = self._attend()
+            if time.monotonic() - started_s > SHORT_LIFE_S:
+                delay_s = FIRST_RESTART_S
+            with self._changed:
+                if self.is_closed:
+                    break
+                self.is_online, self._child = False, None
+                self._n_started += 1
+                self._changed.notify_all()
+            logger.warning("sink.restarting sink=%s reason=the mqtt process ended: %s", self._name, reason)
+            self._ended.wait(delay_s)
+            delay_s = min(2.0 * delay_s, LAST_RESTART_S)
+        self._ended.set()
+
+    def _attend(self) -> str:
+        """Start a child and follow its reports; return why it ended."""
+        try:
+            child = Child(self._command)
+        except StreamgmmError as error:
+            return str(error)
+        try:
+            with self._changed:
+                if self.is_closed:
+                    return ""
+                self._child = child
+            child.write(msgspec.json.encode(self._request) + b"\n")
+            timeout_s = START_TIMEOUT_S
+            while (line := child.read_line(timeout_s)) is not None:
+                self._take_report(line.decode("utf-8", "replace").rstrip("\n"))
+                timeout_s = STALL_TIMEOUT_S
+            return ""
+        except TimeoutError:
+            return f"no sign of life for {timeout_s:g} s"
+        except (EOFError, OSError):
+            return child.describe_end()
+        except msgspec.DecodeError:
+            return "it speaks another protocol"
+        finally:
+            child.close()
+
+    def _take_report(self, line: str) -> None:
+        word, _, details = line.partition(" ")
+        match word:
+            case "alive":
+                self._on_life()
+            case "online":
+                self._explained = ""
+                self._note(is_online=True)
+                logger.info("sink.connected sink=%s", self._name)
+            case "offline":
+                self._explain(msgspec.json.decode(details, type=Failure))
+                self._note(is_online=False)
+            case "sent" | "done":
+                with self._changed:
+                    self._was_sent = True
+                    self._is_done = word == "done"
+                    self._changed.notify_all()
+
+    def _note(self, *, is_online: bool) -> None:
+        with self._changed:
+            self.is_online = is_online
+            self.n_online += is_online
+            self._changed.notify_all()
+
+    def _explain(self, failure: Failure) -> None:
+        # Once for each reason, not at each attempt.
+        if failure.error != self._explained:
+            error = StreamgmmError(failure.error, hint=failure.hint)
+            how = "once a minute" if failure.is_slow else "until it works"
+            logger.error("sink.offline sink=%s reason=%s; trying again %s", self._name, error, how)
+        self._explained = failure.error
+
+
+def remove_retained(request: Request, name: str, command: Sequence[str] = CHILD_COMMAND) -> int:
+    """Empty all topics of a daemon that no longer runs, and return their number.
+
+    Args:
+        request: broker and topics.
+        name: URI of the sink, for messages.
+        command: as for `Link`.
+
+    Raises:
+        TemporaryError: the broker cannot be reached, or a daemon still publishes there.
+        SystemResourceError: the child cannot be started.
+    """
+    child = Child(command)
+    with closing(child):
+        child.write(msgspec.json.encode(structs.replace(request, is_removal=True)) + b"\n")
+        try:
+            while (line := child.read_line(START_TIMEOUT_S)) is not None:
+                word, _, details = line.decode("utf-8", "replace").strip().partition(" ")
+                if word == "removed":
+                    return int(details)
+                if word == "offline":
+                    failure = msgspec.json.decode(details, type=Failure)
+                    raise TemporaryError(failure.error, where=name, hint=failure.hint)
+        except (TimeoutError, EOFError):
+            pass
+        raise TemporaryError(f"the mqtt process ended: {child.describe_end()}", where=name)

@@ -1,0 +1,26 @@
+"""How the recordings of a training are measured."""
+
+from __future__ import annotations
+
+import msgspec
+
+from streamgmm.audio.channels import ChannelChoice
+from streamgmm.dataset.clips import Clip
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.settings.training import TrainingSection
+
+
+class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings for measuring recordings, the same for all of one training.
+
+    Attributes:
+        training: number of copies, and the seed.
+        silence_gate_dbfs: windows below this level are silent.
+        backgrounds: clips to mix with as many copies as are made in noise; empty for none.
+    """
+
+    spec: FeatureSpec
+    training: TrainingSection
+    channel: ChannelChoice
+    silence_gate_dbfs: float
+    backgrounds: tuple[Clip, ...] = ()

@@ -1,0 +1,156 @@
+"""A real Mosquitto, and a subscriber that waits for messages."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.required import mosquitto
+
+TIMEOUT_S = 20.0
+
+
+class Broker:
+    """A Mosquitto on a port of this machine, which can be ended, frozen and started again.
+
+    Args:
+        folder: where its settings are.
+        lines: of its settings, beside the listener.
+    """
+
+    def __init__(self, folder: Path, *lines: str) -> None:
+        self._program = mosquitto()
+        self.port = free_port()
+        self._settings = folder / "mosquitto.conf"
+        # Without another user, which root would become, and who may not read the files of the test.
+        listener = f"listener {self.port} 127.0.0.1"
+        self._settings.write_text("\n".join(["user root", listener, *(lines or ["allow_anonymous true"]), ""]))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [self._program, "-c", self._settings], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while not self._is_listening():
+            assert time.monotonic() < deadline_s, "mosquitto does not listen"
+            time.sleep(0.02)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def end(self, number: signal.Signals = signal.SIGKILL) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(number)
+            self._process.wait(TIMEOUT_S)
+            self._process = None
+
+    @property
+    def uri(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}/home"
+
+    def _is_listening(self) -> bool:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+            return True
+        return False
+
+
+class Received(NamedTuple):
+    at_s: float
+    topic: str
+    payload: bytes
+    is_retained: bool
+
+
+class Subscriber:
+    """Gets every message, reconnects by itself, and can be waited for."""
+
+    def __init__(self, port: int, user: str = "", password: str = "", topic: str = "#") -> None:
+        self.messages: list[Received] = []
+        self._changed = threading.Condition()
+        self._client = client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self._subscribed = threading.Event()
+        client.on_connect = lambda client, *_: client.subscribe(topic, 2)
+        client.on_subscribe = lambda *_: self._subscribed.set()
+        client.on_message = self._take
+        client.reconnect_delay_set(0.05, 0.05)  # type: ignore[arg-type]
+        if user:
+            client.username_pw_set(user, password)
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        assert self._subscribed.wait(TIMEOUT_S)
+
+    def _take(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        with self._changed:
+            self.messages.append(Received(time.monotonic(), message.topic, bytes(message.payload), message.retain))
+            self._changed.notify_all()
+
+    def wait_for(self, condition: Callable[[Received], bool], n_messages: int = 1) -> list[Received]:
+        """The messages that meet the condition, at least as many as wanted."""
+        with self._changed:
+            done = self._changed.wait_for(lambda: len(self.select(condition)) >= n_messages, TIMEOUT_S)
+            assert done, self.messages[-20:]
+            return self.select(condition)
+
+    def wait_until(self, **states: bytes) -> None:
+        """Wait until the latest message of each topic that ends so (`_` for `/`) has this payload."""
+        wanted = {name.replace("_", "/"): payload for name, payload in states.items()}
+        with self._changed:
+            done = self._changed.wait_for(lambda: all(map(self._is_latest, wanted, wanted.values())), TIMEOUT_S)
+            assert done, [message for message in self.messages if message.payload in (b"ON", b"OFF")][-20:]
+
+    def select(self, condition: Callable[[Received], bool]) -> list[Received]:
+        return [message for message in self.messages if condition(message)]
+
+    def latest(self) -> dict[str, bytes]:
+        """The latest payload of each topic."""
+        return {message.topic: message.payload for message in self.messages}
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(TIMEOUT_S)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+        # Without this cycle, its descriptors are freed here and not in the middle of another test.
+        self._client.on_message = self._client.on_subscribe = None
+        del self._client
+
+    def _is_latest(self, ending: str, payload: bytes) -> bool:
+        latest = self.latest()
+        return any(topic.endswith(ending) and latest[topic] == payload for topic in latest)
+
+
+@contextlib.contextmanager
+def subscriber(broker: Broker, **options: Any) -> Iterator[Subscriber]:
+    with contextlib.closing(Subscriber(broker.port, **options)) as client:
+        yield client
+
+
+def retained(broker: Broker) -> dict[str, bytes]:
+    """All that the broker retains, as whoever subscribes now gets it."""
+    with subscriber(broker) as client:
+        marker = f"marker/{os.urandom(4).hex()}"
+        client.publish(marker, b"x")
+        client.wait_for(lambda message: message.topic == marker)
+        return {message.topic: message.payload for message in client.messages if message.is_retained}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
