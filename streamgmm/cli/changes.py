@@ -1,4 +1,4 @@
-"""Changing a model with `enrol` and `forget`: its lock, the scores before and after, and writing the result."""
+"""Changing a model: its lock, the scores before and after, and writing the result."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from streamgmm.errors import DataError
 from streamgmm.model.file import load_model
 from streamgmm.model.lock import model_lock
 from streamgmm.model.model import Model
-from streamgmm.training.enrolment.cache_file import cache_path, check_cache_target, load_cache, save_with_cache
+from streamgmm.training.enrolment.cache_file import (
+    cache_path,
+    check_cache_target,
+    load_cache,
+    save_with_cache,
+    save_with_same_cache,
+)
 from streamgmm.training.enrolment.comparison import ModelComparison, adjusted_standard_error
-from streamgmm.training.enrolment.enrolment import ModelChange
+from streamgmm.training.enrolment.refitting import ModelChange
 from streamgmm.training.enrolment.training_cache import TrainingCache
 from streamgmm.wording import escaped
 
@@ -67,10 +73,31 @@ def apply_change(change: ModelChange, model: Model, args: argparse.Namespace, re
         DataError: classes that stay lose recall, or the model has changed meanwhile; nothing was written.
         StreamgmmError: see `save_with_cache`.
     """
-    console, errors = stdout_console(), stderr_console()
-    console.print(scores_table(change.comparison))
+    show_change(change, scores_table(change.comparison), remarks)
+    return write_change(change, model, args)
+
+
+def show_change(change: ModelChange, table: Table, remarks: Sequence[str] = ()) -> None:
+    """Print a table of scores before and after `change`, with remarks and notes below it."""
+    console = stdout_console()
+    console.print(table)
     for line in [*_change_summary(change.comparison), *remarks, *(f"note: {note}" for note in change.notes)]:
         console.print(line, soft_wrap=True)
+
+
+def write_change(change: ModelChange, model: Model, args: argparse.Namespace, previous: Path | None = None) -> int:
+    """Write the new model unless it is rejected or `--dry-run` is given.
+
+    Args:
+        change: computed from `model`.
+        model: as it was read from `args.model`.
+        args: with the options of `add_change_options`.
+        previous: where the old model and its cache are kept; None to keep neither.
+
+    Raises:
+        DataError, StreamgmmError: see `apply_change`.
+    """
+    errors = stderr_console()
     losses = change.comparison.losses()
     loss = f"{' and '.join(losses)} would lose more recall than chance can explain"
     target: Path = args.output or args.model
@@ -83,6 +110,8 @@ def apply_change(change: ModelChange, model: Model, args: argparse.Namespace, re
     # The lock is that of the target: with --output, and for programs that know no lock, the model is still unprotected.
     if load_model(args.model).sha256 != model.sha256:
         raise DataError("the model has changed meanwhile", where=str(args.model), hint="run the command again")
+    if previous is not None:
+        save_with_same_cache(model, args.model, previous)
     saved = save_with_cache(change.model, change.cache, target)
     paths = f"{escaped(str(target))} and {escaped(cache_path(target).name)}"
     errors.print(f"wrote {paths}: {len(saved.labels)} classes", soft_wrap=True)
@@ -91,7 +120,7 @@ def apply_change(change: ModelChange, model: Model, args: argparse.Namespace, re
 
 def scores_table(comparison: ModelComparison) -> Table:
     """Return a row per class: its clips, and the share of held-out clips recognised, before and after."""
-    before, after, _ = comparison
+    before, after = comparison.before, comparison.after
     table = Table("class", title="Held-out clips right")
     for heading in ("clips", "after", "right before", "after"):
         table.add_column(heading, justify="right")
@@ -110,6 +139,6 @@ def _change_summary(comparison: ModelComparison) -> list[str]:
     labels = comparison.compared
     if not labels:
         return ["nothing to compare: there are no held-out scores of the classes that stay"]
-    before, after = (scores.accuracy_on(labels) for scores in (comparison.before, comparison.after))
+    before, after = (scores.accuracy_on(labels) for scores in (comparison.before, comparison.again))
     error = adjusted_standard_error(before, sum(comparison.before.n_clips[label] for label in labels))
     return [f"the {len(labels)} classes that stay: {before:.1%} before, {after:.1%} after, standard error {error:.1%}"]

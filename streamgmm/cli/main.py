@@ -36,13 +36,14 @@ COMMANDS = {
     "train": "make a model from a folder of recordings",
     "evaluate": "measure a model on recordings it was not trained on",
     "tune": "keep false alarms within a budget on your background",
-    "enrol": "add a class to a model within seconds",
-    "forget": "remove a class from a model",
+    "enrol": "add a class to a model within seconds; `forget` removes one",
+    "forget": "",
     "classify": "detect sounds in recordings",
     "archive": "count the events that `classify -o` has written",
     "explain": "show why the model decided as it did at a moment",
     "run": "listen day and night, and report to other programs",
     "review": "sort the clips that `run` has kept into training clips",
+    "retrain": "train a model again with the clips that you reviewed",
     "status": "ask a running daemon how well it hears",
     "monitor": "watch a running daemon, or a microphone without one",
     "service": "install it as a systemd service",
@@ -52,7 +53,8 @@ COMMANDS = {
     "model": "show or verify a model file",
     "bench": "measure how fast it is on this machine",
 }
-"""Each command with its line in the help; its arguments are in the module of its name in `parsers`."""
+"""Each command with its line in the help, empty where that of another names it, as a screen has 24 lines; its arguments
+are in the module of its name in `parsers`."""
 
 _DESCRIPTION = """\
 Detects the sounds that you trained it on, and reports them to other programs.
@@ -68,6 +70,7 @@ _FINISHES_FIRST = {
     "tune",
     "enrol",
     "forget",
+    "retrain",
     "evaluate",
     "explain",
     "archive",
@@ -75,7 +78,7 @@ _FINISHES_FIRST = {
     "bench",
 }
 """Commands that write files, which matter more than the printed result: a failure of stdout ends them last."""
-_TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget", "bench"}
+_TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget", "retrain", "bench"}
 _NEEDS_LITTLE_MEMORY = {"config", "mqtt", "service", "status"}
 _IS_SINGLE_THREADED = {"run", "classify", "bench", "monitor"}
 """Small matrix products gain nothing from threads, and a second thread costs memory."""
@@ -210,7 +213,8 @@ def make_parser(chosen: Collection[str]) -> Parser:
         metavar="COMMAND", title="commands", dest="command", required=True, prog="streamgmm"
     )
     for name, summary in COMMANDS.items():
-        command = subparsers.add_parser(name, help=summary)
+        # Without `help`, rather than with an empty one, it has no line.
+        command = subparsers.add_parser(name, help=summary) if summary else subparsers.add_parser(name)
         if name in chosen:
             importlib.import_module(f"streamgmm.cli.parsers.{name}").add_arguments(command)
             # Without a default, which would replace what was given before the command.

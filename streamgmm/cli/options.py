@@ -55,6 +55,11 @@ def add_change_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that change a model's classes (`args.model`, `.output`, `.dry_run`, `.force`)."""
     parser.add_argument("-m", "--model", metavar="MODEL", type=Path, required=True, help="made by `streamgmm train`")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write to FILE (default: MODEL itself)")
+    add_caution_options(parser)
+
+
+def add_caution_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--dry-run` and `--force` of a command that replaces a model (`args.dry_run`, `.force`)."""
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
     parser.add_argument("--force", action="store_true", help="write even if the other classes lose by it")
 

@@ -50,7 +50,7 @@ def run_review(args: argparse.Namespace) -> int:
     moved = Review(args.directory, input).run(candidates)
     print(", ".join(f"{n} {what}" for what, n in moved.items()) or "nothing was moved")
     if accepted_folder(args.directory).is_dir():
-        print(f"next: streamgmm train {shlex.quote(str(accepted_folder(args.directory)))} -o my.sgm")
+        print(f"next: streamgmm retrain MODEL --clips {shlex.quote(str(args.directory))}")
     return 0
 
 

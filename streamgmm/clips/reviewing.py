@@ -44,10 +44,15 @@ class Candidate(NamedTuple):
 
     def info(self) -> ClipInfo | None:
         """Read the record beside the clip; None if there is none that can be read."""
-        with suppress(StreamgmmError, msgspec.DecodeError):
-            content = read_regular_file(self.path.with_suffix(RECORD_SUFFIX), _MAX_RECORD_BYTES)
-            return msgspec.json.decode(content, type=ClipInfo)
-        return None
+        return read_info(self.path)
+
+
+def read_info(clip: Path) -> ClipInfo | None:
+    """Read the record beside the clip `clip`; return None if there is none that can be read."""
+    with suppress(StreamgmmError, msgspec.DecodeError):
+        content = read_regular_file(clip.with_suffix(RECORD_SUFFIX), _MAX_RECORD_BYTES)
+        return msgspec.json.decode(content, type=ClipInfo)
+    return None
 
 
 def list_candidates(directory: Path) -> list[Candidate]:

@@ -142,7 +142,7 @@ def test_a_review_by_a_pipe_makes_a_folder_that_train_reads(folder: Path) -> Non
     done = subprocess.run(
         command_of("review", folder), input="a\na\nr\nr\nq\n", capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout.endswith(f"2 as dog, 2 as background\nnext: streamgmm train {folder}/accepted -o my.sgm\n")
+    assert done.stdout.endswith(f"2 as dog, 2 as background\nnext: streamgmm retrain MODEL --clips {folder}\n")
     dataset = read_dataset(folder / "accepted")
     assert {clip.label for clip in dataset.clips} == {"dog", "background"}
 

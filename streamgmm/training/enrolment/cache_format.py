@@ -8,6 +8,7 @@ written for its description.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,17 @@ from streamgmm.model.layout import (
     lay_out,
     read_arrays,
 )
+from streamgmm.training.enrolment.context_format import (
+    MAX_CONTEXTS,
+    MAX_ROWS,
+    CacheArrays,
+    Count,
+    KeptContext,
+    context_arrays,
+    contexts_in,
+    describe_context,
+    divided,
+)
 from streamgmm.training.enrolment.training_cache import TrainingCache
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
 from streamgmm.training.extraction.task import ExtractionTask
@@ -42,12 +54,8 @@ MAX_CACHE_HEADER_BYTES = 64 * 2**20
 """A header describes up to `MAX_CLIPS` clips, a few hundred bytes each."""
 
 MAX_CLIPS = 100_000
-MAX_ROWS = 10_000_000
 
 TRAIN_AGAIN = "train the model again"
-
-Count = Annotated[int, Meta(ge=0, le=MAX_ROWS)]
-CacheArrays = dict[str, AnyArray]
 
 
 class CacheFileError(DataError):
@@ -68,6 +76,7 @@ class _KeptClip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     n_copies: Count
     n_frames: Count = 0
     n_cepstral_copies: Count = 0
+    contexts: Annotated[list[KeptContext], Meta(max_length=MAX_CONTEXTS)] = []
 
 
 # Derived and not listed, so that writer and reader cannot disagree about the fields of a clip.
@@ -84,17 +93,32 @@ class _FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def shapes(self) -> Shapes:
         """Return dtype and shape of every array, in file order: widest dtypes first, which keeps all aligned."""
         n_windows = sum(clip.n_windows for clip in self.clips)
+        n_hops = sum(context.n_hops for context in self.contexts)
         width = n_features(self.task.spec)
         shapes: dict[str, tuple[str, tuple[int, ...]]] = {"votes": ("F64", (n_windows,))}
+        # Left out where there are none, as in caches that were written before copies in context were kept.
+        if n_hops:
+            shapes["context_hops"] = ("F64", (n_hops, 2))
         if self.has_cepstra:
             shapes["frame_spans"] = ("I32", (n_windows, 2))
+            if n_hops:
+                shapes["context_spans"] = ("I32", (n_hops, 2))
         shapes["windows"] = ("F16", (n_windows, width))
         shapes["copies"] = ("F16", (sum(clip.n_copies for clip in self.clips), width))
         if self.has_cepstra:
             frame_width = n_cepstral_features(self.task.spec)
             shapes["frames"] = ("F16", (sum(clip.n_frames for clip in self.clips), frame_width))
             shapes["frame_copies"] = ("F16", (sum(clip.n_cepstral_copies for clip in self.clips), frame_width))
+        if n_hops:
+            shapes["context_windows"] = ("F16", (n_hops, width))
+            if self.has_cepstra:
+                shapes["context_frames"] = ("F16", (sum(one.n_frames for one in self.contexts), frame_width))
         return shapes
+
+    @property
+    def contexts(self) -> list[KeptContext]:
+        """The copies in context of all clips, one after the other."""
+        return [context for clip in self.clips for context in clip.contexts]
 
 
 def cache_bytes(cache: TrainingCache) -> bytes:
@@ -168,6 +192,7 @@ def _kept(clip: ClipVectors) -> _KeptClip:
         n_copies=len(clip.copies),
         n_frames=len(clip.cepstra.vectors) if clip.cepstra else 0,
         n_cepstral_copies=len(clip.cepstra.copies) if clip.cepstra else 0,
+        contexts=[describe_context(context) for context in clip.contexts],
     )
 
 
@@ -185,47 +210,53 @@ def _cache_arrays(cache: TrainingCache) -> CacheArrays:
             "frames": np.concatenate([one.vectors for one in frames]),
             "frame_copies": np.concatenate([one.copies for one in frames]),
         }
-    return arrays
+    return arrays | context_arrays([context for clip in clips for context in clip.contexts])
 
 
 def _check_values(spec: _FileSpec, arrays: CacheArrays, name: str) -> None:
     # A hash of the file only proves that it is unchanged; a value that fitting cannot handle is rejected here.
     for key, array in arrays.items():
-        if not np.isfinite(array).all():
+        # In context, windows that have no vector are NaN.
+        if not (~np.isinf(array) if key == "context_windows" else np.isfinite(array)).all():
             raise _invalid(name, f"{key}: a value is not finite")
     if not (arrays["votes"] > 0.0).all():
         raise _invalid(name, "votes: a value is not above 0")
     if spec.has_cepstra:
-        # Spans index the frames of their own clip: one outside would read frames of another, or past the end.
         n_frames = np.repeat([clip.n_frames for clip in spec.clips], [clip.n_windows for clip in spec.clips])
-        first, end = arrays["frame_spans"].T
-        if not ((first >= 0) & (first <= end) & (end <= n_frames)).all():
-            raise _invalid(name, "frame_spans: a span lies outside its clip")
+        _check_spans("frame_spans", arrays["frame_spans"], n_frames, name)
+        if contexts := spec.contexts:
+            n_frames = np.repeat([one.n_frames for one in contexts], [one.n_hops for one in contexts])
+            _check_spans("context_spans", arrays["context_spans"], n_frames, name)
+
+
+def _check_spans(key: str, spans: AnyArray, n_frames: AnyArray, name: str) -> None:
+    # Spans index the frames of their own clip: one outside would read frames of another, or past the end.
+    first, end = spans.T
+    if not ((first >= 0) & (first <= end) & (end <= n_frames)).all():
+        raise _invalid(name, f"{key}: a span lies outside its clip")
 
 
 def _clips(spec: _FileSpec, arrays: CacheArrays) -> Iterator[ClipVectors]:
-    windows = _divided(arrays["windows"], [clip.n_windows for clip in spec.clips])
-    copies = _divided(arrays["copies"], [clip.n_copies for clip in spec.clips])
-    votes = _divided(arrays["votes"], [clip.n_windows for clip in spec.clips])
+    windows = divided(arrays["windows"], [clip.n_windows for clip in spec.clips])
+    copies = divided(arrays["copies"], [clip.n_copies for clip in spec.clips])
+    votes = divided(arrays["votes"], [clip.n_windows for clip in spec.clips])
     frames = _divided_cepstra(spec, arrays) if spec.has_cepstra else [None] * len(spec.clips)
+    contexts = contexts_in(arrays, spec.contexts)
     for i, kept in enumerate(spec.clips):
         # Single precision, as after measuring: half precision is for the file alone.
-        yield ClipVectors(_clip(kept), windows[i].astype(np.float32), copies[i].astype(np.float32), votes[i], frames[i])
+        own, other = windows[i].astype(np.float32), copies[i].astype(np.float32)
+        heard = tuple(islice(contexts, len(kept.contexts)))
+        yield ClipVectors(_clip(kept), own, other, votes[i], frames[i], heard)
 
 
 def _divided_cepstra(spec: _FileSpec, arrays: CacheArrays) -> Sequence[ClipCepstra | None]:
-    vectors = _divided(arrays["frames"], [clip.n_frames for clip in spec.clips])
-    copies = _divided(arrays["frame_copies"], [clip.n_cepstral_copies for clip in spec.clips])
-    spans = _divided(arrays["frame_spans"], [clip.n_windows for clip in spec.clips])
+    vectors = divided(arrays["frames"], [clip.n_frames for clip in spec.clips])
+    copies = divided(arrays["frame_copies"], [clip.n_cepstral_copies for clip in spec.clips])
+    spans = divided(arrays["frame_spans"], [clip.n_windows for clip in spec.clips])
     return [
         ClipCepstra(own.astype(np.float32), other.astype(np.float32), span.astype(np.intp))
         for own, other, span in zip(vectors, copies, spans, strict=True)
     ]
-
-
-def _divided(rows: AnyArray, sizes: Sequence[int]) -> list[AnyArray]:
-    # `np.split` takes the positions between the parts, so the end of the last one is left out.
-    return np.split(rows, np.cumsum(sizes)[:-1])
 
 
 def _clip(kept: _KeptClip) -> Clip:

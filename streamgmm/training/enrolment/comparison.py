@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from streamgmm.labels import is_reserved
+from streamgmm.model.room_card import RoomCard, room_card
 from streamgmm.shares import share_text
 
 N_STANDARD_ERRORS = 1.0
@@ -26,11 +27,13 @@ class HeldOutScores(msgspec.Struct, frozen=True, kw_only=True):
         held_out_accuracy: share of all held-out clips that were recognised; None if none were held out.
         held_out_recalls: share of the held-out clips of each label that were recognised.
         n_clips: number of clips of each label.
+        room: what is found of each label in a room; None if not known.
     """
 
     held_out_accuracy: float | None = None
     held_out_recalls: dict[str, float] = {}
     n_clips: dict[str, int] = {}
+    room: RoomCard | None = None
 
     @property
     def labels(self) -> set[str]:
@@ -66,25 +69,27 @@ class ModelComparison(NamedTuple):
     Attributes:
         before: scores of the old model.
         after: scores of the new model.
-        staying: labels of both models, except one whose clips were extended.
+        again: scores of the new model on the clips of the old one. These are compared, as new clips may be harder.
     """
 
     before: HeldOutScores
     after: HeldOutScores
-    staying: list[str]
+    again: HeldOutScores
 
     @property
     def compared(self) -> list[str]:
-        """Labels of `staying` that have a score before and after, without reserved ones.
+        """Labels that have a score before and after, sorted, without reserved ones.
 
         These make no events, and the few recordings of a background tell little beside the sounds of the world.
         """
         # A background of one source is never held out and has no score; the old card may lack scores altogether.
-        common = self.before.labels & self.after.labels
-        return [label for label in self.staying if label in common and not is_reserved(label)]
+        return sorted(label for label in self.before.labels & self.again.labels if not is_reserved(label))
 
     def losses(self) -> list[str]:
         """Return the remaining classes that lose more recall than chance can explain; empty for none."""
+        return [*self._clip_losses(), *self._room_losses()]
+
+    def _clip_losses(self) -> list[str]:
         losses = [f"class '{label}'" for label in self.compared if self._is_loss([label], N_STANDARD_ERRORS_OF_ONE)]
         # A single test may be strict; with the same limit for each class, one of many would exceed it by chance.
         if self.compared and self._is_loss(self.compared, N_STANDARD_ERRORS):
@@ -94,10 +99,61 @@ class ModelComparison(NamedTuple):
     def _is_loss(self, labels: Sequence[str], n_errors: float) -> bool:
         share = self.before.accuracy_on(labels)
         n_clips = sum(self.before.n_clips[label] for label in labels)
-        return share - self.after.accuracy_on(labels) > n_errors * adjusted_standard_error(share, n_clips)
+        return share - self.again.accuracy_on(labels) > n_errors * adjusted_standard_error(share, n_clips)
+
+    def _room_losses(self) -> list[str]:
+        before, again = self.before.room, self.again.room
+        if before is None or again is None:
+            return []
+        found = {label: RoomShare.of(before, label) for label in before.recalls}
+        now = {label: RoomShare.of(again, label) for label in again.recalls}
+        # A model whose copies were not kept says nothing of them.
+        labels = [label for label in sorted(found.keys() & now.keys()) if found[label].n_clips and now[label].n_clips]
+        losses = [
+            f"class '{label}' in the room"
+            for label in labels
+            if now[label].is_loss_from(found[label], N_STANDARD_ERRORS_OF_ONE)
+        ]
+        if labels:
+            own, other = (RoomShare.pooled([shares[label] for label in labels]) for shares in (found, now))
+            if other.is_loss_from(own, N_STANDARD_ERRORS):
+                losses.insert(0, "all classes in the room, taken together")
+        return losses
 
 
-def adjusted_standard_error(share: float, n: int) -> float:
+class RoomShare(NamedTuple):
+    """The share of copies in a room that is found, as a mean over their levels.
+
+    Attributes:
+        share: 0 to 1.
+        n_clips: number of clips that were copied, one copy at each level: copies of one clip are no further evidence.
+    """
+
+    share: float
+    n_clips: float
+
+    @classmethod
+    def of(cls, room: RoomCard, label: str) -> RoomShare:
+        """Return the share of one label."""
+        recalls = room.recalls[label]
+        if not recalls:
+            return cls(0.0, 0.0)
+        return cls(float(np.mean(list(recalls.values()))), room.n_copies.get(label, 0) / len(recalls))
+
+    @classmethod
+    def pooled(cls, shares: Sequence[RoomShare]) -> RoomShare:
+        """Return the share of several labels, each by its clips."""
+        n_clips = sum(one.n_clips for one in shares)
+        return cls(sum(one.share * one.n_clips for one in shares) / n_clips, n_clips)
+
+    def is_loss_from(self, before: RoomShare, n_errors: float) -> bool:
+        """Return whether it is lower than `before` by more than some standard errors."""
+        # Of the smaller number: a cache keeps the copies of some clips only.
+        error = adjusted_standard_error(before.share, min(before.n_clips, self.n_clips))
+        return before.share - self.share > n_errors * error
+
+
+def adjusted_standard_error(share: float, n: float) -> float:
     """Return the standard error of a `share` of `n` clips, after adding two right and two wrong ones, so never 0.
 
     Agresti and Coull, Approximate is better than "exact" for interval estimation of binomial proportions, The American
@@ -112,6 +168,7 @@ def scores_in_card(card: Mapping[str, Any]) -> HeldOutScores:
     """Return the scores in a model card; empty scores if no training wrote it."""
     # Cards are free-form: a model made by other means may lack these keys, or use them for something else.
     try:
-        return msgspec.convert(dict(card), HeldOutScores)
+        scores = msgspec.convert({key: value for key, value in card.items() if key != "room"}, HeldOutScores)
     except msgspec.ValidationError:
-        return HeldOutScores()
+        scores = HeldOutScores()
+    return msgspec.structs.replace(scores, room=room_card(card))

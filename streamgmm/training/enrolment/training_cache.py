@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from streamgmm.arrays import Float32Array
 from streamgmm.dataset.clips import Clip, rng_of
-from streamgmm.training.extraction.clip_vectors import ClipVectors, Limits, thinned
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy, Limits, thinned
 from streamgmm.training.extraction.task import ExtractionTask
 
 WINDOWS_PER_LABEL = 1000
@@ -34,6 +34,9 @@ FRAME_COPIES_PER_LABEL = 8000
 
 STORED_DTYPE = np.float16
 """Eleven significant bits: features lie within a few tens, and change by less than 1 % of their standard deviation."""
+
+CONTEXT_HOPS_PER_LABEL = 2000
+"""Hops of copies within other sound kept for each label: those of 16 clips with the default of four copies."""
 
 SOURCE_DIGITS = 16
 """Hexadecimal digits of the hash of a source: 64 bits, so that no two sources of a data set collide."""
@@ -73,14 +76,19 @@ def make_cache(clips: Sequence[ClipVectors], task: ExtractionTask, *, has_cepstr
         has_cepstra: whether to keep cepstral frames; without them, windows alone can be fitted again.
     """
     nameless = [
-        # Without the sequences of hops in context: they only serve the validation of a training.
-        clip._replace(clip=_anonymised(clip.clip), cepstra=clip.cepstra if has_cepstra else None, contexts=())
+        clip._replace(
+            clip=_anonymised(clip.clip),
+            cepstra=clip.cepstra if has_cepstra else None,
+            contexts=tuple(_reduce_context(context, has_cepstra=has_cepstra) for context in clip.contexts),
+        )
         for clip in clips
     ]
     by_label: dict[str, list[ClipVectors]] = defaultdict(list)
     for clip in nameless:
         by_label[clip.clip.label].append(clip)
     limits = {label: _limits(members) for label, members in by_label.items()}
+    in_context = {key for members in by_label.values() for key in _kept_in_context(members)}
+    nameless = [clip if _order(clip) in in_context else clip._replace(contexts=()) for clip in nameless]
     # The number of processes has no influence on the model, and equal trainings give equal bytes.
     training = msgspec.structs.replace(task.training, n_jobs=0, cache=True)
     kept = [_reduce(clip, limits[clip.clip.label], training.seed) for clip in nameless]
@@ -95,6 +103,23 @@ def _limits(clips: Sequence[ClipVectors]) -> Limits:
         _equal_share([len(clip.copies) for clip in clips], COPIES_PER_LABEL),
         _equal_share([len(clip.cepstra.copies) for clip in clips if clip.cepstra], FRAME_COPIES_PER_LABEL),
     )
+
+
+def _kept_in_context(clips: Sequence[ClipVectors]) -> Iterator[tuple[str, float]]:
+    """Yield the order of those clips of one label whose copies in context are kept: the first ones, all their copies.
+
+    All copies, as each is at another level; the first by their hash, so that what was kept is kept again.
+    """
+    n_hops = 0
+    for clip in sorted(clips, key=_order):
+        n_hops += sum(len(context.vectors) for context in clip.contexts)
+        if n_hops > CONTEXT_HOPS_PER_LABEL:
+            return
+        yield _order(clip)
+
+
+def _order(clip: ClipVectors) -> tuple[str, float]:
+    return clip.clip.content_sha256, clip.clip.onset_s or 0.0
 
 
 def _equal_share(sizes: Sequence[int], total: int) -> int:
@@ -124,6 +149,14 @@ def _reduce(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
         votes=kept.counted_votes,
         cepstra=cepstra and cepstra._replace(vectors=_as_half(cepstra.vectors), copies=_as_half(cepstra.copies)),
     )
+
+
+def _reduce_context(context: ContextCopy, *, has_cepstra: bool) -> ContextCopy:
+    cepstra = context.cepstra if has_cepstra else None
+    if cepstra is not None:
+        # Its copies are fitted to as frames of the clip; only the evidence of its own frames is asked for again.
+        cepstra = ClipCepstra(_as_half(cepstra.vectors), cepstra.vectors[:0], cepstra.spans)
+    return context._replace(vectors=_as_half(context.vectors), cepstra=cepstra)
 
 
 def _as_half(vectors: Float32Array) -> Float32Array:

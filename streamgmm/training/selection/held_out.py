@@ -30,6 +30,7 @@ class HeldOutClip(NamedTuple):
             measured.
         context: the copy that was scored, all its hops; None for the clip as recorded.
         is_world: whether it is a sound of the world.
+        content_sha256: hash of the recording.
     """
 
     label_index: int
@@ -38,6 +39,7 @@ class HeldOutClip(NamedTuple):
     cepstral_evidence: Float64Array | None = None
     context: ContextCopy | None = None
     is_world: bool = False
+    content_sha256: str = ""
 
 
 def heard_copies(clip: ClipVectors) -> list[ContextCopy | None]:
@@ -56,7 +58,8 @@ def score_clip(clip: ClipVectors, classifier: Classifier, label_index: int) -> l
         vectors = clip.vectors if context is None else np.nan_to_num(context.vectors)
         votes = clip.counted_votes if context is None else _filled_votes(context)
         log_likelihoods = classifier.score_many(vectors.astype(np.float64))
-        scored.append(HeldOutClip(label_index, log_likelihoods, votes, None, context, clip.is_world))
+        content = clip.clip.content_sha256
+        scored.append(HeldOutClip(label_index, log_likelihoods, votes, None, context, clip.is_world, content))
     return scored
 
 

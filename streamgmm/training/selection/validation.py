@@ -88,7 +88,7 @@ def validate(
     # A search belongs to one data set: whoever fits again with these settings must not repeat it.
     training = msgspec.structs.replace(training, search=False)
     calibration, decision = calibrate(held_out, labels, frames)
-    recalls, accuracy = _count_right(held_out.clean, labels, calibration)
+    recalls, accuracy = count_right(held_out.clean, labels, calibration)
     losses = held_out.clean.clip_log_losses(*calibration.clip_weights, calibration.clips.sharpness)
     return Validation(training, calibration, recalls, accuracy, notes + decision, losses, held_out)
 
@@ -229,7 +229,7 @@ def _with_cepstra(clips: Sequence[HeldOutClip], evidence: Sequence[Float64Array 
     return [clip._replace(cepstral_evidence=own) for clip, own in zip(clips, evidence, strict=True)]
 
 
-def _count_right(
+def count_right(
     held_out: HeldOutClips, labels: Sequence[str], calibration: Calibration
 ) -> tuple[dict[str, float], float]:
     """Return the share of recognised clips for each label, and for all."""

@@ -16,7 +16,7 @@ from streamgmm.model.model import Model
 from streamgmm.settings.decision import LabelSection
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.enrolment.training_cache import TrainingCache, make_cache
-from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
 from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.trainer import fit_calibrated, make_card
@@ -41,7 +41,9 @@ TASK = ExtractionTask(
 LABELS = ("dog", "owl", "siren")
 
 
-def wide_clip(label: str, number: int, *, n_windows: int = 6, has_cepstra: bool = False) -> ClipVectors:
+def wide_clip(
+    label: str, number: int, *, n_windows: int = 6, has_cepstra: bool = False, n_contexts: int = 0
+) -> ClipVectors:
     """A clip around a place of its label's own, as wide as the features of `SPEC`; as many copies as windows."""
     clip = make_clip(label, number)
     rng = np.random.default_rng(int(clip.content_sha256, 16))
@@ -49,7 +51,22 @@ def wide_clip(label: str, number: int, *, n_windows: int = 6, has_cepstra: bool 
     vectors = (centre + rng.normal(size=(2 * n_windows, len(centre)))).astype(np.float32)
     shares = np.linspace(0.25, 1.0, n_windows)
     frames = wide_frames(rng, n_windows) if has_cepstra else None
-    return ClipVectors(clip, vectors[:n_windows], vectors[n_windows:], shares, frames)
+    contexts = tuple(
+        ContextCopy(
+            padded(vectors),
+            np.linspace(0.0, 1.0, len(vectors) + 1),
+            np.full(len(vectors) + 1, -20.0),
+            i * 6.0,
+            wide_frames(rng, len(vectors) + 1) if has_cepstra else None,
+        )
+        for i in range(n_contexts)
+    )
+    return ClipVectors(clip, vectors[:n_windows], vectors[n_windows:], shares, frames, contexts)
+
+
+def padded(vectors: np.ndarray) -> np.ndarray:
+    """After a window that has no vector."""
+    return np.concatenate([np.full_like(vectors[:1], np.nan), vectors])
 
 
 def wide_frames(rng: np.random.Generator, n_windows: int) -> ClipCepstra:
@@ -87,8 +104,11 @@ def assert_same_cache(first: TrainingCache, second: TrainingCache) -> None:
     for one, other in zip(first.clips, second.clips, strict=True):
         for own, their in zip(arrays_of(one), arrays_of(other), strict=True):
             assert own.dtype == their.dtype
-            assert np.array_equal(own, their)
+            assert np.array_equal(own, their, equal_nan=True)
 
 
 def arrays_of(clip: ClipVectors) -> list[np.ndarray]:
-    return [clip.vectors, clip.copies, clip.votes, *(clip.cepstra or ())]
+    contexts = [
+        part for one in clip.contexts for part in (one.vectors, one.covers, one.levels_dbfs, *(one.cepstra or ()))
+    ]
+    return [clip.vectors, clip.copies, clip.votes, *(clip.cepstra or ()), *contexts]

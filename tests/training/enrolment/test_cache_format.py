@@ -17,9 +17,12 @@ from streamgmm.training.enrolment.cache_format import CacheFileError, cache_byte
 from tests.training.enrolment.cache_rig import TASK, assert_same_cache, small_cache
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["windows", "frames"])
+@pytest.fixture(
+    scope="module", params=[(False, 0), (True, 0), (False, 2), (True, 2)], ids=["windows", "frames", "rooms", "all"]
+)
 def cache(request):
-    return small_cache(n_clips=2, n_windows=2, has_cepstra=request.param)
+    has_cepstra, n_contexts = request.param
+    return small_cache(n_clips=2, n_windows=2, has_cepstra=has_cepstra, n_contexts=n_contexts)
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +188,11 @@ def test_every_setting_of_the_task_comes_back():
     task = msgspec.structs.replace(TASK, channel=3, silence_gate_dbfs=-60.5)
     cache = small_cache(n_clips=2, n_windows=2)._replace(task=task)
     assert parse_cache(cache_bytes(cache), "x").task == task
+
+
+def test_values_of_copies_in_context_are_checked_too():
+    cache = small_cache(n_clips=2, n_windows=2, has_cepstra=True, n_contexts=1)
+    data = cache_bytes(cache)
+    assert "context_windows: a value is not finite" in refusal(with_number(data, cache, "context_windows", np.inf))
+    assert "context_hops: a value is not finite" in refusal(with_number(data, cache, "context_hops", np.nan))
+    assert "context_spans: a span lies outside" in refusal(with_number(data, cache, "context_spans", 2**30, 1))

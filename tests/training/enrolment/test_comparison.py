@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from streamgmm.model.room_card import RoomCard
 from streamgmm.training.enrolment.comparison import (
     HeldOutScores,
     ModelComparison,
@@ -19,8 +20,8 @@ def scores(**n_right: tuple[int, int]) -> HeldOutScores:
     return HeldOutScores(held_out_accuracy=accuracy, held_out_recalls=recalls, n_clips=n_clips)
 
 
-def losses(before: HeldOutScores, after: HeldOutScores, staying=("a", "b")) -> list[str]:
-    return ModelComparison(before, after, list(staying)).losses()
+def losses(before: HeldOutScores, again: HeldOutScores) -> list[str]:
+    return ModelComparison(before, HeldOutScores(), again).losses()
 
 
 def test_what_chance_explains_is_no_loss():
@@ -41,14 +42,36 @@ def test_the_fall_of_a_single_class_is_a_loss_whatever_the_others_gain():
     assert losses(before, after) == ["class 'a'"]
 
 
-def test_the_class_that_was_changed_and_those_without_a_score_do_not_count():
-    assert losses(scores(a=(40, 40), c=(40, 40)), scores(a=(40, 40), c=(1, 40))) == []
+def test_a_class_that_one_of_them_does_not_have_and_those_without_a_score_do_not_count():
+    assert losses(scores(a=(40, 40)), scores(a=(40, 40), c=(1, 40))) == []
+    assert losses(scores(a=(40, 40), background=(40, 40)), scores(a=(40, 40), background=(1, 40))) == []
     assert losses(HeldOutScores(), scores(a=(1, 40))) == []
 
 
 def test_the_standard_error_is_that_of_the_adjusted_share():
     assert adjusted_standard_error(0.5, 96) == pytest.approx(0.05)
     assert 0.0 < adjusted_standard_error(1.0, 4) == pytest.approx(np.sqrt(0.75 * 0.25 / 8))
+
+
+def in_room(n_copies: int = 160, **found: float) -> HeldOutScores:
+    """Scores in a room of labels that are found as often at each of four levels."""
+    recalls = {label: dict.fromkeys(("0", "6", "12", "20"), share) for label, share in found.items()}
+    room = RoomCard(max_false_alarms_per_hour=1.0, recalls=recalls, n_copies=dict.fromkeys(found, n_copies))
+    return HeldOutScores(room=room)
+
+
+def test_a_fall_in_the_room_is_a_loss_beyond_what_chance_explains():
+    assert losses(in_room(a=0.8, b=0.8), in_room(a=0.75, b=0.8)) == []
+    assert losses(in_room(a=0.8, b=0.8), in_room(a=0.6, b=0.95)) == ["class 'a' in the room"]
+    assert losses(in_room(a=0.8, b=0.8), in_room(a=0.7, b=0.75)) == ["all classes in the room, taken together"]
+    # Of few copies, chance explains more.
+    assert losses(in_room(a=0.8), in_room(20, a=0.66)) == []
+
+
+def test_a_room_without_copies_is_not_compared():
+    assert losses(in_room(a=0.8), in_room(0, a=0.0)) == []
+    assert losses(in_room(a=0.8), scores(a=(4, 4))) == []
+    assert losses(in_room(a=0.8), HeldOutScores(room=RoomCard(max_false_alarms_per_hour=1.0, recalls={"a": {}}))) == []
 
 
 @pytest.mark.parametrize("card", [{}, {"f1": 0.9}, {"held_out_recalls": {"a": "good"}}, {"n_clips": 3}])

@@ -16,13 +16,13 @@ from streamgmm.model.file import model_bytes
 from streamgmm.pipeline import decide_clip
 from streamgmm.settings.decision import LabelSection
 from streamgmm.training.enrolment.enrolment import (
-    ModelChange,
     check_enrolled,
     check_forgotten,
     enrol,
     forget,
     new_clips,
 )
+from streamgmm.training.enrolment.refitting import ModelChange
 from streamgmm.training.enrolment.training_cache import make_cache
 from streamgmm.training.trainer import train
 from tests.training.enrolment.cache_rig import TASK, model_of, small_cache, wide_clips
@@ -115,7 +115,8 @@ def test_a_class_that_is_there_is_extended_by_a_single_clip(sounds, known):
     change = enrolled(known, "footsteps", [sounds / "doorbell" / "0.wav"])
     assert change.model.card["n_clips"]["footsteps"] == 5
     assert change.model.card["n_windows"]["footsteps"] > known[0].card["n_windows"]["footsteps"]
-    assert change.comparison.staying == ["bird_song", "phone_ring"]
+    assert change.comparison.compared == sorted(SOUND_LABELS)
+    assert change.comparison.again.n_clips == known[0].card["n_clips"]
 
 
 # --- unusable clips
@@ -133,7 +134,7 @@ def test_clips_that_are_known_already_are_left_out_with_a_warning(sounds, known,
 
 
 def test_fewer_clips_than_a_class_needs_are_refused_before_anything_is_measured(sounds, known, monkeypatch):
-    monkeypatch.setattr("streamgmm.training.enrolment.enrolment.extract_clips", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr("streamgmm.training.enrolment.refitting.extract_clips", lambda *_: pytest.fail("measured"))
     with pytest.raises(DataError, match="class 'doorbell': 2 new usable clips, but needs 3"):
         enrolled(known, "doorbell", [sounds / "doorbell" / f"{i}.wav" for i in range(2)])
     with pytest.raises(DataError, match=r"class 'footsteps': 0 new usable .* needs 1 \(.*already known as 'footsteps'"):
@@ -190,7 +191,7 @@ def test_a_class_is_forgotten_in_model_cache_and_card(known, change):
     assert forgotten.cache.labels == list(SOUND_LABELS)
     for key in ("data_sha256", "n_clips", "n_windows"):
         assert forgotten.model.card[key] == known[0].card[key]
-    assert set(forgotten.comparison.staying) == set(SOUND_LABELS)
+    assert forgotten.comparison.compared == sorted(SOUND_LABELS)
 
 
 def test_enrolled_and_forgotten_again_the_model_is_what_it_was_refitted_to():

@@ -112,3 +112,15 @@ def test_a_share_is_the_largest_that_fits(sizes, total):
     share = room._equal_share(sizes, total)
     fits = [k for k in range(max(sizes, default=0) + 1) if sum(min(size, k) for size in sizes) <= total]
     assert share == max(fits)
+
+
+def test_copies_in_context_are_kept_whole_of_as_many_clips_as_there_is_room_for(monkeypatch):
+    clips = wide_clips(n_contexts=2)
+    n_hops = len(clips[0].contexts[0].vectors)
+    monkeypatch.setattr(room, "CONTEXT_HOPS_PER_LABEL", 5 * n_hops)
+    cache = make_cache(clips, TASK, has_cepstra=False)
+    for label in ("dog", "owl", "siren"):
+        assert sorted(len(clip.contexts) for clip in cache.clips if clip.clip.label == label) == [0, 0, 2, 2]
+    assert_same_cache(make_cache(cache.clips, cache.task, has_cepstra=False), cache)
+    more = make_cache([*cache.clips, *wide_clips(["frog"], n_contexts=2)], TASK, has_cepstra=False)
+    assert [clip.contexts for clip in more.clips[:12]] != [()] * 12
