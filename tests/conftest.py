@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, settings
 
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.recordings import write_training_set, write_wav
@@ -53,6 +54,11 @@ def write_demo_model(folder: Path) -> Path:
     config = msgspec.convert({"training": QUICK}, Config)
     save_model(train(read_dataset(folder / "recordings"), config, name="demo").model, folder / "demo.sgm")
     return folder / "demo.sgm"
+
+
+# The speed of an example depends on what else the machine does.
+settings.register_profile("streamgmm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("streamgmm")
 
 
 def pytest_configure() -> None:
