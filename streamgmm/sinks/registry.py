@@ -176,15 +176,16 @@ def _make_exec(plan: SinkPlan) -> Sink:
 
 def _make_mqtt(plan: SinkPlan) -> Sink:
     # Imported here, as only few runs need it.
+    from streamgmm.sinks.child.sink import ChildSink
     from streamgmm.sinks.mqtt.address import make_request
-    from streamgmm.sinks.mqtt.sink import MqttSink
+    from streamgmm.sinks.mqtt.task import publishing
 
     own = plan.own
     types = own.records or ["start", "end"]
     options = _push_options(plan)
     # `records` selects what is published as an event; the states of labels need the others in any case.
     options["selection"] = selection_of(structs.replace(own, records=sorted({*types, *MQTT_STATE_TYPES})))
-    return MqttSink(own.uri, make_request(own, types), **options)
+    return ChildSink(own.uri, publishing(make_request(own, types)), **options)
 
 
 def _make_webhook(plan: SinkPlan) -> Sink:
