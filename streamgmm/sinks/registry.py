@@ -154,11 +154,15 @@ def _make_unix(plan: SinkPlan) -> Sink:
 
 
 def _make_tcp(plan: SinkPlan) -> Sink:
+    return make_socket_sink(_tcp_listener(plan), plan, plan.token)
+
+
+def _tcp_listener(plan: SinkPlan) -> TcpListener:
     allow_remote = plan.output.allow_remote
     if allow_remote and not plan.output.token_file:
         problem = f"output.allow_remote: {plan.own.uri!r} would be open to anybody; name an output.token_file too"
         raise ConfigError([problem])
-    return make_socket_sink(TcpListener(plan.own.uri, allow_remote=allow_remote), plan, plan.token)
+    return TcpListener(plan.own.uri, allow_remote=allow_remote)
 
 
 def _make_exec(plan: SinkPlan) -> Sink:
@@ -184,8 +188,23 @@ def _make_mqtt(plan: SinkPlan) -> Sink:
     types = own.records or ["start", "end"]
     options = _push_options(plan)
     # `records` selects what is published as an event; the states of labels need the others in any case.
-    options["selection"] = selection_of(structs.replace(own, records=sorted({*types, *MQTT_STATE_TYPES})))
+    options["selection"] = selection_of(structs.replace(own, records=sorted({*types, *STATE_TYPES})))
     return ChildSink(own.uri, publishing(make_request(own, types)), **options)
+
+
+def _make_web(plan: SinkPlan) -> Sink:
+    # Imported here, as only few runs need it.
+    from streamgmm.sinks.child.sink import ChildSink
+    from streamgmm.sinks.web.task import WebTask
+
+    own = plan.own
+    options = _push_options(plan)
+    if own.records:
+        options["selection"] = selection_of(structs.replace(own, records=sorted({*own.records, *STATE_TYPES})))
+    task = WebTask(
+        _tcp_listener(plan), hosts=(own.hosts or "").split(), token=plan.token, max_viewers=plan.output.n_clients
+    )
+    return ChildSink(own.uri, task, **options)
 
 
 def _make_webhook(plan: SinkPlan) -> Sink:
@@ -205,8 +224,8 @@ def _make_webhook(plan: SinkPlan) -> Sink:
     )
 
 
-MQTT_STATE_TYPES: tuple[RecordType, ...] = ("hello", "model", "status", "start", "end", "bye")
-"""Types of records that change a retained topic."""
+STATE_TYPES: tuple[RecordType, ...] = ("hello", "model", "status", "start", "end", "bye")
+"""Types of records that change a retained topic, or the state that a page shows."""
 
 MQTT_SETTINGS = frozenset({"node", "discovery", "secret_file"})
 WEBHOOK_SETTINGS = frozenset({"headers_file", "hmac_file", "timeout_s"})
@@ -227,6 +246,7 @@ SINK_KINDS: dict[str, SinkKind] = {
         ),
         SinkKind("mqtt://HOST/PREFIX", _make_mqtt, MQTT_SETTINGS, is_available=os.name == "posix"),
         SinkKind("mqtts://HOST/PREFIX", _make_mqtt, MQTT_SETTINGS | TLS_SETTINGS, is_available=os.name == "posix"),
+        SinkKind("web://HOST:PORT", _make_web, frozenset({"hosts"}), is_available=os.name == "posix"),
         SinkKind("http://HOST/PATH", _make_webhook, WEBHOOK_SETTINGS),
         SinkKind("https://HOST/PATH", _make_webhook, WEBHOOK_SETTINGS | {"ca_file"}),
     )

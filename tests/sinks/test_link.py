@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from streamgmm.sinks.child import link
-from streamgmm.sinks.child.protocol import Task
 from streamgmm.sinks.child.sink import ChildSink
+from streamgmm.sinks.child.task import Task
 from streamgmm.sinks.mqtt.protocol import Request
 from streamgmm.sinks.mqtt.topics import Topics
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, LogLines, message, no_failure, start, status

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
-import streamgmm
 from streamgmm.audio.child import Child
 from streamgmm.errors import StreamgmmError
-from streamgmm.sinks.child.protocol import Failure, Task
+from streamgmm.sinks.child.protocol import Failure
+from streamgmm.sinks.child.task import Task
 from streamgmm.sinks.sink import start_thread
 
 logger = logging.getLogger("streamgmm.sinks")
@@ -34,13 +32,6 @@ SHORT_LIFE_S = 1.0
 
 FAREWELL_S = 0.5
 """Longest time that the child may take for its last messages (s)."""
-
-
-def command_of(module: str) -> tuple[str, ...]:
-    """Return the command that runs `main` of a module of this package in a process of its own."""
-    # Not `-m`: without this path, and with -P, a checkout that is not installed would not be found.
-    place = str(Path(streamgmm.__file__).parent.parent)
-    return (sys.executable, "-P", "-c", f"import sys; sys.path.append({place!r}); from {module} import main; main()")
 
 
 class Link:

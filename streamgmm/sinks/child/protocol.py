@@ -17,28 +17,7 @@ On stdout, a word a line, some with JSON after it:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import msgspec
-
-
-class Task(NamedTuple):
-    """A kind of child, and what it is to do.
-
-    Attributes:
-        kind: one word, for messages.
-        command: program that implements the protocol.
-        request: first line for the child; may hold secrets, which so are on no command line.
-        greeting_s: interval at which the child gets the current state again (s).
-        fds: descriptors that the child inherits under their numbers.
-    """
-
-    kind: str
-    command: Sequence[str]
-    request: msgspec.Struct
-    greeting_s: float = 60.0
-    fds: Sequence[int] = ()
 
 
 class Greeting(msgspec.Struct, frozen=True):

@@ -11,7 +11,8 @@ import msgspec
 from streamgmm.errors import OutputError, StreamgmmError
 from streamgmm.sinks import greeting
 from streamgmm.sinks.child.link import Link
-from streamgmm.sinks.child.protocol import Greeting, Task
+from streamgmm.sinks.child.protocol import Greeting
+from streamgmm.sinks.child.task import Task
 from streamgmm.sinks.push import PushOptions, PushSink
 from streamgmm.sinks.sink import Message, OnFailure
 
@@ -34,7 +35,7 @@ class ChildSink(PushSink):
     def __init__(self, uri: str, task: Task, **options: Unpack[PushOptions]) -> None:
         super().__init__(uri, **options)
         self._link = Link(uri, task, self._changed, self._take_pulse)
-        self._greeting_s = task.greeting_s
+        self._task = task
         self._greeting = greeting.Greeting()
         self._last_seq = -1
         self._n_greeted = 0
@@ -59,6 +60,10 @@ class ChildSink(PushSink):
         except StreamgmmError:
             self.close(0.0)
             raise
+
+    def claim(self) -> None:
+        """Claim what all children need."""
+        self._task.claim()
 
     def note(self, message: Message) -> None:
         """Follow the state that a new connection is greeted with."""
@@ -102,6 +107,7 @@ class ChildSink(PushSink):
     def release(self) -> None:
         """Let the child say farewell, and end it."""
         self._link.finish()
+        self._task.release()
 
     def abandon(self) -> None:
         """Kill the child, whatever it is doing."""
@@ -127,6 +133,6 @@ class ChildSink(PushSink):
 
     def _take_pulse(self) -> None:
         with self._changed:
-            if not self._is_greeting_old and time.monotonic() - self._greeted_s > self._greeting_s:
+            if not self._is_greeting_old and time.monotonic() - self._greeted_s > self._task.greeting_s:
                 self._is_greeting_old = True
                 self._changed.notify_all()

@@ -9,8 +9,9 @@ from msgspec import structs
 
 from streamgmm.audio.child import Child
 from streamgmm.errors import TemporaryError
-from streamgmm.sinks.child.link import START_TIMEOUT_S, command_of
-from streamgmm.sinks.child.protocol import Failure, Task
+from streamgmm.sinks.child.link import START_TIMEOUT_S
+from streamgmm.sinks.child.protocol import Failure
+from streamgmm.sinks.child.task import Task, command_of
 from streamgmm.sinks.mqtt.protocol import Request
 
 COMMAND = command_of("streamgmm.sinks.mqtt.child")
