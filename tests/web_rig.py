@@ -8,7 +8,13 @@ import socket
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from streamgmm.records import Record
+from streamgmm.sinks.child.sink import ChildSink
+from streamgmm.sinks.socket.listeners import TcpListener
+from streamgmm.sinks.web.task import WebTask
 from tests.narrowing import present
+from tests.sinks.sink_rig import message, no_failure
+from tests.system.run_rig import wait_until
 
 TIMEOUT_S = 10.0
 
@@ -110,3 +116,23 @@ class Stream:
     def close(self) -> None:
         self._file.close()
         self.connection.close()
+
+
+class Served:
+    """An open sink, and its address."""
+
+    def __init__(self, **options: object) -> None:
+        self.task = WebTask(TcpListener("web://127.0.0.1:0"), **options)  # type: ignore[arg-type]
+        self.sink = ChildSink("web://127.0.0.1:0", self.task)
+        self.sink.open(no_failure)
+        self.address = self.task.address
+
+    def publish(self, *records: Record) -> None:
+        for record in records:
+            self.sink.publish(message(record))
+
+    def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
+        return ask(self.address, path, method, **headers)
+
+    def wait_for_seq(self, seq: int) -> None:
+        wait_until(lambda: self.ask("/v1/state").json["last_seq"] >= seq, f"{seq} does not come")

@@ -14,43 +14,20 @@ import pytest
 from msgspec import structs
 
 from streamgmm.errors import CannotCreateError
-from streamgmm.records import Gap, Record
+from streamgmm.records import Gap
 from streamgmm.settings.output import OutputSection, SinkSection
-from streamgmm.sinks.child.sink import ChildSink
 from streamgmm.sinks.registry import SinkPlan, find_kind_of
-from streamgmm.sinks.socket.listeners import TcpListener
 from streamgmm.sinks.socket.token import Token
 from streamgmm.sinks.web.app import FILES
 from streamgmm.sinks.web.guard import HEADERS
-from streamgmm.sinks.web.task import WebTask
 from tests.narrowing import present
-from tests.sinks.sink_rig import HELLO, LogLines, end, message, n_open_fds, no_failure, start, status
+from tests.sinks.sink_rig import HELLO, LogLines, end, n_open_fds, no_failure, start, status
 from tests.system.run_rig import wait_until
-from tests.web_rig import Answer, Stream, ask, connect
+from tests.web_rig import Served, Stream, connect
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 JSON_TYPE = "application/json"
-
-
-class Served:
-    """An open sink, and its address."""
-
-    def __init__(self, **options: object) -> None:
-        self.task = WebTask(TcpListener("web://127.0.0.1:0"), **options)  # type: ignore[arg-type]
-        self.sink = ChildSink("web://127.0.0.1:0", self.task)
-        self.sink.open(no_failure)
-        self.address = self.task.address
-
-    def publish(self, *records: Record) -> None:
-        for record in records:
-            self.sink.publish(message(record))
-
-    def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
-        return ask(self.address, path, method, **headers)
-
-    def wait_for_seq(self, seq: int) -> None:
-        wait_until(lambda: self.ask("/v1/state").json["last_seq"] >= seq, f"{seq} does not come")
 
 
 Serve = Callable[..., Served]
