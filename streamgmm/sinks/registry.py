@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import structs
 
 from streamgmm.errors import ConfigError
-from streamgmm.settings.output import OutputSection, RecordType, SinkSection
+from streamgmm.settings.output import OutputSection, RecordType, SinkSection, sections_of_sinks
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.push import PushOptions
 from streamgmm.sinks.selection import selection_of
@@ -49,12 +49,14 @@ class SinkKind:
         make: returns a sink, not yet open; raises StreamgmmError.
         settings: names of the settings of `SinkSection` that only some kinds have, and this one does.
         is_available: whether this system supports the kind.
+        shows_every_hop: whether its sinks get a record of every hop, even if others do not (see `Glimpse`).
     """
 
     form: str
     make: Callable[[SinkPlan], Sink]
     settings: frozenset[str] = frozenset()
     is_available: bool = True
+    shows_every_hop: bool = False
 
     @property
     def prefix(self) -> str:
@@ -113,6 +115,12 @@ def find_kind_of(section: SinkSection) -> SinkKind:
             [f"output.sinks: {section.shown_uri!r}: {name} is not a setting of {kind.form}" for name in others]
         )
     return kind
+
+
+def show_every_hop(output: OutputSection) -> bool:
+    """Return whether any sink shows every hop."""
+    kinds = [SINK_KINDS.get(own.uri.partition(":")[0]) for own in sections_of_sinks(output)]
+    return any(kind is not None and kind.shows_every_hop for kind in kinds)
 
 
 def valid_forms() -> str:
@@ -200,7 +208,8 @@ def _make_web(plan: SinkPlan) -> Sink:
     own = plan.own
     options = _push_options(plan)
     if own.records:
-        options["selection"] = selection_of(structs.replace(own, records=sorted({*own.records, *STATE_TYPES})))
+        own = structs.replace(own, records=sorted({*own.records, *STATE_TYPES}))
+    options["selection"] = selection_of(own, shows_every_hop=True)
     task = WebTask(
         _tcp_listener(plan), hosts=(own.hosts or "").split(), token=plan.token, max_viewers=plan.output.n_clients
     )
@@ -246,7 +255,7 @@ SINK_KINDS: dict[str, SinkKind] = {
         ),
         SinkKind("mqtt://HOST/PREFIX", _make_mqtt, MQTT_SETTINGS, is_available=os.name == "posix"),
         SinkKind("mqtts://HOST/PREFIX", _make_mqtt, MQTT_SETTINGS | TLS_SETTINGS, is_available=os.name == "posix"),
-        SinkKind("web://HOST:PORT", _make_web, frozenset({"hosts"}), is_available=os.name == "posix"),
+        SinkKind("web://HOST:PORT", _make_web, frozenset({"hosts"}), os.name == "posix", shows_every_hop=True),
         SinkKind("http://HOST/PATH", _make_webhook, WEBHOOK_SETTINGS),
         SinkKind("https://HOST/PATH", _make_webhook, WEBHOOK_SETTINGS | {"ca_file"}),
     )

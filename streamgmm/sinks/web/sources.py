@@ -145,7 +145,7 @@ class Sources:
         if record.seq > self._greeted_seq or isinstance(record, Window):
             self._follow(record)
         kind = type_of(record)
-        if self._first_seq is None:
+        if self._first_seq is None and not isinstance(record, Window):
             self._first_seq = record.seq
         if isinstance(record, Dropped):
             self._first_seq = record.from_seq + record.count
