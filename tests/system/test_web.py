@@ -190,6 +190,7 @@ def test_page_by_keyboard_and_after_the_child_was_replaced(
         os.kill(page.child_pid, signal.SIGKILL)
         browser.wait_for("document.getElementById('connection').classList.contains('lost')")
         browser.wait_for("document.getElementById('connection').textContent === 'connected'")
+        assert browser.evaluate("document.querySelectorAll('#rows tr').length") > 0, "what was seen is forgotten"
 
 
 def test_E53_hostile_names_are_text(browser: Browser, tmp_path: Path) -> None:

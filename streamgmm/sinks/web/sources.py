@@ -84,6 +84,7 @@ class Source:
         """Return what there is to know, for JSON."""
         return {
             "name": self.hello.source,
+            "run_id": self.hello.run_id,
             "state": self.state,
             "detail": self.end_reason or (self.status.detail if self.status else ""),
             "is_required": self.hello.is_required,

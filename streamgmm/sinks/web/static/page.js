@@ -54,6 +54,11 @@ class Source {
     byId("sources").append(card);
   }
   update(state) {
+    if (this.run_id !== state.run_id) {
+      // Another run of the daemon counts its time from zero.
+      for (const [id, event] of events) if (this.run_id && event.source === this.name) events.delete(id);
+      Object.assign(this, { run_id: state.run_id, windows: [], now_t: 0 });
+    }
     Object.assign(this, { labels: state.labels, rate_hz: state.sample_rate_hz, health: state.health });
     this.open = new Map(state.open_events.map((event) => [event.id, event]));
     this.level_dbfs = state.level_dbfs;
@@ -287,7 +292,9 @@ function say(words, isLost) {
 function connect() {
   const stream = new EventSource("events");
   const listen = (type, take) => stream.addEventListener(type, (message) => { take(JSON.parse(message.data)); drawSoon(); });
-  listen("state", (state) => { const isFirst = !sources.size; takeState(state); say("connected", false); if (isFirst) fetchPast(); });
+  let isFirst = true;
+  stream.onopen = () => { isFirst = true; };
+  listen("state", (state) => { takeState(state); say("connected", false); if (isFirst) fetchPast(); isFirst = false; });
   for (const type of ["window", "status", "start", "update", "end", "gap", "model", "bye", "dropped"]) listen(type, takeRecord);
   stream.onerror = () => {
     say("no connection to the daemon; trying again", true);
