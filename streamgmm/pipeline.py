@@ -176,6 +176,7 @@ class Pipeline:
         run_id: prefix of the ids of events.
         learns_room: whether to learn the sounds of the room while nothing is detected. The records then depend on all
             that came before.
+        glimpses: whether to make a record of every hop for sinks that show it (see `Glimpse`).
 
     Attributes:
         analyser: the first half, from samples to hop scores.
@@ -186,7 +187,9 @@ class Pipeline:
         ConfigError: the settings name a label that the model does not have.
     """
 
-    def __init__(self, model: Model, config: Config, run_id: str = "", *, learns_room: bool = False) -> None:
+    def __init__(
+        self, model: Model, config: Config, run_id: str = "", *, learns_room: bool = False, glimpses: bool = False
+    ) -> None:
         self.analyser = Analyser(model, has_projected=learns_room)
         spec = model.spec
         rules = make_rules(model.labels, config.decision, model.decision, spec.sample_rate_hz)
@@ -197,6 +200,7 @@ class Pipeline:
             Timing(spec.sample_rate_hz, spec.hop_samples, spec.window_samples, spec.frame_samples),
             run_id=run_id,
             windows=config.output.windows,
+            glimpses=glimpses,
             updates=config.output.updates,
         )
 

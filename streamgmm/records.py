@@ -151,6 +151,10 @@ class Window(Record, frozen=True, kw_only=True):
     thresholds: dict[str, float] = {}
 
 
+class Glimpse(Window, frozen=True, kw_only=True, tag="window"):
+    """A window for those sinks alone that show every hop; it repeats the last number, so that others miss none."""
+
+
 class Gap(Record, frozen=True, kw_only=True):
     """Audio was lost: `lost_samples` samples, at the rate of the model, just before `t`."""
 

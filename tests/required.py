@@ -64,3 +64,11 @@ def mosquitto() -> str:
     if path is None:
         require_or_skip("mqtt", "mosquitto is not installed")
     return path
+
+
+def chromium() -> str:
+    """The path of `chromium`, a browser."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        require_or_skip("browser", "chromium is not installed")
+    return path

@@ -38,13 +38,19 @@ class Child:
         command: program and arguments; any user of the machine can see them.
         stdin: content for the stdin of the command, which then ends; must fit into a pipe. None keeps stdin open.
         redact: removes secrets from a line of stderr before it is shown; lines that become empty are skipped.
+        fds: descriptors that the command inherits under their numbers.
 
     Raises:
         SystemResourceError: the process cannot be started.
     """
 
     def __init__(
-        self, command: Sequence[str], *, stdin: bytes | None = None, redact: Callable[[str], str] = str
+        self,
+        command: Sequence[str],
+        *,
+        stdin: bytes | None = None,
+        redact: Callable[[str], str] = str,
+        fds: Sequence[int] = (),
     ) -> None:
         self._redact = redact
         self._received = bytearray()
@@ -55,20 +61,25 @@ class Child:
         self._writing = threading.Lock()
         self._is_closed = False
         try:
-            self._start(command)
+            self._start(command, fds)
             if stdin is not None:
                 self._write_stdin(stdin)
         except OSError as error:
             raise SystemResourceError(f"cannot start a process: {error.strerror}", where=command[0]) from error
 
-    def _start(self, command: Sequence[str]) -> None:
+    def _start(self, command: Sequence[str], fds: Sequence[int]) -> None:
         with contextlib.ExitStack() as resources:
             self._selector = resources.enter_context(selectors.DefaultSelector())
             wake, self._waker = (resources.enter_context(end) for end in socket.socketpair())
             with signals_blocked_for_children():
                 # Unbuffered, else the content for stdin would be written only by its `close`, outside `suppress`.
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    pass_fds=fds,
                 )
             stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
             if stdin is None or stdout is None or stderr is None:  # cannot happen with PIPE; for the type checker

@@ -8,7 +8,7 @@ from streamgmm.errors import UsageError
 from streamgmm.settings.loading import load_config
 from streamgmm.settings.output import SinkSection, sections_of_sinks
 from streamgmm.sinks.mqtt.address import make_request
-from streamgmm.sinks.mqtt.link import remove_retained
+from streamgmm.sinks.mqtt.task import remove_retained
 from streamgmm.sinks.registry import find_kind_of
 
 

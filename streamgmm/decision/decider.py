@@ -26,7 +26,7 @@ from streamgmm.decision.judge import Judge, Judgement
 from streamgmm.decision.rejection import Verdict
 from streamgmm.errors import DataError
 from streamgmm.labels import is_reserved
-from streamgmm.records import End, Gap, GapReason, Record, RejectReason, Start, Update, Window
+from streamgmm.records import End, Gap, GapReason, Glimpse, Record, RejectReason, Start, Update, Window
 
 
 class Timing(NamedTuple):
@@ -72,6 +72,7 @@ class Decider:
         timing: lengths of hops, windows and levels.
         run_id: prefix of the ids of events.
         windows: whether to make a record for every hop.
+        glimpses: whether to make one for sinks that show every hop, where `windows` makes none for all.
         updates: whether to make a record for every hop of an open event.
 
     Attributes:
@@ -88,6 +89,7 @@ class Decider:
         *,
         run_id: str,
         windows: bool = False,
+        glimpses: bool = False,
         updates: bool = False,
     ) -> None:
         self._judge = judge
@@ -98,7 +100,7 @@ class Decider:
         self._thresholds = {label: rule.onset_threshold for label, rule in pairs if not is_reserved(label)}
         self._sample_rate_hz = timing.sample_rate_hz
         self._run_id = run_id
-        self._has_windows = windows
+        self._window_type = Window if windows else Glimpse if glimpses else None
         self._has_updates = updates
         self._segmenter = Segmenter(self.rules, timing.hop_samples)
         # When the smoothed posterior crosses the threshold, the sound may have begun before the current window. With a
@@ -129,7 +131,9 @@ class Decider:
         self._end_sample = hop.end_sample
         # Before the automata: a change is dated by the levels up to its own hop.
         self._history.append(hop.levels_db, hop.end_sample)
-        records: list[Record] = [self._window(verdict, posteriors, hop)] if self._has_windows else []
+        records: list[Record] = []
+        if self._window_type:
+            records.append(self._window(self._window_type, verdict, posteriors, hop))
         for change in self._segmenter.update(scores, hop.end_sample):
             records += self._follow(change, hop)
         return records
@@ -269,9 +273,9 @@ class Decider:
             gap=event.has_gap,
         )
 
-    def _window(self, verdict: Verdict, posteriors: Float64Array, hop: HopScores) -> Window:
+    def _window(self, record_type: type[Window], verdict: Verdict, posteriors: Float64Array, hop: HopScores) -> Window:
         scores = {label: units.round_score(p) for label, p in zip(self._labels, posteriors.tolist(), strict=True)}
-        return Window(
+        return record_type(
             t=self._seconds(hop.end_sample),
             label=verdict.label,
             score=units.round_score(verdict.score),

@@ -10,6 +10,7 @@ from streamgmm.audio.ring import Ring
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
 from streamgmm.settings.config import Config
+from streamgmm.sinks.registry import show_every_hop
 
 RECORDING_RING_S = 4.0
 """Longest ring for a recording (s). A recording waits for its reader, so a short ring keeps the reader busy."""
@@ -66,7 +67,8 @@ def begin_session(setup: Setup, run_id: str, *, learns_room: bool = False) -> Se
     Raises:
         ConfigError: the settings name a label that the model does not have.
     """
-    return Session(setup, Pipeline(setup.model, setup.config, run_id, learns_room=learns_room))
+    glimpses = show_every_hop(setup.config.output)
+    return Session(setup, Pipeline(setup.model, setup.config, run_id, learns_room=learns_room, glimpses=glimpses))
 
 
 def make_ring(setup: Setup, on_change: Callable[[], None], *, is_live: bool) -> Ring:

@@ -68,6 +68,11 @@ class SinkSection(Section, frozen=True, kw_only=True):
         Place | None, Meta(description="of http(s): file with the key of a signature, closed to others; null: none")
     ] = None
 
+    hosts: Annotated[
+        str | None,
+        Meta(description="of web: further names of this machine in browsers, separated by spaces; null: none"),
+    ] = None
+
     @property
     def shown_uri(self) -> str:
         """Return the URI for messages, without the path of a web server, which may be secret."""
@@ -83,7 +88,7 @@ class OutputSection(Section, frozen=True, kw_only=True):
         list[Place | SinkSection],
         Meta(
             description="stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND, mqtt://HOST/PREFIX, "
-            "mqtts://HOST/PREFIX, http://HOST/PATH, https://HOST/PATH; or a mapping with `uri`",
+            "mqtts://HOST/PREFIX, web://HOST:PORT, http://HOST/PATH, https://HOST/PATH; or a mapping with `uri`",
             examples=[[{"uri": "stdout:", "labels": ["doorbell"]}]],
         ),
     ] = msgspec.field(default_factory=lambda: ["stdout:"])
@@ -116,13 +121,14 @@ class OutputSection(Section, frozen=True, kw_only=True):
     allow_remote: Annotated[
         bool,
         Meta(
-            description="accept other machines on tcp://; needs a token, which is sent in the clear",
+            description="accept other machines on tcp:// and web://; needs a token, which is sent in the clear",
         ),
     ] = False
     token_file: Annotated[
         Place,
         Meta(
-            description="file with the token that a tcp:// client must send as its first line; empty: none",
+            description="file with the token that a tcp:// client must send as its first line, and a browser of web:// "
+            "as the password; empty: none",
         ),
     ] = ""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from streamgmm.errors import ConfigError, StreamgmmError
-from streamgmm.records import Record, encode_json
+from streamgmm.records import Glimpse, Record, encode_json
 from streamgmm.settings.output import OutputSection, SinkSection, sections_of_sinks
 from streamgmm.sinks.registry import SinkPlan, find_kind_of, make_socket_sink, valid_forms
 from streamgmm.sinks.sink import Message, OnFailure, Sink, Snapshot
@@ -86,8 +86,10 @@ class Hub:
         """
         # Under one lock, so that every sink receives the records in the order of their numbers.
         with self._publishing:
-            numbered = msgspec.structs.replace(record, seq=self._next_seq)
-            self._next_seq += 1
+            # A glimpse has no number of its own: to sinks that do not get it, it would look lost.
+            seq = self._next_seq - 1 if isinstance(record, Glimpse) else self._next_seq
+            numbered = msgspec.structs.replace(record, seq=seq)
+            self._next_seq = seq + 1
             message = Message(numbered, encode_json(numbered))
             for sink in self._sinks:
                 sink.publish(message)

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import structs
 
 from streamgmm.errors import ConfigError
-from streamgmm.settings.output import OutputSection, RecordType, SinkSection
+from streamgmm.settings.output import OutputSection, RecordType, SinkSection, sections_of_sinks
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.push import PushOptions
 from streamgmm.sinks.selection import selection_of
@@ -49,12 +49,14 @@ class SinkKind:
         make: returns a sink, not yet open; raises StreamgmmError.
         settings: names of the settings of `SinkSection` that only some kinds have, and this one does.
         is_available: whether this system supports the kind.
+        shows_every_hop: whether its sinks get a record of every hop, even if others do not (see `Glimpse`).
     """
 
     form: str
     make: Callable[[SinkPlan], Sink]
     settings: frozenset[str] = frozenset()
     is_available: bool = True
+    shows_every_hop: bool = False
 
     @property
     def prefix(self) -> str:
@@ -115,6 +117,12 @@ def find_kind_of(section: SinkSection) -> SinkKind:
     return kind
 
 
+def show_every_hop(output: OutputSection) -> bool:
+    """Return whether any sink shows every hop."""
+    kinds = [SINK_KINDS.get(own.uri.partition(":")[0]) for own in sections_of_sinks(output)]
+    return any(kind is not None and kind.shows_every_hop for kind in kinds)
+
+
 def valid_forms() -> str:
     """Return the URI forms of all kinds, for a message."""
     *forms, last = [kind.form for kind in SINK_KINDS.values()]
@@ -154,11 +162,15 @@ def _make_unix(plan: SinkPlan) -> Sink:
 
 
 def _make_tcp(plan: SinkPlan) -> Sink:
+    return make_socket_sink(_tcp_listener(plan), plan, plan.token)
+
+
+def _tcp_listener(plan: SinkPlan) -> TcpListener:
     allow_remote = plan.output.allow_remote
     if allow_remote and not plan.output.token_file:
         problem = f"output.allow_remote: {plan.own.uri!r} would be open to anybody; name an output.token_file too"
         raise ConfigError([problem])
-    return make_socket_sink(TcpListener(plan.own.uri, allow_remote=allow_remote), plan, plan.token)
+    return TcpListener(plan.own.uri, allow_remote=allow_remote)
 
 
 def _make_exec(plan: SinkPlan) -> Sink:
@@ -176,15 +188,32 @@ def _make_exec(plan: SinkPlan) -> Sink:
 
 def _make_mqtt(plan: SinkPlan) -> Sink:
     # Imported here, as only few runs need it.
+    from streamgmm.sinks.child.sink import ChildSink
     from streamgmm.sinks.mqtt.address import make_request
-    from streamgmm.sinks.mqtt.sink import MqttSink
+    from streamgmm.sinks.mqtt.task import publishing
 
     own = plan.own
     types = own.records or ["start", "end"]
     options = _push_options(plan)
     # `records` selects what is published as an event; the states of labels need the others in any case.
-    options["selection"] = selection_of(structs.replace(own, records=sorted({*types, *MQTT_STATE_TYPES})))
-    return MqttSink(own.uri, make_request(own, types), **options)
+    options["selection"] = selection_of(structs.replace(own, records=sorted({*types, *STATE_TYPES})))
+    return ChildSink(own.uri, publishing(make_request(own, types)), **options)
+
+
+def _make_web(plan: SinkPlan) -> Sink:
+    # Imported here, as only few runs need it.
+    from streamgmm.sinks.child.sink import ChildSink
+    from streamgmm.sinks.web.task import WebTask
+
+    own = plan.own
+    options = _push_options(plan)
+    if own.records:
+        own = structs.replace(own, records=sorted({*own.records, *STATE_TYPES}))
+    options["selection"] = selection_of(own, shows_every_hop=True)
+    task = WebTask(
+        _tcp_listener(plan), hosts=(own.hosts or "").split(), token=plan.token, max_viewers=plan.output.n_clients
+    )
+    return ChildSink(own.uri, task, **options)
 
 
 def _make_webhook(plan: SinkPlan) -> Sink:
@@ -204,8 +233,8 @@ def _make_webhook(plan: SinkPlan) -> Sink:
     )
 
 
-MQTT_STATE_TYPES: tuple[RecordType, ...] = ("hello", "model", "status", "start", "end", "bye")
-"""Types of records that change a retained topic."""
+STATE_TYPES: tuple[RecordType, ...] = ("hello", "model", "status", "start", "end", "bye")
+"""Types of records that change a retained topic, or the state that a page shows."""
 
 MQTT_SETTINGS = frozenset({"node", "discovery", "secret_file"})
 WEBHOOK_SETTINGS = frozenset({"headers_file", "hmac_file", "timeout_s"})
@@ -226,6 +255,7 @@ SINK_KINDS: dict[str, SinkKind] = {
         ),
         SinkKind("mqtt://HOST/PREFIX", _make_mqtt, MQTT_SETTINGS, is_available=os.name == "posix"),
         SinkKind("mqtts://HOST/PREFIX", _make_mqtt, MQTT_SETTINGS | TLS_SETTINGS, is_available=os.name == "posix"),
+        SinkKind("web://HOST:PORT", _make_web, frozenset({"hosts"}), os.name == "posix", shows_every_hop=True),
         SinkKind("http://HOST/PATH", _make_webhook, WEBHOOK_SETTINGS),
         SinkKind("https://HOST/PATH", _make_webhook, WEBHOOK_SETTINGS | {"ca_file"}),
     )

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from streamgmm.labels import RESERVED
-from streamgmm.records import Bye, Dropped, End, Hello, Record, Start, Status, Update, Window
+from streamgmm.records import Bye, Dropped, End, Glimpse, Hello, Record, Start, Status, Update, Window
 from streamgmm.settings.output import OutputSection, RecordType, SinkSection, sections_of_sinks
 from streamgmm.sinks.formats import Formatter
 from streamgmm.sinks.sink import Snapshot
@@ -26,6 +26,7 @@ class Selection:
         sources: names of admitted sources.
         min_score: lowest admitted `score` of `start` and `update`. An `end` is admitted if its `start` was; if `types`
             excludes `start`, this is the lowest admitted `max_score` of `end` instead.
+        shows_every_hop: whether glimpses are admitted, as windows are.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class Selection:
         types: Iterable[RecordType] = (),
         sources: Iterable[str] = (),
         min_score: float = 0.0,
+        shows_every_hop: bool = False,
     ) -> None:
         self._labels = frozenset(labels)
         self._types = frozenset(types)
         self._sources = frozenset(sources)
         self._min_score = min_score
+        self._shows_every_hop = shows_every_hop
         # Without a filter of labels and scores, no event has to be followed from its start to its end.
         self._takes_every_event = not self._labels and min_score <= 0.0
         self._wants_starts = not self._types or "start" in self._types
@@ -48,6 +51,8 @@ class Selection:
 
     def admits(self, record: Record) -> bool:
         """Return whether the sink receives `record`; call once for each record, in the order of publication."""
+        if isinstance(record, Glimpse) and not self._shows_every_hop:
+            return False
         if isinstance(record, Hello):
             # A new run of this source ends no event of an earlier one.
             self._open_events = {event for event in self._open_events if event[0] != record.source}
@@ -102,13 +107,16 @@ class Selection:
         return not self._labels or label in self._labels
 
 
-def selection_of(section: SinkSection, default_types: Sequence[RecordType] = ()) -> Selection:
+def selection_of(
+    section: SinkSection, default_types: Sequence[RecordType] = (), *, shows_every_hop: bool = False
+) -> Selection:
     """Return the selection of a sink with these settings; `default_types` apply if the settings name no types."""
     return Selection(
         labels=section.labels,
         types=section.records or default_types,
         sources=section.sources,
         min_score=section.min_score,
+        shows_every_hop=shows_every_hop,
     )
 
 

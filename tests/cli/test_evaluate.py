@@ -28,13 +28,13 @@ def sounds(tmp_path_factory) -> Path:
 def model(sounds, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "yard.sgm"
     process = spawn_cli("train", sounds, "-o", path, *QUICK)
-    assert (process.communicate(timeout=60)[0], process.returncode) == ("", 0)
+    assert (process.communicate(timeout=300)[0], process.returncode) == ("", 0)
     return path
 
 
 def test_by_fold_a_process_prints_the_tables_and_writes_the_json(sounds, tmp_path):
     process = spawn_cli("evaluate", sounds, "--by", "fold", "--json", tmp_path / "e.json")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
     assert all(character == "\n" or unicodedata.category(character) != "Cc" for character in out)
     result = json.loads((tmp_path / "e.json").read_text())

@@ -104,10 +104,11 @@ def test_a_process_says_on_stderr_what_it_learnt_and_sends_no_control_characters
     assert (report["model"], report["sha256"]) == ("yard", model.sha256)
     assert report["card"] == model.card
     assert report["warnings"] == []
-    window, settings, frames = report["notes"]
+    window, settings, for_clips, for_events = report["notes"]
     assert window.startswith("windows of 1 s kept: held-out log loss of clips ")
     assert settings.startswith("defaults kept")
-    assert frames.startswith("cepstral frames ")
+    assert for_clips.startswith("cepstral frames ")
+    assert for_events.startswith("cepstral frames ")
     assert set(report) == {"model", "sha256", "card", "notes", "warnings", "skipped_files"}
 
 

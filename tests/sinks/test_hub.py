@@ -166,7 +166,7 @@ def test_sinks_are_chosen_by_uri(tmp_path: Path) -> None:
 
 VALID = (
     "valid are stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND, mqtt://HOST/PREFIX, "
-    "mqtts://HOST/PREFIX, http://HOST/PATH and https://HOST/PATH"
+    "mqtts://HOST/PREFIX, web://HOST:PORT, http://HOST/PATH and https://HOST/PATH"
 )
 
 

@@ -9,12 +9,13 @@ import pytest
 from msgspec import structs
 
 from streamgmm.errors import ConfigError
-from streamgmm.records import AnyRecord, Bye, Dropped, Gap, Record, Update, Window, decode_json
+from streamgmm.records import AnyRecord, Bye, Dropped, Gap, Glimpse, Record, Update, Window, decode_json
 from streamgmm.settings.loading import load_config
 from streamgmm.settings.output import OutputSection, RecordType, SinkSection
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.selection import Selection, warn_of_unknown_labels
+from streamgmm.sinks.sink import Message
 from streamgmm.sinks.stdout import StdoutSink
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, LogLines, end, message, no_failure, start, status
 
@@ -223,3 +224,24 @@ def test_a_greeting_forgets_an_event_whose_end_is_not_wanted(tmp_path: Path) -> 
     with Client(uri) as client:
         assert [record.seq for record in client.read(1)] == [2]
     hub.close(TIMEOUT_S)
+
+
+def test_glimpses_go_to_sinks_that_show_every_hop_and_take_no_number() -> None:
+    glimpse = Glimpse(t=1.0, source="mic", label="door", score=0.1, scores={}, llr=None, level_dbfs=-20.0)
+    assert admitted(Selection(), glimpse) == []
+    assert admitted(Selection(shows_every_hop=True), glimpse) == [glimpse]
+    assert admitted(Selection(shows_every_hop=True, labels=["kettle"]), glimpse) == []
+    assert message(glimpse).line == message(window("door")).line
+
+
+def test_glimpses_repeat_the_number_before() -> None:
+    class Kept(StdoutSink):
+        def publish(self, message: Message) -> None:
+            seqs.append(message.record.seq)
+
+    seqs: list[int] = []
+    glimpse = Glimpse(t=1.0, source="mic", label="door", score=0.1, scores={}, llr=None, level_dbfs=-20.0)
+    hub = Hub([Kept()])
+    for record in (HELLO, glimpse, glimpse, start(0), glimpse, end(0)):
+        hub.publish(record)
+    assert seqs == [0, 0, 0, 1, 1, 2]

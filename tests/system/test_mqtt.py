@@ -20,7 +20,7 @@ from msgspec import structs
 
 from streamgmm.records import Record
 from streamgmm.settings.output import OutputSection, SinkSection
-from streamgmm.sinks.mqtt.sink import MqttSink
+from streamgmm.sinks.child.sink import ChildSink
 from streamgmm.sinks.registry import SinkPlan, find_kind_of
 from tests.cli.cli_rig import run_cli
 from tests.mqtt_rig import Broker, Received, Subscriber, retained, subscriber
@@ -28,7 +28,7 @@ from tests.narrowing import present
 from tests.sinks.sink_rig import HELLO, LogLines, end, message, n_open_fds, no_failure, start, status
 from tests.system.run_rig import frames_of, running, wait_until
 
-OpenSink = Callable[..., MqttSink]
+OpenSink = Callable[..., ChildSink]
 
 
 @pytest.fixture
@@ -60,12 +60,12 @@ def log() -> Iterator[LogLines]:
 @pytest.fixture
 def open_sink(broker: Broker) -> Iterator[OpenSink]:
     """Opens a sink of the broker, or of another URI."""
-    sinks: list[MqttSink] = []
+    sinks: list[ChildSink] = []
 
-    def make(uri: str = broker.uri, output: OutputSection | None = None, **settings: Any) -> MqttSink:
+    def make(uri: str = broker.uri, output: OutputSection | None = None, **settings: Any) -> ChildSink:
         own = SinkSection(uri=uri, **{"node": "test", **settings})
         sink = find_kind_of(own).make(SinkPlan(own, output or OutputSection(), True))
-        assert isinstance(sink, MqttSink)
+        assert isinstance(sink, ChildSink)
         sinks.append(sink)
         sink.open(no_failure)
         return sink
@@ -75,7 +75,7 @@ def open_sink(broker: Broker) -> Iterator[OpenSink]:
         sink.close(1.0)
 
 
-def publish(sink: MqttSink, *records: Record) -> None:
+def publish(sink: ChildSink, *records: Record) -> None:
     for record in records:
         sink.publish(message(record))
 

@@ -17,7 +17,7 @@ sources  mic, mic:NAME, mic:INDEX, file:PATH, ffmpeg:URL, pcm:- (stdin: raw PCM
          or WAV), pcm+tcp://127.0.0.1:PORT, pcm+unix://PATH; several as NAME=...
 sinks    stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND,
          mqtt://HOST/PREFIX, mqtts://HOST/PREFIX, http://HOST/PATH,
-         https://HOST/PATH; several at once
+         https://HOST/PATH, web://HOST:PORT; several at once
 """
 
 

@@ -11,9 +11,10 @@ import msgspec
 from msgspec import structs
 
 from streamgmm.records import AnyRecord, decode_json
+from streamgmm.sinks.child.protocol import Failure, Greeting
 from streamgmm.sinks.mqtt.client import Client, describe_error
 from streamgmm.sinks.mqtt.mirror import Mirror
-from streamgmm.sinks.mqtt.protocol import Failure, Greeting, Request
+from streamgmm.sinks.mqtt.protocol import Request
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
 """Shortest and longest time between attempts to connect (s); they double."""

@@ -13,7 +13,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from streamgmm.sinks.mqtt.protocol import Failure, Request
+from streamgmm.sinks.child.protocol import Failure
+from streamgmm.sinks.mqtt.protocol import Request
 
 KEEPALIVE_S = 10
 """Interval of pings (s); a broker that has not answered one within this time is lost."""

@@ -1,19 +1,6 @@
-"""Protocol between the daemon and the child that holds the connection to the broker.
+"""The first line for the child that holds the connection to the broker; the rest is `streamgmm.sinks.child.protocol`.
 
-On stdin of the child: a `Request` as one line of JSON, then lines of records, each after the answer to the one before.
-A `Greeting` announces lines that describe the current state and have one answer together. The end of stdin ends the
-child.
-
-On stdout, a word a line, some with JSON after it:
-
-| line | meaning |
-|---|---|
-| `alive` | the process runs; several times a second |
-| `online` | the broker has accepted the connection; a greeting is wanted |
-| `offline {...}` | there is no connection: a `Failure` |
-| `sent` | the record is on its way, and must not be sent again |
-| `done` | the broker has the record, or the whole greeting |
-| `removed n` | a removal has ended, after which `n` topics are empty |
+To a removal, the child answers with `removed n`, after which `n` topics are empty, or with `offline`.
 """
 
 from __future__ import annotations
@@ -60,29 +47,3 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return "Request(...)"
-
-
-class Greeting(msgspec.Struct, frozen=True):
-    """Announcement of lines that describe the current state.
-
-    Attributes:
-        greeting: number of lines that follow.
-        seq: the state is that after this record; older records that follow later are published, and change no state.
-    """
-
-    greeting: int
-    seq: int
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """Reason why there is no connection.
-
-    Attributes:
-        error: reason, in one line.
-        hint: what to do about it; may be empty.
-        is_slow: whether the child retries slowly, because only other settings can help.
-    """
-
-    error: str
-    hint: str = ""
-    is_slow: bool = False

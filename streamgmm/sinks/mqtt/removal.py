@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from streamgmm.sinks.child.protocol import Failure
 from streamgmm.sinks.mqtt.bridge import OFFLINE, ONLINE
 from streamgmm.sinks.mqtt.client import Client, describe_error
-from streamgmm.sinks.mqtt.protocol import Failure, Request
+from streamgmm.sinks.mqtt.protocol import Request
 
 QUIET_S = 0.5
 """Time without a message after which the broker has sent all that it retains (s)."""

@@ -64,7 +64,7 @@ class TcpListener:
     """A TCP port, on this machine only by default, as anybody who can connect may subscribe.
 
     Args:
-        uri: `tcp://HOST:PORT`; HOST is `localhost` or an address, PORT 0 lets the system choose.
+        uri: `SCHEME://HOST:PORT`; HOST is `localhost` or an address, PORT 0 lets the system choose.
         allow_remote: whether other machines may reach the address.
 
     Raises:
@@ -91,7 +91,8 @@ class TcpListener:
             raise bind_error(error, self.uri) from error
         _set_options(server)
         port = server.getsockname()[1]
-        self.address = f"tcp://[{self._host}]:{port}" if family == socket.AF_INET6 else f"tcp://{self._host}:{port}"
+        host = f"[{self._host}]" if family == socket.AF_INET6 else self._host
+        self.address = f"{self.uri.partition(':')[0]}://{host}:{port}"
         return server
 
     def peer_of(self, connection: socket.socket) -> str:
@@ -137,14 +138,15 @@ def _set_options(server: socket.socket) -> None:
 
 
 def _parse_tcp(uri: str, allow_remote: bool) -> tuple[str, int]:
+    scheme = uri.partition(":")[0]
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
     # Compared with its own parts, which excludes users, paths, queries and leading zeros.
-    if host is None or port is None or uri.lower() not in (f"tcp://{host}:{port}", f"tcp://[{host}]:{port}"):
-        raise ConfigError([f"output.sinks: {uri!r} is not of the form tcp://HOST:PORT"])
+    if host is None or port is None or uri.lower() not in (f"{scheme}://{host}:{port}", f"{scheme}://[{host}]:{port}"):
+        raise ConfigError([f"output.sinks: {uri!r} is not of the form {scheme}://HOST:PORT"])
     # Not resolved by DNS: a name server must not decide where this machine listens.
     host = "127.0.0.1" if host == "localhost" else host
     address = _address_of(host)

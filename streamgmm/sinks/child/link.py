@@ -1,29 +1,22 @@
-"""The daemon's side of the child: keep one running, and hand it what is to be published."""
+"""The daemon's side of the child of a sink: keep one running, and hand it what is to be delivered."""
 
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
-from msgspec import structs
 
-import streamgmm
 from streamgmm.audio.child import Child
-from streamgmm.errors import StreamgmmError, TemporaryError
-from streamgmm.sinks.mqtt.protocol import Failure, Request
+from streamgmm.errors import StreamgmmError
+from streamgmm.sinks.child.protocol import Failure
+from streamgmm.sinks.child.task import Task
 from streamgmm.sinks.sink import start_thread
 
 logger = logging.getLogger("streamgmm.sinks")
-
-# Not `-m`: without this path, and with -P, a checkout that is not installed would not be found.
-_PROGRAM = "import sys; sys.path.append({!r}); from streamgmm.sinks.mqtt.child import main; main()"
-CHILD_COMMAND = (sys.executable, "-P", "-c", _PROGRAM.format(str(Path(streamgmm.__file__).parent.parent)))
 
 START_TIMEOUT_S = 10.0
 """Longest time from the start of a child to its first sign of life (s)."""
@@ -42,30 +35,22 @@ FAREWELL_S = 0.5
 
 
 class Link:
-    """A child that is connected to a broker, and replaced whenever it ends or hangs.
+    """A child that is replaced whenever it ends or hangs.
 
     Args:
         name: URI of the sink, for messages.
-        request: task of the child.
+        task: kind of the child, and what it is to do.
         changed: condition that guards all attributes, and is notified of their changes.
         on_life: called at every sign of life, without `changed`.
-        command: program that implements the protocol of `streamgmm.sinks.mqtt.protocol`.
 
     Attributes:
-        is_online: whether the broker has accepted the connection.
-        n_online: number of connections so far.
+        is_online: whether the other side is there.
+        n_online: number of times so far that it was there again.
         is_closed: whether `close` was called.
     """
 
-    def __init__(
-        self,
-        name: str,
-        request: Request,
-        changed: threading.Condition,
-        on_life: Callable[[], None],
-        command: Sequence[str] = CHILD_COMMAND,
-    ) -> None:
-        self._name, self._request, self._command = name, request, command
+    def __init__(self, name: str, task: Task, changed: threading.Condition, on_life: Callable[[], None]) -> None:
+        self._name, self._task = name, task
         self._changed, self._on_life = changed, on_life
         self._child: Child | None = None
         self._n_started = 0
@@ -91,10 +76,10 @@ class Link:
         self._thread = start_thread(self._run, f"{self._name} process")
 
     def send(self, content: bytes) -> bool | None:
-        """Hand lines to the child, and wait until the broker has them.
+        """Hand lines to the child, and wait until the other side has them.
 
         Returns:
-            True if the broker has them; None if the child ended while they were on their way, so that they may have
+            True if the other side has them; None if the child ended while they were on their way, so that they may have
             arrived or not; False if the child ended before that, or the link was closed.
         """
         with self._changed:
@@ -145,7 +130,9 @@ class Link:
                 self.is_online, self._child = False, None
                 self._n_started += 1
                 self._changed.notify_all()
-            logger.warning("sink.restarting sink=%s reason=the mqtt process ended: %s", self._name, reason)
+            logger.warning(
+                "sink.restarting sink=%s reason=the %s process ended: %s", self._name, self._task.kind, reason
+            )
             self._ended.wait(delay_s)
             delay_s = min(2.0 * delay_s, LAST_RESTART_S)
         self._ended.set()
@@ -153,7 +140,7 @@ class Link:
     def _attend(self) -> str:
         """Start a child and follow its reports; return why it ended."""
         try:
-            child = Child(self._command)
+            child = Child(self._task.command, fds=self._task.fds)
         except StreamgmmError as error:
             return str(error)
         try:
@@ -161,7 +148,7 @@ class Link:
                 if self.is_closed:
                     return ""
                 self._child = child
-            child.write(msgspec.json.encode(self._request) + b"\n")
+            child.write(msgspec.json.encode(self._task.request) + b"\n")
             timeout_s = START_TIMEOUT_S
             while (line := child.read_line(timeout_s)) is not None:
                 self._take_report(line.decode("utf-8", "replace").rstrip("\n"))
@@ -207,31 +194,3 @@ class Link:
             how = "once a minute" if failure.is_slow else "until it works"
             logger.error("sink.offline sink=%s reason=%s; trying again %s", self._name, error, how)
         self._explained = failure.error
-
-
-def remove_retained(request: Request, name: str, command: Sequence[str] = CHILD_COMMAND) -> int:
-    """Empty all topics of a daemon that no longer runs, and return their number.
-
-    Args:
-        request: broker and topics.
-        name: URI of the sink, for messages.
-        command: as for `Link`.
-
-    Raises:
-        TemporaryError: the broker cannot be reached, or a daemon still publishes there.
-        SystemResourceError: the child cannot be started.
-    """
-    child = Child(command)
-    with closing(child):
-        child.write(msgspec.json.encode(structs.replace(request, is_removal=True)) + b"\n")
-        try:
-            while (line := child.read_line(START_TIMEOUT_S)) is not None:
-                word, _, details = line.decode("utf-8", "replace").strip().partition(" ")
-                if word == "removed":
-                    return int(details)
-                if word == "offline":
-                    failure = msgspec.json.decode(details, type=Failure)
-                    raise TemporaryError(failure.error, where=name, hint=failure.hint)
-        except (TimeoutError, EOFError):
-            pass
-        raise TemporaryError(f"the mqtt process ended: {child.describe_end()}", where=name)

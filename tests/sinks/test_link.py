@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.sinks.mqtt import link
+from streamgmm.sinks.child import link
+from streamgmm.sinks.child.sink import ChildSink
+from streamgmm.sinks.child.task import Task
 from streamgmm.sinks.mqtt.protocol import Request
-from streamgmm.sinks.mqtt.sink import MqttSink
 from streamgmm.sinks.mqtt.topics import Topics
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, LogLines, message, no_failure, start, status
 
@@ -33,16 +34,16 @@ for line in sys.stdin:
     print("alive\\ndone", flush=True)
 """
 
-OpenSink = Callable[..., MqttSink]
+OpenSink = Callable[..., ChildSink]
 
 
 @pytest.fixture
 def open_sink() -> Iterator[OpenSink]:
-    sinks: list[MqttSink] = []
+    sinks: list[ChildSink] = []
 
-    def make(script: str, *arguments: object) -> MqttSink:
+    def make(script: str, *arguments: object) -> ChildSink:
         command = [sys.executable, "-c", script, *map(str, arguments)]
-        sinks.append(MqttSink("mqtt://h/home", REQUEST, command))
+        sinks.append(ChildSink("mqtt://h/home", Task("mqtt", command, REQUEST)))
         sinks[-1].open(no_failure)
         return sinks[-1]
 

@@ -1,45 +1,41 @@
-"""Publish to an MQTT broker: `mqtt://HOST/PREFIX` and `mqtts://HOST/PREFIX`, with discovery by Home Assistant."""
+"""Deliver through a child process: whatever happens there, the daemon goes on."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 from typing import Unpack
 
 import msgspec
 
 from streamgmm.errors import OutputError, StreamgmmError
 from streamgmm.sinks import greeting
-from streamgmm.sinks.mqtt.link import CHILD_COMMAND, Link
-from streamgmm.sinks.mqtt.protocol import Greeting, Request
+from streamgmm.sinks.child.link import Link
+from streamgmm.sinks.child.protocol import Greeting
+from streamgmm.sinks.child.task import Task
 from streamgmm.sinks.push import PushOptions, PushSink
 from streamgmm.sinks.sink import Message, OnFailure
 
 logger = logging.getLogger("streamgmm.sinks")
 
-GREETING_S = 60.0
-"""Interval at which level and health are published, and all states are compared (s)."""
 
+class ChildSink(PushSink):
+    """Hand records one at a time to a child process, which delivers them.
 
-class MqttSink(PushSink):
-    """Hand records one at a time to a child process, which holds the connection to the broker.
-
-    While there is no connection, records wait in the queue. After it is back, the child first gets the current state
-    (see `streamgmm.sinks.greeting`), so that no retained topic repeats what is over, and then the records that waited.
+    While the other side is not there, records wait in the queue. After it is back, the child first gets the current
+    state (see `streamgmm.sinks.greeting`), so that nobody is told what is over as news, and then the records that
+    waited.
 
     Args:
         uri: URI of the sink as configured.
-        request: task of the child.
-        command: program that implements the protocol of `streamgmm.sinks.mqtt.protocol`.
+        task: kind of the child, and what it is to do.
         options: see `PushOptions`; the format is jsonl.
     """
 
-    def __init__(
-        self, uri: str, request: Request, command: Sequence[str] = CHILD_COMMAND, **options: Unpack[PushOptions]
-    ) -> None:
+    def __init__(self, uri: str, task: Task, **options: Unpack[PushOptions]) -> None:
         super().__init__(uri, **options)
-        self._link = Link(uri, request, self._changed, self._take_pulse, command)
+        self._link = Link(uri, task, self._changed, self._take_pulse)
+        self._task = task
         self._greeting = greeting.Greeting()
         self._last_seq = -1
         self._n_greeted = 0
@@ -53,7 +49,7 @@ class MqttSink(PushSink):
         return self._link.pid
 
     def open(self, on_failure: OnFailure) -> None:
-        """Start the child and the threads; does not wait for the broker.
+        """Start the child and the threads; does not wait for the other side.
 
         Raises:
             SystemResourceError: the system refused a thread.
@@ -64,6 +60,10 @@ class MqttSink(PushSink):
         except StreamgmmError:
             self.close(0.0)
             raise
+
+    def claim(self) -> None:
+        """Claim what all children need."""
+        self._task.claim()
 
     def note(self, message: Message) -> None:
         """Follow the state that a new connection is greeted with."""
@@ -102,11 +102,12 @@ class MqttSink(PushSink):
 
     def failure_of(self, error: OSError) -> StreamgmmError:
         """Return an error that names the sink."""
-        return OutputError(f"cannot publish: {error.strerror}", where=self.name)
+        return OutputError(f"cannot deliver: {error.strerror}", where=self.name)
 
     def release(self) -> None:
         """Let the child say farewell, and end it."""
         self._link.finish()
+        self._task.release()
 
     def abandon(self) -> None:
         """Kill the child, whatever it is doing."""
@@ -132,6 +133,6 @@ class MqttSink(PushSink):
 
     def _take_pulse(self) -> None:
         with self._changed:
-            if not self._is_greeting_old and time.monotonic() - self._greeted_s > GREETING_S:
+            if not self._is_greeting_old and time.monotonic() - self._greeted_s > self._task.greeting_s:
                 self._is_greeting_old = True
                 self._changed.notify_all()
