@@ -64,11 +64,11 @@ class Environment:
         _call(sys.executable, "-m", "venv", "--without-pip", folder)
         install = ("install", "--quiet", "--no-deps", "--no-index", wheel)
         _call(sys.executable, "-m", "pip", "--python", self._bin / "python", *install)
-        (self.library,) = folder.glob("lib/python*/site-packages")
+        (self.site,) = folder.glob("lib/python*/site-packages")
         if libraries is None:
-            (self.library / "libraries.pth").write_text(f"{sysconfig.get_path('platlib')}\n")
+            (self.site / "libraries.pth").write_text(f"{sysconfig.get_path('platlib')}\n")
         for name in libraries or ():
-            _link_library(name, self.library)
+            _link_library(name, self.site)
 
     def run(self, *arguments: object, data: bytes = b"", folder: Path) -> subprocess.CompletedProcess[str]:
         """Run the installed `streamgmm` in `folder` with `data` on its stdin."""

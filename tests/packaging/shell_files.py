@@ -100,8 +100,8 @@ def _leaves(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
 
 
 WRITTEN = {
-    PROJECT / "completions" / "streamgmm": lambda: completion("bash"),
-    PROJECT / "completions" / "_streamgmm": lambda: completion("zsh"),
+    PROJECT / "docs" / "completions" / "streamgmm": lambda: completion("bash"),
+    PROJECT / "docs" / "completions" / "_streamgmm": lambda: completion("zsh"),
     PROJECT / "docs" / "streamgmm.1": manual,
 }
 """The files, with the functions that make them."""

@@ -79,6 +79,6 @@ def test_the_build_sees_what_the_wheel_is_made_of_and_no_more() -> None:
     admitted = {pattern.removeprefix("!") for pattern in patterns if pattern.startswith("!")}
     assert "*" in patterns
     assert [name for name in admitted if not (PROJECT / name).exists()] == []
-    needed = {"LICENSE", "README.md", "completions", "docs", "pyproject.toml", "setup.py", "streamgmm", "systemd"}
+    needed = {"LICENSE", "README.md", "docs", "pyproject.toml", "setup.py", "streamgmm", "systemd"}
     assert needed <= admitted
     assert not any(fnmatch(name, ".*") for name in admitted)

@@ -89,9 +89,7 @@ def test_the_wheel_has_every_file_of_the_package_and_nothing_else(built: Built) 
 
 
 def test_the_source_distribution_has_what_a_packager_needs(built: Built) -> None:
-    wanted = {
-        name for folder in ("streamgmm", "tests", "docs", "systemd", "completions") for name in sources_in(folder)
-    } - {GUIDE}
+    wanted = {name for folder in ("streamgmm", "tests", "docs", "systemd") for name in sources_in(folder)} - {GUIDE}
     wanted |= {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "config.yaml", "pyproject.toml", "setup.py"}
     assert wanted - built.sdist == set()
 
@@ -157,7 +155,7 @@ def test_the_installed_command_finds_its_models_units_and_settings(installed: En
 def test_the_installed_command_finds_the_sounds_of_the_world(installed: Environment, tmp_path: Path) -> None:
     program = "from streamgmm.world.world import __file__, read_world; print(__file__, len(read_world().sounds))"
     place, n_sounds = installed.python(program, folder=tmp_path).split()
-    assert Path(place).is_relative_to(installed.library)
+    assert Path(place).is_relative_to(installed.site)
     assert int(n_sounds) == len(read_index().sounds)
 
 

@@ -22,7 +22,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
-@pytest.mark.parametrize("name", ["completions/streamgmm", "completions/_streamgmm", "docs/streamgmm.1"])
+@pytest.mark.parametrize("name", ["docs/completions/streamgmm", "docs/completions/_streamgmm", "docs/streamgmm.1"])
 def test_the_file_is_what_the_parser_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     try:
@@ -56,7 +56,7 @@ def test_bash_completes(words: list[str], expected: set[str], tmp_path: Path) ->
         require_or_skip("programs", "bash is not installed")
     (tmp_path / "a_recording.wav").touch()
     (tmp_path / "a_folder").mkdir()
-    command = [bash, "-c", COMPLETE, "bash", str(PROJECT / "completions" / "streamgmm"), *words]
+    command = [bash, "-c", COMPLETE, "bash", str(PROJECT / "docs" / "completions" / "streamgmm"), *words]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=True)
     assert done.stderr == ""
     assert {line.rstrip("/ ") for line in done.stdout.splitlines()} == expected
