@@ -92,13 +92,19 @@ def write_change(change: ModelChange, model: Model, args: argparse.Namespace, pr
         change: computed from `model`.
         model: as it was read from `args.model`.
         args: with the options of `add_change_options`.
-        previous: where the old model and its cache are kept; None to keep neither.
+        previous: where the old model and its cache are kept, and then a loss in the room rejects the new one too; None
+            to keep neither.
 
     Raises:
         DataError, StreamgmmError: see `apply_change`.
     """
     errors = stderr_console()
-    losses = change.comparison.losses()
+    losses, room_losses = change.comparison.clip_losses(), change.comparison.room_losses()
+    if previous is not None:
+        losses += room_losses
+    elif room_losses:
+        # Another label shares the budget of false alarms, so thresholds rise: that is the price of any new class.
+        errors.print(f"warning: less is found of {' and '.join(room_losses)}; see `model show`", soft_wrap=True)
     loss = f"{' and '.join(losses)} would lose more recall than chance can explain"
     target: Path = args.output or args.model
     if args.dry_run:

@@ -100,7 +100,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(capsys, model, sounds, tmp_
 def test_a_loss_is_refused_unless_it_is_forced(capsys, model, sounds, monkeypatch):
     before = contents(model)
     monkeypatch.setattr(
-        "streamgmm.training.enrolment.comparison.ModelComparison.losses", lambda self: ["class 'footsteps'"]
+        "streamgmm.training.enrolment.comparison.ModelComparison.clip_losses", lambda self: ["class 'footsteps'"]
     )
     arguments = ("enrol", "doorbell", sounds / "new", "-m", model)
     code, out, err = run_cli(capsys, *arguments)

@@ -18,7 +18,7 @@ from tests.cli.cli_rig import run_cli, spawn_cli, spawn_main
 from tests.narrowing import present
 from tests.training.training_rig import QUICK, write_sounds
 
-LOSES = "streamgmm.training.enrolment.comparison.ModelComparison.losses"
+LOSES = "streamgmm.training.enrolment.comparison.ModelComparison.clip_losses"
 
 
 @pytest.fixture(scope="module")

@@ -85,11 +85,8 @@ class ModelComparison(NamedTuple):
         # A background of one source is never held out and has no score; the old card may lack scores altogether.
         return sorted(label for label in self.before.labels & self.again.labels if not is_reserved(label))
 
-    def losses(self) -> list[str]:
+    def clip_losses(self) -> list[str]:
         """Return the remaining classes that lose more recall than chance can explain; empty for none."""
-        return [*self._clip_losses(), *self._room_losses()]
-
-    def _clip_losses(self) -> list[str]:
         losses = [f"class '{label}'" for label in self.compared if self._is_loss([label], N_STANDARD_ERRORS_OF_ONE)]
         # A single test may be strict; with the same limit for each class, one of many would exceed it by chance.
         if self.compared and self._is_loss(self.compared, N_STANDARD_ERRORS):
@@ -101,7 +98,8 @@ class ModelComparison(NamedTuple):
         n_clips = sum(self.before.n_clips[label] for label in labels)
         return share - self.again.accuracy_on(labels) > n_errors * adjusted_standard_error(share, n_clips)
 
-    def _room_losses(self) -> list[str]:
+    def room_losses(self) -> list[str]:
+        """Return the remaining classes of which less is found in a room than chance can explain; empty for none."""
         before, again = self.before.room, self.again.room
         if before is None or again is None:
             return []

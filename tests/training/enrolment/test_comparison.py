@@ -21,7 +21,8 @@ def scores(**n_right: tuple[int, int]) -> HeldOutScores:
 
 
 def losses(before: HeldOutScores, again: HeldOutScores) -> list[str]:
-    return ModelComparison(before, HeldOutScores(), again).losses()
+    comparison = ModelComparison(before, HeldOutScores(), again)
+    return [*comparison.clip_losses(), *comparison.room_losses()]
 
 
 def test_what_chance_explains_is_no_loss():
