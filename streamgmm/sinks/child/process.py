@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import NoReturn, TypeVar
 
 import msgspec
@@ -15,14 +16,18 @@ ALIVE_S = 0.3
 
 R = TypeVar("R", bound=msgspec.Struct)
 
-_reports_fd = os.dup(1)
-# Whatever a library prints must not mix with the reports.
-os.dup2(2, 1)
+
+@cache
+def _reports_fd() -> int:
+    """Return the way to the daemon; whatever a library prints to stdout goes to stderr from the first call on."""
+    fd = os.dup(1)
+    os.dup2(2, 1)
+    return fd
 
 
 def report(line: str) -> None:
     """Write a line to the daemon, in one piece."""
-    os.write(_reports_fd, line.encode("utf-8", "backslashreplace") + b"\n")
+    os.write(_reports_fd(), line.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def read_stdin() -> bytes:
@@ -36,6 +41,7 @@ def read_request(request_type: type[R]) -> R:
     Raises:
         EOFError: stdin has ended.
     """
+    _reports_fd()  # before any library is imported for the task
     line = b""
     while not line.endswith(b"\n"):
         # Byte by byte: what follows belongs to whoever takes the records.
