@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,6 +12,7 @@ from types import FrameType
 # By name, because no system has all of them.
 _UNUSED = ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGSTKFLT", "SIGEMT")
 _USED_LATER = ("SIGHUP", "SIGUSR1", "SIGUSR2")
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 _was_hangup_ignored: bool | None = None
 
@@ -55,6 +57,30 @@ def signals_blocked_for_children() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def handlers_deferred() -> Iterator[None]:
+    """Run Python's handlers of SIGINT and SIGTERM after the context instead of within it; for the main thread.
+
+    Within a function that a C library calls back, an exception of a handler, such as `KeyboardInterrupt`, could not
+    pass: it would be printed and lost, and the library would take the call for failed.
+    """
+    # Handlers run in the main thread alone.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    handlers = {number: handler for number in _ENDING if callable(handler := signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda number, _: arrived.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for arrival in arrived:
+            signal.raise_signal(arrival)
 
 
 def _present(names: tuple[str, ...]) -> list[int]:

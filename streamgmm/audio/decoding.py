@@ -13,6 +13,7 @@ from streamgmm.audio.formats.foreign import conversion_of, is_foreign
 from streamgmm.audio.formats.view import Part, PartFile
 from streamgmm.audio.recording_error import RecordingError
 from streamgmm.audio.source import MAX_PEAK
+from streamgmm.signals import handlers_deferred
 
 HIGH_PEAK = 8.0
 """Peak above which floating-point files are reported (full scale is 1.0)."""
@@ -35,11 +36,21 @@ _MPEG_LOSS_S = 0.1
 
 
 class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """Sound file without seeking.
+    """Sound file without seeking, whose calls an interrupt does not cut short: libsndfile reads through `PartFile`.
 
     The base class seeks to the current position after every read, which makes an MP3 decoder lose its
     bit reservoir (audible, 7 % of full scale) and a damaged FLAC file lose its last good samples.
     """
+
+    def __init__(self, view: PartFile) -> None:
+        with handlers_deferred():
+            super().__init__(view)
+
+    def next_frames(self, n_frames: int) -> Float32Array:
+        """Read up to `n_frames` frames: float32, shape (n, n_channels)."""
+        with handlers_deferred():
+            frames: Float32Array = self.read(n_frames, dtype="float32", always_2d=True)
+        return frames
 
     def seekable(self) -> bool:
         return False
@@ -110,7 +121,7 @@ class PartDecoder:
         """Read up to `n_frames` frames: float32, shape (n, n_channels); fewer before the end, none at the end."""
         frames = np.zeros((0, self.n_channels), np.float32)
         try:
-            frames = self._file.read(n_frames, dtype="float32", always_2d=True)
+            frames = self._file.next_frames(n_frames)
         except soundfile.LibsndfileError as error:
             # The decoder cannot continue after damage, but the frames before it are good: treat it as the end.
             what = reason_text(error) or "what follows is damaged or cut off"
@@ -126,7 +137,7 @@ class PartDecoder:
             return None
         value, is_integer = 0.0, True
         with _open(PartFile(fd, self.part), self._where) as file:
-            while len(frames := file.read(_PEAK_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+            while len(frames := file.next_frames(_PEAK_BLOCK_FRAMES)):
                 # NaN and infinities would hide the peak; they are handled where the samples are used.
                 finite = frames[np.isfinite(frames)]
                 value = max(value, float(np.abs(finite).max(initial=0.0)))

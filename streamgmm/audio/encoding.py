@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from streamgmm.arrays import Samples
+from streamgmm.signals import handlers_deferred
 
 FileFormat = Literal["wav", "flac"]
 
@@ -21,5 +22,6 @@ def encode_16_bit(samples: Samples, sample_rate_hz: int, file_format: FileFormat
     # Rounded here, as libsndfile truncates: samples that had 16 bits come back the same.
     pcm = np.rint(np.clip(finite * 32768.0, -32768.0, 32767.0)).astype(np.int16)
     file = io.BytesIO()
-    soundfile.write(file, pcm, sample_rate_hz, format=file_format.upper(), subtype="PCM_16")
+    with handlers_deferred():  # the library calls the file's methods back
+        soundfile.write(file, pcm, sample_rate_hz, format=file_format.upper(), subtype="PCM_16")
     return file.getvalue()

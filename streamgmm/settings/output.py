@@ -67,7 +67,6 @@ class SinkSection(Section, frozen=True, kw_only=True):
     hmac_file: Annotated[
         Place | None, Meta(description="of http(s): file with the key of a signature, closed to others; null: none")
     ] = None
-
     hosts: Annotated[
         str | None,
         Meta(description="of web: further names of this machine in browsers, separated by spaces; null: none"),
@@ -87,8 +86,8 @@ class OutputSection(Section, frozen=True, kw_only=True):
     sinks: Annotated[
         list[Place | SinkSection],
         Meta(
-            description="stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND, mqtt://HOST/PREFIX, "
-            "mqtts://HOST/PREFIX, web://HOST:PORT, http://HOST/PATH, https://HOST/PATH; or a mapping with `uri`",
+            description="stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND, mqtt(s)://HOST/PREFIX, "
+            "web://HOST:PORT, http(s)://HOST/PATH; or a mapping with `uri`",
             examples=[[{"uri": "stdout:", "labels": ["doorbell"]}]],
         ),
     ] = msgspec.field(default_factory=lambda: ["stdout:"])

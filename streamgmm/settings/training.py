@@ -29,7 +29,7 @@ class TrainingSection(Section, frozen=True, kw_only=True):
     cepstra: Annotated[
         CepstraChoice,
         Meta(
-            description="16 ms cepstral frames, for words and voices; auto: if held-out clips gain; events: only then"
+            description="16 ms cepstral frames, for words and voices; auto: if held-out clips gain; always: for clips"
         ),
     ] = "auto"
     n_cepstral_components: Annotated[

@@ -20,7 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from threading import Lock, Thread
 from typing import Any, Protocol, TypeVar
@@ -198,6 +198,8 @@ def _on_one_openmp_thread(work: Callable[[JobItem], Result], item: JobItem) -> R
 def starting_processes() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach and that do not run the script of this one again."""
     silence_tracker()
+    # The first process starts the tracker, which then lets Ctrl-C through again.
+    resource_tracker.ensure_running()
     with interrupts_held(), _script_hidden():
         yield
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -70,6 +71,12 @@ def test_one_file_or_little_to_do_starts_no_process(capsys, monkeypatch, demo_mo
     assert run_cli(capsys, "classify", "-m", demo_model, *(n_files * clips[:1]), *options).code == 0
 
 
+def blocks_interrupts(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = re.findall(r"^SigBlk:\s*(\w+)$", status, re.MULTILINE)
+    return bool(int(mask, 16) & 1 << signal.SIGINT - 1)
+
+
 @linux_only
 @pytest.mark.parametrize("is_interrupted", [True, False], ids=["ctrl_c", "closed_pipe"])
 def test_all_processes_end_at_once_and_without_a_word(demo_model, long_recording, is_interrupted):
@@ -77,6 +84,7 @@ def test_all_processes_end_at_once_and_without_a_word(demo_model, long_recording
     process = spawn_bytes("classify", "-m", demo_model, *files, "--windows", "--jobs", 2, start_new_session=True)
     stdout, stderr = present(process.stdout), present(process.stderr)
     stdout.readline()
+    assert all(blocks_interrupts(worker) for worker in workers_of(process.pid))
     workers = [os.pidfd_open(worker) for worker in workers_of(process.pid)]
     assert len(workers) == 2
     try:

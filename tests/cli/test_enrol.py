@@ -114,6 +114,17 @@ def test_a_loss_is_refused_unless_it_is_forced(capsys, model, sounds, monkeypatc
     assert "doorbell" in load_model(model).labels
 
 
+def test_a_loss_in_the_room_is_a_warning(capsys, model, sounds, monkeypatch):
+    monkeypatch.setattr(
+        "streamgmm.training.enrolment.comparison.ModelComparison.room_losses",
+        lambda self: ["class 'footsteps' in the room"],
+    )
+    code, _, err = run_cli(capsys, "enrol", "doorbell", sounds / "new", "-m", model)
+    assert code == 0
+    assert "warning: less is found of class 'footsteps' in the room; see `model show`" in err
+    assert "doorbell" in load_model(model).labels
+
+
 def test_known_clips_are_warned_of_and_skipped(capsys, model, sounds):
     paths = (sounds / "new", sounds / "known" / "footsteps" / "0.wav")
     code, _, err = run_cli(capsys, "enrol", "doorbell", *paths, "-m", model)

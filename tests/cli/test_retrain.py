@@ -18,7 +18,7 @@ from tests.cli.cli_rig import run_cli, spawn_cli, spawn_main
 from tests.narrowing import present
 from tests.training.training_rig import QUICK, write_sounds
 
-LOSES = "streamgmm.training.enrolment.comparison.ModelComparison.clip_losses"
+COMPARISON = "streamgmm.training.enrolment.comparison.ModelComparison"
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,10 @@ def test_the_new_model_replaces_the_old_one_which_comes_back_with_one_command(ca
     assert "there is no earlier model" in refused(capsys, "retrain", model, "--back", code=66)
 
 
-def test_a_model_that_finds_less_is_refused_unless_it_is_forced(capsys, model, heard, monkeypatch):
+@pytest.mark.parametrize("losses", ["clip_losses", "room_losses"])
+def test_a_model_that_finds_less_is_refused_unless_it_is_forced(capsys, model, heard, monkeypatch, losses):
     before = contents(model)
-    monkeypatch.setattr(LOSES, lambda self: ["class 'footsteps' in the room"])
+    monkeypatch.setattr(f"{COMPARISON}.{losses}", lambda self: ["class 'footsteps' in the room"])
     code, _, err = run_cli(capsys, "retrain", model, "--clips", heard)
     assert (code, contents(model)) == (65, before)
     assert "class 'footsteps' in the room would lose more recall than chance can explain (--force" in err

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,19 +8,13 @@ import pytest
 from streamgmm.sinks.socket.listeners import Listener, TcpListener
 from streamgmm.sinks.socket.sockets import SocketSink
 from streamgmm.sinks.socket.unix import UnixListener
-from tests.sinks.sink_rig import Failures, LogLines
+from tests.sinks.sink_rig import Failures, LogLines, sink_log
 
 
 @pytest.fixture
 def log() -> Iterator[LogLines]:
-    logger = logging.getLogger("streamgmm.sinks")
-    lines = LogLines()
-    level = logger.level
-    logger.addHandler(lines)
-    logger.setLevel(logging.INFO)
-    yield lines
-    logger.removeHandler(lines)
-    logger.setLevel(level)
+    with sink_log() as lines:
+        yield lines
 
 
 @pytest.fixture

@@ -120,6 +120,20 @@ class LogLines(logging.Handler):
                 return line
 
 
+@contextmanager
+def sink_log() -> Iterator[LogLines]:
+    """What the sinks log within, from INFO on."""
+    logger = logging.getLogger("streamgmm.sinks")
+    lines, level = LogLines(), logger.level
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(lines)
+        logger.setLevel(level)
+
+
 class Reader:
     """Reads lines from a descriptor through `receive(n_bytes)`."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import resource
 import signal
@@ -25,7 +24,7 @@ from streamgmm.sinks.registry import SinkPlan, find_kind_of
 from tests.cli.cli_rig import run_cli
 from tests.mqtt_rig import Broker, Received, Subscriber, retained, subscriber
 from tests.narrowing import present
-from tests.sinks.sink_rig import HELLO, LogLines, end, message, n_open_fds, no_failure, start, status
+from tests.sinks.sink_rig import HELLO, LogLines, end, message, n_open_fds, no_failure, sink_log, start, status
 from tests.system.run_rig import frames_of, running, wait_until
 
 OpenSink = Callable[..., ChildSink]
@@ -48,13 +47,8 @@ def client(broker: Broker) -> Iterator[Subscriber]:
 
 @pytest.fixture
 def log() -> Iterator[LogLines]:
-    logger = logging.getLogger("streamgmm.sinks")
-    lines, level = LogLines(), logger.level
-    logger.addHandler(lines)
-    logger.setLevel(logging.INFO)
-    yield lines
-    logger.removeHandler(lines)
-    logger.setLevel(level)
+    with sink_log() as lines:
+        yield lines
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Any bytes at all are looked at safely, and the looking costs little."""
 
 import io
+import signal
+import sys
 import tracemalloc
 
 import numpy as np
@@ -112,3 +114,38 @@ def test_B3_B36_an_hour_of_silence_in_a_small_file_costs_no_memory(tmp_path, rat
     tracemalloc.stop()
     assert caught.value.reason == "too_long"
     assert peak_bytes < 8 * 2**20
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("at", [0.0, 0.5, 1.0], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("file_format", ["WAV", "FLAC", "OGG", "MP3"])
+def test_an_interrupt_while_the_decoder_calls_back_ends_the_reading(tmp_path, monkeypatch, file_format, at, number):
+    path = tmp_path / "a"
+    path.write_bytes(ENCODED[file_format])
+    read = PartFile._read
+    calls: list[int] = []
+    lost: list[object] = []
+
+    def counted(view, n_bytes):
+        if len(calls) == interrupted_call:
+            signal.raise_signal(number)
+        calls.append(n_bytes)
+        return read(view, n_bytes)
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PartFile, "_read", counted)
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+    interrupted_call = None
+    read_recording(path)
+    interrupted_call = round(at * (len(calls) - 1))
+    calls.clear()
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            read_recording(path)
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+    assert not lost
