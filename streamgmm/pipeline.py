@@ -45,7 +45,7 @@ class Analyser:
 
     Args:
         model: defines the features and the classifier.
-        has_projected: whether the scores contain the projected vector of the window.
+        has_projected: whether the scores contain the projected vector of the window, and its log-likelihoods.
     """
 
     def __init__(self, model: Model, *, has_projected: bool = False) -> None:
@@ -142,7 +142,8 @@ class Analyser:
         """Do the second half of `push` and `flush`: return the scores of a hop."""
         # NaN and false where the hop has no vector: the gates of the decision reject it as not finite.
         log_likelihoods, llrs, is_in_domain = self._refused, self._refused, self._in_no_domain
-        hop, background, projected = observation.features, np.nan, None
+        hop, background = observation.features, np.nan
+        projected = of_window = None
         if hop.vector is not None:
             scores = self._classifier.score(hop.vector, observation.cepstral_evidence)
             log_likelihoods, is_in_domain = scores.log_likelihoods, scores.is_in_domain
@@ -150,7 +151,7 @@ class Analyser:
             background = scores.background_log_likelihood
             llrs = log_likelihoods - background
             if self._has_projected:
-                projected = self._classifier.projection.apply(hop.vector)
+                projected, of_window = scores.projected, scores.of_window
         # The features do not count lost samples, which are added here to give the position in the stream.
         end_sample = hop.end_sample + self._lost_samples
         return HopScores(
@@ -164,6 +165,7 @@ class Analyser:
             window_share=hop.window_share,
             window_level_dbfs=hop.window_level_dbfs,
             projected=projected,
+            of_window=of_window,
         )
 
 

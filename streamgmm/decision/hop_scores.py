@@ -22,6 +22,8 @@ class HopScores(NamedTuple):
         window_level_dbfs: level of the window (dB re full scale), its missing part counted as silence.
         background_log_likelihood: log-likelihood of the window for the background (nat).
         projected: float64, shape (d,), vector of the window in the space of the mixtures; None unless it is asked for.
+        of_window: float64, shape (n_mixtures,), log-likelihoods of the window alone, without cepstral frames, under the
+            mixtures of the model and its background (nat); None unless it is asked for.
     """
 
     end_sample: int
@@ -34,3 +36,4 @@ class HopScores(NamedTuple):
     window_level_dbfs: float = 0.0
     background_log_likelihood: float = 0.0
     projected: Float64Array | None = None
+    of_window: Float64Array | None = None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.arrays import BoolArray, Float64Array
+from streamgmm.arrays import BoolArray, Float64Array, are_finite
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN
 from streamgmm.records import RejectReason
@@ -41,7 +41,7 @@ def screen(hop: HopScores, silence_gate_dbfs: float) -> Verdict | None:
     # Silence first: features of digital silence may not be finite, and the answer is still silence.
     if hop.level_dbfs < silence_gate_dbfs:
         return Verdict(SILENCE, 0.0, None, "silence")
-    is_finite = math.isfinite(hop.level_dbfs) and np.isfinite(hop.log_likelihoods).all() and np.isfinite(hop.llrs).all()
+    is_finite = math.isfinite(hop.level_dbfs) and are_finite(hop.log_likelihoods) and are_finite(hop.llrs)
     return None if is_finite else Verdict(UNKNOWN, 0.0, None, "nonfinite")
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from streamgmm.arrays import Float64Array, log_sum_exp, softmax
+from streamgmm.arrays import Float64Array, are_finite, log_sum_exp, softmax
 from streamgmm.errors import DataError
 from streamgmm.settings.decision import DecisionSection
 
@@ -43,7 +43,7 @@ def _check_posteriors(log_posteriors: Float64Array, n_labels: int) -> None:
     if log_posteriors.shape != (n_labels,):
         raise DataError(f"posteriors of shape {log_posteriors.shape}", hint=f"the model has {n_labels} labels")
     # A NaN would stay in the state of the smoother forever.
-    if not np.isfinite(log_posteriors).all():
+    if not are_finite(log_posteriors):
         raise DataError("posteriors that are not finite")
 
 

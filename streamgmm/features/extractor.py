@@ -162,7 +162,7 @@ class FeatureStream:
         whole = squares[: n_samples // self._frame_samples]
         frame_levels_db = 10.0 * np.log10(np.maximum(whole, 10.0 ** (units.SILENCE_DBFS / 10.0)))
         # Padding adds nothing to the sum, which is divided by the received samples alone.
-        self.level_dbfs = units.power_to_dbfs(float(squares.sum()) * self._frame_samples / n_samples)
+        self.level_dbfs = units.power_to_dbfs(float(np.add.reduce(squares)) * self._frame_samples / n_samples)
         return HopFeatures(
             end_sample=self.end_sample,
             vector=None if n_refused_hops else hop.vector,
@@ -175,7 +175,7 @@ class FeatureStream:
 
     def _clean(self, hop: Float32Array, *, is_first: bool) -> int:
         """Replace unusable samples and subtract the offset; return for how many hops windows hold a bad sample."""
-        if np.abs(hop).max() <= MAX_AMPLITUDE:  # False for NaN
+        if np.maximum.reduce(np.abs(hop)) <= MAX_AMPLITUDE:  # False for NaN
             self._n_refused_hops = max(0, self._n_refused_hops - 1)
         else:
             is_sound = np.abs(hop) <= MAX_AMPLITUDE

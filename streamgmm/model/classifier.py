@@ -25,11 +25,15 @@ class VectorScores(NamedTuple):
         log_likelihoods: float64, shape (n_labels,), not scaled (nat).
         background_log_likelihood: log-likelihood of the background mixture (nat).
         is_in_domain: bool, shape (n_labels,), whether the log-likelihood reaches the floor of the label.
+        projected: float64, shape (d,), the vector in the space of the mixtures.
+        of_window: float64, shape (n_mixtures,), log-likelihoods under `all_mixtures` without cepstral frames (nat).
     """
 
     log_likelihoods: Float64Array
     background_log_likelihood: float
     is_in_domain: BoolArray
+    projected: Float64Array
+    of_window: Float64Array
 
     def llr(self, label_index: int) -> float:
         """Return the log-likelihood ratio of a label to the background (nat)."""
@@ -166,7 +170,11 @@ class Classifier:
 
     def score_mixtures(self, vector: Float64Array) -> Float64Array:
         """Return log-likelihoods of one vector, shape (f,), under `all_mixtures`, shape (n_mixtures,) (nat)."""
-        return self._bank.log_likelihoods(self.projection.apply(vector))
+        return self.score_projected(self.projection.apply(vector))
+
+    def score_projected(self, vector: Float64Array) -> Float64Array:
+        """Return log-likelihoods of one vector, shape (d,), under `all_mixtures`, shape (n_mixtures,) (nat)."""
+        return self._bank.log_likelihoods(vector)
 
     def score(self, vector: Float64Array, cepstral_evidence: Float64Array | None = None) -> VectorScores:
         """Score one window; the same input always gives bitwise the same result.
@@ -176,11 +184,13 @@ class Classifier:
             cepstral_evidence: float64, shape (n_mixtures,), from `CepstralEvidence` (nat).
         """
         # One vector at a time with fixed shapes: the bits of a score must not depend on what else is scored.
-        scores = self.score_mixtures(vector)
+        projected = self.projection.apply(vector)
+        of_window = scores = self.score_projected(projected)
         if self.cepstra is not None and cepstral_evidence is not None:
             scores = scores + self.cepstra.weight * cepstral_evidence
         log_likelihoods = scores[: len(self.labels)]
-        return VectorScores(log_likelihoods, float(scores[self.background_index]), log_likelihoods >= self.floors)
+        background = float(scores[self.background_index])
+        return VectorScores(log_likelihoods, background, log_likelihoods >= self.floors, projected, of_window)
 
     @property
     def n_competitors(self) -> int:

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.arrays import Float64Array, log_sum_exp, softmax
+from streamgmm.arrays import Float64Array, are_finite, log_sum_exp, softmax
 from streamgmm.decision.events import LabelRule
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.labels import BACKGROUND, is_reserved
-from streamgmm.model.mixture import MixtureBank
 from streamgmm.model.model import Model
 from streamgmm.room.mixture import RoomMixture
 from streamgmm.settings.config import Config
@@ -64,9 +63,11 @@ class Room:
         self._classifier = classifier
         # In the order of `all_mixtures`: a background that is not a label follows the labels.
         self._background = labels.index(BACKGROUND) if BACKGROUND in labels else len(labels)
-        self._bank = MixtureBank(classifier.all_mixtures)
-        self._is_class = np.array([not is_reserved(label) for label in labels])
-        self._max_posteriors = MAX_SHARE_OF_OFFSET * np.array([rule.offset_threshold for rule in rules])
+        # From these on, a label is too near to an event; reserved labels never are. Both have shape (n_labels,).
+        is_class = np.array([not is_reserved(label) for label in labels])
+        self._max_llrs = np.where(is_class, 0.0, np.inf)
+        offset_thresholds = np.array([rule.offset_threshold for rule in rules])
+        self._max_posteriors = np.where(is_class, MAX_SHARE_OF_OFFSET * offset_thresholds, np.inf)
         self._silence_gate_dbfs = config.decision.silence_gate_dbfs
         hop_s, window_s = (n / spec.sample_rate_hz for n in (spec.hop_samples, spec.window_samples))
         self.mixture = RoomMixture(classifier.background, self._is_claimed, hop_s=hop_s, window_s=window_s)
@@ -84,13 +85,13 @@ class Room:
     def raised(self, hop: HopScores) -> HopScores:
         """Return `hop` with the room as a part of the background, as far as it explains the window better."""
         self._heard = None
-        if hop.projected is None:
+        if hop.projected is None or hop.of_window is None:
             return hop
-        scores = self._bank.log_likelihoods(hop.projected)
+        scores = hop.of_window
         heard = _Heard(hop.projected, self.mixture.weighted_log_densities(hop.projected))
         if self._is_background(hop, scores):
             self._heard = heard
-        gain = self._gain(float(scores[self._background]), float(log_sum_exp(heard.log_densities)))
+        gain = self._gain(float(scores[self._background]), heard)
         # Before anything was learnt, all numbers stay the same bits. Negated, so that NaN changes nothing.
         if not gain > 0.0:
             return hop
@@ -121,10 +122,11 @@ class Room:
         self._waiting.clear()
         self._n_excluded = self._n_waiting
 
-    def _gain(self, own: float, room: float) -> float:
+    def _gain(self, own: float, heard: _Heard) -> float:
         """Return by how much the room raises the log-likelihood `own` of the background (nat); at most 0 if not."""
         if (weight := self.weight) == 0.0:
             return 0.0
+        room = float(log_sum_exp(heard.log_densities))
         # Windows alone: cepstral frames add the same to the background with and without the room.
         gain = float(np.logaddexp(math.log1p(-weight), math.log(weight) + room - own))
         return min(gain, math.log(MAX_ODDS) / self._classifier.likelihood_scale)
@@ -132,19 +134,21 @@ class Room:
     def _is_background(self, hop: HopScores, scores: Float64Array) -> bool:
         """Return whether the model by itself takes a hop for background, from the `scores` of its window alone too."""
         is_whole = hop.window_share >= 1.0 and hop.level_dbfs >= self._silence_gate_dbfs
-        if not is_whole or not np.isfinite(hop.llrs).all() or self._is_claimed_by(scores):
+        if not is_whole or not are_finite(hop.llrs) or self._is_claimed_by(scores):
             return False
-        if (hop.llrs[self._is_class] >= 0.0).any():
+        if np.logical_or.reduce(hop.llrs >= self._max_llrs):
             return False
         # The background competes, even where it is not a label. Posteriors of this hop alone: smoothed ones are low
         # at the begin of a sound.
-        logits = self._classifier.likelihood_scale * hop.llrs + self._classifier.log_priors
-        posteriors = softmax(logits if self._background < len(logits) else np.append(logits, 0.0))[: len(logits)]
-        return not (posteriors >= self._max_posteriors)[self._is_class].any()
+        n_labels = len(hop.llrs)
+        logits = np.zeros(max(n_labels, self._background + 1))
+        logits[:n_labels] = self._classifier.likelihood_scale * hop.llrs + self._classifier.log_priors
+        return not np.logical_or.reduce(softmax(logits)[:n_labels] >= self._max_posteriors)
 
     def _is_claimed(self, vector: Float64Array) -> bool:
-        return self._is_claimed_by(self._bank.log_likelihoods(vector))
+        return self._is_claimed_by(self._classifier.score_projected(vector))
 
     def _is_claimed_by(self, scores: Float64Array) -> bool:
         """Return whether a class explains a window at least as well as the background does."""
-        return bool((scores[: len(self._is_class)][self._is_class] >= scores[self._background]).any())
+        llrs = scores[: len(self._max_llrs)] - scores[self._background]
+        return bool(np.logical_or.reduce(llrs >= self._max_llrs))

@@ -18,7 +18,7 @@ from rich.table import Table
 from tests.benchmarks.live import SETTLE_S, cpu_s, memory_mib
 from tests.benchmarks.material import Material
 
-N_SOURCES = (1, 4, 16)
+N_SOURCES = (1, 4, 16, 64)
 
 
 class Cost(NamedTuple):
@@ -31,7 +31,7 @@ class Cost(NamedTuple):
 
 
 def sources_table(material: Material, duration_s: float) -> Table:
-    """Costs of 1, 4 and 16 recordings at their own pace, and of one beside a recording that is read without pause."""
+    """Costs of 1 to 64 recordings at their own pace, and of one beside a recording that is read without pause."""
     table = Table("sources", title=f"Several sources of 16 kHz for {duration_s:.0f} s")
     for heading in ("% of a core", "times one", "PSS MiB", "MiB for a further one", "delay: median", "p99"):
         table.add_column(heading, justify="right")

@@ -86,6 +86,7 @@ class Stream:
             levels_db=np.full(1, level_dbfs),
             window_share=window_share,
             projected=vector,
+            of_window=scores,
         )
 
     def _hops(self, vectors: np.ndarray, level_dbfs: float) -> Iterator[HopScores]:
