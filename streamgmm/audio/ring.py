@@ -70,6 +70,9 @@ class Ring:
         self.capacity_samples = capacity_samples
         self._is_lossy = is_lossy
         self._storage: Samples = np.zeros(2 * capacity_samples, np.float32)
+        # Copies through it keep Python's lock, which numpy gives away even for a copy of a microsecond: with many
+        # sources, waiting to get it back costs far more than the copy.
+        self._places = self._storage.data
         self._changed = threading.Condition()
         # Indices count samples since the start and never wrap; the place in the storage is the remainder.
         self._write_index = 0
@@ -239,9 +242,10 @@ class Ring:
         n_wrapped = max(0, end - capacity)
         n_direct = samples.size - n_wrapped
         # Beyond the first half, `begin:end` reaches into the second one, where the copy of the wrapped samples belongs.
-        self._storage[begin:end] = samples
-        self._storage[begin + capacity : begin + capacity + n_direct] = samples[:n_direct]
-        self._storage[:n_wrapped] = samples[n_direct:]
+        given = samples.data
+        self._places[begin:end] = given
+        self._places[begin + capacity : begin + capacity + n_direct] = given[:n_direct]
+        self._places[:n_wrapped] = given[n_direct:]
         self._write_index += samples.size
 
     def _stretch_end(self, n_samples: int) -> int:
@@ -263,7 +267,8 @@ class Ring:
         self._read_index = min(self._stretch_end(n_samples), self._write_index)
         # Copy, because the writer may overwrite the samples as soon as the lock is released.
         offset = start % self.capacity_samples
-        samples = self._storage[offset : offset + self._read_index - start].copy()
+        samples = np.empty(self._read_index - start, np.float32)
+        samples.data[:] = self._places[offset : offset + len(samples)]
         self._changed.notify_all()
         return Stretch(start, samples)
 
