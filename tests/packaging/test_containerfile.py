@@ -1,4 +1,4 @@
-"""The Containerfile, read instruction by instruction: no engine that builds it is needed."""
+"""The Containerfile and the compose file, read part by part: no engine that builds them is needed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
+
+from streamgmm.cli.main import make_parser
+from streamgmm.settings.output import SinkSection
+from streamgmm.sinks.registry import find_kind_of
 from tests.packaging.packaging_rig import PROJECT, RUN_LIBRARIES
 
-INSTRUCTIONS = {"FROM", "RUN", "COPY", "WORKDIR", "USER", "STOPSIGNAL", "ENTRYPOINT", "CMD"}
+INSTRUCTIONS = {"FROM", "ARG", "RUN", "COPY", "WORKDIR", "USER", "STOPSIGNAL", "ENTRYPOINT", "CMD"}
 
 
 class Instruction(NamedTuple):
@@ -82,3 +87,16 @@ def test_the_build_sees_what_the_wheel_is_made_of_and_no_more() -> None:
     needed = {"LICENSE", "README.md", "docs", "pyproject.toml", "setup.py", "streamgmm", "systemd"}
     assert needed <= admitted
     assert not any(fnmatch(name, ".*") for name in admitted)
+
+
+def test_compose_file_builds_this_container_and_runs_what_the_program_takes() -> None:
+    place = PROJECT / "docs" / "compose.yaml"
+    services = yaml.safe_load(place.read_text())["services"]
+    build, broker = services["streamgmm"]["build"], services["broker"]
+    assert (place.parent / build["context"] / build["dockerfile"]).resolve() == PROJECT / "Containerfile"
+    assert set(build["args"]) <= {rest.split("=")[0] for rest in rests("ARG")}
+    assert re.fullmatch(r"docker\.io/.+:\d+", broker["image"])
+    assert [port for port in broker["ports"] if not port.startswith("127.0.0.1:")] == []
+    args = make_parser({"run"}).parse_args(services["streamgmm"]["command"])
+    assert [find_kind_of(SinkSection(uri=uri)).form for uri in args.sink] == ["stdout:", "mqtt://HOST/PREFIX"]
+    assert args.sink[1].split("/")[2] in services
