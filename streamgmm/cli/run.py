@@ -33,7 +33,7 @@ from streamgmm.sinks.sink import PipeClosedError
 from streamgmm.sinks.socket.activation import take_inherited
 
 if TYPE_CHECKING:
-    from streamgmm.clips.writer import ClipWriter
+    from streamgmm.service.clip_writer import ClipWriter
 
 logger = logging.getLogger("streamgmm.run")
 
@@ -101,7 +101,7 @@ def _make_clip_writer(section: ClipsSection, labels: set[str], *, is_live: bool)
     if not section.directory:
         return None
     # Imported here: a run that stores no audio needs nothing of it.
-    from streamgmm.clips.writer import ClipWriter
+    from streamgmm.service.clip_writer import ClipWriter
 
     for label in sorted(set(section.labels) - labels):
         logger.warning("clips.labels: no model has a label %r", label)
