@@ -84,7 +84,12 @@ def _make_daemon(loaded: Loaded, is_device_required: bool, on_status: Callable[[
     # Runs over the same recordings get the same id, so that their output is reproducible; live runs get a random id.
     names = " ".join(plan.source.name for plan in loaded.plans)
     run_id = secrets.token_hex(6) if is_live else file_run_id(loaded.plans[0].setup.model, names)
-    sinks = make_sinks(loaded.config.output, is_live=is_live, inherited=take_inherited())
+    sinks = make_sinks(
+        loaded.config.output,
+        is_live=is_live,
+        inherited=take_inherited(),
+        clips_directory=loaded.config.clips.directory,
+    )
     clips = _make_clip_writer(loaded.config.clips, labels, is_live=is_live)
     return Daemon(
         loaded.plans,
