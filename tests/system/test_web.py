@@ -19,7 +19,7 @@ from streamgmm.records import Window
 from streamgmm.sinks.web.app import FILES, STATIC
 from tests.browser_rig import Browser
 from tests.clips.test_reviewing import write_clips
-from tests.required import chromium
+from tests.required import axe, chromium
 from tests.sinks.sink_rig import HELLO, end, start, status
 from tests.system.run_rig import Daemon, Json, check_stream, frames_of, parse, run, running, wait_until
 from tests.web_rig import Served, Stream, ask
@@ -296,6 +296,32 @@ def test_clip_of_a_daemon_is_heard_while_it_runs(demo_model: Path, demo_scene: P
         wait_until(lambda: ask(page.address, place).code == 200, "the clip is not served")
         assert ask(page.address, place).body == Path(ended["clip"]).read_bytes()
         stream.close()
+
+
+VIOLATIONS = """
+axe.run().then((found) => { window.violations = found.violations.flatMap(
+  (each) => each.nodes.map((node) => `${each.id} (${each.impact}): ${node.html}`)); })
+"""
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_page_has_no_barriers_that_axe_finds(browser: Browser, reviewed: Served, is_dark: bool) -> None:
+    source = axe()
+    window = Window(
+        t=5.0, source="mic", label="dog", score=0.9, scores={"dog": 0.9, "cat": 0.1}, llr=1.0, level_dbfs=-30.0,
+        thresholds={"dog": 0.6, "cat": 0.5},
+    )  # fmt: skip
+    reviewed.publish(status(4, "audio flows"), start(5, "open", "dog"), structs.replace(window, seq=6))
+    browser.open(reviewed.address, 800, is_dark=is_dark)
+    browser.wait_for("document.querySelectorAll('#rows button').length == 2 && document.querySelector('.labels li')")
+    browser.click("#rows button")
+    browser.click("summary")
+    browser.wait_for("!document.querySelector('#clip-form button').disabled")
+    # By the protocol of the debugger, as the page itself admits no script but its own.
+    browser.evaluate(source)
+    browser.evaluate(VIOLATIONS)
+    browser.wait_for("window.violations")
+    assert browser.evaluate("violations") == []
 
 
 def test_E53_hostile_names_are_text(browser: Browser, tmp_path: Path) -> None:
