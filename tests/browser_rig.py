@@ -68,6 +68,10 @@ class Browser:
         for kind in ("keyDown", "keyUp"):
             self._call("Input.dispatchKeyEvent", type=kind, key=key, text=key if kind == "keyDown" else "")
 
+    def click(self, selector: str) -> None:
+        """Click an element, as a person may."""
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
+
     def save(self, path: Path) -> None:
         """Write a picture of the whole page as PNG."""
         picture = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=True)

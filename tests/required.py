@@ -72,3 +72,19 @@ def chromium() -> str:
     if path is None:
         require_or_skip("browser", "chromium is not installed")
     return path
+
+
+def axe() -> str:
+    """The source of axe-core, which finds what keeps people from using a page."""
+    path = os.environ.get("STREAMGMM_AXE")
+    if not path:
+        require_or_skip("axe", "STREAMGMM_AXE names no axe.min.js; `npm pack axe-core` fetches it")
+    return Path(path).read_text()
+
+
+def promtool() -> str:
+    """The path of `promtool`, which reads metrics as Prometheus does."""
+    path = shutil.which("promtool")
+    if path is None:
+        require_or_skip("prometheus", "promtool is not installed")
+    return path

@@ -35,14 +35,16 @@ class Answer(NamedTuple):
         return self.body.decode()
 
 
-def ask(address: str, path: str = "/", method: str = "GET", **headers: str) -> Answer:
+def ask(address: str, path: str = "/", method: str = "GET", body: bytes = b"", **headers: str) -> Answer:
     """One request on a connection of its own; `_` in names of headers is `-`."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=TIMEOUT_S)
     try:
         connection.putrequest(method, path, skip_host="host" in headers, skip_accept_encoding=True)
         for name, value in headers.items():
             connection.putheader(name.replace("_", "-"), value)
-        connection.endheaders()
+        if body:
+            connection.putheader("content-length", str(len(body)))
+        connection.endheaders(body or None)
         response = connection.getresponse()
         return Answer(response.status, {key.lower(): value for key, value in response.getheaders()}, response.read())
     finally:
@@ -131,8 +133,8 @@ class Served:
         for record in records:
             self.sink.publish(message(record))
 
-    def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
-        return ask(self.address, path, method, **headers)
+    def ask(self, path: str = "/", method: str = "GET", body: bytes = b"", **headers: str) -> Answer:
+        return ask(self.address, path, method, body, **headers)
 
     def wait_for_seq(self, seq: int) -> None:
         wait_until(lambda: self.ask("/v1/state").json["last_seq"] >= seq, f"{seq} does not come")

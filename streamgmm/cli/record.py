@@ -21,8 +21,9 @@ from streamgmm.cli.console import stderr_console
 from streamgmm.cli.level_meter import METER_RATE_HZ, LevelMeter
 from streamgmm.cli.options import as_overrides
 from streamgmm.errors import UsageError
+from streamgmm.label_folders import folder_for
 from streamgmm.labels import BACKGROUND
-from streamgmm.recording.files import folder_for, refuse_reserved, save_take
+from streamgmm.recording.files import refuse_reserved, save_take
 from streamgmm.recording.quality import propose_trim, trimmed, warnings_of
 from streamgmm.recording.takes import Take, TakeCutter
 from streamgmm.settings.config import Config, settings_by_source

@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from streamgmm.clips.reviewing import Candidate, accepted_folder, foreign_folder, list_candidates, move_clip
+from streamgmm.clips.reviewing import Candidate, Judgement, accepted_folder, judge, list_candidates
 from streamgmm.errors import DataError, InputMissingError, UsageError
-from streamgmm.labels import BACKGROUND, UNKNOWN
-from streamgmm.recording.files import folder_for
+from streamgmm.labels import BACKGROUND, UNKNOWN, check_label
 from streamgmm.wording import escaped
 
 PLAYERS = (
@@ -86,13 +85,13 @@ class Review:
         while True:
             match self._ask(f"{_KEYS}, [?]: ").strip().lower()[:1]:
                 case "a" if clip.label != UNKNOWN:
-                    done = self._accept(clip, clip.label)
+                    done = self._judge(clip, Judgement("accept"), f"as {clip.label}")
                 case "a" | "l":
-                    done = self._accept(clip, self._ask("label: ").strip())
+                    done = self._relabel(clip, self._ask("label: ").strip())
                 case "r":
-                    done = self._accept(clip, BACKGROUND)
+                    done = self._judge(clip, Judgement("reject"), f"as {BACKGROUND}")
                 case "n":
-                    done = self._move(clip, folder_for(foreign_folder(self._directory), clip.label), "not mine")
+                    done = self._judge(clip, Judgement("not_mine"), "not mine")
                 case "s":
                     return True
                 case "p":
@@ -105,16 +104,16 @@ class Review:
             if done:
                 return True
 
-    def _accept(self, clip: Candidate, label: str) -> bool:
+    def _relabel(self, clip: Candidate, label: str) -> bool:
         try:
-            return self._move(clip, folder_for(accepted_folder(self._directory), label), f"as {label}")
+            return self._judge(clip, Judgement("accept", check_label(label)), f"as {label}")
         except (DataError, UsageError) as error:
             # A label that was mistyped; what the disk refuses ends the review.
             print(error)
             return False
 
-    def _move(self, clip: Candidate, folder: Path, what: str) -> bool:
-        if move_clip(clip.path, folder) is None:
+    def _judge(self, clip: Candidate, judgement: Judgement, what: str) -> bool:
+        if judge(self._directory, clip.path, clip.label, judgement) is None:
             print("gone: somebody else has moved or removed it")
         else:
             self._moved[what] += 1
@@ -143,10 +142,10 @@ def _named(directory: Path, candidates: Sequence[Candidate], names: Sequence[str
 
 
 def _move_all(directory: Path, clips: Sequence[Candidate], label: str) -> int:
-    folder = folder_for(accepted_folder(directory), label)
+    judgement = Judgement("accept", check_label(label))
     code = 0
     for clip in clips:
-        target = move_clip(clip.path, folder)
+        target = judge(directory, clip.path, clip.label, judgement)
         if target is None:
             code = InputMissingError.exit_code
             print(f"gone: {escaped(str(clip.path))}")

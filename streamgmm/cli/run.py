@@ -33,7 +33,7 @@ from streamgmm.sinks.sink import PipeClosedError
 from streamgmm.sinks.socket.activation import take_inherited
 
 if TYPE_CHECKING:
-    from streamgmm.clips.writer import ClipWriter
+    from streamgmm.service.clip_writer import ClipWriter
 
 logger = logging.getLogger("streamgmm.run")
 
@@ -84,7 +84,12 @@ def _make_daemon(loaded: Loaded, is_device_required: bool, on_status: Callable[[
     # Runs over the same recordings get the same id, so that their output is reproducible; live runs get a random id.
     names = " ".join(plan.source.name for plan in loaded.plans)
     run_id = secrets.token_hex(6) if is_live else file_run_id(loaded.plans[0].setup.model, names)
-    sinks = make_sinks(loaded.config.output, is_live=is_live, inherited=take_inherited())
+    sinks = make_sinks(
+        loaded.config.output,
+        is_live=is_live,
+        inherited=take_inherited(),
+        clips_directory=loaded.config.clips.directory,
+    )
     clips = _make_clip_writer(loaded.config.clips, labels, is_live=is_live)
     return Daemon(
         loaded.plans,
@@ -101,7 +106,7 @@ def _make_clip_writer(section: ClipsSection, labels: set[str], *, is_live: bool)
     if not section.directory:
         return None
     # Imported here: a run that stores no audio needs nothing of it.
-    from streamgmm.clips.writer import ClipWriter
+    from streamgmm.service.clip_writer import ClipWriter
 
     for label in sorted(set(section.labels) - labels):
         logger.warning("clips.labels: no model has a label %r", label)

@@ -1,1 +1,1 @@
-"""Recordings of what a run detects: their names, the folder with its limits, and the thread that writes them."""
+"""Recordings of what a run detects: their names, the folder with its limits, and their review."""

@@ -12,10 +12,9 @@ import numpy as np
 from streamgmm import units
 from streamgmm.arrays import Samples
 from streamgmm.audio.encoding import encode_16_bit
+from streamgmm.clips.info import ClipInfo
 from streamgmm.clips.naming import ClipKind, folder_of, stem_of
 from streamgmm.records import End, ModelInfo
-
-CLIP_VERSION = 1
 
 
 class Piece(NamedTuple):
@@ -28,32 +27,6 @@ class Piece(NamedTuple):
     def end_sample(self) -> int:
         """Stream position just after the last sample."""
         return self.start_sample + len(self.samples)
-
-
-class ClipInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The JSON file beside a clip.
-
-    Attributes:
-        v: major version of these keys.
-        kind: reason of the clip.
-        label: label of the sound; of an unknown one, the label that it resembles most.
-        sample_rate_hz: rate of the clip.
-        onset_s: position of the onset in the clip; negative if the clip begins later.
-        offset_s: position of the offset in the clip, beyond its end if it was cut.
-        duration_s: length of the clip.
-        model: the model that decided.
-        record: the `end` record of the event, without its number; of a sound without an event, what it would be.
-    """
-
-    v: int = CLIP_VERSION
-    kind: ClipKind
-    label: str
-    sample_rate_hz: int
-    onset_s: float
-    offset_s: float
-    duration_s: float
-    model: ModelInfo
-    record: End
 
 
 class Clip(NamedTuple):

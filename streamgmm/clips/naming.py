@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 from streamgmm.labels import UNKNOWN
@@ -31,7 +34,7 @@ REVIEWED = frozenset({ACCEPTED, NOT_MINE})
 """Folders of clips that somebody has reviewed."""
 
 _OWN_FOLDERS = frozenset({NEAR_MISSES}) | REVIEWED
-_STEM = re.compile(r"(?:\d{8}T\d{6}\.\d{3}Z|t\d+\.\d{3})_([01]\.\d{4})_[A-Za-z0-9_.~-]+", re.ASCII)
+_STEM = re.compile(r"(?:\d{8}T\d{6}\.\d{3}Z|t\d+\.\d{3})_([01]\.\d{4})_([A-Za-z0-9_.~-]+)", re.ASCII)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.~-]")
 _MAX_NAME_BYTES = 200
 _N_KEPT_CHARACTERS = 40
@@ -61,10 +64,40 @@ def stem_of(record: End) -> str:
     else:
         date = record.start_time.replace("-", "").replace(":", "")
     # The id of a run holds the name of the source, which is as safe as this or is given by the settings.
-    return f"{date}_{min(1.0, max(0.0, record.max_score)):.4f}_{_UNSAFE.sub('_', record.id)}"
+    return f"{date}_{min(1.0, max(0.0, record.max_score)):.4f}_{id_in_name(record.id)}"
+
+
+def id_in_name(event_id: str) -> str:
+    """Return the id of an event as it is in the name of its clip."""
+    return _UNSAFE.sub("_", event_id)
 
 
 def score_of(stem: str) -> float | None:
     """Return the score in the name of a clip; None if this is not such a name."""
     match = _STEM.fullmatch(stem)
     return float(match[1]) if match else None
+
+
+def id_of(stem: str) -> str | None:
+    """Return the id in the name of a clip, as `id_in_name` gives it; None if this is not such a name."""
+    match = _STEM.fullmatch(stem)
+    return match[2] if match else None
+
+
+def folders_of(root: Path) -> Iterator[Path]:
+    """Yield the folders of the clips that nobody has reviewed, which limits apply to."""
+    for folder in subfolders(root):
+        if folder.name == NEAR_MISSES:
+            yield from subfolders(folder)
+        elif folder.name not in REVIEWED:
+            yield folder
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders in a folder.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        return [folder / entry.name for entry in entries if entry.is_dir()]

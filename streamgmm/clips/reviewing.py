@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from streamgmm.clips.clip import ClipInfo
+from streamgmm.clips.info import ClipInfo
 from streamgmm.clips.naming import (
     ACCEPTED,
     AUDIO_SUFFIX,
@@ -17,14 +17,31 @@ from streamgmm.clips.naming import (
     NOT_MINE,
     RECORD_SUFFIX,
     ClipKind,
+    folders_of,
     score_of,
+    subfolders,
 )
-from streamgmm.clips.store import folders_of
-from streamgmm.errors import InputMissingError, OutputError, PermissionDeniedError, StreamgmmError
+from streamgmm.errors import InputMissingError, OutputError, PermissionDeniedError, StreamgmmError, UsageError
 from streamgmm.files import path_kind, read_regular_file, reason_of
-from streamgmm.labels import UNKNOWN
+from streamgmm.label_folders import folder_for
+from streamgmm.labels import BACKGROUND, UNKNOWN
 
 _MAX_RECORD_BYTES = 2**16
+
+Verdict = Literal["accept", "reject", "not_mine"]
+"""Decisions on a clip: a sound of a label, nothing to report, or a sound that is right and not the user's own."""
+
+
+class Judgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The decision of a reviewer.
+
+    Attributes:
+        verdict: the decision.
+        label: label of the sound; empty for that of the clip.
+    """
+
+    verdict: Verdict
+    label: str = ""
 
 
 class Candidate(NamedTuple):
@@ -98,6 +115,48 @@ def accepted_folder(directory: Path) -> Path:
 def foreign_folder(directory: Path) -> Path:
     """Return the folder of sounds that are right and not the user's own, which no training reads."""
     return directory / NOT_MINE
+
+
+def judge(directory: Path, clip: Path, label: str, judgement: Judgement) -> Path | None:
+    """Move a clip to where a judgement has its place, so that training reads it or does not.
+
+    Args:
+        directory: folder of all clips.
+        clip: audio of a clip that nobody has reviewed.
+        label: label of the clip; `unknown` for a sound that fits no label.
+        judgement: the decision.
+
+    Returns:
+        Its new path; None if it is gone.
+
+    Raises:
+        DataError, UsageError: the label is not valid, or an unknown sound is accepted without a label.
+        StreamgmmError: the clip cannot be moved; it is where it was.
+    """
+    label = judgement.label or label
+    if judgement.verdict == "not_mine":
+        return move_clip(clip, folder_for(foreign_folder(directory), label))
+    if judgement.verdict == "reject":
+        label = BACKGROUND
+    elif not judgement.label and label == UNKNOWN:
+        raise UsageError("an unknown sound is accepted only with a label")
+    return move_clip(clip, folder_for(accepted_folder(directory), label))
+
+
+def list_judged(directory: Path) -> Iterator[tuple[Path, Judgement]]:
+    """Yield the clips below `directory` that somebody has reviewed, and what was decided.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    for parent in (accepted_folder(directory), foreign_folder(directory)):
+        for folder in subfolders(parent) if parent.is_dir() else []:
+            verdict: Verdict = "accept" if folder.name != BACKGROUND else "reject"
+            if parent.name == NOT_MINE:
+                verdict = "not_mine"
+            for path in folder.iterdir():
+                if path.suffix == AUDIO_SUFFIX and score_of(path.stem) is not None:
+                    yield path, Judgement(verdict, folder.name)
 
 
 def move_clip(clip: Path, folder: Path) -> Path | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from streamgmm.clips.clip import Clip
-from streamgmm.clips.naming import AUDIO_SUFFIX, NEAR_MISSES, RECORD_SUFFIX, REVIEWED, score_of
+from streamgmm.clips.naming import AUDIO_SUFFIX, RECORD_SUFFIX, folders_of, score_of
 from streamgmm.errors import CannotCreateError
 from streamgmm.files import replace_atomically
 from streamgmm.settings.clips import ClipsSection
@@ -182,17 +182,3 @@ class ClipStore:
         with suppress(FileNotFoundError):
             if self._clock() - record.lstat().st_mtime > ORPHAN_S:
                 record.unlink()
-
-
-def folders_of(root: Path) -> Iterator[Path]:
-    """Yield the folders of the clips that nobody has reviewed, which limits apply to."""
-    for folder in _subfolders(root):
-        if folder.name == NEAR_MISSES:
-            yield from _subfolders(folder)
-        elif folder.name not in REVIEWED:
-            yield folder
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:
-        return [folder / entry.name for entry in entries if entry.is_dir()]

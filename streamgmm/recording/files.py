@@ -7,32 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from streamgmm.audio.encoding import FileFormat, encode_16_bit
-from streamgmm.errors import CannotCreateError, OutputError, PermissionDeniedError, StreamgmmError, UsageError
-from streamgmm.files import check_replaceable, reason_of, replace_atomically
-from streamgmm.labels import BACKGROUND, check_label, is_reserved
+from streamgmm.errors import CannotCreateError, OutputError, UsageError
+from streamgmm.files import reason_of, replace_atomically
+from streamgmm.label_folders import folder_error
+from streamgmm.labels import BACKGROUND, is_reserved
 from streamgmm.recording.takes import Take
 
 _MAX_NUMBER = 1_000_000
-
-
-def folder_for(directory: Path, label: str) -> Path:
-    """Return the folder of a label's recordings, made if it is missing.
-
-    Raises:
-        DataError: `label` is not a valid label.
-        UsageError: it is hidden, and no training would find it.
-        CannotCreateError, PermissionDeniedError: the folder cannot be made, or not be written.
-    """
-    label = check_label(label)
-    folder = directory / label
-    if label.startswith("."):
-        raise UsageError("a label cannot begin with a dot: its folder would be hidden", where=label)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        check_replaceable(folder / "take")
-    except OSError as error:
-        raise _folder_error(error, folder) from error
-    return folder
 
 
 def refuse_reserved(label: str) -> None:
@@ -63,7 +44,7 @@ def save_take(take: Take, folder: Path, file_format: FileFormat) -> Path:
                 path.unlink()
             raise
     except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
-        raise _folder_error(error, folder) from error
+        raise folder_error(error, folder) from error
     except OSError as error:
         raise OutputError(f"cannot write: {reason_of(error)}", where=str(folder)) from error
     return path
@@ -84,9 +65,3 @@ def _reserve(folder: Path, file_format: FileFormat) -> Path:
 def _number_of(name: str, label: str) -> int:
     digits = name.rpartition(".")[0].removeprefix(f"{label}_")
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < len(str(_MAX_NUMBER)) else 0
-
-
-def _folder_error(error: OSError, folder: Path) -> StreamgmmError:
-    if isinstance(error, PermissionError):
-        return PermissionDeniedError("permission denied", where=str(folder), hint="choose another directory with -o")
-    return CannotCreateError(f"cannot be written: {reason_of(error)}", where=str(folder))

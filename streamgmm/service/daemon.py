@@ -25,7 +25,7 @@ from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sink import start_thread
 
 if TYPE_CHECKING:
-    from streamgmm.clips.writer import ClipWriter
+    from streamgmm.service.clip_writer import ClipWriter
 
 logger = logging.getLogger("streamgmm.daemon")
 

@@ -13,8 +13,8 @@ from streamgmm.audio.ring import Stretch
 from streamgmm.clips.clip import Draft, Piece, RecentAudio
 from streamgmm.clips.misses import Miss, Misses
 from streamgmm.clips.naming import ClipKind, folder_of, stem_of
-from streamgmm.clips.writer import ClipWriter
 from streamgmm.records import End, ModelInfo, Record, Start
+from streamgmm.service.clip_writer import ClipWriter
 from streamgmm.service.greeting import model_info
 from streamgmm.service.session import Session
 

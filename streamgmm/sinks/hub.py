@@ -129,7 +129,11 @@ class Hub:
 
 
 def make_sinks(
-    section: OutputSection, *, is_live: bool = True, inherited: Sequence[InheritedListener] = ()
+    section: OutputSection,
+    *,
+    is_live: bool = True,
+    inherited: Sequence[InheritedListener] = (),
+    clips_directory: str = "",
 ) -> list[Sink]:
     """Return the sinks that `section` names, not yet open, and those of inherited sockets.
 
@@ -137,6 +141,7 @@ def make_sinks(
         section: the output section.
         is_live: False if the source waits for its readers, so that stdout and files may block it.
         inherited: sockets that are open already; one that `section` also names is not opened again.
+        clips_directory: folder of the recordings of events; empty: none.
 
     Raises:
         ConfigError: lists every URI that is wrong or given twice; or there is none, or the token is too weak.
@@ -154,7 +159,7 @@ def make_sinks(
         try:
             kind = find_kind_of(own)
             if not any(uri == listener.uri for listener in inherited):
-                sinks.append(kind.make(SinkPlan(own, section, is_live, token)))
+                sinks.append(kind.make(SinkPlan(own, section, is_live, token, clips_directory)))
         except ConfigError as error:
             problems += error.problems
     if problems:

@@ -32,12 +32,14 @@ class SinkPlan:
         output: settings of all sinks.
         is_live: False if the source waits for its readers.
         token: token that TCP clients must send; None: no token.
+        clips_directory: folder of the recordings of events; empty: none.
     """
 
     own: SinkSection
     output: OutputSection
     is_live: bool
     token: Token | None = None
+    clips_directory: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,11 @@ def _make_web(plan: SinkPlan) -> Sink:
         own = structs.replace(own, records=sorted({*own.records, *STATE_TYPES}))
     options["selection"] = selection_of(own, shows_every_hop=True)
     task = WebTask(
-        _tcp_listener(plan), hosts=(own.hosts or "").split(), token=plan.token, max_viewers=plan.output.n_clients
+        _tcp_listener(plan),
+        hosts=(own.hosts or "").split(),
+        token=plan.token,
+        max_viewers=plan.output.n_clients,
+        clips_directory=plan.clips_directory,
     )
     return ChildSink(own.uri, task, **options)
 

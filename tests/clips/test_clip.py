@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 import soundfile
 
-from streamgmm.clips.clip import Clip, ClipInfo, Draft, Piece, RecentAudio
+from streamgmm.clips.clip import Clip, Draft, Piece, RecentAudio
+from streamgmm.clips.info import ClipInfo
 from tests.clips.clip_rig import MODEL, RATE_HZ, make_clip
 from tests.narrowing import present
 from tests.sinks.sink_rig import end

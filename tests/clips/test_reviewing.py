@@ -10,7 +10,7 @@ import pytest
 from streamgmm.clips.reviewing import Candidate, accepted_folder, list_candidates, move_clip
 from streamgmm.clips.store import ClipStore
 from streamgmm.errors import InputMissingError, OutputError, PermissionDeniedError
-from streamgmm.recording.files import folder_for
+from streamgmm.label_folders import folder_for
 from tests.clips.clip_rig import clips_in, make_clip, section_of
 from tests.narrowing import present
 from tests.other_user import as_ordinary_user, shared_folder

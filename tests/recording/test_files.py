@@ -13,7 +13,8 @@ import soundfile
 
 from streamgmm.audio.encoding import FileFormat
 from streamgmm.errors import CannotCreateError, DataError, OutputError, PermissionDeniedError, UsageError
-from streamgmm.recording.files import folder_for, refuse_reserved, save_take
+from streamgmm.label_folders import folder_for
+from streamgmm.recording.files import refuse_reserved, save_take
 from streamgmm.recording.takes import Take
 from tests.other_user import as_ordinary_user, shared_folder
 from tests.recording.recording_rig import RATE_HZ, room

@@ -12,11 +12,11 @@ import pytest
 import soundfile
 
 from streamgmm.audio.source import Block
-from streamgmm.clips.clip import ClipInfo
-from streamgmm.clips.writer import ClipWriter
+from streamgmm.clips.info import ClipInfo
 from streamgmm.errors import OutputError
 from streamgmm.records import End, Gap, Record, Start
 from streamgmm.service.channel import ChannelPlan
+from streamgmm.service.clip_writer import ClipWriter
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.recorder import Recorder
 from streamgmm.settings.clips import ClipsSection

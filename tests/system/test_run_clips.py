@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import soundfile
 
-from streamgmm.clips.clip import ClipInfo
+from streamgmm.clips.info import ClipInfo
 from tests.cli.cli_rig import command_of
 from tests.pulse_rig import PulseServer
 from tests.required import mount_namespace

@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from streamgmm.records import Window
 from streamgmm.sinks.web.app import FILES, STATIC
 from tests.browser_rig import Browser
-from tests.required import chromium
-from tests.sinks.sink_rig import HELLO, start, status
+from tests.clips.test_reviewing import write_clips
+from tests.required import axe, chromium
+from tests.sinks.sink_rig import HELLO, end, start, status
 from tests.system.run_rig import Daemon, Json, check_stream, frames_of, parse, run, running, wait_until
 from tests.web_rig import Served, Stream, ask
 
@@ -191,6 +193,135 @@ def test_page_by_keyboard_and_after_the_child_was_replaced(
         browser.wait_for("document.getElementById('connection').classList.contains('lost')")
         browser.wait_for("document.getElementById('connection').textContent === 'connected'")
         assert browser.evaluate("document.querySelectorAll('#rows tr').length") > 0, "what was seen is forgotten"
+
+
+SAID = "document.getElementById('clip-said').textContent"
+IS_PLAYABLE = "document.getElementById('clip-audio').readyState >= 1 && document.getElementById('clip-audio').duration"
+
+
+@pytest.fixture
+def reviewed(tmp_path: Path) -> Iterator[Served]:
+    """A page with the events of two clips, r-0 and r-1, and of one that has none."""
+    write_clips(tmp_path / "clips")
+    served = Served(clips_directory=str(tmp_path / "clips"))
+    ends = [structs.replace(end(n + 1, f"r-{n}", "dog"), clip=f"clips/r-{n}.flac") for n in range(2)]
+    served.publish(structs.replace(HELLO, labels=["dog", "cat"]), *ends, end(3, "other"))
+    yield served
+    served.sink.close(1.0)
+
+
+def places(folder: Path) -> set[str]:
+    return {str(path.parent.relative_to(folder)) for path in folder.rglob("*.flac")}
+
+
+@pytest.mark.parametrize(("width", "is_dark"), WIDTHS)
+def test_clip_is_heard_and_judged_on_the_page(
+    browser: Browser, reviewed: Served, tmp_path: Path, width: int, is_dark: bool
+) -> None:
+    browser.open(reviewed.address, width, is_dark=is_dark)
+    browser.wait_for("document.querySelectorAll('#rows button').length == 2")
+    browser.click("#rows button")
+    browser.wait_for(IS_PLAYABLE)
+    browser.wait_for("!document.querySelector('#clip-form button').disabled")
+    assert browser.evaluate("document.activeElement.id") == "clip-title"
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it has to be scrolled sideways"
+    if folder := os.environ.get("STREAMGMM_SCREENSHOTS"):
+        browser.save(Path(folder) / f"clip-{width}.png")
+    browser.evaluate("document.getElementById('clip-other').value = 'door bell'")
+    browser.click("#clip-form button[type=submit]")
+    browser.wait_for(f"{SAID} === 'Judged: accepted as door bell'")
+    assert "accepted/door bell" in places(tmp_path / "clips")
+    browser.click("#clip-close")
+    browser.wait_for("document.activeElement.textContent === 'Listen'")
+    assert browser.errors == []
+
+
+def test_page_tells_what_another_reviewer_has_said_and_that_a_clip_is_gone(
+    browser: Browser, reviewed: Served, tmp_path: Path
+) -> None:
+    browser.open(reviewed.address, 800)
+    browser.wait_for("document.querySelectorAll('#rows button').length == 2")
+    browser.click("#rows button")
+    browser.wait_for("!document.querySelector('#clip-form button').disabled")
+    own = {"content_type": "application/json", "x_streamgmm": "test"}
+    body = b'{"verdict": "not_mine"}'
+    assert reviewed.ask("/v1/clips/r-1/judgement", "POST", body, **own).code == 200
+    browser.wait_for(f"{SAID} === 'Judged: right, but not mine: dog'")
+    browser.evaluate("judge('reject', '')")
+    browser.wait_for(f"{SAID} === 'Somebody else was faster: right, but not mine: dog'")
+    for path in (tmp_path / "clips").rglob("*_r-0.flac"):
+        path.unlink()
+    browser.click("#rows tr:last-child button")
+    browser.wait_for(f"{SAID}.startsWith('The clip is gone')")
+    assert browser.evaluate("document.querySelector('#clip-form button').disabled")
+
+
+def test_focus_and_player_outlive_new_events(browser: Browser, reviewed: Served) -> None:
+    browser.open(reviewed.address, 800)
+    browser.wait_for("document.querySelectorAll('#rows button').length == 2")
+    browser.evaluate("document.querySelector('#rows button').focus()")
+    reviewed.publish(start(4, "new"), structs.replace(end(5, "new"), clip="clips/new.flac"))
+    browser.wait_for("document.querySelectorAll('#rows button').length == 3")
+    assert browser.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Listen to dog")
+
+
+def test_why_a_sound_was_rejected_stays_to_be_read(browser: Browser) -> None:
+    served = Served()
+    scores = {"door": 0.55, "kettle": 0.1, "background": 0.35}
+    window = Window(
+        t=1.0, source="mic", label="unknown", score=0.55, scores=scores, llr=1.0, level_dbfs=-30.0, reject="unknown",
+        thresholds={"door": 0.6, "kettle": 0.5},
+    )  # fmt: skip
+    later = structs.replace(window, t=3.0, seq=2, label="background", reject="silence")
+    try:
+        served.publish(HELLO)
+        browser.open(served.address, 800)
+        browser.wait_for("document.getElementById('connection').textContent === 'connected'")
+        served.publish(structs.replace(window, seq=1))
+        browser.wait_for("document.querySelector('.verdict').textContent.startsWith('Rejected: unlike everything')")
+        served.publish(later)
+        browser.wait_for("document.querySelector('.rejected').textContent.startsWith('Last rejected, 2 s ago: unlike')")
+        assert browser.evaluate("document.querySelector('.rejected').textContent").endswith("door, 0.55 of 0.60")
+    finally:
+        served.sink.close(1.0)
+
+
+def test_clip_of_a_daemon_is_heard_while_it_runs(demo_model: Path, demo_scene: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    with serving(demo_model, tmp_path, "--set", f"clips.directory={folder}") as page:
+        stream = Stream(page.address).open()
+        page.feed(demo_scene, 0.0, 30.0)
+        ended = stream.read_until("end").data
+        place = f"/v1/clips/{ended['id']}"
+        wait_until(lambda: ask(page.address, place).code == 200, "the clip is not served")
+        assert ask(page.address, place).body == Path(ended["clip"]).read_bytes()
+        stream.close()
+
+
+VIOLATIONS = """
+axe.run().then((found) => { window.violations = found.violations.flatMap(
+  (each) => each.nodes.map((node) => `${each.id} (${each.impact}): ${node.html}`)); })
+"""
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_page_has_no_barriers_that_axe_finds(browser: Browser, reviewed: Served, is_dark: bool) -> None:
+    source = axe()
+    window = Window(
+        t=5.0, source="mic", label="dog", score=0.9, scores={"dog": 0.9, "cat": 0.1}, llr=1.0, level_dbfs=-30.0,
+        thresholds={"dog": 0.6, "cat": 0.5},
+    )  # fmt: skip
+    reviewed.publish(status(4, "audio flows"), start(5, "open", "dog"), structs.replace(window, seq=6))
+    browser.open(reviewed.address, 800, is_dark=is_dark)
+    browser.wait_for("document.querySelectorAll('#rows button').length == 2 && document.querySelector('.labels li')")
+    browser.click("#rows button")
+    browser.click("summary")
+    browser.wait_for("!document.querySelector('#clip-form button').disabled")
+    # By the protocol of the debugger, as the page itself admits no script but its own.
+    browser.evaluate(source)
+    browser.evaluate(VIOLATIONS)
+    browser.wait_for("window.violations")
+    assert browser.evaluate("violations") == []
 
 
 def test_E53_hostile_names_are_text(browser: Browser, tmp_path: Path) -> None:

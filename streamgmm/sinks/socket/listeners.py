@@ -76,6 +76,12 @@ class TcpListener:
         self.address = uri
         self._host, self._port = _parse_tcp(uri, allow_remote)
 
+    @property
+    def is_loopback(self) -> bool:
+        """Return whether only this machine can reach the address."""
+        address = _address_of(self._host)
+        return address is not None and address.is_loopback
+
     def open(self) -> socket.socket:
         """Bind and listen.
 

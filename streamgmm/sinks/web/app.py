@@ -9,9 +9,11 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from streamgmm.errors import StreamgmmError
+from streamgmm.sinks.web.clips import ClipAnswers
 from streamgmm.sinks.web.feed import Feed
 from streamgmm.sinks.web.guard import Guard
 from streamgmm.sinks.web.metrics import Metrics
@@ -24,6 +26,7 @@ FILES = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/clips.js": ("clips.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 """Every file there is; a path of a request is never a path of a file."""
@@ -100,9 +103,9 @@ class Answers:
         return StreamingResponse(self._viewers.stream(viewer), media_type="text/event-stream")
 
 
-def make_app(request: Request, answers: Answers) -> ASGIApp:
+def make_app(request: Request, answers: Answers, clips: ClipAnswers | None) -> ASGIApp:
     """Return the application that answers all requests."""
-    routes = [Route(path, _file_answer(*file)) for path, file in FILES.items()]
+    routes: list[BaseRoute] = [Route(path, _file_answer(*file)) for path, file in FILES.items()]
     routes += [
         Route("/healthz", answers.health),
         Route("/readyz", answers.readiness),
@@ -111,7 +114,17 @@ def make_app(request: Request, answers: Answers) -> ASGIApp:
         Route("/v1/events", answers.events),
         Route("/events", answers.stream),
     ]
-    return Guard(Starlette(routes=routes), request.hosts, request.token)
+    if clips is not None:
+        routes.append(clips.mount())
+    # A folder of clips may be on a disk that is gone, or its files may not be read.
+    app = Starlette(routes=routes, exception_handlers={StreamgmmError: _unusable, OSError: _unusable})
+    return Guard(app, request.hosts, request.token, may_judge=clips is not None)
+
+
+async def _unusable(request: HttpRequest, error: Exception) -> Response:
+    # Without the path: viewers need not know where files are.
+    reason = error.what if isinstance(error, StreamgmmError) else "the system refuses to read them"
+    return PlainTextResponse(f"the clips cannot be used: {reason}\n", 503)
 
 
 def _file_answer(name: str, media_type: str) -> Callable[[HttpRequest], Response]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 from typing import NoReturn
 
 from streamgmm.sinks.child.process import ALIVE_S, read_request, read_stdin, report, run_to_end
 from streamgmm.sinks.web.app import Answers, make_app
+from streamgmm.sinks.web.clip_index import ClipIndex
+from streamgmm.sinks.web.clips import ClipAnswers
 from streamgmm.sinks.web.feed import Feed
 from streamgmm.sinks.web.metrics import Metrics
 from streamgmm.sinks.web.request import Request
@@ -24,12 +28,17 @@ async def show_life() -> NoReturn:
 
 async def serve(request: Request) -> None:
     """Serve until the end of stdin."""
-    sources, viewers = Sources(request.version), Viewers(request.max_viewers)
+    sources = Sources(request.version, has_clips=bool(request.clips_directory))
+    viewers = Viewers(request.max_viewers)
     metrics = Metrics(sources, request.version)
     feed = Feed(sources, metrics, viewers, report)
     connections = Connections(request.max_viewers)
     answers = Answers(sources, metrics, viewers, feed, connections.end)
-    server = Server(make_app(request, answers), connections)
+    clips = None
+    if request.clips_directory:
+        index = ClipIndex(Path(os.fsdecode(request.clips_directory)))
+        clips = ClipAnswers(index, viewers, connections.end)
+    server = Server(make_app(request, answers, clips), connections)
 
     def take_input() -> None:
         if arrived := read_stdin():

@@ -14,6 +14,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         hosts: host names, in lower case, by which browsers may address the server, besides addresses and `localhost`.
         token: token that every request must bring; empty: none.
         max_viewers: most streams of records that are served at once.
+        clips_directory: folder of the clips that are served and judged, as the system encodes it; empty: none.
     """
 
     fd: int = -1
@@ -21,6 +22,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     token: str = ""
     max_viewers: int = 64
+    clips_directory: bytes = b""
 
     def __repr__(self) -> str:
         return "Request(...)"

@@ -112,6 +112,7 @@ class Sources:
 
     Args:
         version: version of the daemon.
+        has_clips: whether clips are served.
 
     Attributes:
         by_name: the sources.
@@ -119,8 +120,8 @@ class Sources:
         last_seq: number of the last record that was applied; a greeting may be ahead of it.
     """
 
-    def __init__(self, version: str) -> None:
-        self._version = version
+    def __init__(self, version: str, *, has_clips: bool = False) -> None:
+        self._version, self._has_clips = version, has_clips
         self.by_name: dict[str, Source] = {}
         self.kept: deque[Kept] = deque(maxlen=MAX_KEPT)
         self.last_seq = -1
@@ -171,7 +172,8 @@ class Sources:
     def to_json(self) -> bytes:
         """Return the state of all sources as JSON."""
         sources = [source.to_json() for source in self.by_name.values()]
-        return msgspec.json.encode({"version": self._version, "last_seq": self.last_seq, "sources": sources})
+        common = {"version": self._version, "last_seq": self.last_seq, "has_clips": self._has_clips}
+        return msgspec.json.encode({**common, "sources": sources})
 
     def _follow(self, record: AnyRecord) -> None:
         if isinstance(record, Hello):

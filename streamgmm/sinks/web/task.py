@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 from collections.abc import Sequence
 
@@ -36,13 +37,20 @@ class WebTask(Task):
         hosts: further host names by which browsers may address the server.
         token: token that every request must bring; None: none.
         max_viewers: most streams of records that are served at once.
+        clips_directory: folder of the clips, which whoever may see the page can listen to and judge; empty: none.
 
     Raises:
         ConfigError: the libraries are missing, or a host is not a name.
     """
 
     def __init__(
-        self, listener: TcpListener, *, hosts: Sequence[str] = (), token: Token | None = None, max_viewers: int = 64
+        self,
+        listener: TcpListener,
+        *,
+        hosts: Sequence[str] = (),
+        token: Token | None = None,
+        max_viewers: int = 64,
+        clips_directory: str = "",
     ) -> None:
         if missing := [name for name in LIBRARIES if importlib.util.find_spec(name) is None]:
             needs = f"output.sinks: {listener.uri!r} needs {', '.join(missing)}: pip install 'streamgmm[web]'"
@@ -54,6 +62,8 @@ class WebTask(Task):
             hosts=tuple(host.lower() for host in hosts),
             token=token.to_line().decode().rstrip("\n") if token else "",
             max_viewers=max_viewers,
+            # Nobody on another machine without a token, whoever has allowed that.
+            clips_directory=os.fsencode(clips_directory) if token or listener.is_loopback else b"",
         )
         super().__init__("web", COMMAND, request, greeting_s=GREETING_S)
         self._listener = listener

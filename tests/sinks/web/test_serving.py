@@ -212,7 +212,7 @@ def test_E51_other_hosts_are_refused(quiet: Served, host: str) -> None:
 def test_E52_nothing_without_the_token(guarded: Served, path: str) -> None:
     wrong = [{}, {"authorization": "Bearer x"}, {"authorization": f"Basic {TOKEN}"}, {"authorization": "Basic ü"}]
     for headers in wrong:
-        assert guarded.ask(path, **headers).code == 401
+        assert guarded.ask(path, "GET", b"", **headers).code == 401
     assert guarded.ask(path).headers["www-authenticate"].startswith("Basic ")
 
 

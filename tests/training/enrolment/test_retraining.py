@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamgmm.clips.clip import ClipInfo
+from streamgmm.clips.info import ClipInfo
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
 from streamgmm.errors import DataError, InputMissingError, UsageError

@@ -57,7 +57,7 @@ class Source {
     if (this.run_id !== state.run_id) {
       // Another run of the daemon counts its time from zero.
       for (const [id, event] of events) if (this.run_id && event.source === this.name) events.delete(id);
-      Object.assign(this, { run_id: state.run_id, windows: [], now_t: 0 });
+      Object.assign(this, { run_id: state.run_id, windows: [], now_t: 0, rejected: null });
     }
     Object.assign(this, { labels: state.labels, rate_hz: state.sample_rate_hz, health: state.health });
     this.open = new Map(state.open_events.map((event) => [event.id, event]));
@@ -82,6 +82,8 @@ class Source {
     } else if (record.type === "window") {
       this.level_dbfs = record.level_dbfs;
       this.windows.push(record);
+      // Silence is no news; the others tell why a sound was no event.
+      if (record.reject && record.reject !== "silence") this.rejected = record;
       while (this.windows[0].t < record.t - SCORES_S) this.windows.shift();
       this.part("nowindows").hidden = true;
     } else if (record.type === "start") this.open.set(record.id, record);
@@ -128,10 +130,18 @@ class Source {
       row.word.className = isOver ? "word over" : "word";
     }
     const why = last.reject ? `Rejected: ${GATES[last.reject] ?? last.reject}` : `Now: ${last.label}`;
-    const best = ranked.reduce((one, other) => ((last.scores[other] ?? 0) > (last.scores[one] ?? 0) ? other : one), ranked[0]);
+    const best = bestOf(last);
     const short = best && !last.reject && last.scores[best] < last.thresholds[best]
       ? ` (best label: ${best}, ${score(last.scores[best])} of the ${score(last.thresholds[best])} that start an event)` : "";
     this.part("verdict").textContent = why + short;
+    this.showRejected(last);
+  }
+  showRejected(last) {
+    const { rejected } = this, part = this.part("rejected");
+    if (!rejected || last.reject === rejected.reject || this.now_t - rejected.t > SCORES_S) { part.textContent = ""; return; }
+    const best = bestOf(rejected);
+    const like = best ? `; most like ${best}, ${score(rejected.scores[best])} of ${score(rejected.thresholds[best])}` : "";
+    part.textContent = `Last rejected, ${(this.now_t - rejected.t).toFixed(0)} s ago: ${GATES[rejected.reject] ?? rejected.reject}${like}`;
   }
   makeRows(labels) {
     this.rows.clear();
@@ -147,6 +157,9 @@ class Source {
   }
 }
 
+function bestOf(record) {
+  return Object.keys(record.thresholds ?? {}).reduce((one, other) => ((record.scores[other] ?? 0) > (record.scores[one] ?? 0) ? other : one), undefined);
+}
 function replaceIfChanged(parent, children) {
   // An unchanged status must not be read out again.
   if (parent.textContent !== children.map((child) => child.textContent).join("")) parent.replaceChildren(...children);
@@ -223,10 +236,27 @@ function keepEvent(record) {
   if (record.type === "gap") {
     const known = sources.get(record.source), lost_s = known ? record.lost_samples / known.rate_hz : 0;
     events.set(`gap ${record.source} ${record.seq}`, { ...record, label: `lost: ${record.reason.replaceAll("_", " ")}`, start_t: record.t - lost_s, end_t: record.t, duration_s: lost_s, isGap: true });
-  } else if (record.type === "start" || record.type === "end") {
+  } else if (record.type === "start" || (record.type === "end" && events.get(record.id)?.type !== "end")) {
+    // Once only: what is fetched again must not make another row of it.
+    if (events.get(record.id)?.type === "end") return;
     events.set(record.id, { ...events.get(record.id), ...record });
   }
   while (events.size > MAX_EVENTS) events.delete(events.keys().next().value);
+}
+
+const rowsOfEvents = new WeakMap();
+function rowOf(event) {
+  // Each change of an event makes another object of it.
+  let row = rowsOfEvents.get(event);
+  if (row) return row;
+  const isOpen = event.type === "start";
+  row = element("tr", undefined, event.isGap ? "gap" : isOpen ? "running" : "");
+  row.append(element("td", moment(event)), element("td", event.label), element("td", event.source));
+  row.append(element("td", score(event.max_score ?? event.score), "number"));
+  row.append(element("td", isOpen ? "still sounding" : seconds(event.duration_s), "number"));
+  row.append(listenCell(event));
+  rowsOfEvents.set(event, row);
+  return row;
 }
 
 function showEvents() {
@@ -237,13 +267,10 @@ function showEvents() {
     filter.value = labels.includes(chosen) ? chosen : "";
   }
   const shown = [...events.values()].filter((event) => !filter.value || event.label === filter.value).reverse();
-  byId("rows").replaceChildren(...shown.map((event) => {
-    const isOpen = event.type === "start", row = element("tr", undefined, event.isGap ? "gap" : isOpen ? "running" : "");
-    row.append(element("td", moment(event)), element("td", event.label), element("td", event.source));
-    row.append(element("td", score(event.max_score ?? event.score), "number"));
-    row.append(element("td", isOpen ? "still sounding" : seconds(event.duration_s), "number"));
-    return row;
-  }));
+  const rows = shown.map(rowOf), body = byId("rows"), kept = new Set(rows);
+  // In place: a button that has the focus must keep it.
+  for (const row of [...body.children]) if (!kept.has(row)) row.remove();
+  rows.forEach((row, n) => { if (body.children[n] !== row) body.insertBefore(row, body.children[n] ?? null); });
   byId("none").hidden = shown.length > 0;
 }
 
@@ -260,6 +287,7 @@ function drawSoon() {
 
 function takeState(state) {
   byId("version").textContent = `streamgmm ${state.version}`;
+  offerClips(state.has_clips);
   for (const [name, source] of sources) {
     if (!state.sources.some((each) => each.name === name)) { source.card.remove(); sources.delete(name); }
   }
@@ -296,6 +324,7 @@ function connect() {
   stream.onopen = () => { isFirst = true; };
   listen("state", (state) => { takeState(state); say("connected", false); if (isFirst) fetchPast(); isFirst = false; });
   for (const type of ["window", "status", "start", "update", "end", "gap", "model", "bye", "dropped"]) listen(type, takeRecord);
+  listen("judgement", takeJudgement);
   stream.onerror = () => {
     say("no connection to the daemon; trying again", true);
     // The browser tries again by itself, except after an answer that is an error.
@@ -316,4 +345,4 @@ document.addEventListener("keydown", (event) => {
 });
 window.addEventListener("resize", drawSoon);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawSoon);
-connect();
+document.addEventListener("DOMContentLoaded", connect);

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.clips.writer import MAX_WAITING, ClipWriter
+from streamgmm.service.clip_writer import MAX_WAITING, ClipWriter
 from streamgmm.settings.clips import ClipsSection
 from tests.clips.clip_rig import BrokenStore, clips_in, full_disk, log_of_clips, make_clip, section_of
 from tests.other_user import as_ordinary_user, shared_folder
@@ -88,7 +88,7 @@ def test_F37_a_stop_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> None:
 def test_F37_even_a_recording_does_not_wait_for_a_disk_that_hangs_for_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: LogLines
 ) -> None:
-    monkeypatch.setattr("streamgmm.clips.writer.PATIENCE_S", 0.05)
+    monkeypatch.setattr("streamgmm.service.clip_writer.PATIENCE_S", 0.05)
     store = BrokenStore(section_of(tmp_path))
     store.may_go_on.clear()
     writer = opened(store, tmp_path, is_live=False)

@@ -1,0 +1,36 @@
+"""Folders of recordings that are named after their label, as training reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamgmm.errors import CannotCreateError, PermissionDeniedError, StreamgmmError, UsageError
+from streamgmm.files import check_replaceable, reason_of
+from streamgmm.labels import check_label
+
+
+def folder_for(directory: Path, label: str) -> Path:
+    """Return the folder of a label's recordings, made if it is missing.
+
+    Raises:
+        DataError: `label` is not a valid label.
+        UsageError: it is hidden, and no training would find it.
+        CannotCreateError, PermissionDeniedError: the folder cannot be made, or not be written.
+    """
+    label = check_label(label)
+    folder = directory / label
+    if label.startswith("."):
+        raise UsageError("a label cannot begin with a dot: its folder would be hidden", where=label)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_replaceable(folder / "take")
+    except OSError as error:
+        raise folder_error(error, folder) from error
+    return folder
+
+
+def folder_error(error: OSError, folder: Path) -> StreamgmmError:
+    """Return the error for users of a folder that cannot be made or written."""
+    if isinstance(error, PermissionError):
+        return PermissionDeniedError("permission denied", where=str(folder), hint="choose another directory with -o")
+    return CannotCreateError(f"cannot be written: {reason_of(error)}", where=str(folder))
