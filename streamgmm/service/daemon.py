@@ -81,7 +81,7 @@ class Daemon:
         self._clock = clocks.monotonic
         self._on_status = on_status
         self._turns: Turns[Channel] = Turns()
-        self._switchboard = Switchboard(clocks)
+        self._switchboard = Switchboard(clocks, plans[0].setup.config.schedule)
         # Held during `on_status`, so that the service manager gets the states in their order.
         self._reporting = threading.Lock()
         # Replaced as a whole when sources are added or removed, so that any thread may iterate over it without a lock.
@@ -192,6 +192,9 @@ class Daemon:
                 channel.adopt(plan.setup)
         kept = tuple(running[plan.source.name] for plan in staying)
         self._exchange(kept, added)
+        # The schedule of all settings is the same; without sources there is nothing to switch.
+        for plan in plans[:1]:
+            self._switchboard.adopt(plan.setup.config.schedule)
 
     def _switch(self, switches: Switches) -> None:
         for channel in self._channels:

@@ -1,16 +1,18 @@
-"""Switchboard: whether the daemon listens, and which labels are off, by command."""
+"""Switchboard: whether the daemon listens, and which labels are off, by schedule and by command."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from streamgmm.errors import UsageError
 from streamgmm.labels import RESERVED
 from streamgmm.records import End, Record, Start, Update
 from streamgmm.service.clocks import Clocks
+from streamgmm.settings.schedule import OffSection, off_at
 from streamgmm.sinks.control import Command
 from streamgmm.wording import did_you_mean, shorten
 
@@ -51,24 +53,39 @@ class Switchboard:
 
     Nothing of it is stored: a daemon that was restarted listens, rather than stays silent without anybody's knowledge.
 
+    Commands hold until the schedule switches something next.
+
     Args:
         clocks: clocks of the run.
+        schedule: times at which labels are off.
+        local: returns the local time of a moment.
     """
 
-    def __init__(self, clocks: Clocks) -> None:
+    def __init__(
+        self,
+        clocks: Clocks,
+        schedule: Sequence[OffSection] = (),
+        local: Callable[[datetime], datetime] = datetime.astimezone,
+    ) -> None:
         self._clocks = clocks
+        self._schedule = schedule
+        self._local = local
         self._lock = threading.Lock()
         self._is_paused = False
         self._until_s: float | None = None
         self._off: frozenset[str] = frozenset()
+        # What the schedule said last: only a change of it switches anything.
+        self._scheduled: tuple[bool, frozenset[str]] = (False, frozenset())
 
     @property
     def switches(self) -> Switches:
         """The switches at this moment."""
         with self._lock:
+            self._follow_schedule()
             if self._until_s is not None and self._clocks.boot() >= self._until_s:
-                self._is_paused, self._until_s = False, None
-                logger.info("control.resumed: the time of the pause is over")
+                # Back to the schedule, which may pause as well.
+                self._is_paused, self._until_s = self._scheduled[0], None
+                logger.info("control.pause_over paused=%s", self._is_paused)
             return Switches(self._is_paused, self._until_s, self._off)
 
     @property
@@ -76,6 +93,19 @@ class Switchboard:
         """Time until the pause ends by itself (s); None if there is none, or it does not."""
         until_s = self.switches.until_s
         return None if until_s is None else round(max(0.0, until_s - self._clocks.boot()), 1)
+
+    def adopt(self, schedule: Sequence[OffSection]) -> None:
+        """Use another schedule from now on."""
+        with self._lock:
+            self._schedule = schedule
+
+    def _follow_schedule(self) -> None:
+        scheduled = off_at(self._schedule, self._local(self._clocks.now())) if self._schedule else (False, frozenset())
+        if scheduled != self._scheduled:
+            self._scheduled = scheduled
+            self._is_paused, self._off = scheduled
+            self._until_s = None
+            logger.info("schedule.switched paused=%s off=%s", self._is_paused, ",".join(sorted(self._off)) or "none")
 
     def obey(self, command: Command, labels: Collection[str], by: str) -> None:
         """Set switches.
@@ -90,6 +120,8 @@ class Switchboard:
         """
         _check_labels(command.labels, labels)
         with self._lock:
+            # First, so that a change of the schedule before the command does not undo it afterwards.
+            self._follow_schedule()
             match command.action:
                 case "pause":
                     self._is_paused = True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from streamgmm.errors import UsageError
@@ -11,9 +13,10 @@ from streamgmm.records import End, Start, Status, Window
 from streamgmm.service.clocks import Clocks
 from streamgmm.service.switchboard import Switchboard, Switches
 from streamgmm.settings.clips import ClipsSection
+from streamgmm.settings.schedule import OffSection
 from streamgmm.sinks.control import Command
 from tests.model.model_rig import make_model
-from tests.service.daemon_rig import HOP_SAMPLES, Running, keep_up
+from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, Running, keep_up
 from tests.service.service_rig import RATE_HZ, FakeSource, FakeTime, KeepingSink
 from tests.service.test_channels import EAGER, daemon_of, plan_of
 from tests.service.test_recorder import with_clips
@@ -151,3 +154,69 @@ def test_only_recordings_are_not_controlled() -> None:
     daemon = daemon_of(KeepingSink(), plan_of("file", FakeSource(1000, is_live=False)))
     with pytest.raises(UsageError, match="only recordings"):
         daemon.obey(command("pause"), "me")
+
+
+NIGHT = [OffSection(time="22:00-07:00"), OffSection(time="12:00-14:00", labels=["door"])]
+
+
+class Wall:
+    """A clock on the wall, which shows UTC."""
+
+    def __init__(self, hour: int) -> None:
+        self.now = datetime(2026, 1, 5, hour, tzinfo=UTC)
+
+    def board(self, time: FakeTime) -> Switchboard:
+        return Switchboard(Clocks(boot=time.boot_clock, now=lambda: self.now), NIGHT, local=lambda moment: moment)
+
+    def go_to(self, hour: int) -> None:
+        self.now = self.now.replace(hour=hour)
+
+
+def test_the_schedule_switches_at_the_start_and_at_each_change(time: FakeTime) -> None:
+    board = (wall := Wall(6)).board(time)
+    assert board.switches == Switches(is_paused=True)
+    wall.go_to(7)
+    assert board.switches == Switches()
+    wall.go_to(13)
+    assert board.switches == Switches(off=frozenset({"door"}))
+
+
+def test_a_command_holds_until_the_next_change_of_the_schedule(time: FakeTime) -> None:
+    board = (wall := Wall(5)).board(time)
+    board.obey(command("resume"), LABELS, "me")
+    wall.go_to(6)
+    assert board.switches == Switches()
+    wall.go_to(7)
+    board.obey(command("pause", for_s=1e6), LABELS, "me")
+    assert board.switches.is_paused
+    wall.go_to(12)
+    assert board.switches == Switches(off=frozenset({"door"}))
+    board.obey(command("on", "door"), LABELS, "me")
+    wall.go_to(13)
+    assert board.switches == Switches()
+
+
+def test_a_pause_that_is_over_gives_way_to_the_schedule(time: FakeTime) -> None:
+    board = Wall(23).board(time)
+    board.obey(command("pause", for_s=60.0), LABELS, "me")
+    time.sleep(61.0)
+    assert board.switches == Switches(is_paused=True)
+
+
+def test_a_reload_takes_another_schedule_and_ends_no_event() -> None:
+    sink, reached = KeepingSink(), []
+    decided = msgspec.structs.replace(CONFIG, decision=EAGER)
+    all_day = msgspec.structs.replace(decided, schedule=[OffSection(time="00:00-24:00", labels=["bark"])])
+    source = stream(lambda: reached.append(change()))
+
+    def change() -> frozenset[str]:
+        keep_up(daemon, sink)
+        n_ends = len(sink.of(End))
+        daemon.adopt([plan_of("mic", source, config=all_day)])
+        assert len(sink.of(End)) == n_ends
+        return daemon._switchboard.switches.off
+
+    daemon = daemon_of(sink, plan_of("mic", source, config=decided))
+    running = Running(daemon)
+    running.join()
+    assert (running.error, reached) == (None, [frozenset({"bark"})])

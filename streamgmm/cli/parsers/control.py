@@ -11,7 +11,7 @@ from streamgmm.sinks.control import MAX_PAUSE_S
 
 _DESCRIPTION = """\
 Pause a running daemon, or switch labels off, over its UNIX socket: as its own
-user, or root. It goes on reading the microphone; a restart switches all on.
+user, or root, until a restart or the next change of `schedule`.
 """
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
