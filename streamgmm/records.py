@@ -30,7 +30,10 @@ GapReason = Literal[
 slept. Lost after capture: overwritten in the ring, skipped because the machine is too slow (`overload`), or dropped
 because the analysis failed (`worker_error`)."""
 
-EndReason = Literal["offset", "gap", "flush", "max_duration"]
+EndReason = Literal["offset", "gap", "flush", "max_duration", "switched_off"]
+"""Causes of the end of an event: its sound, lost audio, the end of the stream or of its model, its longest duration, or
+that listening was paused or its label switched off."""
+
 RejectReason = Literal["silence", "background", "unknown", "nonfinite"]
 
 Measured = Annotated[float, Meta(extra_json_schema={"nullable": True})]
@@ -206,12 +209,17 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 class Status(Record, frozen=True, kw_only=True):
     """The state of the daemon changed; in a greeting, the current state with the `seq` of the last change.
 
-    `state` is one word (see `streamgmm.service.health`), `detail` explains it in one line.
+    `state` is one word (see `streamgmm.service.health`), `detail` explains it in one line. While `paused`, no events
+    are reported; `paused_s` is the rest of a pause that ends by itself (s), else null. `off` are the labels that are
+    switched off.
     """
 
     state: str
     detail: str
     health: Health | None = None
+    paused: bool = False
+    paused_s: float | None = None
+    off: list[str] = []
 
 
 class Dropped(Record, frozen=True, kw_only=True):

@@ -66,7 +66,10 @@ EXAMPLES: dict[str, tuple[r.Record, set[str]]] = {
         {"label", "score", "scores", "llr", "level_dbfs", "reject", "thresholds"},
     ),
     "gap": (r.Gap(t=1.0, lost_samples=5, reason="suspend"), {"lost_samples", "reason"}),
-    "status": (r.Status(t=1.0, state="ok", detail="", health=HEALTH), {"state", "detail", "health"}),
+    "status": (
+        r.Status(t=1.0, state="ok", detail="", health=HEALTH),
+        {"state", "detail", "health", "paused", "paused_s", "off"},
+    ),
     "dropped": (r.Dropped(t=1.0, count=2, from_seq=7), {"count", "from_seq"}),
     "heartbeat": (
         r.Heartbeat(t=1.0, captured_samples=3, analysed_samples=2, lost_samples=0),

@@ -30,8 +30,16 @@ class DaemonAddress(NamedTuple):
     problem: StreamgmmError | None
 
 
-def find_daemon(named: str | None, config_path: str | None, overrides: Sequence[str]) -> DaemonAddress:
+def find_daemon(
+    named: str | None, config_path: str | None, overrides: Sequence[str], kinds: tuple[str, ...] = SOCKETS
+) -> DaemonAddress:
     """Return the address `named`, or else the first socket of the settings or of an installed service.
+
+    Args:
+        named: address on the command line; None if there is none.
+        config_path: settings file; None for the usual one.
+        overrides: settings given with `--set`.
+        kinds: beginnings of the addresses to choose from.
 
     Raises:
         StreamgmmError: the settings lead to no socket, a setting given with `--set` is wrong, or the token cannot be
@@ -39,7 +47,7 @@ def find_daemon(named: str | None, config_path: str | None, overrides: Sequence[
     """
     output, problem = _read_output(config_path, overrides)
     askable = [section.uri for section in sections_of_sinks(output) if selection_of(section).admits_greeting]
-    uri = named or _first_socket(askable, problem)
+    uri = named or _first_socket(askable, problem, kinds)
     # Only clients on TCP send a token.
     needs_token = output.token_file and not uri.startswith("unix://")
     return DaemonAddress(uri, read_token(Path(output.token_file)) if needs_token else None, problem)
@@ -62,12 +70,12 @@ def _read_output(config_path: str | None, overrides: Sequence[str]) -> tuple[Out
         raise
 
 
-def _first_socket(sinks: Sequence[str], problem: StreamgmmError | None) -> str:
+def _first_socket(sinks: Sequence[str], problem: StreamgmmError | None, kinds: tuple[str, ...]) -> str:
     for uri in (*sinks, *installed_sockets()):
-        if uri.startswith(SOCKETS):
+        if uri.startswith(kinds):
             return uri
     if problem is not None:
         # Without a socket to ask, the mistake in the settings matters after all.
         raise problem
-    hint = "name that of the daemon: unix://PATH or tcp://HOST:PORT"
+    hint = f"name that of the daemon: unix://PATH{' or tcp://HOST:PORT' if kinds == SOCKETS else ''}"
     raise UsageError("the settings name no socket to ask, and no service has one", hint=hint)

@@ -42,9 +42,10 @@ COMMANDS = {
     "archive": "count the events that `classify -o` has written",
     "explain": "show why the model decided as it did at a moment",
     "run": "listen day and night, and report to other programs",
-    "review": "sort the clips that `run` has kept into training clips",
-    "retrain": "train a model again with the clips that you reviewed",
+    "review": "sort clips that `run` kept; `retrain` trains a model with them",
+    "retrain": "",
     "status": "ask a running daemon how well it hears",
+    "control": "pause a running daemon, or switch labels off",
     "monitor": "watch a running daemon, or a microphone without one",
     "service": "install it as a systemd service",
     "mqtt": "remove what it has left on an MQTT broker",
@@ -79,7 +80,7 @@ _FINISHES_FIRST = {
 }
 """Commands that write files, which matter more than the printed result: a failure of stdout ends them last."""
 _TRAINS = {"demo", "train", "evaluate", "tune", "enrol", "forget", "retrain", "bench"}
-_NEEDS_LITTLE_MEMORY = {"config", "mqtt", "service", "status"}
+_NEEDS_LITTLE_MEMORY = {"config", "control", "mqtt", "service", "status"}
 _IS_SINGLE_THREADED = {"run", "classify", "bench", "monitor"}
 """Small matrix products gain nothing from threads, and a second thread costs memory."""
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}

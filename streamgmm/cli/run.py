@@ -80,6 +80,8 @@ def _make_daemon(loaded: Loaded, is_device_required: bool, on_status: Callable[[
 
     labels = {label for plan in loaded.plans for label in plan.setup.model.labels}
     warn_of_unknown_labels(loaded.config.output, labels)
+    for label in sorted({label for item in loaded.config.schedule for label in item.labels} - labels):
+        logger.warning("schedule: no model has a label %r", label)
     is_live = any(plan.source.is_live for plan in loaded.plans)
     # Runs over the same recordings get the same id, so that their output is reproducible; live runs get a random id.
     names = " ".join(plan.source.name for plan in loaded.plans)

@@ -63,6 +63,9 @@ def _print_statuses(answers: Sequence[SourceStatus]) -> None:
         table.add_row(*_cells_of_source(hello, status))
     console.print(table, soft_wrap=True)
     for _, status in answers:
+        if status.paused or status.off:
+            off = "paused" if status.paused else f"off: {', '.join(status.off)}"
+            console.print(f"{status.source}: {off}", markup=False, highlight=False, soft_wrap=True)
         if status.state != "ok":
             console.print(f"{status.source}: {status.detail}", markup=False, highlight=False, soft_wrap=True)
 
@@ -83,6 +86,10 @@ def _cells_of_source(hello: Hello, status: Status) -> Iterator[str]:
 def _rows(hello: Hello, status: Status) -> Iterator[tuple[str, str]]:
     yield "state", status.state
     yield "detail", status.detail
+    if status.paused:
+        yield "paused", "until `resume`" if status.paused_s is None else f"for {_duration(status.paused_s)} more"
+    if status.off:
+        yield "off", ", ".join(status.off)
     yield "source", status.source
     if status.health is not None:
         yield from _health_rows(status.health, hello.sample_rate_hz)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -166,6 +166,20 @@ class Decider:
         # Candidates end without a change: an event that never opened has no record.
         changes = self._segmenter.close_all("flush")
         return [self._end(change) for change in changes if isinstance(change, EventClosed)]
+
+    def cut(self, labels: Collection[str]) -> list[Record]:
+        """End the open events of labels that are switched off or on; return their records.
+
+        A sound that goes on begins another event, which is not dated back before this moment. So an event lies on one
+        side of every switch, whatever is reported of it.
+        """
+        i_labels = [i_label for i_label, label in enumerate(self._labels) if label in labels]
+        changes = self._segmenter.close(i_labels, "switched_off")
+        ends: list[Record] = [self._end(change) for change in changes if isinstance(change, EventClosed)]
+        for i_label in i_labels:
+            dates = self._dates[i_label]
+            dates.earliest_onset_sample = max(dates.earliest_onset_sample, self._end_sample)
+        return ends
 
     @property
     def states(self) -> tuple[EventState, ...]:

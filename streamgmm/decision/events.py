@@ -9,7 +9,7 @@ that are no longer than the hangover. Time is counted in samples, so nothing dep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -254,6 +254,10 @@ class Segmenter:
     def close_all(self, reason: EndReason) -> list[EventChange]:
         """End all open events, drop all candidates."""
         return [change for automaton in self._automata for change in automaton.close(reason)]
+
+    def close(self, i_labels: Iterable[int], reason: EndReason) -> list[EventChange]:
+        """End the open events of some labels, drop their candidates."""
+        return [change for i_label in i_labels for change in self._automata[i_label].close(reason)]
 
     def reset(self) -> None:
         """Return to the initial state; refractory times end."""

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from streamgmm.records import Record, Start
+from streamgmm.sinks.control import Obey
 from streamgmm.sinks.sink import Message, OnFailure, Snapshot
 
 
@@ -21,6 +22,7 @@ class PrintingSink:
 
     name = "demo"
     snapshot: Snapshot | None = None
+    obey: Obey | None = None
     n_clients = 0
 
     def __init__(self, console: Console) -> None:

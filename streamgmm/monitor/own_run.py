@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from streamgmm.monitor.feed import Viewer
 from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.daemon import Daemon
+from streamgmm.sinks.control import Obey
 from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sink import Message, OnFailure, Snapshot
 
@@ -21,6 +22,7 @@ class ViewerSink:
 
     name = "monitor:"
     snapshot: Snapshot | None = None
+    obey: Obey | None = None
     n_clients = 1
 
     def __init__(self, viewer: Viewer) -> None:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from streamgmm.audio.choosing import PlannedSource
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Status
@@ -20,6 +22,7 @@ from streamgmm.service.health import Condition, State
 from streamgmm.service.publisher import HeartbeatSchedule, Publisher
 from streamgmm.service.room_keeper import RoomKeeper, SourceRoom
 from streamgmm.service.session import Setup, begin_session, make_ring
+from streamgmm.service.switchboard import Switchboard, Switches
 from streamgmm.service.turns import Turns
 from streamgmm.service.watch import Watch
 from streamgmm.service.worker import Worker
@@ -55,6 +58,7 @@ class RunContext(NamedTuple):
         watch: monitors the progress of every thread.
         clocks: clocks of the run.
         turns: queue of the channels that have something to analyse.
+        switchboard: whether to listen, and which labels are off.
         is_device_required: whether a missing microphone is an error; otherwise the run waits for it.
         rooms: keeps what is learnt of rooms; None if nothing is to be learnt.
         clips: writes recordings of events; None if no audio is to be stored.
@@ -65,6 +69,7 @@ class RunContext(NamedTuple):
     watch: Watch
     clocks: Clocks
     turns: Turns[Channel]
+    switchboard: Switchboard
     is_device_required: bool
     rooms: RoomKeeper | None = None
     clips: ClipWriter | None = None
@@ -116,6 +121,8 @@ class Channel:
             from streamgmm.service.recorder import Recorder  # nothing of clips is loaded without them
 
             self._worker.recorder = Recorder(context.clips, session, self._publisher.stamp, self._id_prefix)
+        if source.is_live:
+            self._worker.switch(context.switchboard.switches)
         self._account = Account(self._ring, self._capture, self._worker, clocks.monotonic)
         self._heartbeats = HeartbeatSchedule(plan.setup.config.output.heartbeat_s)
         # Held by the worker while it analyses a stretch: a reload that holds it runs between two stretches. Taken
@@ -204,7 +211,15 @@ class Channel:
 
     def snapshot(self) -> Status:
         """Return the current status; may be called from any thread."""
-        return self._publisher.stamp(self._account.make_status(*self.condition.current, self._publisher.n_clients))
+        return self._publisher.stamp(self._make_status(*self.condition.current))
+
+    def switch(self, switches: Switches) -> None:
+        """Use other switches; cheap if they are the same, and ignored by a recording."""
+        if not self.plan.source.is_live or switches == self._worker.switches:
+            return
+        with self._turn:
+            self._publisher.publish(*self._worker.switch(switches))
+        self._publisher.publish(self._make_status(*self.condition.current))
 
     def check_adoptable(self, setup: Setup) -> None:
         """Reject a model that cannot replace the current one while the channel runs.
@@ -281,6 +296,15 @@ class Channel:
             self._context.watch.drop(self._part(name))
         self.over.set()
 
+    def _make_status(self, state: State, detail: str) -> Status:
+        status = self._account.make_status(state, detail, self._publisher.n_clients)
+        if not self.plan.source.is_live:
+            return status
+        # Of the switchboard, not of the worker, which follows within a moment: a command shows at once.
+        board = self._context.switchboard
+        switches, left_s = board.switches, board.left_s
+        return msgspec.structs.replace(status, paused=switches.is_paused, paused_s=left_s, off=sorted(switches.off))
+
     def _report(self, state: State, detail: str) -> None:
         """Report a new state in the log and, for a live source, as a record; states of a recording help no reader."""
         log = logger.info if state == "ok" else logger.warning
@@ -291,5 +315,5 @@ class Channel:
                 heard_s = self._capture.first_heard_s
                 age_s = 0.0 if heard_s is None else max(0.0, self._context.clocks.monotonic() - heard_s)
                 self._publisher.date_start(age_s)
-            self._publisher.publish(self._account.make_status(state, detail, self._publisher.n_clients))
+            self._publisher.publish(self._make_status(state, detail))
         self._on_change(state, detail)

@@ -14,6 +14,7 @@ from streamgmm.clips.store import ClipStore
 from streamgmm.errors import StreamgmmError
 from streamgmm.files import reason_of
 from streamgmm.settings.clips import ClipsSection
+from streamgmm.sinks.control import Obey
 from streamgmm.sinks.sink import Message, OnFailure, Snapshot, start_thread
 
 logger = logging.getLogger("streamgmm.clips")
@@ -52,6 +53,7 @@ class ClipWriter:
 
     name = "clips"
     snapshot: Snapshot | None = None
+    obey: Obey | None = None
     n_clients = 0
 
     def __init__(

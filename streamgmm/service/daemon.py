@@ -12,15 +12,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-from streamgmm.errors import ConfigError, StreamgmmError
+from streamgmm.errors import ConfigError, StreamgmmError, UsageError
 from streamgmm.records import Status
 from streamgmm.service.channel import Channel, ChannelPlan, RunContext
 from streamgmm.service.clocks import REAL_CLOCKS, Clocks
 from streamgmm.service.health import STATES, State
 from streamgmm.service.room_keeper import RoomKeeper
 from streamgmm.service.status import status_line
+from streamgmm.service.switchboard import Switchboard, Switches
 from streamgmm.service.turns import Turns
 from streamgmm.service.watch import Watch, guard
+from streamgmm.sinks.control import Command
 from streamgmm.sinks.hub import Hub
 from streamgmm.sinks.sink import start_thread
 
@@ -79,6 +81,7 @@ class Daemon:
         self._clock = clocks.monotonic
         self._on_status = on_status
         self._turns: Turns[Channel] = Turns()
+        self._switchboard = Switchboard(clocks, plans[0].setup.config.schedule)
         # Held during `on_status`, so that the service manager gets the states in their order.
         self._reporting = threading.Lock()
         # Replaced as a whole when sources are added or removed, so that any thread may iterate over it without a lock.
@@ -86,7 +89,9 @@ class Daemon:
         self._coming: tuple[Channel, ...] = ()
         self._n_made: Counter[str] = Counter()
         self.watch = Watch({"worker": lambda: any(channel.has_work for channel in self._channels)})
-        self._context = RunContext(run_id, hub, self.watch, clocks, self._turns, is_device_required, rooms, clips)
+        self._context = RunContext(
+            *(run_id, hub, self.watch, clocks, self._turns, self._switchboard, is_device_required, rooms, clips)
+        )
         self._is_alone = len(plans) == 1 and not plans[0].source.is_named
         self._channels = tuple(map(self._make_channel, plans))
         self._reason: str | None = None
@@ -107,6 +112,7 @@ class Daemon:
         """
         threads: list[threading.Thread] = []
         self._hub.greet_with(self.snapshots)
+        self._hub.obey_with(self.obey)
         self._hub.open(self.fail)
         try:
             self._announce(self._channels)
@@ -118,6 +124,7 @@ class Daemon:
             for channel in self._channels:
                 channel.start()
             threads.append(start_thread(lambda: guard(self.watch, self._is_over), "guard"))
+            threads.append(start_thread(lambda: self._switchboard.run(self._switch, self._is_over), "switches"))
             while self._next_request() == "log":
                 self._log_status()
         finally:
@@ -143,6 +150,17 @@ class Daemon:
     def snapshots(self) -> list[Status]:
         """Return the current status of each source; may be called from any thread."""
         return [channel.snapshot() for channel in self._channels]
+
+    def obey(self, command: Command, by: str) -> None:
+        """Pause, resume, or switch labels off and on; from any thread, without waiting for the worker.
+
+        Raises:
+            UsageError: no model reports a label of that name, or only recordings are analysed.
+        """
+        live = [channel for channel in self._channels if channel.plan.source.is_live]
+        if not live:
+            raise UsageError("there is nothing to control: only recordings are analysed")
+        self._switchboard.obey(command, {label for one in live for label in one.plan.setup.model.labels}, by)
 
     def fail(self, error: BaseException) -> None:
         """End the run because of `error`, which `run` then raises; from any thread."""
@@ -174,6 +192,13 @@ class Daemon:
                 channel.adopt(plan.setup)
         kept = tuple(running[plan.source.name] for plan in staying)
         self._exchange(kept, added)
+        # The schedule of all settings is the same; without sources there is nothing to switch.
+        for plan in plans[:1]:
+            self._switchboard.adopt(plan.setup.config.schedule)
+
+    def _switch(self, switches: Switches) -> None:
+        for channel in self._channels:
+            channel.switch(switches)
 
     def _is_kept(self, plan: ChannelPlan, running: dict[str, Channel]) -> bool:
         channel = running[plan.source.name]

@@ -17,6 +17,7 @@ from streamgmm.records import End, ModelInfo, Record, Start
 from streamgmm.service.clip_writer import ClipWriter
 from streamgmm.service.greeting import model_info
 from streamgmm.service.session import Session
+from streamgmm.service.switchboard import Switches
 
 logger = logging.getLogger("streamgmm.clips")
 
@@ -62,6 +63,7 @@ class Recorder:
         self._drafts_of_misses: dict[int, tuple[Miss, Draft]] = {}
         self._recent = RecentAudio()
         self._closing: list[_Closing] = []
+        self._switches = Switches()
         self._begin(session)
 
     def follow(self, stretch: Stretch, records: list[Record], session: Session) -> list[Record]:
@@ -70,7 +72,7 @@ class Recorder:
             self._begin(session)
         analyser = session.pipeline.analyser
         self._position = analyser.end_sample + analyser.pending_samples
-        if len(stretch.samples):
+        if len(stretch.samples) and not self._switches.is_paused:
             piece = Piece(self._position - len(stretch.samples), stretch.samples)
             self._recent.append(piece)
             for draft in self._all_drafts():
@@ -99,6 +101,22 @@ class Recorder:
     def name(self, records: list[Record]) -> list[Record]:
         """Return records without audio of their own, e.g. those of a reload, with the names of their clips."""
         return [self._named(record) for record in records]
+
+    def switch(self, switches: Switches, records: list[Record]) -> list[Record]:
+        """Keep nothing of labels that are off, nor any audio of a pause, from now on; clips end without post-roll.
+
+        Returns:
+            `records`, the last ones before the switch, with the names of their clips.
+        """
+        records = self.name(records)
+        self._end_misses()
+        self._submit(self._closing)
+        self._closing = []
+        if switches.is_paused or self._switches.is_paused:
+            # No pre-roll reaches back into a pause either.
+            self._recent.clear()
+        self._switches = switches
+        return records
 
     def _begin(self, session: Session) -> None:
         """Adapt to another model or other rules, whose events have ended."""
@@ -132,12 +150,12 @@ class Recorder:
     def _follow_misses(self) -> None:
         judgement = self._session.pipeline.decider.judgement
         # The same one again if no hop was completed.
-        if not self._wants_misses or judgement is None or judgement is self._judgement:
+        if not self._wants_misses or self._switches.is_paused or judgement is None or judgement is self._judgement:
             return
         self._judgement = judgement
         end_sample = self._session.pipeline.analyser.end_sample
         misses = self._misses.update(judgement, end_sample, set(self._labels_of_events.values()))
-        self._keep_misses(misses)
+        self._keep_misses(miss for miss in misses if not self._switches.is_off(miss.label))
 
     def _keep_misses(self, misses: Iterable[Miss]) -> None:
         # What is not among them any more was dropped, as it became an event.

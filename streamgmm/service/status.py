@@ -30,6 +30,8 @@ class RealTimeFactor:
 def status_line(status: Status) -> str:
     """Format the fields of `status` as `key=value`, without its envelope and without keys that have no value."""
     fields: dict[str, object] = {"state": status.state, "detail": status.detail}
+    if status.paused or status.off:
+        fields |= {"paused": status.paused, "paused_s": status.paused_s, "off": ",".join(status.off) or None}
     if status.health is not None:
         fields |= msgspec.structs.asdict(status.health)
         fields["model"] = status.health.model.name

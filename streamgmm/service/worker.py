@@ -15,6 +15,7 @@ from streamgmm.service.health import Condition, SignalHealth
 from streamgmm.service.overload import Overload
 from streamgmm.service.session import Session
 from streamgmm.service.status import RealTimeFactor
+from streamgmm.service.switchboard import Switches
 from streamgmm.service.watch import Watch
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Worker:
         failures: budget of unexpected exceptions.
         failed_samples: number of samples lost to unexpected exceptions.
         recorder: names the clips of events; None if no audio is to be stored.
+        switches: which events are not reported; `switch` replaces them.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Worker:
         self.failures = FailureBudget(clock)
         self.failed_samples = 0
         self.recorder: Recorder | None = None
+        self.switches = Switches()
         self._ring = ring
         self._condition = condition
         self._watch = watch
@@ -88,6 +91,20 @@ class Worker:
         if self._overload is not None and spec.hop_samples != before.hop_samples:
             self._overload = Overload(spec.hop_samples, self._ring.capacity_samples, spec.sample_rate_hz)
 
+    def switch(self, switches: Switches) -> list[Record]:
+        """Use other switches from the next stretch on, and return the ends of events that are not reported further.
+
+        Call only between two stretches.
+        """
+        labels = self.session.model.labels
+        changed = [label for label in labels if switches.is_off(label) != self.switches.is_off(label)]
+        # Admitted by the old switches: an event that was not reported ends without a record.
+        ends = self._recorded(
+            self.pipeline.decider.cut(changed), lambda recorder, records: recorder.switch(switches, records)
+        )
+        self.switches = switches
+        return ends
+
     def skip_if_overloaded(self) -> None:
         """Skip live samples that cannot be analysed in time, as `Overload` decides; call after each stretch."""
         if self._overload is not None:
@@ -111,6 +128,7 @@ class Worker:
     def _recorded(
         self, records: list[Record], record: Callable[[Recorder, list[Record]], list[Record]]
     ) -> list[Record]:
+        records = self.switches.admitted(records)
         if self.recorder is None:
             return records
         try:

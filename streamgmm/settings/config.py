@@ -15,6 +15,7 @@ from streamgmm.settings.clips import ClipsSection
 from streamgmm.settings.decision import DecisionSection
 from streamgmm.settings.features import FeaturesSection
 from streamgmm.settings.output import OutputSection
+from streamgmm.settings.schedule import OffSection
 from streamgmm.settings.section import RELOADS, Place, Section, SourceName
 from streamgmm.settings.source import SourceSection
 from streamgmm.settings.training import TrainingSection
@@ -66,6 +67,15 @@ class Config(Section, frozen=True, kw_only=True):
     decision: Annotated[DecisionSection, Meta(extra=RELOADS)] = DecisionSection()
     output: OutputSection = OutputSection()
     clips: ClipsSection = ClipsSection()
+    schedule: Annotated[
+        list[OffSection],
+        Meta(
+            description="times at which labels are off, all or those named, of microphones and other live sources; a "
+            "command of `control` holds until the next change",
+            examples=[[{"time": "22:00-07:00", "labels": ["doorbell"]}]],
+            extra=RELOADS,
+        ),
+    ] = msgspec.field(default_factory=list)
     # A run uses the features of its model: the last two sections are for `train`, and a reload may change them.
     features: Annotated[FeaturesSection, Meta(extra=RELOADS)] = FeaturesSection()
     training: Annotated[TrainingSection, Meta(extra=RELOADS)] = TrainingSection()

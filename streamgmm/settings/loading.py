@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from typing import Any, NamedTuple, Union, cast, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET
@@ -238,8 +238,10 @@ class _Reader:
 
 
 def _section_within(annotation: Any) -> type[Section] | None:
-    """Return the section type of a union such as `str | SinkSection`; None if there is none."""
-    kind = unwrap(annotation)
+    """Return a section type, or that of a union such as `str | SinkSection`; None if there is none."""
+    kind: Any = unwrap(annotation)
+    if is_section(kind):
+        return cast("type[Section]", kind)
     is_union = get_origin(kind) in (Union, UnionType)
     return next((member for member in get_args(kind) if is_section(member)), None) if is_union else None
 

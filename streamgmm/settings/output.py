@@ -86,8 +86,8 @@ class OutputSection(Section, frozen=True, kw_only=True):
     sinks: Annotated[
         list[Place | SinkSection],
         Meta(
-            description="stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND, mqtt(s)://HOST/PREFIX, "
-            "web://HOST:PORT, http(s)://HOST/PATH; or a mapping with `uri`",
+            description="stdout:, file://PATH, unix://PATH, tcp://HOST:PORT, exec:COMMAND, mqtt://HOST/PREFIX, "
+            "mqtts://HOST/PREFIX, web://HOST:PORT, http://HOST/PATH, https://HOST/PATH; or {uri: ...}",
             examples=[[{"uri": "stdout:", "labels": ["doorbell"]}]],
         ),
     ] = msgspec.field(default_factory=lambda: ["stdout:"])

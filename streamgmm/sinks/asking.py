@@ -11,8 +11,9 @@ from typing import NamedTuple
 import msgspec
 
 from streamgmm.client.address import connect_socket, connection_error, parse_address
-from streamgmm.errors import NotRunningError, TemporaryError
+from streamgmm.errors import NotRunningError, TemporaryError, UsageError
 from streamgmm.records import AnyRecord, Error, Hello, Status, decode_json
+from streamgmm.sinks.control import Command, decode_reply, encode_command, refusal
 from streamgmm.sinks.socket.lobby import STATUS_REQUEST
 from streamgmm.sinks.socket.token import Token
 from streamgmm.wording import TOKEN_WANTED
@@ -52,6 +53,39 @@ def ask_status(uri: str, timeout_s: float, token: Token | None = None) -> list[S
             return _read_greeting(lines, uri, has_sent_token=bool(sent))
     except OSError as error:
         raise connection_error(error, uri) from error
+
+
+def send_command(uri: str, command: Command, timeout_s: float) -> None:
+    """Send a command to the daemon that listens at `uri`, and return when it has accepted it.
+
+    Args:
+        uri: `unix://PATH`; a daemon takes no commands over TCP.
+        command: the command.
+        timeout_s: longest time for the answer (s).
+
+    Raises:
+        UsageError: `uri` is not such an address, or the daemon refuses the command.
+        PermissionDeniedError: this user may not open the socket.
+        NotRunningError: nothing listens there, or it does not answer.
+        TemporaryError: the daemon has too many subscribers.
+    """
+    if not uri.startswith("unix://"):
+        raise UsageError("a daemon is controlled over a UNIX socket only", where=uri, hint="name a sink unix://PATH")
+    deadline_s = time.monotonic() + timeout_s
+    try:
+        with connect_socket(parse_address(uri), timeout_s) as connection:
+            with suppress(BrokenPipeError):
+                connection.sendall(encode_command(command))
+            for line in _read_lines(connection, deadline_s):
+                if (reply := decode_reply(line)) is not None:
+                    if reply.refused:
+                        raise refusal(reply)
+                    return
+                if isinstance(record := _decode_line(line), Error):
+                    raise TemporaryError(record.message, where=uri)
+    except OSError as error:
+        raise connection_error(error, uri) from error
+    raise NotRunningError("the connection ended before the answer came", where=uri)
 
 
 def _read_lines(connection: socket.socket, deadline_s: float) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ import msgspec
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.records import Glimpse, Record, encode_json
 from streamgmm.settings.output import OutputSection, SinkSection, sections_of_sinks
+from streamgmm.sinks.control import Obey
 from streamgmm.sinks.registry import SinkPlan, find_kind_of, make_socket_sink, valid_forms
 from streamgmm.sinks.sink import Message, OnFailure, Sink, Snapshot
 from streamgmm.sinks.socket.activation import InheritedListener
@@ -78,6 +79,11 @@ class Hub:
         """Greet each new subscriber with the statuses that `snapshot` returns; call before `open`."""
         for sink in self._sinks:
             sink.snapshot = snapshot
+
+    def obey_with(self, obey: Obey) -> None:
+        """Let sinks pass on the commands of whoever may give them; call before `open`."""
+        for sink in self._sinks:
+            sink.obey = obey
 
     def publish(self, record: Record) -> None:
         """Number a stamped record and pass it to every sink; may be called from any thread.

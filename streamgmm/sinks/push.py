@@ -8,6 +8,7 @@ from typing import TypedDict, Unpack
 
 from streamgmm.errors import StreamgmmError
 from streamgmm.settings.output import TextFormat
+from streamgmm.sinks.control import Obey
 from streamgmm.sinks.formats import make_formatter
 from streamgmm.sinks.queue import RecordQueue
 from streamgmm.sinks.selection import Selection
@@ -52,6 +53,7 @@ class PushSink:
     """
 
     snapshot: Snapshot | None = None
+    obey: Obey | None = None
     n_clients = 0
 
     def __init__(self, name: str, **options: Unpack[PushOptions]) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError
 from streamgmm.memory_limit import memory_limit_bytes
 from streamgmm.records import Record, Status
+from streamgmm.sinks.control import Obey
 
 
 class Message(NamedTuple):
@@ -39,10 +40,12 @@ class Sink(Protocol):
         name: URI of the sink as configured.
         snapshot: returns the statuses for the greeting of a new subscriber; set before `open`, and unused by a sink
             without subscribers. None: the greeting contains the last published statuses.
+        obey: obeys the commands of whoever may give them; set before `open`, and unused by a sink without commands.
     """
 
     name: str
     snapshot: Snapshot | None
+    obey: Obey | None
 
     @property
     def n_clients(self) -> int:

@@ -15,6 +15,7 @@ ACTIONS = {
     "archive": ["summary"],
     "config": ["show", "check", "schema"],
     "model": ["show", "verify"],
+    "control": ["pause", "resume", "off", "on"],
     "mqtt": ["remove"],
     "service": ["install", "uninstall"],
 }

@@ -11,6 +11,7 @@ import numpy as np
 from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.source import Block, Vitals
 from streamgmm.records import Bye, Record
+from streamgmm.sinks.control import Obey
 from streamgmm.sinks.sink import Message, OnFailure, Snapshot
 from tests.narrowing import only
 
@@ -121,6 +122,7 @@ class KeepingSink:
 
     name = "keeping:"
     snapshot: Snapshot | None = None
+    obey: Obey | None = None
     n_clients = 0
 
     def __init__(self, on_record: Callable[[Record], object] = lambda record: None) -> None:

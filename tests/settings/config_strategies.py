@@ -11,6 +11,7 @@ from msgspec import inspect
 from streamgmm.settings.config import Config, NamedSourceSection
 from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.settings.features import FeaturesSection
+from streamgmm.settings.schedule import DAYS, OffSection
 from streamgmm.settings.schema import fields_of, is_section, unwrap
 from streamgmm.settings.source import SourceSection
 
@@ -74,7 +75,19 @@ def _consistent(section: type[msgspec.Struct], settings: dict[str, Any]) -> Any:
 def configs() -> st.SearchStrategy[Config]:
     """Any valid `Config`."""
     sections = {name: _sections(unwrap(kind)) for name, kind in fields_of(Config).items() if is_section(kind)}
-    return st.builds(Config, **sections, sources=st.dictionaries(NAMES, _named_sources(), max_size=2))
+    return st.builds(
+        Config,
+        **sections,
+        sources=st.dictionaries(NAMES, _named_sources(), max_size=2),
+        schedule=st.lists(_schedule_items(), max_size=2),
+    )
+
+
+def _schedule_items() -> st.SearchStrategy[OffSection]:
+    times = st.sampled_from(["22:00-07:00", "00:00-24:00", "12:30-13:30"])
+    return st.builds(
+        OffSection, time=times, days=st.lists(st.sampled_from(DAYS), max_size=3), labels=st.lists(TEXTS, max_size=3)
+    )
 
 
 def _named_sources() -> st.SearchStrategy[NamedSourceSection]:

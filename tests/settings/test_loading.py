@@ -183,7 +183,8 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         "c.yaml:4:8: the anchor &a is refused, write values out",
         "c.yaml:1:27: source.ring_s: got 1, wanted a number from 2 to 600 s",
         "c.yaml:2:15: model.path: got 3, wanted text, quote it",
-        "c.yaml:4:1: xyzzy: unknown key, known are source, sources, model, decision, output, clips, features, training",
+        "c.yaml:4:1: xyzzy: unknown key, known are source, sources, model, decision, output, clips, "
+        "schedule, features, training",
         "--set training.seed=-1: training.seed: got -1, wanted a whole number from 0 to 4294967295",
     ]
 

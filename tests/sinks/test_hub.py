@@ -10,6 +10,7 @@ from msgspec import structs
 
 from streamgmm.errors import CannotCreateError, ConfigError, OutputError, StreamgmmError
 from streamgmm.settings.output import OutputSection, SinkSection
+from streamgmm.sinks.control import Obey
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.sink import Message, OnFailure, PipeClosedError, Snapshot
@@ -23,6 +24,7 @@ class FakeSink:
     """Keeps what it is given; `open_error` and `fail` make it go wrong."""
 
     snapshot: Snapshot | None = None
+    obey: Obey | None = None
     n_clients = 0
 
     def __init__(self, name: str = "fake:", open_error: StreamgmmError | None = None) -> None:

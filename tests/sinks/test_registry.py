@@ -43,5 +43,8 @@ def test_the_settings_in_the_readme_are_valid(tmp_path):
         (tmp_path / f"{number}.yaml").write_text(block)
         configs.append(load_config(tmp_path / f"{number}.yaml").config)
     kinds = [[find_kind_of(own).scheme for own in sections_of_sinks(config.output)] for config in configs]
-    assert kinds == [["stdout", "https"], ["unix", "file", "exec"], ["stdout", "web"], ["stdout", "mqtt"], ["stdout"]]
-    assert configs[-1].sources.keys() == {"kitchen", "left", "right", "yard", "porch"}
+    sinks = [["stdout", "https"], ["unix", "file", "exec"], ["stdout", "web"], ["stdout", "mqtt"]]
+    assert kinds == [*sinks, ["stdout"], ["stdout"]]
+    *_, of_sources, of_schedule = configs
+    assert len(of_schedule.schedule) == 2
+    assert of_sources.sources.keys() == {"kitchen", "left", "right", "yard", "porch"}

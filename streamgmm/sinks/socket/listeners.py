@@ -115,15 +115,32 @@ class TcpListener:
 
 
 def unix_peer(connection: socket.socket) -> str:
-    """Return process and user at the other end of a UNIX socket, as the kernel reports them (SO_PEERCRED, unix(7)).
+    """Return process and user at the other end of a UNIX socket.
 
     Raises:
         OSError: the client has disconnected already.
     """
+    pid, uid = _credentials(connection)
+    return f"pid:{pid},uid:{uid}"
+
+
+def may_control(connection: socket.socket) -> bool:
+    """Return whether the client is the user of this process or root, on a UNIX socket.
+
+    The group of the socket may read all records, but not silence the daemon; no other kind of socket tells who it is.
+    """
+    try:
+        return connection.family == socket.AF_UNIX and _credentials(connection)[1] in (0, os.geteuid())
+    except OSError:
+        return False
+
+
+def _credentials(connection: socket.socket) -> tuple[int, int]:
+    """Return process and user at the other end, as the kernel reports them (SO_PEERCRED, unix(7))."""
     # A `struct ucred`: pid, uid and gid.
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _gid = struct.unpack("3i", credentials)
-    return f"pid:{pid},uid:{uid}"
+    return pid, uid
 
 
 def bind_error(error: OSError, where: str) -> StreamgmmError:

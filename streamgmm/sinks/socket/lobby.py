@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from streamgmm.sinks.control import PREFIX
 from streamgmm.sinks.socket.poller import Poller
 from streamgmm.sinks.socket.token import Answer
 
@@ -18,6 +19,9 @@ STATUS_REQUEST = b"status\n"
 
 ENQUIRY_S = 1.0
 """Time within which a client may request the status if there are too many subscribers (s)."""
+
+MAX_ENQUIRY_BYTES = 4096
+"""Most bytes of such a request."""
 
 
 class Visitor(Protocol):
@@ -36,32 +40,35 @@ class Visitor(Protocol):
 
 
 class Enquiry:
-    """A client beyond the limit of subscribers, which may still request the status.
+    """A client beyond the limit of subscribers, which may still request the status or send a command.
 
     Args:
         connection: socket of the client; made non-blocking.
         now_s: monotonic time (s).
+
+    Attributes:
+        said: what the client sent.
     """
 
     def __init__(self, connection: socket.socket, now_s: float) -> None:
         connection.setblocking(False)
         self.connection = connection
         self.deadline_s = now_s + ENQUIRY_S
-        self._said = b""
+        self.said = b""
 
     def receive(self) -> Answer:
-        """Grant a request for the status, and deny anything else at once."""
+        """Grant a request for the status or a command, and deny anything else at once."""
         try:
-            # At most the rest of the request, so that a comparison is enough.
-            received = self.connection.recv(len(STATUS_REQUEST) - len(self._said))
+            received = self.connection.recv(MAX_ENQUIRY_BYTES - len(self.said))
         except BlockingIOError:
             return "waiting"
         except OSError:
             return "denied"
-        self._said += received
-        if self._said == STATUS_REQUEST:
+        self.said += received
+        is_either = any(self.said.startswith(begin[: len(self.said)]) for begin in (STATUS_REQUEST, PREFIX))
+        if is_either and self.said.endswith(b"\n"):
             return "granted"
-        return "waiting" if received and STATUS_REQUEST.startswith(self._said) else "denied"
+        return "waiting" if received and is_either else "denied"
 
 
 class _Waiting(NamedTuple):

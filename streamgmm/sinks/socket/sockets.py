@@ -14,18 +14,20 @@ from functools import partial
 
 from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError
 from streamgmm.records import encode_json
+from streamgmm.sinks.control import PREFIX, Obey, Reply, encode_reply, obey_line
 from streamgmm.sinks.greeting import Greeting
 from streamgmm.sinks.queue import RecordQueue
 from streamgmm.sinks.selection import Selection
 from streamgmm.sinks.sink import Message, OnFailure, Snapshot, start_thread
 from streamgmm.sinks.socket.door import Door
 from streamgmm.sinks.socket.hangups import is_abandoned
-from streamgmm.sinks.socket.listeners import Listener
+from streamgmm.sinks.socket.listeners import Listener, may_control
 from streamgmm.sinks.socket.lobby import STATUS_REQUEST, Enquiry, Lobby
 from streamgmm.sinks.socket.poller import Poller
 from streamgmm.sinks.socket.subscriber import CloseReason, Subscriber
 from streamgmm.sinks.socket.token import Handshake, Token
 from streamgmm.sinks.socket.wakeup import WakeUp
+from streamgmm.wording import escaped
 
 logger = logging.getLogger("streamgmm.sinks")
 
@@ -52,6 +54,7 @@ class SocketSink:
         n_closed: number of connections closed so far, by reason.
         snapshot: returns the statuses for the greeting of a new subscriber; None: the greeting contains the last
             published statuses.
+        obey: obeys the commands of clients; None: there are none.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class SocketSink:
         self._missed_for = ""
         self._greeting = Greeting()
         self.snapshot: Snapshot | None = None
+        self.obey: Obey | None = None
         self._clients: list[Subscriber] = []
         # Held while a record is published and while a client is added, so that the client receives each record
         # exactly once: in its greeting or in its queue.
@@ -234,15 +238,16 @@ class SocketSink:
         logger.info("client.connected sink=%s peer=%s", self.name, peer)
 
     def _refuse(self, connection: socket.socket, peer: str, said: bytes) -> None:
-        """Reject a client because there are too many, unless it only requests the status."""
+        """Reject a client because there are too many, unless it only requests the status or sends a command."""
         if said.startswith(STATUS_REQUEST):
-            self._answer(connection, peer)
+            self._answer(connection, peer, said)
         elif self._token is not None:
             self._door.refuse(connection)
         else:
+            enquiry = Enquiry(connection, self._clock())
             self._lobby.let_wait(
-                Enquiry(connection, self._clock()),
-                granted=partial(self._answer, connection, peer),
+                enquiry,
+                granted=lambda: self._answer(connection, peer, enquiry.said),
                 denied=partial(self._door.refuse, connection),
             )
 
@@ -260,18 +265,34 @@ class SocketSink:
             if client.is_mute and is_abandoned(client.connection):
                 self._drop(client, "eof")
 
-    def _answer(self, connection: socket.socket, peer: str) -> None:
-        """Send the greeting to a client that only requested the status, and disconnect it."""
-        now = self._selection.current_statuses(self.snapshot)
-        with connection, suppress(OSError), self._lock:
-            connection.send(self._greeting.to_bytes(now))
+    def _answer(self, connection: socket.socket, peer: str, said: bytes) -> None:
+        """Send the greeting, or the reply to a command, to a client that is not admitted, and disconnect it."""
+        with connection, suppress(OSError):
+            if said.startswith(PREFIX):
+                connection.send(self._reply_to(said.partition(b"\n")[0], connection, peer))
+                return
+            now = self._selection.current_statuses(self.snapshot)
+            with self._lock:
+                connection.send(self._greeting.to_bytes(now))
         logger.info("client.answered sink=%s peer=%s", self.name, peer)
 
     def _receive(self, client: Subscriber) -> None:
         if reason := client.receive(self._clock()):
             self._drop(client, reason)
-        elif client.is_mute:
+            return
+        if command := client.take_command():
+            client.reply(self._reply_to(command, client.connection, client.peer))
+        if client.is_mute:
             self._poller.watch_end(client.connection, partial(self._drop, client, "eof"))
+
+    def _reply_to(self, command: bytes, connection: socket.socket, peer: str) -> bytes:
+        if may_control(connection):
+            reply = obey_line(command, self.obey, peer)
+        else:
+            reply = Reply("only the user of the daemon, or root, may control it, over its UNIX socket")
+        if reply.refused:
+            logger.warning("control.refused sink=%s peer=%s reason=%s", self.name, peer, escaped(reply.refused))
+        return encode_reply(reply)
 
     def _send(self, client: Subscriber) -> None:
         if reason := client.send(self._clock()):

@@ -7,6 +7,7 @@ import threading
 from contextlib import suppress
 from typing import Literal
 
+from streamgmm.sinks.control import PREFIX
 from streamgmm.sinks.queue import RecordQueue
 from streamgmm.sinks.sink import Message
 from streamgmm.sinks.socket.hangups import is_abandoned, is_hung_up
@@ -18,7 +19,7 @@ SEND_BYTES = 16 * 1024
 """Approximate number of bytes taken from the queue at once; small, because they can no longer be dropped."""
 
 MAX_INPUT_BYTES = 4096
-"""Most bytes that a client may send, as it need not send any; one that sends more is disconnected."""
+"""Most bytes that a client may send, in commands, as it need not send any; one that sends more is disconnected."""
 
 PROBE_S = 5.0
 """Interval of keepalive probes to a TCP client that has closed its sending half (s)."""
@@ -58,6 +59,7 @@ class Subscriber:
         # A view, from which a sent part is cut off without a copy.
         self._unsent = memoryview(greeting)
         self._n_input_bytes = 0
+        self._said = b""
         # Protects the queue. `is_waiting` reads it without the lock: a record that is missed rings the wake-up anyway.
         self._lock = threading.Lock()
 
@@ -90,7 +92,7 @@ class Subscriber:
         return "slow" if is_stalled else None
 
     def receive(self, now_s: float = 0.0) -> CloseReason | None:
-        """Read and discard what the client sent; return the reason if the client must be disconnected.
+        """Read what the client sent, see `take_command`; return the reason if the client must be disconnected.
 
         Args:
             now_s: monotonic time (s), for `may_be_gone`.
@@ -102,12 +104,25 @@ class Subscriber:
         except OSError:
             return "reset"
         self._n_input_bytes += len(received)
+        self._said += received
         # The end of the input alone does not mean that the client is gone.
         if not received and (is_hung_up(self.connection) or is_abandoned(self.connection)):
             return "eof"
         if not received:
             self._fall_mute(now_s)
         return "protocol" if self._n_input_bytes > MAX_INPUT_BYTES else None
+
+    def take_command(self) -> bytes:
+        """Return the line with a command that was received, empty if there is none.
+
+        Of several that came at once, the first one: a client waits for its reply, and a flood is not worth its log.
+        """
+        *lines, self._said = self._said.split(b"\n")
+        return next((line for line in lines if line.startswith(PREFIX)), b"")
+
+    def reply(self, line: bytes) -> None:
+        """Send a line to this client alone, before all that waits in its queue."""
+        self._unsent = memoryview(bytes(self._unsent) + line)
 
     def may_be_gone(self, now_s: float) -> bool:
         """Return whether the client has closed its sending half so recently that it may be gone altogether.
