@@ -49,6 +49,10 @@ class SinkSection(Section, frozen=True, kw_only=True):
         str | None,
         Meta(description='of mqtt: prefix for Home Assistant\'s discovery; null: homeassistant; "": no discovery'),
     ] = None
+    commands: Annotated[
+        bool | None,
+        Meta(description="of mqtt: whether whoever may write to PREFIX/NODE/command controls this run; null: no"),
+    ] = None
     secret_file: Annotated[
         Place | None, Meta(description="of mqtt: file with `user:password`, closed to other users; null: none")
     ] = None

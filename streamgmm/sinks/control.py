@@ -67,7 +67,7 @@ def decode_reply(line: bytes) -> Reply | None:
 
 
 def obey_line(line: bytes, obey: Obey | None, peer: str) -> Reply:
-    """Obey the command in a line that begins with `PREFIX`, and return the reply; never raises for a bad command."""
+    """Obey the command in a line, with or without `PREFIX`, and return the reply; never raises for a bad command."""
     if obey is None:
         return Reply("this daemon takes no commands")
     try:
@@ -77,6 +77,14 @@ def obey_line(line: bytes, obey: Obey | None, peer: str) -> Reply:
     except (msgspec.DecodeError, RecursionError) as error:
         return Reply(f"is not a command: {error}")
     return Reply()
+
+
+def obey_text(text: str, obey: Obey | None, peer: str) -> Reply:
+    """Obey a command in words, such as `pause` or `off doorbell`, or as JSON; never raises for a bad command."""
+    action, _, label = text.strip().partition(" ")
+    if not action.startswith("{"):
+        text = msgspec.json.encode({"action": action, "labels": [label] if label else []}).decode()
+    return obey_line(text.encode("utf-8", "replace"), obey, peer)
 
 
 def refusal(reply: Reply) -> UsageError:

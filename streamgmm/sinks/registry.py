@@ -242,7 +242,7 @@ def _make_webhook(plan: SinkPlan) -> Sink:
 STATE_TYPES: tuple[RecordType, ...] = ("hello", "model", "status", "start", "end", "bye")
 """Types of records that change a retained topic, or the state that a page shows."""
 
-MQTT_SETTINGS = frozenset({"node", "discovery", "secret_file"})
+MQTT_SETTINGS = frozenset({"node", "discovery", "commands", "secret_file"})
 WEBHOOK_SETTINGS = frozenset({"headers_file", "hmac_file", "timeout_s"})
 TLS_SETTINGS = frozenset({"ca_file", "cert_file", "key_file"})
 

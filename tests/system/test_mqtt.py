@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import resource
 import signal
 import statistics
@@ -17,14 +18,28 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from streamgmm.errors import UsageError
 from streamgmm.records import Record
 from streamgmm.settings.output import OutputSection, SinkSection
 from streamgmm.sinks.child.sink import ChildSink
+from streamgmm.sinks.control import Command
+from streamgmm.sinks.mqtt.bridge import MAX_COMMANDS
 from streamgmm.sinks.registry import SinkPlan, find_kind_of
 from tests.cli.cli_rig import run_cli
 from tests.mqtt_rig import Broker, Received, Subscriber, retained, subscriber
 from tests.narrowing import present
-from tests.sinks.sink_rig import HELLO, LogLines, end, message, n_open_fds, no_failure, sink_log, start, status
+from tests.sinks.sink_rig import (
+    HELLO,
+    TIMEOUT_S,
+    LogLines,
+    end,
+    message,
+    n_open_fds,
+    no_failure,
+    sink_log,
+    start,
+    status,
+)
 from tests.system.run_rig import frames_of, running, wait_until
 
 OpenSink = Callable[..., ChildSink]
@@ -427,6 +442,108 @@ def test_F15_F16_close_gives_back_threads_descriptors_and_the_child(
     sink.close(1.0)
     assert (n_open_fds(), threading.active_count()) == before
     assert not Path(f"/proc/{pid}").exists()
+
+
+class Ears:
+    """Keeps the commands that a sink passes on."""
+
+    def __init__(self) -> None:
+        self._heard: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self.n_heard = 0
+
+    def obey(self, command: Command, by: str) -> None:
+        if "mouse" in command.labels:
+            raise UsageError("no model reports the label 'mouse'")
+        self._heard.put(command)
+        self.n_heard += 1
+
+    def next(self) -> Command:
+        return self._heard.get(timeout=TIMEOUT_S)
+
+    def taken(self) -> list[Command]:
+        return [self._heard.get() for _ in range(self._heard.qsize())]
+
+
+def obeying(open_sink: OpenSink, client: Subscriber) -> Ears:
+    sink, ears = open_sink(commands=True), Ears()
+    sink.obey = ears.obey
+    publish(sink, HELLO)
+    client.wait_until(test_status=b"online")
+    return ears
+
+
+def test_commands_are_obeyed_in_words_and_as_json(open_sink: OpenSink, client: Subscriber) -> None:
+    ears = obeying(open_sink, client)
+    for said, command in {
+        b"pause": Command(action="pause"),
+        b"resume\n": Command(action="resume"),
+        b"off door bell": Command(action="off", labels=["door bell"]),
+        "on Türklingel".encode(): Command(action="on", labels=["Türklingel"]),
+        b'{"action": "pause", "for_s": 1800}': Command(action="pause", for_s=1800.0),
+    }.items():
+        client.publish("home/test/command", said)
+        assert ears.next() == command
+
+
+def test_switches_of_home_assistant_send_what_is_obeyed(
+    open_sink: OpenSink, broker: Broker, client: Subscriber
+) -> None:
+    ears = obeying(open_sink, client)
+    (config,) = [payload for topic, payload in retained(broker).items() if topic.endswith("/config")]
+    switches = [each for each in json.loads(config)["components"].values() if each["platform"] == "switch"]
+    for switch in switches:
+        for payload in (switch["payload_off"], switch["payload_on"]):
+            client.publish(switch["command_topic"], payload.encode())
+    heard = [ears.next() for _ in range(2 * len(switches))]
+    assert [each.action for each in heard[:2]] == ["pause", "resume"]
+    assert [each.labels for each in heard[2::2]] == [[label] for label in HELLO.labels]
+
+
+def test_E55_bad_commands_are_refused_and_the_next_good_one_is_obeyed(
+    open_sink: OpenSink, client: Subscriber, log: LogLines
+) -> None:
+    ears = obeying(open_sink, client)
+    for said in (b"", b"explode", b"\xff\xfe", b"off", b"pause now", b"off mouse", b"[" * 100_000, b"{" * 9000):
+        client.publish("home/test/command", said)
+        log.wait_for("control.refused")
+    client.publish("home/test/command", b"resume")
+    assert ears.next() == Command(action="resume")
+    assert ears.n_heard == 1
+
+
+def test_E55_flood_of_commands_is_cut_off(open_sink: OpenSink, client: Subscriber) -> None:
+    ears = obeying(open_sink, client)
+    before_s = time.monotonic()
+    for _ in range(300):
+        client.publish("home/test/command", b"pause")
+    n_seconds = 2.0 + time.monotonic() - before_s
+
+    def is_obeyed_again() -> bool:
+        client.publish("home/test/command", b"resume")
+        return any(command.action == "resume" for command in ears.taken())
+
+    wait_until(is_obeyed_again, "it obeys no more")
+    assert ears.n_heard <= MAX_COMMANDS * n_seconds
+
+
+def test_E55_retained_command_is_not_obeyed_at_every_start(
+    open_sink: OpenSink, broker: Broker, client: Subscriber
+) -> None:
+    client.publish("home/test/command", b"pause", retain=True)
+    ears = obeying(open_sink, client)
+    client.publish("home/test/command", b"resume")
+    assert ears.next() == Command(action="resume")
+
+
+def test_nobody_commands_it_unless_the_settings_say_so(open_sink: OpenSink, client: Subscriber) -> None:
+    sink, ears = open_sink(), Ears()
+    sink.obey = ears.obey
+    publish(sink, HELLO)
+    client.wait_until(test_status=b"online")
+    client.publish("home/test/command", b"pause")
+    publish(sink, start(1))
+    client.wait_for(is_event)
+    assert ears.n_heard == 0
 
 
 def test_two_daemons_with_one_name_are_reported(open_sink: OpenSink, log: LogLines) -> None:

@@ -42,6 +42,7 @@ class Link:
         task: kind of the child, and what it is to do.
         changed: condition that guards all attributes, and is notified of their changes.
         on_life: called at every sign of life, without `changed`.
+        on_command: called with each command that the child was sent, without `changed`.
 
     Attributes:
         is_online: whether the other side is there.
@@ -49,9 +50,16 @@ class Link:
         is_closed: whether `close` was called.
     """
 
-    def __init__(self, name: str, task: Task, changed: threading.Condition, on_life: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        task: Task,
+        changed: threading.Condition,
+        on_life: Callable[[], None],
+        on_command: Callable[[str], None],
+    ) -> None:
         self._name, self._task = name, task
-        self._changed, self._on_life = changed, on_life
+        self._changed, self._on_life, self._on_command = changed, on_life, on_command
         self._child: Child | None = None
         self._n_started = 0
         self._was_sent = self._is_done = False
@@ -168,6 +176,8 @@ class Link:
         match word:
             case "alive":
                 self._on_life()
+            case "command":
+                self._on_command(msgspec.json.decode(details, type=str))
             case "online":
                 self._explained = ""
                 self._note(is_online=True)

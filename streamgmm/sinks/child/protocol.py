@@ -13,6 +13,7 @@ On stdout, a word a line, some with JSON after it:
 | `offline {...}` | the other side is not there: a `Failure` |
 | `sent` | the record is on its way, and must not be sent again |
 | `done` | the other side has the record, or the whole greeting |
+| `command "..."` | somebody there commands the daemon; only a child whose task says so may pass it on |
 """
 
 from __future__ import annotations

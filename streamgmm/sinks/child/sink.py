@@ -13,8 +13,10 @@ from streamgmm.sinks import greeting
 from streamgmm.sinks.child.link import Link
 from streamgmm.sinks.child.protocol import Greeting
 from streamgmm.sinks.child.task import Task
+from streamgmm.sinks.control import Reply, obey_text
 from streamgmm.sinks.push import PushOptions, PushSink
 from streamgmm.sinks.sink import Message, OnFailure
+from streamgmm.wording import escaped
 
 logger = logging.getLogger("streamgmm.sinks")
 
@@ -34,7 +36,7 @@ class ChildSink(PushSink):
 
     def __init__(self, uri: str, task: Task, **options: Unpack[PushOptions]) -> None:
         super().__init__(uri, **options)
-        self._link = Link(uri, task, self._changed, self._take_pulse)
+        self._link = Link(uri, task, self._changed, self._take_pulse, self._take_command)
         self._task = task
         self._greeting = greeting.Greeting()
         self._last_seq = -1
@@ -130,6 +132,12 @@ class ChildSink(PushSink):
                 self._n_greeted, self._n_dropped_before = n_online, n_dropped
                 self._is_greeting_old = False
                 self._greeted_s = time.monotonic()
+
+    def _take_command(self, text: str) -> None:
+        # Checked here too: a child that was taken over by a hostile broker must not silence the daemon.
+        reply = obey_text(text, self.obey, self.name) if self._task.takes_commands else Reply("commands are off")
+        if reply.refused:
+            logger.warning("control.refused sink=%s reason=%s", self.name, escaped(reply.refused))
 
     def _take_pulse(self) -> None:
         with self._changed:

@@ -19,12 +19,22 @@ class Task:
         command: program that implements the protocol of `streamgmm.sinks.child.protocol`.
         request: first line for the child; may hold secrets, which so are on no command line.
         greeting_s: interval at which the child gets the current state again (s).
+        takes_commands: whether the child may pass on commands to the daemon.
     """
 
-    def __init__(self, kind: str, command: Sequence[str], request: msgspec.Struct, *, greeting_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        kind: str,
+        command: Sequence[str],
+        request: msgspec.Struct,
+        *,
+        greeting_s: float = 60.0,
+        takes_commands: bool = False,
+    ) -> None:
         self.kind = kind
         self.command = command
         self.greeting_s = greeting_s
+        self.takes_commands = takes_commands
         self._request = request
 
     def claim(self) -> None:

@@ -96,6 +96,7 @@ def make_request(own: SinkSection, types: Sequence[str] = ("start", "end")) -> R
         types=tuple(types),
         labels=tuple(own.labels),
         sources=tuple(own.sources),
+        has_commands=bool(own.commands),
     )
 
 

@@ -28,6 +28,12 @@ LOOK_S = 1.0
 FAREWELL_S = 0.4
 """Longest time for the last messages (s)."""
 
+MAX_COMMAND_BYTES = 4096
+"""Most bytes of a command; what follows is cut off, and so is no command."""
+
+MAX_COMMANDS = 20
+"""Most commands that are passed on between two looks at the connection, of `LOOK_S`; a person sends fewer."""
+
 ONLINE, OFFLINE = b"online", b"offline"
 
 Report = Callable[[str], None]
@@ -57,6 +63,7 @@ class Bridge:
         self._held: bytes | None = None
         # Retained messages of earlier runs, which may have had other labels or sources; None: not asked for yet.
         self._leftovers: dict[str, bytes] | None = None
+        self._commands_since_s, self._n_commands = 0.0, 0
         self._retry_s = FIRST_RETRY_S
         self._next_try_s = self._connected_s = time.monotonic()
 
@@ -101,6 +108,8 @@ class Bridge:
         self._published = {}
         if self._topics.discovery:
             self._client.subscribe([self._topics.birth])
+        if self._request.has_commands:
+            self._client.subscribe([self._topics.command])
         if self._leftovers is None:
             # Before anything is published, which would replace them.
             self._leftovers = {}
@@ -185,7 +194,9 @@ class Bridge:
             self._synchronise()
 
     def _take_message(self, topic: str, payload: bytes, is_retained: bool) -> None:
-        if topic == self._topics.birth:
+        if topic == self._topics.command:
+            self._take_command(payload, is_retained)
+        elif topic == self._topics.birth:
             if payload == ONLINE and not is_retained:
                 # Home Assistant has started, and has to learn of all entities and states.
                 self._published = {}
@@ -193,6 +204,17 @@ class Bridge:
         elif is_retained and self._leftovers is not None:
             self._leftovers[topic] = payload
             self._synchronise()
+
+    def _take_command(self, payload: bytes, is_retained: bool) -> None:
+        """Pass on a command, unless it is an old one that the broker kept, or one of a flood."""
+        now_s = time.monotonic()
+        if now_s - self._commands_since_s > LOOK_S:
+            self._commands_since_s, self._n_commands = now_s, 0
+        self._n_commands += 1
+        # A retained pause would come again with every connection.
+        if not is_retained and self._n_commands <= MAX_COMMANDS:
+            text = payload[:MAX_COMMAND_BYTES].decode("utf-8", "replace")
+            self._report(f"command {msgspec.json.encode(text).decode()}")
 
     def _answer(self) -> None:
         if self._is_answer_due and not self._client.pending:

@@ -59,6 +59,37 @@ def describe_components(topics: Topics, sources: Iterable[SourceEntities]) -> di
     return components
 
 
+def describe_switches(topics: Topics, sources: Iterable[SourceEntities]) -> dict[str, dict[str, Any]]:
+    """Return the switches of the daemon, which hold for all of its sources: one for listening, and one per label."""
+    listed = list(sources)
+    # Every source reports the switches in its health.
+    common = {"platform": "switch", "command_topic": topics.command, "state_topic": topics.health(listed[0].name)}
+    listening = {
+        **common,
+        "name": "listening",
+        "payload_on": "resume",
+        "payload_off": "pause",
+        "value_template": "{{ 'pause' if value_json.paused else 'resume' }}",
+    }
+    components = {identifier_of("listening"): listening}
+    for label in dict.fromkeys(label for source in listed for label in source.labels):
+        # As JSON, which is also how a template writes a text.
+        quoted = json.dumps(label, ensure_ascii=False)
+        components[identifier_of(label, "reported")] = {
+            **common,
+            "name": f"report {label}",
+            "entity_category": "config",
+            "payload_on": f"on {label}",
+            "payload_off": f"off {label}",
+            "state_on": "on",
+            "state_off": "off",
+            "value_template": "{{ 'off' if " + quoted + " in (value_json.off or []) else 'on' }}",
+        }
+    for key, component in components.items():
+        component["unique_id"] = f"{topics.device}_{key}"
+    return components
+
+
 def _describe_source(topics: Topics, source: SourceEntities, prefix: str) -> dict[str, dict[str, Any]]:
     diagnostic = {"platform": "sensor", "entity_category": "diagnostic", "state_topic": topics.health(source.name)}
     return {

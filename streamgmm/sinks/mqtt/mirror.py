@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from streamgmm.labels import is_reserved
 from streamgmm.records import AnyRecord, Bye, End, Hello, ModelChanged, Start, Status
-from streamgmm.sinks.mqtt.discovery import SourceEntities, describe_components, device_message
+from streamgmm.sinks.mqtt.discovery import SourceEntities, describe_components, describe_switches, device_message
 from streamgmm.sinks.mqtt.protocol import Request
 
 ON, OFF = b"ON", b"OFF"
@@ -51,10 +50,11 @@ class Mirror:
     def __init__(self, request: Request) -> None:
         self._topics = request.topics
         self._version = request.version
+        self._has_commands = request.has_commands
         self._wanted_labels = frozenset(request.labels)
         self._wanted_sources = frozenset(request.sources)
         self._sources: dict[str, _Source] = {}
-        self.components: Mapping[str, dict[str, Any]] = {}
+        self.components: dict[str, dict[str, Any]] = {}
         self.removed: dict[str, str] = {}
 
     @property
@@ -98,6 +98,8 @@ class Mirror:
         before = self.components
         entities = [SourceEntities(name, self._labels_of(source)) for name, source in self._sources.items()]
         self.components = describe_components(self._topics, entities)
+        if self._has_commands:
+            self.components |= describe_switches(self._topics, entities)
         self.removed |= {key: component["platform"] for key, component in before.items()}
         self.removed = {key: platform for key, platform in self.removed.items() if key not in self.components}
 

@@ -27,6 +27,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         types: types of the records that are published as events.
         labels: labels to announce; empty: all.
         sources: sources to announce; empty: all.
+        has_commands: whether to pass on what is published on the topic of commands.
         is_removal: whether to remove all retained messages of the topics, and nothing else.
     """
 
@@ -43,6 +44,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...] = ("start", "end")
     labels: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    has_commands: bool = False
     is_removal: bool = False
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ COMMAND = command_of("streamgmm.sinks.mqtt.child")
 
 def publishing(request: Request) -> Task:
     """Return the task of publishing all records; level and health once a minute."""
-    return Task("mqtt", COMMAND, request, greeting_s=60.0)
+    return Task("mqtt", COMMAND, request, greeting_s=60.0, takes_commands=request.has_commands)
 
 
 def remove_retained(request: Request, name: str) -> int:

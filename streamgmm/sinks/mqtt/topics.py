@@ -44,6 +44,11 @@ class Topics(NamedTuple):
         """Return the topic that is `online` or `offline`."""
         return f"{self.base}/status"
 
+    @property
+    def command(self) -> str:
+        """Return the topic on which this daemon takes commands."""
+        return f"{self.base}/command"
+
     def state(self, source: str, label: str) -> str:
         """Return the topic that is `ON` while an event of `label` is open, else `OFF`."""
         return f"{self.base}/{level_of(source)}/{level_of(label)}/state"

@@ -9,7 +9,13 @@ import jsonschema
 import pytest
 
 from streamgmm.service.health import STATES as HEALTH_STATES
-from streamgmm.sinks.mqtt.discovery import STATES, SourceEntities, describe_components, device_message
+from streamgmm.sinks.mqtt.discovery import (
+    STATES,
+    SourceEntities,
+    describe_components,
+    describe_switches,
+    device_message,
+)
 from streamgmm.sinks.mqtt.topics import Topics
 
 TOPICS = Topics("home", "pi", "homeassistant")
@@ -76,6 +82,12 @@ SCHEMA = {
                         device_class={"enum": ["enum"]},
                         options={"type": "array", "items": TEXT, "minItems": 1},
                     ),
+                    entity(
+                        "switch",
+                        "command_topic",
+                        command_topic=TOPIC,
+                        **dict.fromkeys(["payload_on", "payload_off", "state_on", "state_off"], TEXT),
+                    ),
                     REMOVED,
                 ]
             },
@@ -100,6 +112,17 @@ def test_message_is_valid_for_home_assistant(labels: tuple[str, ...], sources: t
     assert len(message["components"]) == len(sources) * (len(labels) + 3) + 1
     ids = [each["unique_id"] for each in message["components"].values() if "unique_id" in each]
     assert len(set(ids)) == len(ids) == len(message["components"]) - 1
+
+
+@pytest.mark.parametrize("labels", [("door",), ("door", "Türklingel", "a/+/#\0", "'quoted\"\\", "{{ x }}")])
+def test_switches_are_valid_for_home_assistant(labels: tuple[str, ...]) -> None:
+    sources = [SourceEntities("mic", labels), SourceEntities("yard", labels[:1])]
+    components = describe_components(TOPICS, sources) | describe_switches(TOPICS, sources)
+    message = json.loads(device_message(TOPICS, components, {}, "1.0"))
+    jsonschema.validate(message, SCHEMA)
+    switches = [each for each in message["components"].values() if each["platform"] == "switch"]
+    assert [each["payload_off"] for each in switches] == ["pause", *(f"off {label}" for label in labels)]
+    assert len({each["unique_id"] for each in message["components"].values()}) == len(message["components"])
 
 
 def test_the_schema_would_notice() -> None:
