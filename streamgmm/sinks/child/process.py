@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from functools import cache
 from typing import NoReturn, TypeVar
@@ -17,9 +18,18 @@ ALIVE_S = 0.3
 R = TypeVar("R", bound=msgspec.Struct)
 
 
-@cache
+_claiming = threading.Lock()
+
+
 def _reports_fd() -> int:
     """Return the way to the daemon; whatever a library prints to stdout goes to stderr from the first call on."""
+    # A cache alone lets two threads claim it at once, and the later one would take stderr for the way.
+    with _claiming:
+        return _claim_stdout()
+
+
+@cache
+def _claim_stdout() -> int:
     fd = os.dup(1)
     os.dup2(2, 1)
     return fd
