@@ -82,9 +82,9 @@ def axe() -> str:
     return Path(path).read_text()
 
 
-def promtool() -> str:
-    """The path of `promtool`, which reads metrics as Prometheus does."""
-    path = shutil.which("promtool")
+def prometheus(name: str) -> str:
+    """The path of `prometheus`, which collects metrics, or of `promtool`, which checks them."""
+    path = shutil.which(name)
     if path is None:
-        require_or_skip("prometheus", "promtool is not installed")
+        require_or_skip("prometheus", f"{name} is not installed")
     return path

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamgmm.records import Health, Window
-from tests.required import promtool
+from tests.mqtt_rig import free_port
+from tests.required import prometheus
 from tests.sinks.sink_rig import HELLO, end, start, status
-from tests.web_rig import Served
+from tests.system.run_rig import wait_until
+from tests.web_rig import Served, ask
 
 DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana.json"
 
@@ -38,16 +41,22 @@ HEALTH = Health(
 
 
 @pytest.fixture(scope="module")
-def text() -> Iterator[str]:
-    """All metrics of a daemon whose every metric has a value."""
+def served() -> Iterator[Served]:
+    """A page of a daemon whose every metric has a value."""
     window = Window(
         seq=4, t=5.0, source="mic", label="unknown", score=0.5, scores={}, llr=None, level_dbfs=-30.0, reject="unknown"
     )
     served = Served()
     served.publish(HELLO, structs.replace(status(1), health=HEALTH), start(2), end(3), window)
     served.wait_for_seq(4)
-    yield served.ask("/metrics").text
+    yield served
     served.sink.close(1.0)
+
+
+@pytest.fixture(scope="module")
+def text(served: Served) -> str:
+    """All metrics."""
+    return served.ask("/metrics").text
 
 
 def labels_of(text: str) -> dict[str, set[str]]:
@@ -86,5 +95,31 @@ def test_dashboard_has_no_panel_on_another() -> None:
 
 
 def test_prometheus_reads_the_metrics_and_finds_nothing_to_mend(text: str) -> None:
-    done = subprocess.run([promtool(), "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [prometheus("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_prometheus_collects_the_metrics(tmp_path: Path, served: Served) -> None:
+    target = served.address.removeprefix("http://")
+    jobs = [{"job_name": "streamgmm", "scrape_interval": "200ms", "static_configs": [{"targets": [target]}]}]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": jobs}))
+    address = f"http://127.0.0.1:{free_port()}"
+    command = [prometheus("prometheus"), f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}"]
+
+    def level() -> list[Any]:
+        try:
+            found: list[Any] = ask(address, "/api/v1/query?query=streamgmm_level_dbfs").json["data"]["result"]
+        except (OSError, KeyError, ValueError):
+            return []
+        return found
+
+    listen = f"--web.listen-address={address.removeprefix('http://')}"
+    with subprocess.Popen([*command, listen], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as collector:
+        try:
+            (sample,) = wait_until(level, "Prometheus has collected nothing")
+        finally:
+            collector.kill()
+    assert sample["metric"]["source"] == "mic"
+    assert float(sample["value"][1]) == -30.0
