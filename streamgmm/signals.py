@@ -1,4 +1,7 @@
-"""Signals that must not end a daemon. They are ignored before other imports, so this module imports little."""
+"""Signals that must not end a daemon, and those that have to wait for a C library.
+
+The former are ignored before other imports, so this module imports little.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from streamgmm.errors import UsageError
 from streamgmm.training.cluster import check_distributed
+from tests.ports import free_port
 from tests.required import require_or_skip
 
 START_TIMEOUT_S = 120
@@ -24,13 +24,6 @@ def require_cluster() -> None:
         import pyarrow  # noqa: F401
     except (ImportError, UsageError):
         require_or_skip("cluster", "Dask or pyarrow is not installed: pip install 'streamgmm[cluster]'")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Cluster:

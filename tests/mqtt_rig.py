@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.ports import free_port
 from tests.required import mosquitto
 
 TIMEOUT_S = 20.0
@@ -148,9 +149,3 @@ def retained(broker: Broker) -> dict[str, bytes]:
         client.publish(marker, b"x")
         client.wait_for(lambda message: message.topic == marker)
         return {message.topic: message.payload for message in client.messages if message.is_retained}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

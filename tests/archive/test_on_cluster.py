@@ -14,8 +14,9 @@ import pytest
 from streamgmm.demo.recordings import write_wav
 from streamgmm.demo.scene import make_scene
 from tests.cli.cli_rig import run_cli, spawn_cli
-from tests.cluster_rig import Cluster, free_port, require_cluster, running_cluster
+from tests.cluster_rig import Cluster, require_cluster, running_cluster
 from tests.conftest import DEMO_RATE_HZ
+from tests.ports import free_port
 from tests.system.run_rig import wait_until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills processes as POSIX does")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import socket
 import socketserver
 import struct
 import threading
@@ -187,9 +186,3 @@ def camera():
         yield server
         server.shutdown()
         thread.join()
-
-
-def free_port():
-    """A port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]

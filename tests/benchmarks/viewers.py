@@ -16,7 +16,7 @@ from rich.table import Table
 from tests.benchmarks.live import SETTLE_S, TICKS_PER_S
 from tests.benchmarks.material import Material
 from tests.browser_rig import Browser
-from tests.mqtt_rig import free_port
+from tests.ports import free_port
 from tests.system.run_rig import wait_until
 from tests.web_rig import ask, connect
 

@@ -18,6 +18,7 @@ from streamgmm.sinks.socket.listeners import Listener, TcpListener
 from streamgmm.sinks.socket.sockets import SocketSink
 from streamgmm.sinks.socket.token import Token
 from streamgmm.sinks.socket.unix import UnixListener
+from tests.ports import free_port
 from tests.sinks.sink_rig import HELLO, message, no_failure
 
 Read = Callable[..., list[Record]]
@@ -55,11 +56,6 @@ class Socket:
         if self._sink is not None:
             self._sink.close(1.0)
             self._sink = None
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def read_blocking(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import logging
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,7 +14,7 @@ from streamgmm.clips.naming import ClipKind
 from streamgmm.clips.store import ClipStore
 from streamgmm.records import End, ModelInfo
 from streamgmm.settings.clips import ClipsSection
-from tests.sinks.sink_rig import TIMEOUT_S, LogLines, end
+from tests.sinks.sink_rig import TIMEOUT_S, end
 
 RATE_HZ = 8000
 MODEL = ModelInfo(name="home", version="1", sha256="0" * 64)
@@ -74,19 +71,6 @@ class BrokenStore(ClipStore):
 
 def full_disk() -> OSError:
     return OSError(errno.ENOSPC, "No space left on device")
-
-
-@contextlib.contextmanager
-def log_of_clips() -> Iterator[LogLines]:
-    lines, logger = LogLines(), logging.getLogger("streamgmm.clips")
-    logger.addHandler(lines)
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    try:
-        yield lines
-    finally:
-        logger.removeHandler(lines)
-        logger.setLevel(level)
 
 
 def record_of(path: Path) -> End:

@@ -10,14 +10,14 @@ import pytest
 
 from streamgmm.service.clip_writer import MAX_WAITING, ClipWriter
 from streamgmm.settings.clips import ClipsSection
-from tests.clips.clip_rig import BrokenStore, clips_in, full_disk, log_of_clips, make_clip, section_of
+from tests.clips.clip_rig import BrokenStore, clips_in, full_disk, make_clip, section_of
 from tests.other_user import as_ordinary_user, shared_folder
-from tests.sinks.sink_rig import TIMEOUT_S, LogLines, no_failure
+from tests.sinks.sink_rig import TIMEOUT_S, LogLines, log_of, no_failure
 
 
 @pytest.fixture
 def log() -> Iterator[LogLines]:
-    with log_of_clips() as lines:
+    with log_of("clips") as lines:
         yield lines
 
 

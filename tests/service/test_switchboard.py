@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from streamgmm.errors import UsageError
 from streamgmm.records import End, Start, Status, Window
+from streamgmm.service.clip_writer import ClipWriter
 from streamgmm.service.clocks import Clocks
 from streamgmm.service.switchboard import Switchboard, Switches
 from streamgmm.settings.clips import ClipsSection
 from streamgmm.settings.schedule import OffSection
 from streamgmm.sinks.control import Command
 from tests.model.model_rig import make_model
+from tests.narrowing import present
 from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, Running, keep_up
 from tests.service.service_rig import RATE_HZ, FakeSource, FakeTime, KeepingSink
-from tests.service.test_channels import EAGER, daemon_of, plan_of
-from tests.service.test_recorder import with_clips
+from tests.service.test_channels import EAGER, plan_of
+from tests.service.test_recorder import daemon_of, info_of, rolled, with_clips
 
 LABELS = ("bark", "door", "background")
 
@@ -81,6 +84,7 @@ def test_a_label_that_no_model_reports_is_refused(board: Switchboard, label: str
 
 # A stream whose every hop holds an event, which only a switch ends.
 HOP = HOP_SAMPLES
+NO_CLIPS = ClipsSection()
 N_HOPS = 5
 """Hops between two steps, fewer than the ring holds before it counts as overloaded."""
 
@@ -94,11 +98,12 @@ def stream(*steps: Callable[[], object], n_hops: int = N_HOPS) -> FakeSource:
 class Run:
     """A daemon over one live source, with a command in the middle of its sound."""
 
-    def __init__(self, *actions: tuple[Command, ...]) -> None:
+    def __init__(self, *actions: tuple[Command, ...], clips: ClipsSection = NO_CLIPS) -> None:
         self.sink = KeepingSink()
         steps = [self._make_step(commands) for commands in actions]
-        config = with_clips(ClipsSection(), EAGER)
-        self.daemon = daemon_of(self.sink, plan_of("mic", stream(*steps), config=config))
+        writer = ClipWriter(clips, is_live=False) if clips.directory else None
+        plan = plan_of("mic", stream(*steps), config=with_clips(clips, EAGER))
+        self.daemon = daemon_of(self.sink, writer, plan)
         running = Running(self.daemon)
         running.join()
         assert running.error is None
@@ -108,10 +113,7 @@ class Run:
             keep_up(self.daemon, self.sink)
             for one in commands:
                 self.daemon.obey(one, "me")
-            switches = self.daemon._switchboard.switches
-            before = len(self.sink.of(Status))
-            self.daemon._switch(switches)
-            assert len(self.sink.of(Status)) >= before
+            self.daemon._switch(self.daemon._switchboard.switches)
 
         return step
 
@@ -135,6 +137,20 @@ def test_while_paused_windows_go_on_and_events_end_and_none_starts() -> None:
     assert any(one.paused for one in statuses)
 
 
+def test_clips_hold_no_audio_of_a_pause(tmp_path: Path) -> None:
+    run = Run((command("pause"),), (command("resume"),), clips=rolled(tmp_path))
+    paused_t, resumed_t = (N_HOPS * HOP / RATE_HZ, 2 * N_HOPS * HOP / RATE_HZ)
+    n_before = n_after = 0
+    for end in run.sink.of(End):
+        info = info_of(Path(present(end.clip)))
+        begin_t = end.start_t - info.onset_s
+        n_before += begin_t + info.duration_s <= paused_t + 1e-5
+        n_after += begin_t >= resumed_t - 1e-5
+    assert n_before
+    assert n_after
+    assert n_before + n_after == len(run.sink.of(End))
+
+
 def test_a_label_that_is_off_has_no_events_and_the_others_are_the_same() -> None:
     label = make_model().labels[0]
     plain, run = Run((), ()), Run((command("off", label),), (command("on", label),))
@@ -151,7 +167,7 @@ def test_a_label_that_is_off_has_no_events_and_the_others_are_the_same() -> None
 
 
 def test_only_recordings_are_not_controlled() -> None:
-    daemon = daemon_of(KeepingSink(), plan_of("file", FakeSource(1000, is_live=False)))
+    daemon = daemon_of(KeepingSink(), None, plan_of("file", FakeSource(1000, is_live=False)))
     with pytest.raises(UsageError, match="only recordings"):
         daemon.obey(command("pause"), "me")
 
@@ -216,7 +232,7 @@ def test_a_reload_takes_another_schedule_and_ends_no_event() -> None:
         assert len(sink.of(End)) == n_ends
         return daemon._switchboard.switches.off
 
-    daemon = daemon_of(sink, plan_of("mic", source, config=decided))
+    daemon = daemon_of(sink, None, plan_of("mic", source, config=decided))
     running = Running(daemon)
     running.join()
     assert (running.error, reached) == (None, [frozenset({"bark"})])

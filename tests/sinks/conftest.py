@@ -8,12 +8,12 @@ import pytest
 from streamgmm.sinks.socket.listeners import Listener, TcpListener
 from streamgmm.sinks.socket.sockets import SocketSink
 from streamgmm.sinks.socket.unix import UnixListener
-from tests.sinks.sink_rig import Failures, LogLines, sink_log
+from tests.sinks.sink_rig import Failures, LogLines, log_of
 
 
 @pytest.fixture
 def log() -> Iterator[LogLines]:
-    with sink_log() as lines:
+    with log_of("sinks") as lines:
         yield lines
 
 

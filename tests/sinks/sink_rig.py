@@ -121,9 +121,9 @@ class LogLines(logging.Handler):
 
 
 @contextmanager
-def sink_log() -> Iterator[LogLines]:
-    """What the sinks log within, from INFO on."""
-    logger = logging.getLogger("streamgmm.sinks")
+def log_of(name: str) -> Iterator[LogLines]:
+    """What a part of streamgmm logs within, from INFO on."""
+    logger = logging.getLogger(f"streamgmm.{name}")
     lines, level = LogLines(), logger.level
     logger.addHandler(lines)
     logger.setLevel(logging.INFO)

@@ -33,10 +33,10 @@ from tests.sinks.sink_rig import (
     TIMEOUT_S,
     LogLines,
     end,
+    log_of,
     message,
     n_open_fds,
     no_failure,
-    sink_log,
     start,
     status,
 )
@@ -62,7 +62,7 @@ def client(broker: Broker) -> Iterator[Subscriber]:
 
 @pytest.fixture
 def log() -> Iterator[LogLines]:
-    with sink_log() as lines:
+    with log_of("sinks") as lines:
         yield lines
 
 

@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import termios
@@ -21,6 +20,7 @@ import pytest
 
 from tests.cli.cli_rig import spawn_main
 from tests.narrowing import present
+from tests.ports import free_port
 from tests.pulse_rig import missing_parts, write_wav
 from tests.required import require_or_skip
 from tests.sinks.sink_rig import Client
@@ -55,12 +55,6 @@ def short_scene(demo_scene: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def without_status(records: list[Json]) -> list[Json]:
     """Without the status of the greeting, which those who came before the hello do not get."""
     return [record for record in records if record["type"] != "status"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def n_waiting_bytes(fd: int) -> int:

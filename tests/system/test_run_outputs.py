@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.required import require_or_skip
 from tests.system.run_rig import (
     check_stream,
@@ -28,12 +28,6 @@ from tests.system.run_rig import (
 )
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and UNIX sockets")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_F5_signals_that_mean_nothing_here_change_nothing(demo_model: Path, demo_scene: Path) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,16 +18,11 @@ from streamgmm.records import Window
 from streamgmm.sinks.web.app import FILES, STATIC
 from tests.browser_rig import Browser
 from tests.clips.test_reviewing import write_clips
+from tests.ports import free_port
 from tests.required import axe, chromium
 from tests.sinks.sink_rig import HELLO, end, start, status
 from tests.system.run_rig import Daemon, Json, check_stream, frames_of, parse, run, running, wait_until
 from tests.web_rig import Served, Stream, ask
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Page:

@@ -32,7 +32,7 @@ MAX_COMMAND_BYTES = 4096
 """Most bytes of a command; what follows is cut off, and so is no command."""
 
 MAX_COMMANDS = 20
-"""Most commands that are passed on between two looks at the connection, of `LOOK_S`; a person sends fewer."""
+"""Most commands that are passed on within `LOOK_S`; the others of a flood are left out."""
 
 ONLINE, OFFLINE = b"online", b"offline"
 

@@ -23,7 +23,8 @@ from streamgmm.audio.streams.pace import BURST_S
 from streamgmm.audio.streams.url import parse_place
 from streamgmm.errors import DataError, InputMissingError
 from tests.audio.making import sweep
-from tests.audio.stream_servers import NOISE, camera, free_port, serving
+from tests.audio.stream_servers import NOISE, camera, serving
+from tests.ports import free_port
 from tests.required import ffmpeg
 
 PASSWORD = "p%ss w'r:d@/é"

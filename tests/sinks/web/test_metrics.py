@@ -15,7 +15,7 @@ from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamgmm.records import Health, Window
-from tests.mqtt_rig import free_port
+from tests.ports import free_port
 from tests.required import prometheus
 from tests.sinks.sink_rig import HELLO, end, start, status
 from tests.system.run_rig import wait_until
