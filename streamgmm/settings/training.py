@@ -61,7 +61,7 @@ class TrainingSection(Section, frozen=True, kw_only=True):
     n_noise_copies: Annotated[int, Meta(ge=0, le=16, description="copies of each clip with noise mixed in")] = 1
     n_context_copies: Annotated[
         int, Meta(ge=0, le=16, description="copies of each clip within other sound, as it will be heard in a room")
-    ] = 4
+    ] = 8
     world: Annotated[bool, Meta(description="learn everyday sounds that come with streamgmm as background")] = True
     rooms: Annotated[bool, Meta(description="simulate other rooms and microphones in these copies")] = True
     min_clips: Annotated[int, Meta(ge=1, le=1000, description="minimum number of recordings per label")] = 2

@@ -189,7 +189,9 @@ def _contexts(clip: Clip, samples: Samples, task: ExtractionTask, rng: np.random
         return ()
     rate_hz, contexts = task.spec.sample_rate_hz, []
     for i in range(task.training.n_context_copies):
-        sound = speed_copies(samples, 1, rng)[0] if i % 2 else samples
+        # Each level is heard both ways, in turn.
+        is_at_own_speed = (i + i // len(CONTEXT_SNRS_DB)) % 2 == 0
+        sound = samples if is_at_own_speed else speed_copies(samples, 1, rng)[0]
         sound = _maybe_transmitted(sound, task, rng)
         bed = choose_bed(_drawn_background(task, rng), rate_hz, rng, has_world=task.training.world)
         snr_db = CONTEXT_SNRS_DB[i % len(CONTEXT_SNRS_DB)]

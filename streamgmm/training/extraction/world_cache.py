@@ -15,7 +15,7 @@ from streamgmm.training.extraction.kept_vectors import cache_folder, code_sha256
 
 MAX_BYTES = 256 * 2**20
 MAX_FILES = 4
-"""Most files kept, one for each rate or window length that was trained lately: some 20 MB each."""
+"""Most files kept, one for each rate or window length that was trained lately: some 50 MB each."""
 
 
 def kept_world(key: str, measure: Callable[[], list[ClipVectors]]) -> list[ClipVectors]:

@@ -11,13 +11,14 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from streamgmm.arrays import Samples
+from streamgmm.arrays import IndexArray, Samples
 from streamgmm.audio.resample import resample
 from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.errors import DataError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
 from streamgmm.settings.training import TrainingSection
+from streamgmm.training.extraction.augmentation import speed_copies
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
 from streamgmm.training.extraction.context import noise_bed, put_in_context
 from streamgmm.training.extraction.extraction import masked
@@ -39,7 +40,11 @@ MIN_COVER = 0.3
 """Least share of a sound in a window that counts as one of it."""
 
 MAX_WINDOWS = 10
-"""Most windows of one sound that are fitted to: all sounds together make a few thousand."""
+"""Most windows of a sound, and of each of its copies, that are fitted to."""
+
+N_COPIES = 3
+"""Copies of each sound at another speed, level and place: all sounds together make some 16,000 windows. They are only
+fitted to; held out is the sound as it is."""
 
 SOUNDS_PER_JOB = 16
 
@@ -109,16 +114,28 @@ def _measure(sound: WorldSound, rate_hz: int, spec: FeatureSpec, training: Train
         sample_rate_hz=entry.rate_hz,
         content_sha256=hashlib.sha256(sound.samples.tobytes()).hexdigest(),
     )
+    context, *others = [_heard(samples, clip, i, spec, training) for i in range(1 + N_COPIES)]
+    return _as_background(clip, context, others)
+
+
+def _heard(
+    samples: Samples, clip: Clip, index: int, spec: FeatureSpec, training: TrainingSection
+) -> tuple[ContextCopy, IndexArray]:
+    """Measure a sound as it is (index 0), or at another speed, somewhere; return also the windows that count as it."""
     # Seeded by the sound alone, so that it is measured once for trainings with any seed.
-    rng = rng_of(clip, 0)
+    rng = rng_of(clip, index)
+    if index:
+        samples = speed_copies(samples, 1, rng)[0]
     if rng.uniform() < TRANSMITTED_SHARE:
         samples = transmitted(samples, spec.sample_rate_hz, rng)
     heard = _at_level(samples, rng.uniform(*LEVEL_RANGE_DB))
     bed = partial(noise_bed, sample_rate_hz=spec.sample_rate_hz)
-    has_cepstra = training.cepstra != "never"
+    # Frames of the sound as it is are enough: there are many to a window.
+    has_cepstra = training.cepstra != "never" and not index
     context = put_in_context(heard, spec, bed, rng.uniform(*SNR_RANGE_DB), rng, has_cepstra=has_cepstra)
     context = context._replace(vectors=masked(context.vectors, training.without, spec).astype(np.float32))
-    return _as_background(clip, context, rng)
+    is_usable = (context.covers >= MIN_COVER) & np.isfinite(context.vectors).all(axis=1)
+    return context, np.sort(rng.permutation(np.flatnonzero(is_usable))[:MAX_WINDOWS])
 
 
 def _at_level(samples: Samples, peak_db: float) -> Samples:
@@ -126,11 +143,13 @@ def _at_level(samples: Samples, peak_db: float) -> Samples:
     return np.asarray(samples / peak * 10.0 ** (peak_db / 20.0), dtype=np.float32)
 
 
-def _as_background(clip: Clip, context: ContextCopy, rng: np.random.Generator) -> ClipVectors:
-    is_usable = (context.covers >= MIN_COVER) & np.isfinite(context.vectors).all(axis=1)
-    chosen = np.sort(rng.permutation(np.flatnonzero(is_usable))[:MAX_WINDOWS])
+def _as_background(
+    clip: Clip, heard: tuple[ContextCopy, IndexArray], others: Sequence[tuple[ContextCopy, IndexArray]]
+) -> ClipVectors:
+    context, chosen = heard
     vectors = context.vectors[chosen]
+    copies = np.concatenate([vectors[:0], *(other.vectors[own] for other, own in others)])
     cepstra = context.cepstra
     if cepstra is not None:
         cepstra = ClipCepstra(cepstra.vectors, cepstra.vectors[:0], cepstra.spans[chosen])
-    return ClipVectors(clip, vectors, vectors[:0], None, cepstra, (context,), is_world=True)
+    return ClipVectors(clip, vectors, copies, None, cepstra, (context,), is_world=True)
