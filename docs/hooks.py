@@ -1,5 +1,6 @@
 """Hooks of `mkdocs build`: files of the project outside `docs/` that its pages link to become a part of the site."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Return the text of a page, with links to the files from outside that lead to their place in the site."""
+    """Return the text of a page, with links into and out of `docs/` that lead to their place in the site."""
     for source, place in OUTSIDE.items():
         markdown = markdown.replace(f"](../{source})", f"]({place})")
-    return markdown
+    return re.sub(r"\]\((?:\.\./)+docs/", "](", markdown)
