@@ -25,5 +25,5 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Return the text of a page, with links into and out of `docs/` that lead to their place in the site."""
     for source, place in OUTSIDE.items():
-        markdown = markdown.replace(f"](../{source})", f"]({place})")
+        markdown = markdown.replace(f"](../{source}", f"]({place}")
     return re.sub(r"\]\((?:\.\./)+docs/", "](", markdown)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
-from types import UnionType
-from typing import Any, get_args
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -21,6 +20,8 @@ from streamgmm.settings.section import Section
 from streamgmm.settings.text import flow_yaml
 from tests.packaging.packaging_rig import PROJECT
 from tests.test_records import EXAMPLES
+
+Row = tuple[str, ...]
 
 RECORDS = """\
 # Records
@@ -86,7 +87,7 @@ def settings_page() -> str:
 def _definition(definition: dict[str, Any], left_out: set[str]) -> Iterator[str]:
     text, meanings = _meanings(definition.get("description", ""))
     yield text + "\n"
-    rows = [
+    rows: list[Row] = [
         (f"`{key}`", _type_name(declared), meanings.get(key, ""))
         for key, declared in definition["properties"].items()
         if key not in left_out
@@ -95,14 +96,14 @@ def _definition(definition: dict[str, Any], left_out: set[str]) -> Iterator[str]
         yield _keys_table(rows)
 
 
-def _envelope(definition: dict[str, Any], keys: list[str]) -> list[tuple[str, ...]]:
+def _envelope(definition: dict[str, Any], keys: list[str]) -> list[Row]:
     _, meanings = _meanings(inspect.cleandoc(str(r.Record.__doc__)))
     properties = definition["properties"]
-    rows = [("`type`", "text", "the type of the record, as in the headings below")]
+    rows: list[Row] = [("`type`", "text", "the type of the record, as in the headings below")]
     return rows + [(f"`{key}`", _type_name(properties[key]), meanings[key]) for key in keys]
 
 
-def _keys_table(rows: list[tuple[str, ...]]) -> str:
+def _keys_table(rows: list[Row]) -> str:
     return _rows(("key", "value", "meaning"), rows)
 
 
@@ -137,7 +138,7 @@ def _word(kind: str, declared: dict[str, Any]) -> str:
 def _settings_table(section: type[Section], prefix: str, *, is_live: bool) -> str:
     defaults = {field.name: field for field in msgspec.structs.fields(section)}
     own = set(section.__annotations__)
-    rows = []
+    rows: list[Row] = []
     for key, annotation in fields_of(section).items():
         if key not in own or is_section(annotation):
             continue
@@ -149,7 +150,7 @@ def _settings_table(section: type[Section], prefix: str, *, is_live: bool) -> st
     return _rows(("setting", "default", "values", "meaning"), rows)
 
 
-def _setting_row(setting: tuple[str, Any, Any], mark: str | None = None) -> tuple[str, ...]:
+def _setting_row(setting: tuple[str, Any, Any], mark: str | None = None) -> Row:
     name, annotation, default = setting
     mark = (" †" if reloads(annotation) else "") if mark is None else mark
     shown = "required" if default is msgspec.NODEFAULT else f"`{flow_yaml(msgspec.to_builtins(default))}`"
@@ -157,7 +158,7 @@ def _setting_row(setting: tuple[str, Any, Any], mark: str | None = None) -> tupl
     return f"`{name}`{mark}", shown, describe(annotation), reason(annotation) + example
 
 
-def _rows(heads: tuple[str, ...], rows: Any) -> str:
+def _rows(heads: Row, rows: Iterable[Row]) -> str:
     rows = list(rows)
     if not any(row[-1] for row in rows):  # a column that says nothing
         heads, rows = heads[:-1], [row[:-1] for row in rows]
