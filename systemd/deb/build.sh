@@ -31,7 +31,7 @@ mkdir "$work/source"
 rm -r "$root$home/include"
 find "$root$home/bin" ! -name 'python*' ! -type d -delete
 sed -i '/^command = /d' "$root$home/pyvenv.cfg"
-find "$root$home/lib" -type d -name tests -prune -exec rm -rf {} + # of the libraries, a fifth of their size
+find "$root$home/lib" -type d -name tests -prune -exec rm -rf {} + # those of the libraries
 # Compiled here, and never again: nothing is written below /usr later, and so nothing stays when it is removed.
 "$python" -m compileall -q --invalidation-mode unchecked-hash -s "$root" "$root$home/lib"
 
@@ -48,12 +48,10 @@ install -D -m 644 -t "$root/usr/share/zsh/vendor-completions" "$root$home/share/
 rm -r "$root$home/share"
 gzip -9n "$root/usr/share/man/man1/streamgmm.1"
 
-for unit in streamgmm.service streamgmm.socket user/streamgmm.service; do
-  folder="$root/usr/lib/systemd/$([ "${unit%/*}" = user ] && echo user || echo system)"
-  install -d "$folder"
-  sed 's|^ExecStart=/opt/streamgmm/bin/streamgmm|ExecStart=/usr/bin/streamgmm|' \
-    "$project/systemd/$unit" >"$folder/${unit##*/}"
-done
+# Not the unit of users, which needs settings in each home: `streamgmm service install --user` writes both.
+units="$root/usr/lib/systemd/system"
+install -D -m 644 -t "$units" "$project"/systemd/streamgmm.{service,socket}
+sed -i 's|^ExecStart=/opt/streamgmm/bin/streamgmm|ExecStart=/usr/bin/streamgmm|' "$units/streamgmm.service"
 # The same settings as `streamgmm service install` writes.
 install -d "$root/etc/streamgmm"
 "$root$home/bin/python3" -I -c 'from streamgmm.service.installation import config_text
@@ -63,7 +61,8 @@ print(config_text(SYSTEM), end="")' >"$root/etc/streamgmm/config.yaml"
 doc="$root/usr/share/doc/streamgmm"
 install -d "$doc"
 { cat "$project/LICENSE" && printf '\nSounds that come with it:\n\n' && cat "$project/streamgmm/world/credits.md" \
-  "$project/streamgmm/model/esc10-credits.txt"; } >"$doc/copyright"
+  "$project/streamgmm/model/esc10-credits.txt" &&
+  printf '\nThe licences of the Python libraries are in %s/lib, in the folders *.dist-info.\n' "$home"; } >"$doc/copyright"
 gzip -9nc "$project/CHANGELOG.md" >"$doc/changelog.gz"
 
 install -d "$root/DEBIAN"

@@ -14,7 +14,15 @@ TOOLS = ("dpkg-deb", "gcc", "gzip", "tar")
 BUILD_TIMEOUT_S = 900
 PLACES = ("/etc", "/usr", "/var/lib", "/run")
 # Its database, what systemd and the linker note of anything that happens, and what other services do meanwhile.
-NOT_LEFT = ("/var/lib/dpkg/*", "/var/lib/systemd/*", "/run/systemd/*", "/run/udev/*", "/run/log/*", "/run/dbus/*")
+NOT_LEFT = (
+    "/var/lib/dpkg/*",
+    "/var/lib/systemd/*",
+    "/run/systemd/*",
+    "/run/udev/*",
+    "/run/log/*",
+    "/run/dbus/*",
+    "/run/user/*",
+)
 
 
 def build_package(folder: Path) -> Path:

@@ -54,7 +54,8 @@ def bare(
             made.boot()
         except RuntimeError as error:
             require_or_skip("systemd", f"it does not boot here: {error}")
-        made.write(f"/etc/systemd/system/{UNIT}.d/rig.conf", DROP_IN)
+        for folder in ("system", "user"):
+            made.write(f"/etc/systemd/{folder}/{UNIT}.d/rig.conf", DROP_IN)
         made.run("systemctl", "start", "pulse")
         yield made
 
@@ -110,6 +111,18 @@ def test_the_unit_becomes_ready_and_reports_what_is_played(machine: Machine) -> 
     assert record["reason"] == "offset"
     assert record["duration_s"] > 0.2
     assert machine.run(PROGRAM, "status").stdout.startswith("state")
+
+
+def test_a_user_installs_a_service_of_their_own_with_it(machine: Machine) -> None:
+    machine.run("systemctl", "start", "user@0")
+    env = {"XDG_RUNTIME_DIR": "/run/user/0", "HOME": "/root"}
+    show = ("systemctl", "--user", "show", "--value", "-p")
+    machine.run(PROGRAM, "service", "install", "--user", "--model", SHARED / "demo.sgm", env=env)
+    try:
+        assert "/usr/lib/streamgmm/bin/python3" in machine.run(*show, "ExecStart", UNIT, env=env).stdout
+        assert machine.run(*show, "ActiveState", UNIT, env=env).stdout.strip() == "active"
+    finally:
+        machine.run(PROGRAM, "service", "uninstall", "--user", env=env)
 
 
 def test_installed_again_it_restarts_and_keeps_changed_settings(machine: Machine) -> None:
