@@ -13,15 +13,10 @@ BUILD = PROJECT / "systemd" / "deb" / "build.sh"
 TOOLS = ("dpkg-deb", "gcc", "gzip", "tar")
 BUILD_TIMEOUT_S = 900
 PLACES = ("/etc", "/usr", "/var/lib", "/run")
-# Its database, what systemd and the linker note of anything that happens, and what other services do meanwhile.
+# Databases of packages, what systemd notes of anything that happens, and what other services do meanwhile.
 NOT_LEFT = (
-    "/var/lib/dpkg/*",
-    "/var/lib/systemd/*",
-    "/run/systemd/*",
-    "/run/udev/*",
-    "/run/log/*",
-    "/run/dbus/*",
-    "/run/user/*",
+    *("/var/lib/dpkg/*", "/var/lib/apt/*", "/var/lib/PackageKit/*", "/var/lib/systemd/*", "/run/systemd/*"),
+    *("/run/udev/*", "/run/log/*", "/run/dbus/*", "/run/user/*"),
 )
 
 

@@ -67,7 +67,7 @@ def before(bare: Machine) -> set[str]:
 
 @pytest.fixture(scope="module")
 def machine(bare: Machine, before: set[str]) -> Machine:
-    bare.run("dpkg", "-i", SHARED / "streamgmm.deb")
+    bare.run("apt-get", "install", "--quiet", "--yes", SHARED / "streamgmm.deb")
     return bare
 
 
