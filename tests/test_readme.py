@@ -13,18 +13,10 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from streamgmm.dataset.dataset import read_dataset
-from streamgmm.demo.backgrounds import room
-from streamgmm.demo.recordings import write_training_set, write_wav
-from streamgmm.settings.config import Config
-from streamgmm.settings.training import TrainingSection
-from streamgmm.training.enrolment.cache_file import save_with_cache
-from streamgmm.training.enrolment.training_cache import make_cache
-from streamgmm.training.trainer import train
 from tests.cluster_rig import require_cluster
+from tests.documents import make_workplace, shell
 from tests.pulse_rig import PulseServer, missing_parts
 from tests.required import require_or_skip
 
@@ -38,49 +30,7 @@ def blocks(kind: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("readme")
-    write_training_set(folder / "recordings", 5, 0, 16000)
-    (folder / "room").mkdir()
-    evening = 0.01 * room(np.random.default_rng(1), 30 * 16000, 16000)
-    write_wav(folder / "room" / "evening.wav", evening.astype(np.float32), 16000)
-    (folder / "kitchen").mkdir()
-    for number in range(4):
-        kettle = whistle(np.random.default_rng(number), 16000)
-        write_wav(folder / "kitchen" / f"kettle_{number}.wav", kettle, 16000)
-    config = Config(training=TrainingSection(search=False, n_speed_copies=0, n_noise_copies=0))
-    training = train(read_dataset(folder / "recordings"), config, name="my")
-    has_cepstra = training.model.classifier.cepstra is not None
-    save_with_cache(
-        training.model, make_cache(training.clips, training.task, has_cepstra=has_cepstra), folder / "my.sgm"
-    )
-    return folder
-
-
-def whistle(rng: np.random.Generator, rate_hz: int) -> np.ndarray:
-    """Two seconds of a kettle, a little different each time."""
-    times_s = np.arange(2 * rate_hz) / rate_hz
-    pitch_hz = rng.uniform(1800.0, 2400.0) + 300.0 * times_s
-    tones = np.sin(2.0 * np.pi * np.cumsum(pitch_hz) / rate_hz)
-    return 0.1 * tones + 0.03 * rng.standard_normal(times_s.size)
-
-
-def shell(script: str, folder: Path, **env: str) -> subprocess.Popen[str]:
-    # `streamgmm` is that of this interpreter, whatever else is installed.
-    command = folder / "bin" / "streamgmm"
-    if not command.exists():
-        command.parent.mkdir()
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m streamgmm "$@"\n')
-        command.chmod(0o755)
-    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.Popen(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder,
-        env={**os.environ, **env, "PATH": path, "PYTHONPATH": str(Path(__file__).parent.parent)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return make_workplace(tmp_path_factory.mktemp("readme"))
 
 
 def test_quick_start_is_two_lines() -> None:

@@ -43,9 +43,9 @@ def plain_yaml(config: Config) -> str:
     for name, annotation in fields_of(Config).items():
         value = msgspec.to_builtins(getattr(config, name))
         if is_section(annotation):
-            lines += [f"{name}:", *(f"  {key}: {_flow(item)}" for key, item in value.items())]
+            lines += [f"{name}:", *(f"  {key}: {flow_yaml(item)}" for key, item in value.items())]
         else:
-            lines.append(f"{name}: {_flow(value)}")
+            lines.append(f"{name}: {flow_yaml(value)}")
     return "\n".join(lines) + "\n"
 
 
@@ -58,7 +58,7 @@ def _section_lines(name: str, section: Section) -> Iterator[str]:
 
 def _setting_lines(key: str, annotation: Any, value: Any, n_indented: int = 0) -> Iterator[str]:
     yield _comment(reason(annotation))
-    setting = f"{key}: {_flow(msgspec.to_builtins(value))}"
+    setting = f"{key}: {flow_yaml(msgspec.to_builtins(value))}"
     # Comments are aligned in the file, whether the setting is indented or not.
     yield f"{setting:{_COMMENT_COLUMN - 1 - n_indented}} # {_note(annotation)}"
 
@@ -66,7 +66,7 @@ def _setting_lines(key: str, annotation: Any, value: Any, n_indented: int = 0) -
 def _note(annotation: Any) -> str:
     """Return the comment beside a value: an example if there is one, else type, range and unit."""
     shown = examples(annotation)
-    return f"for example {_flow(shown[0])}" if shown else describe(annotation)
+    return f"for example {flow_yaml(shown[0])}" if shown else describe(annotation)
 
 
 def _comment(text: str) -> str:
@@ -74,13 +74,17 @@ def _comment(text: str) -> str:
     return "\n".join(f"# {line}" for line in textwrap.wrap(text, _WIDTH - 4))
 
 
-def _flow(value: Any) -> str:
-    """Format a value on one line."""
+def flow_yaml(value: Any) -> str:
+    """Return a value as YAML on one line."""
     # None is the default of settings within a mapping, so the text is read back as an equal value.
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items() if item is not None) + "}"
+        return (
+            "{"
+            + ", ".join(f"{flow_yaml(key)}: {flow_yaml(item)}" for key, item in value.items() if item is not None)
+            + "}"
+        )
     if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
+        return "[" + ", ".join(map(flow_yaml, value)) + "]"
     if isinstance(value, str):
         return value if _is_plain(value) else as_flow(value)
     if isinstance(value, bool) or value is None:

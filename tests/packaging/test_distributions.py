@@ -23,8 +23,8 @@ from tests.packaging.packaging_rig import NOT_SOURCES, PROJECT, RUN_LIBRARIES, E
 
 PYPROJECT: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 KERNEL = "streamgmm/features/kernel/_kernel.abi3.so"
-GUIDE = "streamgmm/service/systemd/README.md"
-"""Of the folder of the units, which the package sees by a link; the distributions have it there alone."""
+UNITS = "streamgmm/service/systemd/"
+"""The folder of the units, which the package sees by a link; the distributions have all else of it there alone."""
 
 
 class Built(NamedTuple):
@@ -76,9 +76,12 @@ def sources_in(folder: str) -> set[str]:
     return {name for name in found if not any(fnmatch(part, p) for part in Path(name).parts for p in NOT_SOURCES)}
 
 
+BESIDE_UNITS = {name for name in sources_in("streamgmm") if name.startswith((f"{UNITS}README", f"{UNITS}deb/"))}
+
+
 def test_the_wheel_has_every_file_of_the_package_and_nothing_else(built: Built) -> None:
     own = {name for name in built.names if name.startswith("streamgmm/")}
-    assert own - {KERNEL} == sources_in("streamgmm") - {GUIDE}
+    assert own - {KERNEL} == sources_in("streamgmm") - BESIDE_UNITS
     assert "streamgmm/py.typed" in own
     others = {name.partition("/")[2] for name in built.names - own if ".dist-info/" not in name}
     assert others == {
@@ -89,8 +92,11 @@ def test_the_wheel_has_every_file_of_the_package_and_nothing_else(built: Built) 
 
 
 def test_the_source_distribution_has_what_a_packager_needs(built: Built) -> None:
-    wanted = {name for folder in ("streamgmm", "tests", "docs", "systemd") for name in sources_in(folder)} - {GUIDE}
+    wanted = {
+        name for folder in ("streamgmm", "tests", "docs", "systemd") for name in sources_in(folder)
+    } - BESIDE_UNITS
     wanted |= {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "config.yaml", "pyproject.toml", "setup.py"}
+    wanted |= {"mkdocs.yml"}
     assert wanted - built.sdist == set()
 
 
