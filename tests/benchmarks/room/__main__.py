@@ -5,6 +5,7 @@ Eight users each teach two to five sounds with 5, 8 or 16 clips, and then let th
 and are tested on other takes. Streams are ambiences in which 570 different foreign sounds an hour occur: kitchens,
 ESC-10, notes, music, words and meetings. A stream of each user holds the targets too, at 0 to 20 dB over the ambience.
 Foreign sounds that a user would be glad to have reported are cut out, as are the sources that were trained on.
+`--deals 3` deals the clips of each user out to training and test three times.
 
 Needs STREAMGMM_DATA, a folder of corpora. Features are kept in files, so that another trainer is measured soon.
 """
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     users = [user for user in USERS if user.name in args.models and args.only in (None, user.kind)]
     if args.brief:
         users = [user for user in users if user.name in BRIEF_USERS]
-    console = Console(width=150)
+    users = [user._replace(deal=deal) for deal in range(args.deals) for user in users]
+    console = Console(width=170)
     ears = Ears(root, args.cache.expanduser())
     results = measure(users, ears, root, config, room_uses=room_uses, is_brief=args.brief, console=console)
     title = "Detection in a room" + (f", whose recording was given to {' and '.join(room_uses)}" if room_uses else "")
@@ -80,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
         choices=ROOM_USES,
         help="give the recording of the room to train, to tune, or (default) both",
     )
+    parser.add_argument(
+        "--deals", type=int, default=1, metavar="N", help="try each user with N choices of clips (default: 1)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
     parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help=f"features (default: {CACHE})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
@@ -100,7 +105,7 @@ def measure(
     """Try each of `users`; the streams of one do not depend on which others are tried."""
     sounds = read_sounds(root)
     foreign = plan_foreign(sounds, 1, BRIEF_S) if is_brief else plan_foreign(sounds, N_FOREIGN_STREAMS, STREAM_S)
-    room = plan_room(sounds, [make_lesson(user, sounds) for user in USERS], foreign)
+    room = plan_room(sounds, [make_lesson(user, sounds) for user in (*USERS, *users)], foreign)
     results = []
     for user in users:
         started_s = time.monotonic()
@@ -109,7 +114,7 @@ def measure(
         result = try_user(lesson, plans, room, room_uses, ears, root, config)
         results.append(result)
         console.print(
-            f"{user.name}: {time.monotonic() - started_s:.0f} s"
+            f"{user.seed}: {time.monotonic() - started_s:.0f} s"
             f" (training {result.training_s:.0f} s, listening {result.scoring_s:.0f} s)",
             *result.remarks,
         )

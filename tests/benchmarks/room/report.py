@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from tests.benchmarks.room.trial import BUDGETS_PER_HOUR, Result
+from tests.benchmarks.room.trial import AUDIBLE_DB, BUDGETS_PER_HOUR, OTHER_BUDGETS_PER_HOUR, Result
 from tests.benchmarks.room.users import SNRS_DB
+
+
+def _at_budget(per_hour: float) -> dict[str, Callable[[Result], float]]:
+    return {
+        f"recall_with_budget_{per_hour:g}": lambda result: result.others[per_hour].recall(*AUDIBLE_DB),
+        f"alarms_with_budget_{per_hour:g}": lambda result: result.others[per_hour].n_alarms / result.hours,
+    }
+
 
 FIGURES: dict[str, Callable[[Result], float]] = {
     "recall": lambda result: result.recall,
@@ -22,6 +30,8 @@ FIGURES: dict[str, Callable[[Result], float]] = {
         f"recall_within_{budget:g}_per_hour": lambda result, budget=budget: result.recall_within(budget)  # type: ignore[misc]
         for budget in BUDGETS_PER_HOUR
     },
+    **_at_budget(OTHER_BUDGETS_PER_HOUR[0]),
+    **_at_budget(OTHER_BUDGETS_PER_HOUR[1]),
     "alarms_per_hour_at_half_recall": lambda result: result.alarms_at_half_recall,
     "latency_s": lambda result: result.latency_s,
 }
@@ -30,6 +40,7 @@ HEADINGS = (
     *(f"at\n{snr_db:g} dB" for snr_db in SNRS_DB),
     "false\n/h",
     *(f"recall\n{budget:g}/h" for budget in BUDGETS_PER_HOUR),
+    *(f"{what}\nof {budget:g}" for budget in OTHER_BUDGETS_PER_HOUR for what in ("recall", "false")),
     "/h at\n50 %",
     "latency\ns",
 )
@@ -47,12 +58,15 @@ def results_table(results: Sequence[Result], title: str) -> Table:
         user = result.lesson.user
         counts = (len(user.labels), user.n_clips, len(result.default.hits))
         figures = [_cell(name, figure(result)) for name, figure in FIGURES.items()]
-        table.add_row(f"{user.name} ({user.kind})", *map(str, counts), f"{result.hours:.2f}", *figures)
+        table.add_row(f"{user.seed} ({user.kind})", *map(str, counts), f"{result.hours:.2f}", *figures)
     table.add_section()
     for kind, own in by_kind(results):
         table.add_row(f"{kind}: mean of {len(own)}", "", "", "", "", *(_cell(n, m) for n, (m, _) in means(own).items()))
         table.add_row("standard error", "", "", "", "", *(_cell(n, e) for n, (_, e) in means(own).items()))
-    table.caption = "false: with the model's decisions; recall at n/h: in hindsight, with all thresholds moved together"
+    table.caption = (
+        "false: with the model's decisions; of n: the same with a budget of n an hour; "
+        "recall at n/h: in hindsight, with all thresholds moved together"
+    )
     return table
 
 
@@ -91,7 +105,7 @@ def write_json(path: Path, results: Sequence[Result], settings: dict[str, Any]) 
     """Write all figures, with null for those that do not exist."""
     users = [
         {
-            "user": result.lesson.user.name,
+            "user": result.lesson.user.seed,
             "kind": result.lesson.user.kind,
             "labels": result.lesson.user.labels,
             "clips_per_class": result.lesson.user.n_clips,

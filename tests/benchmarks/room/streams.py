@@ -125,7 +125,7 @@ def plan_room(sounds: Sequence[Sound], lessons: Sequence[Lesson], foreign: Seque
 
 def plan_targets(lesson: Lesson, sounds: Sequence[Sound], n_targets: int) -> Plan:
     """A stream with the targets of a user, and foreign sounds between them."""
-    name = lesson.user.name
+    name = lesson.user.seed
     rng = seeded(name, "stream")
     targets = lesson.targets(n_targets)
     onsets_s = np.cumsum(rng.uniform(*SPACING_S, size=len(targets) + 1)).tolist()

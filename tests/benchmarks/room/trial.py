@@ -6,9 +6,11 @@ import csv
 import tempfile
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from streamgmm.dataset.dataset import read_dataset
@@ -16,7 +18,8 @@ from streamgmm.listening.tracks import keep_scores
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Analyser, make_judge
 from streamgmm.settings.config import Config
-from streamgmm.training.trainer import train
+from streamgmm.training.selection.thresholds import as_sections, choose_thresholds
+from streamgmm.training.trainer import Training, train
 from streamgmm.tuning.operating_points import Material, lowest_score
 from streamgmm.tuning.refusals import BudgetError
 from streamgmm.tuning.tuning import tune
@@ -27,6 +30,9 @@ from tests.benchmarks.room.users import SNRS_DB, Lesson
 
 AUDIBLE_DB = tuple(snr_db for snr_db in SNRS_DB if snr_db >= 6.0)
 BUDGETS_PER_HOUR = (0.5, 1.0, 5.0)
+OTHER_BUDGETS_PER_HOUR = (1.0, 20.0)
+"""Budgets of false alarms that are tried beside the default."""
+
 TUNED_TO_PER_HOUR = 1.0
 ROOM_USES = ("train", "tune")
 """What the recording of the room can be given to."""
@@ -46,6 +52,7 @@ class Result(NamedTuple):
     Attributes:
         hours: in which false alarms are counted.
         default: at the model's own thresholds.
+        others: at those of other budgets.
         curve: at others, which all move together.
         remarks: of the trial with a room.
     """
@@ -53,6 +60,7 @@ class Result(NamedTuple):
     lesson: Lesson
     hours: float
     default: Outcome
+    others: dict[float, Outcome]
     curve: list[Point]
     training_s: float
     scoring_s: float
@@ -85,7 +93,7 @@ def _latencies_s(hits: Sequence[Hit]) -> list[float]:
     return [hit.latency_s for hit in hits if hit.latency_s is not None]
 
 
-def teach(lesson: Lesson, root: Path, config: Config, backgrounds: Sequence[Path] = ()) -> Model:
+def teach(lesson: Lesson, root: Path, config: Config, backgrounds: Sequence[Path] = ()) -> Training:
     """Train on the clips of a user, as if each were a recording of its own."""
     with tempfile.TemporaryDirectory() as folder:
         with (Path(folder) / "manifest.csv").open("w", newline="") as file:
@@ -93,7 +101,16 @@ def teach(lesson: Lesson, root: Path, config: Config, backgrounds: Sequence[Path
             writer.writerow(["path", "label"])
             writer.writerows([root / clip.path, clip.label] for clip in lesson.trained)
         dataset = read_dataset(Path(folder), backgrounds=backgrounds)
-        return train(dataset, config, name=lesson.user.name).model
+        return train(dataset, config, name=lesson.user.name)
+
+
+def with_budget(training: Training, config: Config, budget_per_hour: float) -> Model:
+    """The model with the thresholds that training would have chosen for another budget."""
+    assert training.validation.held_out is not None
+    section = msgspec.structs.replace(config.decision, max_false_alarms_per_hour=budget_per_hour)
+    model = training.model
+    thresholds = choose_thresholds(training.validation.held_out, model.classifier, section, model.spec)
+    return replace(model, decision=as_sections(thresholds))
 
 
 def tuned_to_room(model: Model, config: Config, ears: Ears, room: Plan) -> Model:
@@ -132,7 +149,8 @@ def try_user(
     """
     started_s = time.monotonic()
     remarks = []
-    model = teach(lesson, root, config, [ears.recording(room)] if "train" in room_uses else [])
+    training = teach(lesson, root, config, [ears.recording(room)] if "train" in room_uses else [])
+    model = training.model
     if "tune" in room_uses:
         try:
             model = tuned_to_room(model, config, ears, room)
@@ -142,8 +160,10 @@ def try_user(
     takes = [take for plan in plans for take in take_scores(ears.listen(plan, model.spec), lesson, model, config)]
     hours = sum(take.duration_s for take in takes) / 3600.0
     default, curve = judge(takes, model, rules_of(model, config)), curve_of(takes, model, config, hours)
+    at_budgets = {budget: with_budget(training, config, budget) for budget in OTHER_BUDGETS_PER_HOUR}
+    others = {budget: judge(takes, other, rules_of(other, config)) for budget, other in at_budgets.items()}
     times_s = (trained_s - started_s, time.monotonic() - trained_s)
-    return Result(lesson, hours, default, curve, *times_s, remarks)
+    return Result(lesson, hours, default, others, curve, *times_s, remarks)
 
 
 def curve_of(takes: Sequence[Take], model: Model, config: Config, hours: float) -> list[Point]:

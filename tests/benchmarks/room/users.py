@@ -39,12 +39,19 @@ class User(NamedTuple):
         n_clips: of each class.
         classes: (corpus, label) each; tested on other sources.
         own: (corpus, label, source) each; tested on other takes of the very same source.
+        deal: another number deals other clips to training and test.
     """
 
     name: str
     n_clips: int
     classes: Sequence[tuple[str, str]] = ()
     own: Sequence[tuple[str, str, str]] = ()
+    deal: int = 0
+
+    @property
+    def seed(self) -> str:
+        """What the clips and the stream of targets depend on."""
+        return f"{self.name}{self.deal or ''}"
 
     @property
     def kind(self) -> str:
@@ -119,7 +126,7 @@ class Lesson(NamedTuple):
             chosen += [
                 (clips[i_clip], SNRS_DB[(i_class + i_clip + i_round) % len(SNRS_DB)]) for i_round, i_clip in rounds
             ]
-        order = seeded(self.user.name, "targets").permutation(len(chosen))
+        order = seeded(self.user.seed, "targets").permutation(len(chosen))
         return [chosen[i] for i in order]
 
 
@@ -129,8 +136,8 @@ def seeded(*words: str) -> np.random.Generator:
 
 
 def make_lesson(user: User, sounds: Sequence[Sound]) -> Lesson:
-    """Deal the sounds of a user's classes out to training and test, by a seed of the user's name."""
-    rng = seeded(user.name, "clips")
+    """Deal the sounds of a user's classes out to training and test, by the user's seed."""
+    rng = seeded(user.seed, "clips")
     trained: list[Sound] = []
     candidates: dict[str, list[Sound]] = {}
     for corpus, label, *source in (*user.classes, *user.own):
