@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -51,30 +52,36 @@ def code_sha256() -> str:
     return sha256.hexdigest()
 
 
-def read_vectors(path: Path, max_bytes: int) -> list[ClipVectors] | None:
-    """Return the clips that were written to `path`; None if they cannot be read, or are not whole."""
+def read_vectors(path: Path, max_bytes: int) -> Iterator[ClipVectors] | None:
+    """Return the clips that were written to `path`, decoded one by one; None if they are not there or not whole."""
     try:
-        content = read_regular_file(path, max_bytes)
+        content = memoryview(read_regular_file(path, max_bytes))
         if hashlib.sha256(content[_DIGEST_BYTES:]).digest() != content[:_DIGEST_BYTES]:
             return None
-        return msgspec.msgpack.decode(content[_DIGEST_BYTES:], type=list[ClipVectors], dec_hook=_array)
+        encoded = msgspec.msgpack.decode(content[_DIGEST_BYTES:], type=list[memoryview])
     except (StreamgmmError, OSError, ValueError, TypeError):
         return None
+    # Whole and of this very code, and so without errors.
+    return (msgspec.msgpack.decode(clip, type=ClipVectors, dec_hook=_array) for clip in encoded)
 
 
-def write_vectors(path: Path, clips: list[ClipVectors], max_bytes: int) -> int:
+def write_vectors(path: Path, clips: Iterable[ClipVectors], max_bytes: int) -> int:
     """Write clips to `path`, unless they take more than `max_bytes`; return how many bytes were written.
 
     Raises:
         OSError: writing failed; there is no file, or the previous one.
     """
-    content = msgspec.msgpack.encode(clips, enc_hook=_parts)
+    content = msgspec.msgpack.encode([_encoded(clip) for clip in clips])
     if len(content) + _DIGEST_BYTES > max_bytes:
         return 0
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not synced: a file that a loss of power cuts has another digest, and is measured again.
     replace_atomically(path, hashlib.sha256(content).digest() + content, is_synced=False)
     return len(content) + _DIGEST_BYTES
+
+
+def _encoded(clip: ClipVectors) -> bytes:
+    return msgspec.msgpack.encode(clip._replace(pages=None), enc_hook=_parts)
 
 
 def _parts(value: Any) -> Any:
