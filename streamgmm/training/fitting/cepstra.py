@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 
-from streamgmm.arrays import Float32Array, IndexArray
+from streamgmm.arrays import Float32Array, Float64Array, IndexArray
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.mixture import Mixture
@@ -59,11 +59,7 @@ def fit_cepstra(
         # Drawn again at each use: the frames of all labels together would take more memory than all else.
         return (_draw(own, training.seed + i) for i, own in enumerate(of_labels))
 
-    # Every k-th frame keeps the proportions of the labels.
-    step = 1 + sum(n_drawn) // MAX_SCALE_FRAMES
-    some = _rows(np.arange(0, sum(n_drawn), step), draws())
-    # In double precision, as sums of so many lose digits; column by column, as `std` makes copies.
-    mean, scale = (np.array([f(column, dtype=np.float64) for column in some.T]) for f in (np.mean, np.std))
+    mean, scale = _mean_and_deviation(draws(), 1 + sum(n_drawn) // MAX_SCALE_FRAMES)
     if scale.min() < MIN_DEVIATION:
         return None
     of_world = [clip for clip in clips if clip.is_world]
@@ -92,16 +88,32 @@ def _n_frames(clips: Sequence[ClipVectors]) -> int:
     return sum(len(frames) for clip in clips for frames in _frames_of(clip))
 
 
+def _mean_and_deviation(draws: Iterable[Float32Array], step: int) -> tuple[Float64Array, Float64Array]:
+    """Return mean and deviation of the frames of all draws, each of shape (n_cepstral_features,), from some of them."""
+    # In double precision, as sums of so many lose digits.
+    moments = [
+        (len(own), own.mean(axis=0, dtype=np.float64), own.var(axis=0, dtype=np.float64))
+        for own in (frames[::step] for frames in draws)
+    ]
+    n_frames = sum(n for n, _, _ in moments)
+    mean = sum(n / n_frames * own for n, own, _ in moments)
+    # The law of total variance.
+    variance = sum(n / n_frames * (own + np.square(centre - mean)) for n, centre, own in moments)
+    return np.asarray(mean), np.sqrt(variance)
+
+
 def _rows(indices: IndexArray, parts: Iterable[Float32Array]) -> Float32Array:
     """Return rows of all parts together, of which only one is in memory at a time."""
     order = np.argsort(indices)
-    rising, first, taken = indices[order], 0, []
+    rising, first = indices[order], 0
+    rows: Float32Array | None = None
     for part in parts:
+        if rows is None:
+            rows = np.empty((len(indices), part.shape[1]), part.dtype)
         begin, end = np.searchsorted(rising, [first, first + len(part)])
-        taken.append(part[rising[begin:end] - first])
+        rows[order[begin:end]] = part[rising[begin:end] - first]
         first += len(part)
-    rows = np.empty((len(indices), taken[0].shape[1]), taken[0].dtype)
-    rows[order] = np.concatenate(taken)
+    assert rows is not None
     return rows
 
 
@@ -119,9 +131,10 @@ def _frames_of(clip: ClipVectors) -> Iterator[Float32Array]:
 
 def _standardised(frames: Float32Array, projection: Projection) -> Float32Array:
     # In single precision an iteration takes half the time, and the mixtures are as good.
-    centred = frames - projection.mean.astype(np.float32)
-    centred /= projection.scale.astype(np.float32)
-    return centred
+    # In place: drawn frames are nobody else's.
+    frames -= projection.mean.astype(np.float32)
+    frames /= projection.scale.astype(np.float32)
+    return frames
 
 
 def _fit_frames(frames: Float32Array, training: TrainingSection, seed: int) -> Mixture:
