@@ -112,9 +112,7 @@ def _limits(clips: Sequence[ClipVectors], *, has_cepstra: bool) -> Limits:
     return Limits(
         max(1, _equal_share([len(clip.vectors) for clip in clips], WINDOWS_PER_LABEL)),
         _equal_share([len(clip.copies) for clip in clips], COPIES_PER_LABEL),
-        _equal_share(
-            [len(clip.cepstra.copies) for clip in clips if clip.cepstra and has_cepstra], FRAME_COPIES_PER_LABEL
-        ),
+        _equal_share([len(one.copies) for one in cepstra], FRAME_COPIES_PER_LABEL),
     )
 
 
