@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -174,24 +175,24 @@ def check_replaceable(target: Path) -> None:
             raise CannotCreateError("there is something else that is not a regular file", where=str(target))
 
 
-def replace_atomically(target: Path, content: bytes, *, is_synced: bool = True) -> None:
+def replace_atomically(target: Path, content: bytes | Iterable[bytes], *, is_synced: bool = True) -> None:
     """Write `content` to `target` atomically: a temporary file in the same directory is renamed.
 
     Temporary files of processes that were killed are removed from the directory.
 
     Args:
         target: the file.
-        content: all of it.
+        content: all of it, or its parts.
         is_synced: whether the new file has to survive a loss of power, which takes some milliseconds.
 
     Raises:
-        OSError: writing failed; the previous file is unchanged.
+        OSError: writing failed; the previous file is unchanged, as it is if the parts end with an exception.
     """
     _remove_abandoned(target.parent)
     temporary, descriptor = _create_beside(target)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             # Synced before the rename: after a loss of power, the new name could otherwise belong to an empty file.
             file.flush()
             if is_synced:

@@ -55,9 +55,11 @@ def end_of(tensors: Mapping[str, Tensor]) -> int:
     return max(tensor.end for tensor in tensors.values())
 
 
-def array_bytes(arrays: Mapping[str, AnyArray], tensors: Mapping[str, Tensor]) -> bytes:
-    """Return the bytes of all arrays, in the order and with the dtypes of `tensors`."""
-    return b"".join(arrays[name].astype(DTYPES[tensor.dtype]).tobytes() for name, tensor in tensors.items())
+def array_bytes(arrays: Mapping[str, AnyArray], tensors: Mapping[str, Tensor], header: bytes = b"") -> bytes:
+    """Return `header` and the bytes of all arrays, in the order and with the dtypes of `tensors`."""
+    # Joined as they are, since `tobytes` would copy each once more.
+    parts = (np.ascontiguousarray(arrays[name], DTYPES[tensor.dtype]) for name, tensor in tensors.items())
+    return b"".join([header, *(part.data for part in parts)])
 
 
 def read_arrays(data: bytes, tensors: Mapping[str, Tensor], data_offset: int) -> dict[str, AnyArray]:

@@ -116,6 +116,8 @@ def train(
         _refuse_any(extraction.skipped, [], dataset.path)
     dataset = extraction.usable(dataset, config.training.min_clips)
     chosen = lengths.choose(dataset.clips, dataset.labels)
+    # The other lengths leave the disk.
+    del lengths, extraction
     fit, validation = fit_calibrated(chosen.clips, dataset.labels, task, track)
     # The task in the result has the chosen settings, for a later fit to the same vectors.
     task = msgspec.structs.replace(task, spec=chosen.task.spec, training=validation.training)
@@ -154,19 +156,19 @@ def _refuse_any(skipped: Sequence[Skipped], warnings: Sequence[str], where: Path
     problems.raise_if_any(where=where)
 
 
-@unconverged_allowed()
 def fit_calibrated(
     clips: Sequence[ClipVectors], labels: Sequence[str], task: ExtractionTask, track: ProgressTracker = untracked
 ) -> tuple[Fit, Validation]:
     """Fit on all clips and the sounds of the world, with settings and calibration chosen by cross-validation."""
     world = world_clips(task, labels, track)
     clips = [*clips, *world.clips]
-    validation = validate(clips, labels, task.training, track)
-    validation = validation._replace(notes=(*world.notes, *validation.notes))
-    has_cepstra = validation.calibration.uses_cepstra
-    job = partial(fit_classifier, clips, labels, validation.training, has_cepstra=has_cepstra)
-    # An executor for one job: it gives the fit one BLAS thread, on which the last bits of the model depend.
-    (fit,) = track(ThreadExecutor().map(run_job, [job]), "fitting", 1)
+    with unconverged_allowed():
+        validation = validate(clips, labels, task.training, track)
+        validation = validation._replace(notes=(*world.notes, *validation.notes))
+        has_cepstra = validation.calibration.uses_cepstra
+        job = partial(fit_classifier, clips, labels, validation.training, has_cepstra=has_cepstra)
+        # An executor for one job: it gives the fit one BLAS thread, on which the last bits of the model depend.
+        (fit,) = track(ThreadExecutor().map(run_job, [job]), "fitting", 1)
     return fit, validation
 
 

@@ -8,6 +8,7 @@ on every machine.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import functools
 import logging
@@ -17,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from multiprocessing import get_context, resource_tracker
@@ -184,14 +185,27 @@ def silence_tracker() -> None:
 
 def _on_one_thread(work: Callable[[JobItem], Result], item: JobItem) -> Result:
     # Here and not when the process begins: only libraries that are already loaded can be limited.
-    with threadpool_limits(1):
-        return work(item)
+    try:
+        with threadpool_limits(1):
+            return work(item)
+    finally:
+        return_freed_memory()
 
 
 def _on_one_openmp_thread(work: Callable[[JobItem], Result], item: JobItem) -> Result:
     # OpenMP keeps a thread count for each calling thread, BLAS one for the whole process.
-    with threadpool_limits(1, user_api="openmp"):
-        return work(item)
+    try:
+        with threadpool_limits(1, user_api="openmp"):
+            return work(item)
+    finally:
+        return_freed_memory()
+
+
+def return_freed_memory() -> None:
+    """Give memory that is not used any more back to the system; the C library keeps most of what jobs have freed."""
+    # Only glibc has the function, and only glibc keeps so much.
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

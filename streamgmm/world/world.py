@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from streamgmm.arrays import Samples
-from streamgmm.audio.reading import read_recording
+from streamgmm.audio.reading import checked_blocks, open_whole_recording
 from streamgmm.errors import DataError
 
 SHIPPED = Path(__file__).parent
@@ -90,8 +92,12 @@ def read_index(folder: Path = SHIPPED) -> WorldIndex:
         raise DataError(f"the sounds of the world cannot be read: {error}", where=str(path), hint=HINT) from error
 
 
-def read_world(folder: Path = SHIPPED) -> World:
-    """Return all sounds of the world in `folder`; decoding takes about half a second.
+def read_world(folder: Path = SHIPPED, kinds: Collection[str] | None = None) -> World:
+    """Return the sounds of the world in `folder`; decoding takes about half a second.
+
+    Args:
+        folder: holds `world.json` and `world.ogg`.
+        kinds: of the sounds to return; None for all, which take 84 MB.
 
     Raises:
         DataError: a file is missing or damaged, or the audio is not that of the index.
@@ -104,10 +110,22 @@ def read_world(folder: Path = SHIPPED) -> World:
     # With the audio of another build, the index would cut at the wrong places without an error.
     if hashlib.sha256(content).hexdigest() != index.sha256:
         raise DataError("the sounds of the world are not those of their index", where=str(path), hint=HINT)
-    samples = read_recording(path).samples
-    # Copies, because a view would keep the samples of all sounds in memory for as long as one of them is used.
-    sounds = [
-        WorldSound(entry, samples[entry.start_sample : entry.start_sample + entry.n_samples].copy())
-        for entry in index.sounds
-    ]
-    return World(index.rate_hz, sounds)
+    with open_whole_recording(path) as reader:
+        cut = _cut_sounds(checked_blocks(reader), index.sounds)
+        return World(index.rate_hz, [sound for sound in cut if kinds is None or sound.entry.kind in kinds])
+
+
+def _cut_sounds(blocks: Iterator[Samples], entries: Iterable[SoundEntry]) -> Iterator[WorldSound]:
+    """Yield the sounds while the recording is decoded: all of it takes five times the memory of those that last."""
+    held: list[Samples] = []
+    n_read = 0
+    for entry in entries:
+        end = entry.start_sample + entry.n_samples
+        while n_read < end and (block := next(blocks, None)) is not None:
+            held.append(block)
+            n_read += len(block)
+        samples = np.concatenate(held)
+        first = n_read - len(samples)
+        yield WorldSound(entry, samples[entry.start_sample - first : end - first].copy())
+        # Sounds are in the order of the recording, so the next one begins in the last block or later.
+        held = held[-1:]

@@ -42,10 +42,12 @@ from streamgmm.training.enrolment.context_format import (
     contexts_in,
     describe_context,
     divided,
+    halved,
 )
 from streamgmm.training.enrolment.training_cache import TrainingCache
-from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, one_at_a_time
 from streamgmm.training.extraction.task import ExtractionTask
+from streamgmm.training.extraction.vector_file import in_file
 
 CACHE_FORMAT = "streamgmm-memory"
 CACHE_FORMAT_VERSION = 3
@@ -133,7 +135,7 @@ def cache_bytes(cache: TrainingCache) -> bytes:
     size = len(header) + end_of(placed)
     if size > MAX_CACHE_BYTES:
         raise CacheFileError(f"the training cache would take {size} bytes, at most {MAX_CACHE_BYTES} are allowed")
-    data = header + array_bytes(_cache_arrays(cache), placed)
+    data = array_bytes(_cache_arrays(cache), placed, header)
     # Parsed before it is written, so that the limits are checked in one place, the reader.
     parse_cache(data, "training cache")
     return data
@@ -154,7 +156,7 @@ def parse_cache(data: bytes, name: str) -> TrainingCache:
         raise _invalid(name, f"has {len(data)} bytes, expected {len(header) + end_of(placed)}")
     arrays = read_arrays(data, placed, len(header))
     _check_values(spec, arrays, name)
-    return TrainingCache(spec.task, list(_clips(spec, arrays)))
+    return TrainingCache(spec.task, in_file(_clips(spec, arrays)))
 
 
 def _read_spec(data: bytes, name: str) -> _FileSpec:
@@ -200,17 +202,16 @@ def _cache_arrays(cache: TrainingCache) -> CacheArrays:
     clips = cache.clips
     arrays = {
         "votes": np.concatenate([clip.counted_votes for clip in clips]),
-        "windows": np.concatenate([clip.vectors for clip in clips]),
-        "copies": np.concatenate([clip.copies for clip in clips]),
+        "windows": halved(clip.vectors for clip in one_at_a_time(clips)),
+        "copies": halved(clip.copies for clip in one_at_a_time(clips)),
     }
     if cache.has_cepstra:
-        frames = [clip.cepstra for clip in clips if clip.cepstra]
         arrays |= {
-            "frame_spans": np.concatenate([one.spans for one in frames]),
-            "frames": np.concatenate([one.vectors for one in frames]),
-            "frame_copies": np.concatenate([one.copies for one in frames]),
+            "frame_spans": np.concatenate([clip.cepstra.spans for clip in clips if clip.cepstra]),
+            "frames": halved(clip.cepstra.vectors for clip in one_at_a_time(clips) if clip.cepstra),
+            "frame_copies": halved(clip.cepstra.copies for clip in one_at_a_time(clips) if clip.cepstra),
         }
-    return arrays | context_arrays([context for clip in clips for context in clip.contexts])
+    return arrays | context_arrays(clips)
 
 
 def _check_values(spec: _FileSpec, arrays: CacheArrays, name: str) -> None:

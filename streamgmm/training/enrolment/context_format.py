@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
-from streamgmm.arrays import AnyArray
-from streamgmm.training.extraction.clip_vectors import ClipCepstra, ContextCopy
+from streamgmm.arrays import AnyArray, Float32Array
+from streamgmm.training.enrolment.training_cache import STORED_DTYPE
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy, one_at_a_time
 
 MAX_ROWS = 10_000_000
 MAX_CONTEXTS = 16
@@ -34,21 +35,29 @@ def describe_context(context: ContextCopy) -> KeptContext:
     return KeptContext(snr_db=context.snr_db, n_hops=len(context.vectors), n_frames=n_frames)
 
 
-def context_arrays(contexts: Sequence[ContextCopy]) -> CacheArrays:
-    """Return the arrays of these copies by name; none for none."""
+def context_arrays(clips: Sequence[ClipVectors]) -> CacheArrays:
+    """Return the arrays of the copies of these clips by name; none for none."""
+    contexts = [context for clip in clips for context in clip.contexts]
     if not contexts:
         return {}
     arrays = {
         "context_hops": np.concatenate([np.stack([one.covers, one.levels_dbfs], axis=1) for one in contexts]),
-        "context_windows": np.concatenate([one.vectors for one in contexts]),
+        "context_windows": halved(one.vectors for clip in one_at_a_time(clips) for one in clip.contexts),
     }
     frames = [one.cepstra for one in contexts if one.cepstra]
     if frames:
         arrays |= {
             "context_spans": np.concatenate([one.spans for one in frames]),
-            "context_frames": np.concatenate([one.vectors for one in frames]),
+            "context_frames": halved(
+                one.cepstra.vectors for clip in one_at_a_time(clips) for one in clip.contexts if one.cepstra
+            ),
         }
     return arrays
+
+
+def halved(vectors: Iterable[Float32Array]) -> AnyArray:
+    """Return vectors in one array of half precision, which all of a training cache have."""
+    return np.concatenate([part.astype(STORED_DTYPE) for part in vectors])
 
 
 def contexts_in(arrays: CacheArrays, contexts: Sequence[KeptContext]) -> Iterator[ContextCopy]:

@@ -20,8 +20,16 @@ import numpy as np
 
 from streamgmm.arrays import Float32Array
 from streamgmm.dataset.clips import Clip, rng_of
-from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy, Limits, thinned
+from streamgmm.training.extraction.clip_vectors import (
+    ClipCepstra,
+    ClipVectors,
+    ContextCopy,
+    Limits,
+    one_at_a_time,
+    thinned,
+)
 from streamgmm.training.extraction.task import ExtractionTask
+from streamgmm.training.extraction.vector_file import in_file
 
 WINDOWS_PER_LABEL = 1000
 """Windows of recordings kept for each label: two minutes of sound at the default hop of 0.12 s."""
@@ -75,33 +83,36 @@ def make_cache(clips: Sequence[ClipVectors], task: ExtractionTask, *, has_cepstr
         task: how they were measured.
         has_cepstra: whether to keep cepstral frames; without them, windows alone can be fitted again.
     """
-    nameless = [
-        clip._replace(
-            clip=_anonymised(clip.clip),
-            cepstra=clip.cepstra if has_cepstra else None,
-            contexts=tuple(_reduce_context(context, has_cepstra=has_cepstra) for context in clip.contexts),
-        )
-        for clip in clips
-    ]
     by_label: dict[str, list[ClipVectors]] = defaultdict(list)
-    for clip in nameless:
+    for clip in clips:
         by_label[clip.clip.label].append(clip)
-    limits = {label: _limits(members) for label, members in by_label.items()}
+    limits = {label: _limits(members, has_cepstra=has_cepstra) for label, members in by_label.items()}
     in_context = {key for members in by_label.values() for key in _kept_in_context(members)}
-    nameless = [clip if _order(clip) in in_context else clip._replace(contexts=()) for clip in nameless]
     # The number of processes has no influence on the model, and equal trainings give equal bytes.
     training = msgspec.structs.replace(task.training, n_jobs=0, cache=True)
-    kept = [_reduce(clip, limits[clip.clip.label], training.seed) for clip in nameless]
+    kept = in_file(
+        _reduce(
+            clip._replace(
+                clip=_anonymised(clip.clip),
+                cepstra=clip.cepstra if has_cepstra else None,
+                contexts=clip.contexts if _order(clip) in in_context else (),
+            ),
+            limits[clip.clip.label],
+            training.seed,
+        )
+        for clip in one_at_a_time(clips)
+    )
     return TrainingCache(msgspec.structs.replace(task, training=training), kept)
 
 
-def _limits(clips: Sequence[ClipVectors]) -> Limits:
+def _limits(clips: Sequence[ClipVectors], *, has_cepstra: bool) -> Limits:
     """Return the limits of each clip of one label."""
+    cepstra = [clip.cepstra for clip in clips if clip.cepstra and has_cepstra]
     # At least one window: a clip without any would have no vote, and no place in cross-validation.
     return Limits(
         max(1, _equal_share([len(clip.vectors) for clip in clips], WINDOWS_PER_LABEL)),
         _equal_share([len(clip.copies) for clip in clips], COPIES_PER_LABEL),
-        _equal_share([len(clip.cepstra.copies) for clip in clips if clip.cepstra], FRAME_COPIES_PER_LABEL),
+        _equal_share([len(one.copies) for one in cepstra], FRAME_COPIES_PER_LABEL),
     )
 
 
@@ -148,6 +159,7 @@ def _reduce(clip: ClipVectors, limits: Limits, seed: int) -> ClipVectors:
         copies=_as_half(kept.copies),
         votes=kept.counted_votes,
         cepstra=cepstra and cepstra._replace(vectors=_as_half(cepstra.vectors), copies=_as_half(cepstra.copies)),
+        contexts=tuple(_reduce_context(context, has_cepstra=cepstra is not None) for context in kept.contexts),
     )
 
 

@@ -62,14 +62,14 @@ class ClipCache(NamedTuple):
     def read(self, clip: Clip) -> ClipVectors | None:
         """Return the vectors of `clip`; None if they have to be measured."""
         path = self._path(clip)
-        clips = read_vectors(path, MAX_CLIP_BYTES)
-        if clips is None or len(clips) != 1:
+        kept = next(read_vectors(path, MAX_CLIP_BYTES) or iter(()), None)
+        if kept is None:
             return None
         # The time of its last use; a folder that may only be read keeps none.
         with suppress(OSError):
             os.utime(path)
         # Kept of the same sound, perhaps under another path or label.
-        return clips[0]._replace(clip=clip)
+        return kept._replace(clip=clip)
 
     def write(self, clips: Sequence[ClipVectors]) -> Kept:
         """Keep the vectors of clips."""

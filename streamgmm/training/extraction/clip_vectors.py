@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +45,25 @@ class ContextCopy(NamedTuple):
     cepstra: ClipCepstra | None
 
 
+class Pages(NamedTuple):
+    """The part of a mapped file that holds the vectors of a clip (see `VectorFile`).
+
+    Attributes:
+        file: as it is mapped.
+        first_byte: of the part, at the begin of a page.
+        n_bytes: length of the part.
+    """
+
+    file: mmap.mmap
+    first_byte: int
+    n_bytes: int
+
+    def release(self) -> None:
+        """Take the pages out of the memory of this process; they are read from the file again when they are used."""
+        if self.n_bytes and hasattr(mmap, "MADV_DONTNEED"):
+            self.file.madvise(mmap.MADV_DONTNEED, self.first_byte, self.n_bytes)
+
+
 class ClipVectors(NamedTuple):
     """The training vectors of one clip: of the recording itself, and of its augmented copies.
 
@@ -55,6 +76,7 @@ class ClipVectors(NamedTuple):
         contexts: copies of it within other sound, as sequences of hops; windows that the sound fills are among `copies`
             too.
         is_world: whether it is a sound that comes with streamgmm, and none of the user's.
+        pages: where the vectors are in a file; None for vectors in memory.
     """
 
     clip: Clip
@@ -64,11 +86,20 @@ class ClipVectors(NamedTuple):
     cepstra: ClipCepstra | None = None
     contexts: tuple[ContextCopy, ...] = ()
     is_world: bool = False
+    pages: Pages | None = None
 
     @property
     def counted_votes(self) -> Float64Array:
         """The votes, or ones for equal weights; shape (n,)."""
         return np.ones(len(self.vectors)) if self.votes is None else self.votes
+
+
+def one_at_a_time(clips: Iterable[ClipVectors]) -> Iterator[ClipVectors]:
+    """Yield clips; each leaves the memory, as far as it is in a file, when the next one is taken."""
+    for clip in clips:
+        yield clip
+        if clip.pages is not None:
+            clip.pages.release()
 
 
 class Limits(NamedTuple):

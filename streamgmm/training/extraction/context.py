@@ -142,8 +142,7 @@ def choose_bed(recordings: Sequence[Samples], sample_rate_hz: int, rng: np.rando
 @lru_cache(maxsize=2)
 def _lasting_sounds(sample_rate_hz: int) -> tuple[Samples, ...]:
     try:
-        world = read_world()
+        world = read_world(kinds=BED_KINDS)
     except DataError:  # reported where the world is read as background
         return ()
-    lasting = [sound.samples for sound in world.sounds if sound.entry.kind in BED_KINDS]
-    return tuple(resample(samples, world.rate_hz, sample_rate_hz) for samples in lasting)
+    return tuple(resample(sound.samples, world.rate_hz, sample_rate_hz) for sound in world.sounds)

@@ -27,6 +27,7 @@ from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors,
 from streamgmm.training.extraction.context import CONTEXT_SNRS_DB, FILLED_COVER, choose_bed, frame_spans, put_in_context
 from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.transmission import transmitted
+from streamgmm.training.extraction.vector_file import VectorFile
 from streamgmm.training.workers import ProgressTracker, map_in_order, untracked
 
 ACTIVE_WINDOW_RANGE_DB = 45.0
@@ -71,8 +72,19 @@ class _Measured(NamedTuple):
     kept: Kept = Kept()
 
 
+class _Collected(NamedTuple):
+    """The positions of the clips of one recording in the file, and why others were left out."""
+
+    positions: list[int]
+    skipped: list[Skipped]
+
+
 def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: ProgressTracker = untracked) -> Extraction:
-    """Measure all clips and their copies in `task.training.n_jobs` processes, unless they were measured before."""
+    """Measure all clips and their copies in `task.training.n_jobs` processes, unless they were measured before.
+
+    Raises:
+        SystemResourceError: there is no room for their vectors on the disk of temporary files.
+    """
     # One job per recording, not per clip: decoding and resampling it is done once for all its clips.
     recordings = by_recording(clips)
     # Equal limits and not what others leave: the sizes of other clips are not known within a job.
@@ -81,24 +93,31 @@ def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: ProgressTr
     cache = clip_cache(task)
     # Limited within each job, so that processes never send back more than is kept.
     work = partial(_extract_recording, task=task, limits=limits, cache=cache)
-    # Read by this process: where all were measured before, no other has to be started.
-    before = [_kept_recording(own, task, limits, cache) for own in recordings]
-    missing = [own for own, kept in zip(recordings, before, strict=True) if kept is None]
-    new = map_in_order(work, missing, task.training.n_jobs)
     upkeep = Upkeep(cache)
-    extraction = Extraction([], [])
-    for result in track(_merged(before, new), "measuring", len(recordings)):
-        extraction.clips.extend(result.extraction.clips)
-        extraction.skipped.extend(result.extraction.skipped)
-        upkeep.note(result.kept)
+    with VectorFile() as vectors:
+
+        def collect(measured: _Measured) -> _Collected:
+            upkeep.note(measured.kept)
+            return _Collected([vectors.add(clip) for clip in measured.extraction.clips], measured.extraction.skipped)
+
+        # Read by this process: where all were measured before, no other has to be started.
+        kept = (_kept_recording(own, task, limits, cache) for own in recordings)
+        before = [None if measured is None else collect(measured) for measured in kept]
+        missing = [own for own, collected in zip(recordings, before, strict=True) if collected is None]
+        new = map(collect, map_in_order(work, missing, task.training.n_jobs))
+        results = list(track(_merged(before, new), "measuring", len(recordings)))
+        clips_in_file = vectors.clips()
     upkeep.end()
-    return extraction
+    return Extraction(
+        [clips_in_file[position] for result in results for position in result.positions],
+        [skipped for result in results for skipped in result.skipped],
+    )
 
 
-def _merged(before: Sequence[_Measured | None], new: Iterator[_Measured]) -> Iterator[_Measured]:
+def _merged(before: Sequence[_Collected | None], new: Iterator[_Collected]) -> Iterator[_Collected]:
     """Yield what was measured before, with the next one of `new` in each gap."""
-    for kept in before:
-        yield next(new) if kept is None else kept
+    for collected in before:
+        yield next(new) if collected is None else collected
     # Read to the end, where its processes end in order.
     next(new, None)
 

@@ -1,10 +1,15 @@
-"""Files of measured clips in the user's cache folder: the SHA-256 of the content, then the content as MessagePack."""
+"""Files of measured clips in the user's cache folder.
+
+A file is the MessagePack of each clip after its length, and at the end the SHA-256 of all that: so it is written and
+read clip by clip.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +24,8 @@ from streamgmm.files import read_regular_file, replace_atomically
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
+
+_LENGTH_BYTES = 8
 
 _MEASURING = ("arrays.py", "units.py", "audio", "features", "dataset/clips.py", "dataset/loading.py")
 _MEASURING_COPIES = ("decision/clip.py", "world/world.py", "training/extraction")
@@ -51,30 +58,56 @@ def code_sha256() -> str:
     return sha256.hexdigest()
 
 
-def read_vectors(path: Path, max_bytes: int) -> list[ClipVectors] | None:
-    """Return the clips that were written to `path`; None if they cannot be read, or are not whole."""
+class _TooLargeError(Exception):
+    """The clips take more bytes than a file may."""
+
+
+def read_vectors(path: Path, max_bytes: int) -> Iterator[ClipVectors] | None:
+    """Return the clips that were written to `path`, decoded one by one; None if they are not there or not whole."""
     try:
-        content = read_regular_file(path, max_bytes)
-        if hashlib.sha256(content[_DIGEST_BYTES:]).digest() != content[:_DIGEST_BYTES]:
-            return None
-        return msgspec.msgpack.decode(content[_DIGEST_BYTES:], type=list[ClipVectors], dec_hook=_array)
-    except (StreamgmmError, OSError, ValueError, TypeError):
+        content = memoryview(read_regular_file(path, max_bytes))
+    except (StreamgmmError, OSError):
         return None
+    clips, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    return _decoded(clips) if hashlib.sha256(clips).digest() == digest else None
 
 
-def write_vectors(path: Path, clips: list[ClipVectors], max_bytes: int) -> int:
+def write_vectors(path: Path, clips: Iterable[ClipVectors], max_bytes: int) -> int:
     """Write clips to `path`, unless they take more than `max_bytes`; return how many bytes were written.
 
     Raises:
         OSError: writing failed; there is no file, or the previous one.
     """
-    content = msgspec.msgpack.encode(clips, enc_hook=_parts)
-    if len(content) + _DIGEST_BYTES > max_bytes:
-        return 0
+    n_bytes = _DIGEST_BYTES
+
+    def content() -> Iterator[bytes]:
+        nonlocal n_bytes
+        sha256 = hashlib.sha256()
+        for clip in clips:
+            data = msgspec.msgpack.encode(clip._replace(pages=None), enc_hook=_parts)
+            n_bytes += _LENGTH_BYTES + len(data)
+            if n_bytes > max_bytes:
+                raise _TooLargeError
+            for part in (len(data).to_bytes(_LENGTH_BYTES, "little"), data):
+                sha256.update(part)
+                yield part
+        yield sha256.digest()
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not synced: a file that a loss of power cuts has another digest, and is measured again.
-    replace_atomically(path, hashlib.sha256(content).digest() + content, is_synced=False)
-    return len(content) + _DIGEST_BYTES
+    try:
+        # Not synced: a file that a loss of power cuts has another digest, and is measured again.
+        replace_atomically(path, content(), is_synced=False)
+    except _TooLargeError:
+        return 0
+    return n_bytes
+
+
+def _decoded(content: memoryview) -> Iterator[ClipVectors]:
+    # What is whole was written by this very code, by which files are named, and so has no errors.
+    while content:
+        end = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+        yield msgspec.msgpack.decode(content[_LENGTH_BYTES:end], type=ClipVectors, dec_hook=_array)
+        content = content[end:]
 
 
 def _parts(value: Any) -> Any:

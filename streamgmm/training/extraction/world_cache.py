@@ -6,19 +6,20 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.extraction.clip_vectors import ClipVectors, one_at_a_time
 from streamgmm.training.extraction.kept_vectors import cache_folder, code_sha256, read_vectors, write_vectors
+from streamgmm.training.extraction.vector_file import in_file
 
 MAX_BYTES = 256 * 2**20
 MAX_FILES = 4
 """Most files kept, one for each rate or window length that was trained lately: some 50 MB each."""
 
 
-def kept_world(key: str, measure: Callable[[], list[ClipVectors]]) -> list[ClipVectors]:
+def kept_world(key: str, measure: Callable[[], Iterable[ClipVectors]]) -> list[ClipVectors]:
     """Return the clips kept under `key`, or else those that `measure` returns, and keep them.
 
     Args:
@@ -27,18 +28,19 @@ def kept_world(key: str, measure: Callable[[], list[ClipVectors]]) -> list[ClipV
     """
     folder = cache_folder()
     if folder is None:
-        return measure()
+        return in_file(measure())
     path = folder / f"world-{code_sha256()[:8]}-{key[:32]}"
-    clips = read_vectors(path, MAX_BYTES)
-    if clips is None:
-        clips = measure()
-        _write(path, clips)
+    kept = read_vectors(path, MAX_BYTES)
+    if kept is not None:
+        return in_file(kept)
+    clips = in_file(measure())
+    _write(path, clips)
     return clips
 
 
 def _write(path: Path, clips: list[ClipVectors]) -> None:
     with suppress(OSError):
-        write_vectors(path, clips, MAX_BYTES)
+        write_vectors(path, one_at_a_time(clips), MAX_BYTES)
         kept = sorted(path.parent.glob("world-*"), key=lambda file: file.stat().st_mtime, reverse=True)
         for old in kept[MAX_FILES:]:
             old.unlink()

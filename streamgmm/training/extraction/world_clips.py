@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -89,12 +89,13 @@ def _measured(spec: FeatureSpec, training: TrainingSection, n_jobs: int, track: 
 
 def _measure_all(
     spec: FeatureSpec, training: TrainingSection, n_jobs: int, track: ProgressTracker
-) -> list[ClipVectors]:
+) -> Iterator[ClipVectors]:
     world = read_world()
     jobs = [world.sounds[i : i + SOUNDS_PER_JOB] for i in range(0, len(world.sounds), SOUNDS_PER_JOB)]
     work = partial(_measure_sounds, rate_hz=world.rate_hz, spec=spec, training=training)
     results = map_in_order(work, jobs, n_jobs)
-    return [clip for clips in track(results, "measuring everyday sounds", len(jobs)) for clip in clips]
+    for clips in track(results, "measuring everyday sounds", len(jobs)):
+        yield from clips
 
 
 def _measure_sounds(
@@ -151,5 +152,7 @@ def _as_background(
     copies = np.concatenate([vectors[:0], *(other.vectors[own] for other, own in others)])
     cepstra = context.cepstra
     if cepstra is not None:
+        # Fitted to as frames of the clip, which are all frames of the context.
+        context = context._replace(cepstra=cepstra._replace(copies=cepstra.copies[:0]))
         cepstra = ClipCepstra(cepstra.vectors, cepstra.vectors[:0], cepstra.spans[chosen])
     return ClipVectors(clip, vectors, copies, None, cepstra, (context,), is_world=True)

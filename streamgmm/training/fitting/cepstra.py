@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 
-from streamgmm.arrays import Float32Array
+from streamgmm.arrays import Float32Array, Float64Array, IndexArray
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.mixture import Mixture
 from streamgmm.model.projection import Projection
 from streamgmm.settings.training import TrainingSection
-from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.extraction.clip_vectors import ClipVectors, one_at_a_time
 from streamgmm.training.fitting.expectation import maximise, spread_mixture
 from streamgmm.training.fitting.projection import MIN_DEVIATION
 
@@ -49,44 +50,79 @@ def fit_cepstra(
     Returns:
         The mixtures; None if a label has too few frames, or a coefficient is constant.
     """
-    drawn = [_draw(clips, label, training.seed + i) for i, label in enumerate(labels)]
-    if min(map(len, drawn)) < MIN_FRAMES_PER_COMPONENT:
+    of_labels = [[clip for clip in clips if clip.clip.label == label] for label in labels]
+    n_drawn = [min(MAX_FITTED_FRAMES, _n_frames(own)) for own in of_labels]
+    if min(n_drawn) < MIN_FRAMES_PER_COMPONENT:
         return None
-    together = np.concatenate(drawn)
-    of_world = [clip for clip in clips if clip.is_world]
-    # Every k-th frame keeps the proportions of the labels. In double precision, as sums of so many lose digits.
-    some = together[:: 1 + len(together) // MAX_SCALE_FRAMES].astype(np.float64)
-    mean, scale = some.mean(axis=0), some.std(axis=0)
+
+    def draws() -> Iterator[Float32Array]:
+        # Drawn again at each use: the frames of all labels together would take more memory than all else.
+        return (_draw(own, training.seed + i) for i, own in enumerate(of_labels))
+
+    mean, scale = _mean_and_deviation(draws(), 1 + sum(n_drawn) // MAX_SCALE_FRAMES)
     if scale.min() < MIN_DEVIATION:
         return None
-    if BACKGROUND not in labels and of_world:
-        drawn.append(_draw(of_world, BACKGROUND, training.seed))
-    elif BACKGROUND not in labels:
-        # The background mixture comes last: of frames of all labels, when there is no background at all.
-        rng = np.random.default_rng(training.seed)
-        drawn.append(together[rng.permutation(len(together))[:MAX_FITTED_FRAMES]])
-    projection = Projection(mean, scale, np.eye(together.shape[1]))
+    of_world = [clip for clip in clips if clip.is_world]
+
+    def background() -> Iterator[Float32Array]:
+        # Of frames of all labels, when there is no background at all.
+        rest = np.random.default_rng(training.seed).permutation(sum(n_drawn))[:MAX_FITTED_FRAMES]
+        yield _draw(of_world, training.seed) if of_world else _rows(rest, draws())
+
+    # The background mixture comes last.
+    fitted = chain(draws(), () if BACKGROUND in labels else background())
+    projection = Projection(mean, scale, np.eye(len(mean)))
     mixtures = [
-        _fit_frames(_standardised(frames, projection), training, training.seed + i) for i, frames in enumerate(drawn)
+        _fit_frames(_standardised(frames, projection), training, training.seed + i) for i, frames in enumerate(fitted)
     ]
     return CepstralMixtures(projection, tuple(mixtures), DEFAULT_WEIGHT)
 
 
-def _draw(clips: Sequence[ClipVectors], label: str, seed: int) -> Float32Array:
-    """Draw at most `MAX_FITTED_FRAMES` frames of a label, those of copies included, in random order."""
-    own = [clip for clip in clips if clip.cepstra is not None and clip.clip.label == label]
-    if not own:
-        # Only its length is looked at: too few frames.
-        return np.zeros((0, 1), dtype=np.float32)
-    frames = np.concatenate([part for clip in own for part in _frames_of(clip)])
-    return frames[np.random.default_rng(seed).permutation(len(frames))[:MAX_FITTED_FRAMES]]
+def _draw(clips: Sequence[ClipVectors], seed: int) -> Float32Array:
+    """Draw at most `MAX_FITTED_FRAMES` frames of clips, those of copies included, in random order."""
+    drawn = np.random.default_rng(seed).permutation(_n_frames(clips))[:MAX_FITTED_FRAMES]
+    return _rows(drawn, (frames for clip in one_at_a_time(clips) for frames in _frames_of(clip)))
+
+
+def _n_frames(clips: Sequence[ClipVectors]) -> int:
+    return sum(len(frames) for clip in clips for frames in _frames_of(clip))
+
+
+def _mean_and_deviation(draws: Iterable[Float32Array], step: int) -> tuple[Float64Array, Float64Array]:
+    """Return mean and deviation of the frames of all draws, each of shape (n_cepstral_features,), from some of them."""
+    # In double precision, as sums of so many lose digits.
+    moments = [
+        (len(own), own.mean(axis=0, dtype=np.float64), own.var(axis=0, dtype=np.float64))
+        for own in (frames[::step] for frames in draws)
+    ]
+    n_frames = sum(n for n, _, _ in moments)
+    mean = sum(n / n_frames * own for n, own, _ in moments)
+    # The law of total variance.
+    variance = sum(n / n_frames * (own + np.square(centre - mean)) for n, centre, own in moments)
+    return np.asarray(mean), np.sqrt(variance)
+
+
+def _rows(indices: IndexArray, parts: Iterable[Float32Array]) -> Float32Array:
+    """Return rows of all parts together, of which only one is in memory at a time."""
+    order = np.argsort(indices)
+    rising, first = indices[order], 0
+    rows: Float32Array | None = None
+    for part in parts:
+        if rows is None:
+            rows = np.empty((len(indices), part.shape[1]), part.dtype)
+        begin, end = np.searchsorted(rising, [first, first + len(part)])
+        rows[order[begin:end]] = part[rising[begin:end] - first]
+        first += len(part)
+    assert rows is not None
+    return rows
 
 
 def _frames_of(clip: ClipVectors) -> Iterator[Float32Array]:
     """Yield the frames of a clip, of its altered copies, and of the sound in its copies in context."""
-    if clip.cepstra is not None:
-        yield clip.cepstra.vectors
-        yield clip.cepstra.copies
+    if clip.cepstra is None:
+        return
+    yield clip.cepstra.vectors
+    yield clip.cepstra.copies
     # A sound of the world is itself the copy in context.
     for context in () if clip.is_world else clip.contexts:
         if context.cepstra is not None:
@@ -95,7 +131,10 @@ def _frames_of(clip: ClipVectors) -> Iterator[Float32Array]:
 
 def _standardised(frames: Float32Array, projection: Projection) -> Float32Array:
     # In single precision an iteration takes half the time, and the mixtures are as good.
-    return np.asarray((frames - projection.mean) / projection.scale, dtype=np.float32)
+    # In place: drawn frames are nobody else's.
+    frames -= projection.mean.astype(np.float32)
+    frames /= projection.scale.astype(np.float32)
+    return frames
 
 
 def _fit_frames(frames: Float32Array, training: TrainingSection, seed: int) -> Mixture:

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.cluster import KMeans, kmeans_plusplus
 
 from streamgmm.arrays import Float64Array, FloatArray, IndexArray
 from streamgmm.model.mixture import Mixture
@@ -60,6 +59,8 @@ def fit_diagonal(
         variance_floor: added to all variances.
         max_iterations: of expectation maximisation, at most.
     """
+    from sklearn.cluster import KMeans  # imported here: see `unconverged_allowed`
+
     # Every n-th vector: evenly from the whole.
     some = vectors[:: 1 + (len(vectors) - 1) // MAX_CLUSTERED_VECTORS]
     clusters = KMeans(n_components, n_init=1, random_state=seed).fit(some).labels_
@@ -76,6 +77,8 @@ def spread_mixture(vectors: FloatArray, n_components: int, *, seed: int, varianc
         seed: of the draws.
         variance_floor: all variances.
     """
+    from sklearn.cluster import kmeans_plusplus  # imported here: see `unconverged_allowed`
+
     means, _ = kmeans_plusplus(vectors, n_components, random_state=seed)
     shape = means.shape
     return Mixture(np.full(n_components, 1.0 / n_components), means, np.full(shape, variance_floor), "diag")

@@ -9,23 +9,20 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
-from streamgmm.arrays import BoolArray, Float32Array, Float64Array, IndexArray
+from streamgmm.arrays import Float32Array, FloatArray
 from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.mixture import Mixture, MixtureBank
+from streamgmm.model.projection import Projection
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.fitting.cepstra import fit_cepstra
 from streamgmm.training.fitting.expectation import fit_diagonal
 from streamgmm.training.fitting.projection import Moments, fit_projection, measure_moments
 from streamgmm.training.fitting.refinement import refine
-
-MAX_FITTED_WINDOWS = 300_000
-"""Most windows that a fit uses, drawn evenly from the labels: more only cost time and memory."""
+from streamgmm.training.fitting.training_set import TrainingSet, blocks_of, fitted_labels, make_training_set
 
 MIN_VECTORS_PER_COMPONENT = 10
 """With fewer vectors a component fits single windows, and its variances lie at the floor."""
@@ -50,47 +47,6 @@ class Fit(NamedTuple):
     notes: list[str]
 
 
-class TrainingSet(NamedTuple):
-    """Windows and labels that a classifier is fitted to.
-
-    Attributes:
-        vectors: float32, shape (n, n_features).
-        class_indices: shape (n,), index of the label of each vector (see `fitted_labels`).
-        is_world: bool, shape (n,), whether a vector is of a sound of the world.
-    """
-
-    vectors: Float32Array
-    class_indices: IndexArray
-    is_world: BoolArray
-
-
-def fitted_labels(clips: Sequence[ClipVectors], labels: Sequence[str]) -> list[str]:
-    """Return the labels that get a mixture: those of the user, and last `background` if only the world holds any."""
-    has_more = BACKGROUND not in labels and any(clip.is_world for clip in clips)
-    return [*labels, BACKGROUND] if has_more else list(labels)
-
-
-def make_training_set(clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection) -> TrainingSet:
-    """Collect the windows of `clips`, and of copies if the settings include them; at most `MAX_FITTED_WINDOWS`."""
-    pairs = [(clip.vectors, clip.copies if training.copies else clip.copies[:0]) for clip in clips]
-    parts = [part for pair in pairs for part in pair]
-    counts = [len(own) + len(altered) for own, altered in pairs]
-    fitted = fitted_labels(clips, labels)
-    class_indices = np.repeat([fitted.index(clip.clip.label) for clip in clips], counts)
-    is_world = np.repeat([clip.is_world for clip in clips], counts)
-    if len(class_indices) <= MAX_FITTED_WINDOWS:
-        return TrainingSet(np.concatenate(parts), class_indices, is_world)
-    rng = np.random.default_rng(training.seed)
-    members = [rng.permutation(np.flatnonzero(class_indices == i)) for i in range(len(fitted))]
-    # A mask and not a list of indices: it can be divided like the parts, and keeps their order.
-    is_kept = np.zeros(len(class_indices), dtype=bool)
-    is_kept[np.concatenate([own[: MAX_FITTED_WINDOWS // len(fitted)] for own in members])] = True
-    # Select before concatenating: all vectors in one array would need the memory a second time.
-    ends = np.cumsum([len(part) for part in parts])[:-1]
-    kept = [part[own] for part, own in zip(parts, np.split(is_kept, ends), strict=True)]
-    return TrainingSet(np.concatenate(kept), class_indices[is_kept], is_world[is_kept])
-
-
 def fit_classifier(
     clips: Sequence[ClipVectors],
     labels: Sequence[str],
@@ -106,19 +62,17 @@ def fit_classifier(
         labels: sorted names.
         training: shape and number of the components, regularisation, refinement, seed.
         has_cepstra: whether to fit mixtures to cepstral frames too, if each label has enough.
-        moments: of the same training set, if already measured.
+        moments: of all windows of `clips`, if already measured.
 
     Raises:
         DataError: all vectors of a class are equal.
     """
     training_set = make_training_set(clips, labels, training)
-    moments = moments or measure_moments(training_set.vectors, training_set.class_indices)
     fitted = fitted_labels(clips, labels)
+    moments = moments or _moments(clips, fitted, training)
     _check_spread(moments, fitted)
     projection = fit_projection(moments, shrinkage=training.lda_shrinkage, n_extra=training.n_principal)
-    # Projected in single precision: vectors have many features, and converting them first would double the memory.
-    scaled = (projection.matrix / projection.scale[:, np.newaxis]).astype(np.float32)
-    projected = ((training_set.vectors - projection.mean.astype(np.float32)) @ scaled).astype(np.float64)
+    projected = _projected(training_set, projection)
     notes: list[str] = []
     mixtures = _fit_mixtures(projected, training_set, fitted, training, notes)
     classifier = Classifier(
@@ -135,8 +89,25 @@ def fit_classifier(
     return Fit(classifier, notes)
 
 
+def _moments(clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection) -> Moments:
+    of_labels = ([clip for clip in clips if clip.clip.label == label] for label in labels)
+    return measure_moments(blocks_of(own, has_copies=training.copies) for own in of_labels)
+
+
+def _projected(training_set: TrainingSet, projection: Projection) -> Float32Array:
+    # In single precision, which is that of the vectors; iterations take half the time, and the mixtures are as good.
+    mean, scaled = projection.mean.astype(np.float32), projection.matrix / projection.scale[:, np.newaxis]
+    matrix = scaled.astype(np.float32)
+    projected = np.empty((len(training_set.class_indices), projection.n_dimensions), dtype=np.float32)
+    first = 0
+    for block in training_set.blocks():
+        projected[first : first + len(block)] = (block - mean) @ matrix
+        first += len(block)
+    return projected
+
+
 def _fit_mixtures(
-    projected: Float64Array,
+    projected: FloatArray,
     training_set: TrainingSet,
     labels: Sequence[str],
     training: TrainingSection,
@@ -167,7 +138,7 @@ def _check_spread(moments: Moments, labels: Sequence[str]) -> None:
             )
 
 
-def _fit_label(projected: Float64Array, label: str, index: int, training: TrainingSection, notes: list[str]) -> Mixture:
+def _fit_label(projected: FloatArray, label: str, index: int, training: TrainingSection, notes: list[str]) -> Mixture:
     # Another seed for each label: equal ones would start k-means of all labels from the same random numbers.
     seed = training.seed + index
     if training.n_components == "bic":
@@ -178,22 +149,22 @@ def _fit_label(projected: Float64Array, label: str, index: int, training: Traini
     return fit_mixture(projected, min(most, training.n_components), training, seed)
 
 
-def _fit_by_bic(projected: Float64Array, training: TrainingSection, seed: int) -> Mixture:
+def _fit_by_bic(projected: FloatArray, training: TrainingSection, seed: int) -> Mixture:
     """Fit with the number of components that has the least Bayesian information criterion (Schwarz, 1978)."""
     most = max(1, min(training.max_components, len(projected) // MIN_VECTORS_PER_COMPONENT))
     fits = [fit_mixture(projected, k, training, seed) for k in range(1, most + 1)]
     return min(fits, key=lambda mixture: _bic(mixture, projected))
 
 
-def _bic(mixture: Mixture, projected: Float64Array) -> float:
+def _bic(mixture: Mixture, projected: FloatArray) -> float:
     k, d = mixture.n_components, mixture.n_dimensions
     n_covariances = d if mixture.covariance_type == "diag" else d * (d + 1) // 2
     n_parameters = k * (d + n_covariances) + k - 1
-    log_likelihood = float(MixtureBank([mixture]).log_likelihoods_of_many(projected).sum())
+    log_likelihood = float(MixtureBank([mixture]).log_likelihoods_of_many(projected.astype(np.float64)).sum())
     return n_parameters * math.log(len(projected)) - 2.0 * log_likelihood
 
 
-def _fit_world(projected: Float64Array, training: TrainingSection) -> Mixture:
+def _fit_world(projected: FloatArray, training: TrainingSection) -> Mixture:
     n_components = max(1, min(N_WORLD_COMPONENTS, len(projected) // MIN_VECTORS_PER_COMPONENT))
     return fit_mixture(projected, n_components, training, training.seed)
 
@@ -208,7 +179,7 @@ def _pooled_mixture(mixtures: Sequence[Mixture]) -> Mixture:
     )
 
 
-def fit_mixture(projected: Float64Array, n_components: int, training: TrainingSection, seed: int) -> Mixture:
+def fit_mixture(projected: FloatArray, n_components: int, training: TrainingSection, seed: int) -> Mixture:
     """Fit one mixture by expectation maximisation (Dempster, Laird and Rubin, 1977), initialised by k-means.
 
     Args:
@@ -227,13 +198,15 @@ def fit_mixture(projected: Float64Array, n_components: int, training: TrainingSe
             variance_floor=training.variance_floor,
             max_iterations=MAX_ITERATIONS,
         )
+    from sklearn.mixture import GaussianMixture  # imported here: see `unconverged_allowed`
+
     fitted = GaussianMixture(
         n_components,
         covariance_type=training.covariance,
         reg_covar=training.variance_floor,
         random_state=seed,
         max_iter=MAX_ITERATIONS,
-    ).fit(projected)
+    ).fit(projected.astype(np.float64))
     # Normalised again: rounding leaves the sum a little off 1, and the model file requires 1.
     weights = fitted.weights_ / fitted.weights_.sum()
     return Mixture(weights, fitted.means_, fitted.covariances_, fitted.covariance_type)
@@ -241,10 +214,15 @@ def fit_mixture(projected: Float64Array, n_components: int, training: TrainingSe
 
 @contextmanager
 def unconverged_allowed() -> Iterator[None]:
-    """Suppress the convergence warnings of scikit-learn: the last iterations hardly change the likelihood.
+    """Load scikit-learn, and suppress its convergence warnings: the last iterations hardly change the likelihood.
 
-    Enter it before threads start, not within them: warning filters belong to the process.
+    Enter it before threads start, not within them: warning filters belong to the process, and only the libraries that
+    are loaded already can be limited to one thread each.
     """
+    # Not at the top: it takes 100 MiB, as much as each process that measures clips, and is not needed until they end.
+    import sklearn.cluster  # noqa: F401
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
 
-from streamgmm.arrays import Float64Array, FloatArray, IndexArray
+from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.model.projection import Projection
 
 MIN_DEVIATION = 1e-6
@@ -34,33 +36,92 @@ class Moments(NamedTuple):
     total: Float64Array
 
 
-def measure_moments(vectors: FloatArray, class_indices: IndexArray) -> Moments:
-    """Measure the moments of vectors (n, f), at least one per class, in float64."""
-    mean = vectors.mean(axis=0, dtype=np.float64)
-    means, covariances, shares = [], [], []
-    for index in range(int(class_indices.max()) + 1):
-        # One class at a time: centring all vectors at once would copy the whole training set in double precision.
-        centred = vectors[class_indices == index] - mean
-        means.append(centred.mean(axis=0))
-        shares.append(len(centred) / len(vectors))
-        centred -= means[-1]
-        covariances.append(centred.T @ centred / len(centred))
-    # The law of total variance, from class moments: no second pass over the vectors.
-    total = np.asarray(
-        sum(share * (c + np.outer(m, m)) for share, c, m in zip(shares, covariances, means, strict=True))
-    )
-    scale = np.maximum(np.sqrt(total.diagonal()), MIN_DEVIATION)
-    deviations = np.sqrt([np.diagonal(covariance) for covariance in covariances])
-    # Covariances of standardised features are those of the features divided by both deviations.
-    squares = np.outer(scale, scale)
-    return Moments(
-        mean,
-        scale,
-        np.array(means) / scale,
-        deviations / scale,
-        np.mean(covariances, axis=0) / squares,
-        total / squares,
-    )
+class ClassMoments(NamedTuple):
+    """The moments of the vectors of one class, in float64.
+
+    Attributes:
+        n_vectors: number of vectors, at least 1.
+        mean: (f,).
+        covariance: (f, f).
+    """
+
+    n_vectors: int
+    mean: Float64Array
+    covariance: Float64Array
+
+
+def measure_class(blocks: Iterable[FloatArray]) -> ClassMoments:
+    """Measure the moments of the vectors of one class, in blocks of shape (n, f), n >= 1."""
+    blocks = iter(blocks)
+    first = next(blocks)
+    # Relative to the mean of the first block: of vectors far from 0, the squares would lose digits.
+    origin = first.mean(axis=0, dtype=np.float64)
+    n_vectors, sums, products = 0, np.zeros_like(origin), np.zeros((len(origin), len(origin)))
+    for block in chain([first], blocks):
+        centred = block - origin
+        n_vectors += len(block)
+        sums += centred.sum(axis=0)
+        products += centred.T @ centred
+    offset = sums / n_vectors
+    return ClassMoments(n_vectors, origin + offset, products / n_vectors - np.outer(offset, offset))
+
+
+def pooled(parts: Sequence[ClassMoments]) -> ClassMoments:
+    """Return the moments of the vectors of all parts together, of which there is at least one."""
+    n_vectors = sum(part.n_vectors for part in parts)
+    mean = np.asarray(sum(part.n_vectors / n_vectors * part.mean for part in parts))
+    covariance = np.zeros_like(parts[0].covariance)
+    # The law of total variance.
+    for part in parts:
+        covariance += part.n_vectors / n_vectors * (part.covariance + np.outer(part.mean - mean, part.mean - mean))
+    return ClassMoments(n_vectors, mean, covariance)
+
+
+class MomentSums:
+    """Adds up the moments of classes, in their order."""
+
+    def __init__(self) -> None:
+        self._counts: list[int] = []
+        self._means: list[Float64Array] = []
+        self._variances: list[Float64Array] = []
+        self._within: Float64Array | float = 0.0
+        self._weighted: Float64Array | float = 0.0
+
+    def add(self, moments: ClassMoments) -> None:
+        """Add the next class."""
+        self._counts.append(moments.n_vectors)
+        self._means.append(moments.mean)
+        # Rounding may leave a variance of nothing a little below 0.
+        self._variances.append(np.maximum(moments.covariance.diagonal(), 0.0))
+        self._within = self._within + moments.covariance
+        self._weighted = self._weighted + moments.n_vectors * moments.covariance
+
+    def moments(self) -> Moments:
+        """Return the moments of all classes that were added, of which there is at least one."""
+        shares, means = np.array(self._counts) / sum(self._counts), np.array(self._means)
+        mean = shares @ means
+        means -= mean
+        # The law of total variance.
+        total = self._weighted / sum(self._counts) + (shares[:, np.newaxis] * means).T @ means
+        scale = np.maximum(np.sqrt(np.maximum(total.diagonal(), 0.0)), MIN_DEVIATION)
+        # Covariances of standardised features are those of the features divided by both deviations.
+        squares = np.outer(scale, scale)
+        return Moments(
+            mean,
+            scale,
+            means / scale,
+            np.sqrt(self._variances) / scale,
+            self._within / len(means) / squares,
+            total / squares,
+        )
+
+
+def measure_moments(classes: Iterable[Iterable[FloatArray]]) -> Moments:
+    """Measure the moments of the vectors of classes, each in blocks as in `measure_class`."""
+    sums = MomentSums()
+    for blocks in classes:
+        sums.add(measure_class(blocks))
+    return sums.moments()
 
 
 def fit_projection(moments: Moments, *, shrinkage: float, n_extra: int) -> Projection:

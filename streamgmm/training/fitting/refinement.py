@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.arrays import Float32Array, Float64Array, IndexArray, softmax
+from streamgmm.arrays import Float32Array, FloatArray, IndexArray, softmax
 from streamgmm.model.mixture import Mixture
 
 LIKELIHOOD_SCALE = 0.2
@@ -62,7 +62,7 @@ class _Batch(NamedTuple):
 
 
 def refine(
-    mixtures: Sequence[Mixture], projected: Float64Array, class_indices: IndexArray, *, seed: int
+    mixtures: Sequence[Mixture], projected: FloatArray, class_indices: IndexArray, *, seed: int
 ) -> list[Mixture]:
     """Refine mixtures to separate the labels; labels have equal weight, whatever their number of windows.
 
@@ -86,15 +86,16 @@ def refine(
 class _Batches:
     """Batches drawn without replacement in each epoch, with mixup and noise."""
 
-    def __init__(self, projected: Float64Array, class_indices: IndexArray, n_labels: int, seed: int) -> None:
+    def __init__(self, projected: FloatArray, class_indices: IndexArray, n_labels: int, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        self._vectors = projected.astype(np.float32)
+        self._vectors = projected.astype(np.float32, copy=False)
+        self._class_indices = class_indices
         # Row i holds the targets of label i: most for the label itself, the rest in equal parts.
         smoothed = (1.0 - LABEL_SMOOTHING) * np.eye(n_labels) + LABEL_SMOOTHING / n_labels
         counts = np.bincount(class_indices, minlength=n_labels)
         # Weights of 1 in the mean, so that the learning rate does not depend on how the labels are balanced.
         shares = len(projected) / (n_labels * np.maximum(1, counts))
-        self._targets = (smoothed[class_indices] * shares[class_indices, np.newaxis]).astype(np.float32)
+        self._targets = (smoothed * shares[:, np.newaxis]).astype(np.float32)
         self._size = min(BATCH_SIZE, len(projected))
         self.n_steps = int(np.clip(N_EPOCHS * (len(projected) // self._size), MIN_STEPS, MAX_STEPS))
 
@@ -115,7 +116,8 @@ class _Batches:
         shares = self._rng.beta(MIXUP_SHAPE, MIXUP_SHAPE, (self._size, 1)).astype(np.float32)
         vectors = shares * self._vectors[own] + (1 - shares) * self._vectors[other]
         noise = self._rng.standard_normal(vectors.shape, dtype=np.float32)
-        targets = shares * self._targets[own] + (1 - shares) * self._targets[other]
+        of_own, of_other = (self._targets[self._class_indices[one]] for one in (own, other))
+        targets = shares * of_own + (1 - shares) * of_other
         return _Batch(vectors + np.float32(NOISE_DEVIATION) * noise, targets)
 
 

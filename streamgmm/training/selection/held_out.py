@@ -19,6 +19,20 @@ LOG_LOSS_OFFSET = 1e-12
 """Added to posteriors in a log loss, which underflow would make infinite."""
 
 
+class HeldOutContext(NamedTuple):
+    """What is needed of a copy in context after it was scored.
+
+    Attributes:
+        is_measured: bool, shape (n_windows,), which hops have a vector.
+        levels_dbfs: float64, shape (n_windows,), levels of the hops (dB re full scale).
+        snr_db: level of the sound above that of the rest (dB).
+    """
+
+    is_measured: BoolArray
+    levels_dbfs: Float64Array
+    snr_db: float
+
+
 class HeldOutClip(NamedTuple):
     """Scores of one clip, or of a copy of it in context, by a classifier that was not fitted to it.
 
@@ -28,7 +42,7 @@ class HeldOutClip(NamedTuple):
         votes: (n_windows,) weight of each window; 0 for those of a context that the sound does not fill.
         cepstral_evidence: (n_windows, n_competitors) in nats, mean log-likelihood of its cepstral frames; None if not
             measured.
-        context: the copy that was scored, all its hops; None for the clip as recorded.
+        context: of the copy that was scored, all its hops; None for the clip as recorded.
         is_world: whether it is a sound of the world.
         content_sha256: hash of the recording.
     """
@@ -37,7 +51,7 @@ class HeldOutClip(NamedTuple):
     log_likelihoods: Float64Array
     votes: Float64Array
     cepstral_evidence: Float64Array | None = None
-    context: ContextCopy | None = None
+    context: HeldOutContext | None = None
     is_world: bool = False
     content_sha256: str = ""
 
@@ -56,17 +70,27 @@ def score_clip(clip: ClipVectors, classifier: Classifier, label_index: int) -> l
     scored = []
     for context in heard_copies(clip):
         vectors = clip.vectors if context is None else np.nan_to_num(context.vectors)
-        votes = clip.counted_votes if context is None else _filled_votes(context)
-        log_likelihoods = classifier.score_many(vectors.astype(np.float64))
-        content = clip.clip.content_sha256
-        scored.append(HeldOutClip(label_index, log_likelihoods, votes, None, context, clip.is_world, content))
+        scored.append(
+            HeldOutClip(
+                label_index=label_index,
+                log_likelihoods=classifier.score_many(vectors.astype(np.float64)),
+                votes=clip.counted_votes if context is None else _filled_votes(context),
+                context=context and HeldOutContext(_is_measured(context), context.levels_dbfs, context.snr_db),
+                is_world=clip.is_world,
+                content_sha256=clip.clip.content_sha256,
+            )
+        )
     return scored
 
 
 def _filled_votes(context: ContextCopy) -> Float64Array:
     # Hops without a vector have no vote either.
-    is_filled = (context.covers >= FILLED_COVER) & np.isfinite(context.vectors).all(axis=1)
+    is_filled = (context.covers >= FILLED_COVER) & _is_measured(context)
     return is_filled.astype(np.float64)
+
+
+def _is_measured(context: ContextCopy) -> BoolArray:
+    return np.asarray(np.isfinite(context.vectors).all(axis=1))
 
 
 def score_cepstra(clip_cepstra: ClipCepstra, frames: CepstralMixtures, n_mixtures: int) -> Float64Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,7 +33,7 @@ SEARCH_MIN_STANDARD_ERRORS = 2.0
 """A variation has to be better by this many standard errors: twice those of a single comparison, because the best of
 many is partly lucky."""
 
-HoldOutFunction = Callable[[Sequence[TrainingSection]], list[HeldOutClips]]
+HoldOutFunction = Callable[[Sequence[TrainingSection]], Iterable[HeldOutClips]]
 """Holds out each source once with each of several settings."""
 
 
@@ -59,6 +59,7 @@ def choose_settings(training: TrainingSection, base: HeldOutClips, hold_out: Hol
     tried = [varied for group in groups for varied in group]
     # All variations at once, so that the fits of all of them share the cores.
     results = hold_out([msgspec.structs.replace(training, **varied) for varied in tried])
+    # Only the losses of each are kept: the scores of all would take more memory than a fit.
     trials = [_Trial(varied, result) for varied, result in zip(tried, results, strict=True)]
     before = _clip_losses(base)
     better = [trial for trial in trials if is_better(before, trial.losses)]

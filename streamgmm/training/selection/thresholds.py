@@ -244,7 +244,7 @@ class _Listener:
         if clip.context is not None:
             levels_dbfs = clip.context.levels_dbfs
             # A hop without a vector is rejected as not finite.
-            scores = np.where(np.isfinite(clip.context.vectors).all(axis=1, keepdims=True), scores, np.nan)
+            scores = np.where(clip.context.is_measured[:, np.newaxis], scores, np.nan)
         background = self._classifier.background_index
         return [
             HopScores(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import compress
+from itertools import compress, islice
 from typing import NamedTuple
 
 import msgspec
@@ -14,15 +14,11 @@ from streamgmm.arrays import Float64Array
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.errors import DataError
 from streamgmm.settings.training import TrainingSection
-from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.extraction.clip_vectors import ClipVectors, one_at_a_time
 from streamgmm.training.fitting.cepstra import DEFAULT_WEIGHT, fit_cepstra
-from streamgmm.training.fitting.fitting import (
-    DEFAULT_LIKELIHOOD_SCALE,
-    fit_classifier,
-    fitted_labels,
-    make_training_set,
-)
-from streamgmm.training.fitting.projection import Moments, measure_moments
+from streamgmm.training.fitting.fitting import DEFAULT_LIKELIHOOD_SCALE, fit_classifier
+from streamgmm.training.fitting.projection import ClassMoments, Moments, MomentSums, measure_class, pooled
+from streamgmm.training.fitting.training_set import blocks_of, fitted_labels
 from streamgmm.training.selection.calibration import Calibration, calibrate
 from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, heard_copies, score_cepstra, score_clip
 from streamgmm.training.selection.search import SettingsChoice, choose_settings
@@ -80,7 +76,7 @@ def validate(
         calibration = Calibration(DEFAULT_LIKELIHOOD_SCALE, np.full(len(labels), -np.inf), cepstral_weight)
         return Validation(msgspec.structs.replace(training, search=False), calibration, {}, None, notes)
     if training.search and len(labels) > 1:
-        training, choice = _search(clips, labels, folds, training, frames, track)
+        training, choice = _search(clips, labels, folds, training, track)
         notes += choice
     trials = _Trials(clips, labels, folds, track, ThreadExecutor())
     (tested,) = trials.hold_out([training], "validating", has_cepstra=frames != "never")
@@ -98,24 +94,23 @@ def _search(
     labels: Sequence[str],
     folds: Sequence[int],
     training: TrainingSection,
-    frames: str,
     track: ProgressTracker,
 ) -> SettingsChoice:
-    """Choose settings by held-out clips beside a part of the world, whose fits would take most of the time."""
+    """Choose settings by held-out clips beside a part of the world, whose fits would take most of the time.
+
+    Without cepstral frames, which no variation changes.
+    """
     is_heard = [not clip.is_world for clip in clips]
     for i in [i for i, clip in enumerate(clips) if clip.is_world][::WORLD_STEP]:
         is_heard[i] = True
     # One object for all settings: folds and moments are shared.
     trials = _Trials(list(compress(clips, is_heard)), labels, list(compress(folds, is_heard)), track, ThreadExecutor())
-    (tested,) = trials.hold_out([training], "searching", has_cepstra=frames != "never")
 
-    def hold_out(settings: Sequence[TrainingSection]) -> list[HeldOutClips]:
-        results = trials.hold_out(settings, "searching")
-        # No variation changes the fit of the cepstral frames, so their evidence is computed once.
-        evidence = [clip.cepstral_evidence for clip in tested]
-        return [HeldOutClips(_with_cepstra(result, evidence), len(labels)) for result in results]
+    def hold_out(settings: Sequence[TrainingSection]) -> Iterator[HeldOutClips]:
+        return (HeldOutClips(tested, len(labels)) for tested in trials.hold_out(settings, "searching"))
 
-    return choose_settings(training, HeldOutClips(tested, len(labels)), hold_out)
+    (base,) = hold_out([training])
+    return choose_settings(training, base, hold_out)
 
 
 class _Fold(NamedTuple):
@@ -154,18 +149,22 @@ class _Trials:
         self._labels = labels
         self._track = track
         self._executor = executor
-        pairs = list(zip(clips, folds, strict=True))
+        # Only folds that are held out; clips of `NEVER_HELD_OUT` are in the training part of each.
+        self._numbers = sorted(set(folds) - {NEVER_HELD_OUT})
+        self._pairs = list(zip(clips, folds, strict=True))
         self._folds = [
-            _Fold([clip for clip, fold in pairs if fold != number], [clip for clip, fold in pairs if fold == number])
-            # Only folds that are held out; clips of `NEVER_HELD_OUT` are in the training part of each.
-            for number in sorted(set(folds) - {NEVER_HELD_OUT})
+            _Fold(
+                [clip for clip, fold in self._pairs if fold != number],
+                [clip for clip, fold in self._pairs if fold == number],
+            )
+            for number in self._numbers
         ]
         self._moments: dict[tuple[bool, int], list[Moments]] = {}
 
     def hold_out(
         self, settings: Sequence[TrainingSection], description: str, *, has_cepstra: bool = False
-    ) -> list[list[HeldOutClip]]:
-        """Return the scored clips of all folds for each of the settings, in the same order.
+    ) -> Iterator[list[HeldOutClip]]:
+        """Yield the scored clips of all folds for each of the settings, in the same order.
 
         Args:
             settings: how to fit windows.
@@ -182,20 +181,28 @@ class _Trials:
             for fold, moments in zip(self._folds, self._moments_for(training), strict=True)
         ]
         jobs = [*frames, *windows]
-        scored = list(self._track(self._executor.map(run_job, jobs), description, len(jobs)))
-        evidence = [one for fold in scored[: len(frames)] for one in fold.evidence]
-        held_out = [fold.clips for fold in scored[len(frames) :]]
+        scored = iter(self._track(self._executor.map(run_job, jobs), description, len(jobs)))
+        evidence = [one for fold in islice(scored, len(frames)) for one in fold.evidence]
         # Results are in the order of the jobs: all folds of the first settings, then all of the next.
-        trials = [[clip for fold in held_out[i * n : (i + 1) * n] for clip in fold] for i in range(len(settings))]
-        return [_with_cepstra(clips, evidence) for clips in trials] if has_cepstra else trials
+        for _ in settings:
+            clips = [clip for fold in islice(scored, n) for clip in fold.clips]
+            yield _with_cepstra(clips, evidence) if has_cepstra else clips
+        # Read to the end, where the progress ends too.
+        next(scored, None)
 
     def _moments_for(self, training: TrainingSection) -> list[Moments]:
         """Return the moments of each fold: the costliest part of a fit, which most variations share."""
         # The settings that decide which windows are fitted to; all others act after the moments.
         key = (training.copies, training.seed)
         if key not in self._moments:
-            jobs = [partial(fold_moments, fold, self._labels, training) for fold in self._folds]
-            self._moments[key] = list(self._executor.map(run_job, jobs))
+            fitted = fitted_labels([clip for clip, _ in self._pairs], self._labels)
+            by_label = [[pair for pair in self._pairs if pair[0].clip.label == label] for label in fitted]
+            work = partial(moments_without, numbers=self._numbers, has_copies=training.copies)
+            sums = [MomentSums() for _ in self._numbers]
+            for of_class in self._executor.map(work, by_label):
+                for own, moments in zip(sums, of_class, strict=True):
+                    own.add(moments)
+            self._moments[key] = [own.moments() for own in sums]
         return self._moments[key]
 
 
@@ -203,7 +210,7 @@ def score_fold_windows(fold: _Fold, labels: Sequence[str], training: TrainingSec
     """Fit a classifier to one side of a fold, and score the windows of the other."""
     fit = fit_classifier(fold.training, labels, training, moments=moments)
     fitted = fitted_labels(fold.training, labels)
-    scored = [score_clip(clip, fit.classifier, fitted.index(clip.clip.label)) for clip in fold.held_out]
+    scored = [score_clip(clip, fit.classifier, fitted.index(clip.clip.label)) for clip in one_at_a_time(fold.held_out)]
     return _ScoredFold([one for own in scored for one in own], [])
 
 
@@ -212,17 +219,30 @@ def score_fold_cepstra(fold: _Fold, labels: Sequence[str], training: TrainingSec
     # None where the frames of this fold cannot be fitted; that of the other folds is then ignored (see `HeldOutClips`).
     mixtures = fit_cepstra(fold.training, labels, training)
     n_mixtures = len(fitted_labels(fold.training, labels))
-    frames = [
-        clip.cepstra if context is None else context.cepstra for clip in fold.held_out for context in heard_copies(clip)
-    ]
-    evidence = [score_cepstra(own, mixtures, n_mixtures) if mixtures and own else None for own in frames]
+    evidence: list[Float64Array | None] = []
+    for clip in one_at_a_time(fold.held_out):
+        frames = [clip.cepstra if context is None else context.cepstra for context in heard_copies(clip)]
+        evidence += [score_cepstra(own, mixtures, n_mixtures) if mixtures and own else None for own in frames]
     return _ScoredFold([], evidence)
 
 
-def fold_moments(fold: _Fold, labels: Sequence[str], training: TrainingSection) -> Moments:
-    """Measure the moments of the windows that a fold is fitted to."""
-    training_set = make_training_set(fold.training, labels, training)
-    return measure_moments(training_set.vectors, training_set.class_indices)
+def moments_without(
+    pairs: Sequence[tuple[ClipVectors, int]], numbers: Sequence[int], *, has_copies: bool
+) -> list[ClassMoments]:
+    """Measure the moments of the windows of one class without each of the folds `numbers` in turn.
+
+    Each window is measured once, and what the folds have in common is added up.
+
+    Args:
+        pairs: the clips of the class, and the fold of each.
+        numbers: folds to leave out.
+        has_copies: whether windows of copies count.
+    """
+    parts = {
+        fold: measure_class(blocks_of([clip for clip, own in pairs if own == fold], has_copies=has_copies))
+        for fold in sorted({fold for _, fold in pairs})
+    }
+    return [pooled([part for fold, part in parts.items() if fold != number]) for number in numbers]
 
 
 def _with_cepstra(clips: Sequence[HeldOutClip], evidence: Sequence[Float64Array | None]) -> list[HeldOutClip]:

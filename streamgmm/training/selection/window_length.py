@@ -66,7 +66,6 @@ class WindowLengths:
         """Return all clips measured in windows of a length, by default the configured one; the result is cached."""
         return self._measure(self._task.spec.window_s if window_s is None else window_s, is_whole=True)
 
-    @unconverged_allowed()
     def choose(self, usable: Iterable[Clip], labels: Sequence[str]) -> Chosen:
         """Return the clips measured with the window length of least held-out log loss.
 
@@ -134,7 +133,8 @@ class WindowLengths:
         training = msgspec.structs.replace(self._task.training, search=False)
         if {clip.clip.label for clip in clips} != set(labels):
             return None
-        return validate(clips, labels, training, prefixed(self._track, f"windows of {window_s:g} s: ")).log_losses
+        with unconverged_allowed():
+            return validate(clips, labels, training, prefixed(self._track, f"windows of {window_s:g} s: ")).log_losses
 
     def _task_of(self, window_s: float) -> ExtractionTask:
         return msgspec.structs.replace(self._task, spec=msgspec.structs.replace(self._task.spec, window_s=window_s))

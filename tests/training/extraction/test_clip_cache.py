@@ -273,7 +273,7 @@ def test_a_long_training_is_bounded_while_it_lasts(dataset, task, folder, monkey
             yield item
 
     extract_clips(dataset.clips, task, track)
-    assert max(seen) == 1
+    assert max(seen) <= 1
     assert files_in(folder) == []
 
 

@@ -106,7 +106,7 @@ def test_without_a_background_the_bed_is_of_the_world_or_noise():
 
 
 def test_a_damaged_world_leaves_noise(monkeypatch):
-    def broken():
+    def broken(kinds):
         raise DataError("cut")
 
     context_module._lasting_sounds.cache_clear()

@@ -6,8 +6,9 @@ from sklearn.mixture import GaussianMixture
 
 from streamgmm.errors import DataError
 from streamgmm.training.extraction.clip_vectors import ClipVectors
-from streamgmm.training.fitting import fitting
-from streamgmm.training.fitting.fitting import fit_classifier, fit_mixture, make_training_set
+from streamgmm.training.fitting import training_set as module
+from streamgmm.training.fitting.fitting import fit_classifier, fit_mixture
+from streamgmm.training.fitting.training_set import make_training_set
 from tests.training.training_rig import config_with, make_clip, make_clips, vectors_of
 
 CENTRES = {"cat": 0.0, "bird": 6.0, "horse": -6.0}
@@ -135,12 +136,19 @@ def test_a_background_can_be_made_of_mixtures_of_any_shape(covariance):
 
 def test_more_windows_than_a_fit_looks_at_are_drawn_evenly_from_the_labels(monkeypatch):
     clips = [*make_clips({"cat": 0.0}, n_clips=40), *make_clips({"bird": 6.0}, n_clips=4)]
-    monkeypatch.setattr(fitting, "MAX_FITTED_WINDOWS", 400)
+    monkeypatch.setattr(module, "MAX_FITTED_WINDOWS", 400)
     training_set = make_training_set(clips, ["bird", "cat"], training())
     assert np.bincount(training_set.class_indices).tolist() == [120, 200]
-    every = {row.tobytes() for clip in clips for row in (*clip.vectors, *clip.copies)}
-    assert {row.tobytes() for row in training_set.vectors} <= every
-    assert np.array_equal(training_set.vectors, make_training_set(clips, ["bird", "cat"], training()).vectors)
+    drawn = np.concatenate(list(training_set.blocks()))
+    of_labels = {
+        label: {row.tobytes() for clip in clips if clip.clip.label == label for row in (*clip.vectors, *clip.copies)}
+        for label in ("bird", "cat")
+    }
+    assert all(
+        row.tobytes() in of_labels[("bird", "cat")[i]] for row, i in zip(drawn, training_set.class_indices, strict=True)
+    )
+    again = make_training_set(clips, ["bird", "cat"], training())
+    assert np.array_equal(drawn, np.concatenate(list(again.blocks())))
 
 
 def test_a_mixture_that_is_not_diagonal_is_not_refined():

@@ -9,7 +9,8 @@ from streamgmm.training.fitting.projection import measure_moments
 
 
 def fit_projection(vectors, indices, **options):
-    return fit_from_moments(measure_moments(vectors, indices), **options)
+    blocks = [np.array_split(vectors[indices == i], 3) for i in range(indices.max() + 1)]
+    return fit_from_moments(measure_moments(blocks), **options)
 
 
 def made_classes(n_classes: int, n_features: int, n_per_class: int = 80, seed: int = 0):

@@ -7,10 +7,9 @@ from streamgmm.decision.bayes import BayesRule
 from streamgmm.decision.clip import ClipDecider, vote_weight
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.model.classifier import ClipCalibration
-from streamgmm.training.extraction.clip_vectors import ContextCopy
 from streamgmm.training.fitting.fitting import fit_classifier
 from streamgmm.training.selection.calibration import MAX_MIN_IN_DOMAIN_SCORE, Calibration, calibrate, calibrated
-from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
+from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, HeldOutContext
 from streamgmm.training.selection.validation import validate
 from tests.narrowing import present
 from tests.training.training_rig import config_with, make_clips
@@ -56,7 +55,7 @@ def log_loss(clips: list[HeldOutClip], scale: float, cepstral_weight: float = 0.
 
 def test_a_clip_as_recorded_weighs_like_all_its_copies_and_the_world_like_a_label():
     clean = made_clips(0.3, n_clips=6)
-    context = ContextCopy(np.zeros((20, 1), np.float32), np.ones(20), np.zeros(20), 6.0, None)
+    context = HeldOutContext(np.ones(20, dtype=bool), np.zeros(20), 6.0)
     copies = [clip._replace(context=context) for clip in clean for _ in range(4)]
     world = [clip._replace(context=context, is_world=True, label_index=2) for clip in made_clips(0.3, n_clips=9)]
     alike = [clip._replace(log_likelihoods=np.zeros((20, 3)), votes=np.ones(20)) for clip in clean + copies + world]
@@ -194,7 +193,7 @@ def test_frames_that_help_take_part_with_the_weight_of_least_log_loss():
 
 def test_frames_of_clips_and_in_context_are_weighed_apart():
     clean = with_frames(made_clips(0.1), 1.5)
-    context = ContextCopy(np.zeros((20, 1), np.float32), np.ones(20), np.zeros(20), 6.0, None)
+    context = HeldOutContext(np.ones(20, dtype=bool), np.zeros(20), 6.0)
     copies = [clip._replace(context=context) for clip in with_frames(made_clips(0.3), 0.0)]
     calibration, notes = calibrate(HeldOutClips(clean + copies, len(LABELS)), LABELS, "auto")
     alone, _ = calibrate(HeldOutClips(clean, len(LABELS)), LABELS, "auto")

@@ -11,9 +11,8 @@ from streamgmm.decision.events import Automaton, EventOpened, LabelRule
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
 from streamgmm.settings.decision import DecisionSection
-from streamgmm.training.extraction.clip_vectors import ContextCopy
 from streamgmm.training.fitting.fitting import fit_classifier
-from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
+from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, HeldOutContext
 from streamgmm.training.selection.thresholds import (
     MAX_THRESHOLD,
     MEAN_EXCESS,
@@ -35,8 +34,8 @@ LABELS = ["cat", "dog"]
 SECTION = DecisionSection()
 
 
-def context(n_hops: int, snr_db: float) -> ContextCopy:
-    return ContextCopy(np.zeros((n_hops, 1), np.float32), np.ones(n_hops), np.full(n_hops, -20.0), snr_db, None)
+def context(n_hops: int, snr_db: float) -> HeldOutContext:
+    return HeldOutContext(np.ones(n_hops, dtype=bool), np.full(n_hops, -20.0), snr_db)
 
 
 def copy(label_index: int, log_likelihoods: np.ndarray, *, snr_db: float = 6.0, is_world: bool = False) -> HeldOutClip:
@@ -218,5 +217,5 @@ def test_hops_without_a_vector_make_no_event(classifier):
     assert clip.context is not None
     listener = _Listener(replace_floors(classifier), SECTION, SPEC)
     assert listener.peaks(clip)[0] > 0.9
-    clip.context.vectors[:] = np.nan
+    clip.context.is_measured[:] = False
     assert listener.peaks(clip)[0] == 0.0
