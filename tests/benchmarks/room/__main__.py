@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.brief:
         users = [user for user in users if user.name in BRIEF_USERS]
     users = [user._replace(deal=deal) for deal in range(args.deals) for user in users]
-    console = Console(width=170)
+    console = Console(width=180)
     ears = Ears(root, args.cache.expanduser())
     results = measure(users, ears, root, config, room_uses=room_uses, is_brief=args.brief, console=console)
     title = "Detection in a room" + (f", whose recording was given to {' and '.join(room_uses)}" if room_uses else "")

@@ -52,17 +52,17 @@ def results_table(results: Sequence[Result], title: str) -> Table:
     """A row for each user, then means with standard errors over users."""
     table = Table(title=title)
     table.add_column("user", no_wrap=True)
-    for heading in ("classes", "clips", "targets", "hours", *HEADINGS):
+    for heading in ("classes\nx clips", "targets", "hours", *HEADINGS):
         table.add_column(heading, justify="right")
     for result in results:
         user = result.lesson.user
-        counts = (len(user.labels), user.n_clips, len(result.default.hits))
+        counts = (f"{len(user.labels)} x {user.n_clips}", len(result.default.hits))
         figures = [_cell(name, figure(result)) for name, figure in FIGURES.items()]
         table.add_row(f"{user.seed} ({user.kind})", *map(str, counts), f"{result.hours:.2f}", *figures)
     table.add_section()
     for kind, own in by_kind(results):
-        table.add_row(f"{kind}: mean of {len(own)}", "", "", "", "", *(_cell(n, m) for n, (m, _) in means(own).items()))
-        table.add_row("standard error", "", "", "", "", *(_cell(n, e) for n, (_, e) in means(own).items()))
+        table.add_row(f"{kind}: mean of {len(own)}", "", "", "", *(_cell(n, m) for n, (m, _) in means(own).items()))
+        table.add_row("standard error", "", "", "", *(_cell(n, e) for n, (_, e) in means(own).items()))
     table.caption = (
         "false: with the model's decisions; of n: the same with a budget of n an hour; "
         "recall at n/h: in hindsight, with all thresholds moved together"
