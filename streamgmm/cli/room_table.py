@@ -38,5 +38,6 @@ def room_lines(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         return
     yield "room.max_false_alarms_per_hour", f"{room.max_false_alarms_per_hour:g}, in a busy place"
     for label, recalls in room.recalls.items():
-        shares = ", ".join(f"{recall:.0%} at {level} dB" for level, recall in recalls.items())
+        # In a model file the levels are in the order of text.
+        shares = ", ".join(f"{recalls[level]:.0%} at {level} dB" for level in sorted(recalls, key=float))
         yield f"room.found.{label}", f"{shares} above the room ({room.n_copies.get(label, 0)} copies)"
