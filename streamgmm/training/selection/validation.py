@@ -96,15 +96,16 @@ def _search(
     training: TrainingSection,
     track: ProgressTracker,
 ) -> SettingsChoice:
-    """Choose settings by held-out clips beside a part of the world, whose fits would take most of the time.
+    """Choose settings by held-out clips beside a part of the world without its copies: fits would take too long.
 
     Without cepstral frames, which no variation changes.
     """
     is_heard = [not clip.is_world for clip in clips]
     for i in [i for i, clip in enumerate(clips) if clip.is_world][::WORLD_STEP]:
         is_heard[i] = True
+    heard = [clip._replace(copies=clip.copies[:0]) if clip.is_world else clip for clip in compress(clips, is_heard)]
     # One object for all settings: folds and moments are shared.
-    trials = _Trials(list(compress(clips, is_heard)), labels, list(compress(folds, is_heard)), track, ThreadExecutor())
+    trials = _Trials(heard, labels, list(compress(folds, is_heard)), track, ThreadExecutor())
 
     def hold_out(settings: Sequence[TrainingSection]) -> Iterator[HeldOutClips]:
         return (HeldOutClips(tested, len(labels)) for tested in trials.hold_out(settings, "searching"))
