@@ -118,28 +118,41 @@ def train(
     chosen = lengths.choose(dataset.clips, dataset.labels)
     # The other lengths leave the disk.
     del lengths, extraction
-    fit, validation = fit_calibrated(chosen.clips, dataset.labels, task, track)
+    # The chosen one: sounds of the world are measured in windows of the same length, and over the same backgrounds.
+    fit, validation = fit_calibrated(chosen.clips, dataset.labels, chosen.task, track)
     # The task in the result has the chosen settings, for a later fit to the same vectors.
     task = msgspec.structs.replace(task, spec=chosen.task.spec, training=validation.training)
     card = make_card(dataset.labels, task, chosen.clips, validation)
     classifier = calibrated(fit, validation.calibration)
-    decision, room_notes = decide_thresholds(validation, classifier, task.spec, config.decision, card)
+    is_over = bool(chosen.task.backgrounds)
+    decision, room_notes = decide_thresholds(
+        validation, classifier, task.spec, config.decision, card, is_over_background=is_over
+    )
     model = Model(name=name, spec=task.spec, classifier=classifier, decision=decision, card=card)
     notes = [*fit.notes, *chosen.notes, *validation.notes, *room_notes]
     return Training(model, validation, chosen.clips, dataset, task, notes)
 
 
 def decide_thresholds(
-    validation: Validation, classifier: Classifier, spec: FeatureSpec, section: DecisionSection, card: dict[str, Any]
+    validation: Validation,
+    classifier: Classifier,
+    spec: FeatureSpec,
+    section: DecisionSection,
+    card: dict[str, Any],
+    *,
+    is_over_background: bool = False,
 ) -> tuple[dict[str, LabelSection], list[str]]:
     """Return the decision settings of labels for a budget of false alarms, and notes; the card gets what they leave.
 
-    A threshold that the settings change from the default is the user's choice, and is kept.
+    A threshold that the settings change from the default is the user's choice, and is kept. For `is_over_background`
+    see `choose_thresholds`.
     """
     has_own = section.onset_threshold != DecisionSection().onset_threshold
     if validation.held_out is None or has_own or not section.max_false_alarms_per_hour:
         return {}, []
-    thresholds = choose_thresholds(validation.held_out, classifier, section, spec)
+    thresholds = choose_thresholds(
+        validation.held_out, classifier, section, spec, is_over_background=is_over_background
+    )
     if not thresholds:
         return {}, []
     card["room"] = msgspec.to_builtins(thresholds_in_card(thresholds, section.max_false_alarms_per_hour))

@@ -141,13 +141,12 @@ def clip_cache(task: ExtractionTask) -> ClipCache | None:
     training = task.training
     if folder is None or not training.cache:
         return None
-    backgrounds = [(clip.content_sha256, clip.sample_rate_hz, clip.onset_s, clip.offset_s) for clip in task.backgrounds]
     try:
         world = read_index().sha256 if training.world else None
     except DataError:  # reported where the world is read as background
         world = None
     depends_on = [
-        *(code_sha256(), task.spec, task.channel, task.silence_gate_dbfs, backgrounds, world),
+        *(code_sha256(), task.spec, task.channel, task.silence_gate_dbfs, task.background_keys, world),
         *(training.cepstra != "never", sorted(training.without), training.rooms, training.seed),
         *(training.n_speed_copies, training.n_noise_copies, training.n_context_copies),
     ]

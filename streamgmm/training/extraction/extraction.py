@@ -212,7 +212,7 @@ def _contexts(clip: Clip, samples: Samples, task: ExtractionTask, rng: np.random
         is_at_own_speed = (i + i // len(CONTEXT_SNRS_DB)) % 2 == 0
         sound = samples if is_at_own_speed else speed_copies(samples, 1, rng)[0]
         sound = _maybe_transmitted(sound, task, rng)
-        bed = choose_bed(_drawn_background(task, rng), rate_hz, rng, has_world=task.training.world)
+        bed = choose_bed(drawn_background(task, rng), rate_hz, rng, has_world=task.training.world)
         snr_db = CONTEXT_SNRS_DB[i % len(CONTEXT_SNRS_DB)]
         has_cepstra = task.training.cepstra != "never"
         context = put_in_context(sound, task.spec, bed, snr_db, rng, has_cepstra=has_cepstra)
@@ -221,7 +221,8 @@ def _contexts(clip: Clip, samples: Samples, task: ExtractionTask, rng: np.random
     return tuple(contexts)
 
 
-def _drawn_background(task: ExtractionTask, rng: np.random.Generator) -> list[Samples]:
+def drawn_background(task: ExtractionTask, rng: np.random.Generator) -> list[Samples]:
+    """Return one of the user's background recordings, or none where there is none."""
     if not task.backgrounds:
         return []
     chosen = task.backgrounds[rng.integers(len(task.backgrounds))]

@@ -24,3 +24,8 @@ class ExtractionTask(msgspec.Struct, frozen=True, kw_only=True):
     channel: ChannelChoice
     silence_gate_dbfs: float
     backgrounds: tuple[Clip, ...] = ()
+
+    @property
+    def background_keys(self) -> list[tuple[str, int, float | None, float | None]]:
+        """What tells each background from others: hash of its content, rate (Hz), onset and offset (s)."""
+        return [(clip.content_sha256, clip.sample_rate_hz, clip.onset_s, clip.offset_s) for clip in self.backgrounds]

@@ -15,13 +15,12 @@ from streamgmm.arrays import IndexArray, Samples
 from streamgmm.audio.resample import resample
 from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.errors import DataError
-from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
-from streamgmm.settings.training import TrainingSection
+from streamgmm.settings.training import CepstraChoice, TrainingSection
 from streamgmm.training.extraction.augmentation import speed_copies
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
-from streamgmm.training.extraction.context import noise_bed, put_in_context
-from streamgmm.training.extraction.extraction import masked
+from streamgmm.training.extraction.context import choose_bed, put_in_context
+from streamgmm.training.extraction.extraction import drawn_background, masked
 from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.transmission import transmitted
 from streamgmm.training.extraction.world_cache import kept_world
@@ -68,7 +67,7 @@ def world_clips(task: ExtractionTask, labels: Sequence[str], track: ProgressTrac
         return WorldClips([])
     try:
         kinds = {sound.id: sound.kind for sound in read_index().sounds}
-        measured = _measured(task.spec, _relevant(task.training), task.training.n_jobs, track)
+        measured = _measured(_relevant(task), track)
     except DataError as error:
         return WorldClips([], (f"trained without the sounds that come with streamgmm: {error}",))
     taught = frozenset[str]().union(*(kinds_named_by(label, frozenset(kinds.values())) for label in labels))
@@ -77,36 +76,38 @@ def world_clips(task: ExtractionTask, labels: Sequence[str], track: ProgressTrac
     return WorldClips(clips, notes)
 
 
-def _relevant(training: TrainingSection) -> TrainingSection:
-    """Return the settings that the measured sounds depend on; all others at their defaults."""
-    return TrainingSection(without=training.without, cepstra="never" if training.cepstra == "never" else "auto")
+def _relevant(task: ExtractionTask) -> ExtractionTask:
+    """Return the settings that the measured sounds depend on, and the number of jobs; all others at their defaults."""
+    training = task.training
+    cepstra: CepstraChoice = "never" if training.cepstra == "never" else "auto"
+    relevant = TrainingSection(without=training.without, cepstra=cepstra, n_jobs=training.n_jobs)
+    return msgspec.structs.replace(task, training=relevant, silence_gate_dbfs=0.0)
 
 
-def _measured(spec: FeatureSpec, training: TrainingSection, n_jobs: int, track: ProgressTracker) -> list[ClipVectors]:
-    key = hashlib.sha256(msgspec.json.encode([read_index().sha256, spec, training])).hexdigest()
-    return kept_world(key, partial(_measure_all, spec, training, n_jobs, track))
+def _measured(task: ExtractionTask, track: ProgressTracker) -> list[ClipVectors]:
+    spec, training = task.spec, msgspec.structs.replace(task.training, n_jobs=0)
+    # Without backgrounds, the channel of the recordings makes no difference.
+    below = [task.channel, *task.background_keys] if task.backgrounds else []
+    key = hashlib.sha256(msgspec.json.encode([read_index().sha256, spec, training, below])).hexdigest()
+    return kept_world(key, partial(_measure_all, task, track))
 
 
-def _measure_all(
-    spec: FeatureSpec, training: TrainingSection, n_jobs: int, track: ProgressTracker
-) -> Iterator[ClipVectors]:
+def _measure_all(task: ExtractionTask, track: ProgressTracker) -> Iterator[ClipVectors]:
     world = read_world()
     jobs = [world.sounds[i : i + SOUNDS_PER_JOB] for i in range(0, len(world.sounds), SOUNDS_PER_JOB)]
-    work = partial(_measure_sounds, rate_hz=world.rate_hz, spec=spec, training=training)
-    results = map_in_order(work, jobs, n_jobs)
+    work = partial(_measure_sounds, rate_hz=world.rate_hz, task=task)
+    results = map_in_order(work, jobs, task.training.n_jobs)
     for clips in track(results, "measuring everyday sounds", len(jobs)):
         yield from clips
 
 
-def _measure_sounds(
-    sounds: Sequence[WorldSound], rate_hz: int, spec: FeatureSpec, training: TrainingSection
-) -> list[ClipVectors]:
-    return [_measure(sound, rate_hz, spec, training) for sound in sounds]
+def _measure_sounds(sounds: Sequence[WorldSound], rate_hz: int, task: ExtractionTask) -> list[ClipVectors]:
+    return [_measure(sound, rate_hz, task) for sound in sounds]
 
 
-def _measure(sound: WorldSound, rate_hz: int, spec: FeatureSpec, training: TrainingSection) -> ClipVectors:
+def _measure(sound: WorldSound, rate_hz: int, task: ExtractionTask) -> ClipVectors:
     entry = sound.entry
-    samples = resample(sound.samples, rate_hz, spec.sample_rate_hz)
+    samples = resample(sound.samples, rate_hz, task.spec.sample_rate_hz)
     clip = Clip(
         path=Path("world") / entry.id,
         label=BACKGROUND,
@@ -115,14 +116,17 @@ def _measure(sound: WorldSound, rate_hz: int, spec: FeatureSpec, training: Train
         sample_rate_hz=entry.rate_hz,
         content_sha256=hashlib.sha256(sound.samples.tobytes()).hexdigest(),
     )
-    context, *others = [_heard(samples, clip, i, spec, training) for i in range(1 + N_COPIES)]
+    context, *others = [_heard(samples, clip, i, task) for i in range(1 + N_COPIES)]
     return _as_background(clip, context, others)
 
 
-def _heard(
-    samples: Samples, clip: Clip, index: int, spec: FeatureSpec, training: TrainingSection
-) -> tuple[ContextCopy, IndexArray]:
-    """Measure a sound as it is (index 0), or at another speed, somewhere; return also the windows that count as it."""
+def _heard(samples: Samples, clip: Clip, index: int, task: ExtractionTask) -> tuple[ContextCopy, IndexArray]:
+    """Measure a sound as it is (index 0), or at another speed, somewhere; return also the windows that count as it.
+
+    It is over one of the user's backgrounds, as the copies of his clips are: over other sound, it would seem to differ
+    from them by what lies below it.
+    """
+    spec, training = task.spec, task.training
     # Seeded by the sound alone, so that it is measured once for trainings with any seed.
     rng = rng_of(clip, index)
     if index:
@@ -130,7 +134,7 @@ def _heard(
     if rng.uniform() < TRANSMITTED_SHARE:
         samples = transmitted(samples, spec.sample_rate_hz, rng)
     heard = _at_level(samples, rng.uniform(*LEVEL_RANGE_DB))
-    bed = partial(noise_bed, sample_rate_hz=spec.sample_rate_hz)
+    bed = choose_bed(drawn_background(task, rng), spec.sample_rate_hz, rng, has_world=False)
     # Frames of the sound as it is are enough: there are many to a window.
     has_cepstra = training.cepstra != "never" and not index
     context = put_in_context(heard, spec, bed, rng.uniform(*SNR_RANGE_DB), rng, has_cepstra=has_cepstra)

@@ -33,9 +33,10 @@ from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
 SOUNDS_PER_HOUR = 570.0
 """Foreign sounds an hour that the budget is for: those of a busy place. A quiet home has about a fifth."""
 
-CHANCES_PER_SOUND = 12
+CHANCES_PER_SOUND, CHANCES_OVER_BACKGROUND = 12.0, 1.5
 """Chances of a false alarm that a foreign sound has, where a sound of the world has one: it lasts longer, other sounds
-lie below it, and it is less like anything that was trained on. Chosen on streams of `tests.benchmarks.room`."""
+lie below it, and it is less like anything that was trained on. Where the sounds of the world were heard over the user's
+own background, they differ from it by much less. Chosen on streams of `tests.benchmarks.room`."""
 
 N_HIGHEST = 8
 """Peaks that tell where the tail lies."""
@@ -101,7 +102,12 @@ class LabelThreshold(NamedTuple):
 
 
 def choose_thresholds(
-    held_out: HeldOutClips, classifier: Classifier, section: DecisionSection, spec: FeatureSpec
+    held_out: HeldOutClips,
+    classifier: Classifier,
+    section: DecisionSection,
+    spec: FeatureSpec,
+    *,
+    is_over_background: bool = False,
 ) -> dict[str, LabelThreshold]:
     """Return the threshold of each label that can make an event; empty where the world is not known.
 
@@ -110,6 +116,7 @@ def choose_thresholds(
         classifier: calibrated; its labels, scale, floors and weights are used.
         section: settings of the decisions; its budget is shared equally by the labels.
         spec: features of the model, for the lengths of hops.
+        is_over_background: whether the sounds of the world were heard over the user's own background.
     """
     world = [clip for clip in held_out.clips if clip.is_world and clip.context is not None]
     labels = [label for label in classifier.labels if not is_reserved(label)]
@@ -120,7 +127,8 @@ def choose_thresholds(
     world_peaks = np.array([listener.peaks(clip) for clip in world])
     own = [clip for clip in held_out.clips if not clip.is_world and clip.context is not None]
     own_peaks = np.array([listener.peaks(clip) for clip in own]).reshape(len(own), len(classifier.labels))
-    chances_per_hour = len(labels) * SOUNDS_PER_HOUR * CHANCES_PER_SOUND
+    chances = CHANCES_OVER_BACKGROUND if is_over_background else CHANCES_PER_SOUND
+    chances_per_hour = len(labels) * SOUNDS_PER_HOUR * chances
     found = {}
     for i, label in enumerate(classifier.labels):
         if label in labels:

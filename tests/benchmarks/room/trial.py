@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from streamgmm.dataset.dataset import read_dataset
+from streamgmm.labels import BACKGROUND
 from streamgmm.listening.tracks import keep_scores
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Analyser, make_judge
@@ -109,7 +110,13 @@ def with_budget(training: Training, config: Config, budget_per_hour: float) -> M
     assert training.validation.held_out is not None
     section = msgspec.structs.replace(config.decision, max_false_alarms_per_hour=budget_per_hour)
     model = training.model
-    thresholds = choose_thresholds(training.validation.held_out, model.classifier, section, model.spec)
+    thresholds = choose_thresholds(
+        training.validation.held_out,
+        model.classifier,
+        section,
+        model.spec,
+        is_over_background=BACKGROUND in model.labels,
+    )
     return replace(model, decision=as_sections(thresholds))
 
 

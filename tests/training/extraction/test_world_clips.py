@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+import soundfile
 
+from streamgmm.dataset.clips import Clip
 from streamgmm.errors import DataError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
@@ -79,6 +82,28 @@ def test_the_second_time_they_come_from_the_cache_with_the_same_bits(monkeypatch
         np.testing.assert_array_equal(one.vectors, other.vectors)
         np.testing.assert_array_equal(one.contexts[0].vectors, other.contexts[0].vectors)
         np.testing.assert_array_equal(one.cepstra.spans, other.cepstra.spans)  # type: ignore[union-attr]
+
+
+def test_sounds_are_heard_over_a_background_of_the_user(tmp_path, small_world):
+    path = tmp_path / "hum.wav"
+    soundfile.write(path, np.sin(np.arange(8000) * 0.5), 8000)
+    content_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    background = Clip(
+        path=path,
+        label=BACKGROUND,
+        source_id="hum",
+        duration_s=1.0,
+        sample_rate_hz=8000,
+        content_sha256=content_sha256,
+    )
+    task = msgspec.structs.replace(TASK, backgrounds=(background,))
+    over_noise, over_hum = (world_clips(one, ["dog"]).clips for one in (TASK, task))
+    assert [clip.clip for clip in over_hum] == [clip.clip for clip in over_noise]
+    # Before a sound begins, the hum has always the same level from hop to hop, and noise has not.
+    hum, noise = (max(np.ptp(clip.contexts[0].levels_dbfs[1:5]) for clip in clips) for clips in (over_hum, over_noise))
+    assert hum < 0.1 < noise
+    # Each has a file of its own in the cache.
+    assert len(list(small_world.iterdir())) == 2
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,14 @@ def test_one_sound_like_a_label_makes_it_little_deafer():
     assert logit(threshold_at(alike, 1e-3)) - logit(threshold_at(peaks, 1e-3)) < 0.6
 
 
+def test_over_a_background_of_the_user_thresholds_are_lower(classifier):
+    found, lower = (
+        choose_thresholds(heard(), replace_floors(classifier), SECTION, SPEC, is_over_background=is_over)["cat"]
+        for is_over in (False, True)
+    )
+    assert lower.onset_threshold < found.onset_threshold
+
+
 def test_a_label_far_from_the_world_loses_a_fifth_of_its_clear_copies_at_most(classifier):
     rng = np.random.default_rng(8)
     world = [copy(2, rng.normal((-9.0, -9.0, 9.0), 0.5, (10, 3)), is_world=True) for _ in range(100)]

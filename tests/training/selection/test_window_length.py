@@ -9,8 +9,10 @@ import pytest
 
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.dataset import read_dataset
+from streamgmm.training import trainer
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import Extraction, extract_clips
+from streamgmm.training.extraction.world_clips import WorldClips
 from streamgmm.training.selection import window_length
 from streamgmm.training.selection.window_length import WindowLengths
 from streamgmm.training.trainer import make_task, train
@@ -162,7 +164,13 @@ def test_a_model_has_the_length_that_was_chosen(tmp_path, monkeypatch):
         ]
         return Extraction(noise, measured.skipped)
 
+    def world(task, labels, track):
+        lengths_of_world.append(task.spec.window_s)
+        return WorldClips([])
+
+    lengths_of_world: list[float] = []
     monkeypatch.setattr(window_length, "extract_clips", extract)
+    monkeypatch.setattr(trainer, "world_clips", world)
     dataset = read_dataset(write_sounds(tmp_path / "data", n_clips=6))
     config = quick_config(search=True, cepstra="never", n_noise_copies=0)
     training = train(dataset, config, name="yard")
@@ -170,3 +178,4 @@ def test_a_model_has_the_length_that_was_chosen(tmp_path, monkeypatch):
     assert training.model.card["settings"]["features"]["window_s"] == 2.0
     assert any(note.startswith("windows of 2 s") for note in training.notes)
     assert training.validation.accuracy == 1.0
+    assert lengths_of_world == [2.0]
