@@ -58,6 +58,7 @@ def summarise_model(model: Model) -> dict[str, Any]:
         "spec": msgspec.to_builtins(model.spec),
         "n_features": classifier.projection.n_features,
         "n_dimensions": classifier.projection.n_dimensions,
+        "n_bottleneck_units": classifier.projection.n_units,
         "likelihood_scale": classifier.likelihood_scale,
         "labels": {
             label: {

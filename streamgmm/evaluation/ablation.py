@@ -21,6 +21,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "cepstral frames": {"cepstra": "never"},
     # Without refinement, mixtures do better with fewer dimensions.
     "refinement": {"refinement": False, "n_principal": 4},
+    "bottleneck": {"bottleneck": "never"},
     "altered copies": {"copies": False},
     "principal components": {"n_principal": 0},
     "shrinkage of the discriminants": {"lda_shrinkage": 0.0},

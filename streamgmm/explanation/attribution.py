@@ -21,7 +21,7 @@ N_PIECES = (4, 64, 1024)
 
 MAX_PIECES = 20_000
 TOLERANCE = 1e-9
-"""Tolerance of the mean gradient, relative and absolute (nat per unit of the projected data)."""
+"""Tolerance of the mean gradient, relative and absolute (nat per unit of the standardised features)."""
 
 MAX_REST = 1e-6
 """Largest difference between the sum of the parts and the ratio, relative or in nats: the test of completeness."""
@@ -50,23 +50,22 @@ def attribute(classifier: Classifier, vector: Float64Array, i_label: int, i_agai
     """
     projection = classifier.projection
     label, against = classifier.all_mixtures[i_label], classifier.all_mixtures[i_against]
-    # The projection is linear and takes the mean to 0: the line from 0 to `end` is the image of that to the vector.
-    end = projection.apply(vector)
+    mean = projection.mean
 
     def slope(share: float) -> Float64Array:
+        point = mean + share * (vector - mean)
         # Shape (1, d), as gradients are computed for several vectors at once.
-        point = share * end[np.newaxis]
-        gradient: Float64Array = (label.gradient(point) - against.gradient(point))[0]
-        return gradient
+        place = projection.apply(point)[np.newaxis]
+        return projection.gradient(point, (label.gradient(place) - against.gradient(place))[0])
 
-    scores = classifier.score_mixtures(vector), classifier.score_mixtures(projection.mean)
+    scores = classifier.score_mixtures(vector), classifier.score_mixtures(mean)
     ratio, baseline = (float(values[i_label] - values[i_against]) for values in scores)
     # If no division is fine enough, the last parts are returned; what they lack is the `rest` of the comparison.
     for n_pieces in N_PIECES:
-        nodes = np.linspace(0.0, 1.0, n_pieces + 1)[1:-1]
+        # The gradient is smooth between the places where a unit of the bottleneck begins or ceases.
+        nodes = np.union1d(np.linspace(0.0, 1.0, n_pieces + 1)[1:-1], projection.kinks(vector))
         mean_slope, _ = quad_vec(slope, 0.0, 1.0, epsabs=TOLERANCE, epsrel=TOLERANCE, points=nodes, limit=MAX_PIECES)
-        # The chain rule: the gradient by features is that by projected coordinates, times matrix and scale.
-        parts = (vector - projection.mean) / projection.scale * (projection.matrix @ mean_slope)
+        parts = (vector - mean) / projection.scale * mean_slope
         if abs(ratio - baseline - float(parts.sum())) <= MAX_REST * max(1.0, abs(ratio - baseline)):
             break
     return Attribution(baseline, parts)

@@ -31,6 +31,8 @@ MAX_LABELS = 256
 MAX_DIMENSIONS = 256
 """Factorising a covariance takes cubic time; without a limit, a hostile file could take very long to load."""
 
+MAX_UNITS = 4096
+
 # Keys are sorted, so the digest is the first value of the file, at a fixed offset.
 DIGEST_PREFIX = b'{"__metadata__":{"content_sha256":"'
 DIGEST_OFFSET = LENGTH_BYTES + len(DIGEST_PREFIX)
@@ -79,6 +81,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         background_prior: see `Classifier`.
         clip_likelihood_scale: see `ClipCalibration`.
         clip_cepstral_weight: see `ClipCalibration`.
+        n_units: number of units of the bottleneck; 0 for none.
     """
 
     name: str
@@ -100,6 +103,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     background_prior: float = 0.0
     clip_likelihood_scale: float | None = None
     clip_cepstral_weight: float | None = None
+    n_units: Annotated[int, Meta(ge=0, le=MAX_UNITS)] = 0
 
     @property
     def n_mixtures(self) -> int:
@@ -114,8 +118,19 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "floors": ("F64", (len(self.labels),)),
             "priors": ("F64", (len(self.labels),)),
             **(_mixture_shapes("frames.", self.cepstra, self.n_mixtures) if self.cepstra else {}),
+            **(self._bottleneck_shapes() if self.n_units else {}),
             "decision": ("U8", (self.decision_bytes,)),
             "card": ("U8", (self.card_bytes,)),
+        }
+
+    def _bottleneck_shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        f, u, d = self.n_features, self.n_units, self.n_dimensions
+        return {
+            "bottleneck.offsets": ("F64", (u,)),
+            "bottleneck.matrix": ("F64", (u, d)),
+            "bottleneck.shift": ("F64", (d,)),
+            # In half precision, which training rounds them to: they are most of the file.
+            "bottleneck.weights": ("F16", (f, u)),
         }
 
     def tensors(self) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.spec import FEATURE_VERSION, FeatureSpec
 from streamgmm.features.window import n_features
 from streamgmm.labels import BACKGROUND, check_label, check_labels
+from streamgmm.model.bottleneck import Bottleneck
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier, ClipCalibration
 from streamgmm.model.header import (
@@ -184,7 +186,7 @@ def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
     background_index = spec.labels.index(BACKGROUND) if BACKGROUND in spec.labels else -1
     return Classifier(
         labels=tuple(spec.labels),
-        projection=_projection("", arrays),
+        projection=replace(_projection("", arrays), bottleneck=_bottleneck(arrays) if spec.n_units else None),
         mixtures=mixtures[: len(spec.labels)],
         background=mixtures[background_index],
         likelihood_scale=spec.likelihood_scale,
@@ -204,7 +206,12 @@ def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
 
 
 def _projection(prefix: str, arrays: Arrays) -> Projection:
-    return Projection(*(arrays[f"{prefix}projection.{part}"] for part in ("mean", "scale", "matrix")))
+    mean, scale, matrix = (arrays[f"{prefix}projection.{part}"] for part in ("mean", "scale", "matrix"))
+    return Projection(mean, scale, matrix)
+
+
+def _bottleneck(arrays: Arrays) -> Bottleneck:
+    return Bottleneck(*(arrays[f"bottleneck.{part}"] for part in ("weights", "offsets", "matrix", "shift")))
 
 
 def _mixtures(prefix: str, spec: FileSpec | CepstralFileSpec, arrays: Arrays) -> tuple[Mixture, ...]:

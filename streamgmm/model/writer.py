@@ -71,6 +71,7 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
         background_prior=float(classifier.background_prior),
         clip_likelihood_scale=classifier.clips.likelihood_scale,
         clip_cepstral_weight=classifier.clips.cepstral_weight,
+        n_units=classifier.projection.n_units,
     )
 
 
@@ -90,6 +91,8 @@ def _arrays(classifier: Classifier) -> dict[str, AnyArray]:
     arrays |= {"floors": classifier.floors, "priors": classifier.priors}
     if frames := classifier.cepstra:
         arrays |= _mixture_arrays("frames.", frames.mixtures, frames.projection, frames.score_one)
+    if own := classifier.projection.bottleneck:
+        arrays |= {f"bottleneck.{name}": getattr(own, name) for name in ("offsets", "matrix", "shift", "weights")}
     return arrays
 
 

@@ -11,6 +11,7 @@ from streamgmm.settings.section import Section
 
 Covariance = Literal["diag", "full"]
 CepstraChoice = Literal["auto", "always", "never"]
+BottleneckChoice = Literal["auto", "always", "never"]
 
 
 class TrainingSection(Section, frozen=True, kw_only=True):
@@ -48,6 +49,12 @@ class TrainingSection(Section, frozen=True, kw_only=True):
     refinement: Annotated[bool, Meta(description="refine fitted diag mixtures to discriminate between the labels")] = (
         True
     )
+    bottleneck: Annotated[
+        BottleneckChoice,
+        Meta(
+            description="small network before the mixtures; auto: where labels have many clips, if held-out ones gain"
+        ),
+    ] = "auto"
     search: Annotated[
         bool,
         Meta(description="try other windows and settings from above on held-out clips; those you set are kept"),

@@ -29,7 +29,8 @@ from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.world_clips import world_clips
 from streamgmm.training.fitting.fitting import Fit, fit_classifier, unconverged_allowed
 from streamgmm.training.selection.calibration import calibrated
-from streamgmm.training.selection.thresholds import as_sections, choose_thresholds, deaf_notes, thresholds_in_card
+from streamgmm.training.selection.threshold_report import as_sections, deaf_notes, thresholds_in_card
+from streamgmm.training.selection.thresholds import choose_thresholds
 from streamgmm.training.selection.validation import Validation, validate
 from streamgmm.training.selection.window_length import WindowLengths
 from streamgmm.training.workers import ProgressTracker, ThreadExecutor, run_job, untracked

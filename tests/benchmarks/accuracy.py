@@ -37,7 +37,7 @@ from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.selection.window_length import Chosen, WindowLengths
 from streamgmm.training.trainer import fit_calibrated, make_task
 
-EM_ALONE = {"refinement": False, "n_principal": 4, "cepstra": "never", "search": False}
+EM_ALONE = {"refinement": False, "n_principal": 4, "cepstra": "never", "bottleneck": "never", "search": False}
 """Mixtures as EM leaves them, with the dimensions that suit them."""
 
 Key = tuple[str, str]

@@ -19,13 +19,14 @@ COVARIANCE_TYPES = ["diag", "full"]
 N_FEATURES = 12
 
 
-def classifier_of(covariance_type="full", seed=0) -> Classifier:
+def classifier_of(covariance_type="full", seed=0, n_units=0) -> Classifier:
     return make_classifier(
         ("dog", "glass", "owl"),
         n_components=3,
         n_dimensions=4,
         n_features=N_FEATURES,
         covariance_type=covariance_type,
+        n_units=n_units,
         seed=seed,
     )
 
@@ -53,9 +54,10 @@ def slow_parts(classifier: Classifier, vector: np.ndarray, n_steps: int) -> np.n
     seed=st.integers(0, 10**6),
     distance=st.floats(0.0, 300.0),
     pair=st.sampled_from([(0, 1), (1, 0), (2, 3)]),
+    n_units=st.sampled_from([0, 6, 40]),
 )
-def test_baseline_and_parts_are_the_ratio(covariance_type, seed, distance, pair) -> None:
-    classifier = classifier_of(covariance_type, seed)
+def test_baseline_and_parts_are_the_ratio(covariance_type, seed, distance, pair, n_units) -> None:
+    classifier = classifier_of(covariance_type, seed, n_units)
     vector = classifier.projection.mean + distance * np.random.default_rng(seed).normal(size=N_FEATURES)
     found = attribute(classifier, vector, *pair)
     expected = ratio(classifier, vector, *pair)
@@ -63,9 +65,10 @@ def test_baseline_and_parts_are_the_ratio(covariance_type, seed, distance, pair)
     assert found.baseline == pytest.approx(ratio(classifier, classifier.projection.mean, *pair))
 
 
+@pytest.mark.parametrize("n_units", [0, 20])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-def test_parts_are_those_of_slow_sums(covariance_type) -> None:
-    classifier = classifier_of(covariance_type)
+def test_parts_are_those_of_slow_sums(covariance_type, n_units) -> None:
+    classifier = classifier_of(covariance_type, n_units=n_units)
     vector = classifier.projection.mean + 2.0 * np.random.default_rng(4).normal(size=N_FEATURES)
     found = attribute(classifier, vector, 0, 1)
     np.testing.assert_allclose(found.parts, slow_parts(classifier, vector, n_steps=200), atol=1e-3)

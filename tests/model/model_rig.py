@@ -13,6 +13,7 @@ import pytest
 from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.features.window import n_features
+from streamgmm.model.bottleneck import Bottleneck
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.header import DIGEST_BYTES, DIGEST_OFFSET, content_sha256
@@ -48,15 +49,18 @@ def make_classifier(
     n_features=N_FEATURES,
     covariance_type="diag",
     n_cepstral_features=0,
+    n_units=0,
     seed=0,
 ) -> Classifier:
-    """A classifier of random numbers; with mixtures of frames if `n_cepstral_features` is not 0."""
+    """A classifier of random numbers; with mixtures of frames, or a bottleneck, if their number is not 0."""
     rng = np.random.default_rng(seed)
     mixtures = [make_mixture(rng, n_components + i % 2, n_dimensions, covariance_type) for i in range(len(labels))]
     background = make_mixture(rng, n_components, n_dimensions, covariance_type)
     if "background" in labels:
         background = mixtures[labels.index("background")]
     projection = make_projection(rng, n_features, n_dimensions)
+    if n_units:
+        projection = replace(projection, bottleneck=make_bottleneck(rng, n_features, n_units, n_dimensions))
     classifier = Classifier(tuple(labels), projection, tuple(mixtures), background, 0.25, np.full(len(labels), -40.0))
     if not n_cepstral_features:
         return classifier
@@ -68,6 +72,12 @@ def make_classifier(
 def make_projection(rng: np.random.Generator, n_features: int, n_dimensions: int) -> Projection:
     matrix = rng.normal(size=(n_features, n_dimensions)) / n_features**0.5
     return Projection(rng.normal(size=n_features), rng.uniform(0.5, 2.0, n_features), matrix)
+
+
+def make_bottleneck(rng: np.random.Generator, n_features: int, n_units: int, n_dimensions: int) -> Bottleneck:
+    weights = (rng.normal(size=(n_features, n_units)) / n_features**0.5).astype(np.float16).astype(np.float64)
+    matrix = rng.normal(size=(n_units, n_dimensions)) / n_units**0.5
+    return Bottleneck(weights, 0.5 * rng.normal(size=n_units), matrix, rng.normal(size=n_dimensions))
 
 
 def make_model(**settings) -> Model:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.fitting.cepstra import fit_cepstra
 from streamgmm.training.fitting.expectation import fit_diagonal
+from streamgmm.training.fitting.network import fit_network
 from streamgmm.training.fitting.projection import Moments, fit_projection, measure_moments
 from streamgmm.training.fitting.refinement import refine
 from streamgmm.training.fitting.training_set import TrainingSet, blocks_of, fitted_labels, make_training_set
@@ -71,8 +73,7 @@ def fit_classifier(
     fitted = fitted_labels(clips, labels)
     moments = moments or _moments(clips, fitted, training)
     _check_spread(moments, fitted)
-    projection = fit_projection(moments, shrinkage=training.lda_shrinkage, n_extra=training.n_principal)
-    projected = _projected(training_set, projection)
+    projection, projected = _project(training_set, fitted, moments, training)
     notes: list[str] = []
     mixtures = _fit_mixtures(projected, training_set, fitted, training, notes)
     classifier = Classifier(
@@ -89,18 +90,38 @@ def fit_classifier(
     return Fit(classifier, notes)
 
 
-def _moments(clips: Sequence[ClipVectors], labels: Sequence[str], training: TrainingSection) -> Moments:
+def _moments(
+    clips: Sequence[ClipVectors],
+    labels: Sequence[str],
+    training: TrainingSection,
+    extended: Callable[[Float32Array], Float32Array] = lambda block: block,
+) -> Moments:
+    """Measure the moments of all windows, with the features that `extended` adds to them."""
     of_labels = ([clip for clip in clips if clip.clip.label == label] for label in labels)
-    return measure_moments(blocks_of(own, has_copies=training.copies) for own in of_labels)
+    return measure_moments(map(extended, blocks_of(own, has_copies=training.copies)) for own in of_labels)
 
 
-def _projected(training_set: TrainingSet, projection: Projection) -> Float32Array:
+def _project(
+    training_set: TrainingSet, labels: Sequence[str], moments: Moments, training: TrainingSection
+) -> tuple[Projection, Float32Array]:
+    """Fit the projection, with a bottleneck if the settings ask for one; return it and the projected windows."""
+    fit = partial(fit_projection, shrinkage=training.lda_shrinkage, n_extra=training.n_principal)
+    if training.bottleneck != "always":
+        projection = fit(moments)
+        return projection, _projected(training_set.blocks(), training_set.n_windows, projection)
+    network = fit_network(training_set, moments, n_labels=len(labels), seed=training.seed)
+    wide = fit(_moments(training_set.clips, labels, training, network.extended))
+    projected = _projected(map(network.extended, training_set.blocks()), training_set.n_windows, wide)
+    return network.folded(wide), projected
+
+
+def _projected(blocks: Iterable[Float32Array], n_windows: int, projection: Projection) -> Float32Array:
     # In single precision, which is that of the vectors; iterations take half the time, and the mixtures are as good.
     mean, scaled = projection.mean.astype(np.float32), projection.matrix / projection.scale[:, np.newaxis]
     matrix = scaled.astype(np.float32)
-    projected = np.empty((len(training_set.class_indices), projection.n_dimensions), dtype=np.float32)
+    projected = np.empty((n_windows, projection.n_dimensions), dtype=np.float32)
     first = 0
-    for block in training_set.blocks():
+    for block in blocks:
         projected[first : first + len(block)] = (block - mean) @ matrix
         first += len(block)
     return projected

@@ -3,9 +3,8 @@
 Expectation maximisation makes each mixture likely for its own label, regardless of the other labels. Refinement moves
 the same means, variances and weights along the gradient of the cross-entropy of the posterior, known in speech
 recognition as maximum mutual information training (Bahl, Brown, de Souza and Mercer, ICASSP, 1986). The result is still
-one Gaussian mixture per label. The optimiser is Adam (Kingma and Ba, ICLR, 2015) with a cosine schedule (Loshchilov and
-Hutter, ICLR, 2017). Against overfitting to single recordings, windows are mixed in pairs (mixup: Zhang et al., ICLR,
-2018), labels smoothed (Szegedy et al., CVPR, 2016) and noise added to the vectors.
+one Gaussian mixture per label. Against overfitting to single recordings, windows are mixed in pairs (mixup: Zhang et
+al., ICLR, 2018), labels smoothed (Szegedy et al., CVPR, 2016) and noise added to the vectors.
 """
 
 from __future__ import annotations
@@ -17,15 +16,13 @@ import numpy as np
 
 from streamgmm.arrays import Float32Array, FloatArray, IndexArray, softmax
 from streamgmm.model.mixture import Mixture
+from streamgmm.training.fitting.adam import Adam
 
 LIKELIHOOD_SCALE = 0.2
 """Factor on log-likelihoods in the trained posterior: windows overlap, so plain likelihoods are overconfident."""
 
 LEARNING_RATE = 0.01
 """At the start, in units of the standard deviation of projected vectors."""
-
-FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-8
-"""Constants of Adam, as published."""
 
 BATCH_SIZE = 256
 N_EPOCHS = 8
@@ -74,11 +71,11 @@ def refine(
     """
     joint = _Mixtures(mixtures)
     batches = _Batches(projected, class_indices, len(mixtures), seed)
-    optimiser = _Adam(joint.parameters, batches.n_steps)
+    optimiser = Adam(joint.parameters, LEARNING_RATE, batches.n_steps)
     # The smallest fitted variance is the floor: the gradient would shrink components to single recordings.
     narrowest = joint.parameters.log_deviations.min()
     for batch in batches:
-        moved = optimiser.step(joint.parameters, joint.gradients(batch))
+        moved = _Parameters(*optimiser.step(joint.parameters, joint.gradients(batch)))
         joint.parameters = moved._replace(log_deviations=np.maximum(moved.log_deviations, narrowest))
     return joint.mixtures()
 
@@ -188,28 +185,3 @@ class _Mixtures:
         variances = np.exp(2.0 * log_deviations)
         parts = [slice(start, end) for start, end in zip(self._starts, [*self._starts[1:], len(means)], strict=True)]
         return [Mixture(weights[one] / weights[one].sum(), means[one], variances[one], "diag") for one in parts]
-
-
-class _Adam:
-    """Adam: gradient descent with a step size of its own for each parameter, and a decreasing learning rate."""
-
-    def __init__(self, parameters: _Parameters, n_steps: int) -> None:
-        self._n_steps = n_steps
-        self._n_done = 0
-        self._firsts = [np.zeros_like(array) for array in parameters]
-        self._seconds = [np.zeros_like(array) for array in parameters]
-
-    def step(self, parameters: _Parameters, gradients: _Parameters) -> _Parameters:
-        """Return the parameters after one more step."""
-        # A double of NumPy, which would turn the arrays below into double precision unless it is converted.
-        rate = 0.5 * LEARNING_RATE * (1.0 + np.cos(np.pi * self._n_done / self._n_steps))
-        self._n_done += 1
-        # Both running means start at 0; these shares correct the bias of the first steps.
-        first_share, second_share = 1.0 - FIRST_DECAY**self._n_done, 1.0 - SECOND_DECAY**self._n_done
-        moved = []
-        for i, (array, gradient) in enumerate(zip(parameters, gradients, strict=True)):
-            self._firsts[i] += np.float32(1.0 - FIRST_DECAY) * (gradient - self._firsts[i])
-            self._seconds[i] += np.float32(1.0 - SECOND_DECAY) * (np.square(gradient) - self._seconds[i])
-            deviations = np.sqrt(self._seconds[i] / np.float32(second_share)) + np.float32(EPSILON)
-            moved.append(array - np.float32(rate / first_share) * self._firsts[i] / deviations)
-        return _Parameters(*moved)

@@ -39,6 +39,11 @@ class TrainingSet(NamedTuple):
     is_world: BoolArray
     is_kept: BoolArray | None = None
 
+    @property
+    def n_windows(self) -> int:
+        """Number of windows, n."""
+        return len(self.class_indices)
+
     def blocks(self) -> Iterator[Float32Array]:
         """Yield all vectors in order, some at a time, shape (m, n_features)."""
         first = 0

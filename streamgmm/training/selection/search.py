@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streamgmm.arrays import Float64Array
-from streamgmm.settings.training import TrainingSection
+from streamgmm.settings.training import BottleneckChoice, TrainingSection
+from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.selection.calibration import best_scale, gain
 from streamgmm.training.selection.held_out import HeldOutClips
 
@@ -32,6 +33,10 @@ words need more dimensions, few recordings fewer components; where pitch separat
 SEARCH_MIN_STANDARD_ERRORS = 2.0
 """A variation has to be better by this many standard errors: twice those of a single comparison, because the best of
 many is partly lucky."""
+
+MIN_CLIPS_FOR_BOTTLENECK = 24
+"""Clips per label, in the mean, from which a bottleneck is tried. With 8 and 16 clips, mixtures behind one took more
+foreign sounds in rooms for a label (`tests.benchmarks.room`), although held-out clips lost nothing."""
 
 HoldOutFunction = Callable[[Sequence[TrainingSection]], Iterable[HeldOutClips]]
 """Holds out each source once with each of several settings."""
@@ -80,6 +85,34 @@ def choose_settings(training: TrainingSection, base: HeldOutClips, hold_out: Hol
     name = ", ".join(f"{name} {str(value).lower()}" for name, value in best.varied.items())
     note = f"{name}: held-out log loss {_mean_loss(best):.3f}, {before.mean():.3f} with defaults"
     return SettingsChoice(msgspec.structs.replace(training, **best.varied), (note,))
+
+
+def bottleneck_choices(
+    choice: BottleneckChoice, clips: Sequence[ClipVectors], labels: Sequence[str]
+) -> list[BottleneckChoice]:
+    """Return what to try: a fit without a bottleneck, one with it, or both."""
+    if choice != "auto":
+        return [choice]
+    n_clips = sum(not clip.is_world for clip in clips)
+    return ["never", "always"] if n_clips >= MIN_CLIPS_FOR_BOTTLENECK * len(labels) else ["never"]
+
+
+def choose_bottleneck(
+    candidates: Sequence[TrainingSection], tested: Sequence[HeldOutClips]
+) -> tuple[TrainingSection, HeldOutClips, tuple[str, ...]]:
+    """Return settings and held-out scores with the bottleneck where it lowers the held-out log loss, and a note.
+
+    Args:
+        candidates: settings without it, and perhaps with it; or those that are chosen already.
+        tested: held-out scores of each.
+    """
+    if len(candidates) == 1:
+        return candidates[0], tested[0], ()
+    before, after = map(_clip_losses, tested)
+    chosen = int(is_better(before, after))
+    what = "a bottleneck" if chosen else "no bottleneck"
+    note = f"{what}: held-out log loss {after.mean():.3f} with it, {before.mean():.3f} without"
+    return candidates[chosen], tested[chosen], (note,)
 
 
 class _Trial:

@@ -16,19 +16,15 @@ from math import ceil, floor, log10
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import digamma, expit, logit
 
 from streamgmm.arrays import Float64Array
-from streamgmm.decision.bayes import BayesRule
-from streamgmm.decision.hop_scores import HopScores
-from streamgmm.decision.judge import Judge
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import Classifier
-from streamgmm.model.room_card import RoomCard
-from streamgmm.settings.decision import DecisionSection, LabelSection
-from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
+from streamgmm.settings.decision import DecisionSection
+from streamgmm.training.selection.held_out import HeldOutClips
+from streamgmm.training.selection.listener import Listener
 
 SOUNDS_PER_HOUR = 570.0
 """Foreign sounds an hour that the budget is for: those of a busy place. A quiet home has about a fifth."""
@@ -123,7 +119,7 @@ def choose_thresholds(
     budget_per_hour = section.max_false_alarms_per_hour
     if not budget_per_hour or len(world) < MIN_WORLD_SOUNDS or not labels:
         return {}
-    listener = _Listener(classifier, section, spec)
+    listener = Listener(classifier, section, spec)
     world_peaks = np.array([listener.peaks(clip) for clip in world])
     own = [clip for clip in held_out.clips if not clip.is_world and clip.context is not None]
     own_peaks = np.array([listener.peaks(clip) for clip in own]).reshape(len(own), len(classifier.labels))
@@ -207,98 +203,3 @@ def _outcome(threshold: float, peaks: Float64Array, snrs_db: Float64Array) -> La
     if len(clear) > MAX_PEAKS:
         clear = np.quantile(clear, np.linspace(0.0, 1.0, MAX_PEAKS))
     return LabelThreshold(threshold, recalls, len(peaks), tuple(np.round(clear, THRESHOLD_DECIMALS).tolist()))
-
-
-class _Listener:
-    """Hears held-out copies as a run would.
-
-    Args:
-        classifier: calibrated.
-        section: settings of the decisions.
-        spec: features of the model.
-    """
-
-    def __init__(self, classifier: Classifier, section: DecisionSection, spec: FeatureSpec) -> None:
-        self._classifier = classifier
-        self._section = section
-        hop_s = spec.hop_samples / spec.sample_rate_hz
-        self._n_hops = max(1, ceil(section.min_duration_s / hop_s - 1e-9))
-        self._hop_samples = spec.hop_samples
-        rule = BayesRule(classifier.labels, classifier.competing_log_priors, classifier.likelihood_scale)
-        self._judge = Judge(rule, section, hop_s)
-
-    def peaks(self, clip: HeldOutClip) -> Float64Array:
-        """Return the highest threshold of each label at which the copy makes an event; 0 for none.
-
-        Returns:
-            float64, shape (n_labels,).
-        """
-        self._judge.reset()
-        scores = np.array([self._judge.update(hop).scores for hop in self._hops(clip)])
-        if len(scores) < self._n_hops:
-            return np.zeros(scores.shape[1] if scores.size else self._classifier.n_labels)
-        # An event starts at a score and lasts: from there on no score may be below the offset threshold, which is at
-        # most the onset threshold.
-        lowest = sliding_window_view(scores, self._n_hops, axis=0).min(axis=-1)
-        starts = scores[: len(lowest)]
-        peaks = np.where(lowest >= self._section.offset_threshold, starts, lowest)
-        return np.asarray(peaks.max(axis=0))
-
-    def _hops(self, clip: HeldOutClip) -> list[HopScores]:
-        scores, n_labels = clip.log_likelihoods, self._classifier.n_labels
-        if self._classifier.cepstra is not None and clip.cepstral_evidence is not None:
-            scores = scores + self._classifier.cepstra.weight * clip.cepstral_evidence
-        levels_dbfs = np.zeros(len(scores))
-        if clip.context is not None:
-            levels_dbfs = clip.context.levels_dbfs
-            # A hop without a vector is rejected as not finite.
-            scores = np.where(clip.context.is_measured[:, np.newaxis], scores, np.nan)
-        background = self._classifier.background_index
-        return [
-            HopScores(
-                end_sample=(i + 1) * self._hop_samples,
-                level_dbfs=float(level_dbfs),
-                log_likelihoods=row[:n_labels],
-                llrs=row[:n_labels] - row[background],
-                is_in_domain=row[:n_labels] >= self._classifier.floors,
-                levels_db=np.zeros(0),
-                background_log_likelihood=float(row[background]),
-            )
-            for i, (row, level_dbfs) in enumerate(zip(scores, levels_dbfs, strict=True))
-        ]
-
-
-def as_sections(thresholds: dict[str, LabelThreshold]) -> dict[str, LabelSection]:
-    """Return the decision settings of a model with these thresholds."""
-    return {label: LabelSection(onset_threshold=found.onset_threshold) for label, found in thresholds.items()}
-
-
-def deaf_notes(thresholds: dict[str, LabelThreshold], budget_per_hour: float) -> list[str]:
-    """Return a note on each label of which its threshold leaves little."""
-    return [
-        f"'{label}': only {recall:.0%} of its sounds are found {CLEAR_SNR_DB:g} dB or more above the room with a "
-        f"budget of {budget_per_hour:g} false alarms an hour; {_enough(label, found)}: add recordings of it, or of the "
-        "room as background"
-        for label, found in thresholds.items()
-        if (recall := found.clear_recall) is not None and recall < DEAF_RECALL
-    ]
-
-
-def _enough(label: str, found: LabelThreshold) -> str:
-    if found.enough_per_hour is None:
-        return f"no budget up to {MAX_BUDGET_PER_HOUR:g} an hour leaves '{label}' a recall of {DEAF_RECALL:.0%}"
-    budget = f"a budget of {found.enough_per_hour:g} an hour"
-    return f"{budget} is the smallest that leaves '{label}' a recall of {DEAF_RECALL:.0%}"
-
-
-def thresholds_in_card(thresholds: dict[str, LabelThreshold], budget_per_hour: float) -> RoomCard:
-    """Return what the card of a model tells of its thresholds; the thresholds themselves are in its decision."""
-    return RoomCard(
-        max_false_alarms_per_hour=budget_per_hour,
-        recalls={
-            label: {f"{snr_db:g}": recall for snr_db, recall in found.recalls.items()}
-            for label, found in thresholds.items()
-        },
-        n_copies={label: found.n_copies for label, found in thresholds.items()},
-        peaks={label: list(found.clear_peaks) for label, found in thresholds.items()},
-    )

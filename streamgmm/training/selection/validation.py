@@ -21,7 +21,12 @@ from streamgmm.training.fitting.projection import ClassMoments, Moments, MomentS
 from streamgmm.training.fitting.training_set import blocks_of, fitted_labels
 from streamgmm.training.selection.calibration import Calibration, calibrate
 from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, heard_copies, score_cepstra, score_clip
-from streamgmm.training.selection.search import SettingsChoice, choose_settings
+from streamgmm.training.selection.search import (
+    SettingsChoice,
+    bottleneck_choices,
+    choose_bottleneck,
+    choose_settings,
+)
 from streamgmm.training.workers import Executor, ProgressTracker, ThreadExecutor, run_job, untracked
 
 N_VALIDATION_FOLDS = 5
@@ -74,15 +79,24 @@ def validate(
     if set(folds) == {NEVER_HELD_OUT}:
         cepstral_weight = DEFAULT_WEIGHT if frames == "always" else 0.0
         calibration = Calibration(DEFAULT_LIKELIHOOD_SCALE, np.full(len(labels), -np.inf), cepstral_weight)
-        return Validation(msgspec.structs.replace(training, search=False), calibration, {}, None, notes)
+        # Neither is there anything to choose a bottleneck by.
+        bottleneck = "always" if training.bottleneck == "always" else "never"
+        training = msgspec.structs.replace(training, search=False, bottleneck=bottleneck)
+        return Validation(training, calibration, {}, None, notes)
     if training.search and len(labels) > 1:
         training, choice = _search(clips, labels, folds, training, track)
         notes += choice
     trials = _Trials(clips, labels, folds, track, ThreadExecutor())
-    (tested,) = trials.hold_out([training], "validating", has_cepstra=frames != "never")
-    held_out = HeldOutClips(tested, len(labels))
     # A search belongs to one data set: whoever fits again with these settings must not repeat it.
-    training = msgspec.structs.replace(training, search=False)
+    candidates = [
+        msgspec.structs.replace(training, search=False, bottleneck=choice)
+        for choice in bottleneck_choices(training.bottleneck, clips, labels)
+    ]
+    tested = trials.hold_out(candidates, "validating", has_cepstra=frames != "never")
+    training, held_out, of_bottleneck = choose_bottleneck(
+        candidates, [HeldOutClips(one, len(labels)) for one in tested]
+    )
+    notes += of_bottleneck
     calibration, decision = calibrate(held_out, labels, frames)
     recalls, accuracy = count_right(held_out.clean, labels, calibration)
     losses = held_out.clean.clip_log_losses(*calibration.clip_weights, calibration.clips.sharpness)
@@ -98,7 +112,7 @@ def _search(
 ) -> SettingsChoice:
     """Choose settings by held-out clips beside a part of the world without its copies: fits would take too long.
 
-    Without cepstral frames, which no variation changes.
+    Without cepstral frames, which no variation changes, and without a bottleneck, which takes longer than all else.
     """
     is_heard = [not clip.is_world for clip in clips]
     for i in [i for i, clip in enumerate(clips) if clip.is_world][::WORLD_STEP]:
@@ -110,8 +124,10 @@ def _search(
     def hold_out(settings: Sequence[TrainingSection]) -> Iterator[HeldOutClips]:
         return (HeldOutClips(tested, len(labels)) for tested in trials.hold_out(settings, "searching"))
 
-    (base,) = hold_out([training])
-    return choose_settings(training, base, hold_out)
+    plain = msgspec.structs.replace(training, bottleneck="never")
+    (base,) = hold_out([plain])
+    choice = choose_settings(plain, base, hold_out)
+    return choice._replace(training=msgspec.structs.replace(choice.training, bottleneck=training.bottleneck))
 
 
 class _Fold(NamedTuple):

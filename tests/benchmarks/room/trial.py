@@ -19,7 +19,8 @@ from streamgmm.listening.tracks import keep_scores
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Analyser, make_judge
 from streamgmm.settings.config import Config
-from streamgmm.training.selection.thresholds import as_sections, choose_thresholds
+from streamgmm.training.selection.threshold_report import as_sections
+from streamgmm.training.selection.thresholds import choose_thresholds
 from streamgmm.training.trainer import Training, train
 from streamgmm.tuning.operating_points import Material, lowest_score
 from streamgmm.tuning.refusals import BudgetError

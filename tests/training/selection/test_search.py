@@ -8,7 +8,14 @@ import pytest
 
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
-from streamgmm.training.selection.search import VARIATIONS, choose_settings
+from streamgmm.training.selection.search import (
+    MIN_CLIPS_FOR_BOTTLENECK,
+    VARIATIONS,
+    bottleneck_choices,
+    choose_bottleneck,
+    choose_settings,
+)
+from tests.training.training_rig import make_clips
 
 DEFAULTS = TrainingSection()
 N_CLIPS = 200
@@ -95,3 +102,33 @@ def test_what_makes_no_difference_is_not_tried():
     without = msgspec.structs.replace(DEFAULTS, n_speed_copies=0, n_noise_copies=0, covariance="full")
     choose_settings(without, held_out(1.0), laboratory)
     assert all(asked.copies and asked.refinement for asked in laboratory.asked)
+
+
+@pytest.mark.parametrize(
+    ("choice", "n_clips", "tried"),
+    [
+        ("auto", MIN_CLIPS_FOR_BOTTLENECK - 1, ["never"]),
+        ("auto", MIN_CLIPS_FOR_BOTTLENECK, ["never", "always"]),
+        ("always", 2, ["always"]),
+        ("never", 100, ["never"]),
+    ],
+)
+def test_a_bottleneck_is_tried_where_labels_have_many_clips_of_the_user(choice, n_clips, tried):
+    clips = make_clips({"cat": 0.0, "horse": 3.0}, n_clips)
+    world = [clip._replace(is_world=True) for clip in make_clips({"background": 0.0}, 200)]
+    assert bottleneck_choices(choice, [*clips, *world], ["cat", "horse"]) == tried
+
+
+@pytest.mark.parametrize(("separation", "chosen"), [(2.0, "always"), (1.02, "never"), (0.2, "never")])
+def test_a_bottleneck_is_taken_if_held_out_clips_gain_more_than_by_chance(separation, chosen):
+    candidates = [msgspec.structs.replace(DEFAULTS, bottleneck=choice) for choice in ("never", "always")]
+    results = [held_out(1.0), held_out(separation, seed=1)]
+    training, taken, (note,) = choose_bottleneck(candidates, results)
+    assert training.bottleneck == chosen
+    assert taken is results[chosen == "always"]
+    assert note.startswith("a bottleneck: " if chosen == "always" else "no bottleneck: ")
+
+
+def test_a_bottleneck_that_the_user_has_chosen_is_not_compared():
+    result = held_out(1.0)
+    assert choose_bottleneck([DEFAULTS], [result]) == (DEFAULTS, result, ())

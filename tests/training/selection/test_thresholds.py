@@ -13,19 +13,17 @@ from streamgmm.labels import BACKGROUND
 from streamgmm.settings.decision import DecisionSection
 from streamgmm.training.fitting.fitting import fit_classifier
 from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, HeldOutContext
+from streamgmm.training.selection.listener import Listener
+from streamgmm.training.selection.threshold_report import as_sections, deaf_notes, thresholds_in_card
 from streamgmm.training.selection.thresholds import (
     MAX_THRESHOLD,
     MEAN_EXCESS,
     MIN_THRESHOLD,
     SPARED_SHARE,
     LabelThreshold,
-    _Listener,
-    as_sections,
     budgets_above,
     choose_thresholds,
-    deaf_notes,
     threshold_at,
-    thresholds_in_card,
 )
 from tests.training.training_rig import make_clip, quick_config, vectors_of
 
@@ -82,7 +80,7 @@ def test_a_stricter_budget_never_lowers_a_threshold():
 
 def test_a_peak_is_the_highest_threshold_that_makes_an_event(classifier):
     rng = np.random.default_rng(2)
-    listener = _Listener(classifier, SECTION, SPEC)
+    listener = Listener(classifier, SECTION, SPEC)
     for _ in range(30):
         clip = copy(0, rng.normal(scale=3.0, size=(12, 3)))
         peak = float(listener.peaks(clip)[0])
@@ -223,7 +221,7 @@ def replace_floors(classifier):
 def test_hops_without_a_vector_make_no_event(classifier):
     clip = copy(0, np.tile([9.0, 0.0, 0.0], (10, 1)))
     assert clip.context is not None
-    listener = _Listener(replace_floors(classifier), SECTION, SPEC)
+    listener = Listener(replace_floors(classifier), SECTION, SPEC)
     assert listener.peaks(clip)[0] > 0.9
     clip.context.is_measured[:] = False
     assert listener.peaks(clip)[0] == 0.0
