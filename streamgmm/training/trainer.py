@@ -122,13 +122,13 @@ def train(
     # The chosen one: sounds of the world are measured in windows of the same length, and over the same backgrounds.
     fit, validation = fit_calibrated(chosen.clips, dataset.labels, chosen.task, track)
     # The task in the result has the chosen settings, for a later fit to the same vectors.
-    task = msgspec.structs.replace(task, spec=chosen.task.spec, training=validation.training)
+    # The backgrounds by their hash alone: a memory of the training holds no names of files.
+    task = msgspec.structs.replace(
+        task, spec=chosen.task.spec, training=validation.training, heard_over=chosen.task.backgrounds_sha256
+    )
     card = make_card(dataset.labels, task, chosen.clips, validation)
     classifier = calibrated(fit, validation.calibration)
-    is_over = bool(chosen.task.backgrounds)
-    decision, room_notes = decide_thresholds(
-        validation, classifier, task.spec, config.decision, card, is_over_background=is_over
-    )
+    decision, room_notes = decide_thresholds(validation, classifier, task.spec, config.decision, card)
     model = Model(name=name, spec=task.spec, classifier=classifier, decision=decision, card=card)
     notes = [*fit.notes, *chosen.notes, *validation.notes, *room_notes]
     return Training(model, validation, chosen.clips, dataset, task, notes)
@@ -140,20 +140,16 @@ def decide_thresholds(
     spec: FeatureSpec,
     section: DecisionSection,
     card: dict[str, Any],
-    *,
-    is_over_background: bool = False,
 ) -> tuple[dict[str, LabelSection], list[str]]:
     """Return the decision settings of labels for a budget of false alarms, and notes; the card gets what they leave.
 
-    A threshold that the settings change from the default is the user's choice, and is kept. For `is_over_background`
-    see `choose_thresholds`.
+    A threshold that the settings change from the default is the user's choice, and is kept.
     """
     has_own = section.onset_threshold != DecisionSection().onset_threshold
     if validation.held_out is None or has_own or not section.max_false_alarms_per_hour:
         return {}, []
-    thresholds = choose_thresholds(
-        validation.held_out, classifier, section, spec, is_over_background=is_over_background
-    )
+    is_over = validation.is_over_background
+    thresholds = choose_thresholds(validation.held_out, classifier, section, spec, is_over_background=is_over)
     if not thresholds:
         return {}, []
     card["room"] = msgspec.to_builtins(thresholds_in_card(thresholds, section.max_false_alarms_per_hour))
@@ -178,7 +174,8 @@ def fit_calibrated(
     clips = [*clips, *world.clips]
     with unconverged_allowed():
         validation = validate(clips, labels, task.training, track)
-        validation = validation._replace(notes=(*world.notes, *validation.notes))
+        notes = (*world.notes, *validation.notes)
+        validation = validation._replace(notes=notes, is_over_background=world.is_over_background)
         has_cepstra = validation.calibration.uses_cepstra
         job = partial(fit_classifier, clips, labels, validation.training, has_cepstra=has_cepstra)
         # An executor for one job: it gives the fit one BLAS thread, on which the last bits of the model depend.

@@ -50,7 +50,7 @@ from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.vector_file import in_file
 
 CACHE_FORMAT = "streamgmm-memory"
-CACHE_FORMAT_VERSION = 3
+CACHE_FORMAT_VERSION = 4
 MAX_CACHE_BYTES = 512 * 2**20
 MAX_CACHE_HEADER_BYTES = 64 * 2**20
 """A header describes up to `MAX_CLIPS` clips, a few hundred bytes each."""

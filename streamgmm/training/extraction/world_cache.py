@@ -26,16 +26,24 @@ def kept_world(key: str, measure: Callable[[], Iterable[ClipVectors]]) -> list[C
         key: names all that the clips depend on, except the code; part of a file name.
         measure: measures them.
     """
-    folder = cache_folder()
-    if folder is None:
-        return in_file(measure())
-    path = folder / f"world-{code_sha256()[:8]}-{key[:32]}"
-    kept = read_vectors(path, MAX_BYTES)
-    if kept is not None:
-        return in_file(kept)
+    if (kept := find_world(key)) is not None:
+        return kept
     clips = in_file(measure())
-    _write(path, clips)
+    if (path := _path_of(key)) is not None:
+        _write(path, clips)
     return clips
+
+
+def find_world(key: str) -> list[ClipVectors] | None:
+    """Return the clips kept under `key`; None if there are none."""
+    path = _path_of(key)
+    kept = path and read_vectors(path, MAX_BYTES)
+    return in_file(kept) if kept else None
+
+
+def _path_of(key: str) -> Path | None:
+    folder = cache_folder()
+    return folder / f"world-{code_sha256()[:8]}-{key[:32]}" if folder else None
 
 
 def _write(path: Path, clips: list[ClipVectors]) -> None:

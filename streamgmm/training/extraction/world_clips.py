@@ -23,7 +23,7 @@ from streamgmm.training.extraction.context import choose_bed, put_in_context
 from streamgmm.training.extraction.extraction import drawn_background, masked
 from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.transmission import transmitted
-from streamgmm.training.extraction.world_cache import kept_world
+from streamgmm.training.extraction.world_cache import find_world, kept_world
 from streamgmm.training.workers import ProgressTracker, map_in_order, untracked
 from streamgmm.world.kinds import kinds_named_by
 from streamgmm.world.world import WorldSound, read_index, read_world
@@ -48,11 +48,24 @@ fitted to; held out is the sound as it is."""
 SOUNDS_PER_JOB = 16
 
 
+OVER_NOISE_NOTE = (
+    "everyday sounds are heard over noise and not over the background of the first training, whose measurements are no "
+    "longer in ~/.cache/streamgmm: more of them may be taken for a label; train again to know"
+)
+
+
 class WorldClips(NamedTuple):
-    """The sounds of the world as clips of background, and notes for the user."""
+    """The sounds of the world as clips of background.
+
+    Attributes:
+        clips: of each sound.
+        notes: for the user.
+        is_over_background: whether the sounds were heard over the user's own background.
+    """
 
     clips: list[ClipVectors]
     notes: tuple[str, ...] = ()
+    is_over_background: bool = False
 
 
 def world_clips(task: ExtractionTask, labels: Sequence[str], track: ProgressTracker = untracked) -> WorldClips:
@@ -67,13 +80,15 @@ def world_clips(task: ExtractionTask, labels: Sequence[str], track: ProgressTrac
         return WorldClips([])
     try:
         kinds = {sound.id: sound.kind for sound in read_index().sounds}
-        measured = _measured(_relevant(task), track)
+        measured, is_over_background = _measured(_relevant(task), track)
     except DataError as error:
         return WorldClips([], (f"trained without the sounds that come with streamgmm: {error}",))
     taught = frozenset[str]().union(*(kinds_named_by(label, frozenset(kinds.values())) for label in labels))
     clips = [clip for clip in measured if kinds[clip.clip.path.name] not in taught]
     notes = (f"left out of the sounds that come with streamgmm: {', '.join(sorted(taught))}",) if taught else ()
-    return WorldClips(clips, notes)
+    if task.heard_over and not is_over_background:
+        notes = (*notes, OVER_NOISE_NOTE)
+    return WorldClips(clips, notes, is_over_background)
 
 
 def _relevant(task: ExtractionTask) -> ExtractionTask:
@@ -84,12 +99,22 @@ def _relevant(task: ExtractionTask) -> ExtractionTask:
     return msgspec.structs.replace(task, training=relevant, silence_gate_dbfs=0.0)
 
 
-def _measured(task: ExtractionTask, track: ProgressTracker) -> list[ClipVectors]:
-    spec, training = task.spec, msgspec.structs.replace(task.training, n_jobs=0)
-    # Without backgrounds, the channel of the recordings makes no difference.
-    below = [task.channel, *task.background_keys] if task.backgrounds else []
-    key = hashlib.sha256(msgspec.json.encode([read_index().sha256, spec, training, below])).hexdigest()
-    return kept_world(key, partial(_measure_all, task, track))
+def _measured(task: ExtractionTask, track: ProgressTracker) -> tuple[list[ClipVectors], bool]:
+    """Return the clips, and whether they were heard over the user's background."""
+    heard_over = task.backgrounds_sha256
+    # Of an earlier training, with frames or without: a fit without frames ignores them.
+    for cepstra in ("auto", "never") if task.heard_over and not heard_over else ():
+        training = msgspec.structs.replace(task.training, cepstra=cepstra)
+        kept = find_world(_key(msgspec.structs.replace(task, training=training), task.heard_over))
+        if kept is not None:
+            return kept, True
+    return kept_world(_key(task, heard_over), partial(_measure_all, task, track)), bool(heard_over)
+
+
+def _key(task: ExtractionTask, heard_over: str) -> str:
+    training = msgspec.structs.replace(task.training, n_jobs=0)
+    content = [read_index().sha256, task.spec, training, heard_over]
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 
 def _measure_all(task: ExtractionTask, track: ProgressTracker) -> Iterator[ClipVectors]:

@@ -47,6 +47,7 @@ class Validation(NamedTuple):
         log_losses: of the held-out clips, shape (n_clips,), nat, in an order that depends on clips and seed alone;
             None without validation.
         held_out: scores of the held-out clips, of their copies in context and of the sounds of the world.
+        is_over_background: whether the sounds of the world were heard over the user's own background.
     """
 
     training: TrainingSection
@@ -56,6 +57,7 @@ class Validation(NamedTuple):
     notes: tuple[str, ...] = ()
     log_losses: Float64Array | None = None
     held_out: HeldOutClips | None = None
+    is_over_background: bool = False
 
 
 def validate(

@@ -69,7 +69,7 @@ def test_kinds_that_the_user_teaches_are_left_out_and_named():
 def test_nothing_is_measured_where_the_settings_say_so(monkeypatch):
     monkeypatch.setattr(module, "read_world", None)
     task = msgspec.structs.replace(TASK, training=TrainingSection(world=False))
-    assert world_clips(task, ["dog"]) == ([], ())
+    assert world_clips(task, ["dog"]) == ([], (), False)
 
 
 def test_the_second_time_they_come_from_the_cache_with_the_same_bits(monkeypatch, small_world):
@@ -84,26 +84,67 @@ def test_the_second_time_they_come_from_the_cache_with_the_same_bits(monkeypatch
         np.testing.assert_array_equal(one.cepstra.spans, other.cepstra.spans)  # type: ignore[union-attr]
 
 
-def test_sounds_are_heard_over_a_background_of_the_user(tmp_path, small_world):
-    path = tmp_path / "hum.wav"
+def over_hum(folder: Path) -> ExtractionTask:
+    """The task with a background of steady hum."""
+    path = folder / "hum.wav"
     soundfile.write(path, np.sin(np.arange(8000) * 0.5), 8000)
-    content_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     background = Clip(
         path=path,
         label=BACKGROUND,
         source_id="hum",
         duration_s=1.0,
         sample_rate_hz=8000,
-        content_sha256=content_sha256,
+        content_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
-    task = msgspec.structs.replace(TASK, backgrounds=(background,))
-    over_noise, over_hum = (world_clips(one, ["dog"]).clips for one in (TASK, task))
-    assert [clip.clip for clip in over_hum] == [clip.clip for clip in over_noise]
+    return msgspec.structs.replace(TASK, backgrounds=(background,))
+
+
+def test_sounds_are_heard_over_a_background_of_the_user(tmp_path, small_world):
+    noisy, humming = (world_clips(task, ["dog"]) for task in (TASK, over_hum(tmp_path)))
+    assert (noisy.is_over_background, humming.is_over_background) == (False, True)
+    assert [clip.clip for clip in humming.clips] == [clip.clip for clip in noisy.clips]
     # Before a sound begins, the hum has always the same level from hop to hop, and noise has not.
-    hum, noise = (max(np.ptp(clip.contexts[0].levels_dbfs[1:5]) for clip in clips) for clips in (over_hum, over_noise))
+    hum, noise = (max(np.ptp(clip.contexts[0].levels_dbfs[1:5]) for clip in found.clips) for found in (humming, noisy))
     assert hum < 0.1 < noise
     # Each has a file of its own in the cache.
     assert len(list(small_world.iterdir())) == 2
+
+
+@pytest.mark.parametrize("cepstra", ["auto", "always", "never"])
+def test_a_training_from_memory_hears_them_over_the_background_that_is_gone(tmp_path, cepstra):
+    task = over_hum(tmp_path)
+    first = world_clips(task, ["dog"])
+    training = msgspec.structs.replace(TASK.training, cepstra=cepstra)
+    remembered = msgspec.structs.replace(TASK, heard_over=task.backgrounds_sha256, training=training)
+    task.backgrounds[0].path.unlink()
+    again = world_clips(remembered, ["dog"])
+    assert again.is_over_background
+    assert again.notes == first.notes
+    for one, other in zip(first.clips, again.clips, strict=True):
+        np.testing.assert_array_equal(one.vectors, other.vectors)
+
+
+def test_where_their_measurements_are_gone_too_a_training_from_memory_says_so(tmp_path, small_world):
+    task = over_hum(tmp_path)
+    world_clips(task, ["dog"])
+    for file in small_world.iterdir():
+        file.unlink()
+    found = world_clips(msgspec.structs.replace(TASK, heard_over=task.backgrounds_sha256), ["dog"])
+    assert not found.is_over_background
+    assert found.notes[-1] == module.OVER_NOISE_NOTE
+    np.testing.assert_array_equal(found.clips[0].vectors, world_clips(TASK, ["dog"]).clips[0].vectors)
+
+
+def test_other_backgrounds_have_another_hash(tmp_path):
+    task = over_hum(tmp_path)
+    (hum,) = task.backgrounds
+    others = [
+        TASK,
+        msgspec.structs.replace(task, backgrounds=(hum, hum)),
+        msgspec.structs.replace(task, backgrounds=(msgspec.structs.replace(hum, onset_s=0.0, offset_s=0.5),)),
+        msgspec.structs.replace(task, channel=0),
+    ]
+    assert len({one.backgrounds_sha256 for one in (task, *others)}) == 5
 
 
 @pytest.mark.parametrize(
@@ -140,6 +181,6 @@ def test_a_missing_or_cut_world_is_said_and_trained_without(monkeypatch, part):
         raise DataError("the sounds of the world cannot be read")
 
     monkeypatch.setattr(module, part, broken)
-    clips, notes = world_clips(TASK, ["dog"])
+    clips, notes, _ = world_clips(TASK, ["dog"])
     assert clips == []
     assert notes[0].startswith("trained without the sounds that come with streamgmm: the sounds of the world cannot")
