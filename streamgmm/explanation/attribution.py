@@ -55,10 +55,10 @@ def attribute(classifier: Classifier, vector: Float64Array, i_label: int, i_agai
     def slope(share: float) -> Float64Array:
         point = mean + share * (vector - mean)
         # Shape (1, d), as gradients are computed for several vectors at once.
-        place = projection.apply(point)[np.newaxis]
+        place = projection.apply_exactly(point)[np.newaxis]
         return projection.gradient(point, (label.gradient(place) - against.gradient(place))[0])
 
-    scores = classifier.score_mixtures(vector), classifier.score_mixtures(mean)
+    scores = [classifier.score_projected(projection.apply_exactly(one)) for one in (vector, mean)]
     ratio, baseline = (float(values[i_label] - values[i_against]) for values in scores)
     # If no division is fine enough, the last parts are returned; what they lack is the `rest` of the comparison.
     for n_pieces in N_PIECES:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from streamgmm.arrays import Float64Array
+from streamgmm.arrays import Float32Array, Float64Array, FloatArray
 from streamgmm.errors import DataError
 from streamgmm.model.mixture import checked_numbers
 
@@ -53,19 +54,38 @@ class Bottleneck:
         """Number of rectified units, u."""
         return len(self.matrix)
 
+    @cached_property
+    def _single(self) -> tuple[Float32Array, Float32Array]:
+        return self.weights.astype(np.float32), self.offsets.astype(np.float32)
+
     def apply(self, standardised: Float64Array) -> Float64Array:
-        """Return what is added to the projection of vectors, shape (..., f); shape (..., d)."""
-        added: Float64Array = np.maximum(standardised @ self.weights + self.offsets, 0.0) @ self.matrix + self.shift
+        """Return what is added to the projection of vectors, shape (..., f); shape (..., d).
+
+        The units are computed in single precision, in which features are measured: it takes a third of the time.
+        """
+        weights, offsets = self._single
+        return self._above(standardised.astype(np.float32) @ weights + offsets)
+
+    def apply_exactly(self, standardised: Float64Array) -> Float64Array:
+        """Return the same in double precision, for derivatives and integrals of it."""
+        return self._above(self._sums(standardised))
+
+    def _sums(self, standardised: Float64Array) -> Float64Array:
+        sums: Float64Array = standardised @ self.weights + self.offsets
+        return sums
+
+    def _above(self, sums: FloatArray) -> Float64Array:
+        added: Float64Array = np.maximum(sums, 0.0).astype(np.float64) @ self.matrix + self.shift
         return added
 
     def gradient(self, standardised: Float64Array, by_outputs: Float64Array) -> Float64Array:
         """Return the gradient at one vector by its features, shape (f,), given that by the outputs, shape (d,)."""
-        is_active = standardised @ self.weights + self.offsets > 0.0
+        is_active = self._sums(standardised) > 0.0
         gradient: Float64Array = self.weights[:, is_active] @ (self.matrix[is_active] @ by_outputs)
         return gradient
 
     def kinks(self, start: Float64Array, end: Float64Array) -> Float64Array:
         """Return where units begin or cease on the line between two vectors, (f,), as shares of it, ascending."""
-        first, last = (vector @ self.weights + self.offsets for vector in (start, end))
+        first, last = (self._sums(vector) for vector in (start, end))
         is_crossed = (first > 0.0) != (last > 0.0)
         return np.sort(first[is_crossed] / (first - last)[is_crossed])

@@ -77,6 +77,12 @@ class Projection:
             projected += self.bottleneck.apply(centred / self.scale)
         return projected
 
+    def apply_exactly(self, vector: Float64Array) -> Float64Array:
+        """Project one vector, shape (f,), in double precision throughout; shape (d,)."""
+        centred = vector - self.mean
+        projected: Float64Array = centred @ self._scaled_matrix
+        return projected if self.bottleneck is None else projected + self.bottleneck.apply_exactly(centred / self.scale)
+
     def kinks(self, vector: Float64Array) -> Float64Array:
         """Return where the gradient jumps on the line from the mean to a vector, shape (f,), as shares of it."""
         if self.bottleneck is None:

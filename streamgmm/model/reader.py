@@ -40,6 +40,9 @@ from streamgmm.wording import escaped
 SELF_TEST_TOLERANCE = 1e-9
 """Maximum relative difference of scores between machines with different linear algebra libraries."""
 
+BOTTLENECK_TOLERANCE = 1e-4
+"""The same with a bottleneck, whose units are computed in single precision."""
+
 Arrays = dict[str, AnyArray]
 
 # First bytes of files that other tools save models in. They are named in the error, and never opened: most of these
@@ -227,12 +230,14 @@ def _self_test(classifier: Classifier, arrays: Arrays, offset: int) -> None:
         "": classifier.score_mixtures,
         **({"frames.": classifier.cepstra.score_one} if classifier.cepstra else {}),
     }
+    with_units = BOTTLENECK_TOLERANCE if classifier.projection.bottleneck else SELF_TEST_TOLERANCE
     for prefix, score in scorers.items():
+        tolerance = SELF_TEST_TOLERANCE if prefix else with_units
         stored = arrays[f"{prefix}self_test.log_likelihoods"]
         with np.errstate(all="ignore"):
             differences = np.abs(score(arrays[f"{prefix}self_test.vector"]) - stored)
         # In this form, because a comparison with NaN is false.
-        if not (differences <= SELF_TEST_TOLERANCE * np.maximum(1.0, np.abs(stored))).all():
+        if not (differences <= tolerance * np.maximum(1.0, np.abs(stored))).all():
             hint = "numpy or its linear algebra library is at fault, or the model was altered"
             raise ModelError("self_test", "scores differ from those at training", offset=offset, hint=hint)
 
