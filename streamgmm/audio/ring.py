@@ -55,8 +55,8 @@ class RingCounts(NamedTuple):
 class Ring:
     """Ring buffer of samples from one writer thread to one reader thread.
 
-    Storage is mirrored (every sample is stored at i and at i + capacity), so that every stretch is
-    contiguous wherever it begins. Neither side polls.
+    What waits moves to the front of the storage from time to time, so that a ring whose reader keeps up occupies a few
+    pages of memory, not its whole capacity. Neither side polls.
 
     Args:
         capacity_samples: largest number of samples in flight, and in one `read`.
@@ -69,12 +69,14 @@ class Ring:
         self._on_change = on_change
         self.capacity_samples = capacity_samples
         self._is_lossy = is_lossy
-        self._storage: Samples = np.zeros(2 * capacity_samples, np.float32)
+        self._storage: Samples = np.zeros(capacity_samples, np.float32)
         # Copies through it keep Python's lock, which numpy gives away even for a copy of a microsecond: with many
         # sources, waiting to get it back costs far more than the copy.
         self._places = self._storage.data
         self._changed = threading.Condition()
-        # Indices count samples since the start and never wrap; the place in the storage is the remainder.
+        # Indices count samples since the start and never wrap; the place in the storage is the remainder of the
+        # distance from the origin, the index of a sample at the front.
+        self._origin = 0
         self._write_index = 0
         self._read_index = 0
         self._n_given_up = 0
@@ -235,18 +237,24 @@ class Ring:
         self._losses = {self._read_index: gathered, **self._losses}
 
     def _store(self, samples: Samples) -> None:
-        """Copy samples, at most `capacity_samples`, to both places in the mirrored storage."""
-        capacity = self.capacity_samples
-        begin = self._write_index % capacity
-        end = begin + samples.size
-        n_wrapped = max(0, end - capacity)
-        n_direct = samples.size - n_wrapped
-        # Beyond the first half, `begin:end` reaches into the second one, where the copy of the wrapped samples belongs.
+        """Copy samples, at most `capacity_samples`, into the storage."""
+        begin = self._place(self._write_index)
+        n_direct = min(samples.size, self.capacity_samples - begin)
         given = samples.data
-        self._places[begin:end] = given
-        self._places[begin + capacity : begin + capacity + n_direct] = given[:n_direct]
-        self._places[:n_wrapped] = given[n_direct:]
+        self._places[begin : begin + n_direct] = given[:n_direct]
+        self._places[: samples.size - n_direct] = given[n_direct:]
         self._write_index += samples.size
+
+    def _place(self, index: int) -> int:
+        return (index - self._origin) % self.capacity_samples
+
+    def _rewind(self) -> None:
+        """Move what waits to the front of the storage, if it is no more than what was read since it was moved last."""
+        begin, n_waiting = self._place(self._read_index), self._write_index - self._read_index
+        # The other half of the condition leaves alone what wraps, and copies each sample once on average at most.
+        if n_waiting <= min(begin, self.capacity_samples - begin):
+            self._places[:n_waiting] = self._places[begin : begin + n_waiting]
+            self._origin = self._read_index
 
     def _stretch_end(self, n_samples: int) -> int:
         """Return the index at which the next stretch would end: after `n_samples`, or at the next loss."""
@@ -266,9 +274,13 @@ class Ring:
             return self._take_loss(start)
         self._read_index = min(self._stretch_end(n_samples), self._write_index)
         # Copy, because the writer may overwrite the samples as soon as the lock is released.
-        offset = start % self.capacity_samples
         samples = np.empty(self._read_index - start, np.float32)
-        samples.data[:] = self._places[offset : offset + len(samples)]
+        begin = self._place(start)
+        n_direct = min(len(samples), self.capacity_samples - begin)
+        taken = samples.data
+        taken[:n_direct] = self._places[begin : begin + n_direct]
+        taken[n_direct:] = self._places[: len(samples) - n_direct]
+        self._rewind()
         self._changed.notify_all()
         return Stretch(start, samples)
 
