@@ -5,51 +5,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from streamgmm.arrays import Samples
+from streamgmm.audio.stretch import NO_SAMPLES, RingCounts, Stretch
 from streamgmm.records import GapReason
-
-_NO_SAMPLES: Samples = np.zeros(0, np.float32)
-# All empty stretches share this array.
-_NO_SAMPLES.flags.writeable = False
-
-
-class Stretch(NamedTuple):
-    """Result of one read: either samples or one loss.
-
-    Attributes:
-        start_index: number of samples captured before these; samples that the source itself lost are not
-            counted.
-        samples: float32, shape (n,), a copy for the reader; empty for a loss or after a timeout.
-        lost_samples: number of samples missing between the stretch before and the one after.
-        gap_reason: reason of the loss; None if this is not a loss.
-    """
-
-    start_index: int
-    samples: Samples
-    lost_samples: int = 0
-    gap_reason: GapReason | None = None
-
-
-class RingCounts(NamedTuple):
-    """Counters of samples: captured = read + lost + in flight, exactly, in every snapshot.
-
-    Attributes:
-        captured_samples: samples written into the ring.
-        read_samples: samples returned to the reader.
-        lost_samples: samples overwritten or skipped before they were read.
-        in_flight_samples: samples that wait for the reader.
-        source_lost_samples: samples reported by `write_gap`, which never reached the ring and are in no other count.
-    """
-
-    captured_samples: int
-    read_samples: int
-    lost_samples: int
-    in_flight_samples: int
-    source_lost_samples: int
 
 
 class Ring:
@@ -73,7 +34,10 @@ class Ring:
         # Copies through it keep Python's lock, which numpy gives away even for a copy of a microsecond: with many
         # sources, waiting to get it back costs far more than the copy.
         self._places = self._storage.data
-        self._changed = threading.Condition()
+        # Taken by itself where nobody waits: a condition costs more than the copy of a block.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._n_waiting = 0
         # Indices count samples since the start and never wrap; the place in the storage is the remainder of the
         # distance from the origin, the index of a sample at the front.
         self._origin = 0
@@ -91,7 +55,7 @@ class Ring:
     @property
     def counts(self) -> RingCounts:
         """Return a consistent snapshot of all counters."""
-        with self._changed:
+        with self._lock:
             return RingCounts(
                 captured_samples=self._write_index,
                 read_samples=self._read_index - self._n_given_up,
@@ -103,7 +67,7 @@ class Ring:
     @property
     def lost_samples(self) -> dict[GapReason, int]:
         """Return the number of samples lost so far by reason, in the source and in the ring."""
-        with self._changed:
+        with self._lock:
             return dict(self._lost_samples)
 
     @property
@@ -114,7 +78,7 @@ class Ring:
 
     def is_ready(self, n_samples: int) -> bool:
         """Return whether `read` of `n_samples` would not wait: for samples, a loss or the end."""
-        with self._changed:
+        with self._lock:
             return self._is_ready(n_samples)
 
     def write(self, samples: Samples) -> bool:
@@ -124,16 +88,18 @@ class Ring:
             False if the ring was closed; samples that had no room by then are not counted as captured.
         """
         rest = samples
-        with self._changed:
-            # A block may be longer than the free room, and even than the ring: write it in pieces.
-            while rest.size and self._wait_for_room():
-                # The reader is woken after each piece: if the ring loses nothing, only it can make room for the next.
+        # A block may be longer than the free room, and even than the ring: write it in pieces.
+        while rest.size:
+            with self._lock:
+                if not self._wait_for_room():
+                    return False
                 piece = rest[: self._make_room(rest.size)]
                 self._store(piece)
                 rest = rest[piece.size :]
-                self._changed.notify_all()
-                self._on_change()
-            return not self._is_closed
+                # Woken after each piece: if the ring loses nothing, only the reader can make room for the next.
+                self._wake()
+            self._on_change()
+        return not self._is_closed
 
     def write_gap(self, lost_samples: int, reason: GapReason) -> None:
         """Report that the source lost samples at this point; never waits.
@@ -142,26 +108,26 @@ class Ring:
             lost_samples: number of samples; 0 marks an interruption of unknown or zero length.
             reason: reason of the loss.
         """
-        with self._changed:
+        with self._lock:
             self._n_source_lost += lost_samples
             self._lost_samples[reason] += lost_samples
             # New losses have the highest index so far, so that the keys remain in ascending order.
             self._losses.setdefault(self._write_index, Counter()).update({reason: lost_samples})
-            self._changed.notify_all()
+            self._wake()
         self._on_change()
 
     def end(self) -> None:
         """Mark the end of the stream: the reader gets the remaining samples, then None."""
-        with self._changed:
+        with self._lock:
             self._is_ended = True
-            self._changed.notify_all()
+            self._wake()
         self._on_change()
 
     def close(self) -> None:
         """Stop at once and wake both sides; samples in flight are not delivered."""
-        with self._changed:
+        with self._lock:
             self._is_closed = True
-            self._changed.notify_all()
+            self._wake()
         self._on_change()
 
     def read(self, n_samples: int, timeout_s: float | None = None) -> Stretch | None:
@@ -183,11 +149,11 @@ class Ring:
         """
         if not 1 <= n_samples <= self.capacity_samples:
             raise ValueError(f"n_samples is {n_samples}, must be 1 to {self.capacity_samples}")
-        with self._changed:
-            is_ready = self._changed.wait_for(lambda: self._is_ready(n_samples), timeout_s)
+        with self._lock:
+            is_ready = self._wait_for(lambda: self._is_ready(n_samples), timeout_s)
             if self._is_closed or self._is_drained():
                 return None
-            return self._take(n_samples) if is_ready else Stretch(self._read_index, _NO_SAMPLES)
+            return self._take(n_samples) if is_ready else Stretch(self._read_index, NO_SAMPLES)
 
     def skip(self, n_samples: int, reason: GapReason) -> None:
         """Discard the oldest unread samples, for a reader that cannot keep up; the next `read` reports the loss.
@@ -199,17 +165,32 @@ class Ring:
         Raises:
             ValueError: fewer samples are in flight.
         """
-        with self._changed:
+        with self._lock:
             if not 0 <= n_samples <= self._write_index - self._read_index:
                 raise ValueError(f"n_samples is {n_samples}, but {self._write_index - self._read_index} are in flight")
             if n_samples:
                 self._give_up(n_samples, reason)
-            self._changed.notify_all()  # a writer may wait for the room
+            self._wake()  # a writer may wait for the room
 
     def _wait_for_room(self) -> bool:
         """Wait until a sample can be stored; return False if the ring is closed."""
-        self._changed.wait_for(lambda: self._is_closed or self._is_lossy or self._room_samples() > 0)
+        self._wait_for(lambda: self._is_closed or self._is_lossy or self._room_samples() > 0)
         return not self._is_closed
+
+    def _wait_for(self, is_true: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Wait until the condition is true; return whether it is."""
+        is_true_now = is_true()
+        if is_true_now or timeout_s == 0.0:
+            return is_true_now
+        self._n_waiting += 1
+        try:
+            return self._changed.wait_for(is_true, timeout_s)
+        finally:
+            self._n_waiting -= 1
+
+    def _wake(self) -> None:
+        if self._n_waiting:
+            self._changed.notify_all()
 
     def _room_samples(self) -> int:
         return self.capacity_samples - (self._write_index - self._read_index)
@@ -242,7 +223,8 @@ class Ring:
         n_direct = min(samples.size, self.capacity_samples - begin)
         given = samples.data
         self._places[begin : begin + n_direct] = given[:n_direct]
-        self._places[: samples.size - n_direct] = given[n_direct:]
+        if n_direct < samples.size:
+            self._places[: samples.size - n_direct] = given[n_direct:]
         self._write_index += samples.size
 
     def _place(self, index: int) -> int:
@@ -279,9 +261,10 @@ class Ring:
         n_direct = min(len(samples), self.capacity_samples - begin)
         taken = samples.data
         taken[:n_direct] = self._places[begin : begin + n_direct]
-        taken[n_direct:] = self._places[: len(samples) - n_direct]
+        if n_direct < len(samples):
+            taken[n_direct:] = self._places[: len(samples) - n_direct]
         self._rewind()
-        self._changed.notify_all()
+        self._wake()
         return Stretch(start, samples)
 
     def _take_loss(self, index: int) -> Stretch:
@@ -291,4 +274,4 @@ class Ring:
         lost_samples = losses.pop(reason)
         if not losses:
             del self._losses[index]
-        return Stretch(index, _NO_SAMPLES, lost_samples, reason)
+        return Stretch(index, NO_SAMPLES, lost_samples, reason)

@@ -207,8 +207,7 @@ def push_stack(streams: Sequence[FeatureStream], samples: Sequence[FloatArray]) 
 def _clean_stack(streams: Sequence[FeatureStream], hops: Float32Array) -> list[int]:
     """Do as `FeatureStream._clean` for a hop of each stream, most of which have nothing to replace."""
     are_sound = (np.maximum.reduce(np.abs(hops), axis=1) <= MAX_AMPLITUDE).tolist()
-    offsets = np.zeros((len(hops), 1), dtype=np.float32)
-    n_refused = []
+    offsets, n_refused = np.zeros((len(hops), 1), dtype=np.float32), []
     for i, (stream, hop, is_sound) in enumerate(zip(streams, hops, are_sound, strict=True)):
         if is_sound and stream._n_hops:
             stream._n_refused_hops = max(0, stream._n_refused_hops - 1)

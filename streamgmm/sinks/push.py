@@ -103,7 +103,8 @@ class PushSink:
             return
         with self._changed:
             self.note(message)
-            self._changed.wait_for(lambda: not self._is_patient or self._is_closing or not self._queue.is_full)
+            if self._is_patient:
+                self._changed.wait_for(lambda: not self._is_patient or self._is_closing or not self._queue.is_full)
             if not self._is_closing:
                 self._queue.push(message.record, line)
                 self._changed.notify_all()
