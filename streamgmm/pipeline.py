@@ -6,14 +6,14 @@ they arrive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.decision.bayes import BayesRule
-from streamgmm.decision.clip import ClipDecider, ClipDecision
 from streamgmm.decision.decider import Decider, Timing
 from streamgmm.decision.events import EventState
 from streamgmm.decision.hop_scores import HopScores
@@ -21,6 +21,7 @@ from streamgmm.decision.judge import Judge
 from streamgmm.decision.rules import make_rules
 from streamgmm.features.extractor import FeatureStream, HopFeatures
 from streamgmm.model.cepstra import CepstralEvidence
+from streamgmm.model.classifier import VectorScores
 from streamgmm.model.model import Model
 from streamgmm.records import GapReason, Record
 from streamgmm.room.room import Room
@@ -46,16 +47,21 @@ class Analyser:
     Args:
         model: defines the features and the classifier.
         has_projected: whether the scores contain the projected vector of the window, and its log-likelihoods.
+
+    Attributes:
+        classifier: the classifier of the model.
+        features: turns samples into features.
+        evidence: scores of the cepstral frames; None if the model does not use them.
     """
 
     def __init__(self, model: Model, *, has_projected: bool = False) -> None:
         self._has_projected = has_projected
-        self._classifier = model.classifier
-        cepstra = self._classifier.used_cepstra
-        self._features = FeatureStream(model.spec, has_cepstra=cepstra is not None)
+        self.classifier = model.classifier
+        cepstra = self.classifier.used_cepstra
+        self.features = FeatureStream(model.spec, has_cepstra=cepstra is not None)
         # Exact: windows are a whole number of hops (see `FeatureSpec.window_frames`).
         n_window_hops = model.spec.window_samples // model.spec.hop_samples
-        self._evidence = CepstralEvidence(cepstra, n_window_hops) if cepstra else None
+        self.evidence = CepstralEvidence(cepstra, n_window_hops) if cepstra else None
         # Both have shape (n_labels,), and stand in for the scores of a hop without a vector.
         self._refused = np.full(len(model.labels), np.nan)
         self._in_no_domain = np.zeros(len(model.labels), dtype=bool)
@@ -64,22 +70,22 @@ class Analyser:
     @property
     def analysed_samples(self) -> int:
         """Number of samples in finished hops."""
-        return self._features.end_sample
+        return self.features.end_sample
 
     @property
     def pending_samples(self) -> int:
         """Number of samples that wait for the rest of their hop."""
-        return self._features.n_pending_samples
+        return self.features.n_pending_samples
 
     @property
     def end_sample(self) -> int:
         """Stream position just after the last finished hop, in samples, including lost ones."""
-        return self._features.end_sample + self._lost_samples
+        return self.features.end_sample + self._lost_samples
 
     @property
     def level_dbfs(self) -> float:
         """Level of the last finished hop (dB re full scale)."""
-        return self._features.level_dbfs
+        return self.features.level_dbfs
 
     def push(self, samples: FloatArray) -> list[HopScores]:
         """Add samples, shape (n,), full scale 1.0; return the scores of the hops that they complete."""
@@ -91,11 +97,11 @@ class Analyser:
 
     def observe(self, samples: FloatArray) -> list[Observation]:
         """Do the first half of `push`: return the input of the classifier for each hop."""
-        return [self._observe(features) for features in self._features.push(samples)]
+        return [self._observe(features) for features in self.features.push(samples)]
 
     def observe_rest(self) -> list[Observation]:
         """Do the first half of `flush`."""
-        return [self._observe(features) for features in self._features.flush()]
+        return [self._observe(features) for features in self.features.flush()]
 
     def score_all(self, features: Iterable[HopFeatures]) -> list[HopScores]:
         """Return the scores of a stream from its features, which include cepstra if the model uses them."""
@@ -104,15 +110,15 @@ class Analyser:
     def skip(self, lost_samples: int) -> None:
         """Continue after a loss, independently of the audio before it; call `flush` first."""
         self._lost_samples += lost_samples
-        self._features.forget()
+        self.features.forget()
         self._forget_evidence()
 
     def continue_from(self, other: Analyser) -> list[HopScores]:
         """Continue the stream of `other` in this new analyser, including the samples of its incomplete hop."""
         # The new model may have other hops; the samples of the old incomplete hop start a hop of this one.
         self._lost_samples = other._lost_samples
-        self._features.end_sample = other._features.end_sample
-        return self.push(other._features.take_pending())
+        self.features.end_sample = other.features.end_sample
+        return self.push(other.features.take_pending())
 
     def abandon(self, analysed_samples: int, lost_samples: int) -> None:
         """Continue after a failure: of the samples so far, all but the first `analysed_samples` are lost.
@@ -122,30 +128,36 @@ class Analyser:
             lost_samples: number of samples that count as lost.
         """
         self._lost_samples += lost_samples
-        self._features.abandon(analysed_samples)
+        self.features.abandon(analysed_samples)
         self._forget_evidence()
 
     def reset(self) -> None:
         """Start a new stream at sample 0."""
         self._lost_samples = 0
-        self._features.reset()
+        self.features.reset()
         self._forget_evidence()
 
     def _forget_evidence(self) -> None:
-        if self._evidence:
-            self._evidence.reset()
+        if self.evidence:
+            self.evidence.reset()
 
     def _observe(self, features: HopFeatures) -> Observation:
-        return Observation(features, self._evidence.push(features.cepstra) if self._evidence else None)
+        return Observation(features, self.evidence.push(features.cepstra) if self.evidence else None)
 
     def score(self, observation: Observation) -> HopScores:
         """Do the second half of `push` and `flush`: return the scores of a hop."""
+        hop = observation.features
+        if hop.vector is None:
+            return self.hop_scores(hop, None)
+        return self.hop_scores(hop, self.classifier.score(hop.vector, observation.cepstral_evidence))
+
+    def hop_scores(self, hop: HopFeatures, scores: VectorScores | None) -> HopScores:
+        """Return the scores of a hop from those of its vector; None if it has none."""
         # NaN and false where the hop has no vector: the gates of the decision reject it as not finite.
         log_likelihoods, llrs, is_in_domain = self._refused, self._refused, self._in_no_domain
-        hop, background = observation.features, np.nan
+        background = np.nan
         projected = of_window = None
-        if hop.vector is not None:
-            scores = self._classifier.score(hop.vector, observation.cepstral_evidence)
+        if scores is not None:
             log_likelihoods, is_in_domain = scores.log_likelihoods, scores.is_in_domain
             # Log-likelihood ratio of each label to the background (nat).
             background = scores.background_log_likelihood
@@ -184,6 +196,7 @@ class Pipeline:
         analyser: the first half, from samples to hop scores.
         decider: the second half, from hop scores to records.
         room: what is learnt of the room, as a part of the background; None if nothing is.
+        stack_key: equal for pipelines whose hops can be analysed together (see `stack`).
 
     Raises:
         ConfigError: the settings name a label that the model does not have.
@@ -193,6 +206,7 @@ class Pipeline:
         self, model: Model, config: Config, run_id: str = "", *, learns_room: bool = False, glimpses: bool = False
     ) -> None:
         self.analyser = Analyser(model, has_projected=learns_room)
+        self.stack_key = (model, msgspec.json.encode((config.decision, config.model.priors)))
         spec = model.spec
         rules = make_rules(model.labels, config.decision, model.decision, spec.sample_rate_hz)
         self.room = Room(model, config, rules) if learns_room else None
@@ -254,11 +268,18 @@ class Pipeline:
         return [record for hop in hops for record in self._decide(hop)]
 
     def _decide(self, hop: HopScores) -> list[Record]:
-        if self.room is None:
-            return self.decider.update(hop)
-        records = self.decider.update(self.room.raised(hop))
-        self.room.follow(is_idle=all(state is EventState.IDLE for state in self.decider.states))
+        records = self.decider.update(self.raised(hop))
+        self.follow()
         return records
+
+    def raised(self, hop: HopScores) -> HopScores:
+        """Return `hop` with what is learnt of the room as a part of the background."""
+        return hop if self.room is None else self.room.raised(hop)
+
+    def follow(self) -> None:
+        """Learn of the room, once the last hop that was `raised` is decided."""
+        if self.room is not None:
+            self.room.follow(is_idle=all(state is EventState.IDLE for state in self.decider.states))
 
 
 def make_judge(model: Model, config: Config) -> Judge:
@@ -267,37 +288,10 @@ def make_judge(model: Model, config: Config) -> Judge:
     Raises:
         ConfigError: the settings give a prior to a label that the model does not have.
     """
-    return Judge(_bayes_rule(model, config), config.decision, model.spec.hop_samples / model.spec.sample_rate_hz)
+    return Judge(make_bayes_rule(model, config), config.decision, model.spec.hop_samples / model.spec.sample_rate_hz)
 
 
-def _bayes_rule(model: Model, config: Config) -> BayesRule:
+def make_bayes_rule(model: Model, config: Config) -> BayesRule:
+    """Return Bayes' rule of a run; raise as `make_judge`."""
     classifier = model.classifier.with_priors(config.model.priors)
     return BayesRule(classifier.labels, classifier.competing_log_priors, classifier.likelihood_scale)
-
-
-def decide_clip(blocks: Iterable[FloatArray], model: Model, config: Config) -> ClipDecision:
-    """Classify a clip, from the same hop scores that a stream of it gives.
-
-    Args:
-        blocks: samples of the clip, float, shape (n,) each, at the rate of the model, full scale 1.0.
-        model: the model to use.
-        config: the priors and the silence gate are used.
-    """
-    return decide_scores(hop_scores(blocks, model.for_clips), model.for_clips, config)
-
-
-def hop_scores(blocks: Iterable[FloatArray], model: Model) -> Iterator[HopScores]:
-    """Return the hop scores of a recording; arguments as for `decide_clip`."""
-    analyser = Analyser(model)
-    # Block by block, so that a long clip is never in memory as a whole.
-    for block in blocks:
-        yield from analyser.push(block)
-    yield from analyser.flush()
-
-
-def decide_scores(hops: Iterable[HopScores], model: Model, config: Config) -> ClipDecision:
-    """Classify a clip from its hop scores by `model`, one that is made `for_clips`; see `decide_clip`."""
-    decider = ClipDecider(_bayes_rule(model, config), config.decision.silence_gate_dbfs, model.classifier.clips)
-    for hop in hops:
-        decider.add(hop)
-    return decider.decide()

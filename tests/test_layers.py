@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "streamgmm"
 
 ROOMS = [
-    *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "client", "clips", "sinks"),
-    "service",
+    *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "stack", "client", "clips"),
+    *("sinks", "service"),
     *("listening", "recording", "dataset", "world", "training", "evaluation", "tuning", "explanation", "bench"),
     *("archive", "report", "demo", "monitor", "cli"),
 ]

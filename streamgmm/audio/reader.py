@@ -29,6 +29,10 @@ BLOCK_S = 0.1
 that is played live."""
 
 
+MAX_BLOCKS_AHEAD = 8
+"""Most blocks that are decoded by one call, for uncompressed files, whose samples do not depend on its length."""
+
+
 def open_recording(
     path: str | Path, *, channel: ChannelChoice = "mean", follow_symlinks: bool = False
 ) -> RecordingReader:
@@ -174,11 +178,8 @@ class RecordingReader:
         # One for each part: rates may differ, and the filter must not mix the end of one recording with the next.
         resampler = Resampler(decoder.sample_rate_hz, self.sample_rate_hz)
         n_block = units.seconds_to_samples(BLOCK_S, decoder.sample_rate_hz)
-        is_at_end = False
-        while not is_at_end:
-            frames = decoder.read(n_block)
-            is_at_end = not len(frames)
-            samples = resampler.push(self._mixed(frames), last=is_at_end)
+        for frames in _blocks_of(decoder, n_block):
+            samples = resampler.push(self._mixed(frames), last=not len(frames))
             self._n_read += samples.size
             if samples.size:
                 yield samples
@@ -195,3 +196,11 @@ class RecordingReader:
     def _warn(self, warning: str) -> None:
         if warning not in self.warnings:
             self.warnings.append(warning)
+
+
+def _blocks_of(decoder: PartDecoder, n_block: int) -> Iterator[Float32Array]:
+    """Yield blocks of up to `n_block` frames, shape (n, n_channels), the last one without frames."""
+    n_ahead = MAX_BLOCKS_AHEAD if decoder.is_uncompressed else 1
+    while len(frames := decoder.read(n_ahead * n_block)):
+        yield from (frames[first : first + n_block] for first in range(0, len(frames), n_block))
+    yield frames

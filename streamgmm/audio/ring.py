@@ -5,58 +5,19 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from streamgmm.arrays import Samples
+from streamgmm.audio.stretch import NO_SAMPLES, RingCounts, Stretch
 from streamgmm.records import GapReason
-
-_NO_SAMPLES: Samples = np.zeros(0, np.float32)
-# All empty stretches share this array.
-_NO_SAMPLES.flags.writeable = False
-
-
-class Stretch(NamedTuple):
-    """Result of one read: either samples or one loss.
-
-    Attributes:
-        start_index: number of samples captured before these; samples that the source itself lost are not
-            counted.
-        samples: float32, shape (n,), a copy for the reader; empty for a loss or after a timeout.
-        lost_samples: number of samples missing between the stretch before and the one after.
-        gap_reason: reason of the loss; None if this is not a loss.
-    """
-
-    start_index: int
-    samples: Samples
-    lost_samples: int = 0
-    gap_reason: GapReason | None = None
-
-
-class RingCounts(NamedTuple):
-    """Counters of samples: captured = read + lost + in flight, exactly, in every snapshot.
-
-    Attributes:
-        captured_samples: samples written into the ring.
-        read_samples: samples returned to the reader.
-        lost_samples: samples overwritten or skipped before they were read.
-        in_flight_samples: samples that wait for the reader.
-        source_lost_samples: samples reported by `write_gap`, which never reached the ring and are in no other count.
-    """
-
-    captured_samples: int
-    read_samples: int
-    lost_samples: int
-    in_flight_samples: int
-    source_lost_samples: int
 
 
 class Ring:
     """Ring buffer of samples from one writer thread to one reader thread.
 
-    Storage is mirrored (every sample is stored at i and at i + capacity), so that every stretch is
-    contiguous wherever it begins. Neither side polls.
+    What waits moves to the front of the storage from time to time, so that a ring whose reader keeps up occupies a few
+    pages of memory, not its whole capacity. Neither side polls.
 
     Args:
         capacity_samples: largest number of samples in flight, and in one `read`.
@@ -69,12 +30,17 @@ class Ring:
         self._on_change = on_change
         self.capacity_samples = capacity_samples
         self._is_lossy = is_lossy
-        self._storage: Samples = np.zeros(2 * capacity_samples, np.float32)
+        self._storage: Samples = np.zeros(capacity_samples, np.float32)
         # Copies through it keep Python's lock, which numpy gives away even for a copy of a microsecond: with many
         # sources, waiting to get it back costs far more than the copy.
         self._places = self._storage.data
-        self._changed = threading.Condition()
-        # Indices count samples since the start and never wrap; the place in the storage is the remainder.
+        # Taken by itself where nobody waits: a condition costs more than the copy of a block.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._n_waiting = 0
+        # Indices count samples since the start and never wrap; the place in the storage is the remainder of the
+        # distance from the origin, the index of a sample at the front.
+        self._origin = 0
         self._write_index = 0
         self._read_index = 0
         self._n_given_up = 0
@@ -89,7 +55,7 @@ class Ring:
     @property
     def counts(self) -> RingCounts:
         """Return a consistent snapshot of all counters."""
-        with self._changed:
+        with self._lock:
             return RingCounts(
                 captured_samples=self._write_index,
                 read_samples=self._read_index - self._n_given_up,
@@ -101,7 +67,7 @@ class Ring:
     @property
     def lost_samples(self) -> dict[GapReason, int]:
         """Return the number of samples lost so far by reason, in the source and in the ring."""
-        with self._changed:
+        with self._lock:
             return dict(self._lost_samples)
 
     @property
@@ -112,7 +78,7 @@ class Ring:
 
     def is_ready(self, n_samples: int) -> bool:
         """Return whether `read` of `n_samples` would not wait: for samples, a loss or the end."""
-        with self._changed:
+        with self._lock:
             return self._is_ready(n_samples)
 
     def write(self, samples: Samples) -> bool:
@@ -122,16 +88,18 @@ class Ring:
             False if the ring was closed; samples that had no room by then are not counted as captured.
         """
         rest = samples
-        with self._changed:
-            # A block may be longer than the free room, and even than the ring: write it in pieces.
-            while rest.size and self._wait_for_room():
-                # The reader is woken after each piece: if the ring loses nothing, only it can make room for the next.
+        # A block may be longer than the free room, and even than the ring: write it in pieces.
+        while rest.size:
+            with self._lock:
+                if not self._wait_for_room():
+                    return False
                 piece = rest[: self._make_room(rest.size)]
                 self._store(piece)
                 rest = rest[piece.size :]
-                self._changed.notify_all()
-                self._on_change()
-            return not self._is_closed
+                # Woken after each piece: if the ring loses nothing, only the reader can make room for the next.
+                self._wake()
+            self._on_change()
+        return not self._is_closed
 
     def write_gap(self, lost_samples: int, reason: GapReason) -> None:
         """Report that the source lost samples at this point; never waits.
@@ -140,26 +108,26 @@ class Ring:
             lost_samples: number of samples; 0 marks an interruption of unknown or zero length.
             reason: reason of the loss.
         """
-        with self._changed:
+        with self._lock:
             self._n_source_lost += lost_samples
             self._lost_samples[reason] += lost_samples
             # New losses have the highest index so far, so that the keys remain in ascending order.
             self._losses.setdefault(self._write_index, Counter()).update({reason: lost_samples})
-            self._changed.notify_all()
+            self._wake()
         self._on_change()
 
     def end(self) -> None:
         """Mark the end of the stream: the reader gets the remaining samples, then None."""
-        with self._changed:
+        with self._lock:
             self._is_ended = True
-            self._changed.notify_all()
+            self._wake()
         self._on_change()
 
     def close(self) -> None:
         """Stop at once and wake both sides; samples in flight are not delivered."""
-        with self._changed:
+        with self._lock:
             self._is_closed = True
-            self._changed.notify_all()
+            self._wake()
         self._on_change()
 
     def read(self, n_samples: int, timeout_s: float | None = None) -> Stretch | None:
@@ -181,11 +149,11 @@ class Ring:
         """
         if not 1 <= n_samples <= self.capacity_samples:
             raise ValueError(f"n_samples is {n_samples}, must be 1 to {self.capacity_samples}")
-        with self._changed:
-            is_ready = self._changed.wait_for(lambda: self._is_ready(n_samples), timeout_s)
+        with self._lock:
+            is_ready = self._wait_for(lambda: self._is_ready(n_samples), timeout_s)
             if self._is_closed or self._is_drained():
                 return None
-            return self._take(n_samples) if is_ready else Stretch(self._read_index, _NO_SAMPLES)
+            return self._take(n_samples) if is_ready else Stretch(self._read_index, NO_SAMPLES)
 
     def skip(self, n_samples: int, reason: GapReason) -> None:
         """Discard the oldest unread samples, for a reader that cannot keep up; the next `read` reports the loss.
@@ -197,17 +165,32 @@ class Ring:
         Raises:
             ValueError: fewer samples are in flight.
         """
-        with self._changed:
+        with self._lock:
             if not 0 <= n_samples <= self._write_index - self._read_index:
                 raise ValueError(f"n_samples is {n_samples}, but {self._write_index - self._read_index} are in flight")
             if n_samples:
                 self._give_up(n_samples, reason)
-            self._changed.notify_all()  # a writer may wait for the room
+            self._wake()  # a writer may wait for the room
 
     def _wait_for_room(self) -> bool:
         """Wait until a sample can be stored; return False if the ring is closed."""
-        self._changed.wait_for(lambda: self._is_closed or self._is_lossy or self._room_samples() > 0)
+        self._wait_for(lambda: self._is_closed or self._is_lossy or self._room_samples() > 0)
         return not self._is_closed
+
+    def _wait_for(self, is_true: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Wait until the condition is true; return whether it is."""
+        is_true_now = is_true()
+        if is_true_now or timeout_s == 0.0:
+            return is_true_now
+        self._n_waiting += 1
+        try:
+            return self._changed.wait_for(is_true, timeout_s)
+        finally:
+            self._n_waiting -= 1
+
+    def _wake(self) -> None:
+        if self._n_waiting:
+            self._changed.notify_all()
 
     def _room_samples(self) -> int:
         return self.capacity_samples - (self._write_index - self._read_index)
@@ -235,18 +218,25 @@ class Ring:
         self._losses = {self._read_index: gathered, **self._losses}
 
     def _store(self, samples: Samples) -> None:
-        """Copy samples, at most `capacity_samples`, to both places in the mirrored storage."""
-        capacity = self.capacity_samples
-        begin = self._write_index % capacity
-        end = begin + samples.size
-        n_wrapped = max(0, end - capacity)
-        n_direct = samples.size - n_wrapped
-        # Beyond the first half, `begin:end` reaches into the second one, where the copy of the wrapped samples belongs.
+        """Copy samples, at most `capacity_samples`, into the storage."""
+        begin = self._place(self._write_index)
+        n_direct = min(samples.size, self.capacity_samples - begin)
         given = samples.data
-        self._places[begin:end] = given
-        self._places[begin + capacity : begin + capacity + n_direct] = given[:n_direct]
-        self._places[:n_wrapped] = given[n_direct:]
+        self._places[begin : begin + n_direct] = given[:n_direct]
+        if n_direct < samples.size:
+            self._places[: samples.size - n_direct] = given[n_direct:]
         self._write_index += samples.size
+
+    def _place(self, index: int) -> int:
+        return (index - self._origin) % self.capacity_samples
+
+    def _rewind(self) -> None:
+        """Move what waits to the front of the storage, if it is no more than what was read since it was moved last."""
+        begin, n_waiting = self._place(self._read_index), self._write_index - self._read_index
+        # The other half of the condition leaves alone what wraps, and copies each sample once on average at most.
+        if n_waiting <= min(begin, self.capacity_samples - begin):
+            self._places[:n_waiting] = self._places[begin : begin + n_waiting]
+            self._origin = self._read_index
 
     def _stretch_end(self, n_samples: int) -> int:
         """Return the index at which the next stretch would end: after `n_samples`, or at the next loss."""
@@ -266,10 +256,15 @@ class Ring:
             return self._take_loss(start)
         self._read_index = min(self._stretch_end(n_samples), self._write_index)
         # Copy, because the writer may overwrite the samples as soon as the lock is released.
-        offset = start % self.capacity_samples
         samples = np.empty(self._read_index - start, np.float32)
-        samples.data[:] = self._places[offset : offset + len(samples)]
-        self._changed.notify_all()
+        begin = self._place(start)
+        n_direct = min(len(samples), self.capacity_samples - begin)
+        taken = samples.data
+        taken[:n_direct] = self._places[begin : begin + n_direct]
+        if n_direct < len(samples):
+            taken[n_direct:] = self._places[: len(samples) - n_direct]
+        self._rewind()
+        self._wake()
         return Stretch(start, samples)
 
     def _take_loss(self, index: int) -> Stretch:
@@ -279,4 +274,4 @@ class Ring:
         lost_samples = losses.pop(reason)
         if not losses:
             del self._losses[index]
-        return Stretch(index, _NO_SAMPLES, lost_samples, reason)
+        return Stretch(index, NO_SAMPLES, lost_samples, reason)

@@ -26,7 +26,7 @@ from streamgmm.evaluation.matching import Matches, match_events, overlapping
 from streamgmm.listening.events import detections_of
 from streamgmm.model.file import save_model
 from streamgmm.model.model import Model
-from streamgmm.service.channel import ChannelPlan
+from streamgmm.service.context import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
 from streamgmm.settings.config import Config

@@ -12,7 +12,7 @@ from streamgmm.cli.models import load_chosen_or_shipped_model, load_model_quietl
 from streamgmm.cli.options import as_overrides
 from streamgmm.errors import ConfigError, InputMissingError, UsageError
 from streamgmm.model.model import Model
-from streamgmm.service.channel import ChannelPlan
+from streamgmm.service.context import ChannelPlan
 from streamgmm.service.reload import Loaded
 from streamgmm.service.session import Setup
 from streamgmm.settings.config import Config, settings_by_source

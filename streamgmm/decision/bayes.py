@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,10 +37,16 @@ class BayesRule(NamedTuple):
             hop: its log-likelihoods are not scaled.
             softness: further factor on log-likelihoods; below 1, the posteriors are less sharp.
         """
+        logits: Float64Array = self.logits_stack([hop], softness)[0]
+        return logits
+
+    def logits_stack(self, hops: Sequence[HopScores], softness: float = 1.0) -> Float64Array:
+        """Return `logits` of hops of any streams, shape (n_hops, n_competitors)."""
         # Filled in place: appending costs more than all the rest.
-        logits = np.empty(len(self.log_priors))
-        logits[: len(self.labels)] = hop.log_likelihoods
-        logits[len(self.labels) :] = hop.background_log_likelihood
+        logits = np.empty((len(hops), len(self.log_priors)))
+        logits[:, : len(self.labels)] = [hop.log_likelihoods for hop in hops]
+        if self.has_competing_background:
+            logits[:, -1] = [hop.background_log_likelihood for hop in hops]
         # The scale applies to likelihoods only: features depend on each other, which makes these overconfident.
         logits *= softness * self.likelihood_scale
         logits += self.log_priors

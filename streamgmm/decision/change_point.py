@@ -7,6 +7,8 @@ chapter 2): the split that maximises sqrt(n_before n_after / n) (mean_after - me
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 
 from streamgmm.arrays import Float64Array
@@ -58,7 +60,9 @@ class LevelHistory:
         self._n_levels = n_levels
         self._level_samples = level_samples
         self._floor_dbfs = floor_dbfs
-        self._levels_db: Float64Array
+        # As they came: they are joined only where a change is dated, which few hops need.
+        self._parts: deque[Float64Array]
+        self._n_held: int
         self._end_sample: int
         self.clear()
 
@@ -69,28 +73,37 @@ class LevelHistory:
         """
         if end_sample - levels_db.size * self._level_samples != self._end_sample:
             self.clear()
-        kept = np.concatenate((self._levels_db, np.maximum(levels_db, self._floor_dbfs)))
-        self._levels_db = kept[-self._n_levels :]
+        if levels_db.size:
+            self._parts.append(levels_db.copy())
+        self._n_held += levels_db.size
+        while self._parts and self._n_held - self._parts[0].size >= self._n_levels:
+            self._n_held -= self._parts.popleft().size
         self._end_sample = end_sample
 
     def last_rise_sample(self) -> int | None:
         """Return the position of the most likely rise; None if there is none."""
-        i_level = rise(self._levels_db)
-        return None if i_level is None else self._position(i_level)
+        levels_db = self._joined()
+        i_level = rise(levels_db)
+        return None if i_level is None else self._position(i_level, levels_db.size)
 
     def last_fall_sample(self, onset_sample: int) -> int | None:
         """Return the position of the most likely fall after `onset_sample`; None if there is none."""
         # A long quiet stretch before the onset would pull down the mean before the fall, and hide it.
         n_since = max(0, (self._end_sample - onset_sample) // self._level_samples)
-        skipped = max(0, self._levels_db.size - n_since)
-        i_level = fall(self._levels_db[skipped:])
-        return None if i_level is None else self._position(skipped + i_level)
+        levels_db = self._joined()
+        skipped = max(0, levels_db.size - n_since)
+        i_level = fall(levels_db[skipped:])
+        return None if i_level is None else self._position(skipped + i_level, levels_db.size)
 
     def clear(self) -> None:
         """Drop all levels."""
-        self._levels_db = np.empty(0)
+        self._parts, self._n_held = deque(), 0
         self._end_sample = 0
 
-    def _position(self, i_level: int) -> int:
+    def _joined(self) -> Float64Array:
+        joined = np.concatenate((np.empty(0), *self._parts))
+        return np.maximum(joined[-self._n_levels :], self._floor_dbfs)
+
+    def _position(self, i_level: int, n_levels: int) -> int:
         # Counted from the end, because the history may be shorter than `n_levels`.
-        return self._end_sample - (self._levels_db.size - i_level) * self._level_samples
+        return self._end_sample - (n_levels - i_level) * self._level_samples

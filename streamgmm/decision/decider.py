@@ -10,6 +10,7 @@ from typing import NamedTuple
 from streamgmm import units
 from streamgmm.arrays import Float64Array
 from streamgmm.decision.change_point import LevelHistory
+from streamgmm.decision.dates import Dates
 from streamgmm.decision.events import (
     EventChange,
     EventClosed,
@@ -50,17 +51,6 @@ class _Event:
     id: str
     onset_sample: int
     has_gap: bool = False
-
-
-@dataclass(slots=True)
-class _Dates:
-    """Back-dated positions of one label: the onset of its candidate and the offset at its last dip."""
-
-    onset_sample: int = 0
-    offset_sample: int = 0
-    # -1 is no position: without a dip, it equals no offset.
-    dipped_at_sample: int = -1
-    earliest_onset_sample: int = 0
 
 
 class Decider:
@@ -119,13 +109,34 @@ class Decider:
         Raises:
             DataError: the hop does not follow the previous one, or has another number of labels.
         """
+        return self.update_stack([self], [hop])[0]
+
+    def update_stack(self, deciders: Sequence[Decider], hops: Sequence[HopScores]) -> list[list[Record]]:
+        """Return the records of a hop of each of several streams, the same as those of `update`.
+
+        Args:
+            deciders: deciders of streams with the model and settings of this one, which is among them.
+            hops: a hop of each.
+
+        Raises:
+            DataError: see `update`.
+        """
+        for decider, hop in zip(deciders, hops, strict=True):
+            decider._check(hop)
+        judgements = self._judge.update_stack([decider._judge for decider in deciders], hops)
+        each = zip(deciders, hops, judgements, strict=True)
+        return [decider._decide(hop, judgement) for decider, hop, judgement in each]
+
+    def _check(self, hop: HopScores) -> None:
         # Both checks come before any change, so that a rejected hop leaves the state as it was.
         if hop.end_sample <= self._end_sample:
             raise DataError(f"a hop that ends at sample {hop.end_sample} after one at {self._end_sample}")
         if hop.log_likelihoods.shape != (len(self._labels),):
             raise DataError(f"a hop of shape {hop.log_likelihoods.shape} for {len(self._labels)} labels")
-        self.judgement = self._judge.update(hop)
-        verdict, posteriors, scores = self.judgement
+
+    def _decide(self, hop: HopScores, judgement: Judgement) -> list[Record]:
+        self.judgement = judgement
+        verdict, posteriors, scores = judgement
         if verdict.reject is not None:
             self.n_rejects[verdict.reject] += 1
         self._end_sample = hop.end_sample
@@ -201,14 +212,15 @@ class Decider:
         self._history.clear()
         # Open events by the index of their label: an automaton has at most one.
         self._events: dict[int, _Event] = {}
-        self._dates = [_Dates() for _ in self._labels]
+        self._dates = [Dates() for _ in self._labels]
 
     def _follow(self, change: EventChange, hop: HopScores) -> list[Record]:
         match change:
             case OnsetCrossed():
-                self._date_onset(change)
+                self._dates[change.i_label].date_onset(change, self._history)
             case ScoreDipped():
-                self._date_offset(change)
+                onset_sample = self._events[change.i_label].onset_sample
+                self._dates[change.i_label].date_offset(change, onset_sample, self._history)
             case EventOpened():
                 return [self._start(change, float(hop.llrs[change.i_label]))]
             case EventContinued() if self._has_updates:
@@ -216,31 +228,6 @@ class Decider:
             case EventClosed():
                 return [self._end(change)]
         return []
-
-    def _date_onset(self, change: OnsetCrossed) -> None:
-        """Back-date the onset of a candidate."""
-        # At the crossing, not when the event opens: by then, the onset may have left the history.
-        dates = self._dates[change.i_label]
-        risen_sample = self._history.last_rise_sample()
-        onset_sample = change.onset_sample if risen_sample is None else risen_sample
-        # Back-dating must not reach into the refractory time, which an event cut by its length does not have.
-        dates.onset_sample = max(onset_sample, min(dates.earliest_onset_sample, change.onset_sample))
-
-    def _date_offset(self, change: ScoreDipped) -> None:
-        # At the dip, not when the event closes: a long hangover outlasts the history.
-        dates = self._dates[change.i_label]
-        fallen_sample = self._history.last_fall_sample(self._events[change.i_label].onset_sample)
-        dates.dipped_at_sample = change.offset_sample
-        dates.offset_sample = change.offset_sample if fallen_sample is None else fallen_sample
-
-    def _offset(self, change: EventClosed) -> int:
-        """Return the end of the sound: the fall of the level at the last dip, else the last hop above the threshold."""
-        dates = self._dates[change.i_label]
-        # An event that did not end with its last dip, e.g. one ended by a gap, was still sounding.
-        if dates.dipped_at_sample != change.offset_sample:
-            return change.offset_sample
-        # A later fall is ignored: the event does not last longer than its score was above the threshold.
-        return min(dates.offset_sample, change.offset_sample)
 
     def _start(self, change: EventOpened, llr: float) -> Start:
         # Not reset with the stream: an id stands for one event of the whole run.
@@ -270,8 +257,8 @@ class Decider:
 
     def _end(self, change: EventClosed) -> End:
         event = self._events.pop(change.i_label)
-        offset_sample = self._offset(change)
         dates = self._dates[change.i_label]
+        offset_sample = dates.end_of(change)
         # The refractory time runs from the back-dated offset, which the automaton does not know.
         dates.earliest_onset_sample = offset_sample + self.rules[change.i_label].refractory_samples
         return End(
@@ -288,7 +275,7 @@ class Decider:
         )
 
     def _window(self, record_type: type[Window], verdict: Verdict, posteriors: Float64Array, hop: HopScores) -> Window:
-        scores = {label: units.round_score(p) for label, p in zip(self._labels, posteriors.tolist(), strict=True)}
+        scores = dict(zip(self._labels, units.round_scores(posteriors.tolist()), strict=True))
         return record_type(
             t=self._seconds(hop.end_sample),
             label=verdict.label,

@@ -236,7 +236,7 @@ class Segmenter:
         changes: list[EventChange] = []
         # An idle label below its onset threshold stays idle, so at most hops no automaton runs. After a gap has closed
         # an event, its automaton still counts as active for one hop, which does no harm.
-        for i_label in np.flatnonzero(self._is_active | (scores >= self._onset_thresholds)).tolist():
+        for i_label in (self._is_active | (scores >= self._onset_thresholds)).nonzero()[0].tolist():
             automaton = self._automata[i_label]
             changes += automaton.update(float(scores[i_label]), end_sample)
             self._is_active[i_label] = automaton.state is not EventState.IDLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from streamgmm.arrays import Float64Array
 from streamgmm.decision.bayes import BayesRule
 from streamgmm.decision.hop_scores import HopScores
-from streamgmm.decision.rejection import Verdict, decide, event_scores, screen
+from streamgmm.decision.rejection import Verdict, decide, event_scores, screen_stack
 from streamgmm.decision.smoothing import make_smoother
 from streamgmm.labels import is_reserved
 from streamgmm.settings.decision import DecisionSection
@@ -57,15 +58,33 @@ class Judge:
 
     def update(self, hop: HopScores) -> Judgement:
         """Process one hop, with log-likelihoods of shape (n_labels,)."""
-        verdict = screen(hop, self.silence_gate_dbfs)
-        if verdict is not None:
-            if verdict.reject == "silence":
-                self._smoother.reset()
-            return Judgement(verdict, self._nothing, self._nothing)
+        return self.update_stack([self], [hop])[0]
+
+    def update_stack(self, judges: Sequence[Judge], hops: Sequence[HopScores]) -> list[Judgement]:
+        """Process a hop of each of several streams, each to the last bit as `update` does by itself.
+
+        Args:
+            judges: judges with the model and settings of this one, which is among them.
+            hops: a hop of each.
+        """
+        verdicts = screen_stack(hops, self.silence_gate_dbfs)
+        for judge, verdict in zip(judges, verdicts, strict=True):
+            if verdict and verdict.reject == "silence":
+                judge._smoother.reset()
+        each = zip(judges, hops, verdicts, strict=True)
+        passed = [(judge, hop) for judge, hop, verdict in each if verdict is None]
+        decided = iter(self._decide([judge for judge, _ in passed], [hop for _, hop in passed]) if passed else ())
+        return [Judgement(verdict, self._nothing, self._nothing) if verdict else next(decided) for verdict in verdicts]
+
+    def _decide(self, judges: Sequence[Judge], hops: Sequence[HopScores]) -> list[Judgement]:
+        """Return the judgements of hops that passed `screen`."""
+        smoothers = [judge._smoother for judge in judges]
+        smoothed = smoothers[0].update_stack(smoothers, self._bayes.logits_stack(hops))
         # Without the share of a background that competes: it has no name in the records.
-        posteriors = self._smoother.update(self._bayes.logits(hop))[: len(self.labels)]
-        verdict = decide(self.labels, posteriors, hop, self._min_llr)
-        return Judgement(verdict, posteriors, event_scores(posteriors, hop, self._min_llr, self._is_reserved))
+        posteriors = smoothed[:, : len(self.labels)]
+        scores = event_scores(posteriors, hops, self._min_llr, self._is_reserved)
+        verdicts = [decide(self.labels, *each, self._min_llr) for each in zip(posteriors, hops, strict=True)]
+        return [Judgement(*each) for each in zip(verdicts, posteriors, scores, strict=True)]
 
     def reset(self) -> None:
         """Reset the smoother."""

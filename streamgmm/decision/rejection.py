@@ -7,11 +7,12 @@ better, and as `unknown` if it fits no label.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.arrays import BoolArray, Float64Array, are_finite
+from streamgmm.arrays import BoolArray, Float64Array
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN
 from streamgmm.records import RejectReason
@@ -38,11 +39,22 @@ class Verdict(NamedTuple):
 
 def screen(hop: HopScores, silence_gate_dbfs: float) -> Verdict | None:
     """Apply the gates before smoothing: silence, then numbers that are not finite; return None if the hop passes."""
+    return screen_stack([hop], silence_gate_dbfs)[0]
+
+
+def screen_stack(hops: Sequence[HopScores], silence_gate_dbfs: float) -> list[Verdict | None]:
+    """Return what `screen` does for each of several hops of one model."""
+    numbers = np.array([(hop.log_likelihoods, hop.llrs) for hop in hops])
+    are_finite = np.logical_and.reduce(np.isfinite(numbers), axis=(1, 2)).tolist()
+    each = zip(hops, are_finite, strict=True)
+    return [_screen(hop.level_dbfs, silence_gate_dbfs, is_finite=is_finite) for hop, is_finite in each]
+
+
+def _screen(level_dbfs: float, silence_gate_dbfs: float, *, is_finite: bool) -> Verdict | None:
     # Silence first: features of digital silence may not be finite, and the answer is still silence.
-    if hop.level_dbfs < silence_gate_dbfs:
+    if level_dbfs < silence_gate_dbfs:
         return Verdict(SILENCE, 0.0, None, "silence")
-    is_finite = math.isfinite(hop.level_dbfs) and are_finite(hop.log_likelihoods) and are_finite(hop.llrs)
-    return None if is_finite else Verdict(UNKNOWN, 0.0, None, "nonfinite")
+    return None if is_finite and math.isfinite(level_dbfs) else Verdict(UNKNOWN, 0.0, None, "nonfinite")
 
 
 def decide(labels: tuple[str, ...], posteriors: Float64Array, hop: HopScores, min_llr: float) -> Verdict:
@@ -66,15 +78,18 @@ def decide(labels: tuple[str, ...], posteriors: Float64Array, hop: HopScores, mi
     return Verdict(labels[best], score, llr, None)
 
 
-def event_scores(posteriors: Float64Array, hop: HopScores, min_llr: float, is_reserved: BoolArray) -> Float64Array:
+def event_scores(
+    posteriors: Float64Array, hops: Sequence[HopScores], min_llr: float, is_reserved: BoolArray
+) -> Float64Array:
     """Return the smoothed posterior of each label that passes the gates by itself, 0 for other labels.
 
     Args:
-        posteriors: float64, shape (n_labels,), smoothed.
-        hop: a hop that passed `screen`.
+        posteriors: float64, shape (n, n_labels), smoothed; the result has its shape.
+        hops: n hops that passed `screen`.
         min_llr: minimum log-likelihood ratio of a label to the background (nat).
         is_reserved: bool, shape (n_labels,), labels that never make an event.
     """
+    llrs, are_in_domain = np.array([hop.llrs for hop in hops]), np.array([hop.is_in_domain for hop in hops])
     # Each label by itself, not the best one alone: two sounds at the same time make two events.
-    is_accepted = (hop.llrs >= min_llr) & hop.is_in_domain & ~is_reserved
-    return np.where(is_accepted, posteriors, 0.0)
+    are_accepted = (llrs >= min_llr) & are_in_domain & ~is_reserved
+    return np.where(are_accepted, posteriors, 0.0)

@@ -6,7 +6,8 @@ All smoothers start from the uniform distribution, and `reset` returns to it.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -19,7 +20,7 @@ LEAST_LOG_POSTERIOR = -20.0
 
 
 class Smoother(Protocol):
-    """Smooths posteriors, one step per hop."""
+    """Smooths posteriors, one step per hop: of one stream, or of several with equal settings together."""
 
     def update(self, log_posteriors: Float64Array) -> Float64Array:
         """Process one hop; return the smoothed posteriors.
@@ -35,13 +36,24 @@ class Smoother(Protocol):
             DataError: wrong shape, or a number that is not finite; the state is unchanged.
         """
 
+    def update_stack(self, smoothers: Sequence[Self], log_posteriors: Float64Array) -> Float64Array:
+        """Process a hop of each of several streams, each to the last bit as `update` does by itself.
+
+        Args:
+            smoothers: n smoothers with the settings of this one, which is among them.
+            log_posteriors: float64, shape (n, n_labels), see `update`.
+
+        Returns:
+            float64, shape (n, n_labels).
+        """
+
     def reset(self) -> None:
         """Return to the uniform distribution."""
 
 
 def _check_posteriors(log_posteriors: Float64Array, n_labels: int) -> None:
-    if log_posteriors.shape != (n_labels,):
-        raise DataError(f"posteriors of shape {log_posteriors.shape}", hint=f"the model has {n_labels} labels")
+    if log_posteriors.shape[1:] != (n_labels,):
+        raise DataError(f"posteriors of shape {log_posteriors.shape[1:]}", hint=f"the model has {n_labels} labels")
     # A NaN would stay in the state of the smoother forever.
     if not are_finite(log_posteriors):
         raise DataError("posteriors that are not finite")
@@ -55,6 +67,11 @@ class NoSmoother:
 
     def update(self, log_posteriors: Float64Array) -> Float64Array:
         """See `Smoother.update`."""
+        smoothed: Float64Array = self.update_stack([self], log_posteriors[np.newaxis])[0]
+        return smoothed
+
+    def update_stack(self, smoothers: Sequence[Self], log_posteriors: Float64Array) -> Float64Array:
+        """See `Smoother.update_stack`."""
         _check_posteriors(log_posteriors, self._n_labels)
         return softmax(log_posteriors)
 
@@ -83,10 +100,19 @@ class ExponentialSmoother:
 
     def update(self, log_posteriors: Float64Array) -> Float64Array:
         """See `Smoother.update`."""
+        smoothed: Float64Array = self.update_stack([self], log_posteriors[np.newaxis])[0]
+        return smoothed
+
+    def update_stack(self, smoothers: Sequence[Self], log_posteriors: Float64Array) -> Float64Array:
+        """See `Smoother.update_stack`."""
         _check_posteriors(log_posteriors, self._n_labels)
-        normalised = np.maximum(log_posteriors - log_sum_exp(log_posteriors), LEAST_LOG_POSTERIOR)
-        self._log_posteriors = self._gain * normalised + (1.0 - self._gain) * self._log_posteriors
-        return softmax(self._log_posteriors)
+        totals = log_sum_exp(log_posteriors)[:, np.newaxis]
+        normalised = np.maximum(log_posteriors - totals, LEAST_LOG_POSTERIOR)
+        before = np.array([smoother._log_posteriors for smoother in smoothers])
+        smoothed = self._gain * normalised + (1.0 - self._gain) * before
+        for smoother, row in zip(smoothers, smoothed, strict=True):
+            smoother._log_posteriors = row
+        return softmax(smoothed)
 
     def reset(self) -> None:
         """See `Smoother.reset`."""
@@ -117,12 +143,20 @@ class StickyHmmSmoother:
 
     def update(self, log_posteriors: Float64Array) -> Float64Array:
         """See `Smoother.update`."""
+        smoothed: Float64Array = self.update_stack([self], log_posteriors[np.newaxis])[0]
+        return smoothed
+
+    def update_stack(self, smoothers: Sequence[Self], log_posteriors: Float64Array) -> Float64Array:
+        """See `Smoother.update_stack`."""
         _check_posteriors(log_posteriors, self._n_labels)
+        before = np.array([smoother._posteriors for smoother in smoothers])
         # The product with the transition matrix, whose off-diagonal entries are all equal: n operations, not n^2.
-        predicted = self._move + self._stickiness * self._posteriors
+        predicted = self._move + self._stickiness * before
         # `predicted` is at least the probability of a move, so its logarithm is finite.
-        self._posteriors = softmax(np.log(predicted) + log_posteriors)
-        return self._posteriors
+        posteriors = softmax(np.log(predicted) + log_posteriors)
+        for smoother, row in zip(smoothers, posteriors, strict=True):
+            smoother._posteriors = row
+        return posteriors
 
     def reset(self) -> None:
         """See `Smoother.reset`."""

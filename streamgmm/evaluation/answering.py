@@ -14,9 +14,10 @@ from streamgmm.decision.clip import ClipDecision
 from streamgmm.evaluation.conditions import UNCHANGED, Conditions, apply_conditions
 from streamgmm.features.extractor import HopFeatures, clip_features
 from streamgmm.features.spec import FeatureSpec
+from streamgmm.listening.clips import decide_scores
 from streamgmm.model.classifier import PLAIN_VOTES
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Analyser, decide_scores
+from streamgmm.pipeline import Analyser
 from streamgmm.settings.config import Config
 from streamgmm.training.workers import map_in_order
 

@@ -5,11 +5,13 @@ This is the reference for the compiled kernel (`streamgmm.features.kernel`), and
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from streamgmm import units
 from streamgmm.arrays import Float32Array, Float64Array
 from streamgmm.features.cepstra import CepstralFrames, n_cepstral_features
 from streamgmm.features.low_cut import LowCut
@@ -35,6 +37,25 @@ class HopMeasures(NamedTuple):
     cepstra: Float64Array
 
 
+class HopLevels(NamedTuple):
+    """Levels of one hop.
+
+    Attributes:
+        squares: sum of the mean squares of its frames.
+        frames_db: float64, shape (hop_frames,), levels of its frames (dB re full scale).
+    """
+
+    squares: float
+    frames_db: Float64Array
+
+
+def measure_levels(measures: Sequence[HopMeasures]) -> list[HopLevels]:
+    """Return the levels of hops, of one stream or of several."""
+    squares = np.array([hop.frame_squares for hop in measures])
+    levels_db = 10.0 * np.log10(np.maximum(squares, 10.0 ** (units.SILENCE_DBFS / 10.0)))
+    return list(map(HopLevels, np.add.reduce(squares, axis=1).tolist(), levels_db))
+
+
 class HopAnalysis(Protocol):
     """Measures the hops of a stream, the same to the last bit however they are grouped into calls."""
 
@@ -47,6 +68,14 @@ class HopAnalysis(Protocol):
         Args:
             hops: shape (n, hop_samples), finite, C-contiguous.
             n_last_samples: number of samples of the last hop before its padding.
+        """
+
+    def push_stack(self, analyses: Sequence[Self], hops: Float32Array) -> list[HopMeasures]:
+        """Measure the next hop of each of several analyses of the same design, of which this is one.
+
+        Args:
+            analyses: n analyses.
+            hops: shape (n, hop_samples), finite, C-contiguous.
         """
 
     def flush_cepstra(self) -> Float64Array:
@@ -110,6 +139,10 @@ class NumpyAnalysis:
         """Measure the next hops (see `HopAnalysis`)."""
         n_samples = [self.spec.hop_samples] * (len(hops) - 1) + [n_last_samples]
         return [self._push_hop(hop, n) for hop, n in zip(hops, n_samples, strict=True)]
+
+    def push_stack(self, analyses: Sequence[Self], hops: Float32Array) -> list[HopMeasures]:
+        """Measure the next hop of several analyses (see `HopAnalysis`)."""
+        return [each._push_hop(hop, len(hop)) for each, hop in zip(analyses, hops, strict=True)]
 
     def flush_cepstra(self) -> Float64Array:
         """Return the vectors of the last cepstral frames."""

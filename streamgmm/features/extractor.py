@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from streamgmm import units
 from streamgmm.arrays import Float32Array, Float64Array, FloatArray, IndexArray
-from streamgmm.features.analysis import HopAnalysis, HopMeasures, NumpyAnalysis
+from streamgmm.features.analysis import HopAnalysis, HopLevels, HopMeasures, NumpyAnalysis, measure_levels
 from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.kernel.analysis import KernelAnalysis
 from streamgmm.features.kernel.loader import find_kernel
@@ -76,7 +77,7 @@ class FeatureStream:
         # float32 also if the transform runs in float64: the low cut and its levels stay the same.
         self._hop = np.zeros(self._hop_samples, dtype=np.float32)
         # Mean power of each hop of the window; 0, and so silence, where none was received.
-        self._hop_powers = np.zeros(self._n_window_hops)
+        self._hop_powers = [0.0] * self._n_window_hops
         # A bad sample affects vectors until it has left both the window and the wavelets at its beginning.
         self._memory_hops = -(-(spec.window_samples + memory_samples(spec)) // self._hop_samples)
         self.reset()
@@ -91,7 +92,7 @@ class FeatureStream:
     def forget(self) -> None:
         """Drop all earlier audio but keep the position in the stream, for a loss of audio."""
         self._analysis.reset()
-        self._hop_powers[:] = 0.0
+        self._hop_powers = [0.0] * self._n_window_hops
         self._offset = np.float32(0.0)
         self._n_hops = 0
         self._n_refused_hops = 0
@@ -149,27 +150,25 @@ class FeatureStream:
         n_refused = [self._clean(hop, is_first=self._n_hops + i == 0) for i, hop in enumerate(hops)]
         measures = self._analysis.push_hops(hops, n_last_samples)
         n_samples = [self._hop_samples] * (len(hops) - 1) + [n_last_samples]
-        return [self._features(*each) for each in zip(measures, n_samples, n_refused, strict=True)]
+        each = zip(measures, measure_levels(measures), n_samples, n_refused, strict=True)
+        return [self._features(*hop) for hop in each]
 
-    def _features(self, hop: HopMeasures, n_samples: int, n_refused_hops: int) -> HopFeatures:
+    def _features(self, hop: HopMeasures, levels: HopLevels, n_samples: int, n_refused_hops: int) -> HopFeatures:
         # Padding does not count: positions are those of received samples.
         self.end_sample += n_samples
-        squares = hop.frame_squares
         # A ring of the last hops: their order does not matter for a mean.
-        self._hop_powers[self._n_hops % self._n_window_hops] = np.add.reduce(squares) / len(squares)
+        self._hop_powers[self._n_hops % self._n_window_hops] = levels.squares / len(levels.frames_db)
         self._n_hops += 1
-        # In a padded hop, only frames without padding have a meaningful level.
-        whole = squares[: n_samples // self._frame_samples]
-        frame_levels_db = 10.0 * np.log10(np.maximum(whole, 10.0 ** (units.SILENCE_DBFS / 10.0)))
         # Padding adds nothing to the sum, which is divided by the received samples alone.
-        self.level_dbfs = units.power_to_dbfs(float(np.add.reduce(squares)) * self._frame_samples / n_samples)
+        self.level_dbfs = units.power_to_dbfs(levels.squares * self._frame_samples / n_samples)
         return HopFeatures(
             end_sample=self.end_sample,
             vector=None if n_refused_hops else hop.vector,
             level_dbfs=self.level_dbfs,
-            frame_levels_db=frame_levels_db,
+            # In a padded hop, only frames without padding have a meaningful level.
+            frame_levels_db=levels.frames_db[: n_samples // self._frame_samples],
             window_share=min(1.0, self._n_hops / self._n_window_hops),
-            window_level_dbfs=units.power_to_dbfs(float(np.add.reduce(self._hop_powers)) / self._n_window_hops),
+            window_level_dbfs=units.power_to_dbfs(sum(self._hop_powers) / self._n_window_hops),
             cepstra=self.no_cepstra if n_refused_hops else hop.cepstra,
         )
 
@@ -187,6 +186,37 @@ class FeatureStream:
             self._offset = _mean(hop[: self._frame_samples])
         hop -= self._offset
         return self._n_refused_hops
+
+
+def push_stack(streams: Sequence[FeatureStream], samples: Sequence[FloatArray]) -> list[HopFeatures]:
+    """Add one hop to each of several streams; return its features, to the last bit as `FeatureStream.push` does.
+
+    Args:
+        streams: streams with the same spec, all or none of them with cepstra, none with an incomplete hop.
+        samples: float32, shape (hop_samples,), of each stream, full scale 1.0.
+    """
+    # A copy: what follows changes the hops.
+    hops = np.array(samples, dtype=np.float32)
+    n_refused = _clean_stack(streams, hops)
+    analyses = [stream._analysis for stream in streams]
+    measures = analyses[0].push_stack(analyses, hops)
+    each = zip(streams, measures, measure_levels(measures), n_refused, strict=True)
+    return [stream._features(hop, levels, hops.shape[1], n) for stream, hop, levels, n in each]
+
+
+def _clean_stack(streams: Sequence[FeatureStream], hops: Float32Array) -> list[int]:
+    """Do as `FeatureStream._clean` for a hop of each stream, most of which have nothing to replace."""
+    are_sound = (np.maximum.reduce(np.abs(hops), axis=1) <= MAX_AMPLITUDE).tolist()
+    offsets, n_refused = np.zeros((len(hops), 1), dtype=np.float32), []
+    for i, (stream, hop, is_sound) in enumerate(zip(streams, hops, are_sound, strict=True)):
+        if is_sound and stream._n_hops:
+            stream._n_refused_hops = max(0, stream._n_refused_hops - 1)
+            offsets[i] = stream._offset
+        else:
+            stream._clean(hop, is_first=stream._n_hops == 0)
+        n_refused.append(stream._n_refused_hops)
+    hops -= offsets
+    return n_refused
 
 
 def make_analysis(spec: FeatureSpec, dtype: npt.DTypeLike = np.float32, *, has_cepstra: bool = False) -> HopAnalysis:

@@ -13,9 +13,10 @@ from streamgmm.audio.file import RecordingFile
 from streamgmm.audio.source import Source
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.decision.hop_scores import HopScores
+from streamgmm.listening.clips import decide_clip, hop_scores
 from streamgmm.listening.events import Detection, detections_of
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Pipeline, decide_clip, hop_scores
+from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, Record, Stamper, numbered
 from streamgmm.service.greeting import file_run_id, make_hello
 from streamgmm.settings.config import Config

@@ -6,7 +6,7 @@ the log-likelihood of the window itself: a log-linear combination of two kinds o
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from streamgmm.arrays import Float64Array
 from streamgmm.errors import DataError
 from streamgmm.model.mixture import Mixture, MixtureBank
 from streamgmm.model.projection import Projection
+from streamgmm.model.scoring import Scorer, make_scorer
 
 MAX_WEIGHT = 1e6
 
@@ -50,6 +51,18 @@ class CepstralMixtures:
     def _bank(self) -> MixtureBank:
         return MixtureBank(self.mixtures)
 
+    @cached_property
+    def _scorer(self) -> Scorer:
+        return make_scorer(self.projection, self.mixtures, self._bank)
+
+    def sums(self, hops: Sequence[Float64Array]) -> Float64Array:
+        """Return the sums of the log-likelihoods of the frames of each hop, shape (n_hops, n_mixtures) (nat).
+
+        Args:
+            hops: frame vectors of hops of any streams, float64, shape (n, f) each; n may be 0.
+        """
+        return self._scorer.sums(hops)
+
     def score(self, vectors: Float64Array) -> Float64Array:
         """Return log-likelihoods of frame vectors, shape (n, f), under `mixtures`, shape (n, n_mixtures) (nat)."""
         log_likelihoods: Float64Array = self._bank.log_likelihoods_of_many(self.projection.apply(vectors))
@@ -71,14 +84,15 @@ class CepstralEvidence:
 
     def __init__(self, mixtures: CepstralMixtures, n_window_hops: int) -> None:
         self._mixtures = mixtures
-        # One sum per hop: the frames themselves are not needed again.
-        self._sums: deque[Float64Array] = deque(maxlen=n_window_hops)
-        self._n_frames: deque[int] = deque(maxlen=n_window_hops)
+        # One sum per hop, oldest first: the frames themselves are not needed again. Zeros stand for hops before the
+        # first.
+        self._sums = np.zeros((n_window_hops, len(mixtures.mixtures)))
+        self._n_frames = [0] * n_window_hops
 
     def reset(self) -> None:
         """Drop all frames."""
-        self._sums.clear()
-        self._n_frames.clear()
+        self._sums[:] = 0.0
+        self._n_frames = [0] * len(self._n_frames)
 
     def push(self, cepstra: Float64Array) -> Float64Array:
         """Add the frames of a hop; return the evidence of the window that ends with it.
@@ -89,9 +103,24 @@ class CepstralEvidence:
         Returns:
             float64, shape (n_mixtures,) (nat); 0, which favours no label, if the window has no frames.
         """
+        return add_stack([self], [cepstra])[0]
+
+    def _add(self, sums: Float64Array, n_frames: int) -> Float64Array:
         # A hop without frames adds zeros, so that older hops still leave the window in time.
-        self._sums.append(self._mixtures.score(cepstra).sum(axis=0))
-        self._n_frames.append(len(cepstra))
+        self._sums[:-1] = self._sums[1:]
+        self._sums[-1] = sums
+        self._n_frames = [*self._n_frames[1:], n_frames]
         # Summed from scratch, oldest first: a running sum would collect rounding errors.
-        evidence: Float64Array = np.sum(self._sums, axis=0) / max(1, sum(self._n_frames))
+        evidence: Float64Array = np.add.reduce(self._sums, axis=0) / max(1, sum(self._n_frames))
         return evidence
+
+
+def add_stack(evidences: Sequence[CepstralEvidence], hops: Sequence[Float64Array]) -> list[Float64Array]:
+    """Do as `CepstralEvidence.push` for a hop of each of several streams, to the last bit.
+
+    Args:
+        evidences: of streams with the same mixtures, one or more.
+        hops: frame vectors of a hop of each, float64, shape (n, f).
+    """
+    sums = evidences[0]._mixtures.sums(hops)
+    return [own._add(row, len(hop)) for own, row, hop in zip(evidences, sums, hops, strict=True)]

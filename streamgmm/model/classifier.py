@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from streamgmm.labels import BACKGROUND, check_labels
 from streamgmm.model.cepstra import MAX_WEIGHT, CepstralMixtures
 from streamgmm.model.mixture import Mixture, MixtureBank, checked_numbers
 from streamgmm.model.projection import Projection
+from streamgmm.model.scoring import Scorer, make_scorer
 
 
 class VectorScores(NamedTuple):
@@ -163,6 +164,10 @@ class Classifier:
         return MixtureBank(self.all_mixtures)
 
     @cached_property
+    def _scorer(self) -> Scorer:
+        return make_scorer(self.projection, self.all_mixtures, self._bank)
+
+    @cached_property
     def background_index(self) -> int:
         """Index of the background among `all_mixtures`."""
         # In the order of `all_mixtures`: a background of its own follows the labels.
@@ -183,14 +188,27 @@ class Classifier:
             vector: float64, shape (f,), finite.
             cepstral_evidence: float64, shape (n_mixtures,), from `CepstralEvidence` (nat).
         """
-        # One vector at a time with fixed shapes: the bits of a score must not depend on what else is scored.
-        projected = self.projection.apply(vector)
-        of_window = scores = self.score_projected(projected)
+        return self.score_stack([vector], None if cepstral_evidence is None else [cepstral_evidence])[0]
+
+    def score_stack(
+        self, vectors: Sequence[Float64Array], cepstral_evidence: Sequence[Float64Array] | None = None
+    ) -> list[VectorScores]:
+        """Score windows of any streams together, each to the last bit as `score` does by itself.
+
+        Args:
+            vectors: n windows, float64, shape (f,) each, finite.
+            cepstral_evidence: that of each window, see `score`.
+        """
+        # Each row by itself, here and in all that follows: the bits of a score do not depend on what else is scored.
+        projected, of_windows = self._scorer.score(np.array(vectors))
+        scores = of_windows
         if self.cepstra is not None and cepstral_evidence is not None:
-            scores = scores + self.cepstra.weight * cepstral_evidence
-        log_likelihoods = scores[: len(self.labels)]
-        background = float(scores[self.background_index])
-        return VectorScores(log_likelihoods, background, log_likelihoods >= self.floors, projected, of_window)
+            scores = of_windows + self.cepstra.weight * np.array(cepstral_evidence)
+        log_likelihoods = scores[:, : len(self.labels)]
+        backgrounds = scores[:, self.background_index].tolist()
+        are_in_domain = log_likelihoods >= self.floors
+        parts = zip(log_likelihoods, backgrounds, are_in_domain, projected, of_windows, strict=True)
+        return [VectorScores(*each) for each in parts]
 
     @property
     def n_competitors(self) -> int:

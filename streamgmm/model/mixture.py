@@ -194,6 +194,11 @@ class MixtureBank:
             self._of_vectors = 2.0 * (self._factors * self._whitened_means).T
             self._constants = self._log_norms - np.square(self._whitened_means).sum(axis=1)
 
+    @property
+    def n_mixtures(self) -> int:
+        """Number of mixtures."""
+        return len(self._starts)
+
     def log_likelihoods(self, vector: Float64Array) -> Float64Array:
         """Return the log-density of one vector, shape (d,), under each mixture; shape (n_mixtures,) (nat)."""
         if self._factors.ndim == 2:

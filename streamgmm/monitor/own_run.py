@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from streamgmm.monitor.feed import Viewer
-from streamgmm.service.channel import ChannelPlan
+from streamgmm.service.context import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.sinks.control import Obey
 from streamgmm.sinks.hub import Hub

@@ -7,72 +7,29 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from streamgmm.audio.choosing import PlannedSource
-from streamgmm.errors import ConfigError, StreamgmmError
+from streamgmm.audio.stretch import Stretch
+from streamgmm.errors import StreamgmmError
 from streamgmm.records import Status
 from streamgmm.service.account import Account
 from streamgmm.service.capture import Capture, CaptureListener
-from streamgmm.service.clocks import Clocks
+from streamgmm.service.context import ChannelPlan, RunContext
 from streamgmm.service.greeting import make_hello, make_model_record
 from streamgmm.service.health import Condition, State
 from streamgmm.service.publisher import HeartbeatSchedule, Publisher
-from streamgmm.service.room_keeper import RoomKeeper, SourceRoom
-from streamgmm.service.session import Setup, begin_session, make_ring
-from streamgmm.service.switchboard import Switchboard, Switches
-from streamgmm.service.turns import Turns
-from streamgmm.service.watch import Watch
-from streamgmm.service.worker import Worker
-from streamgmm.sinks.hub import Hub
+from streamgmm.service.room_keeper import SourceRoom
+from streamgmm.service.session import Setup, begin_session, check_model, make_ring
+from streamgmm.service.switchboard import Switches
+from streamgmm.service.worker import NO_STEP, StackedHop, Step, Worker
 from streamgmm.sinks.sink import start_thread
 
 if TYPE_CHECKING:
-    from streamgmm.service.clip_writer import ClipWriter
+    pass
 
 logger = logging.getLogger("streamgmm.daemon")
-
-
-class ChannelPlan(NamedTuple):
-    """A source, with its model and settings.
-
-    Attributes:
-        source: the source to capture.
-        setup: model and settings.
-        is_required: whether `streamgmm status` fails while no audio flows from this source.
-    """
-
-    source: PlannedSource
-    setup: Setup
-    is_required: bool = True
-
-
-class RunContext(NamedTuple):
-    """Objects that all channels of one run share.
-
-    Attributes:
-        run_id: identifier of the run, in each hello.
-        hub: receives the records.
-        watch: monitors the progress of every thread.
-        clocks: clocks of the run.
-        turns: queue of the channels that have something to analyse.
-        switchboard: whether to listen, and which labels are off.
-        is_device_required: whether a missing microphone is an error; otherwise the run waits for it.
-        rooms: keeps what is learnt of rooms; None if nothing is to be learnt.
-        clips: writes recordings of events; None if no audio is to be stored.
-    """
-
-    run_id: str
-    hub: Hub
-    watch: Watch
-    clocks: Clocks
-    turns: Turns[Channel]
-    switchboard: Switchboard
-    is_device_required: bool
-    rooms: RoomKeeper | None = None
-    clips: ClipWriter | None = None
 
 
 class Channel:
@@ -90,6 +47,8 @@ class Channel:
         reason: why the channel ends; None while it runs.
         failures: exceptions that ended the channel.
         over: set when the last record is published.
+        worker: analyses the captured samples, while `turn` is held.
+        turn: held by the worker thread during a step.
     """
 
     def __init__(
@@ -114,20 +73,20 @@ class Channel:
         self._capture = Capture(source, self._ring, rate_hz, listener, clocks, is_device_required=is_required)
         self._room = SourceRoom(source, context.rooms)
         session = self._room.begin_session(plan.setup, self._id_prefix)
-        self._worker = Worker(
+        self.worker = Worker(
             self._ring, session, self.condition, context.watch, may_skip=source.is_live, clock=clocks.monotonic
         )
         if context.clips:
             from streamgmm.service.recorder import Recorder  # nothing of clips is loaded without them
 
-            self._worker.recorder = Recorder(context.clips, session, self._publisher.stamp, self._id_prefix)
+            self.worker.recorder = Recorder(context.clips, session, self._publisher.stamp, self._id_prefix)
         if source.is_live:
-            self._worker.switch(context.switchboard.switches)
-        self._account = Account(self._ring, self._capture, self._worker, clocks.monotonic)
+            self.worker.switch(context.switchboard.switches)
+        self._account = Account(self._ring, self._capture, self.worker, clocks.monotonic)
         self._heartbeats = HeartbeatSchedule(plan.setup.config.output.heartbeat_s)
         # Held by the worker while it analyses a stretch: a reload that holds it runs between two stretches. Taken
         # before the lock of the publisher, never after it.
-        self._turn = threading.Lock()
+        self.turn = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @property
@@ -140,6 +99,12 @@ class Channel:
         """Return whether a whole hop waits to be analysed."""
         # Without a lock: the guard thread asks this, and a stuck thread may hold the lock of the ring.
         return not self.over.is_set() and self._ring.waiting_samples >= self.plan.setup.model.spec.hop_samples
+
+    @property
+    def is_behind(self) -> bool:
+        """Return whether a whole hop of a recording waits to be analysed, or two of a live source."""
+        n_hops = 2 if self.plan.source.is_live else 1
+        return self._ring.waiting_samples >= n_hops * self.plan.setup.model.spec.hop_samples
 
     def take_turn(self) -> None:
         """Wait for a turn at the worker if there is something to analyse; from any thread, never blocks."""
@@ -166,29 +131,44 @@ class Channel:
 
         At the end of the source, publish the last records and set `over`.
         """
-        if self.over.is_set():
+        with self.turn:
+            return self.finish_step(self.begin_step())
+
+    def begin_step(self) -> Step:
+        """Take what is to be analysed next; call while `turn` is held, and `finish_step` before anything else."""
+        return NO_STEP if self.over.is_set() else self.worker.next_step()
+
+    def finish_step(self, step: Step, hop: StackedHop | None = None) -> bool:
+        """Publish the records of a step (see `step`).
+
+        Args:
+            step: from `begin_step`.
+            hop: the result, if the hop was analysed together with those of other channels already.
+        """
+        if step.is_idle:
             return False
-        with self._turn:
-            try:
-                stretch = self._worker.next_stretch()
-                if stretch is not None:
-                    if stretch.gap_reason is None and not len(stretch.samples):
-                        return False
-                    self._publisher.publish(*self._worker.records_of(stretch))
-                    if self._heartbeats.is_due(self._account.analysed_s):
-                        self._publisher.publish(self._account.make_heartbeat())
-                    self._room.keep_if_due(self._worker.session)
-                    self._publisher.follow_wall_clock()
-                    self._worker.skip_if_overloaded()
-                    return True
-                self._publisher.publish(*self._worker.finish())
-            except BaseException as error:
-                # Ends this channel alone: the others share the thread, and continue.
-                self._fail(error)
-                # In a thread, as closing a device may take a while.
-                start_thread(self._capture.stop, self._part("stop"))
-            self._finish()
+        try:
+            if step.error is not None:
+                raise step.error
+            if step.stretch is not None:
+                self._publish(step.stretch, hop)
+                return True
+            self._publisher.publish(*self.worker.finish())
+        except BaseException as error:
+            # Ends this channel alone: the others share the thread, and continue.
+            self._fail(error)
+            # In a thread, as closing a device may take a while.
+            start_thread(self._capture.stop, self._part("stop"))
+        self._finish()
         return False
+
+    def _publish(self, stretch: Stretch, hop: StackedHop | None) -> None:
+        self._publisher.publish(*self.worker.records_of(stretch, hop))
+        if self._heartbeats.is_due(self._account.analysed_s):
+            self._publisher.publish(self._account.make_heartbeat())
+        self._room.keep_if_due(self.worker.session)
+        self._publisher.follow_wall_clock()
+        self.worker.skip_if_overloaded()
 
     def stop(self, reason: str | None) -> None:
         """Stop capturing, from any thread; captured samples are still analysed, and `bye` gives the reason."""
@@ -215,10 +195,10 @@ class Channel:
 
     def switch(self, switches: Switches) -> None:
         """Use other switches; cheap if they are the same, and ignored by a recording."""
-        if not self.plan.source.is_live or switches == self._worker.switches:
+        if not self.plan.source.is_live or switches == self.worker.switches:
             return
-        with self._turn:
-            self._publisher.publish(*self._worker.switch(switches))
+        with self.turn:
+            self._publisher.publish(*self.worker.switch(switches))
         self._publisher.publish(self._make_status(*self.condition.current))
 
     def check_adoptable(self, setup: Setup) -> None:
@@ -228,13 +208,7 @@ class Channel:
             ConfigError: the model has another sample rate, its hop is too long for the ring, or the settings name a
                 label that the model does not have.
         """
-        model, spec, running = setup.model, setup.model.spec, self.plan.setup.model.spec
-        if spec.sample_rate_hz != running.sample_rate_hz:
-            rates = f"{spec.sample_rate_hz} Hz, not {running.sample_rate_hz} Hz"
-            raise ConfigError([f"model {model.name} works at {rates}: needs restart"])
-        # As in `make_ring`.
-        if 2 * spec.hop_samples > self._ring.capacity_samples:
-            raise ConfigError([f"the hop of model {model.name} is too long for the ring as it is: needs restart"])
+        check_model(setup, self.plan.setup, self._ring)
         begin_session(setup, self._id_prefix)
 
     def adopt(self, setup: Setup) -> None:
@@ -248,16 +222,16 @@ class Channel:
         """
         self.check_adoptable(setup)
         successor = self._room.begin_session(setup, self._id_prefix)
-        with self._turn:
-            before = self._worker.pipeline
-            self._room.hand_over(self._worker.session, successor)
-            self._publisher.publish(*self._worker.named(before.decider.flush()))
+        with self.turn:
+            before = self.worker.pipeline
+            self._room.hand_over(self.worker.session, successor)
+            self._publisher.publish(*self.worker.named(before.decider.flush()))
             # Before the announcement: if the new model fails on the pending samples, the old one stays in use.
             records = successor.pipeline.continue_from(before)
             if make_model_record(setup.model, 0.0) != make_model_record(self.plan.setup.model, 0.0):
                 self._publisher.publish(make_model_record(setup.model, self._account.analysed_s))
-            self._publisher.publish(*self._worker.named(records))
-            self._worker.adopt(successor)
+            self._publisher.publish(*self.worker.named(records))
+            self.worker.adopt(successor)
             self.plan = self.plan._replace(setup=setup)
             self._heartbeats = HeartbeatSchedule(setup.config.output.heartbeat_s, self._account.analysed_s)
         self.take_turn()  # hops may be shorter now
@@ -283,7 +257,7 @@ class Channel:
         """Publish the last record, and set `over`."""
         # Closed first, so that the counters no longer change and `bye` balances.
         self._ring.close()
-        self._room.keep(self._worker.session)
+        self._room.keep(self.worker.session)
         bye = self._account.make_bye(self.reason or "end of input")
         logger.info(
             "process.stopped%s reason=%s captured=%d analysed=%d lost=%d source_lost=%d in_flight=%d",

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Literal
 
 from streamgmm.errors import ConfigError, StreamgmmError, UsageError
 from streamgmm.records import Status
-from streamgmm.service.channel import Channel, ChannelPlan, RunContext
+from streamgmm.service.channel import Channel
 from streamgmm.service.clocks import REAL_CLOCKS, Clocks
-from streamgmm.service.health import STATES, State
+from streamgmm.service.context import ChannelPlan, RunContext
+from streamgmm.service.health import State, worst_of
 from streamgmm.service.room_keeper import RoomKeeper
 from streamgmm.service.status import status_line
+from streamgmm.service.steps import end_all, serve
 from streamgmm.service.switchboard import Switchboard, Switches
 from streamgmm.service.turns import Turns
 from streamgmm.service.watch import Watch, guard
@@ -209,19 +211,9 @@ class Daemon:
         return same_source and not channel.failures
 
     def _exchange(self, kept: tuple[Channel, ...], added: tuple[Channel, ...]) -> None:
-        dropped = [channel for channel in self._channels if channel not in kept]
         # The run goes on for these even if all that run now are dropped. Readers learn of them by their hello alone.
         self._coming = added
-        # All are stopped before any is waited for, so that the waits overlap.
-        for channel in dropped:
-            channel.stop("no longer in the settings")
-        for channel in dropped:
-            channel.over.wait(FINISH_S)
-            channel.abandon()
-            channel.over.wait(FINISH_S)
-        # The capture thread closes its source last: another one may need the same device or address.
-        for channel in dropped:
-            channel.join(FINISH_S)
+        end_all([channel for channel in self._channels if channel not in kept], "no longer in the settings", FINISH_S)
         self._channels = (*kept, *added)
         self._coming = ()
         self._announce(added)
@@ -277,13 +269,10 @@ class Daemon:
             self._room_thread.join(max(0.0, deadline_s - time.monotonic()))
 
     def _work(self) -> None:
-        """Run the worker thread: one hop of each channel in turn, so that no source starves another."""
+        """Run the worker thread: one hop of each channel that has any at a time, so that no source starves another."""
         try:
             # `_coming` first: what leaves it is in `_channels` by then.
-            while not all(channel.over.is_set() for channel in (*self._coming, *self._channels)):
-                channel = self._turns.take()
-                if channel is not None and channel.step():
-                    channel.take_turn()
+            serve(self._turns, lambda: (*self._coming, *self._channels), self.watch, self._clock)
             self._hub.drain()
         except BaseException as error:
             self._failures.append(error)
@@ -298,12 +287,9 @@ class Daemon:
             self._report_worst()
 
     def _report_worst(self) -> None:
-        conditions = {channel.name: channel.condition.current for channel in self._channels}
-        worst = max((state for state, _ in conditions.values()), key=STATES.index)
-        # The worst of all states: a report waits until every source has one of its own.
-        if worst != "starting":
-            each = [f"{name}: {state}" for name, (state, _) in conditions.items()]
-            self._on_status(worst, ", ".join(each))
+        # A report waits until every source has a state of its own.
+        if worst := worst_of({channel.name: channel.condition.current for channel in self._channels}):
+            self._on_status(*worst)
 
     def _log_status(self) -> None:
         if self._clock() - self._logged_s >= STATUS_LOG_S:

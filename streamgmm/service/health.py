@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -101,7 +101,7 @@ class SignalHealth:
             samples: float32, shape (n,), n at least 1, as captured.
             level_dbfs: level of the latest measured hop within the analysed bands (dB re full scale).
         """
-        low, high = float(samples.min()), float(samples.max())
+        low, high = float(np.minimum.reduce(samples)), float(np.maximum.reduce(samples))
         # Samples are only counted one by one if the extremes may be clipped; false for NaN.
         is_loud = low <= -FULL_SCALE or high >= FULL_SCALE
         n_clipped = int(np.count_nonzero(abs(samples) >= FULL_SCALE)) if is_loud else 0
@@ -217,3 +217,12 @@ class Condition:
         if self._signal != "ok":
             return self._signal, _SIGNAL_DETAILS[self._signal]
         return self._capture
+
+
+def worst_of(conditions: Mapping[str, tuple[State, str]]) -> tuple[State, str] | None:
+    """Return the worst of the states of several sources, by name, with each of them; None if one has none yet."""
+    worst = max((state for state, _ in conditions.values()), key=STATES.index)
+    # The worst of all states.
+    if worst == "starting":
+        return None
+    return worst, ", ".join(f"{name}: {state}" for name, (state, _) in conditions.items())

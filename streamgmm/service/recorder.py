@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from streamgmm import units
-from streamgmm.audio.ring import Stretch
+from streamgmm.audio.stretch import Stretch
 from streamgmm.clips.clip import Draft, Piece, RecentAudio
 from streamgmm.clips.misses import Miss, Misses
 from streamgmm.clips.naming import ClipKind, folder_of, stem_of

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from streamgmm.errors import ConfigError, StreamgmmError
 from streamgmm.model.model import Model
-from streamgmm.service.channel import ChannelPlan
+from streamgmm.service.context import ChannelPlan
 from streamgmm.settings.config import Config
 from streamgmm.settings.schema import fields_of, is_section, reloads
 from streamgmm.settings.section import Section

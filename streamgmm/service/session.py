@@ -9,6 +9,7 @@ import msgspec
 
 from streamgmm import units
 from streamgmm.audio.ring import Ring
+from streamgmm.errors import ConfigError
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
 from streamgmm.settings.config import Config
@@ -82,3 +83,18 @@ def make_ring(setup: Setup, on_change: Callable[[], None], *, is_live: bool) -> 
     # At least two hops, so that half of the ring, where an overload begins, holds a whole hop.
     capacity_samples = max(units.seconds_to_samples(kept_s, spec.sample_rate_hz), 2 * spec.hop_samples)
     return Ring(capacity_samples, is_lossy=is_live, on_change=on_change)
+
+
+def check_model(setup: Setup, running: Setup, ring: Ring) -> None:
+    """Reject a setup whose model cannot replace that of the running setup on the same ring.
+
+    Raises:
+        ConfigError: the model has another sample rate, or its hop is too long for the ring.
+    """
+    model, spec = setup.model, setup.model.spec
+    if spec.sample_rate_hz != running.model.spec.sample_rate_hz:
+        rates = f"{spec.sample_rate_hz} Hz, not {running.model.spec.sample_rate_hz} Hz"
+        raise ConfigError([f"model {model.name} works at {rates}: needs restart"])
+    # As in `make_ring`.
+    if 2 * spec.hop_samples > ring.capacity_samples:
+        raise ConfigError([f"the hop of model {model.name} is too long for the ring as it is: needs restart"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -13,7 +15,7 @@ class Turns(Generic[T]):
     """Queue of those that have work; each is in it at most once, so that its length is bounded by their number.
 
     A channel joins when a hop of its audio is complete, and again behind all others after each hop: the cost of a hop
-    does not depend on the number of channels, and a channel with much work delays another one by a hop at most.
+    does not grow with the number of channels, and a channel with much work delays another one by a hop at most.
     """
 
     def __init__(self) -> None:
@@ -30,14 +32,24 @@ class Turns(Generic[T]):
         # After it is in the set, where `take` relies on finding it.
         self._waiting.put(member)
 
-    def take(self) -> T | None:
-        """Wait for the next member and remove it from the queue; None after `wake`."""
-        member = self._waiting.get()
-        if member is not None:
-            with self._lock:
-                self._members.remove(member)
-        return member
+    def take(self, n_most: int, *, not_before_s: float = 0.0) -> list[T]:
+        """Wait for the next member, and remove it with all others that wait by then; return none after `wake`.
+
+        Args:
+            n_most: number of members to take at most.
+            not_before_s: monotonic time until which others may join, so that they are served together (s).
+        """
+        taken = [self._waiting.get()]
+        if taken[0] is not None:
+            time.sleep(max(0.0, not_before_s - time.monotonic()))
+        with suppress(queue.Empty):
+            while len(taken) < n_most and taken[-1] is not None:
+                taken.append(self._waiting.get_nowait())
+        members = [member for member in taken if member is not None]
+        with self._lock:
+            self._members.difference_update(members)
+        return members
 
     def wake(self) -> None:
-        """Make one `take` return None; from any thread."""
+        """Make one `take` return without waiting; from any thread."""
         self._waiting.put(None)

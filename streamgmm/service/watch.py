@@ -12,7 +12,7 @@ import faulthandler
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 ALIVE_S = 15.0
 """Time without progress after which a part is stuck (s); longer than the longest step of the capture."""
@@ -63,16 +63,19 @@ class Watch:
         if part in self._moved_s:
             self._moved_s[part] = self._clock()
 
-    @contextlib.contextmanager
-    def busy(self, part: str) -> Iterator[None]:
+    def busy(self, part: str) -> Busy:
         """Mark `part` as busy within this context, which has to end soon."""
+        return Busy(self, part)
+
+    def begin(self, part: str) -> None:
+        """Record that `part` is busy from now on."""
         self.move(part)
         self._busy.add(part)
-        try:
-            yield
-        finally:
-            self._busy.discard(part)
-            self.move(part)
+
+    def end(self, part: str) -> None:
+        """Record that `part` is no longer busy."""
+        self._busy.discard(part)
+        self.move(part)
 
     def is_alive(self) -> bool:
         """Return whether no part is stuck: the only condition for keep-alive messages."""
@@ -98,6 +101,27 @@ class Watch:
         now_s = self._clock()
         for part in list(self._moved_s):
             self._moved_s[part] = now_s
+
+
+class Busy:
+    """Context in which a part is busy; a class, because a generator costs more than all else at every record.
+
+    Args:
+        watch: records it.
+        part: the part.
+    """
+
+    __slots__ = ("_part", "_watch")
+
+    def __init__(self, watch: Watch, part: str) -> None:
+        self._watch = watch
+        self._part = part
+
+    def __enter__(self) -> None:
+        self._watch.begin(self._part)
+
+    def __exit__(self, *_: object) -> None:
+        self._watch.end(self._part)
 
 
 def end_process(part: str | None, stuck_s: float) -> None:

@@ -55,6 +55,8 @@ class PushSink:
     snapshot: Snapshot | None = None
     obey: Obey | None = None
     n_clients = 0
+    max_bytes_at_once = 0
+    """Lines that wait are delivered together up to this length (bytes); longer ones, and all for 0, one by one."""
 
     def __init__(self, name: str, **options: Unpack[PushOptions]) -> None:
         self.name = name
@@ -101,7 +103,8 @@ class PushSink:
             return
         with self._changed:
             self.note(message)
-            self._changed.wait_for(lambda: not self._is_patient or self._is_closing or not self._queue.is_full)
+            if self._is_patient:
+                self._changed.wait_for(lambda: not self._is_patient or self._is_closing or not self._queue.is_full)
             if not self._is_closing:
                 self._queue.push(message.record, line)
                 self._changed.notify_all()
@@ -184,7 +187,7 @@ class PushSink:
 
     def _run(self) -> None:
         try:
-            while (line := self._next_line()) is not None and self._deliver(line):
+            while (lines := self._next_lines()) is not None and self._deliver(lines):
                 # Not counted here, because a line may be a `dropped` record, which `n_popped` leaves out.
                 self._n_delivered = self._queue.n_popped
         except (OSError, StreamgmmError) as error:
@@ -194,9 +197,9 @@ class PushSink:
         finally:
             self.release()
 
-    def _deliver(self, line: bytes) -> bool:
-        """Deliver a whole line, with as many attempts as needed; return False if the sink was closed before that."""
-        undelivered = bytearray(line)
+    def _deliver(self, lines: bytes) -> bool:
+        """Deliver whole lines, with as many attempts as needed; return False if the sink was closed before that."""
+        undelivered = bytearray(lines)
         while True:
             # Read before the attempt, so that one attempt is still made after `close` was called.
             is_last = self._is_closing
@@ -227,7 +230,7 @@ class PushSink:
             logger.warning("sink.recovered sink=%s dropped=%d", self.name, self._queue.n_dropped)
         self._is_suspended = False
 
-    def _next_line(self) -> bytes | None:
+    def _next_lines(self) -> bytes | None:
         with self._changed:
             self._is_delivering = False
             self._changed.notify_all()
@@ -235,10 +238,12 @@ class PushSink:
             if not self._queue.is_waiting and self._is_closing:
                 return None
             self._is_delivering = True
-            line = self._queue.pop()
-            self._changed.notify_all()
             # An errand, or a loss that the format does not show, gives an empty line to deliver.
-            return line or b""
+            lines = self._queue.pop() or b""
+            while 0 < self._queue.next_bytes <= self.max_bytes_at_once - len(lines):
+                lines += self._queue.pop() or b""
+            self._changed.notify_all()
+            return lines
 
     def _is_idle(self) -> bool:
         return not (self._queue.is_waiting or self._is_delivering or self.is_busy)

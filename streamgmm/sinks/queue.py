@@ -59,6 +59,11 @@ class RecordQueue:
         """Return whether the next push will exceed `max_records`; bytes are not considered."""
         return len(self._entries) >= self._max_records
 
+    @property
+    def next_bytes(self) -> int:
+        """Return the length of the oldest record's line; 0 if there is none, or a loss to report first."""
+        return len(self._entries[0].line) if self._entries and self._first_lost is None else 0
+
     def push(self, record: Record, line: bytes) -> None:
         """Append `record`, formatted as `line`, and drop the oldest records until the limits hold."""
         self._entries.append(_QueuedLine(record, line))

@@ -27,6 +27,10 @@ class StdoutSink(PushSink):
         options: see `PushOptions`.
     """
 
+    # With many sources, a call for each line costs more than all else here. No more than a pipe takes whole, so that
+    # lines of several writers do not mix.
+    max_bytes_at_once = getattr(select, "PIPE_BUF", 512)
+
     def __init__(self, *, is_alone: bool = True, fd: int = STDOUT_FD, **options: Unpack[PushOptions]) -> None:
         super().__init__("stdout:", **options)
         self._is_alone = is_alone

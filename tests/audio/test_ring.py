@@ -292,3 +292,16 @@ def test_start_indices_ascend_across_many_wraps():
         assert stretch.samples.tolist() == list(range(5 * i, 5 * i + 5))
         starts.append(stretch.start_index)
     assert {b - a for a, b in pairwise(starts)} == {5}
+
+
+@given(blocks=st.lists(st.integers(1, 40), min_size=30, max_size=60), n_read=st.integers(1, 30))
+def test_a_reader_that_keeps_up_needs_little_of_the_storage(blocks: list[int], n_read: int) -> None:
+    ring = Ring(10_000, is_lossy=True)
+    n_written = 0
+    for n_samples in blocks:
+        ring.write(numbered(n_written + 1, n_written + 1 + n_samples))
+        n_written += n_samples
+        while ring.is_ready(n_read):
+            ring.read(n_read)
+    # Samples are not zero, and so mark what was ever used.
+    assert np.flatnonzero(ring._storage).max(initial=0) < 2 * (40 + n_read)

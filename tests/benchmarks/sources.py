@@ -1,4 +1,4 @@
-"""The cost of several sources in one run: CPU, memory, and the delay of one of them."""
+"""Prints what several sources in one run cost: CPU, memory, and the delay of one of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.live import SETTLE_S, cpu_s, memory_mib
-from tests.benchmarks.material import Material
+from tests.benchmarks.material import Material, make_material
 
 N_SOURCES = (1, 4, 16, 64)
+DURATION_S = 30.0
 
 
 class Cost(NamedTuple):
@@ -98,3 +100,12 @@ def _watch(arguments: list[str], duration_s: float) -> Cost:
         pss_mib = memory_mib(daemon.pid)[1]
         daemon.kill()
     return Cost(share, pss_mib, float(np.median(delays_s)), float(np.percentile(delays_s, 99)))
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Console(width=100).print(sources_table(make_material(Path(folder)), DURATION_S))
+
+
+if __name__ == "__main__":
+    main()

@@ -86,12 +86,12 @@ def test_automata_get_zero_for_what_a_gate_refuses():
     posteriors = np.array([0.4, 0.3, 0.2, 0.1])
     hop = make_hop(llrs=(1.0, -1.0, 1.0, 1.0), is_in_domain=(1, 1, 0, 1))
     is_reserved = np.array([False, False, False, True])
-    assert event_scores(posteriors, hop, 0.0, is_reserved).tolist() == [0.4, 0.0, 0.0, 0.0]
+    assert event_scores(posteriors[np.newaxis], [hop], 0.0, is_reserved).tolist() == [[0.4, 0.0, 0.0, 0.0]]
 
 
 def test_ratio_that_is_just_enough_is_enough_for_the_automata_too():
     hop = make_hop(llrs=(2.0, 1.9, 2.0))
-    assert event_scores(np.array([0.5, 0.3, 0.2]), hop, 2.0, np.zeros(3, dtype=bool)).tolist() == [0.5, 0.0, 0.2]
+    assert event_scores(np.array([[0.5, 0.3, 0.2]]), [hop], 2.0, np.zeros(3, dtype=bool)).tolist() == [[0.5, 0.0, 0.2]]
 
 
 def test_gates_are_asked_in_the_order_told():

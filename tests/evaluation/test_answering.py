@@ -12,9 +12,9 @@ from streamgmm.dataset.loading import load_clips
 from streamgmm.errors import DataError
 from streamgmm.evaluation.answering import answer_clips, answer_with_each, clips_in_conditions
 from streamgmm.evaluation.conditions import Conditions, Noise
+from streamgmm.listening.clips import decide_clip
 from streamgmm.listening.recordings import decide_recording
 from streamgmm.model.classifier import PLAIN_VOTES
-from streamgmm.pipeline import decide_clip
 from streamgmm.settings.config import Config
 from streamgmm.settings.features import FeaturesSection
 from streamgmm.training.trainer import train

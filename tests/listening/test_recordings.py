@@ -11,6 +11,7 @@ import soundfile
 
 from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.reading import RecordingError
+from streamgmm.listening.clips import decide_clip
 from streamgmm.listening.events import detections_of
 from streamgmm.listening.recordings import (
     classify_recording,
@@ -19,9 +20,8 @@ from streamgmm.listening.recordings import (
     hops_of,
     with_progress,
 )
-from streamgmm.pipeline import decide_clip
 from streamgmm.records import Bye, Hello, encode_json
-from streamgmm.service.channel import ChannelPlan
+from streamgmm.service.context import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.greeting import file_run_id
 from streamgmm.service.session import Setup

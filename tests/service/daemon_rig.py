@@ -8,8 +8,8 @@ from typing import TypedDict, Unpack
 
 from streamgmm.model.model import Model
 from streamgmm.records import Gap, Window
-from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.clocks import Clocks
+from streamgmm.service.context import ChannelPlan
 from streamgmm.service.daemon import Daemon, OnStatus
 from streamgmm.service.session import Setup
 from streamgmm.settings.config import Config

@@ -8,8 +8,9 @@ import pytest
 
 from streamgmm.audio.microphone.capture_process import CaptureReason
 from streamgmm.audio.microphone.microphone import CaptureError
-from streamgmm.audio.ring import Ring, Stretch
+from streamgmm.audio.ring import Ring
 from streamgmm.audio.source import Block
+from streamgmm.audio.stretch import Stretch
 from streamgmm.errors import DataError, DeviceError, InputMissingError, SystemResourceError
 from streamgmm.service.capture import Capture, CaptureListener
 from streamgmm.service.clocks import Clocks

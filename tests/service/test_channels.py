@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Unpack
 
 import msgspec
+import numpy as np
 import pytest
 
 from streamgmm import units
+from streamgmm.arrays import FloatArray
 from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.microphone.microphone import CaptureError
 from streamgmm.errors import ConfigError, DataError, DeviceError
 from streamgmm.model.model import Model
+from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, End, Gap, Hello, ModelChanged, Record, Start, Status, Window
 from streamgmm.service import capture
-from streamgmm.service.channel import ChannelPlan
+from streamgmm.service.context import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
+from streamgmm.service.steps import GATHER_FROM
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import DecisionSection
 from streamgmm.sinks.hub import Hub
+from streamgmm.stack import records_of_stack
 from tests.model.model_rig import make_model
 from tests.narrowing import of_type, one, only
 from tests.service.daemon_rig import CONFIG, HOP_SAMPLES, Options, Running, make_daemon
@@ -71,6 +76,69 @@ def test_the_records_of_each_source_are_those_of_it_alone(n_sources: int) -> Non
         make_daemon(FakeSource(n_samples, n_samples, is_live=False), sink=alone, config=config).run()
         assert list(map(without_envelope, records)) == list(map(without_envelope, alone.records)), name
         check_conservation(records[-1], 2 * n_samples)
+
+
+def test_the_hops_of_many_live_sources_are_analysed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def spy(pipelines: Sequence[Pipeline], samples: Sequence[FloatArray]) -> list[list[Record]]:
+        sizes.append(len(pipelines))
+        return records_of_stack(pipelines, samples)
+
+    monkeypatch.setattr("streamgmm.service.steps.records_of_stack", spy)
+    # From this number on, the worker waits for others: so they meet however the threads are scheduled.
+    monkeypatch.setattr("streamgmm.service.steps.GATHER_SHARE", 1.0)
+    config = msgspec.structs.replace(CONFIG, decision=EAGER)
+    may_go_on, sink = threading.Event(), KeepingSink()
+    blocks = [HOP_SAMPLES + 100 * i for i in range(GATHER_FROM)]
+    sources = [FakeSource(lambda: may_go_on.wait(TIMEOUT_S), *[n] * 3) for n in blocks]
+    daemon = daemon_of(sink, *(plan_of(f"s{i}", source, config=config) for i, source in enumerate(sources)))
+    running = Running(daemon)
+    may_go_on.set()
+    running.join()
+    assert max(sizes) > 1
+    for (name, records), n_samples in zip(by_source(sink.records).items(), blocks, strict=True):
+        alone = KeepingSink()
+        make_daemon(FakeSource(*[n_samples] * 3), sink=alone, config=config).run()
+        assert heard(records) == heard(alone.records), name
+        check_conservation(records[-1], 3 * n_samples)
+
+
+def heard(records: list[Record]) -> list[Record]:
+    """What was recognised: without states, whose moments are those of threads, and without dates."""
+    kinds = [record for record in records if isinstance(record, Window | Start | End | Bye)]
+    dates = ("time", "start_time", "end_time")
+    return [
+        msgspec.structs.replace(without_envelope(record), **dict.fromkeys(set(dates) & set(record.__struct_fields__)))
+        for record in kinds
+    ]
+
+
+@pytest.mark.parametrize(("is_live", "n_hops"), [(True, 2), (False, 1)])
+def test_a_source_that_is_behind_does_not_wait_for_others(is_live: bool, n_hops: int) -> None:
+    (channel,) = daemon_of(KeepingSink(), plan_of("a", FakeSource(0, is_live=is_live)))._channels
+    channel._ring.write(np.zeros(n_hops * HOP_SAMPLES - 1, np.float32))
+    assert not channel.is_behind
+    channel._ring.write(np.zeros(1, np.float32))
+    assert channel.is_behind
+
+
+def test_F8_a_stack_that_fails_costs_its_hops_and_is_not_formed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def fail(pipelines: Sequence[Pipeline], samples: Sequence[FloatArray]) -> list[list[Record]]:
+        sizes.append(len(pipelines))
+        raise ZeroDivisionError("thrown in")
+
+    monkeypatch.setattr("streamgmm.service.steps.records_of_stack", fail)
+    sink = KeepingSink()
+    daemon_of(sink, *(plan_of(f"s{i}", FakeSource(8000, 8000, is_live=False)) for i in range(4))).run()
+    n_failed = sum(sizes)
+    assert 2 <= n_failed <= 4
+    gaps = [gap for gap in sink.of(Gap) if gap.reason == "worker_error"]
+    assert [gap.lost_samples for gap in gaps] == [HOP_SAMPLES] * n_failed
+    for bye in sink.of(Bye):
+        check_conservation(bye, 16000)
 
 
 def test_hellos_come_first_and_list_all() -> None:
@@ -288,10 +356,10 @@ def test_F5_A45_a_source_whose_analysis_fails_is_lost_and_its_capture_ends() -> 
     assert calm.hanging.wait(TIMEOUT_S)
     channel = daemon._channels[0]
 
-    def fail(stretch: object) -> list[Record]:
+    def fail(stretch: object, hop: object) -> list[Record]:
         raise ZeroDivisionError("thrown in")
 
-    channel._worker.records_of = fail  # type: ignore[method-assign]
+    channel.worker.records_of = fail  # type: ignore[assignment, method-assign]
     may_go_on.set()
     assert channel.over.wait(TIMEOUT_S)
     channel.join(TIMEOUT_S)

@@ -25,8 +25,8 @@ from streamgmm.errors import DeviceError
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, Gap, Hello, Record, Status, Window, encode_json
 from streamgmm.service import capture
-from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.clocks import Clocks
+from streamgmm.service.context import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.session import Setup
 from streamgmm.settings.config import Config

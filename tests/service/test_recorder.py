@@ -15,8 +15,8 @@ from streamgmm.audio.source import Block
 from streamgmm.clips.info import ClipInfo
 from streamgmm.errors import OutputError
 from streamgmm.records import End, Gap, Record, Start
-from streamgmm.service.channel import ChannelPlan
 from streamgmm.service.clip_writer import ClipWriter
+from streamgmm.service.context import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.recorder import Recorder
 from streamgmm.settings.clips import ClipsSection
@@ -209,7 +209,7 @@ def test_clips_go_on_over_a_reload(tmp_path: Path) -> None:
 
 def test_without_clips_there_is_no_recorder(tmp_path: Path) -> None:
     daemon = daemon_of(KeepingSink(), None, plan_of("kitchen", FakeSource(0)))
-    assert daemon._channels[0]._worker.recorder is None
+    assert daemon._channels[0].worker.recorder is None
     assert daemon._hub._beside == ()
 
 

@@ -20,7 +20,7 @@ from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, End, Gap, Hello, ModelChanged, Record, Start, Window
 from streamgmm.service import reload
-from streamgmm.service.channel import ChannelPlan
+from streamgmm.service.context import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.reload import MAX_READINGS, Loaded, Reloader, ReloadListener, list_changes
 from streamgmm.settings.config import Config, ModelSection, NamedSourceSection

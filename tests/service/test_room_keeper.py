@@ -16,7 +16,7 @@ from streamgmm.files import replace_atomically
 from streamgmm.records import Status
 from streamgmm.room.mixture import RoomMixture
 from streamgmm.service import room_keeper
-from streamgmm.service.channel import ChannelPlan
+from streamgmm.service.context import ChannelPlan
 from streamgmm.service.daemon import Daemon
 from streamgmm.service.room_keeper import RoomKeeper, SourceRoom, state_directory
 from streamgmm.service.session import Session, Setup

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -132,7 +133,8 @@ def test_E20_stuck_reader_blocks_nothing_and_is_told_what_it_missed(pipe: Pipe, 
         n_bytes -= len(os.read(pipe.read_fd, n_bytes))
     records = pipe.reader.read_until(4999)
     assert account(records) == 5000
-    assert 17 <= len(records) <= 18
+    # What was in the pipe's call, the loss, and what was in the queue: as many at most, twice.
+    assert 17 <= len(records) <= 2 * 16 + 2
     sink.close(TIMEOUT_S)
 
 
@@ -144,7 +146,7 @@ def test_E20_close_waits_no_longer_than_told(pipe: Pipe, failures: Failures, log
         sink.publish(message(status(seq)))
     sink.close(0.01)
     counts = dict(word.split("=") for word in log.wait_for("sink.closed").split()[1:])
-    assert int(counts["left"]) in (16, 17)
+    assert 16 <= int(counts["left"]) <= 32
     assert int(counts["sent"]) + int(counts["dropped"]) + int(counts["left"]) == 5000
 
 
@@ -268,4 +270,25 @@ def test_pipe_that_somebody_made_non_blocking(pipe: Pipe, failures: Failures) ->
     for seq in range(1500):
         sink.publish(message(status(seq)))
     assert account(pipe.reader.read(1500)) == 1500
+    sink.close(TIMEOUT_S)
+
+
+def test_lines_that_wait_are_written_together(pipe: Pipe, failures: Failures, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+
+    def write(fd: int, data: bytearray, write: Callable[[int, bytearray], int] = os.write) -> int:
+        written.append(len(data))
+        return write(fd, data)
+
+    n_bytes = pipe.fill()
+    monkeypatch.setattr("streamgmm.sinks.stdout.os.write", write)
+    sink = StdoutSink(fd=pipe.write_fd, max_records=1000)
+    sink.open(failures)
+    for seq in range(100):
+        sink.publish(message(status(seq)))
+    while n_bytes > 0:
+        n_bytes -= len(os.read(pipe.read_fd, n_bytes))
+    assert account(pipe.reader.read_until(99)) == 100
+    assert max(written) <= select.PIPE_BUF
+    assert len(written) <= 50
     sink.close(TIMEOUT_S)

@@ -353,7 +353,7 @@ def test_F2_ctrl_c_says_bye_and_dies_of_the_signal(demo_model: Path, demo_scene:
     check_stream(records, "SIGINT")
 
 
-@pytest.mark.parametrize("victim", ["stdout.StdoutSink._next_line", "socket.sockets.SocketSink._turn"])
+@pytest.mark.parametrize("victim", ["stdout.StdoutSink._next_lines", "socket.sockets.SocketSink._turn"])
 def test_F8_a_bug_in_any_thread_ends_the_run_with_70(demo_model: Path, tmp_path: Path, victim: str) -> None:
     module, sink, method = victim.rsplit(".", 2)
     preparation = (

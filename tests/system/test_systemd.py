@@ -154,11 +154,11 @@ if "run" in sys.argv or "run" in getattr(sys, "orig_argv", []):
             from streamgmm.service.worker import Worker
             records_of, seen = Worker._analyse, []
 
-            def hang(worker, stretch):
+            def hang(worker, stretch, *hop):
                 seen.append(stretch)
                 if len(seen) == 3:
                     threading.Event().wait()
-                return records_of(worker, stretch)
+                return records_of(worker, stretch, *hop)
 
             Worker._analyse = hang
             return None

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.loading import load_clips
 from streamgmm.errors import ConfigError, DataError
+from streamgmm.listening.clips import decide_clip
 from streamgmm.model.file import model_bytes
-from streamgmm.pipeline import decide_clip
 from streamgmm.settings.config import Config
 from streamgmm.training.trainer import make_card, make_task, train
 from tests.dataset.dataset_rig import write_classes

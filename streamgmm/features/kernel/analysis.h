@@ -12,6 +12,8 @@
 
 #include "cepstra.h"
 
+#include "scoring.h"
+
 /* Make room for a hop at the end of the window. */
 static void advance_window(State *state)
 {
@@ -72,4 +74,4 @@ static void push(State *state, const float *samples, int n_hops, int n_last_samp
 #define JOINED(left, right) left##right
 #define JOIN(left, right) JOINED(left, right)
 
-const Level JOIN(streamgmm_, LEVEL) = {STRING(LEVEL), push, flush_cepstra};
+const Level JOIN(streamgmm_, LEVEL) = {STRING(LEVEL), push, flush_cepstra, score};

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
+from typing import Self
 
 import numpy as np
 
@@ -49,6 +51,45 @@ class _Design(ctypes.Structure):
     ]
 
 
+class _Plan:
+    """The tables of one design in C, which its streams share, and the scratch that they compute in.
+
+    Raises:
+        MemoryError: there is no memory for them.
+    """
+
+    def __init__(self, kernel: Kernel, spec: FeatureSpec) -> None:
+        self.library = kernel.functions
+        design, _ = _design_of(spec)
+        self.address = _made(self.library.streamgmm_kernel_plan(kernel.level.encode(), ctypes.byref(design)), spec)
+        weakref.finalize(self, self.library.streamgmm_kernel_free, self.address)
+        self._scratch_bytes = self.library.streamgmm_kernel_scratch_size(self.address)
+        # One for each thread that computes at the same time: a call takes one, and gives it back.
+        self._free_scratches: list[Float32Array] = []
+
+    @contextmanager
+    def scratch(self) -> Iterator[int]:
+        """Lend room to compute in; the address is valid within this context."""
+        try:
+            room = self._free_scratches.pop()
+        except IndexError:
+            room = np.zeros(self._scratch_bytes // 4 + 16, dtype=np.float32)
+        # At the beginning of a cache line.
+        yield -(-room.ctypes.data // 64) * 64
+        self._free_scratches.append(room)
+
+
+@lru_cache(maxsize=8)
+def _plan_of(kernel: Kernel, spec: FeatureSpec) -> _Plan:
+    return _Plan(kernel, spec)
+
+
+def _made(address: int | None, spec: FeatureSpec) -> ctypes.c_void_p:
+    if address is None:
+        raise MemoryError(f"no memory for a window of {spec.window_s} s")
+    return _POINTER(address)
+
+
 class KernelAnalysis:
     """`HopAnalysis` in C, for a float32 transform.
 
@@ -67,11 +108,8 @@ class KernelAnalysis:
         self._n_features = window.n_features(spec)
         self._n_cepstral_features = cepstra.n_cepstral_features(spec)
         self._library = kernel.functions
-        design, _ = _design_of(spec)
-        stream = self._library.streamgmm_kernel_new(kernel.level.encode(), ctypes.byref(design))
-        if stream is None:
-            raise MemoryError(f"no memory for a window of {spec.window_s} s")
-        self._stream = _POINTER(stream)
+        self._plan = _plan_of(kernel, spec)
+        self._stream = _made(self._library.streamgmm_kernel_new(self._plan.address), spec)
         weakref.finalize(self, self._library.streamgmm_kernel_free, self._stream)
 
     def reset(self) -> None:
@@ -80,28 +118,52 @@ class KernelAnalysis:
 
     def push_hops(self, hops: Float32Array, n_last_samples: int) -> list[HopMeasures]:
         """Measure the next hops (see `HopAnalysis`)."""
+        measures, frames = self._room_for(len(hops))
+        with self._plan.scratch() as scratch:
+            self._library.streamgmm_kernel_push(
+                self._stream,
+                scratch,
+                hops.ctypes.data,
+                len(hops),
+                n_last_samples,
+                measures.ctypes.data,
+                frames.ctypes.data if self._has_cepstra else None,
+            )
+        return self._hop_measures(measures, frames)
+
+    def push_stack(self, analyses: Sequence[Self], hops: Float32Array) -> list[HopMeasures]:
+        """Measure the next hop of several analyses (see `HopAnalysis`)."""
+        measures, frames = self._room_for(len(hops))
+        with self._plan.scratch() as scratch:
+            self._library.streamgmm_kernel_push_stack(
+                (_POINTER * len(hops))(*[each._stream.value for each in analyses]),
+                scratch,
+                hops.ctypes.data,
+                len(hops),
+                measures.ctypes.data,
+                frames.ctypes.data if self._has_cepstra else None,
+            )
+        return self._hop_measures(measures, frames)
+
+    def _room_for(self, n_hops: int) -> tuple[Float64Array, Float64Array]:
         # Of each hop: the number of its frame vectors, the mean squares of its frames, and its vector.
-        measures = np.empty((len(hops), 1 + self._hop_frames + self._n_features))
+        measures = np.empty((n_hops, 1 + self._hop_frames + self._n_features))
         # As many as there can be; pauses give none.
-        frames = np.empty((len(hops) * self._hop_frames if self._has_cepstra else 0, self._n_cepstral_features))
-        self._library.streamgmm_kernel_push(
-            self._stream,
-            hops.ctypes.data,
-            len(hops),
-            n_last_samples,
-            measures.ctypes.data,
-            frames.ctypes.data if self._has_cepstra else None,
-        )
-        found, end = [], 0
-        for row in measures:
-            begin, end = end, end + int(row[0])
-            found.append(HopMeasures(row[1 : 1 + self._hop_frames], row[1 + self._hop_frames :], frames[begin:end]))
-        return found
+        n_frames = n_hops * self._hop_frames if self._has_cepstra else 0
+        return measures, np.empty((n_frames, self._n_cepstral_features))
+
+    def _hop_measures(self, measures: Float64Array, frames: Float64Array) -> list[HopMeasures]:
+        # One after the other: the frame vectors of a hop follow those of the hop before.
+        ends = np.cumsum(measures[:, 0], dtype=np.intp).tolist()
+        first = 1 + self._hop_frames
+        each = zip(measures, [0, *ends], ends, strict=False)
+        return [HopMeasures(row[1:first], row[first:], frames[begin:end]) for row, begin, end in each]
 
     def flush_cepstra(self) -> Float64Array:
         """Return the vectors of the last cepstral frames."""
         frames = np.empty((cepstra.DELAY_FRAMES, self._n_cepstral_features))
-        return frames[: self._library.streamgmm_kernel_flush(self._stream, frames.ctypes.data)]
+        with self._plan.scratch() as scratch:
+            return frames[: self._library.streamgmm_kernel_flush(self._stream, scratch, frames.ctypes.data)]
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-/* What Python calls: the choice of a level, and the memory of one stream. */
+/* What Python calls: the choice of a level, and the memory of designs and streams. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,14 @@ static int find_levels(const Level **levels)
     return n;
 }
 
-/* A stream: its state begins the one block of memory that holds all of its arrays. */
+/* The tables of one design, which all of its streams share: they begin a block of memory that holds all of them. */
+typedef struct {
+    State state;                    /* The beginning of each stream: tables and lengths. */
+    const Level *level;
+    size_t scratch_size;
+} Plan;
+
+/* A stream: its state begins the one block of memory that holds all that it remembers. */
 typedef struct {
     State state;
     const Level *level;
@@ -83,7 +90,6 @@ static void cut_group(Arena *arena, const GroupDesign *design, int hop_samples, 
     Group made = {decimation, design->first_band, design->n_bands, n_pairs, n_rows, reach, n_past,
                   {design->lags[0], design->lags[1]}, columns, n_rows + 2 * columns + PADDING, n_past + n_rows + PADDING,
                   NULL, NULL, NULL, NULL, NULL, NULL};
-    made.phases = cut_floats(arena, (size_t)decimation * made.phase_stride);
     made.earlier = cut(arena, reach + 1, sizeof(int32_t));
     made.later = cut(arena, reach + 1, sizeof(int32_t));
     made.pairs = cut(arena, n_pairs, sizeof(Pair));
@@ -127,16 +133,23 @@ static void cut_tables(Arena *arena, const Design *design, State *state)
     }
 }
 
-/* What a stream remembers. */
-static void cut_history(Arena *arena, const Design *design, State *state)
+/* The groups of a stream, with the tables of the plan. */
+static void cut_groups(Arena *arena, const State *plan, State *state)
 {
+    state->groups = cut(arena, plan->design.n_band_groups, sizeof(Group));
+    if (arena->block)
+        memcpy(state->groups, plan->groups, sizeof(Group) * (size_t)plan->design.n_band_groups);
+}
+
+/* What a stream remembers. */
+static void cut_history(Arena *arena, const State *plan, State *state)
+{
+    const Design *design = &plan->design;
     size_t n_bands = design->n_bands, n_hops = design->n_window_hops;
     state->margin = 0;
     for (int g = 0; g < design->n_band_groups; g++) {
-        const GroupDesign *group = design->groups + g;
-        int n_past = group->lags[0] > group->lags[1] ? group->lags[0] : group->lags[1];
-        size_t stride = n_past + design->hop_samples / group->decimation + PADDING;
-        size_t size = stride * (size_t)(group->n_bands + 1);
+        const Group *group = plan->groups + g;
+        size_t size = (size_t)group->row_stride * (size_t)(group->n_bands + 1);
         float *real = cut_floats(arena, size), *imaginary = cut_floats(arena, size);
         if (arena->block) {
             state->groups[g].real = real;
@@ -154,9 +167,13 @@ static void cut_history(Arena *arena, const Design *design, State *state)
     state->is_active = cut(arena, 2 * DELAY_FRAMES + state->hop_frames, sizeof(int));
 }
 
-/* Room to compute in. */
+/* Room to compute in, which no stream keeps. */
 static void cut_scratch(Arena *arena, const Design *design, State *state)
 {
+    for (int g = 0; g < design->n_band_groups; g++) {
+        Group *group = state->groups + g;
+        group->phases = cut_floats(arena, (size_t)group->decimation * group->phase_stride);
+    }
     size_t n_bands = design->n_bands, stride = state->scratch_stride;
     size_t n_lags = design->lag_edges[N_LAG_RANGES];
     state->filtered = cut_floats(arena, design->hop_samples);
@@ -201,15 +218,28 @@ EXPORTED void streamgmm_kernel_reset(Stream *stream)
     state->cepstral_weight = state->design.mean_prior_weight;
 }
 
-/* Return a new stream, or NULL without memory or without such a level; to be freed with `streamgmm_kernel_free`. */
-EXPORTED Stream *streamgmm_kernel_new(const char *level, const Design *design)
+/* Return the level of that name, or NULL if there is none here. */
+static const Level *find_level(const char *name)
 {
-    Stream made = {.state = {.design = *design}};
-    State *state = &made.state;
     const Level *levels[MAX_LEVELS];
     for (int i = find_levels(levels) - 1; i >= 0; i--)
-        if (strcmp(levels[i]->name, level) == 0)
-            made.level = levels[i];
+        if (strcmp(levels[i]->name, name) == 0)
+            return levels[i];
+    return NULL;
+}
+
+/* Score vectors at a level that exists here; arguments as for `score` of scoring.h. */
+EXPORTED void streamgmm_kernel_score(const char *level, const Mixtures *mixtures, const double *vectors,
+                                     int32_t n, double *logs, double *projected, double *densities)
+{
+    find_level(level)->score(mixtures, vectors, n, logs, projected, densities);
+}
+
+/* Return a new plan, or NULL without memory or without such a level; to be freed with `streamgmm_kernel_free`. */
+EXPORTED Plan *streamgmm_kernel_plan(const char *level, const Design *design)
+{
+    Plan made = {.state = {.design = *design}, .level = find_level(level)};
+    State *state = &made.state;
     if (!made.level)
         return NULL;
     state->hop_fine = design->hop_samples / design->fine_samples;
@@ -222,11 +252,39 @@ EXPORTED Stream *streamgmm_kernel_new(const char *level, const Design *design)
     char *block = NULL;
     for (int pass = 0; pass < 2; pass++) {
         Arena arena = {block, 0};
-        cut(&arena, 1, sizeof(Stream));
+        cut(&arena, 1, sizeof(Plan));
         cut_tables(&arena, design, state);
-        cut_scratch(&arena, design, state);
+        if (!block && !(block = calloc(1, arena.used)))
+            return NULL;
+    }
+    /* Its memory is that of the caller. */
+    state->design.groups = NULL;
+    state->design.first_state = state->design.shape_cosines = state->design.cepstral_cosines = NULL;
+    Arena scratch = {NULL, 0};
+    cut_scratch(&scratch, design, state);
+    made.scratch_size = scratch.used;
+    memcpy(block, &made, sizeof made);
+    return (Plan *)block;
+}
+
+/* Return the size of the scratch that the functions below need, in bytes; its content does not matter. */
+EXPORTED size_t streamgmm_kernel_scratch_size(const Plan *plan)
+{
+    return plan->scratch_size;
+}
+
+/* Return a new stream, or NULL without memory; to be freed with `streamgmm_kernel_free`, before its plan. */
+EXPORTED Stream *streamgmm_kernel_new(const Plan *plan)
+{
+    Stream made = {.state = plan->state, .level = plan->level};
+    State *state = &made.state;
+    char *block = NULL;
+    for (int pass = 0; pass < 2; pass++) {
+        Arena arena = {block, 0};
+        cut(&arena, 1, sizeof(Stream));
+        cut_groups(&arena, &plan->state, state);
         made.history_begin = arena.used;
-        cut_history(&arena, design, state);
+        cut_history(&arena, &plan->state, state);
         made.size = arena.used;
         if (!block && !(block = calloc(1, arena.used)))
             return NULL;
@@ -236,20 +294,43 @@ EXPORTED Stream *streamgmm_kernel_new(const char *level, const Design *design)
     return (Stream *)block;
 }
 
-EXPORTED void streamgmm_kernel_free(Stream *stream)
+/* Let a stream compute in `scratch` until the next call. */
+static State *attach(Stream *stream, char *scratch)
 {
-    free(stream);
+    Arena arena = {scratch, 0};
+    cut_scratch(&arena, &stream->state.design, &stream->state);
+    return &stream->state;
 }
 
-/* Analyse hops; arguments as for `push` of analysis.h. */
-EXPORTED void streamgmm_kernel_push(Stream *stream, const float *samples, int32_t n_hops, int32_t n_last_samples,
-                                    double *measures, double *cepstra)
+EXPORTED void streamgmm_kernel_free(void *made)
 {
-    stream->level->push(&stream->state, samples, n_hops, n_last_samples, measures, cepstra);
+    free(made);
+}
+
+/* Analyse hops; further arguments as for `push` of analysis.h. */
+EXPORTED void streamgmm_kernel_push(Stream *stream, char *scratch, const float *samples, int32_t n_hops,
+                                    int32_t n_last_samples, double *measures, double *cepstra)
+{
+    stream->level->push(attach(stream, scratch), samples, n_hops, n_last_samples, measures, cepstra);
+}
+
+/* Analyse a hop of each of `n` streams of one plan; what is written is as if all hops were of one stream. */
+EXPORTED void streamgmm_kernel_push_stack(Stream *const *streams, char *scratch, const float *samples, int32_t n,
+                                          double *measures, double *cepstra)
+{
+    for (int i = 0; i < n; i++) {
+        State *state = attach(streams[i], scratch);
+        const Design *design = &state->design;
+        streams[i]->level->push(state, samples, 1, design->hop_samples, measures, cepstra);
+        if (cepstra)
+            cepstra += (size_t)measures[0] * 3 * design->n_cepstra;
+        samples += design->hop_samples;
+        measures += 1 + state->hop_frames + design->n_features;
+    }
 }
 
 /* Complete the last cepstral frames; return their number. */
-EXPORTED int32_t streamgmm_kernel_flush(Stream *stream, double *cepstra)
+EXPORTED int32_t streamgmm_kernel_flush(Stream *stream, char *scratch, double *cepstra)
 {
-    return stream->level->flush(&stream->state, cepstra);
+    return stream->level->flush(attach(stream, scratch), cepstra);
 }

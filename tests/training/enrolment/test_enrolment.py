@@ -12,8 +12,8 @@ from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
 from streamgmm.dataset.loading import load_clips
 from streamgmm.errors import DataError, InputMissingError, UsageError
+from streamgmm.listening.clips import decide_clip
 from streamgmm.model.file import model_bytes
-from streamgmm.pipeline import decide_clip
 from streamgmm.settings.decision import LabelSection
 from streamgmm.training.enrolment.enrolment import (
     check_enrolled,

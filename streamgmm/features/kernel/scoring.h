@@ -1,0 +1,155 @@
+/* Scores of vectors under mixtures with diagonal covariances (see scoring.py in `model`).
+ *
+ * In double, and every vector by itself: what is scored beside it does not change a bit of its scores. The components of
+ * a mixture fill whole vectors of SCORE_LANES numbers, the same for all levels, so that sums have one order. */
+
+typedef double Doubles __attribute__((vector_size(8 * SCORE_LANES)));
+typedef int64_t Longs __attribute__((vector_size(8 * SCORE_LANES)));
+
+INLINE Doubles load_doubles(const double *from)
+{
+    Doubles values;
+    memcpy(&values, from, sizeof values);
+    return values;
+}
+
+INLINE void store_doubles(double *to, Doubles values)
+{
+    memcpy(to, &values, sizeof values);
+}
+
+INLINE Doubles choose(Longs mask, Doubles values, Doubles others)
+{
+    return (Doubles)(((Longs)values & mask) | ((Longs)others & ~mask));
+}
+
+/* Exponential of numbers up to 0; those below -700 count as -700, which is nothing beside 1. */
+INLINE Doubles exponential(Doubles values)
+{
+    /* Added to a small number, it leaves the nearest whole number in the lowest bits. */
+    const double whole = 0x1.8p52;
+    values = choose(values > -700.0, values, values * 0.0 - 700.0);
+    Doubles shifted = values * 1.4426950408889634 + whole, power = shifted - whole;
+    /* The logarithm of 2 in two parts, the first of which has few digits, so that its product is exact. */
+    Doubles rest = values - power * 0x1.62e42fefa38p-1 - power * 0x1.ef35793c7673p-45;
+    /* The Taylor series: the rest is within 0.35, and what is left out below 1e-17. */
+    Doubles sum = rest * (1.0 / 6227020800.0) + 1.0 / 479001600.0;
+    sum = sum * rest + 1.0 / 39916800.0;
+    sum = sum * rest + 1.0 / 3628800.0;
+    sum = sum * rest + 1.0 / 362880.0;
+    sum = sum * rest + 1.0 / 40320.0;
+    sum = sum * rest + 1.0 / 5040.0;
+    sum = sum * rest + 1.0 / 720.0;
+    sum = sum * rest + 1.0 / 120.0;
+    sum = sum * rest + 1.0 / 24.0;
+    sum = sum * rest + 1.0 / 6.0;
+    sum = sum * rest + 0.5;
+    sum = sum * rest + 1.0;
+    sum = sum * rest + 1.0;
+    /* Times 2^power, by its place in the bits of the exponent. */
+    return (Doubles)((Longs)sum + ((Longs)shifted << 52));
+}
+
+INLINE double sum_of_lanes(Doubles values)
+{
+    double sum = 0.0;
+    for (int i = 0; i < SCORE_LANES; i++)
+        sum += values[i];
+    return sum;
+}
+
+INLINE double highest_lane(Doubles values)
+{
+    double highest = values[0];
+    for (int i = 1; i < SCORE_LANES; i++)
+        highest = values[i] > highest ? values[i] : highest;
+    return highest;
+}
+
+/* Add the product to `n` vectors of columns; with a constant `n`, the sums stay in registers. */
+INLINE void project_columns(const Mixtures *mixtures, const double *vector, int first, int n, double *projected)
+{
+    Doubles sums[4] = {{0}};
+    for (int feature = 0; feature < mixtures->n_features; feature++) {
+        const double *row = mixtures->matrix + (size_t)feature * mixtures->stride + first;
+        double value = vector[feature] - mixtures->mean[feature];
+        for (int i = 0; i < n; i++)
+            sums[i] += value * load_doubles(row + i * SCORE_LANES);
+    }
+    for (int i = 0; i < n; i++)
+        store_doubles(projected + first + i * SCORE_LANES, sums[i]);
+}
+
+/* Write (vector - mean) times the matrix, whose rows have zeros beyond the dimensions. */
+static void project(const Mixtures *mixtures, const double *vector, double *projected)
+{
+    int first = 0;
+    for (; first + 4 * SCORE_LANES <= mixtures->stride; first += 4 * SCORE_LANES)
+        project_columns(mixtures, vector, first, 4, projected);
+    for (; first < mixtures->stride; first += SCORE_LANES)
+        project_columns(mixtures, vector, first, 1, projected);
+}
+
+/* Log of the sum of exponentials of `n` vectors, of which `highest` holds the highest of each lane. */
+static double sum_logs(const double *logs, int n, Doubles highest)
+{
+    double top = highest_lane(highest);
+    Doubles sum = {0};
+    for (int i = 0; i < n; i++)
+        sum += exponential(load_doubles(logs + (size_t)i * SCORE_LANES) - top);
+    return top + log(sum_of_lanes(sum));
+}
+
+/* Write the log densities of SCORE_ROWS vectors under the components from `first` on that fill `n` vectors; `logs` is
+ * room for SCORE_ROWS times as many. The rows share what is loaded, and each has its own sums. */
+static void log_densities(const Mixtures *mixtures, const double *const *projected, int first, int n, double *logs,
+                          double *densities)
+{
+    int n_dimensions = mixtures->n_dimensions;
+    Doubles highest[SCORE_ROWS];
+    for (int row = 0; row < SCORE_ROWS; row++)
+        highest[row] = load_doubles(mixtures->log_norms + (size_t)first * SCORE_LANES) * 0.0 - 1e308;
+    for (int i = 0; i < n; i++) {
+        size_t place = (size_t)(first + i) * SCORE_LANES;
+        const double *factors = mixtures->factors + place * n_dimensions, *means = mixtures->means + place * n_dimensions;
+        Doubles sums[SCORE_ROWS];
+        for (int row = 0; row < SCORE_ROWS; row++)
+            sums[row] = load_doubles(mixtures->log_norms + place);
+        for (int dimension = 0; dimension < n_dimensions; dimension++) {
+            Doubles factor = load_doubles(factors + (size_t)dimension * SCORE_LANES);
+            Doubles mean = load_doubles(means + (size_t)dimension * SCORE_LANES);
+            for (int row = 0; row < SCORE_ROWS; row++) {
+                Doubles deviation = projected[row][dimension] * factor - mean;
+                sums[row] -= deviation * deviation;
+            }
+        }
+        for (int row = 0; row < SCORE_ROWS; row++) {
+            store_doubles(logs + (size_t)(row * n + i) * SCORE_LANES, sums[row]);
+            highest[row] = choose(sums[row] > highest[row], sums[row], highest[row]);
+        }
+    }
+    for (int row = 0; row < SCORE_ROWS; row++)
+        densities[row] = sum_logs(logs + (size_t)row * n * SCORE_LANES, n, highest[row]);
+}
+
+/* Score `n` vectors: write each in the space of the mixtures, shape (n, stride), and its log densities, shape
+ * (n, n_mixtures); `logs` is room for SCORE_ROWS times the components of a mixture. */
+static void score(const Mixtures *mixtures, const double *vectors, int n, double *logs, double *projected,
+                  double *densities)
+{
+    for (int i = 0; i < n; i++)
+        project(mixtures, vectors + (size_t)i * mixtures->n_features, projected + (size_t)i * mixtures->stride);
+    for (int i = 0; i < n; i += SCORE_ROWS) {
+        const double *rows[SCORE_ROWS];
+        /* The last row takes the places beyond the end. */
+        for (int row = 0; row < SCORE_ROWS; row++)
+            rows[row] = projected + (size_t)(i + row < n ? i + row : n - 1) * mixtures->stride;
+        for (int mixture = 0; mixture < mixtures->n_mixtures; mixture++) {
+            double found[SCORE_ROWS];
+            int first = mixtures->starts[mixture];
+            log_densities(mixtures, rows, first, mixtures->starts[mixture + 1] - first, logs, found);
+            for (int row = 0; row < SCORE_ROWS && i + row < n; row++)
+                densities[(size_t)(i + row) * mixtures->n_mixtures + mixture] = found[row];
+        }
+    }
+}
