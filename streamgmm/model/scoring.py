@@ -112,6 +112,7 @@ class KernelScorer:
         self._made_of = projection, mixtures, bank
         self._function = kernel.functions.streamgmm_kernel_score
         self._level = kernel.level.encode()
+        self._bottleneck = projection.bottleneck
         self._n_features, self._n_dimensions = projection.n_features, projection.n_dimensions
         self._n_mixtures = len(mixtures)
         self._stride = _filled(projection.n_dimensions)
@@ -143,6 +144,8 @@ class KernelScorer:
         # One array for all that is written: its address is asked for once.
         end_projected = self._n_logs + n * self._stride
         numbers = np.empty(end_projected + n * self._n_mixtures)
+        projected = numbers[self._n_logs : end_projected].reshape(n, self._stride)
+        self._begin(projected, vectors)
         address = numbers.ctypes.data
         self._function(
             self._level,
@@ -153,8 +156,17 @@ class KernelScorer:
             address + numbers.itemsize * self._n_logs,
             address + numbers.itemsize * end_projected,
         )
-        projected = numbers[self._n_logs : end_projected].reshape(n, self._stride)
         return Scored(projected[:, : self._n_dimensions], numbers[end_projected:].reshape(n, self._n_mixtures))
+
+    def _begin(self, projected: Float64Array, vectors: Float64Array) -> None:
+        """Write what the bottleneck adds, to which the kernel adds the linear part."""
+        projected[:] = 0.0
+        if self._bottleneck is None:
+            return
+        projection = self._made_of[0]
+        # One vector at a time, as in `NumpyScorer`.
+        for row, vector in zip(projected, vectors, strict=True):
+            row[: self._n_dimensions] = self._bottleneck.apply((vector - projection.mean) / projection.scale)
 
     def sums(self, groups: Sequence[Float64Array]) -> Float64Array:
         """Return the sums of groups (see `Scorer`)."""

@@ -13,6 +13,7 @@ from streamgmm.features.kernel.loader import NUMPY, VARIABLE, find_kernel, kerne
 from streamgmm.model.mixture import Mixture, MixtureBank
 from streamgmm.model.projection import Projection
 from streamgmm.model.scoring import KernelScorer, NumpyScorer, Scorer, make_scorer
+from tests.model.model_rig import make_bottleneck
 
 KERNELS = kernel_names()
 
@@ -23,10 +24,11 @@ def scorer_of(kernel: str, projection: Projection, mixtures: list[Mixture]) -> S
         return make_scorer(projection, mixtures, MixtureBank(mixtures))
 
 
-def make_parts(seed: int, n_features: int, n_dimensions: int) -> tuple[Projection, list[Mixture]]:
+def make_parts(seed: int, n_features: int, n_dimensions: int, n_units: int = 0) -> tuple[Projection, list[Mixture]]:
     rng = np.random.default_rng(seed)
     mean, scale = rng.normal(size=n_features), np.exp(rng.normal(size=n_features))
-    projection = Projection(mean, scale, rng.normal(size=(n_features, n_dimensions)))
+    bottleneck = make_bottleneck(rng, n_features, n_units, n_dimensions) if n_units else None
+    projection = Projection(mean, scale, rng.normal(size=(n_features, n_dimensions)), bottleneck)
     mixtures = []
     for k in rng.integers(1, 20, size=rng.integers(1, 6)):
         variances = np.exp(2.0 * rng.normal(size=(k, n_dimensions)))
@@ -37,26 +39,28 @@ def make_parts(seed: int, n_features: int, n_dimensions: int) -> tuple[Projectio
 @pytest.mark.parametrize("kernel", KERNELS)
 @given(
     seed=st.integers(0, 999), n_features=st.integers(1, 50), n_dimensions=st.integers(1, 40), n=st.integers(0, 11),
-    spread=st.sampled_from([0.0, 1.0, 1e3]),
+    spread=st.sampled_from([0.0, 1.0, 1e3]), n_units=st.sampled_from([0, 1, 12]),
 )  # fmt: skip
 @settings(max_examples=40, deadline=None)
 def test_the_scores_are_those_of_the_mixtures(
-    kernel: str, seed: int, n_features: int, n_dimensions: int, n: int, spread: float
+    kernel: str, seed: int, n_features: int, n_dimensions: int, n: int, spread: float, n_units: int
 ) -> None:
-    projection, mixtures = make_parts(seed, n_features, n_dimensions)
+    projection, mixtures = make_parts(seed, n_features, n_dimensions, n_units)
     vectors = spread * np.random.default_rng(seed + 1).normal(size=(n, n_features))
     scored = scorer_of(kernel, projection, mixtures).score(vectors)
-    np.testing.assert_allclose(scored.projected, projection.apply(vectors), rtol=1e-9, atol=1e-9 * (1.0 + spread))
+    # Each by itself: the single precision of a bottleneck depends on the shape of the product.
+    projected = np.array([projection.apply(vector) for vector in vectors]).reshape(n, n_dimensions)
+    np.testing.assert_allclose(scored.projected, projected, rtol=1e-9, atol=1e-9 * (1.0 + spread))
     expected = np.array([mixture.log_likelihood(scored.projected) for mixture in mixtures]).reshape(len(mixtures), n).T
     np.testing.assert_allclose(scored.log_likelihoods, expected, rtol=1e-10, atol=1e-9)
     assert scored.log_likelihoods.shape == (n, len(mixtures))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@given(seed=st.integers(0, 999), n=st.integers(1, 13))
+@given(seed=st.integers(0, 999), n=st.integers(1, 13), n_units=st.sampled_from([0, 30]))
 @settings(max_examples=40, deadline=None)
-def test_a_vector_has_the_same_bits_whatever_is_scored_beside_it(kernel: str, seed: int, n: int) -> None:
-    projection, mixtures = make_parts(seed, 37, 11)
+def test_a_vector_has_the_same_bits_whatever_is_scored_beside_it(kernel: str, seed: int, n: int, n_units: int) -> None:
+    projection, mixtures = make_parts(seed, 37, 11, n_units)
     vectors = np.random.default_rng(seed + 1).normal(size=(n, 37))
     scorer = scorer_of(kernel, projection, mixtures)
     together = scorer.score(vectors)

@@ -66,10 +66,12 @@ INLINE double highest_lane(Doubles values)
     return highest;
 }
 
-/* Add the product to `n` vectors of columns; with a constant `n`, the sums stay in registers. */
+/* Add the product to `n` vectors of columns of what is there; with a constant `n`, the sums stay in registers. */
 INLINE void project_columns(const Mixtures *mixtures, const double *vector, int first, int n, double *projected)
 {
-    Doubles sums[4] = {{0}};
+    Doubles sums[4];
+    for (int i = 0; i < n; i++)
+        sums[i] = load_doubles(projected + first + i * SCORE_LANES);
     for (int feature = 0; feature < mixtures->n_features; feature++) {
         const double *row = mixtures->matrix + (size_t)feature * mixtures->stride + first;
         double value = vector[feature] - mixtures->mean[feature];
@@ -80,7 +82,7 @@ INLINE void project_columns(const Mixtures *mixtures, const double *vector, int 
         store_doubles(projected + first + i * SCORE_LANES, sums[i]);
 }
 
-/* Write (vector - mean) times the matrix, whose rows have zeros beyond the dimensions. */
+/* Add (vector - mean) times the matrix, whose rows have zeros beyond the dimensions. */
 static void project(const Mixtures *mixtures, const double *vector, double *projected)
 {
     int first = 0;
@@ -132,8 +134,9 @@ static void log_densities(const Mixtures *mixtures, const double *const *project
         densities[row] = sum_logs(logs + (size_t)row * n * SCORE_LANES, n, highest[row]);
 }
 
-/* Score `n` vectors: write each in the space of the mixtures, shape (n, stride), and its log densities, shape
- * (n, n_mixtures); `logs` is room for SCORE_ROWS times the components of a mixture. */
+/* Score `n` vectors: complete each in the space of the mixtures, shape (n, stride), which holds what a bottleneck adds,
+ * or zeros; and write its log densities, shape (n, n_mixtures). `logs` is room for SCORE_ROWS times the components of a
+ * mixture. */
 static void score(const Mixtures *mixtures, const double *vectors, int n, double *logs, double *projected,
                   double *densities)
 {
