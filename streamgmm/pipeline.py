@@ -12,15 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgmm.arrays import Float64Array, FloatArray
-from streamgmm.decision.bayes import BayesRule
+from streamgmm.decision.assembly import assemble, bayes_rule
 from streamgmm.decision.clip import ClipDecider, ClipDecision
 from streamgmm.decision.decider import Decider, Timing
 from streamgmm.decision.events import EventState
 from streamgmm.decision.hop_scores import HopScores
-from streamgmm.decision.judge import Judge
-from streamgmm.decision.rules import make_rules
 from streamgmm.features.extractor import FeatureStream, HopFeatures
 from streamgmm.model.cepstra import CepstralEvidence
+from streamgmm.model.density import BackgroundDensity
 from streamgmm.model.model import Model
 from streamgmm.records import GapReason, Record
 from streamgmm.room.room import Room
@@ -46,10 +45,12 @@ class Analyser:
     Args:
         model: defines the features and the classifier.
         has_projected: whether the scores contain the projected vector of the window, and its log-likelihoods.
+        density: gives the strangeness of the window; None for none.
     """
 
-    def __init__(self, model: Model, *, has_projected: bool = False) -> None:
+    def __init__(self, model: Model, *, has_projected: bool = False, density: BackgroundDensity | None = None) -> None:
         self._has_projected = has_projected
+        self._density = density
         self._classifier = model.classifier
         cepstra = self._classifier.used_cepstra
         self._features = FeatureStream(model.spec, has_cepstra=cepstra is not None)
@@ -142,7 +143,7 @@ class Analyser:
         """Do the second half of `push` and `flush`: return the scores of a hop."""
         # NaN and false where the hop has no vector: the gates of the decision reject it as not finite.
         log_likelihoods, llrs, is_in_domain = self._refused, self._refused, self._in_no_domain
-        hop, background = observation.features, np.nan
+        hop, background, strangeness = observation.features, np.nan, np.nan
         projected = of_window = None
         if hop.vector is not None:
             scores = self._classifier.score(hop.vector, observation.cepstral_evidence)
@@ -150,6 +151,8 @@ class Analyser:
             # Log-likelihood ratio of each label to the background (nat).
             background = scores.background_log_likelihood
             llrs = log_likelihoods - background
+            if self._density is not None:
+                strangeness = self._density.strangeness(hop.vector)
             if self._has_projected:
                 projected, of_window = scores.projected, scores.of_window
         # The features do not count lost samples, which are added here to give the position in the stream.
@@ -166,6 +169,7 @@ class Analyser:
             window_level_dbfs=hop.window_level_dbfs,
             projected=projected,
             of_window=of_window,
+            strangeness=strangeness,
         )
 
 
@@ -186,19 +190,19 @@ class Pipeline:
         room: what is learnt of the room, as a part of the background; None if nothing is.
 
     Raises:
-        ConfigError: the settings name a label that the model does not have.
+        ConfigError: the settings name a label that the model does not have, or ask for anomalies of a model that was
+            not taught a background.
     """
 
     def __init__(
         self, model: Model, config: Config, run_id: str = "", *, learns_room: bool = False, glimpses: bool = False
     ) -> None:
-        self.analyser = Analyser(model, has_projected=learns_room)
-        spec = model.spec
-        rules = make_rules(model.labels, config.decision, model.decision, spec.sample_rate_hz)
-        self.room = Room(model, config, rules) if learns_room else None
+        parts, spec = assemble(model, config), model.spec
+        self.analyser = Analyser(model, has_projected=learns_room, density=parts.density)
+        self.room = Room(model, config, parts.rules[: len(model.labels)]) if learns_room else None
         self.decider = Decider(
-            make_judge(model, config),
-            rules,
+            parts.judge,
+            parts.rules,
             Timing(spec.sample_rate_hz, spec.hop_samples, spec.window_samples, spec.frame_samples),
             run_id=run_id,
             windows=config.output.windows,
@@ -261,20 +265,6 @@ class Pipeline:
         return records
 
 
-def make_judge(model: Model, config: Config) -> Judge:
-    """Return the judge of hops of a run.
-
-    Raises:
-        ConfigError: the settings give a prior to a label that the model does not have.
-    """
-    return Judge(_bayes_rule(model, config), config.decision, model.spec.hop_samples / model.spec.sample_rate_hz)
-
-
-def _bayes_rule(model: Model, config: Config) -> BayesRule:
-    classifier = model.classifier.with_priors(config.model.priors)
-    return BayesRule(classifier.labels, classifier.competing_log_priors, classifier.likelihood_scale)
-
-
 def decide_clip(blocks: Iterable[FloatArray], model: Model, config: Config) -> ClipDecision:
     """Classify a clip, from the same hop scores that a stream of it gives.
 
@@ -297,7 +287,7 @@ def hop_scores(blocks: Iterable[FloatArray], model: Model) -> Iterator[HopScores
 
 def decide_scores(hops: Iterable[HopScores], model: Model, config: Config) -> ClipDecision:
     """Classify a clip from its hop scores by `model`, one that is made `for_clips`; see `decide_clip`."""
-    decider = ClipDecider(_bayes_rule(model, config), config.decision.silence_gate_dbfs, model.classifier.clips)
+    decider = ClipDecider(bayes_rule(model, config), config.decision.silence_gate_dbfs, model.classifier.clips)
     for hop in hops:
         decider.add(hop)
     return decider.decide()

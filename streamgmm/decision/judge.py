@@ -41,18 +41,20 @@ class Judge:
         hop_s: distance between windows.
 
     Attributes:
-        labels: names of the model's labels.
+        labels: names of the labels that get a score.
+        n_scored: number of labels of the model, which come first.
         silence_gate_dbfs: level below which a hop is silent (dB re full scale).
     """
 
     def __init__(self, bayes: BayesRule, section: DecisionSection, hop_s: float) -> None:
         self.labels = bayes.labels
+        self.n_scored = len(bayes.labels)
         self.silence_gate_dbfs = section.silence_gate_dbfs
         self._bayes = bayes
         self._min_llr = section.min_llr
-        self._is_reserved = np.array([is_reserved(label) for label in self.labels])
+        self._is_reserved = np.array([is_reserved(label) for label in bayes.labels])
         # One array for all rejected hops, which therefore must not be changed.
-        self._nothing = np.zeros(len(self.labels))
+        self._nothing = np.zeros(self.n_scored)
         self._smoother = make_smoother(section, hop_s, len(bayes.log_priors))
 
     def update(self, hop: HopScores) -> Judgement:
@@ -63,8 +65,8 @@ class Judge:
                 self._smoother.reset()
             return Judgement(verdict, self._nothing, self._nothing)
         # Without the share of a background that competes: it has no name in the records.
-        posteriors = self._smoother.update(self._bayes.logits(hop))[: len(self.labels)]
-        verdict = decide(self.labels, posteriors, hop, self._min_llr)
+        posteriors = self._smoother.update(self._bayes.logits(hop))[: self.n_scored]
+        verdict = decide(self._bayes.labels, posteriors, hop, self._min_llr)
         return Judgement(verdict, posteriors, event_scores(posteriors, hop, self._min_llr, self._is_reserved))
 
     def reset(self) -> None:

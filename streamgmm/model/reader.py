@@ -17,6 +17,7 @@ from streamgmm.features.window import n_features
 from streamgmm.labels import BACKGROUND, check_label, check_labels
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier, ClipCalibration
+from streamgmm.model.density import AlarmTail, BackgroundDensity
 from streamgmm.model.header import (
     DIGEST_OFFSET,
     MAX_MODEL_BYTES,
@@ -84,8 +85,9 @@ def _parsed(data: bytes) -> Model:
             card=strict_json(arrays["card"].tobytes(), offset),
             tool_version=header.metadata.tool_version,
             sha256=header.metadata.content_sha256,
+            density=_density(spec, arrays),
         )
-    _self_test(model.classifier, arrays, offset)
+    _self_test(model, arrays, offset)
     return model
 
 
@@ -214,16 +216,29 @@ def _mixtures(prefix: str, spec: FileSpec | CepstralFileSpec, arrays: Arrays) ->
     return tuple(Mixture(*part, spec.covariance_type) for part in parts)
 
 
-def _self_test(classifier: Classifier, arrays: Arrays, offset: int) -> None:
+def _density(spec: FileSpec, arrays: Arrays) -> BackgroundDensity | None:
+    if not (own := spec.density):
+        return None
+    return BackgroundDensity(
+        **{name: arrays[f"density.{name}"] for name in ("mean", "weights", "centre", "axes", "variances")},
+        rest_variance=own.rest_variance,
+        tail=AlarmTail(own.level, own.per_hour, own.scale),
+    )
+
+
+def _self_test(model: Model, arrays: Arrays, offset: int) -> None:
     # A model with intact bytes can still give wrong scores, e.g. with a broken linear algebra library.
-    scorers = {
-        "": classifier.score_mixtures,
-        **({"frames.": classifier.cepstra.score_one} if classifier.cepstra else {}),
-    }
-    for prefix, score in scorers.items():
-        stored = arrays[f"{prefix}self_test.log_likelihoods"]
-        with np.errstate(all="ignore"):
-            differences = np.abs(score(arrays[f"{prefix}self_test.vector"]) - stored)
+    classifier, vector = model.classifier, arrays["self_test.vector"]
+    with np.errstate(all="ignore"):
+        pairs = [(classifier.score_mixtures(vector), arrays["self_test.log_likelihoods"])]
+        if classifier.cepstra:
+            scores = classifier.cepstra.score_one(arrays["frames.self_test.vector"])
+            pairs.append((scores, arrays["frames.self_test.log_likelihoods"]))
+        if model.density:
+            strangeness = np.array([model.density.strangeness(vector)])
+            pairs.append((strangeness, arrays["density.self_test.strangeness"]))
+    for scores, stored in pairs:
+        differences = np.abs(scores - stored)
         # In this form, because a comparison with NaN is false.
         if not (differences <= SELF_TEST_TOLERANCE * np.maximum(1.0, np.abs(stored))).all():
             hint = "numpy or its linear algebra library is at fault, or the model was altered"

@@ -1,0 +1,158 @@
+"""Events of the label `anomaly`: sounds that are no class of the model, and not like the background it was taught.
+
+A class goes first. From the hop in which its score reaches the onset threshold until a while after the last one in
+which it reached the offset threshold, no anomaly begins or goes on: its event may still be open, and the window may
+still hold a part of its sound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from streamgmm import units
+from streamgmm.arrays import Float64Array
+from streamgmm.decision.bayes import BayesRule
+from streamgmm.decision.events import LabelRule
+from streamgmm.decision.hop_scores import HopScores
+from streamgmm.decision.judge import Judge, Judgement
+from streamgmm.errors import ConfigError, DataError
+from streamgmm.features.spec import FeatureSpec
+from streamgmm.labels import ANOMALY, check_labels, is_reserved
+from streamgmm.model.density import AlarmTail, BackgroundDensity, score_at
+from streamgmm.model.model import Model
+from streamgmm.settings.config import Config
+from streamgmm.settings.decision import DecisionSection, LabelSection
+
+SMOOTHING_S = 0.25
+"""Time constant of the exponential mean of strangeness; not a setting, as the rates of a model are measured with it."""
+
+MIN_DURATION_WINDOWS = 0.5
+"""Least duration of a candidate (windows). Any sound is within the window for longer, and by then a class that fits has
+its score."""
+
+OFFSET_FACTOR = 4.0
+"""An anomaly ends where the background would reach its score this many times as often as the budget allows."""
+
+
+def event_labels(model: Model, section: DecisionSection) -> tuple[str, ...]:
+    """Return the labels that a run with these settings reports: those of the model, and `anomaly` if it is on."""
+    return (*model.labels, ANOMALY) if section.max_false_anomalies_per_hour else model.labels
+
+
+def check_anomaly_label(labels: Sequence[str], section: DecisionSection) -> None:
+    """Reject a class that is called like the label of anomalies, if these are on.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if not section.max_false_anomalies_per_hour:
+        return
+    try:
+        check_labels([*labels, ANOMALY])
+    except DataError:
+        problem = f"there is a class '{ANOMALY}' already: rename it and train again, or set it to 0"
+        raise ConfigError([f"decision.max_false_anomalies_per_hour: {problem}"]) from None
+
+
+def anomaly_density(model: Model, section: DecisionSection) -> BackgroundDensity | None:
+    """Return the density by which anomalies are noticed; None if these are off.
+
+    Raises:
+        ConfigError: they are on, and the model has no density, or a class called `anomaly`.
+    """
+    check_anomaly_label(model.labels, section)
+    if section.max_false_anomalies_per_hour and model.density is None:
+        problem = f"the model '{model.name}' was not taught a background: put recordings of the place, half a minute "
+        problem += "or more, into a folder `background` and train again, or set it to 0"
+        raise ConfigError([f"decision.max_false_anomalies_per_hour: {problem}"])
+    return model.density if section.max_false_anomalies_per_hour else None
+
+
+def without_anomalies(config: Config) -> Config:
+    """Return the settings with anomalies switched off, for decisions on the labels of a model alone."""
+    section = config.decision
+    if not section.max_false_anomalies_per_hour:
+        return config
+    labels = {label: own for label, own in section.labels.items() if label != ANOMALY}
+    section = msgspec.structs.replace(section, max_false_anomalies_per_hour=0.0, labels=labels)
+    return msgspec.structs.replace(config, decision=section)
+
+
+def anomaly_settings(section: DecisionSection, spec: FeatureSpec) -> LabelSection:
+    """Return what stands for the settings of the label `anomaly` where the user has set nothing."""
+    budget_per_hour = section.max_false_anomalies_per_hour
+    window_s = units.samples_to_seconds(spec.window_samples, spec.sample_rate_hz)
+    return LabelSection(
+        onset_threshold=score_at(budget_per_hour),
+        offset_threshold=score_at(OFFSET_FACTOR * budget_per_hour),
+        min_duration_s=max(section.min_duration_s, MIN_DURATION_WINDOWS * window_s),
+    )
+
+
+def smoothing_gain(hop_s: float) -> float:
+    """Return the weight of a hop in the exponential mean of strangeness."""
+    return -math.expm1(-hop_s / SMOOTHING_S)
+
+
+class AnomalyJudge(Judge):
+    """A judge with one more label, `anomaly`, whose score is 1 / (1 + expected false alarms per hour).
+
+    Args:
+        bayes: see `Judge`.
+        section: settings of the decisions.
+        spec: lengths of hops and windows.
+        tail: how often the background reaches a strangeness.
+        rules: one per label of the model, which its classes claim a hop by.
+    """
+
+    def __init__(
+        self, bayes: BayesRule, section: DecisionSection, spec: FeatureSpec, tail: AlarmTail, rules: Sequence[LabelRule]
+    ) -> None:
+        hop_s = spec.hop_samples / spec.sample_rate_hz
+        super().__init__(bayes, section, hop_s)
+        self.labels = (*self.labels, ANOMALY)
+        self._tail = tail
+        self._gain = smoothing_gain(hop_s)
+        # Reserved labels have no scores, and so claim nothing, whatever their threshold.
+        pairs = [(rule, is_reserved(label)) for rule, label in zip(rules, bayes.labels, strict=True)]
+        self._onset_thresholds = np.array([np.inf if reserved else rule.onset_threshold for rule, reserved in pairs])
+        # A score of 0 is that of a rejected hop, and below every threshold.
+        least = np.finfo(np.float64).tiny
+        self._offset_thresholds = np.array([max(least, rule.offset_threshold) for rule in rules])
+        self._claim_samples = np.array([max(rule.hangover_samples, spec.window_samples) for rule in rules])
+        self._forget()
+
+    def update(self, hop: HopScores) -> Judgement:
+        """See `Judge.update`; the last posterior and score are those of `anomaly`."""
+        verdict, posteriors, scores = super().update(hop)
+        score = self._score(hop, verdict.reject) if hop.window_share >= 1.0 else 0.0
+        is_claimed = self._is_claimed(scores, hop.end_sample)
+        return Judgement(verdict, np.append(posteriors, score), np.append(scores, 0.0 if is_claimed else score))
+
+    def reset(self) -> None:
+        """See `Judge.reset`."""
+        super().reset()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._mean: float | None = None
+        # Position up to which each label claims the stream; -1 is before any stream.
+        self._claimed_to = np.full(len(self._onset_thresholds), -1)
+
+    def _score(self, hop: HopScores, reject: str | None) -> float:
+        if reject == "silence":
+            self._mean = None
+        # What is not finite leaves the mean as it was.
+        if reject in ("silence", "nonfinite") or not math.isfinite(hop.strangeness):
+            return 0.0
+        self._mean = hop.strangeness if self._mean is None else self._mean + self._gain * (hop.strangeness - self._mean)
+        return self._tail.score(self._mean)
+
+    def _is_claimed(self, scores: Float64Array, end_sample: int) -> bool:
+        is_active = scores >= np.where(self._claimed_to >= end_sample, self._offset_thresholds, self._onset_thresholds)
+        self._claimed_to[is_active] = end_sample + self._claim_samples[is_active]
+        return bool(np.logical_or.reduce(self._claimed_to >= end_sample))
