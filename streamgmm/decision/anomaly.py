@@ -30,12 +30,15 @@ from streamgmm.settings.decision import DecisionSection, LabelSection
 SMOOTHING_S = 0.25
 """Time constant of the exponential mean of strangeness; not a setting, as the rates of a model are measured with it."""
 
-MIN_DURATION_WINDOWS = 0.5
-"""Least duration of a candidate (windows). Any sound is within the window for longer, and by then a class that fits has
-its score."""
+MIN_DURATION_WINDOWS = 0.75
+"""Least duration of a candidate (windows). Any sound is within the window for longer, so that hardly any is lost, and
+by then a class that fits has its score."""
 
 OFFSET_FACTOR = 4.0
 """An anomaly ends where the background would reach its score this many times as often as the budget allows."""
+
+
+THRESHOLD_DECIMALS = 6
 
 
 def event_labels(model: Model, section: DecisionSection) -> tuple[str, ...]:
@@ -87,8 +90,8 @@ def anomaly_settings(section: DecisionSection, spec: FeatureSpec) -> LabelSectio
     budget_per_hour = section.max_false_anomalies_per_hour
     window_s = units.samples_to_seconds(spec.window_samples, spec.sample_rate_hz)
     return LabelSection(
-        onset_threshold=score_at(budget_per_hour),
-        offset_threshold=score_at(OFFSET_FACTOR * budget_per_hour),
+        onset_threshold=round(score_at(budget_per_hour), THRESHOLD_DECIMALS),
+        offset_threshold=round(score_at(OFFSET_FACTOR * budget_per_hour), THRESHOLD_DECIMALS),
         min_duration_s=max(section.min_duration_s, MIN_DURATION_WINDOWS * window_s),
     )
 
@@ -117,6 +120,7 @@ class AnomalyJudge(Judge):
         self.labels = (*self.labels, ANOMALY)
         self._tail = tail
         self._gain = smoothing_gain(hop_s)
+        self._window_samples = spec.window_samples
         # Reserved labels have no scores, and so claim nothing, whatever their threshold.
         pairs = [(rule, is_reserved(label)) for rule, label in zip(rules, bayes.labels, strict=True)]
         self._onset_thresholds = np.array([np.inf if reserved else rule.onset_threshold for rule, reserved in pairs])
@@ -129,7 +133,11 @@ class AnomalyJudge(Judge):
     def update(self, hop: HopScores) -> Judgement:
         """See `Judge.update`; the last posterior and score are those of `anomaly`."""
         verdict, posteriors, scores = super().update(hop)
-        score = self._score(hop, verdict.reject) if hop.window_share >= 1.0 else 0.0
+        if verdict.reject == "silence":
+            # A window that is silent in part is unlike any of the background, which tells nothing of its sound.
+            self._mean, self._whole_from_sample = None, hop.end_sample + self._window_samples
+        is_whole = hop.window_share >= 1.0 and hop.end_sample >= self._whole_from_sample
+        score = self._score(hop) if is_whole and verdict.reject != "nonfinite" else 0.0
         is_claimed = self._is_claimed(scores, hop.end_sample)
         return Judgement(verdict, np.append(posteriors, score), np.append(scores, 0.0 if is_claimed else score))
 
@@ -140,14 +148,13 @@ class AnomalyJudge(Judge):
 
     def _forget(self) -> None:
         self._mean: float | None = None
+        self._whole_from_sample = 0
         # Position up to which each label claims the stream; -1 is before any stream.
         self._claimed_to = np.full(len(self._onset_thresholds), -1)
 
-    def _score(self, hop: HopScores, reject: str | None) -> float:
-        if reject == "silence":
-            self._mean = None
+    def _score(self, hop: HopScores) -> float:
         # What is not finite leaves the mean as it was.
-        if reject in ("silence", "nonfinite") or not math.isfinite(hop.strangeness):
+        if not math.isfinite(hop.strangeness):
             return 0.0
         self._mean = hop.strangeness if self._mean is None else self._mean + self._gain * (hop.strangeness - self._mean)
         return self._tail.score(self._mean)
