@@ -128,6 +128,7 @@ class AnomalyJudge(Judge):
         least = np.finfo(np.float64).tiny
         self._offset_thresholds = np.array([max(least, rule.offset_threshold) for rule in rules])
         self._claim_samples = np.array([max(rule.hangover_samples, spec.window_samples) for rule in rules])
+        self._mean: float | None
         self._forget()
 
     def update(self, hop: HopScores) -> Judgement:
@@ -147,7 +148,7 @@ class AnomalyJudge(Judge):
         self._forget()
 
     def _forget(self) -> None:
-        self._mean: float | None = None
+        self._mean = None
         self._whole_from_sample = 0
         # Position up to which each label claims the stream; -1 is before any stream.
         self._claimed_to = np.full(len(self._onset_thresholds), -1)
