@@ -184,11 +184,11 @@ def teach(folder: Path, layers: Sequence[Layer], root: Path, plan: Plan) -> Mode
 
 def of_labels(root: Path, labels: set[str] | frozenset[str], folds: set[str], n_most: int) -> list[Float64Array]:
     """Sounds of these labels, in an order that never changes."""
-    fold_of = {}
+    fold_of: dict[str, str] = {}
     for name in ("esc10", "kitchen"):
         with (root / name / "manifest.csv").open(newline="") as file:
             fold_of |= {f"{name}/{row['path']}": row["fold"] for row in csv.DictReader(file)}
-    chosen: list[Sound] = [s for s in read_sounds(root) if s.label in labels and fold_of.get(s.path) in folds]
+    chosen: list[Sound] = [s for s in read_sounds(root) if s.label in labels and fold_of.get(s.path, "") in folds]
     order = np.random.default_rng(7).permutation(len(chosen))
     cut = (audible(load(root / chosen[i].path), chosen[i].start_s)[: int(MAX_SOUND_S * RATE_HZ)] for i in order)
     return [sound for sound in cut if len(sound) >= 0.05 * RATE_HZ][:n_most]
