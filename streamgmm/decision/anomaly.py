@@ -140,7 +140,7 @@ class AnomalyJudge(Judge):
         is_whole = hop.window_share >= 1.0 and hop.end_sample >= self._whole_from_sample
         score = self._score(hop) if is_whole and verdict.reject != "nonfinite" else 0.0
         is_claimed = self._is_claimed(scores, hop.end_sample)
-        return Judgement(verdict, np.append(posteriors, score), np.append(scores, 0.0 if is_claimed else score))
+        return Judgement(verdict, _with_last(posteriors, score), _with_last(scores, 0.0 if is_claimed else score))
 
     def reset(self) -> None:
         """See `Judge.reset`."""
@@ -152,6 +152,7 @@ class AnomalyJudge(Judge):
         self._whole_from_sample = 0
         # Position up to which each label claims the stream; -1 is before any stream.
         self._claimed_to = np.full(len(self._onset_thresholds), -1)
+        self._last_claimed_sample = -1
 
     def _score(self, hop: HopScores) -> float:
         # What is not finite leaves the mean as it was.
@@ -161,6 +162,18 @@ class AnomalyJudge(Judge):
         return self._tail.score(self._mean)
 
     def _is_claimed(self, scores: Float64Array, end_sample: int) -> bool:
+        # Most hops are of nothing, for which the first comparison is enough.
+        if end_sample > self._last_claimed_sample and not np.logical_or.reduce(scores >= self._onset_thresholds):
+            return False
         is_active = scores >= np.where(self._claimed_to >= end_sample, self._offset_thresholds, self._onset_thresholds)
         self._claimed_to[is_active] = end_sample + self._claim_samples[is_active]
-        return bool(np.logical_or.reduce(self._claimed_to >= end_sample))
+        self._last_claimed_sample = int(self._claimed_to.max())
+        return self._last_claimed_sample >= end_sample
+
+
+def _with_last(values: Float64Array, last: float) -> Float64Array:
+    # Filled in place, which is several times as fast as appending.
+    longer = np.empty(len(values) + 1)
+    longer[:-1] = values
+    longer[-1] = last
+    return longer
