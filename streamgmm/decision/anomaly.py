@@ -1,8 +1,7 @@
 """Events of the label `anomaly`: sounds that are no class of the model, and not like the background it was taught.
 
-A class goes first. From the hop in which its score reaches the onset threshold until a while after the last one in
-which it reached the offset threshold, no anomaly begins or goes on: its event may still be open, and the window may
-still hold a part of its sound.
+A class goes first. While its score is at or above its offset threshold, and for a while after, no anomaly begins or
+goes on: its event may be about to begin or still be open, and the window may still hold a part of its sound.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge, Judgement
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.labels import ANOMALY, check_labels, is_reserved
+from streamgmm.labels import ANOMALY, check_labels
 from streamgmm.model.density import AlarmTail, BackgroundDensity, score_at
 from streamgmm.model.model import Model
 from streamgmm.settings.config import Config
@@ -121,12 +120,10 @@ class AnomalyJudge(Judge):
         self._tail = tail
         self._gain = smoothing_gain(hop_s)
         self._window_samples = spec.window_samples
-        # Reserved labels have no scores, and so claim nothing, whatever their threshold.
-        pairs = [(rule, is_reserved(label)) for rule, label in zip(rules, bayes.labels, strict=True)]
-        self._onset_thresholds = np.array([np.inf if reserved else rule.onset_threshold for rule, reserved in pairs])
-        # A score of 0 is that of a rejected hop, and below every threshold.
+        # Offset thresholds: a clear class reaches its onset threshold only after the sound has become strange. A score
+        # of 0 is that of a rejected hop or a reserved label, and below every threshold.
         least = np.finfo(np.float64).tiny
-        self._offset_thresholds = np.array([max(least, rule.offset_threshold) for rule in rules])
+        self._thresholds = np.array([max(least, rule.offset_threshold) for rule in rules])
         self._claim_samples = np.array([max(rule.hangover_samples, spec.window_samples) for rule in rules])
         self._mean: float | None
         self._forget()
@@ -150,9 +147,8 @@ class AnomalyJudge(Judge):
     def _forget(self) -> None:
         self._mean = None
         self._whole_from_sample = 0
-        # Position up to which each label claims the stream; -1 is before any stream.
-        self._claimed_to = np.full(len(self._onset_thresholds), -1)
-        self._last_claimed_sample = -1
+        # Position up to which a class claims the stream; -1 is before any stream.
+        self._claimed_to_sample = -1
 
     def _score(self, hop: HopScores) -> float:
         # What is not finite leaves the mean as it was.
@@ -162,13 +158,11 @@ class AnomalyJudge(Judge):
         return self._tail.score(self._mean)
 
     def _is_claimed(self, scores: Float64Array, end_sample: int) -> bool:
-        # Most hops are of nothing, for which the first comparison is enough.
-        if end_sample > self._last_claimed_sample and not np.logical_or.reduce(scores >= self._onset_thresholds):
-            return False
-        is_active = scores >= np.where(self._claimed_to >= end_sample, self._offset_thresholds, self._onset_thresholds)
-        self._claimed_to[is_active] = end_sample + self._claim_samples[is_active]
-        self._last_claimed_sample = int(self._claimed_to.max())
-        return self._last_claimed_sample >= end_sample
+        is_active = scores >= self._thresholds
+        if np.logical_or.reduce(is_active):
+            longest_samples = int(self._claim_samples[is_active].max())
+            self._claimed_to_sample = max(self._claimed_to_sample, end_sample + longest_samples)
+        return self._claimed_to_sample >= end_sample
 
 
 def _with_last(values: Float64Array, last: float) -> Float64Array:

@@ -128,9 +128,14 @@ def test_the_background_claims_nothing_though_it_wins() -> None:
     assert scores_of(make_judge(), hop(0, STRANGE, (0.0, 0.0, 50.0)))[0] > 0.9
 
 
-def test_a_class_below_its_threshold_claims_nothing() -> None:
-    # The posterior of the bark is 0.58.
-    assert scores_of(make_judge(), hop(0, STRANGE, (1.0, 0.0, 0.0)))[0] > 0.9
+def test_a_class_below_its_offset_threshold_claims_nothing() -> None:
+    # The posterior of the bark is 0.27, below the offset threshold of 0.4.
+    assert scores_of(make_judge(), hop(0, STRANGE, (0.5, 0.5, 1.0)))[0] > 0.9
+
+
+def test_a_class_between_its_thresholds_claims_its_sound_already() -> None:
+    # The posterior is 0.58: below the onset threshold, which a clear sound reaches some hops later.
+    assert scores_of(make_judge(), hop(0, STRANGE, (1.0, 0.0, 0.0))) == [0.0]
 
 
 def test_a_claim_lasts_while_the_score_is_above_the_offset_threshold() -> None:
