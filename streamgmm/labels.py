@@ -20,6 +20,9 @@ SILENCE = "silence"
 RESERVED = frozenset({BACKGROUND, UNKNOWN, SILENCE})
 """Labels with a special meaning: they may be trained, but never start an event."""
 
+ANOMALY = "anomaly"
+"""Label of events of sounds that fit neither a class nor the background; see `decision.anomaly`."""
+
 LABEL_ALIASES = {"_background_noise_": BACKGROUND, "_silence_": SILENCE, "_unknown_": UNKNOWN}
 """Names of the reserved labels in Speech Commands and in data sets modelled on it."""
 

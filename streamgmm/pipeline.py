@@ -13,15 +13,14 @@ import msgspec
 import numpy as np
 
 from streamgmm.arrays import Float64Array, FloatArray
-from streamgmm.decision.bayes import BayesRule
+from streamgmm.decision.assembly import assemble
 from streamgmm.decision.decider import Decider, Timing
 from streamgmm.decision.events import EventState
 from streamgmm.decision.hop_scores import HopScores
-from streamgmm.decision.judge import Judge
-from streamgmm.decision.rules import make_rules
 from streamgmm.features.extractor import FeatureStream, HopFeatures
 from streamgmm.model.cepstra import CepstralEvidence
 from streamgmm.model.classifier import VectorScores
+from streamgmm.model.density import BackgroundDensity
 from streamgmm.model.model import Model
 from streamgmm.records import GapReason, Record
 from streamgmm.room.room import Room
@@ -47,6 +46,7 @@ class Analyser:
     Args:
         model: defines the features and the classifier.
         has_projected: whether the scores contain the projected vector of the window, and its log-likelihoods.
+        density: gives the strangeness of the window; None for none.
 
     Attributes:
         classifier: the classifier of the model.
@@ -54,8 +54,9 @@ class Analyser:
         evidence: scores of the cepstral frames; None if the model does not use them.
     """
 
-    def __init__(self, model: Model, *, has_projected: bool = False) -> None:
+    def __init__(self, model: Model, *, has_projected: bool = False, density: BackgroundDensity | None = None) -> None:
         self._has_projected = has_projected
+        self._density = density
         self.classifier = model.classifier
         cepstra = self.classifier.used_cepstra
         self.features = FeatureStream(model.spec, has_cepstra=cepstra is not None)
@@ -155,13 +156,15 @@ class Analyser:
         """Return the scores of a hop from those of its vector; None if it has none."""
         # NaN and false where the hop has no vector: the gates of the decision reject it as not finite.
         log_likelihoods, llrs, is_in_domain = self._refused, self._refused, self._in_no_domain
-        background = np.nan
+        background, strangeness = np.nan, np.nan
         projected = of_window = None
         if scores is not None:
             log_likelihoods, is_in_domain = scores.log_likelihoods, scores.is_in_domain
             # Log-likelihood ratio of each label to the background (nat).
             background = scores.background_log_likelihood
             llrs = log_likelihoods - background
+            if self._density is not None and hop.vector is not None:
+                strangeness = self._density.strangeness(hop.vector)
             if self._has_projected:
                 projected, of_window = scores.projected, scores.of_window
         # The features do not count lost samples, which are added here to give the position in the stream.
@@ -178,6 +181,7 @@ class Analyser:
             window_level_dbfs=hop.window_level_dbfs,
             projected=projected,
             of_window=of_window,
+            strangeness=strangeness,
         )
 
 
@@ -199,20 +203,20 @@ class Pipeline:
         stack_key: equal for pipelines whose hops can be analysed together (see `stack`).
 
     Raises:
-        ConfigError: the settings name a label that the model does not have.
+        ConfigError: the settings name a label that the model does not have, or ask for anomalies of a model that was
+            not taught a background.
     """
 
     def __init__(
         self, model: Model, config: Config, run_id: str = "", *, learns_room: bool = False, glimpses: bool = False
     ) -> None:
-        self.analyser = Analyser(model, has_projected=learns_room)
+        parts, spec = assemble(model, config), model.spec
+        self.analyser = Analyser(model, has_projected=learns_room, density=parts.density)
         self.stack_key = (model, msgspec.json.encode((config.decision, config.model.priors)))
-        spec = model.spec
-        rules = make_rules(model.labels, config.decision, model.decision, spec.sample_rate_hz)
-        self.room = Room(model, config, rules) if learns_room else None
+        self.room = Room(model, config, parts.rules[: len(model.labels)]) if learns_room else None
         self.decider = Decider(
-            make_judge(model, config),
-            rules,
+            parts.judge,
+            parts.rules,
             Timing(spec.sample_rate_hz, spec.hop_samples, spec.window_samples, spec.frame_samples),
             run_id=run_id,
             windows=config.output.windows,
@@ -280,18 +284,3 @@ class Pipeline:
         """Learn of the room, once the last hop that was `raised` is decided."""
         if self.room is not None:
             self.room.follow(is_idle=all(state is EventState.IDLE for state in self.decider.states))
-
-
-def make_judge(model: Model, config: Config) -> Judge:
-    """Return the judge of hops of a run.
-
-    Raises:
-        ConfigError: the settings give a prior to a label that the model does not have.
-    """
-    return Judge(make_bayes_rule(model, config), config.decision, model.spec.hop_samples / model.spec.sample_rate_hz)
-
-
-def make_bayes_rule(model: Model, config: Config) -> BayesRule:
-    """Return Bayes' rule of a run; raise as `make_judge`."""
-    classifier = model.classifier.with_priors(config.model.priors)
-    return BayesRule(classifier.labels, classifier.competing_log_priors, classifier.likelihood_scale)

@@ -96,7 +96,8 @@ class Start(Record, frozen=True, kw_only=True):
     """An event started; `start_t` is back-dated to the onset of the sound.
 
     `score` is the smoothed posterior, which has crossed `threshold`; `llr` is the log-likelihood ratio of the label to
-    the background.
+    the background. That of `anomaly` is null, and its score is 1 / (1 + r), where the background alone would be as
+    strange r times an hour.
     """
 
     id: str

@@ -19,6 +19,8 @@ from streamgmm.model.shipped import load_shipped_model
 from streamgmm.training.enrolment.cache_file import CARD_KEY, cache_path, has_cache
 from streamgmm.training.enrolment.comparison import scores_in_card
 
+SHOWN_ANOMALIES_PER_HOUR = (0.1, 1.0, 5.0)
+
 
 def show_model(args: argparse.Namespace) -> int:
     """Print the labels, features and card of a model."""
@@ -71,6 +73,7 @@ def summarise_model(model: Model) -> dict[str, Any]:
             for label, mixture, prior, floor in details
         },
         "background": {"n_components": classifier.background.n_components},
+        "anomaly": _anomaly_summary(model),
         # The key is part of the JSON output; it stands for cepstral frames.
         "frames": _cepstra_summary(classifier.cepstra),
         "card": model.card,
@@ -82,6 +85,14 @@ def memory_state(model: Model, path: Path) -> str:
     if CARD_KEY not in model.card:
         return "none"
     return cache_path(path).name if has_cache(model, path) else "missing"
+
+
+def _anomaly_summary(model: Model) -> dict[str, Any]:
+    """Return how strange a sound has to be to count as an anomaly, for some budgets of false ones."""
+    if model.density is None:
+        return {"is_available": False}
+    levels = {f"{rate:g}": round(model.density.tail.strangeness_at(rate), 4) for rate in SHOWN_ANOMALIES_PER_HOUR}
+    return {"is_available": True, "n_axes": model.density.n_axes, "threshold_at_false_anomalies_per_hour": levels}
 
 
 def _cepstra_summary(frames: CepstralMixtures | None) -> dict[str, float]:

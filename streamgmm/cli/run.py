@@ -78,7 +78,7 @@ def run_daemon(args: argparse.Namespace) -> int:
 
 def _make_daemon(loaded: Loaded, is_device_required: bool, on_status: Callable[[str, str], None]) -> Daemon:
 
-    labels = {label for plan in loaded.plans for label in plan.setup.model.labels}
+    labels = {label for plan in loaded.plans for label in plan.setup.labels}
     warn_of_unknown_labels(loaded.config.output, labels)
     for label in sorted({label for item in loaded.config.schedule for label in item.labels} - labels):
         logger.warning("schedule: no model has a label %r", label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import NamedTuple
 
 from streamgmm import units
@@ -131,8 +132,8 @@ class Decider:
         # Both checks come before any change, so that a rejected hop leaves the state as it was.
         if hop.end_sample <= self._end_sample:
             raise DataError(f"a hop that ends at sample {hop.end_sample} after one at {self._end_sample}")
-        if hop.log_likelihoods.shape != (len(self._labels),):
-            raise DataError(f"a hop of shape {hop.log_likelihoods.shape} for {len(self._labels)} labels")
+        if hop.log_likelihoods.shape != (self._judge.n_scored,):
+            raise DataError(f"a hop of shape {hop.log_likelihoods.shape} for {self._judge.n_scored} labels")
 
     def _decide(self, hop: HopScores, judgement: Judgement) -> list[Record]:
         self.judgement = judgement
@@ -222,7 +223,9 @@ class Decider:
                 onset_sample = self._events[change.i_label].onset_sample
                 self._dates[change.i_label].date_offset(change, onset_sample, self._history)
             case EventOpened():
-                return [self._start(change, float(hop.llrs[change.i_label]))]
+                # An anomaly has no likelihood: it is defined by what it is not.
+                has_llr = change.i_label < self._judge.n_scored
+                return [self._start(change, float(hop.llrs[change.i_label]) if has_llr else nan)]
             case EventContinued() if self._has_updates:
                 return [self._update(change)]
             case EventClosed():

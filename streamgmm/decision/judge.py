@@ -42,18 +42,20 @@ class Judge:
         hop_s: distance between windows.
 
     Attributes:
-        labels: names of the model's labels.
+        labels: names of the labels that get a score.
+        n_scored: number of labels of the model, which come first.
         silence_gate_dbfs: level below which a hop is silent (dB re full scale).
     """
 
     def __init__(self, bayes: BayesRule, section: DecisionSection, hop_s: float) -> None:
         self.labels = bayes.labels
+        self.n_scored = len(bayes.labels)
         self.silence_gate_dbfs = section.silence_gate_dbfs
         self._bayes = bayes
         self._min_llr = section.min_llr
-        self._is_reserved = np.array([is_reserved(label) for label in self.labels])
+        self._is_reserved = np.array([is_reserved(label) for label in bayes.labels])
         # One array for all rejected hops, which therefore must not be changed.
-        self._nothing = np.zeros(len(self.labels))
+        self._nothing = np.zeros(self.n_scored)
         self._smoother = make_smoother(section, hop_s, len(bayes.log_priors))
 
     def update(self, hop: HopScores) -> Judgement:
@@ -81,9 +83,9 @@ class Judge:
         smoothers = [judge._smoother for judge in judges]
         smoothed = smoothers[0].update_stack(smoothers, self._bayes.logits_stack(hops))
         # Without the share of a background that competes: it has no name in the records.
-        posteriors = smoothed[:, : len(self.labels)]
+        posteriors = smoothed[:, : self.n_scored]
         scores = event_scores(posteriors, hops, self._min_llr, self._is_reserved)
-        verdicts = [decide(self.labels, *each, self._min_llr) for each in zip(posteriors, hops, strict=True)]
+        verdicts = [decide(self._bayes.labels, *each, self._min_llr) for each in zip(posteriors, hops, strict=True)]
         return [Judgement(*each) for each in zip(verdicts, posteriors, scores, strict=True)]
 
     def reset(self) -> None:

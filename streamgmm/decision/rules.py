@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from streamgmm import units
 from streamgmm.decision.events import LabelRule
 from streamgmm.errors import ConfigError
+from streamgmm.labels import ANOMALY
 from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.wording import did_you_mean
 
@@ -26,7 +27,9 @@ def make_rules(
         ConfigError: `section.labels` names labels that the model does not have.
     """
     # All unknown labels at once, so that a single start shows every mistake.
-    problems = [_unknown_label(label, labels) for label in section.labels if label not in labels]
+    # What decides on the labels of a model alone ignores the settings of `anomaly`.
+    known = {*labels, ANOMALY} if section.max_false_anomalies_per_hour else set(labels)
+    problems = [_unknown_label(label, labels) for label in section.labels if label not in known]
     if problems:
         raise ConfigError(problems)
     unset = LabelSection()

@@ -9,6 +9,7 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.arrays import Samples
+from streamgmm.decision.anomaly import without_anomalies
 from streamgmm.decision.events import EventState, LabelRule
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judgement
@@ -76,7 +77,8 @@ def surroundings_of(blocks: Iterable[Samples], model: Model, config: Config, at_
     at_sample = units.seconds_to_samples(at_s, rate_hz)
     first = max(0, at_sample - model.spec.window_samples - units.seconds_to_samples(BEFORE_S, rate_hz))
     end = at_sample + units.seconds_to_samples(AFTER_S, rate_hz)
-    pipeline = Pipeline(model, config)
+    # Of anomalies there is nothing to explain: they are what no label accounts for.
+    pipeline = Pipeline(model, without_anomalies(config))
     kept: list[Samples] = []
     moments: list[Moment] = []
     # `_keeping` fills `kept` as a side effect while the pipeline pulls blocks through it.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from streamgmm.arrays import FloatArray
+from streamgmm.decision.assembly import bayes_rule
 from streamgmm.decision.clip import ClipDecider, ClipDecision
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Analyser, make_bayes_rule
+from streamgmm.pipeline import Analyser
 from streamgmm.settings.config import Config
 
 
@@ -34,7 +35,7 @@ def hop_scores(blocks: Iterable[FloatArray], model: Model) -> Iterator[HopScores
 
 def decide_scores(hops: Iterable[HopScores], model: Model, config: Config) -> ClipDecision:
     """Classify a clip from its hop scores by `model`, one that is made `for_clips`; see `decide_clip`."""
-    decider = ClipDecider(make_bayes_rule(model, config), config.decision.silence_gate_dbfs, model.classifier.clips)
+    decider = ClipDecider(bayes_rule(model, config), config.decision.silence_gate_dbfs, model.classifier.clips)
     for hop in hops:
         decider.add(hop)
     return decider.decide()

@@ -11,6 +11,7 @@ from streamgmm import units
 from streamgmm.arrays import Samples
 from streamgmm.audio.file import RecordingFile
 from streamgmm.audio.source import Source
+from streamgmm.decision.anomaly import event_labels, without_anomalies
 from streamgmm.decision.clip import ClipDecision
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.listening.clips import decide_clip, hop_scores
@@ -86,7 +87,7 @@ def hops_of(path: Path, model: Model, config: Config, advance: Advance = ignore_
 
 
 def detect(hops: Iterable[HopScores], model: Model, config: Config) -> list[Detection]:
-    """Return the events that a live stream with these hops and settings would have reported.
+    """Return the events of classes that a live stream with these hops and settings would have reported.
 
     Args:
         hops: all hops of one recording, in order.
@@ -94,7 +95,7 @@ def detect(hops: Iterable[HopScores], model: Model, config: Config) -> list[Dete
         config: the priors and the decision section are used.
     """
     # A new one each time: smoothing and open events must not pass from one rule or recording to the next.
-    pipeline = Pipeline(model, config)
+    pipeline = Pipeline(model, without_anomalies(config))
     return detections_of(pipeline.decide(hops) + pipeline.flush())
 
 
@@ -119,7 +120,7 @@ def _stamped_records(path: Path, model: Model, config: Config, origin: datetime 
         stamp = Stamper(source.name, origin).stamp
         run_id = file_run_id(model, source.name)
         pipeline = Pipeline(model, config, run_id)
-        yield stamp(make_hello(model, run_id))
+        yield stamp(make_hello(model, event_labels(model, config.decision), run_id))
         n_samples = 0
         for samples in blocks_of(source):
             n_samples += len(samples)

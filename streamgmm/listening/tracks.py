@@ -18,6 +18,7 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.arrays import Float64Array, Int64Array
+from streamgmm.decision.assembly import make_judge
 from streamgmm.decision.events import Automaton, EventClosed, EventOpened, EventState, LabelRule
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge
@@ -25,7 +26,6 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.listening.events import Detection
 from streamgmm.listening.recordings import Advance, hops_of, ignore_progress
 from streamgmm.model.model import Model
-from streamgmm.pipeline import make_judge
 from streamgmm.settings.config import Config
 
 

@@ -59,6 +59,24 @@ class CepstralFileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     n_components: Annotated[list[Annotated[int, Meta(ge=1, le=65536)]], Meta(max_length=MAX_LABELS + 1)]
 
 
+class DensityFileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sizes and numbers of the density of the background, see `BackgroundDensity` and `AlarmTail`.
+
+    Attributes:
+        n_axes: k, number of main axes.
+        rest_variance: mean variance in all other directions.
+        level: begin of the tail (nat).
+        per_hour: peaks of the background above it (1/h).
+        scale: mean excess of these peaks (nat).
+    """
+
+    n_axes: Annotated[int, Meta(ge=1, le=MAX_DIMENSIONS)]
+    rest_variance: float
+    level: float
+    per_hour: float
+    scale: float
+
+
 class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The sizes and settings from which every array of the file follows.
 
@@ -82,6 +100,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         clip_likelihood_scale: see `ClipCalibration`.
         clip_cepstral_weight: see `ClipCalibration`.
         n_units: number of units of the bottleneck; 0 for none.
+        density: the density of the background; None if there is none.
     """
 
     name: str
@@ -104,6 +123,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     clip_likelihood_scale: float | None = None
     clip_cepstral_weight: float | None = None
     n_units: Annotated[int, Meta(ge=0, le=MAX_UNITS)] = 0
+    density: DensityFileSpec | None = None
 
     @property
     def n_mixtures(self) -> int:
@@ -119,6 +139,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "priors": ("F64", (len(self.labels),)),
             **(_mixture_shapes("frames.", self.cepstra, self.n_mixtures) if self.cepstra else {}),
             **(self._bottleneck_shapes() if self.n_units else {}),
+            **(_density_shapes(self.n_features, self.density.n_axes) if self.density else {}),
             "decision": ("U8", (self.decision_bytes,)),
             "card": ("U8", (self.card_bytes,)),
         }
@@ -154,6 +175,16 @@ def _mixture_shapes(
         "self_test.log_likelihoods": (n_mixtures,),
     }
     return {prefix + name: ("F64", shape) for name, shape in shapes.items()}
+
+
+def _density_shapes(n_features: int, n_axes: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return dtype and shape of the arrays of a density; the axes, most of it, keep three digits."""
+    shapes = {"mean": (n_features,), "weights": (n_features,), "centre": (n_features,), "variances": (n_axes,)}
+    return {
+        **{f"density.{name}": ("F64", shape) for name, shape in shapes.items()},
+        "density.self_test.strangeness": ("F64", (1,)),
+        "density.axes": ("F16", (n_features, n_axes)),
+    }
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

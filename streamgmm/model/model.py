@@ -12,6 +12,7 @@ from streamgmm.errors import DataError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import check_label
 from streamgmm.model.classifier import Classifier
+from streamgmm.model.density import BackgroundDensity
 from streamgmm.settings.decision import LabelSection
 from streamgmm.wording import escaped
 
@@ -29,9 +30,11 @@ class Model:
             escaped to printable characters. There is no date, so that the same training gives the same file.
         tool_version: version of streamgmm that trained the model.
         sha256: content hash of the model file, 64 hexadecimal digits; empty before the model is saved.
+        density: of the user's background, by which sounds that were never taught are noticed; None if there is none.
 
     Raises:
-        DataError: the name is not valid, or `decision` names a label that the model does not have.
+        DataError: the name is not valid, `decision` names a label that the model does not have, or the density is one
+            of other features.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Model:
     card: Mapping[str, Any] = field(default_factory=dict)
     tool_version: str = __version__
     sha256: str = ""
+    density: BackgroundDensity | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", check_label(self.name))
@@ -49,6 +53,9 @@ class Model:
         if not isinstance(self.card, Mapping):
             raise DataError("the card is not an object")
         object.__setattr__(self, "card", _printable(self.card))
+        n_features = self.classifier.projection.n_features
+        if self.density is not None and self.density.n_features != n_features:
+            raise DataError(f"density has {self.density.n_features} features, expected {n_features}")
         # A misspelt label would otherwise go unnoticed, with the common settings in effect.
         for label in self.decision:
             if label not in self.classifier.labels:

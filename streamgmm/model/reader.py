@@ -19,6 +19,7 @@ from streamgmm.labels import BACKGROUND, check_label, check_labels
 from streamgmm.model.bottleneck import Bottleneck
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier, ClipCalibration
+from streamgmm.model.density import AlarmTail, BackgroundDensity
 from streamgmm.model.header import (
     DIGEST_OFFSET,
     MAX_MODEL_BYTES,
@@ -89,8 +90,9 @@ def _parsed(data: bytes) -> Model:
             card=strict_json(arrays["card"].tobytes(), offset),
             tool_version=header.metadata.tool_version,
             sha256=header.metadata.content_sha256,
+            density=_density(spec, arrays),
         )
-    _self_test(model.classifier, arrays, offset)
+    _self_test(model, arrays, offset)
     return model
 
 
@@ -224,18 +226,30 @@ def _mixtures(prefix: str, spec: FileSpec | CepstralFileSpec, arrays: Arrays) ->
     return tuple(Mixture(*part, spec.covariance_type) for part in parts)
 
 
-def _self_test(classifier: Classifier, arrays: Arrays, offset: int) -> None:
+def _density(spec: FileSpec, arrays: Arrays) -> BackgroundDensity | None:
+    if not (own := spec.density):
+        return None
+    return BackgroundDensity(
+        **{name: arrays[f"density.{name}"] for name in ("mean", "weights", "centre", "axes", "variances")},
+        rest_variance=own.rest_variance,
+        tail=AlarmTail(own.level, own.per_hour, own.scale),
+    )
+
+
+def _self_test(model: Model, arrays: Arrays, offset: int) -> None:
     # A model with intact bytes can still give wrong scores, e.g. with a broken linear algebra library.
-    scorers = {
-        "": classifier.score_mixtures,
-        **({"frames.": classifier.cepstra.score_one} if classifier.cepstra else {}),
-    }
-    with_units = BOTTLENECK_TOLERANCE if classifier.projection.bottleneck else SELF_TEST_TOLERANCE
-    for prefix, score in scorers.items():
-        tolerance = SELF_TEST_TOLERANCE if prefix else with_units
-        stored = arrays[f"{prefix}self_test.log_likelihoods"]
-        with np.errstate(all="ignore"):
-            differences = np.abs(score(arrays[f"{prefix}self_test.vector"]) - stored)
+    classifier, vector = model.classifier, arrays["self_test.vector"]
+    tolerance = BOTTLENECK_TOLERANCE if classifier.projection.bottleneck else SELF_TEST_TOLERANCE
+    with np.errstate(all="ignore"):
+        checks = [(classifier.score_mixtures(vector), arrays["self_test.log_likelihoods"], tolerance)]
+        if classifier.cepstra:
+            scores = classifier.cepstra.score_one(arrays["frames.self_test.vector"])
+            checks.append((scores, arrays["frames.self_test.log_likelihoods"], SELF_TEST_TOLERANCE))
+        if model.density:
+            strangeness = np.array([model.density.strangeness(vector)])
+            checks.append((strangeness, arrays["density.self_test.strangeness"], SELF_TEST_TOLERANCE))
+    for scores, stored, tolerance in checks:
+        differences = np.abs(scores - stored)
         # In this form, because a comparison with NaN is false.
         if not (differences <= tolerance * np.maximum(1.0, np.abs(stored))).all():
             hint = "numpy or its linear algebra library is at fault, or the model was altered"

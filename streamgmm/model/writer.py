@@ -10,10 +10,12 @@ import numpy as np
 from streamgmm.arrays import AnyArray, Float64Array
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
+from streamgmm.model.density import BackgroundDensity
 from streamgmm.model.header import (
     DIGEST_BYTES,
     DIGEST_OFFSET,
     CepstralFileSpec,
+    DensityFileSpec,
     FileSpec,
     Metadata,
     content_sha256,
@@ -33,7 +35,8 @@ def model_bytes(model: Model) -> bytes:
     """
     texts = {"decision": canonical_json(model.decision), "card": canonical_json(model.card)}
     spec = _file_spec(model, len(texts["decision"]), len(texts["card"]))
-    arrays = _arrays(model.classifier) | {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
+    arrays = _arrays(model.classifier) | _density_arrays(model)
+    arrays |= {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
     # In the order of the spec, from which the reader derives all offsets.
     data = _with_digest(_header_bytes(spec, model.tool_version) + array_bytes(arrays, spec.tensors()))
     # Reading it back checks the limits, which so are defined in one place only, the reader.
@@ -72,6 +75,16 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
         clip_likelihood_scale=classifier.clips.likelihood_scale,
         clip_cepstral_weight=classifier.clips.cepstral_weight,
         n_units=classifier.projection.n_units,
+        density=_density_spec(model.density) if model.density else None,
+    )
+
+
+def _density_spec(density: BackgroundDensity) -> DensityFileSpec:
+    numbers = (float(number) for number in density.tail)
+    return DensityFileSpec(
+        n_axes=density.n_axes,
+        rest_variance=float(density.rest_variance),
+        **dict(zip(("level", "per_hour", "scale"), numbers, strict=True)),
     )
 
 
@@ -94,6 +107,14 @@ def _arrays(classifier: Classifier) -> dict[str, AnyArray]:
     if own := classifier.projection.bottleneck:
         arrays |= {f"bottleneck.{name}": getattr(own, name) for name in ("offsets", "matrix", "shift", "weights")}
     return arrays
+
+
+def _density_arrays(model: Model) -> dict[str, AnyArray]:
+    if (density := model.density) is None:
+        return {}
+    arrays = {f"density.{name}": getattr(density, name) for name in ("mean", "weights", "centre", "axes", "variances")}
+    strangeness = density.strangeness(_self_test_vector(model.classifier.projection))
+    return {**arrays, "density.self_test.strangeness": np.array([strangeness])}
 
 
 def _mixture_arrays(

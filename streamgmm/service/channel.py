@@ -113,7 +113,8 @@ class Channel:
 
     def announce(self, sources: list[str]) -> None:
         """Publish the hello; `sources` are the names of all sources if there are several."""
-        hello = make_hello(self.plan.setup.model, self._context.run_id, sources, is_required=self.plan.is_required)
+        setup, run_id = self.plan.setup, self._context.run_id
+        hello = make_hello(setup.model, setup.labels, run_id, sources, is_required=self.plan.is_required)
         self._publisher.publish(hello)
 
     def start(self) -> None:
@@ -228,8 +229,9 @@ class Channel:
             self._publisher.publish(*self.worker.named(before.decider.flush()))
             # Before the announcement: if the new model fails on the pending samples, the old one stays in use.
             records = successor.pipeline.continue_from(before)
-            if make_model_record(setup.model, 0.0) != make_model_record(self.plan.setup.model, 0.0):
-                self._publisher.publish(make_model_record(setup.model, self._account.analysed_s))
+            old, new = (make_model_record(one.model, one.labels, 0.0) for one in (self.plan.setup, setup))
+            if new != old:
+                self._publisher.publish(msgspec.structs.replace(new, t=self._account.analysed_s))
             self._publisher.publish(*self.worker.named(records))
             self.worker.adopt(successor)
             self.plan = self.plan._replace(setup=setup)

@@ -162,7 +162,7 @@ class Daemon:
         live = [channel for channel in self._channels if channel.plan.source.is_live]
         if not live:
             raise UsageError("there is nothing to control: only recordings are analysed")
-        self._switchboard.obey(command, {label for one in live for label in one.plan.setup.model.labels}, by)
+        self._switchboard.obey(command, {label for one in live for label in one.plan.setup.labels}, by)
 
     def fail(self, error: BaseException) -> None:
         """End the run because of `error`, which `run` then raises; from any thread."""

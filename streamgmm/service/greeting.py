@@ -20,15 +20,25 @@ def file_run_id(model: Model, name: str) -> str:
     return hashlib.sha256(f"{model.sha256} {name}".encode()).hexdigest()[:12]
 
 
-def make_hello(model: Model, run_id: str, sources: Sequence[str] = (), *, is_required: bool = True) -> Hello:
-    """Return the first record of a source; `sources` are the names of all sources of the run."""
+def make_hello(
+    model: Model, labels: Sequence[str], run_id: str, sources: Sequence[str] = (), *, is_required: bool = True
+) -> Hello:
+    """Return the first record of a source.
+
+    Args:
+        model: the model in use.
+        labels: those that the run reports, see `event_labels`.
+        run_id: id of the run.
+        sources: names of all sources of the run.
+        is_required: see `Hello`.
+    """
     spec = model.spec
     return Hello(
         t=0.0,
         run_id=run_id,
         version=__version__,
         model=model_info(model),
-        labels=list(model.labels),
+        labels=list(labels),
         sample_rate_hz=spec.sample_rate_hz,
         window_s=units.samples_to_seconds(spec.window_samples, spec.sample_rate_hz),
         hop_s=units.samples_to_seconds(spec.hop_samples, spec.sample_rate_hz),
@@ -37,13 +47,13 @@ def make_hello(model: Model, run_id: str, sources: Sequence[str] = (), *, is_req
     )
 
 
-def make_model_record(model: Model, t: float) -> records.ModelChanged:
-    """Return the record that announces `model` as the one in use from stream time `t` (s) on."""
+def make_model_record(model: Model, labels: Sequence[str], t: float) -> records.ModelChanged:
+    """Return the record that announces `model`, with the labels that are reported, from stream time `t` (s) on."""
     spec = model.spec
     return records.ModelChanged(
         t=t,
         model=model_info(model),
-        labels=list(model.labels),
+        labels=list(labels),
         window_s=units.samples_to_seconds(spec.window_samples, spec.sample_rate_hz),
         hop_s=units.samples_to_seconds(spec.hop_samples, spec.sample_rate_hz),
     )

@@ -124,7 +124,7 @@ class Recorder:
         self._session = session
         self._model: ModelInfo = model_info(session.model)
         self._end_misses()
-        self._misses = Misses(self._section, session.model.labels, decider.rules, spec.hop_samples)
+        self._misses = Misses(self._section, session.setup.labels, decider.rules, spec.hop_samples)
         self._wants_misses = self._section.near_miss_margin > 0.0 or self._section.unknown
         self._judgement = decider.judgement
         # A `start` comes after the minimum duration, and dates the onset back by two windows at most.

@@ -9,6 +9,7 @@ import msgspec
 
 from streamgmm import units
 from streamgmm.audio.ring import Ring
+from streamgmm.decision.anomaly import event_labels
 from streamgmm.errors import ConfigError
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
@@ -29,6 +30,11 @@ class Setup(NamedTuple):
 
     model: Model
     config: Config
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that are reported."""
+        return event_labels(self.model, self.config.decision)
 
     def is_same(self, other: Setup) -> bool:
         """Return whether `other` gives the same decisions for the same source."""

@@ -140,7 +140,7 @@ class Worker:
 
         Call only between two stretches.
         """
-        labels = self.session.model.labels
+        labels = self.session.setup.labels
         changed = [label for label in labels if switches.is_off(label) != self.switches.is_off(label)]
         # Admitted by the old switches: an event that was not reported ends without a record.
         ends = self._recorded(

@@ -61,6 +61,15 @@ class DecisionSection(Section, frozen=True, kw_only=True):
             extra={"unit": "1/h"},
         ),
     ] = 5.0
+    max_false_anomalies_per_hour: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1000.0,
+            description="budget of `anomaly`, which reports sounds that are no class and unlike the background; 0: off",
+            extra={"unit": "1/h"},
+        ),
+    ] = 0.0
     offset_threshold: Annotated[
         OffsetThreshold, Meta(description="an event ends below this posterior; lower than the onset, to avoid flicker")
     ] = 0.4

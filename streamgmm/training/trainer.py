@@ -15,6 +15,7 @@ from streamgmm.dataset.clips import data_sha256
 from streamgmm.dataset.dataset import Dataset, common_rate_hz, warn_of_narrow_band
 from streamgmm.dataset.listing import DatasetProblems, Skipped
 from streamgmm.dataset.reasons import explanation
+from streamgmm.decision.anomaly import check_anomaly_label
 from streamgmm.errors import ConfigError
 from streamgmm.features.kernel.loader import kernel_name
 from streamgmm.features.spec import FeatureSpec
@@ -27,6 +28,7 @@ from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import with_backgrounds
 from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.world_clips import world_clips
+from streamgmm.training.fitting.density import fit_density
 from streamgmm.training.fitting.fitting import Fit, fit_classifier, unconverged_allowed
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.selection.threshold_report import as_sections, deaf_notes, thresholds_in_card
@@ -106,6 +108,7 @@ def train(
         DataError: a class has too few usable clips.
     """
     task = make_task(dataset, config)
+    check_anomaly_label(dataset.labels, config.decision)
     dataset = warn_of_narrow_band(dataset, task.spec.sample_rate_hz)
     if is_strict:
         _refuse_any(dataset.skipped, dataset.warnings, dataset.path)
@@ -129,7 +132,9 @@ def train(
     card = make_card(dataset.labels, task, chosen.clips, validation)
     classifier = calibrated(fit, validation.calibration)
     decision, room_notes = decide_thresholds(validation, classifier, task.spec, config.decision, card)
-    model = Model(name=name, spec=task.spec, classifier=classifier, decision=decision, card=card)
+    # Whether or not anomalies are on: they are switched on in the settings of a run. In an executor as the fit.
+    (density,) = ThreadExecutor().map(run_job, [partial(fit_density, chosen.clips, task.spec)])
+    model = Model(name=name, spec=task.spec, classifier=classifier, decision=decision, card=card, density=density)
     notes = [*fit.notes, *chosen.notes, *validation.notes, *room_notes]
     return Training(model, validation, chosen.clips, dataset, task, notes)
 

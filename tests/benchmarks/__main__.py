@@ -1,4 +1,7 @@
-"""Prints what the pipeline, `classify` and a live `run` cost on this machine."""
+"""Prints what the pipeline, `classify` and a live `run` cost on this machine, and how well anomalies are noticed.
+
+The last needs STREAMGMM_DATA, a folder of corpora, and is left out without it.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from rich.console import Console
 
 from streamgmm.bench.suite import BRIEF, BenchPlan, run_bench
 from streamgmm.cli.bench_tables import print_bench
-from tests.benchmarks import live, offline, sources, stacks, viewers
+from tests.benchmarks import anomaly, live, offline, sources, stacks, viewers
 from tests.benchmarks.material import make_material
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.split("\n")[0])
     parser.add_argument("--brief", action="store_true", help="short runs: enough to see that nothing rots")
     args = parser.parse_args()
     console = Console(width=100)
@@ -31,6 +34,8 @@ def main() -> None:
         console.print(sources.sources_table(material, duration_s=4.0 if args.brief else sources.DURATION_S))
         console.print(stacks.stacks_table(material, n_rounds=1 if args.brief else 15))
         console.print(viewers.viewers_table(material, duration_s=4.0 if args.brief else 30.0))
+    if os.environ.get("STREAMGMM_DATA"):
+        console.print(anomaly.anomaly_table(anomaly.BRIEF if args.brief else anomaly.FULL))
 
 
 if __name__ == "__main__":

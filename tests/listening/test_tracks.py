@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from streamgmm import units
 from streamgmm.audio.reading import RecordingError
+from streamgmm.decision.assembly import make_judge
 from streamgmm.decision.events import EventClosed, EventOpened, LabelRule, Segmenter
 from streamgmm.demo.recordings import write_wav
 from streamgmm.listening.events import Detection
 from streamgmm.listening.tracks import ScoreTrack, keep_scores, replay, score_recording
 from streamgmm.model.file import load_model
-from streamgmm.pipeline import make_judge
 from streamgmm.settings.config import Config
 from tests.decision.decider_streams import BARK, DOOR, HOP, LABELS, NOTHING, PLAIN, RATE_HZ, make_hop
 from tests.decision.decider_streams import make_judge as judge_of

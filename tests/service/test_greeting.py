@@ -7,7 +7,7 @@ from tests.model.model_rig import SPEC, make_model
 
 
 def test_hello_says_what_was_trained_and_how_it_listens() -> None:
-    hello = make_hello(make_model(), "r1")
+    hello = make_hello(make_model(), ["dog", "glass"], "r1")
     assert (hello.run_id, hello.version, hello.t) == ("r1", __version__, 0.0)
     assert hello.labels == ["dog", "glass"]
     assert hello.model == ModelInfo(name="yard", version=__version__, sha256="")
@@ -15,7 +15,7 @@ def test_hello_says_what_was_trained_and_how_it_listens() -> None:
 
 
 def test_durations_are_the_real_ones_not_the_rounded_wishes() -> None:
-    hello = make_hello(make_model(), "r1")
+    hello = make_hello(make_model(), ["dog", "glass"], "r1")
     assert hello.hop_s * 8000 == SPEC.hop_samples
     assert hello.window_s * 8000 == SPEC.window_samples
 

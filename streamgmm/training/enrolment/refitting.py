@@ -15,6 +15,7 @@ import numpy as np
 
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.listing import Findings
+from streamgmm.labels import BACKGROUND
 from streamgmm.model.classifier import Classifier
 from streamgmm.model.model import Model
 from streamgmm.model.room_card import room_card
@@ -109,10 +110,12 @@ def refit(
         classifier=classifier.with_priors({name: priors[name] for name in labels if name in priors}),
         decision=_decision(model, classifier, validation, card),
         card=card,
+        # The cache keeps too few windows of each clip, and not in order: the density stays that of the training.
+        density=model.density if BACKGROUND in labels else None,
     )
     # The fit may have dropped cepstral frames because a class has too few; the cache must agree with the model.
     kept = kept if refitted.classifier.cepstra else make_cache(kept.clips, kept.task, has_cepstra=False)
-    notes = [*fit.notes, *validation.notes, *_decision_notes(model)]
+    notes = [*fit.notes, *validation.notes, *_decision_notes(model, new_windows)]
     after = scores_in_card(card)
     again = _scores_on(known, model, classifier, validation) if new_windows else after
     return ModelChange(refitted, kept, ModelComparison(scores_in_card(model.card), after, again), notes)
@@ -175,7 +178,9 @@ def _new_card(model: Model, kept: TrainingCache, validation: Validation, new_win
     return card
 
 
-def _decision_notes(model: Model) -> Iterator[str]:
+def _decision_notes(model: Model, new_windows: Mapping[str, int]) -> Iterator[str]:
+    if model.density and new_windows.get(BACKGROUND):
+        yield "anomalies are still those beside the background of the training: `train` again to have all of it"
     if "tuning" in model.card:
         yield "thresholds are those that `tune` set for the old model: run `tune` again to control the false alarms"
 
