@@ -26,6 +26,7 @@ from streamgmm.room.room import Room
 from streamgmm.service.session import Setup, begin_session
 from streamgmm.settings.config import Config
 from streamgmm.settings.output import OutputSection
+from streamgmm.stack import records_of_stack
 from streamgmm.training.extraction.augmentation import coloured_noise
 from streamgmm.training.trainer import train
 from tests.narrowing import only, present
@@ -219,3 +220,19 @@ def test_a_model_is_the_same_before_and_after_it_was_saved(model: Model, room: n
 
 def test_clips_of_anomalies_have_a_folder_of_their_own() -> None:
     assert folder_of("event", "anomaly") != folder_of("event", "dog")
+
+
+def test_streams_that_are_analysed_together_have_the_anomalies_of_each_alone(model, room):
+    hop = model.spec.hop_samples
+    stream = strange_stream(room, (6.0, 14.0), duration_s=20.0)
+    streams = [np.roll(stream, shift) for shift in (0, 4321, 2 * RATE_HZ)]
+    pipelines = [Pipeline(model, WATCHFUL, "run") for _ in streams]
+    found: list[list[Record]] = [[] for _ in streams]
+    for first in range(0, len(stream) - hop + 1, hop):
+        samples = [own[first : first + hop] for own in streams]
+        for own, records in zip(found, records_of_stack(pipelines, samples), strict=True):
+            own += records
+    n_samples = len(stream) // hop * hop
+    alone = [Pipeline(model, WATCHFUL, "run").push(own[:n_samples]) for own in streams]
+    assert list(map(lines, found)) == list(map(lines, alone))
+    assert all(any(isinstance(one, Start) and one.label == "anomaly" for one in own) for own in found)
