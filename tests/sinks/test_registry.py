@@ -13,12 +13,12 @@ from streamgmm.settings.output import OutputSection, SinkSection, sections_of_si
 from streamgmm.settings.schema import fields_of, reason
 from streamgmm.sinks.registry import SETTINGS_OF_SOME, SINK_KINDS, find_kind, find_kind_of
 
-README = Path(__file__).parent.parent.parent / "README.md"
+MANUAL = Path(__file__).parent.parent.parent / "docs" / "manual.md"
 
 
 @pytest.mark.parametrize("kind", SINK_KINDS.values(), ids=SINK_KINDS)
 def test_every_kind_is_named_where_users_look(kind):
-    texts = [reason(fields_of(OutputSection)["sinks"]), run._DESCRIPTION, README.read_text()]
+    texts = [reason(fields_of(OutputSection)["sinks"]), run._DESCRIPTION, MANUAL.read_text()]
     assert [kind.prefix in text for text in texts] == [True, True, True]
     assert all(kind.form in text for text in texts[:2])
 
@@ -36,8 +36,8 @@ def test_settings_of_some_kinds_are_null_unless_given():
     assert fields_of(SinkSection).keys() == common | SETTINGS_OF_SOME
 
 
-def test_the_settings_in_the_readme_are_valid(tmp_path):
-    blocks = re.findall(r"^```yaml\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+def test_the_settings_in_the_manual_are_valid(tmp_path):
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", MANUAL.read_text(), re.MULTILINE | re.DOTALL)
     configs = []
     for number, block in enumerate(blocks):
         (tmp_path / f"{number}.yaml").write_text(block)
