@@ -28,7 +28,7 @@ from tests.required import corpus
 PROJECT = Path(__file__).parent.parent.parent
 PACKAGE = PROJECT / "streamgmm"
 FOLDER = PACKAGE / "model"
-MAX_BYTES = 500_000
+MAX_BYTES = 600_000
 LABELS = (
     *("baby_cry", "chainsaw", "clock_tick", "dog_bark", "fire_crackling"),
     *("helicopter", "person_sneeze", "rain", "rooster", "sea_waves"),
