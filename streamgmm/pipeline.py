@@ -6,7 +6,7 @@ they arrive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +18,7 @@ from streamgmm.decision.decider import Decider, Timing
 from streamgmm.decision.events import EventState
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.features.extractor import FeatureStream, HopFeatures
+from streamgmm.features.spectrum import band_levels_db
 from streamgmm.model.cepstra import CepstralEvidence
 from streamgmm.model.classifier import VectorScores
 from streamgmm.model.density import BackgroundDensity
@@ -46,6 +47,7 @@ class Analyser:
     Args:
         model: defines the features and the classifier.
         has_projected: whether the scores contain the projected vector of the window, and its log-likelihoods.
+        has_spectrum: whether they contain its spectrum.
         density: gives the strangeness of the window; None for none.
 
     Attributes:
@@ -54,8 +56,16 @@ class Analyser:
         evidence: scores of the cepstral frames; None if the model does not use them.
     """
 
-    def __init__(self, model: Model, *, has_projected: bool = False, density: BackgroundDensity | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        has_projected: bool = False,
+        has_spectrum: bool = False,
+        density: BackgroundDensity | None = None,
+    ) -> None:
         self._has_projected = has_projected
+        self._has_spectrum = has_spectrum
         self._density = density
         self.classifier = model.classifier
         cepstra = self.classifier.used_cepstra
@@ -148,9 +158,8 @@ class Analyser:
     def score(self, observation: Observation) -> HopScores:
         """Do the second half of `push` and `flush`: return the scores of a hop."""
         hop = observation.features
-        if hop.vector is None:
-            return self.hop_scores(hop, None)
-        return self.hop_scores(hop, self.classifier.score(hop.vector, observation.cepstral_evidence))
+        scores = None if hop.vector is None else self.classifier.score(hop.vector, observation.cepstral_evidence)
+        return self.hop_scores(hop, scores)
 
     def hop_scores(self, hop: HopFeatures, scores: VectorScores | None) -> HopScores:
         """Return the scores of a hop from those of its vector; None if it has none."""
@@ -158,15 +167,18 @@ class Analyser:
         log_likelihoods, llrs, is_in_domain = self._refused, self._refused, self._in_no_domain
         background, strangeness = np.nan, np.nan
         projected = of_window = None
-        if scores is not None:
+        spectrum_db: Sequence[int] = ()
+        if scores is not None and hop.vector is not None:
             log_likelihoods, is_in_domain = scores.log_likelihoods, scores.is_in_domain
             # Log-likelihood ratio of each label to the background (nat).
             background = scores.background_log_likelihood
             llrs = log_likelihoods - background
-            if self._density is not None and hop.vector is not None:
+            if self._density is not None:
                 strangeness = self._density.strangeness(hop.vector)
             if self._has_projected:
                 projected, of_window = scores.projected, scores.of_window
+            if self._has_spectrum:
+                spectrum_db = band_levels_db(hop.vector, self.features.spec, hop.window_level_dbfs)
         # The features do not count lost samples, which are added here to give the position in the stream.
         end_sample = hop.end_sample + self._lost_samples
         return HopScores(
@@ -181,6 +193,7 @@ class Analyser:
             window_level_dbfs=hop.window_level_dbfs,
             projected=projected,
             of_window=of_window,
+            spectrum_db=spectrum_db,
             strangeness=strangeness,
         )
 
@@ -211,7 +224,8 @@ class Pipeline:
         self, model: Model, config: Config, run_id: str = "", *, learns_room: bool = False, glimpses: bool = False
     ) -> None:
         parts, spec = assemble(model, config), model.spec
-        self.analyser = Analyser(model, has_projected=learns_room, density=parts.density)
+        has_spectrum = config.output.windows or glimpses
+        self.analyser = Analyser(model, has_projected=learns_room, has_spectrum=has_spectrum, density=parts.density)
         self.stack_key = (model, msgspec.json.encode((config.decision, config.model.priors)))
         self.room = Room(model, config, parts.rules[: len(model.labels)]) if learns_room else None
         self.decider = Decider(

@@ -144,6 +144,7 @@ class Window(Record, frozen=True, kw_only=True):
     """The decision on one hop (opt-in); `reject` names the gate that rejected the label, null if it passed.
 
     `thresholds` are those that the `scores` have to reach to start an event, of the labels that can start one.
+    `spectrum_db` has the level of each band over the window (dB re full scale), lowest first; empty without a vector.
     """
 
     label: str
@@ -153,6 +154,7 @@ class Window(Record, frozen=True, kw_only=True):
     level_dbfs: Measured
     reject: RejectReason | None = None
     thresholds: dict[str, float] = {}
+    spectrum_db: list[int] = []
 
 
 class Glimpse(Window, frozen=True, kw_only=True, tag="window"):

@@ -15,6 +15,7 @@ from streamgmm.listening.clips import decide_clip
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Analyser, Pipeline
 from streamgmm.records import End, Gap, Record, Start, Window
+from streamgmm.settings.config import Config
 from tests.bells_rig import CONFIG, LABELS, SPEC, lines, make_bells, make_samples
 
 
@@ -111,6 +112,15 @@ def test_a_window_record_comes_with_every_hop(model: Model, samples: np.ndarray)
     windows = [record for record in whole(model, samples) if isinstance(record, Window)]
     assert len(windows) == -(-len(samples) // SPEC.hop_samples)
     assert windows[-1].t == units.samples_to_seconds(len(samples), SPEC.sample_rate_hz)
+
+
+def test_a_window_record_has_the_level_of_each_band(model: Model, samples: np.ndarray) -> None:
+    windows = [record for record in whole(model, np.append(samples, np.zeros(30_000))) if isinstance(record, Window)]
+    assert {len(record.spectrum_db) for record in windows} == {SPEC.n_bands}
+    assert max(map(max, (record.spectrum_db for record in windows))) <= 0
+    assert max(windows[-1].spectrum_db) < -100  # digital silence
+    alone = Pipeline(model, Config(decision=CONFIG.decision), "run", glimpses=True).push(samples[:30_000])
+    assert all(record.spectrum_db for record in alone if isinstance(record, Window))
 
 
 def test_a_gap_moves_time_on_by_what_was_lost(model: Model, samples: np.ndarray) -> None:

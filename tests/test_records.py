@@ -62,8 +62,17 @@ EXAMPLES: dict[str, tuple[r.Record, set[str]]] = {
         },
     ),
     "window": (
-        r.Window(t=1.0, label="a", score=0.7, scores={"a": 0.7}, llr=None, level_dbfs=-30.0, thresholds={"a": 0.6}),
-        {"label", "score", "scores", "llr", "level_dbfs", "reject", "thresholds"},
+        r.Window(
+            t=1.0,
+            label="a",
+            score=0.7,
+            scores={"a": 0.7},
+            llr=None,
+            level_dbfs=-30.0,
+            thresholds={"a": 0.6},
+            spectrum_db=[-31, -60],
+        ),
+        {"label", "score", "scores", "llr", "level_dbfs", "reject", "thresholds", "spectrum_db"},
     ),
     "gap": (r.Gap(t=1.0, lost_samples=5, reason="suspend"), {"lost_samples", "reason"}),
     "status": (

@@ -288,6 +288,7 @@ class Decider:
             level_dbfs=units.round_db(hop.level_dbfs),
             reject=verdict.reject,
             thresholds=self._thresholds,
+            spectrum_db=list(hop.spectrum_db),
         )
 
     def _seconds(self, n_samples: int) -> float:

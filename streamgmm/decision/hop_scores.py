@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from streamgmm.arrays import BoolArray, Float64Array
@@ -25,6 +26,7 @@ class HopScores(NamedTuple):
         projected: float64, shape (d,), vector of the window in the space of the mixtures; None unless it is asked for.
         of_window: float64, shape (n_mixtures,), log-likelihoods of the window alone, without cepstral frames, under the
             mixtures of the model and its background (nat); None unless it is asked for.
+        spectrum_db: level of each band over the window, lowest first (dB re full scale); empty unless it is asked for.
         strangeness: distance of the window from the user's background, as a logarithm (nat); NaN unless it is asked
             for.
     """
@@ -40,4 +42,5 @@ class HopScores(NamedTuple):
     background_log_likelihood: float = 0.0
     projected: Float64Array | None = None
     of_window: Float64Array | None = None
+    spectrum_db: Sequence[int] = ()
     strangeness: float = math.nan

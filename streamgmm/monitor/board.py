@@ -56,6 +56,7 @@ class SourceView:
         reject: gate that rejected the best label of the last window; empty if it passed.
         scores: score of each label in the last window.
         thresholds: score that starts an event, for each label that can start one.
+        spectrum_db: level of each band in the last window, lowest first; empty if it is not known.
         window_s: monotonic time of the last window (s); None before the first.
         events: open events by id.
         lost_samples: lost samples by reason.
@@ -73,6 +74,7 @@ class SourceView:
     reject: str = ""
     scores: dict[str, float] = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
+    spectrum_db: list[float] = field(default_factory=list)
     window_s: float | None = None
     events: dict[str, OpenEvent] = field(default_factory=dict)
     lost_samples: Counter[str] = field(default_factory=Counter)
@@ -172,6 +174,7 @@ class Board:
         view.scores = fields.numbers("scores")
         # A daemon of an earlier version does not send them; those of `start` are kept then.
         view.thresholds = fields.numbers("thresholds") or view.thresholds
+        view.spectrum_db = fields.levels("spectrum_db")
 
     def _start(self, view: SourceView, fields: Fields) -> None:
         label = fields.text("label")

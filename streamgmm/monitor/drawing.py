@@ -30,15 +30,16 @@ NO_WINDOWS = "no window records: run the daemon with --windows (output.windows: 
 
 
 class Glyphs(NamedTuple):
-    """Characters of bars: lit and unlit cells, and the mark of a threshold."""
+    """Characters of bars: lit and unlit cells, the mark of a threshold, and columns of rising height."""
 
     lit: str
     unlit: str
     mark: str
+    heights: str
 
 
-BLOCKS = Glyphs("█", "·", "┃")
-ASCII = Glyphs("#", ".", "|")
+BLOCKS = Glyphs("█", "·", "┃", " ▁▂▃▄▅▆▇█")
+ASCII = Glyphs("#", ".", "|", " .:-=+*%#")
 
 
 class Size(NamedTuple):
@@ -128,6 +129,10 @@ def _source_lines(board: Board, view: SourceView, n_lines: int, width: int, glyp
         return [head, *more][:n_lines]
     more = [_level_line(view, width, glyphs), *more, Text(f"  {answer_text(view)}", FAINT if view.reject else GOOD)]
     n_bars = n_lines - 1 - len(more)
+    # The spectrum is for the eye: it takes only a line that is left.
+    if view.spectrum_db and n_bars > len(view.scores):
+        more.insert(1, _spectrum_line(view, width, glyphs))
+        n_bars -= 1
     # Bars come second to the rest only where there is no room for both.
     return [head, *more[:1], *_score_lines(view, max(0, n_bars), width, glyphs), *more[1:]][:n_lines]
 
@@ -153,6 +158,13 @@ def _level_line(view: SourceView, width: int, glyphs: Glyphs) -> Text:
     line = Text(f"  {'level':<{_name_width(view, width)}} {view.level_dbfs:6.1f}")
     share = 1.0 - view.level_dbfs / BOTTOM_DBFS
     return _with_bar(line, bar(share, _n_cells(line, width), glyphs), "cyan")
+
+
+def _spectrum_line(view: SourceView, width: int, glyphs: Glyphs) -> Text:
+    top = len(glyphs.heights) - 1
+    shares = (max(0.0, 1.0 - max(level_db, BOTTOM_DBFS) / BOTTOM_DBFS) for level_db in view.spectrum_db)
+    line = Text(f"  {'spectrum':<{_name_width(view, width)}}         ")
+    return line.append("".join(glyphs.heights[min(top, round(top * share))] for share in shares), "cyan")
 
 
 def _score_lines(view: SourceView, n_lines: int, width: int, glyphs: Glyphs) -> Iterator[Text]:

@@ -40,6 +40,12 @@ class Fields:
         pairs = values.items() if isinstance(values, dict) else ()
         return {printable(name): number for name, value in pairs if (number := finite(value)) is not None}
 
+    def levels(self, key: str) -> list[float]:
+        """Return the numbers of a list, those that are not finite as the lowest level; at most `MAX_CHARACTERS`."""
+        values = self._record.get(key)
+        known = values[:MAX_CHARACTERS] if isinstance(values, list) else []
+        return [-math.inf if (number := finite(value)) is None else number for value in known]
+
     def within(self, key: str) -> Fields:
         """Return the fields of an object within the record."""
         value = self._record.get(key)

@@ -135,3 +135,18 @@ def test_bars(share: float, mark: float | None, cells: str) -> None:
 
 def test_a_bar_without_cells_is_empty() -> None:
     assert bar(0.5, 0, BLOCKS, 0.5) == ""
+
+
+def test_the_spectrum_has_a_column_for_each_band_where_a_line_is_left() -> None:
+    board = board_of(window(spectrum_db=[-90, -45, 0, -120]))
+    (line,) = [line for line in shown(board) if "spectrum" in line]
+    assert line.endswith("  ▄█") or line.rstrip().endswith(" ▄█")
+    assert not any("spectrum" in line for line in shown(board, height=5))
+    assert not any("spectrum" in line for line in shown(board_of(window())))
+
+
+@pytest.mark.parametrize("spectrum_db", [[None, "loud", {}], "x", 5, [1e300] * 10_000])
+def test_a_spectrum_of_anything_is_drawn_or_left_out(spectrum_db: object) -> None:
+    board = board_of(window())
+    board.apply({"type": "window", "source": "mic", "t": 9.0, "level_dbfs": -20.0, "spectrum_db": spectrum_db})
+    assert all(len(line) <= 80 for line in shown(board))

@@ -115,6 +115,7 @@ class Source {
     this.drawLabels();
     drawScores(this, colours);
     drawTimeline(this, colours);
+    drawSpectrum(this, colours);
   }
   drawLabels() {
     const last = this.windows.at(-1);
@@ -213,6 +214,27 @@ function drawScores(source, colours) {
   canvas.setAttribute("aria-label", `Scores over time, highest: ${shown.join(", ") || "none"}`);
 }
 
+function drawSpectrum(source, colours) {
+  const { canvas, pen, width, height } = canvasOf(source, "spectrum"), left = 28;
+  // Whole pixels: neighbours that share one would show as stripes.
+  const x = (t) => Math.round(left + (width - left) * (1 - (source.now_t - t) / SCORES_S));
+  pen.fillStyle = colours.accent;
+  let before = null, highest = 0;
+  for (const each of source.windows) {
+    const bands = each.spectrum_db ?? [], step = height / Math.max(1, bands.length);
+    // A window is drawn up to the one before; after a gap, for a hop alone.
+    const from = before !== null && each.t - before < 1 ? x(before) : x(each.t) - 2;
+    bands.forEach((db, band) => {
+      pen.globalAlpha = Math.max(0, Math.min(1, 1 - db / LOWEST_DB));
+      pen.fillRect(from, height - (band + 1) * step, x(each.t) - from, step);
+    });
+    if (bands.length) highest = 1 + bands.indexOf(Math.max(...bands));
+    before = each.t;
+  }
+  pen.globalAlpha = 1;
+  canvas.setAttribute("aria-label", `Spectrum over time; the loudest band is number ${highest}, counted from the lowest`);
+}
+
 function drawTimeline(source, colours) {
   const { canvas, pen, width, height } = canvasOf(source, "timeline");
   const span = TIMELINE_S, x = (t) => width * (1 - (source.now_t - t) / span), bottom = height - 18;
@@ -278,7 +300,7 @@ function draw() {
   isDrawn = true;
   if (isPaused) return;
   const style = getComputedStyle(document.documentElement), colours = {};
-  for (const name of ["ink", "faint", "line", "bad"]) colours[name] = style.getPropertyValue(`--${name}`).trim();
+  for (const name of ["ink", "faint", "line", "bad", "accent"]) colours[name] = style.getPropertyValue(`--${name}`).trim();
   for (const source of sources.values()) source.draw(colours);
 }
 function drawSoon() {
