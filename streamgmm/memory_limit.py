@@ -6,8 +6,8 @@ import os
 
 from streamgmm.errors import SystemResourceError
 
-MIN_BYTES = 192 * 2**20
-"""Minimum address space: with less, OpenBLAS ends the process with code 1, or retries forever."""
+MIN_BYTES = 232 * 2**20
+"""Minimum address space: with less, OpenBLAS ends the process with code 1, or retries forever, and soxr aborts it."""
 
 MIN_TRAINING_BYTES = 1024 * 2**20
 """Minimum address space for commands that import scipy, which loads a second OpenBLAS."""
