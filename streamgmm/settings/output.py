@@ -71,6 +71,10 @@ class SinkSection(Section, frozen=True, kw_only=True):
     hmac_file: Annotated[
         Place | None, Meta(description="of http(s): file with the key of a signature, closed to others; null: none")
     ] = None
+    body: Annotated[
+        str | None,
+        Meta(description="of http(s): body with $label, $score and other fields of a record; null: the record as JSON"),
+    ] = None
     hosts: Annotated[
         str | None,
         Meta(description="of web: further names of this machine in browsers, separated by spaces; null: none"),

@@ -224,6 +224,7 @@ def _make_web(plan: SinkPlan) -> Sink:
 
 def _make_webhook(plan: SinkPlan) -> Sink:
     # Imported here, as only few runs need it.
+    from streamgmm.sinks.body_template import BodyTemplate
     from streamgmm.sinks.webhook import TIMEOUT_S, WebhookSink, read_headers, read_key
 
     own = plan.own
@@ -235,6 +236,7 @@ def _make_webhook(plan: SinkPlan) -> Sink:
         key=read_key(Path(own.hmac_file)) if own.hmac_file else b"",
         ca_file=own.ca_file or "",
         timeout_s=TIMEOUT_S if own.timeout_s is None else own.timeout_s,
+        body=None if own.body is None else BodyTemplate(own.body),
         **options,
     )
 
@@ -243,7 +245,7 @@ STATE_TYPES: tuple[RecordType, ...] = ("hello", "model", "status", "start", "end
 """Types of records that change a retained topic, or the state that a page shows."""
 
 MQTT_SETTINGS = frozenset({"node", "discovery", "commands", "secret_file"})
-WEBHOOK_SETTINGS = frozenset({"headers_file", "hmac_file", "timeout_s"})
+WEBHOOK_SETTINGS = frozenset({"headers_file", "hmac_file", "timeout_s", "body"})
 TLS_SETTINGS = frozenset({"ca_file", "cert_file", "key_file"})
 
 SINK_KINDS: dict[str, SinkKind] = {

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from streamgmm import __version__
 from streamgmm.audio.streams.credentials import read_secret
 from streamgmm.errors import ConfigError, OutputError, StreamgmmError
+from streamgmm.sinks.body_template import BodyTemplate
 from streamgmm.sinks.push import PushOptions, PushSink
 
 logger = logging.getLogger("streamgmm.sinks")
@@ -53,6 +54,7 @@ class WebhookSink(PushSink):
         key: key of the signature; empty: no signature.
         ca_file: certificate authorities to trust, PEM; empty: those of the system.
         timeout_s: longest time for a request (s).
+        body: makes the body of a record; None: the record as JSON.
         options: see `PushOptions`; the format is jsonl.
 
     Raises:
@@ -67,6 +69,7 @@ class WebhookSink(PushSink):
         key: bytes = b"",
         ca_file: str = "",
         timeout_s: float = TIMEOUT_S,
+        body: BodyTemplate | None = None,
         **options: Unpack[PushOptions],
     ) -> None:
         parts = _split(uri)
@@ -74,7 +77,7 @@ class WebhookSink(PushSink):
         self._host, self._port = parts.hostname or "", parts.port
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._headers = {"User-Agent": f"streamgmm/{__version__}", **(headers or {})}
-        self._key, self._timeout_s = key, timeout_s
+        self._key, self._timeout_s, self._body = key, timeout_s, body
         self._tls = _tls_context(ca_file) if parts.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
         self._refusal = ""
@@ -89,7 +92,8 @@ class WebhookSink(PushSink):
         # An empty line stands for a loss that is not reported (see `PushSink`).
         if undelivered:
             try:
-                self._judge(self._post(bytes(undelivered)))
+                line = bytes(undelivered)
+                self._judge(self._post(self._body.fill(line) if self._body else line))
             except (OSError, StreamgmmError):
                 # Not before the first failure, which is logged with the time until the next attempt.
                 self._retry_s = min(2.0 * self._retry_s, LAST_RETRY_S)
@@ -117,7 +121,8 @@ class WebhookSink(PushSink):
 
     def _post(self, body: bytes) -> int:
         """Send `body`, and return the status code of the answer."""
-        headers = {**self._headers, "Content-Type": "application/json", "Connection": "close"}
+        content_type = self._body.content_type if self._body else "application/json"
+        headers = {**self._headers, "Content-Type": content_type, "Connection": "close"}
         if self._key:
             headers[SIGNATURE] = f"sha256={hmac.new(self._key, body, 'sha256').hexdigest()}"
         # The time limit of a socket is for each packet, and a server may send one after the other.

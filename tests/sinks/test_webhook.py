@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import http.server
+import json
 import queue
 import socket
 import threading
@@ -18,6 +19,7 @@ import pytest
 from streamgmm.errors import ConfigError
 from streamgmm.settings.output import OutputSection, SinkSection
 from streamgmm.sinks import webhook
+from streamgmm.sinks.body_template import BodyTemplate
 from streamgmm.sinks.registry import SinkPlan, find_kind_of
 from streamgmm.sinks.selection import warn_of_unknown_labels
 from streamgmm.sinks.webhook import WebhookSink, read_headers, read_key
@@ -107,6 +109,34 @@ def test_signature_is_that_of_the_body(open_sink: Callable[..., WebhookSink], se
     request = server.next()
     expected = hmac.new(b"key", request.body, hashlib.sha256).hexdigest()
     assert request.headers[webhook.SIGNATURE] == f"sha256={expected}"
+
+
+def test_body_is_that_of_the_template(open_sink: Callable[..., WebhookSink], server: WebServer) -> None:
+    body = BodyTemplate('{"text": "$label ($score)", "score": $score, "end": $end_t}')
+    open_sink(key=b"key", body=body).publish(message(start(1)))
+    request = server.next()
+    record = start(1)
+    assert json.loads(request.body) == {
+        "text": f"{record.label} ({record.score})",
+        "score": record.score,
+        "end": None,
+    }
+    assert request.headers["Content-Type"] == "application/json"
+    expected = hmac.new(b"key", request.body, hashlib.sha256).hexdigest()
+    assert request.headers[webhook.SIGNATURE] == f"sha256={expected}"
+
+
+def test_body_of_the_settings_is_sent(server: WebServer) -> None:
+    own = SinkSection(uri=server.uri, body="$type: $label")
+    sink = find_kind_of(own).make(SinkPlan(own, OutputSection(), True))
+    sink.open(no_failure)
+    sink.publish(message(start(2)))
+    request = server.next()
+    assert (request.body.decode(), request.headers["Content-Type"]) == (
+        f"start: {start(2).label}",
+        "text/plain; charset=utf-8",
+    )
+    sink.close(TIMEOUT_S)
 
 
 def test_only_starts_and_ends_are_sent_by_default(server: WebServer) -> None:
