@@ -7,7 +7,7 @@ import contextlib
 import select
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from streamgmm.audio.source import Source
 from streamgmm.cli.console import stderr_console
 from streamgmm.cli.level_meter import METER_RATE_HZ, LevelMeter
 from streamgmm.cli.options import as_overrides
+from streamgmm.cli.playing import play
 from streamgmm.errors import UsageError
 from streamgmm.label_folders import folder_for
 from streamgmm.labels import BACKGROUND
@@ -87,8 +88,11 @@ def run_record(args: argparse.Namespace) -> int:
         stack.callback(planned.close)
         source = stack.enter_context(contextlib.closing(planned.make()))
         source.open(rate_hz)
-        n_saved = Recording(source, wanted, rate_hz, stack.enter_context(_screen())).run()
-    if n_saved:
+        saved = Recording(source, wanted, rate_hz, stack.enter_context(_screen())).run()
+    # After the last take, as the microphone would hear it too.
+    if args.play:
+        _play_all(saved)
+    if saved:
         _print_next(args.output)
     return 0
 
@@ -109,11 +113,11 @@ class Recording:
         self._say, self._show = screen
         self._cutter = TakeCutter(sample_rate_hz, wanted.take_s)
         self._meter = LevelMeter(sample_rate_hz)
-        self._n_saved = 0
+        self._saved: list[Path] = []
         self._n_prompted = 0
 
-    def run(self) -> int:
-        """Record until all takes are there, or the source ends; return the number of files."""
+    def run(self) -> list[Path]:
+        """Record until all takes are there, or the source ends; return the files."""
         self._say(f"listening to {self._source.vitals().description}")
         try:
             self._record()
@@ -122,16 +126,16 @@ class Recording:
             self._save_rest()
             raise
         self._save_rest()
-        return self._n_saved
+        return self._saved
 
     def _record(self) -> None:
-        while self._n_saved < self._wanted.n_takes and (block := self._source.read()) is not None:
+        while len(self._saved) < self._wanted.n_takes and (block := self._source.read()) is not None:
             self._prompt()
             self._begin_if_asked()
             self._cutter.lose(block.lost_samples)
             for take in self._cutter.push(block.samples):
                 self._save(take)
-                if self._n_saved == self._wanted.n_takes:
+                if len(self._saved) == self._wanted.n_takes:
                     return
                 # A room goes on without a pause.
                 self._begin_if_asked()
@@ -157,8 +161,8 @@ class Recording:
         trim = None if wanted.is_room else propose_trim(take)
         kept = trimmed(take, trim) if wanted.is_trimmed else take
         path = save_take(kept, wanted.folder, wanted.file_format)
-        self._n_saved += 1
-        self._say(f"saved take {self._n_saved} of {wanted.n_takes}: {kept.duration_s:.2f} s, {path}")
+        self._saved.append(path)
+        self._say(f"saved take {len(self._saved)} of {wanted.n_takes}: {kept.duration_s:.2f} s, {path}")
         if trim is not None:
             verb = "trimmed to" if wanted.is_trimmed else "not trimmed; the sound is at"
             self._say(f"  {verb} {trim.describe(take)}, {take.floor_dbfs:.0f} dBFS being the room")
@@ -169,7 +173,7 @@ class Recording:
 
     def _prompt(self) -> None:
         """Ask for the next take, once, as soon as it can be recorded."""
-        if self._n_prompted > self._n_saved or not self._cutter.is_settled:
+        if self._n_prompted > len(self._saved) or not self._cutter.is_settled:
             return
         self._n_prompted += 1
         if self._wanted.needs_enter:
@@ -178,12 +182,21 @@ class Recording:
             self._say(f"make the sound for {self._next()}")
 
     def _next(self) -> str:
-        return f"take {self._n_saved + 1} of {self._wanted.n_takes}"
+        return f"take {len(self._saved) + 1} of {self._wanted.n_takes}"
 
     def _state(self) -> str:
         if self._cutter.is_recording:
             return f"recording {self._cutter.recorded_s:.1f} s"
         return "waiting" if self._cutter.is_settled or self._wanted.take_s else "hearing the room"
+
+
+def _play_all(paths: Sequence[Path]) -> None:
+    # stdout is for the next command.
+    with contextlib.redirect_stdout(sys.stderr):
+        for path in paths:
+            print(f"playing {path}", flush=True)
+            if not play(path):
+                return
 
 
 def _was_entered() -> bool:

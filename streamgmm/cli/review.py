@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from streamgmm.cli.playing import play
 from streamgmm.clips.reviewing import Candidate, Judgement, accepted_folder, judge, list_candidates
 from streamgmm.errors import DataError, InputMissingError, UsageError
 from streamgmm.labels import BACKGROUND, UNKNOWN, check_label
 from streamgmm.wording import escaped
-
-PLAYERS = (
-    ("pw-play",),
-    ("paplay",),
-    ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"),
-    ("play", "-q"),
-)
-"""Programs that play a FLAC file, the first of which that is installed is used."""
 
 _KEYS = "[a]ccept, [l]abel, [r]eject, [n]ot mine, [s]kip, [p]lay, [q]uit"
 _HELP = """\
@@ -174,11 +165,5 @@ def _describe(clip: Candidate) -> str:
 
 def _play(path: Path) -> bool:
     """Play a clip to its end; return False, as nothing is decided by that."""
-    player = next((player for player in PLAYERS if shutil.which(player[0])), None)
-    if player is None:
-        print(f"no player is installed: one of {', '.join(name for name, *_ in PLAYERS)} is needed")
-    else:
-        done = subprocess.run([*player, str(path)], stdin=subprocess.DEVNULL, check=False)
-        if done.returncode != 0:
-            print(f"{player[0]} could not play it")
+    play(path)
     return False

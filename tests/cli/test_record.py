@@ -103,6 +103,30 @@ def test_without_trimming_the_proposal_is_shown(
     assert durations_s(tmp_path / "recordings" / "dog") == [pytest.approx(2.0, abs=0.05)]
 
 
+def test_clips_are_played_when_all_are_recorded(
+    capsys: pytest.CaptureFixture[str], sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = tmp_path / "bin" / "paplay"
+    player.parent.mkdir()
+    player.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/played\n')
+    player.chmod(0o755)
+    monkeypatch.setenv("PATH", str(player.parent))
+    outcome = run_cli(capsys, "record", "bell", "--takes", 2, "--play", "-s", f"file:{sounds}")
+    assert outcome.code == 0
+    played = (tmp_path / "played").read_text().split()
+    assert played == sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "recordings" / "bell").iterdir())
+    assert len(played) == 2
+
+
+def test_without_a_player_the_clips_are_there_all_the_same(
+    capsys: pytest.CaptureFixture[str], sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    outcome = run_cli(capsys, "record", "bell", "--play", "-s", f"file:{sounds}")
+    assert outcome.code == 0
+    assert "no player is installed" in outcome.err
+
+
 def test_the_room_is_recorded_in_files_of_a_minute_that_follow_each_other(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--on-sound", action="store_true", help="wait for a sound, and record it (the default)")
     length.add_argument("--background", metavar="MINUTES", type=float, help="record the room, into DIR/background/")
     parser.add_argument("--takes", metavar="N", type=int, default=1, help="record N clips (default: 1)")
+    parser.add_argument("--play", action="store_true", help="play the clips when all are recorded")
     parser.add_argument("--no-trim", action="store_true", help="keep the silence around the sound")
     parser.add_argument("--format", choices=get_args(FileFormat), default="wav", help="of the files (default: wav)")
     parser.add_argument("-s", "--source", metavar="SOURCE", help="as for `run`, or a name in the settings")
