@@ -124,13 +124,15 @@ def _drawn(
     for i in range(n_labels):
         own = rng.permutation(np.flatnonzero(training_set.class_indices == i))
         is_drawn[own[: MAX_WINDOWS // n_labels]] = True
-    parts, first = [], 0
+    drawn = np.empty((int(is_drawn.sum()), len(mean)), dtype=np.float16)
+    first = n_kept = 0
     for block in training_set.blocks():
         chosen = block[is_drawn[first : first + len(block)]]
         standardised = np.clip((chosen - mean) / scale, -MAX_DEVIATIONS, MAX_DEVIATIONS)
-        parts.append(standardised.astype(np.float16))
+        drawn[n_kept : n_kept + len(chosen)] = standardised
         first += len(block)
-    return np.concatenate(parts), training_set.class_indices[is_drawn]
+        n_kept += len(chosen)
+    return drawn, training_set.class_indices[is_drawn]
 
 
 class _Batches:
