@@ -1,4 +1,4 @@
-"""Play audio files by a program of the system: PortAudio opens one device, which is the microphone's."""
+"""Play audio files by a program that is installed for it."""
 
 from __future__ import annotations
 

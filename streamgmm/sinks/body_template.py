@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,11 +17,25 @@ from streamgmm.wording import did_you_mean
 MAX_TEMPLATE_CHARACTERS = 16_384
 
 
+class _Part(NamedTuple):
+    """A part of a template: words as they are, then the field that follows them.
+
+    Attributes:
+        words: text before the field.
+        field: name of the field; empty at the end.
+        is_in_text: whether the field stands between the quotes of a text of JSON.
+    """
+
+    words: str
+    field: str
+    is_in_text: bool
+
+
 class BodyTemplate:
     """Fills a template with the fields of records.
 
-    A template that is JSON stays JSON, whatever a label holds: texts are escaped, and a field that a record does not
-    have is null. In any other template, such a field is empty.
+    A template that is JSON stays JSON, whatever a label holds: between quotes a field is text, elsewhere it is a value
+    of JSON. A field that a record does not have is empty in a text, and null elsewhere.
 
     Args:
         text: with `$NAME` or `${NAME}` for the field NAME, and `$$` for a dollar sign.
@@ -33,32 +48,50 @@ class BodyTemplate:
     """
 
     def __init__(self, text: str) -> None:
-        self._template = Template(text)
         if len(text) > MAX_TEMPLATE_CHARACTERS:
             raise _error(f"has {len(text)} characters, at most {MAX_TEMPLATE_CHARACTERS} are allowed")
-        if not self._template.is_valid():
+        if not Template(text).is_valid():
             raise _error("a $ stands before no name; write $$ for a dollar sign")
-        self._names = self._template.get_identifiers()
+        self._parts = _parts_of(text)
         fields = field_names()
-        for name in sorted(set(self._names) - fields):
+        for name in sorted({part.field for part in self._parts} - fields - {""}):
             hint = did_you_mean(name, fields)
             raise _error(f"no record has a field '{name}'{f', {hint}' if hint else ''}")
-        self._is_json = _is_json(self._template.substitute(dict.fromkeys(self._names, "0")))
+        # A record without any of the fields tells: what others add is valid in the same places.
+        self._is_json = True
+        self._is_json = _is_json(self.fill(b"{}").decode())
         self.content_type = "application/json" if self._is_json else "text/plain; charset=utf-8"
 
     def fill(self, line: bytes) -> bytes:
         """Return the body for a record, which is a line of JSON."""
         record: dict[str, Any] = json.loads(line)
-        words = {name: self._word(record.get(name)) for name in self._names}
-        return self._template.substitute(words).encode()
+        return "".join(part.words + self._value(record, part) for part in self._parts).encode()
 
-    def _word(self, value: Any) -> str:
-        if isinstance(value, str):
-            # Without the quotes, which are those of the template.
-            return json.dumps(value, ensure_ascii=False)[1:-1] if self._is_json else value
-        if value is None:
-            return "null" if self._is_json else ""
-        return json.dumps(value)
+    def _value(self, record: dict[str, Any], part: _Part) -> str:
+        if not part.field:
+            return ""
+        value = record.get(part.field)
+        if self._is_json and not part.is_in_text:
+            return json.dumps(value)
+        text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
+        # Without the quotes, which are those of the template.
+        return json.dumps(text, ensure_ascii=False)[1:-1] if self._is_json else text
+
+
+def _parts_of(text: str) -> list[_Part]:
+    parts, words, end = [], "", 0
+    before = ""  # all words so far, of which the quotes tell whether a text is open
+    for found in Template.pattern.finditer(text):
+        words += text[end : found.start()]
+        end = found.end()
+        if found["escaped"]:
+            words += "$"
+            continue
+        before += words
+        n_quotes = len(re.findall(r'"', re.sub(r"\\.", "", before)))
+        parts.append(_Part(words, found["named"] or found["braced"], n_quotes % 2 == 1))
+        words = ""
+    return [*parts, _Part(words + text[end:], "", False)]
 
 
 def field_names() -> set[str]:

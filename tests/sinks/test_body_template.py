@@ -11,14 +11,25 @@ from hypothesis import strategies as st
 from streamgmm.errors import ConfigError
 from streamgmm.sinks.body_template import BodyTemplate
 
-TEMPLATE = '{"text": "heard $label", "score": $score, "health": $health, "cost": "$$5"}'
+TEMPLATE = (
+    '{"text": "\\"$label\\" $score $health", "score": $score, "label": $label, "health": ${health}, "none": "$clip",'
+    ' "cost": "$$5"}'
+)
 
 
 @given(label=st.text(), score=st.one_of(st.none(), st.floats(0.0, 1.0)))
 def test_a_template_of_json_stays_json(label: str, score: float | None) -> None:
     record = {"type": "start", "label": label, "score": score, "health": {"rtf": 0.1}}
     body = json.loads(BodyTemplate(TEMPLATE).fill(json.dumps(record).encode()))
-    assert body == {"text": f"heard {label}", "score": score, "health": {"rtf": 0.1}, "cost": "$5"}
+    shown = "" if score is None else json.dumps(score)
+    assert body == {
+        "text": f'"{label}" {shown} {{"rtf": 0.1}}',
+        "score": score,
+        "label": label,
+        "health": {"rtf": 0.1},
+        "none": "",
+        "cost": "$5",
+    }
 
 
 @pytest.mark.parametrize(
