@@ -7,6 +7,7 @@ they arrive.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -17,9 +18,9 @@ from streamgmm.decision.assembly import assemble
 from streamgmm.decision.decider import Decider, Timing
 from streamgmm.decision.events import EventState
 from streamgmm.decision.hop_scores import HopScores
-from streamgmm.features.extractor import FeatureStream, HopFeatures
+from streamgmm.features.extractor import MAX_HOPS, FeatureStream, HopFeatures
 from streamgmm.features.spectrum import band_levels_db
-from streamgmm.model.cepstra import CepstralEvidence
+from streamgmm.model.cepstra import CepstralEvidence, add_stack
 from streamgmm.model.classifier import VectorScores
 from streamgmm.model.density import BackgroundDensity
 from streamgmm.model.model import Model
@@ -100,11 +101,11 @@ class Analyser:
 
     def push(self, samples: FloatArray) -> list[HopScores]:
         """Add samples, shape (n,), full scale 1.0; return the scores of the hops that they complete."""
-        return [self.score(observation) for observation in self.observe(samples)]
+        return self.score_all(self.features.push(samples))
 
     def flush(self) -> list[HopScores]:
         """Complete an incomplete hop with silence; return its scores."""
-        return [self.score(observation) for observation in self.observe_rest()]
+        return self.score_all(self.features.flush())
 
     def observe(self, samples: FloatArray) -> list[Observation]:
         """Do the first half of `push`: return the input of the classifier for each hop."""
@@ -114,9 +115,10 @@ class Analyser:
         """Do the first half of `flush`."""
         return [self._observe(features) for features in self.features.flush()]
 
-    def score_all(self, features: Iterable[HopFeatures]) -> list[HopScores]:
+    def score_all(self, features: Sequence[HopFeatures]) -> list[HopScores]:
         """Return the scores of a stream from its features, which include cepstra if the model uses them."""
-        return [self.score(self._observe(one)) for one in features]
+        stacks = [features[first : first + MAX_HOPS] for first in range(0, len(features), MAX_HOPS)]
+        return [scores for stack in stacks for scores in score_hops([self] * len(stack), stack)]
 
     def skip(self, lost_samples: int) -> None:
         """Continue after a loss, independently of the audio before it; call `flush` first."""
@@ -196,6 +198,25 @@ class Analyser:
             spectrum_db=spectrum_db,
             strangeness=strangeness,
         )
+
+
+def score_hops(analysers: Sequence[Analyser], hops: Sequence[HopFeatures]) -> list[HopScores]:
+    """Return the scores of hops of one or several streams, each to the last bit what it gets by itself.
+
+    Args:
+        analysers: the analyser of each hop, all of one model; the hops of one follow each other.
+        hops: one or more.
+    """
+    first = analysers[0]
+    evidences = [analyser.evidence for analyser in analysers if analyser.evidence]
+    evidence = add_stack(evidences, [hop.cepstra for hop in hops]) if evidences else None
+    # A hop with a bad sample in its window has no vector, and so no scores.
+    vectors = [hop.vector for hop in hops if hop.vector is not None]
+    if evidence and len(vectors) < len(hops):
+        evidence = [own for own, hop in zip(evidence, hops, strict=True) if hop.vector is not None]
+    scores = iter(first.classifier.score_stack(vectors, evidence) if vectors else ())
+    each = zip(analysers, hops, strict=True)
+    return [analyser.hop_scores(hop, None if hop.vector is None else next(scores)) for analyser, hop in each]
 
 
 class Pipeline:
@@ -283,12 +304,17 @@ class Pipeline:
 
     def decide(self, hops: Iterable[HopScores]) -> list[Record]:
         """Return the records of hop scores from `analyser`, e.g. to try other settings without computing them again."""
-        return [record for hop in hops for record in self._decide(hop)]
-
-    def _decide(self, hop: HopScores) -> list[Record]:
-        records = self.decider.update(self.raised(hop))
-        self.follow()
+        # The room learns from each hop before it judges the next one.
+        n_together = MAX_HOPS if self.room is None else 1
+        rest, records = iter(hops), list[Record]()
+        while stack := list(islice(rest, n_together)):
+            records += self._decide(stack)
         return records
+
+    def _decide(self, hops: Sequence[HopScores]) -> list[Record]:
+        found = self.decider.update_stack([self.decider] * len(hops), [self.raised(hop) for hop in hops])
+        self.follow()
+        return [record for records in found for record in records]
 
     def raised(self, hop: HopScores) -> HopScores:
         """Return `hop` with what is learnt of the room as a part of the background."""

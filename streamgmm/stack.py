@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamgmm.arrays import Float64Array, FloatArray
-from streamgmm.decision.hop_scores import HopScores
-from streamgmm.features.extractor import HopFeatures, push_stack
-from streamgmm.model.cepstra import add_stack
-from streamgmm.pipeline import Analyser, Pipeline
+from streamgmm.arrays import FloatArray
+from streamgmm.features.extractor import push_stack
+from streamgmm.pipeline import Pipeline, score_hops
 from streamgmm.records import Record
-
-MAX_HOPS = 64
-"""Most hops of a stack; more would only take memory, and delay the first one."""
 
 
 def is_stackable(pipeline: Pipeline, samples: FloatArray) -> bool:
@@ -31,28 +26,11 @@ def records_of_stack(pipelines: Sequence[Pipeline], samples: Sequence[FloatArray
         pipelines: pipelines with one `stack_key`, each at most once.
         samples: a hop of each, see `is_stackable`.
     """
-    hops = score_stack([pipeline.analyser for pipeline in pipelines], samples)
+    analysers = [pipeline.analyser for pipeline in pipelines]
+    hops = score_hops(analysers, push_stack([analyser.features for analyser in analysers], samples))
     raised = [pipeline.raised(hop) for pipeline, hop in zip(pipelines, hops, strict=True)]
     deciders = [pipeline.decider for pipeline in pipelines]
     records = deciders[0].update_stack(deciders, raised)
     for pipeline in pipelines:
         pipeline.follow()
     return records
-
-
-def score_stack(analysers: Sequence[Analyser], samples: Sequence[FloatArray]) -> list[HopScores]:
-    """Return the scores of a hop of each of several streams of one model, those that `Analyser.push` returns."""
-    hops = push_stack([analyser.features for analyser in analysers], samples)
-    evidence = _evidence_of(analysers, hops)
-    # A hop with a bad sample in its window has no vector, and so no scores.
-    vectors = [hop.vector for hop in hops if hop.vector is not None]
-    if evidence:
-        evidence = [own for own, hop in zip(evidence, hops, strict=True) if hop.vector is not None]
-    scores = iter(analysers[0].classifier.score_stack(vectors, evidence) if vectors else ())
-    each = zip(analysers, hops, strict=True)
-    return [analyser.hop_scores(hop, None if hop.vector is None else next(scores)) for analyser, hop in each]
-
-
-def _evidence_of(analysers: Sequence[Analyser], hops: Sequence[HopFeatures]) -> list[Float64Array] | None:
-    evidences = [analyser.evidence for analyser in analysers if analyser.evidence]
-    return add_stack(evidences, [hop.cepstra for hop in hops]) if evidences else None

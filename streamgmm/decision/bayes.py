@@ -42,12 +42,13 @@ class BayesRule(NamedTuple):
 
     def logits_stack(self, hops: Sequence[HopScores], softness: float = 1.0) -> Float64Array:
         """Return `logits` of hops of any streams, shape (n_hops, n_competitors)."""
-        # Filled in place: appending costs more than all the rest.
-        logits = np.empty((len(hops), len(self.log_priors)))
-        logits[:, : len(self.labels)] = [hop.log_likelihoods for hop in hops]
+        log_likelihoods = np.array([hop.log_likelihoods for hop in hops])
         if self.has_competing_background:
-            logits[:, -1] = [hop.background_log_likelihood for hop in hops]
+            # Filled in place: appending costs more than all the rest.
+            all_of_them = np.empty((len(hops), len(self.log_priors)))
+            all_of_them[:, :-1] = log_likelihoods
+            all_of_them[:, -1] = [hop.background_log_likelihood for hop in hops]
+            log_likelihoods = all_of_them
         # The scale applies to likelihoods only: features depend on each other, which makes these overconfident.
-        logits *= softness * self.likelihood_scale
-        logits += self.log_priors
+        logits: Float64Array = log_likelihoods * (softness * self.likelihood_scale) + self.log_priors
         return logits

@@ -113,25 +113,28 @@ class Decider:
         return self.update_stack([self], [hop])[0]
 
     def update_stack(self, deciders: Sequence[Decider], hops: Sequence[HopScores]) -> list[list[Record]]:
-        """Return the records of a hop of each of several streams, the same as those of `update`.
+        """Return the records of hops of one or several streams, the same as those of `update`.
 
         Args:
-            deciders: deciders of streams with the model and settings of this one, which is among them.
-            hops: a hop of each.
+            deciders: the decider of each hop, with the model and settings of this one; the hops of one follow each
+                other.
+            hops: one or more.
 
         Raises:
             DataError: see `update`.
         """
+        # All checks come before any change, so that rejected hops leave the state as it was.
+        ends = {decider: decider._end_sample for decider in deciders}
         for decider, hop in zip(deciders, hops, strict=True):
-            decider._check(hop)
+            decider._check(hop, ends[decider])
+            ends[decider] = hop.end_sample
         judgements = self._judge.update_stack([decider._judge for decider in deciders], hops)
         each = zip(deciders, hops, judgements, strict=True)
         return [decider._decide(hop, judgement) for decider, hop, judgement in each]
 
-    def _check(self, hop: HopScores) -> None:
-        # Both checks come before any change, so that a rejected hop leaves the state as it was.
-        if hop.end_sample <= self._end_sample:
-            raise DataError(f"a hop that ends at sample {hop.end_sample} after one at {self._end_sample}")
+    def _check(self, hop: HopScores, end_sample: int) -> None:
+        if hop.end_sample <= end_sample:
+            raise DataError(f"a hop that ends at sample {hop.end_sample} after one at {end_sample}")
         if hop.log_likelihoods.shape != (self._judge.n_scored,):
             raise DataError(f"a hop of shape {hop.log_likelihoods.shape} for {self._judge.n_scored} labels")
 

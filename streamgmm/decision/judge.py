@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.arrays import Float64Array
+from streamgmm.arrays import BoolArray, Float64Array
 from streamgmm.decision.bayes import BayesRule
 from streamgmm.decision.hop_scores import HopScores
-from streamgmm.decision.rejection import Verdict, decide, event_scores, screen_stack
+from streamgmm.decision.rejection import SILENT, Verdict, decide, event_scores, screen
 from streamgmm.decision.smoothing import make_smoother
 from streamgmm.labels import is_reserved
 from streamgmm.settings.decision import DecisionSection
@@ -53,41 +53,73 @@ class Judge:
         self.silence_gate_dbfs = section.silence_gate_dbfs
         self._bayes = bayes
         self._min_llr = section.min_llr
-        self._is_reserved = np.array([is_reserved(label) for label in bayes.labels])
+        self._has_events = np.array([not is_reserved(label) for label in bayes.labels])
         # One array for all rejected hops, which therefore must not be changed.
         self._nothing = np.zeros(self.n_scored)
         self._smoother = make_smoother(section, hop_s, len(bayes.log_priors))
+        self._state = self._smoother.start
 
     def update(self, hop: HopScores) -> Judgement:
         """Process one hop, with log-likelihoods of shape (n_labels,)."""
         return self.update_stack([self], [hop])[0]
 
     def update_stack(self, judges: Sequence[Judge], hops: Sequence[HopScores]) -> list[Judgement]:
-        """Process a hop of each of several streams, each to the last bit as `update` does by itself.
+        """Process hops of one or several streams, each to the last bit as `update` does by itself.
 
         Args:
-            judges: judges with the model and settings of this one, which is among them.
-            hops: a hop of each.
+            judges: the judge of each hop, with the model and settings of this one; the hops of one follow each other.
+            hops: one or more.
         """
-        verdicts = screen_stack(hops, self.silence_gate_dbfs)
-        for judge, verdict in zip(judges, verdicts, strict=True):
-            if verdict and verdict.reject == "silence":
-                judge._smoother.reset()
-        each = zip(judges, hops, verdicts, strict=True)
-        passed = [(judge, hop) for judge, hop, verdict in each if verdict is None]
-        decided = iter(self._decide([judge for judge, _ in passed], [hop for _, hop in passed]) if passed else ())
-        return [Judgement(verdict, self._nothing, self._nothing) if verdict else next(decided) for verdict in verdicts]
+        llrs = np.array([hop.llrs for hop in hops])
+        logits = self._bayes.logits_stack(hops)
+        are_finite = (_are_rows_finite(llrs) & _are_rows_finite(logits)).tolist()
+        gate_dbfs = self.silence_gate_dbfs
+        each = zip(hops, are_finite, strict=True)
+        screened = [screen(hop.level_dbfs, gate_dbfs, is_finite=is_finite) for hop, is_finite in each]
+        passed = [i for i, verdict in enumerate(screened) if verdict is None]
+        if len(passed) < len(hops):
+            llrs, logits = llrs[passed], logits[passed]
+        states = self._states(judges, screened, self._smoother.prepare(logits))
+        decided = iter(self._decided([hops[i] for i in passed], llrs, states) if passed else ())
+        return [
+            next(decided) if verdict is None else Judgement(verdict, self._nothing, self._nothing)
+            for verdict in screened
+        ]
 
-    def _decide(self, judges: Sequence[Judge], hops: Sequence[HopScores]) -> list[Judgement]:
-        """Return the judgements of hops that passed `screen`."""
-        smoothers = [judge._smoother for judge in judges]
-        smoothed = smoothers[0].update_stack(smoothers, self._bayes.logits_stack(hops))
+    def _states(
+        self, judges: Sequence[Judge], screened: Sequence[Verdict | None], prepared: Float64Array
+    ) -> list[Float64Array]:
+        """Return the state of each stream after each hop that passed the first gates."""
+        rows, states = iter(prepared), []
+        for judge, verdict in zip(judges, screened, strict=True):
+            if verdict is None:
+                judge._state = self._smoother.advance(judge._state, next(rows))
+                states.append(judge._state)
+            elif verdict is SILENT:
+                judge._state = self._smoother.start
+        return states
+
+    def _decided(
+        self, hops: Sequence[HopScores], llrs: Float64Array, states: Sequence[Float64Array]
+    ) -> list[Judgement]:
+        """Return the judgements of hops that passed the first gates, from the states after them."""
         # Without the share of a background that competes: it has no name in the records.
-        posteriors = smoothed[:, : self.n_scored]
-        scores = event_scores(posteriors, hops, self._min_llr, self._is_reserved)
-        verdicts = [decide(self._bayes.labels, *each, self._min_llr) for each in zip(posteriors, hops, strict=True)]
-        return [Judgement(*each) for each in zip(verdicts, posteriors, scores, strict=True)]
+        posteriors = self._smoother.posteriors(np.array(states))[:, : self.n_scored]
+        are_in_domain = np.array([hop.is_in_domain for hop in hops])
+        scores = event_scores(posteriors, llrs, are_in_domain, self._min_llr, self._has_events)
+        labels, min_llr, judgements = self._bayes.labels, self._min_llr, []
+        each = zip(hops, posteriors.argmax(axis=1).tolist(), posteriors, scores, strict=True)
+        for hop, best, own, own_scores in each:
+            llr, is_in_domain = float(hop.llrs[best]), bool(hop.is_in_domain[best])
+            verdict = decide(labels[best], float(own[best]), llr, min_llr, is_in_domain=is_in_domain)
+            judgements.append(Judgement(verdict, own, own_scores))
+        return judgements
 
     def reset(self) -> None:
         """Reset the smoother."""
-        self._smoother.reset()
+        self._state = self._smoother.start
+
+
+def _are_rows_finite(values: Float64Array) -> BoolArray:
+    are_finite: BoolArray = np.logical_and.reduce(np.isfinite(values), axis=1)
+    return are_finite

@@ -1,18 +1,17 @@
 """Smoothing of posteriors over time: exponential, sticky hidden Markov model, or none.
 
-All smoothers start from the uniform distribution, and `reset` returns to it.
+A smoother holds no stream: `Smoother.advance` takes the state of one stream to its next hop, and all else treats every
+row by itself, whatever streams the rows are of.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 
-from streamgmm.arrays import Float64Array, are_finite, log_sum_exp, softmax
-from streamgmm.errors import DataError
+from streamgmm.arrays import Float64Array, log_sum_exp, softmax
 from streamgmm.settings.decision import DecisionSection
 
 LEAST_LOG_POSTERIOR = -20.0
@@ -20,63 +19,49 @@ LEAST_LOG_POSTERIOR = -20.0
 
 
 class Smoother(Protocol):
-    """Smooths posteriors, one step per hop: of one stream, or of several with equal settings together."""
+    """Smooths posteriors, one step per hop.
 
-    def update(self, log_posteriors: Float64Array) -> Float64Array:
-        """Process one hop; return the smoothed posteriors.
+    Attributes:
+        start: float64, shape (n_labels,), state at the start of a stream: the uniform distribution.
+    """
 
-        Args:
-            log_posteriors: float64, shape (n_labels,): log-likelihood plus log prior of each label (nat),
-                up to a common offset.
+    start: Float64Array
 
-        Returns:
-            float64, shape (n_labels,), summing to 1; the smoother does not change the array later.
-
-        Raises:
-            DataError: wrong shape, or a number that is not finite; the state is unchanged.
-        """
-
-    def update_stack(self, smoothers: Sequence[Self], log_posteriors: Float64Array) -> Float64Array:
-        """Process a hop of each of several streams, each to the last bit as `update` does by itself.
+    def prepare(self, log_posteriors: Float64Array) -> Float64Array:
+        """Return what hops bring to the states.
 
         Args:
-            smoothers: n smoothers with the settings of this one, which is among them.
-            log_posteriors: float64, shape (n, n_labels), see `update`.
+            log_posteriors: float64, shape (n, n_labels), finite: log-likelihood plus log prior of each label (nat), up
+                to a common offset for each row.
 
         Returns:
             float64, shape (n, n_labels).
         """
 
-    def reset(self) -> None:
-        """Return to the uniform distribution."""
+    def advance(self, state: Float64Array, prepared: Float64Array) -> Float64Array:
+        """Return the state of a stream after a hop, as a new array; both have the shape of `start`."""
 
-
-def _check_posteriors(log_posteriors: Float64Array, n_labels: int) -> None:
-    if log_posteriors.shape[1:] != (n_labels,):
-        raise DataError(f"posteriors of shape {log_posteriors.shape[1:]}", hint=f"the model has {n_labels} labels")
-    # A NaN would stay in the state of the smoother forever.
-    if not are_finite(log_posteriors):
-        raise DataError("posteriors that are not finite")
+    def posteriors(self, states: Float64Array) -> Float64Array:
+        """Return the smoothed posteriors of states, float64, shape (n, n_labels), each row summing to 1."""
 
 
 class NoSmoother:
     """Returns the posteriors of each hop unsmoothed."""
 
     def __init__(self, n_labels: int) -> None:
-        self._n_labels = n_labels
+        self.start = np.full(n_labels, 1.0 / n_labels)
 
-    def update(self, log_posteriors: Float64Array) -> Float64Array:
-        """See `Smoother.update`."""
-        smoothed: Float64Array = self.update_stack([self], log_posteriors[np.newaxis])[0]
-        return smoothed
-
-    def update_stack(self, smoothers: Sequence[Self], log_posteriors: Float64Array) -> Float64Array:
-        """See `Smoother.update_stack`."""
-        _check_posteriors(log_posteriors, self._n_labels)
+    def prepare(self, log_posteriors: Float64Array) -> Float64Array:
+        """See `Smoother.prepare`."""
         return softmax(log_posteriors)
 
-    def reset(self) -> None:
-        """See `Smoother.reset`."""
+    def advance(self, state: Float64Array, prepared: Float64Array) -> Float64Array:
+        """See `Smoother.advance`."""
+        return prepared
+
+    def posteriors(self, states: Float64Array) -> Float64Array:
+        """See `Smoother.posteriors`."""
+        return states
 
 
 class ExponentialSmoother:
@@ -94,29 +79,24 @@ class ExponentialSmoother:
     def __init__(self, hop_s: float, time_constant_s: float, n_labels: int) -> None:
         # `expm1` stays precise for hops much shorter than the time constant.
         self._gain = -math.expm1(-hop_s / time_constant_s) if time_constant_s > 0.0 else 1.0
-        self._n_labels = n_labels
-        self._log_posteriors: Float64Array
-        self.reset()
+        self._keep = 1.0 - self._gain
+        self.start = np.full(n_labels, -math.log(n_labels))
 
-    def update(self, log_posteriors: Float64Array) -> Float64Array:
-        """See `Smoother.update`."""
-        smoothed: Float64Array = self.update_stack([self], log_posteriors[np.newaxis])[0]
-        return smoothed
+    def prepare(self, log_posteriors: Float64Array) -> Float64Array:
+        """See `Smoother.prepare`."""
+        normalised = log_posteriors - log_sum_exp(log_posteriors)[:, np.newaxis]
+        return self._gain * np.maximum(normalised, LEAST_LOG_POSTERIOR)
 
-    def update_stack(self, smoothers: Sequence[Self], log_posteriors: Float64Array) -> Float64Array:
-        """See `Smoother.update_stack`."""
-        _check_posteriors(log_posteriors, self._n_labels)
-        totals = log_sum_exp(log_posteriors)[:, np.newaxis]
-        normalised = np.maximum(log_posteriors - totals, LEAST_LOG_POSTERIOR)
-        before = np.array([smoother._log_posteriors for smoother in smoothers])
-        smoothed = self._gain * normalised + (1.0 - self._gain) * before
-        for smoother, row in zip(smoothers, smoothed, strict=True):
-            smoother._log_posteriors = row
-        return softmax(smoothed)
+    def advance(self, state: Float64Array, prepared: Float64Array) -> Float64Array:
+        """See `Smoother.advance`."""
+        return self._keep * state + prepared
 
-    def reset(self) -> None:
-        """See `Smoother.reset`."""
-        self._log_posteriors = np.full(self._n_labels, -math.log(self._n_labels))
+    def posteriors(self, states: Float64Array) -> Float64Array:
+        """See `Smoother.posteriors`."""
+        # From `LEAST_LOG_POSTERIOR` to 0: no exponential overflows or vanishes.
+        odds = np.exp(states)
+        shares: Float64Array = odds / np.add.reduce(odds, axis=1, keepdims=True)
+        return shares
 
 
 class StickyHmmSmoother:
@@ -137,30 +117,22 @@ class StickyHmmSmoother:
         # A single label has no other one to move to.
         self._move = (1.0 - stay) / (n_labels - 1) if n_labels > 1 else 0.0
         self._stickiness = stay - self._move if n_labels > 1 else 1.0
-        self._n_labels = n_labels
-        self._posteriors: Float64Array
-        self.reset()
+        self.start = np.full(n_labels, 1.0 / n_labels)
 
-    def update(self, log_posteriors: Float64Array) -> Float64Array:
-        """See `Smoother.update`."""
-        smoothed: Float64Array = self.update_stack([self], log_posteriors[np.newaxis])[0]
-        return smoothed
+    def prepare(self, log_posteriors: Float64Array) -> Float64Array:
+        """See `Smoother.prepare`."""
+        return log_posteriors
 
-    def update_stack(self, smoothers: Sequence[Self], log_posteriors: Float64Array) -> Float64Array:
-        """See `Smoother.update_stack`."""
-        _check_posteriors(log_posteriors, self._n_labels)
-        before = np.array([smoother._posteriors for smoother in smoothers])
+    def advance(self, state: Float64Array, prepared: Float64Array) -> Float64Array:
+        """See `Smoother.advance`."""
         # The product with the transition matrix, whose off-diagonal entries are all equal: n operations, not n^2.
-        predicted = self._move + self._stickiness * before
+        predicted = self._move + self._stickiness * state
         # `predicted` is at least the probability of a move, so its logarithm is finite.
-        posteriors = softmax(np.log(predicted) + log_posteriors)
-        for smoother, row in zip(smoothers, posteriors, strict=True):
-            smoother._posteriors = row
-        return posteriors
+        return softmax(np.log(predicted) + prepared)
 
-    def reset(self) -> None:
-        """See `Smoother.reset`."""
-        self._posteriors = np.full(self._n_labels, 1.0 / self._n_labels)
+    def posteriors(self, states: Float64Array) -> Float64Array:
+        """See `Smoother.posteriors`."""
+        return states
 
 
 def make_smoother(section: DecisionSection, hop_s: float, n_labels: int) -> Smoother:

@@ -22,7 +22,7 @@ MAX_AMPLITUDE = 1e3
 """Larger samples (60 dB above full scale) come from a broken float stream and are treated like NaN."""
 
 MAX_HOPS = 64
-"""Number of hops that are analysed together; more would only take memory."""
+"""Most hops that are analysed together; more would only take memory, and delay the first one."""
 
 
 class HopFeatures(NamedTuple):

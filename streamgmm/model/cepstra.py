@@ -116,11 +116,11 @@ class CepstralEvidence:
 
 
 def add_stack(evidences: Sequence[CepstralEvidence], hops: Sequence[Float64Array]) -> list[Float64Array]:
-    """Do as `CepstralEvidence.push` for a hop of each of several streams, to the last bit.
+    """Do as `CepstralEvidence.push` for hops of one or several streams, to the last bit.
 
     Args:
-        evidences: of streams with the same mixtures, one or more.
-        hops: frame vectors of a hop of each, float64, shape (n, f).
+        evidences: that of the stream of each hop, all with the same mixtures; the hops of one follow each other.
+        hops: frame vectors of each, float64, shape (n, f); one or more.
     """
     sums = evidences[0]._mixtures.sums(hops)
     return [own._add(row, len(hop)) for own, row, hop in zip(evidences, sums, hops, strict=True)]

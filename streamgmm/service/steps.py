@@ -8,11 +8,12 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 
 from streamgmm.audio.stretch import Stretch
+from streamgmm.features.extractor import MAX_HOPS
 from streamgmm.service.channel import Channel
 from streamgmm.service.turns import Turns
 from streamgmm.service.watch import Watch
 from streamgmm.service.worker import StackedHop, Step, Worker
-from streamgmm.stack import MAX_HOPS, is_stackable, records_of_stack
+from streamgmm.stack import is_stackable, records_of_stack
 
 GATHER_FROM = 8
 """Number of channels from which the worker thread lets hops gather, so that stacks are worth their overhead."""

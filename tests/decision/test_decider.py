@@ -310,3 +310,12 @@ def test_the_last_judgement_and_the_states_can_be_seen():
     assert [state.value for state in decider.states] == ["idle", "idle", "idle"]
     decider.reset()
     assert decider.judgement is None
+
+
+def test_a_hop_out_of_order_refuses_all_that_came_with_it():
+    decider, other = make_decider(), make_decider()
+    with pytest.raises(DataError, match="after one at"):
+        decider.update_stack([decider] * 3, [make_hop(0, BARK), make_hop(2, BARK), make_hop(1, BARK)])
+    hops = [make_hop(i, BARK) for i in range(3)]
+    alone = [record for hop in hops for record in other.update(hop)]
+    assert [record for records in decider.update_stack([decider] * 3, hops) for record in records] == alone

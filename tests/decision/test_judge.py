@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from streamgmm.decision.rejection import GATES
 from streamgmm.settings.decision import DecisionSection
 from tests.decision.decider_streams import BARK, DOOR, NOTHING, make_hop, make_judge
 
@@ -48,3 +51,49 @@ def test_silence_and_reset_start_the_smoother_afresh(forget):
     else:
         judge.update(make_hop(20, NOTHING, level_dbfs=-120.0))
     assert judge.update(make_hop(21, BARK)).scores.tolist() == fresh.update(make_hop(0, BARK)).scores.tolist()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("field", ["log_likelihoods", "llrs"])
+def test_A17_one_number_that_is_not_finite_refuses_its_hop_alone(field, bad):
+    judge, undisturbed = make_judge(), make_judge()
+    hops = [make_hop(0, BARK), make_hop(1, DOOR)._replace(**{field: np.array([0.0, bad, 0.0])}), make_hop(2, DOOR)]
+    verdicts = [judgement.verdict.reject for judgement in judge.update_stack([judge] * 3, hops)]
+    assert verdicts == [None, "nonfinite", None]
+    undisturbed.update_stack([undisturbed] * 2, [hops[0], hops[2]])
+    assert judge.update(make_hop(3, BARK)).scores.tolist() == undisturbed.update(make_hop(3, BARK)).scores.tolist()
+
+
+@pytest.mark.parametrize("smoothing", ["exponential", "hmm", "none"])
+def test_hops_of_one_stream_together_are_judged_as_each_alone(smoothing):
+    rng = np.random.default_rng(4)
+    section = DecisionSection(smoothing=smoothing)
+    levels = rng.choice([-30.0, -120.0, np.nan], size=40, p=[0.7, 0.2, 0.1])
+    hops = [
+        make_hop(i, rng.normal(scale=4.0, size=3), level_dbfs=float(level), is_in_domain=rng.random(3) > 0.2)
+        for i, level in enumerate(levels)
+    ]
+    alone, together = make_judge(section), make_judge(section)
+    for found, hop in zip(together.update_stack([together] * len(hops), hops), hops, strict=True):
+        expected = alone.update(hop)
+        assert found.verdict == expected.verdict
+        np.testing.assert_array_equal(found.posteriors, expected.posteriors)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+def test_gates_are_asked_in_the_order_told():
+    """A hop that no gate lets through, then cured of what each complained of."""
+    hop = make_hop(0, BARK, level_dbfs=-90.0, is_in_domain=[False, True, True])
+    hop = hop._replace(log_likelihoods=np.array([np.nan, 0.0, 0.0]), llrs=np.array([-1.0, 0.0, 0.0]))
+    cures: list[dict[str, Any]] = [
+        {"level_dbfs": -30.0},
+        {"log_likelihoods": np.array([5.0, 0.0, 0.0])},
+        {"llrs": np.ones(3)},
+        {"is_in_domain": np.ones(3, dtype=bool)},
+    ]
+    told = []
+    for cure in cures:
+        told.append(make_judge().update(hop).verdict.reject)
+        hop = hop._replace(**cure)
+    assert tuple(told) == GATES
+    assert make_judge().update(hop).verdict.reject is None

@@ -102,36 +102,57 @@ static double sum_logs(const double *logs, int n, Doubles highest)
     return top + log(sum_of_lanes(sum));
 }
 
-/* Write the log densities of SCORE_ROWS vectors under the components from `first` on that fill `n` vectors; `logs` is
- * room for SCORE_ROWS times as many. The rows share what is loaded, and each has its own sums. */
-static void log_densities(const Mixtures *mixtures, const double *const *projected, int first, int n, double *logs,
-                          double *densities)
+/* Write the log densities of `n_rows` vectors, at most SCORE_ROWS, under the components from `first` on that fill `n`
+ * vectors; `logs` is room for `n_rows` times as many. The rows share what is loaded, and each has its own sums, which
+ * stay in registers with a constant `n_rows`. */
+INLINE void densities_of_rows(const Mixtures *mixtures, const double *const *projected, int n_rows, int first, int n,
+                              double *logs, double *densities)
 {
     int n_dimensions = mixtures->n_dimensions;
     Doubles highest[SCORE_ROWS];
-    for (int row = 0; row < SCORE_ROWS; row++)
+    for (int row = 0; row < n_rows; row++)
         highest[row] = load_doubles(mixtures->log_norms + (size_t)first * SCORE_LANES) * 0.0 - 1e308;
     for (int i = 0; i < n; i++) {
         size_t place = (size_t)(first + i) * SCORE_LANES;
         const double *factors = mixtures->factors + place * n_dimensions, *means = mixtures->means + place * n_dimensions;
         Doubles sums[SCORE_ROWS];
-        for (int row = 0; row < SCORE_ROWS; row++)
+        for (int row = 0; row < n_rows; row++)
             sums[row] = load_doubles(mixtures->log_norms + place);
         for (int dimension = 0; dimension < n_dimensions; dimension++) {
             Doubles factor = load_doubles(factors + (size_t)dimension * SCORE_LANES);
             Doubles mean = load_doubles(means + (size_t)dimension * SCORE_LANES);
-            for (int row = 0; row < SCORE_ROWS; row++) {
+            for (int row = 0; row < n_rows; row++) {
                 Doubles deviation = projected[row][dimension] * factor - mean;
                 sums[row] -= deviation * deviation;
             }
         }
-        for (int row = 0; row < SCORE_ROWS; row++) {
+        for (int row = 0; row < n_rows; row++) {
             store_doubles(logs + (size_t)(row * n + i) * SCORE_LANES, sums[row]);
             highest[row] = choose(sums[row] > highest[row], sums[row], highest[row]);
         }
     }
-    for (int row = 0; row < SCORE_ROWS; row++)
+    for (int row = 0; row < n_rows; row++)
         densities[row] = sum_logs(logs + (size_t)row * n * SCORE_LANES, n, highest[row]);
+}
+
+/* Write the log densities of `n` vectors in the space of the mixtures under one of them. */
+static void densities_of_mixture(const Mixtures *mixtures, const double *projected, int n, int mixture, double *logs,
+                                 double *densities)
+{
+    int first = mixtures->starts[mixture], n_vectors = mixtures->starts[mixture + 1] - first;
+    for (int i = 0; i < n;) {
+        const double *rows[SCORE_ROWS];
+        double found[SCORE_ROWS];
+        int n_rows = n - i < SCORE_ROWS ? 1 : SCORE_ROWS;
+        for (int row = 0; row < n_rows; row++)
+            rows[row] = projected + (size_t)(i + row) * mixtures->stride;
+        if (n_rows == SCORE_ROWS)
+            densities_of_rows(mixtures, rows, SCORE_ROWS, first, n_vectors, logs, found);
+        else
+            densities_of_rows(mixtures, rows, 1, first, n_vectors, logs, found);
+        for (int row = 0; row < n_rows; row++, i++)
+            densities[(size_t)i * mixtures->n_mixtures + mixture] = found[row];
+    }
 }
 
 /* Score `n` vectors: complete each in the space of the mixtures, shape (n, stride), which holds what a bottleneck adds,
@@ -142,17 +163,7 @@ static void score(const Mixtures *mixtures, const double *vectors, int n, double
 {
     for (int i = 0; i < n; i++)
         project(mixtures, vectors + (size_t)i * mixtures->n_features, projected + (size_t)i * mixtures->stride);
-    for (int i = 0; i < n; i += SCORE_ROWS) {
-        const double *rows[SCORE_ROWS];
-        /* The last row takes the places beyond the end. */
-        for (int row = 0; row < SCORE_ROWS; row++)
-            rows[row] = projected + (size_t)(i + row < n ? i + row : n - 1) * mixtures->stride;
-        for (int mixture = 0; mixture < mixtures->n_mixtures; mixture++) {
-            double found[SCORE_ROWS];
-            int first = mixtures->starts[mixture];
-            log_densities(mixtures, rows, first, mixtures->starts[mixture + 1] - first, logs, found);
-            for (int row = 0; row < SCORE_ROWS && i + row < n; row++)
-                densities[(size_t)(i + row) * mixtures->n_mixtures + mixture] = found[row];
-        }
-    }
+    /* All vectors under one mixture, then the next: its components stay near the processor meanwhile. */
+    for (int mixture = 0; mixture < mixtures->n_mixtures; mixture++)
+        densities_of_mixture(mixtures, projected, n, mixture, logs, densities);
 }
