@@ -21,7 +21,7 @@ from streamgmm.audio.source import Block, Vitals
 
 _file_logger = logging.getLogger(__name__)
 
-MAX_READS = 8
+MAX_READS = 64
 """Most blocks of a recording that are delivered as one, where nobody waits for them: the overhead of a block in what
 follows exceeds its work."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from streamgmm import __version__
 from streamgmm.bench.result import Machine
+from streamgmm.cores import count_cores
 from streamgmm.features.bank import design_bands, n_taps
 from streamgmm.features.kernel.loader import kernel_name
 from streamgmm.features.spec import FeatureSpec
@@ -28,13 +28,6 @@ def describe_machine(modules: Iterable[str]) -> Machine:
         except PackageNotFoundError:
             versions[module] = "unknown"
     return Machine(processor=_processor(), n_cores=count_cores(), kernel=kernel_name(), versions=versions)
-
-
-def count_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def multiply_adds_per_s(spec: FeatureSpec) -> float:

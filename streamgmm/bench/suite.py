@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from streamgmm.bench.machine import count_cores, describe_machine, multiply_adds_per_s
+from streamgmm.bench.machine import describe_machine, multiply_adds_per_s
 from streamgmm.bench.peers import PEERS, Peer, find_peers
 from streamgmm.bench.result import BenchResult, Capacity, Figure, Multiplications, PeerFigure, Shares
 from streamgmm.bench.rounds import Timings, Work, measure
@@ -21,12 +21,14 @@ from streamgmm.bench.works import (
     naive_name,
     numpy_name,
     peer_name,
+    pipeline_file_name,
     pipeline_name,
     pipeline_works,
     product_work,
     stage_name,
     stream_name,
 )
+from streamgmm.cores import count_cores
 from streamgmm.features.kernel.loader import NUMPY, kernel_name
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.training.workers import ProgressTracker, untracked
@@ -41,6 +43,9 @@ TYPICAL = KINDS[1]
 
 MARGIN = 0.5
 """Share of each core that is left to sinks and other programs."""
+
+PIPELINE_NAMES = (pipeline_name, pipeline_file_name)
+"""In blocks as a live stream has them, and whole."""
 
 CAPTURE_CORE_SHARE = 0.02
 """Share of a core that a microphone at 16 kHz takes besides the analysis: its capture process, and the threads of the
@@ -78,7 +83,7 @@ def run_bench(plan: BenchPlan, track: ProgressTracker = untracked) -> BenchResul
         n_rounds=plan.n_rounds,
         audio_s=plan.audio_s,
         features=_feature_figures(timings, peers),
-        pipelines=[_figure(timings, pipeline_name(kind), _naive_of(kind)) for kind in KINDS],
+        pipelines=[_figure(timings, name(kind), _naive_of(kind)) for kind in KINDS for name in PIPELINE_NAMES],
         peers=_peer_figures(timings, peers),
         missing=missing,
         shares=[_shares(timings, kind) for kind in KINDS],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -14,7 +14,8 @@ from streamgmm.arrays import Samples
 from streamgmm.bench.models import make_model
 from streamgmm.bench.peers import Peer, naive_pipeline
 from streamgmm.bench.rounds import Work
-from streamgmm.features.extractor import Features, FeatureStream, extract
+from streamgmm.decision.hop_scores import HopScores
+from streamgmm.features.extractor import Features, FeatureStream, HopFeatures, extract
 from streamgmm.features.kernel.loader import NUMPY, VARIABLE
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.model import Model
@@ -59,7 +60,7 @@ def feature_works(samples: Samples, rate_hz: int, peers: Mapping[str, Peer], *, 
 
 
 def pipeline_works(samples: Samples, rate_hz: int, n_labels: int) -> dict[str, Work]:
-    """Return the pipelines of `n_labels`, without and with cepstral frames, in blocks; their stages; their peer."""
+    """Return the pipelines of `n_labels`, without and with cepstral frames, in blocks and whole; stages; their peer."""
     spec, audio_s = FeatureSpec(sample_rate_hz=rate_hz), len(samples) / rate_hz
     features = extract(samples, spec, has_cepstra=True)
     naive = naive_pipeline(samples, spec, n_labels)
@@ -110,6 +111,11 @@ def pipeline_name(kind: PipelineKind) -> str:
     return f"{kind.n_labels} classes{', cepstral frames' if kind.has_cepstra else ''}"
 
 
+def pipeline_file_name(kind: PipelineKind) -> str:
+    """Return the name of a whole pipeline that gets its sound in one call."""
+    return f"{pipeline_name(kind)}, whole file"
+
+
 def stage_name(stage: str, kind: PipelineKind) -> str:
     """Return the name of a stage of a pipeline."""
     return f"{stage}, {pipeline_name(kind)}"
@@ -123,9 +129,10 @@ def _of_model(samples: Samples, features: Features, kind: PipelineKind, spec: Fe
     scores = Analyser(model).score_all(hops)
     runs = {
         pipeline_name(kind): lambda: _stream(_pipeline(model), samples, rate_hz),
+        pipeline_file_name(kind): lambda: _pipeline(model).push(samples),
         stage_name("features", kind): lambda: _stream(make_stream(), samples, rate_hz),
-        stage_name("scoring", kind): lambda: Analyser(model).score_all(hops),
-        stage_name("decision", kind): lambda: _pipeline(model).decide(scores),
+        stage_name("scoring", kind): lambda: _score_each(Analyser(model), hops),
+        stage_name("decision", kind): lambda: _decide_each(_pipeline(model), scores),
     }
     return {name: Work(len(samples) / rate_hz, run) for name, run in runs.items()}
 
@@ -138,6 +145,16 @@ def _stream(stage: FeatureStream | Pipeline, samples: Samples, rate_hz: int) -> 
     n_block = round(BLOCK_S * rate_hz)
     for start in range(0, len(samples), n_block):
         stage.push(samples[start : start + n_block])
+
+
+def _score_each(analyser: Analyser, hops: Sequence[HopFeatures]) -> None:
+    for hop in hops:
+        analyser.score_all([hop])
+
+
+def _decide_each(pipeline: Pipeline, scores: Sequence[HopScores]) -> None:
+    for hop in scores:
+        pipeline.decide([hop])
 
 
 def _in_numpy(spec: FeatureSpec, samples: Samples) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -21,6 +20,7 @@ from streamgmm.archive.summary import Summary, summarise
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
 from streamgmm.cli.findings import print_findings
 from streamgmm.cli.output_file import check_picture
+from streamgmm.cores import count_cores
 from streamgmm.dataset.listing import Findings
 from streamgmm.errors import InputMissingError, UsageError
 from streamgmm.model.model import Model
@@ -71,7 +71,7 @@ def _run(work: Labelling, args: argparse.Namespace, model: Model, config: Config
 @contextlib.contextmanager
 def _executor(args: argparse.Namespace, n_jobs: int) -> Iterator[ClusterExecutor]:
     with contextlib.ExitStack() as stack:
-        n_workers = min(args.workers or os.cpu_count() or 1, n_jobs)
+        n_workers = min(args.workers or count_cores(), n_jobs)
         address = args.cluster or stack.enter_context(local_cluster(n_workers))
         yield stack.enter_context(ClusterExecutor(address, n_jobs_per_thread=JOBS_PER_THREAD))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +16,7 @@ from streamgmm import units
 from streamgmm.cli.console import make_progress, stderr_console
 from streamgmm.cli.models import load_chosen_or_shipped_model
 from streamgmm.cli.options import as_overrides
+from streamgmm.cores import count_cores
 from streamgmm.errors import StreamgmmError, UsageError
 from streamgmm.model.model import Model
 from streamgmm.settings.config import Config
@@ -26,7 +26,7 @@ from streamgmm.wording import escaped
 
 MAX_JOBS = 256
 
-MIN_BYTES_PER_PROCESS = 8 * 2**20
+MIN_BYTES_PER_PROCESS = 24 * 2**20
 """Least size of files for which another process is worth its start."""
 
 _OWN_FILES = (Path("/dev"), Path("/proc"))
@@ -116,7 +116,7 @@ def _n_jobs(files: Sequence[Path], n_wanted: int) -> int:
     # This process alone for files that others would not find.
     if any(file.is_relative_to(own) for file in files for own in _OWN_FILES):
         return 1
-    return n_wanted or min(os.cpu_count() or 1, 1 + sum(map(_n_bytes, files)) // MIN_BYTES_PER_PROCESS)
+    return n_wanted or min(count_cores(), 1 + sum(map(_n_bytes, files)) // MIN_BYTES_PER_PROCESS)
 
 
 def _n_bytes(file: Path) -> int:

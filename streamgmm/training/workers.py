@@ -28,6 +28,7 @@ from typing import Any, Protocol, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from streamgmm.cores import count_cores
 from streamgmm.errors import SystemResourceError
 
 logger = logging.getLogger("streamgmm.workers")
@@ -96,7 +97,7 @@ class ProcessExecutor:
 
     def map(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result]:
         """Yield results in order; see `Executor.map`."""
-        n_processes = min(self._n_jobs or os.cpu_count() or 1, len(items))
+        n_processes = min(self._n_jobs or count_cores(), len(items))
         if n_processes <= 1 or not can_start_processes():
             with threadpool_limits(1):
                 yield from map(work, items)
@@ -130,7 +131,7 @@ class ThreadExecutor:
     def map(self, work: Callable[[JobItem], Result], items: Sequence[JobItem]) -> Iterator[Result]:
         """Yield results in order; see `Executor.map`."""
         # BLAS has one thread count for the whole process, so it is limited before the threads start.
-        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with threadpool_limits(1), ThreadPoolExecutor(count_cores()) as pool:
             yield from pool.map(partial(_on_one_openmp_thread, work), items)
 
 
