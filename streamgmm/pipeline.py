@@ -312,8 +312,11 @@ class Pipeline:
         return records
 
     def _decide(self, hops: Sequence[HopScores]) -> list[Record]:
-        found = self.decider.update_stack([self.decider] * len(hops), [self.raised(hop) for hop in hops])
-        self.follow()
+        if len(hops) == 1:
+            records = self.decider.update(self.raised(hops[0]))
+            self.follow()
+            return records
+        found = self.decider.update_stack([self.decider] * len(hops), hops)
         return [record for records in found for record in records]
 
     def raised(self, hop: HopScores) -> HopScores:

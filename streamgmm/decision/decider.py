@@ -110,7 +110,8 @@ class Decider:
         Raises:
             DataError: the hop does not follow the previous one, or has another number of labels.
         """
-        return self.update_stack([self], [hop])[0]
+        self._check(hop, self._end_sample)
+        return self._decide(hop, self._judge.update(hop))
 
     def update_stack(self, deciders: Sequence[Decider], hops: Sequence[HopScores]) -> list[list[Record]]:
         """Return the records of hops of one or several streams, the same as those of `update`.

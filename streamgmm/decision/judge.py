@@ -76,15 +76,15 @@ class Judge:
         gate_dbfs = self.silence_gate_dbfs
         each = zip(hops, are_finite, strict=True)
         screened = [screen(hop.level_dbfs, gate_dbfs, is_finite=is_finite) for hop, is_finite in each]
-        passed = [i for i, verdict in enumerate(screened) if verdict is None]
-        if len(passed) < len(hops):
-            llrs, logits = llrs[passed], logits[passed]
+        if any(screened):
+            passed = [i for i, verdict in enumerate(screened) if verdict is None]
+            hops, llrs, logits = [hops[i] for i in passed], llrs[passed], logits[passed]
         states = self._states(judges, screened, self._smoother.prepare(logits))
-        decided = iter(self._decided([hops[i] for i in passed], llrs, states) if passed else ())
-        return [
-            next(decided) if verdict is None else Judgement(verdict, self._nothing, self._nothing)
-            for verdict in screened
-        ]
+        decided = self._decided(hops, llrs, states) if states else []
+        if len(decided) == len(screened):
+            return decided
+        rest = iter(decided)
+        return [Judgement(own, self._nothing, self._nothing) if own else next(rest) for own in screened]
 
     def _states(
         self, judges: Sequence[Judge], screened: Sequence[Verdict | None], prepared: Float64Array

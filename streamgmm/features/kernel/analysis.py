@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Self
 
@@ -65,18 +64,26 @@ class _Plan:
         weakref.finalize(self, self.library.streamgmm_kernel_free, self.address)
         self._scratch_bytes = self.library.streamgmm_kernel_scratch_size(self.address)
         # One for each thread that computes at the same time: a call takes one, and gives it back.
-        self._free_scratches: list[Float32Array] = []
+        self._free: list[_Scratch] = []
 
-    @contextmanager
-    def scratch(self) -> Iterator[int]:
-        """Lend room to compute in; the address is valid within this context."""
+    def take_scratch(self) -> _Scratch:
+        """Lend room to compute in, for one call; see `give_back`."""
         try:
-            room = self._free_scratches.pop()
+            return self._free.pop()
         except IndexError:
-            room = np.zeros(self._scratch_bytes // 4 + 16, dtype=np.float32)
-        # At the beginning of a cache line.
-        yield -(-room.ctypes.data // 64) * 64
-        self._free_scratches.append(room)
+            return _Scratch(self._scratch_bytes)
+
+    def give_back(self, scratch: _Scratch) -> None:
+        """Take back what was lent; a call that fails may keep it."""
+        self._free.append(scratch)
+
+
+class _Scratch:
+    """Room to compute in, at `address`, the beginning of a cache line."""
+
+    def __init__(self, n_bytes: int) -> None:
+        self._room = np.zeros(n_bytes // 4 + 16, dtype=np.float32)
+        self.address = -(-self._room.ctypes.data // 64) * 64
 
 
 @lru_cache(maxsize=8)
@@ -119,30 +126,32 @@ class KernelAnalysis:
     def push_hops(self, hops: Float32Array, n_last_samples: int) -> list[HopMeasures]:
         """Measure the next hops (see `HopAnalysis`)."""
         measures, frames = self._room_for(len(hops))
-        with self._plan.scratch() as scratch:
-            self._library.streamgmm_kernel_push(
-                self._stream,
-                scratch,
-                hops.ctypes.data,
-                len(hops),
-                n_last_samples,
-                measures.ctypes.data,
-                frames.ctypes.data if self._has_cepstra else None,
-            )
+        scratch = self._plan.take_scratch()
+        self._library.streamgmm_kernel_push(
+            self._stream,
+            scratch.address,
+            hops.ctypes.data,
+            len(hops),
+            n_last_samples,
+            measures.ctypes.data,
+            frames.ctypes.data if self._has_cepstra else None,
+        )
+        self._plan.give_back(scratch)
         return self._hop_measures(measures, frames)
 
     def push_stack(self, analyses: Sequence[Self], hops: Float32Array) -> list[HopMeasures]:
         """Measure the next hop of several analyses (see `HopAnalysis`)."""
         measures, frames = self._room_for(len(hops))
-        with self._plan.scratch() as scratch:
-            self._library.streamgmm_kernel_push_stack(
-                (_POINTER * len(hops))(*[each._stream.value for each in analyses]),
-                scratch,
-                hops.ctypes.data,
-                len(hops),
-                measures.ctypes.data,
-                frames.ctypes.data if self._has_cepstra else None,
-            )
+        scratch = self._plan.take_scratch()
+        self._library.streamgmm_kernel_push_stack(
+            (_POINTER * len(hops))(*[each._stream.value for each in analyses]),
+            scratch.address,
+            hops.ctypes.data,
+            len(hops),
+            measures.ctypes.data,
+            frames.ctypes.data if self._has_cepstra else None,
+        )
+        self._plan.give_back(scratch)
         return self._hop_measures(measures, frames)
 
     def _room_for(self, n_hops: int) -> tuple[Float64Array, Float64Array]:
@@ -153,17 +162,21 @@ class KernelAnalysis:
         return measures, np.empty((n_frames, self._n_cepstral_features))
 
     def _hop_measures(self, measures: Float64Array, frames: Float64Array) -> list[HopMeasures]:
+        first = 1 + self._hop_frames
+        if not self._has_cepstra:
+            return [HopMeasures(row[1:first], row[first:], frames) for row in measures]
         # One after the other: the frame vectors of a hop follow those of the hop before.
         ends = np.cumsum(measures[:, 0], dtype=np.intp).tolist()
-        first = 1 + self._hop_frames
         each = zip(measures, [0, *ends], ends, strict=False)
         return [HopMeasures(row[1:first], row[first:], frames[begin:end]) for row, begin, end in each]
 
     def flush_cepstra(self) -> Float64Array:
         """Return the vectors of the last cepstral frames."""
         frames = np.empty((cepstra.DELAY_FRAMES, self._n_cepstral_features))
-        with self._plan.scratch() as scratch:
-            return frames[: self._library.streamgmm_kernel_flush(self._stream, scratch, frames.ctypes.data)]
+        scratch = self._plan.take_scratch()
+        n_frames = self._library.streamgmm_kernel_flush(self._stream, scratch.address, frames.ctypes.data)
+        self._plan.give_back(scratch)
+        return frames[:n_frames]
 
 
 @lru_cache(maxsize=8)
