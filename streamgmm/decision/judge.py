@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.arrays import BoolArray, Float64Array
+from streamgmm.arrays import Float64Array
 from streamgmm.decision.bayes import BayesRule
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.rejection import SILENT, Verdict, decide, event_scores, screen
@@ -72,7 +72,8 @@ class Judge:
         """
         llrs = np.array([hop.llrs for hop in hops])
         logits = self._bayes.logits_stack(hops)
-        are_finite = (_are_rows_finite(llrs) & _are_rows_finite(logits)).tolist()
+        # Ratios are finite only where the log-likelihoods are, and that of the background.
+        are_finite = np.logical_and.reduce(np.isfinite(llrs), axis=1).tolist()
         gate_dbfs = self.silence_gate_dbfs
         each = zip(hops, are_finite, strict=True)
         screened = [screen(hop.level_dbfs, gate_dbfs, is_finite=is_finite) for hop, is_finite in each]
@@ -118,8 +119,3 @@ class Judge:
     def reset(self) -> None:
         """Reset the smoother."""
         self._state = self._smoother.start
-
-
-def _are_rows_finite(values: Float64Array) -> BoolArray:
-    are_finite: BoolArray = np.logical_and.reduce(np.isfinite(values), axis=1)
-    return are_finite

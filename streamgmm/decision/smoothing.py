@@ -11,11 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
-from streamgmm.arrays import Float64Array, log_sum_exp, softmax
+from streamgmm.arrays import Float64Array, softmax
 from streamgmm.settings.decision import DecisionSection
 
-LEAST_LOG_POSTERIOR = -20.0
-"""Log posteriors (nat) are not averaged below it: one hop must not weigh more than all others."""
+LEAST_LOG_ODDS = -20.0
+"""Log odds to the best label (nat) are not averaged below it: one hop must not weigh more than all others."""
 
 
 class Smoother(Protocol):
@@ -68,7 +68,8 @@ class ExponentialSmoother:
     """First-order recursive average (Brown 1956) of the log posteriors, normalised again.
 
     Logarithms do not saturate: a sure sound passes a high threshold sooner than a doubtful one, where the average of
-    posteriors near 1 only tells for how long they have been so.
+    posteriors near 1 only tells for how long they have been so. They are averaged relative to the best label of their
+    hop, which moves all labels alike, and so no posterior.
 
     Args:
         hop_s: time between updates.
@@ -80,12 +81,12 @@ class ExponentialSmoother:
         # `expm1` stays precise for hops much shorter than the time constant.
         self._gain = -math.expm1(-hop_s / time_constant_s) if time_constant_s > 0.0 else 1.0
         self._keep = 1.0 - self._gain
-        self.start = np.full(n_labels, -math.log(n_labels))
+        self.start = np.zeros(n_labels)
 
     def prepare(self, log_posteriors: Float64Array) -> Float64Array:
         """See `Smoother.prepare`."""
-        normalised = log_posteriors - log_sum_exp(log_posteriors)[:, np.newaxis]
-        return self._gain * np.maximum(normalised, LEAST_LOG_POSTERIOR)
+        log_odds = log_posteriors - np.maximum.reduce(log_posteriors, axis=1, keepdims=True)
+        return self._gain * np.maximum(log_odds, LEAST_LOG_ODDS)
 
     def advance(self, state: Float64Array, prepared: Float64Array) -> Float64Array:
         """See `Smoother.advance`."""
@@ -93,7 +94,7 @@ class ExponentialSmoother:
 
     def posteriors(self, states: Float64Array) -> Float64Array:
         """See `Smoother.posteriors`."""
-        # From `LEAST_LOG_POSTERIOR` to 0: no exponential overflows or vanishes.
+        # From `LEAST_LOG_ODDS` to 0: no exponential overflows or vanishes.
         odds = np.exp(states)
         shares: Float64Array = odds / np.add.reduce(odds, axis=1, keepdims=True)
         return shares

@@ -42,7 +42,8 @@ def make_hop(i_hop, log_likelihoods=NOTHING, *, level_dbfs=-30.0, llrs=None, is_
         end_sample=(i_hop + 1) * HOP,
         level_dbfs=level_dbfs,
         log_likelihoods=np.array(log_likelihoods, dtype=float),
-        llrs=np.full(n_labels, 3.0) if llrs is None else np.array(llrs),
+        # Ratios of log-likelihoods that are not finite are not finite either.
+        llrs=np.where(np.isfinite(log_likelihoods), 3.0, np.nan) if llrs is None else np.array(llrs),
         is_in_domain=np.ones(n_labels, dtype=bool) if is_in_domain is None else np.array(is_in_domain),
         levels_db=np.full(HOP // LEVEL, QUIET) if levels_db is None else np.array(levels_db),
     )

@@ -54,10 +54,10 @@ def test_silence_and_reset_start_the_smoother_afresh(forget):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("field", ["log_likelihoods", "llrs"])
-def test_A17_one_number_that_is_not_finite_refuses_its_hop_alone(field, bad):
+def test_A17_one_number_that_is_not_finite_refuses_its_hop_alone(bad):
     judge, undisturbed = make_judge(), make_judge()
-    hops = [make_hop(0, BARK), make_hop(1, DOOR)._replace(**{field: np.array([0.0, bad, 0.0])}), make_hop(2, DOOR)]
+    numbers = np.array([0.0, bad, 0.0])
+    hops = [make_hop(0, BARK), make_hop(1, numbers, llrs=numbers), make_hop(2, DOOR)]
     verdicts = [judgement.verdict.reject for judgement in judge.update_stack([judge] * 3, hops)]
     assert verdicts == [None, "nonfinite", None]
     undisturbed.update_stack([undisturbed] * 2, [hops[0], hops[2]])
@@ -83,11 +83,10 @@ def test_hops_of_one_stream_together_are_judged_as_each_alone(smoothing):
 
 def test_gates_are_asked_in_the_order_told():
     """A hop that no gate lets through, then cured of what each complained of."""
-    hop = make_hop(0, BARK, level_dbfs=-90.0, is_in_domain=[False, True, True])
-    hop = hop._replace(log_likelihoods=np.array([np.nan, 0.0, 0.0]), llrs=np.array([-1.0, 0.0, 0.0]))
+    hop = make_hop(0, BARK, level_dbfs=-90.0, llrs=[np.nan, 0.0, 0.0], is_in_domain=[False, True, True])
     cures: list[dict[str, Any]] = [
         {"level_dbfs": -30.0},
-        {"log_likelihoods": np.array([5.0, 0.0, 0.0])},
+        {"llrs": np.array([-1.0, 0.0, 0.0])},
         {"llrs": np.ones(3)},
         {"is_in_domain": np.ones(3, dtype=bool)},
     ]

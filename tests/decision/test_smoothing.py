@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from streamgmm.decision.smoothing import (
-    LEAST_LOG_POSTERIOR,
+    LEAST_LOG_ODDS,
     ExponentialSmoother,
     NoSmoother,
     Smoother,
@@ -58,11 +58,10 @@ def softmax(log_posteriors: list[float]) -> list[float]:
 
 
 def loop_exponential(rows: list[list[float]], hop_s: float, time_constant_s: float) -> list[float]:
-    state = [-math.log(len(rows[0]))] * len(rows[0])
+    state = [0.0] * len(rows[0])
     kept = math.exp(-hop_s / time_constant_s)
     for row in rows:
-        total = max(row) + math.log(sum(math.exp(value - max(row)) for value in row))
-        logs = [max(value - total, LEAST_LOG_POSTERIOR) for value in row]
+        logs = [max(value - max(row), LEAST_LOG_ODDS) for value in row]
         state = [kept * old + (1.0 - kept) * new for old, new in zip(state, logs, strict=True)]
     return softmax(state)
 
