@@ -158,3 +158,16 @@ def array_of(data: bytes, name: str) -> np.ndarray:
     entry = header_of(data)[name]
     begin, end = entry["data_offsets"]
     return np.frombuffer(content_of(data)[begin:end], "<f8").reshape(entry["shape"]).copy()
+
+
+def make_parts(seed: int, n_features: int, n_dimensions: int, n_units: int = 0) -> tuple[Projection, list[Mixture]]:
+    """Return a random projection, and some diagonal mixtures behind it."""
+    rng = np.random.default_rng(seed)
+    mean, scale = rng.normal(size=n_features), np.exp(rng.normal(size=n_features))
+    bottleneck = make_bottleneck(rng, n_features, n_units, n_dimensions) if n_units else None
+    projection = Projection(mean, scale, rng.normal(size=(n_features, n_dimensions)), bottleneck)
+    mixtures = []
+    for k in rng.integers(1, 20, size=rng.integers(1, 6)):
+        variances = np.exp(2.0 * rng.normal(size=(k, n_dimensions)))
+        mixtures.append(Mixture(rng.dirichlet(np.ones(k)), 3.0 * rng.normal(size=(k, n_dimensions)), variances, "diag"))
+    return projection, mixtures

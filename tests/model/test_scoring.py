@@ -13,7 +13,7 @@ from streamgmm.features.kernel.loader import NUMPY, VARIABLE, find_kernel, kerne
 from streamgmm.model.mixture import Mixture, MixtureBank
 from streamgmm.model.projection import Projection
 from streamgmm.model.scoring import KernelScorer, NumpyScorer, Scorer, make_scorer
-from tests.model.model_rig import make_bottleneck
+from tests.model.model_rig import make_parts
 
 KERNELS = kernel_names()
 
@@ -22,18 +22,6 @@ def scorer_of(kernel: str, projection: Projection, mixtures: list[Mixture]) -> S
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, kernel)
         return make_scorer(projection, mixtures, MixtureBank(mixtures))
-
-
-def make_parts(seed: int, n_features: int, n_dimensions: int, n_units: int = 0) -> tuple[Projection, list[Mixture]]:
-    rng = np.random.default_rng(seed)
-    mean, scale = rng.normal(size=n_features), np.exp(rng.normal(size=n_features))
-    bottleneck = make_bottleneck(rng, n_features, n_units, n_dimensions) if n_units else None
-    projection = Projection(mean, scale, rng.normal(size=(n_features, n_dimensions)), bottleneck)
-    mixtures = []
-    for k in rng.integers(1, 20, size=rng.integers(1, 6)):
-        variances = np.exp(2.0 * rng.normal(size=(k, n_dimensions)))
-        mixtures.append(Mixture(rng.dirichlet(np.ones(k)), 3.0 * rng.normal(size=(k, n_dimensions)), variances, "diag"))
-    return projection, mixtures
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

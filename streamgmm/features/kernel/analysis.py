@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -50,6 +50,22 @@ class _Design(ctypes.Structure):
     ]
 
 
+class DesignTables(NamedTuple):
+    """`Design` of kernel.h, and what its pointers lead to.
+
+    Attributes:
+        design: the structure in C.
+        group_designs: that of each group of bands.
+        groups: the groups, with their taps.
+        arrays: the other tables, by their names in C.
+    """
+
+    design: _Design
+    group_designs: ctypes.Array[_GroupDesign]
+    groups: Sequence[BandGroup]
+    arrays: Mapping[str, AnyArray]
+
+
 class _Plan:
     """The tables of one design in C, which its streams share, and the scratch that they compute in.
 
@@ -59,7 +75,7 @@ class _Plan:
 
     def __init__(self, kernel: Kernel, spec: FeatureSpec) -> None:
         self.library = kernel.functions
-        design, _ = _design_of(spec)
+        design = design_of(spec).design
         self.address = _made(self.library.streamgmm_kernel_plan(kernel.level.encode(), ctypes.byref(design)), spec)
         weakref.finalize(self, self.library.streamgmm_kernel_free, self.address)
         self._scratch_bytes = self.library.streamgmm_kernel_scratch_size(self.address)
@@ -180,8 +196,8 @@ class KernelAnalysis:
 
 
 @lru_cache(maxsize=8)
-def _design_of(spec: FeatureSpec) -> tuple[_Design, Sequence[object]]:
-    """Return the design, and the arrays that its pointers lead to."""
+def design_of(spec: FeatureSpec) -> DesignTables:
+    """Return the design of the features, and what its pointers lead to."""
     groups = group_bands(spec)
     group_designs = (_GroupDesign * len(groups))(*(_group_design(group, spec) for group in groups))
     frames = cepstra.CepstralFrames(spec)
@@ -217,7 +233,7 @@ def _design_of(spec: FeatureSpec) -> tuple[_Design, Sequence[object]]:
         groups=ctypes.addressof(group_designs),
         **{name: array.ctypes.data for name, array in arrays.items()},
     )
-    return design, (group_designs, groups, arrays)
+    return DesignTables(design, group_designs, groups, arrays)
 
 
 def _group_design(group: BandGroup, spec: FeatureSpec) -> _GroupDesign:
