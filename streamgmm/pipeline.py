@@ -7,7 +7,6 @@ they arrive.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -17,7 +16,7 @@ from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.decision.assembly import assemble
 from streamgmm.decision.decider import Decider, Timing
 from streamgmm.decision.events import EventState
-from streamgmm.decision.hop_scores import HopScores
+from streamgmm.decision.hop_scores import HopScores, stacks_of
 from streamgmm.features.extractor import MAX_HOPS, FeatureStream, HopFeatures
 from streamgmm.features.spectrum import band_levels_db
 from streamgmm.model.cepstra import CepstralEvidence, add_stack
@@ -306,10 +305,7 @@ class Pipeline:
         """Return the records of hop scores from `analyser`, e.g. to try other settings without computing them again."""
         # The room learns from each hop before it judges the next one.
         n_together = MAX_HOPS if self.room is None else 1
-        rest, records = iter(hops), list[Record]()
-        while stack := list(islice(rest, n_together)):
-            records += self._decide(stack)
-        return records
+        return [record for stack in stacks_of(hops, n_together) for record in self._decide(stack)]
 
     def _decide(self, hops: Sequence[HopScores]) -> list[Record]:
         if len(hops) == 1:

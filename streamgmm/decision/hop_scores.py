@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from streamgmm.arrays import BoolArray, Float64Array
@@ -44,3 +45,10 @@ class HopScores(NamedTuple):
     of_window: Float64Array | None = None
     spectrum_db: Sequence[int] = ()
     strangeness: float = math.nan
+
+
+def stacks_of(hops: Iterable[HopScores], max_hops: int) -> Iterator[list[HopScores]]:
+    """Yield the hops in order, up to `max_hops` together."""
+    rest = iter(hops)
+    while stack := list(islice(rest, max_hops)):
+        yield stack

@@ -20,8 +20,9 @@ from streamgmm import units
 from streamgmm.arrays import Float64Array, Int64Array
 from streamgmm.decision.assembly import make_judge
 from streamgmm.decision.events import Automaton, EventClosed, EventOpened, EventState, LabelRule
-from streamgmm.decision.hop_scores import HopScores
-from streamgmm.decision.judge import Judge
+from streamgmm.decision.hop_scores import HopScores, stacks_of
+from streamgmm.decision.judge import Judge, Judgement
+from streamgmm.features.extractor import MAX_HOPS
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.listening.events import Detection
 from streamgmm.listening.recordings import Advance, hops_of, ignore_progress
@@ -90,8 +91,7 @@ def keep_scores(
     end_samples = [array("q") for _ in range(n_labels)]
     scores = [array("d") for _ in range(n_labels)]
     end_sample = silent_samples = 0
-    for hop in hops:
-        verdict, _, judged = judge.update(hop)
+    for hop, (verdict, _, judged) in _judged(hops, judge):
         silent_samples += hop.end_sample - end_sample if verdict.reject == "silence" else 0
         end_sample = hop.end_sample
         # A score of 0 is not stored: it is what `replay` assumes where a hop is missing.
@@ -101,6 +101,11 @@ def keep_scores(
     pairs = zip(end_samples, scores, strict=True)
     tracks = [ScoreTrack(np.array(ends, np.int64), np.array(values, np.float64)) for ends, values in pairs]
     return ScoredRecording(path, end_sample, tracks, silent_samples)
+
+
+def _judged(hops: Iterable[HopScores], judge: Judge) -> Iterator[tuple[HopScores, Judgement]]:
+    for stack in stacks_of(hops, MAX_HOPS):
+        yield from zip(stack, judge.update_stack([judge] * len(stack), stack), strict=True)
 
 
 def replay(track: ScoreTrack, label: str, rule: LabelRule, spec: FeatureSpec, end_sample: int) -> list[Detection]:

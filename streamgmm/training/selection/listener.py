@@ -42,9 +42,10 @@ class Listener:
             float64, shape (n_labels,).
         """
         self._judge.reset()
-        scores = np.array([self._judge.update(hop).scores for hop in self._hops(clip)])
-        if len(scores) < self._n_hops:
-            return np.zeros(scores.shape[1] if scores.size else self._classifier.n_labels)
+        hops = self._hops(clip)
+        if len(hops) < self._n_hops:
+            return np.zeros(self._classifier.n_labels)
+        scores = np.array([own.scores for own in self._judge.update_stack([self._judge] * len(hops), hops)])
         # An event starts at a score and lasts: from there on no score may be below the offset threshold, which is at
         # most the onset threshold.
         lowest = sliding_window_view(scores, self._n_hops, axis=0).min(axis=-1)
