@@ -69,7 +69,8 @@ def mel_to_hz(mel: Float64Array) -> Float64Array:
     return 700.0 * np.expm1(mel / 1127.0)
 
 
-def design_bands(spec: FeatureSpec) -> list[Band]:
+@lru_cache(maxsize=8)
+def design_bands(spec: FeatureSpec) -> tuple[Band, ...]:
     """Place `spec.n_bands` bands on the mel scale, lowest first."""
     top_mel = hz_to_mel(TOP_OF_NYQUIST * spec.sample_rate_hz / 2)
     mels = np.linspace(hz_to_mel(spec.min_hz), top_mel, spec.n_bands)
@@ -77,7 +78,8 @@ def design_bands(spec: FeatureSpec) -> list[Band]:
     half_step = (mels[1] - mels[0]) / 2
     # Half the distance between neighbours, measured across the band itself.
     sigmas_hz = np.maximum(MIN_SIGMA_HZ, (mel_to_hz(mels + half_step) - mel_to_hz(mels - half_step)) / 2)
-    return [Band(float(c), float(s), _decimation(float(s), spec)) for c, s in zip(centres_hz, sigmas_hz, strict=True)]
+    each = zip(centres_hz.tolist(), sigmas_hz.tolist(), strict=True)
+    return tuple(Band(centre_hz, sigma_hz, _decimation(sigma_hz, spec)) for centre_hz, sigma_hz in each)
 
 
 def band_limits_hz(spec: FeatureSpec) -> Float64Array:

@@ -16,7 +16,7 @@ from tests import oracles
 RATES_HZ = [8000, 16000, 22050, 44100, 48000]
 
 
-def bands_of(sample_rate_hz: int, **changes) -> list[bank.Band]:
+def bands_of(sample_rate_hz: int, **changes) -> tuple[bank.Band, ...]:
     return bank.design_bands(FeatureSpec(sample_rate_hz=sample_rate_hz, **changes))
 
 

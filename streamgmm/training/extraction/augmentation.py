@@ -73,14 +73,17 @@ def _mixed(samples: Samples, noise: Float64Array, snr_db: float) -> Samples:
 
 def coloured_noise(n_samples: int, sample_rate_hz: int, exponent: float, rng: np.random.Generator) -> Float64Array:
     """Return Gaussian noise with amplitudes proportional to 1 / f**exponent, mean square 1; shape (n_samples,)."""
-    from scipy.fft import next_fast_len  # imported here: worker processes without noise copies start sooner
+    from scipy.fft import irfft, next_fast_len  # imported here: worker processes without noise copies start sooner
 
     if n_samples < 2:
         return np.zeros(n_samples)
     # A clip may have any length, and an FFT of a length with large prime factors takes longer than all features.
     n_drawn = next_fast_len(n_samples, real=True)
-    spectrum = np.fft.rfft(rng.standard_normal(n_drawn))
     frequencies_hz = np.fft.rfftfreq(n_drawn, 1.0 / sample_rate_hz)
-    noise = np.fft.irfft(spectrum * np.maximum(frequencies_hz, LOWEST_NOISE_HZ) ** -exponent, n_drawn)[:n_samples]
+    amplitudes = np.maximum(frequencies_hz, LOWEST_NOISE_HZ) ** -exponent
+    # The spectrum of Gaussian noise is Gaussian, real and imaginary parts independent of each other.
+    spectrum = rng.standard_normal((len(frequencies_hz), 2), dtype=np.float32)
+    spectrum *= (amplitudes / amplitudes[0]).astype(np.float32)[:, np.newaxis]
+    noise = irfft(spectrum.view(np.complex64)[:, 0], n_drawn)[:n_samples].astype(np.float64)
     # Normalised after it was cut, so that the level holds for the part that is used.
     return np.asarray(noise / np.sqrt(np.mean(noise**2)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ MIN_DEVIATION = 1e-6
 """Least standard deviation that is divided by; a constant feature has less."""
 
 
-class Moments(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Moments:
     """The moments that determine a projection; covariances and class means are of standardised features.
 
     Attributes:
@@ -26,6 +28,8 @@ class Moments(NamedTuple):
         class_deviations: (n_classes, f).
         within: (f, f) mean of the class covariances, with equal weights.
         total: (f, f) covariance of all vectors.
+        projections: those that were fitted to the moments, by shrinkage and number of further components: fits to the
+            same windows often differ in their mixtures alone.
     """
 
     mean: Float64Array
@@ -34,6 +38,7 @@ class Moments(NamedTuple):
     class_deviations: Float64Array
     within: Float64Array
     total: Float64Array
+    projections: dict[tuple[float, int], Projection] = field(default_factory=dict)
 
 
 class ClassMoments(NamedTuple):
@@ -140,6 +145,13 @@ def fit_projection(moments: Moments, *, shrinkage: float, n_extra: int) -> Proje
     Returns:
         A projection to n_classes - 1 + n_extra dimensions, or fewer if there are fewer features.
     """
+    key = (shrinkage, n_extra)
+    if key not in moments.projections:
+        moments.projections[key] = _fit_projection(moments, shrinkage, n_extra)
+    return moments.projections[key]
+
+
+def _fit_projection(moments: Moments, shrinkage: float, n_extra: int) -> Projection:
     discriminants = _discriminants(moments, shrinkage)
     matrix = np.hstack([discriminants, _principal_rest(moments.total, discriminants, n_extra)])
     # Constant features get no weight: dividing their rounding errors by MIN_DEVIATION would make them large.

@@ -13,6 +13,7 @@ import numpy as np
 from streamgmm.arrays import Float64Array
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.errors import DataError
+from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors, one_at_a_time
 from streamgmm.training.fitting.cepstra import DEFAULT_WEIGHT, fit_cepstra
@@ -65,6 +66,7 @@ def validate(
     labels: Sequence[str],
     training: TrainingSection,
     track: ProgressTracker = untracked,
+    of_frames: MixturesOfFrames | None = None,
 ) -> Validation:
     """Hold out each source once, and choose settings and calibration by the scores of the held-out clips.
 
@@ -73,6 +75,8 @@ def validate(
         labels: sorted names.
         training: how to fit, whether to search for better settings, whether cepstral frames may take part.
         track: shows the progress of the folds.
+        of_frames: mixtures over cepstral frames of a validation of the same clips with the same settings, which are not
+            fitted again; gets those that are fitted.
     """
     frames = training.cepstra if all(clip.cepstra is not None for clip in clips) else "never"
     folds, note = _folds(clips, labels, training.seed)
@@ -94,7 +98,8 @@ def validate(
         msgspec.structs.replace(training, search=False, bottleneck=choice)
         for choice in bottleneck_choices(training.bottleneck, clips, labels)
     ]
-    tested = trials.hold_out(candidates, "validating", has_cepstra=frames != "never")
+    of_frames = {} if of_frames is None else of_frames
+    tested = trials.hold_out(candidates, "validating", of_frames if frames != "never" else None)
     training, held_out, of_bottleneck = choose_bottleneck(
         candidates, [HeldOutClips(one, len(labels)) for one in tested]
     )
@@ -130,6 +135,10 @@ def _search(
     (base,) = hold_out([plain])
     choice = choose_settings(plain, base, hold_out)
     return choice._replace(training=msgspec.structs.replace(choice.training, bottleneck=training.bottleneck))
+
+
+MixturesOfFrames = dict[int, CepstralMixtures | None]
+"""Mixtures over the cepstral frames of all clips but those of a fold, by number of the fold; None if there is none."""
 
 
 class _Fold(NamedTuple):
@@ -181,19 +190,23 @@ class _Trials:
         self._moments: dict[tuple[bool, int], list[Moments]] = {}
 
     def hold_out(
-        self, settings: Sequence[TrainingSection], description: str, *, has_cepstra: bool = False
+        self, settings: Sequence[TrainingSection], description: str, of_frames: MixturesOfFrames | None = None
     ) -> Iterator[list[HeldOutClip]]:
         """Yield the scored clips of all folds for each of the settings, in the same order.
 
         Args:
             settings: how to fit windows.
             description: of the work.
-            has_cepstra: whether to score cepstral frames too, fitted by the first of the settings.
+            of_frames: the mixtures over cepstral frames by number of the fold; those that are missing are fitted by the
+                first of the settings, and added. None to score windows alone.
         """
         n = len(self._folds)
-        frames: list[Callable[[], _ScoredFold]] = [
-            partial(score_fold_cepstra, fold, self._labels, settings[0]) for fold in self._folds if has_cepstra
-        ]
+        frames: list[Callable[[], _ScoredFold]] = []
+        if of_frames is not None:
+            frames = [
+                partial(score_fold_cepstra, fold, self._labels, settings[0], of_frames, number)
+                for fold, number in zip(self._folds, self._numbers, strict=True)
+            ]
         windows: list[Callable[[], _ScoredFold]] = [
             partial(score_fold_windows, fold, self._labels, training, moments)
             for training in settings
@@ -205,7 +218,7 @@ class _Trials:
         # Results are in the order of the jobs: all folds of the first settings, then all of the next.
         for _ in settings:
             clips = [clip for fold in islice(scored, n) for clip in fold.clips]
-            yield _with_cepstra(clips, evidence) if has_cepstra else clips
+            yield clips if of_frames is None else _with_cepstra(clips, evidence)
         # Read to the end, where the progress ends too.
         next(scored, None)
 
@@ -233,10 +246,14 @@ def score_fold_windows(fold: _Fold, labels: Sequence[str], training: TrainingSec
     return _ScoredFold([one for own in scored for one in own], [])
 
 
-def score_fold_cepstra(fold: _Fold, labels: Sequence[str], training: TrainingSection) -> _ScoredFold:
-    """Fit mixtures to the cepstral frames of one side of a fold, and score those of the other."""
+def score_fold_cepstra(
+    fold: _Fold, labels: Sequence[str], training: TrainingSection, of_frames: MixturesOfFrames, number: int
+) -> _ScoredFold:
+    """Fit mixtures to the cepstral frames of one side of a fold, unless they are known; score those of the other."""
+    if number not in of_frames:
+        of_frames[number] = fit_cepstra(fold.training, labels, training)
     # None where the frames of this fold cannot be fitted; that of the other folds is then ignored (see `HeldOutClips`).
-    mixtures = fit_cepstra(fold.training, labels, training)
+    mixtures = of_frames[number]
     n_mixtures = len(fitted_labels(fold.training, labels))
     evidence: list[Float64Array | None] = []
     for clip in one_at_a_time(fold.held_out):

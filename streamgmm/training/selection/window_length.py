@@ -17,7 +17,7 @@ from streamgmm.training.extraction.extraction import Extraction, extract_clips
 from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.fitting.fitting import unconverged_allowed
 from streamgmm.training.selection.search import is_better
-from streamgmm.training.selection.validation import validate
+from streamgmm.training.selection.validation import MixturesOfFrames, validate
 from streamgmm.training.workers import ProgressTracker, prefixed, untracked
 
 DEFAULT_S = FeaturesSection().window_s
@@ -61,6 +61,8 @@ class WindowLengths:
         self._track = track
         self._tried = set(_subset_per_label(clips, task.training.seed))
         self._measured: dict[tuple[float, bool], Extraction] = {}
+        # Frames are the same whatever the length of windows, but for the surroundings of copies.
+        self._of_frames: MixturesOfFrames = {}
 
     def measured(self, window_s: float | None = None) -> Extraction:
         """Return all clips measured in windows of a length, by default the configured one; the result is cached."""
@@ -134,7 +136,8 @@ class WindowLengths:
         if {clip.clip.label for clip in clips} != set(labels):
             return None
         with unconverged_allowed():
-            return validate(clips, labels, training, prefixed(self._track, f"windows of {window_s:g} s: ")).log_losses
+            track = prefixed(self._track, f"windows of {window_s:g} s: ")
+            return validate(clips, labels, training, track, self._of_frames).log_losses
 
     def _task_of(self, window_s: float) -> ExtractionTask:
         return msgspec.structs.replace(self._task, spec=msgspec.structs.replace(self._task.spec, window_s=window_s))

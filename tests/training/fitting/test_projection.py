@@ -99,3 +99,11 @@ def test_a_single_class_keeps_what_varies_most():
     vectors, _ = made_classes(1, 6)
     projection = fit_projection(vectors, np.zeros(len(vectors), dtype=np.intp), shrinkage=0.3, n_extra=4)
     assert projection.n_dimensions == 4
+
+
+def test_the_same_fit_to_the_same_moments_is_done_once():
+    vectors, indices = made_classes(3, 8)
+    moments = measure_moments([vectors[indices == i]] for i in range(3))
+    first, other = (fit_from_moments(moments, shrinkage=shrinkage, n_extra=1) for shrinkage in (0.1, 0.2))
+    assert fit_from_moments(moments, shrinkage=0.1, n_extra=1) is first
+    assert not np.array_equal(first.matrix, other.matrix)
