@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streamgmm.analyser import score_hops
 from streamgmm.arrays import FloatArray
 from streamgmm.features.extractor import push_stack
-from streamgmm.pipeline import Pipeline, score_hops
+from streamgmm.pipeline import Pipeline
 from streamgmm.records import Record
 
 

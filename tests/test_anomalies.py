@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamgmm.analyser import Analyser
 from streamgmm.clips.naming import folder_of
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.demo.recordings import render_clip, write_wav
@@ -20,7 +21,7 @@ from streamgmm.listening.events import detections_of
 from streamgmm.listening.recordings import classify_recording, detect, hops_of
 from streamgmm.model.file import load_model, save_model
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Analyser, Pipeline
+from streamgmm.pipeline import Pipeline
 from streamgmm.records import End, Hello, Record, Stamper, Start, Window, encode_json, numbered
 from streamgmm.room.room import Room
 from streamgmm.service.session import Setup, begin_session

@@ -10,7 +10,20 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "streamgmm"
 
 ROOMS = [
-    *("ground", "settings", "audio", "features", "model", "decision", "room", "pipeline", "stack", "client", "clips"),
+    *(
+        "ground",
+        "settings",
+        "audio",
+        "features",
+        "model",
+        "decision",
+        "room",
+        "analyser",
+        "pipeline",
+        "stack",
+        "client",
+        "clips",
+    ),
     *("sinks", "service"),
     *("listening", "recording", "dataset", "world", "training", "evaluation", "tuning", "explanation", "bench"),
     *("archive", "report", "demo", "monitor", "cli"),

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgmm import units
+from streamgmm.analyser import Analyser
 from streamgmm.decision.clip import vote_weight
 from streamgmm.listening.clips import decide_clip
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Analyser, Pipeline
+from streamgmm.pipeline import Pipeline
 from streamgmm.records import End, Gap, Record, Start, Window
 from streamgmm.settings.config import Config
 from tests.bells_rig import CONFIG, LABELS, SPEC, lines, make_bells, make_samples

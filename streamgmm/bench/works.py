@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamgmm.analyser import Analyser
 from streamgmm.arrays import Samples
 from streamgmm.bench.models import make_model
 from streamgmm.bench.peers import Peer, naive_pipeline
@@ -19,7 +20,7 @@ from streamgmm.features.extractor import Features, FeatureStream, HopFeatures, e
 from streamgmm.features.kernel.loader import NUMPY, VARIABLE
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Analyser, Pipeline
+from streamgmm.pipeline import Pipeline
 from streamgmm.settings.config import Config
 
 BLOCK_S = 0.02

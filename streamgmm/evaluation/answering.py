@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from streamgmm.analyser import Analyser
 from streamgmm.arrays import Samples
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.loading import by_recording, load_clips
@@ -17,7 +18,6 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.listening.clips import decide_scores
 from streamgmm.model.classifier import PLAIN_VOTES
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Analyser
 from streamgmm.settings.config import Config
 from streamgmm.training.workers import map_in_order
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamgmm import units
+from streamgmm.analyser import Observation
 from streamgmm.arrays import Samples
 from streamgmm.decision.anomaly import without_anomalies
 from streamgmm.decision.events import EventState, LabelRule
@@ -15,7 +16,7 @@ from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judgement
 from streamgmm.errors import DataError, UsageError
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Observation, Pipeline
+from streamgmm.pipeline import Pipeline
 from streamgmm.records import End, Start
 from streamgmm.settings.config import Config
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from streamgmm.analyser import Analyser
 from streamgmm.arrays import FloatArray
 from streamgmm.decision.assembly import bayes_rule
 from streamgmm.decision.clip import ClipDecider, ClipDecision
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Analyser
 from streamgmm.settings.config import Config
 
 

@@ -41,7 +41,7 @@ def draw_bench(path: Path, result: BenchResult) -> None:
     # Room for the figures at the ends of the bars; the ticks beyond are not shown.
     axes[0].set_xlim(min(0.8, 0.7 * min(ratios)), 1.4 * max(ratios))
     axes[0].set_title("features", loc="left", fontsize=11)
-    axes[1].set_title("samples to records, blocks of 20 ms, 16 kHz", loc="left", fontsize=11)
+    axes[1].set_title("samples to records, 16 kHz, in blocks of 20 ms or the whole file", loc="left", fontsize=11)
     axes[1].set_xlabel("CPU time on one core, streamgmm = 1")
     machine = result.machine
     figure.suptitle(

@@ -31,6 +31,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from streamgmm.analyser import Analyser
 from streamgmm.arrays import Float64Array
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.decision.hop_scores import HopScores
@@ -39,7 +40,7 @@ from streamgmm.features.extractor import extract
 from streamgmm.labels import ANOMALY, BACKGROUND
 from streamgmm.listening.events import Detection, detections_of
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Analyser, Pipeline
+from streamgmm.pipeline import Pipeline
 from streamgmm.settings.config import Config
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.fitting.density import fit_density

@@ -13,8 +13,8 @@ from tests.benchmarks.material import SCENE_S, Material
 
 
 def classify_table(material: Material, n_rounds: int) -> Table:
-    """`classify` as a process: CPU of all of it, start of the interpreter included."""
-    command = [sys.executable, "-m", "streamgmm", "classify", "--model", str(material.model_path)]
+    """`classify` as one process: CPU of all of it, start of the interpreter included."""
+    command = [sys.executable, "-m", "streamgmm", "classify", "--jobs", "1", "--model", str(material.model_path)]
     files = [str(material.scene_path)] * 10
     values = []
     for _ in range(n_rounds):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
+from streamgmm.analyser import Analyser
 from streamgmm.decision.assembly import make_judge
 from streamgmm.decision.events import LabelRule
 from streamgmm.decision.rules import make_rules
@@ -18,7 +19,6 @@ from streamgmm.labels import is_reserved
 from streamgmm.listening.events import Detection
 from streamgmm.listening.tracks import ScoredRecording, keep_scores, replay
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Analyser
 from streamgmm.settings.config import Config
 from tests.benchmarks.room.hearing import Stream
 from tests.benchmarks.room.streams import Heard

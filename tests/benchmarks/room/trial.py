@@ -13,12 +13,12 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from streamgmm.analyser import Analyser
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.decision.assembly import make_judge
 from streamgmm.labels import BACKGROUND
 from streamgmm.listening.tracks import keep_scores
 from streamgmm.model.model import Model
-from streamgmm.pipeline import Analyser
 from streamgmm.settings.config import Config
 from streamgmm.training.selection.threshold_report import as_sections
 from streamgmm.training.selection.thresholds import choose_thresholds
