@@ -58,6 +58,22 @@ class _Batch(NamedTuple):
     targets: Float32Array
 
 
+class _Terms(NamedTuple):
+    """What both the likelihoods and the gradients of a batch are made from.
+
+    Attributes:
+        vectors: (n, d).
+        squares: (n, d), of the vectors.
+        precisions: (k, d), one over the variances of the components.
+        log_weights: (k,), of the components within their mixture.
+    """
+
+    vectors: Float32Array
+    squares: Float32Array
+    precisions: Float32Array
+    log_weights: Float32Array
+
+
 def refine(
     mixtures: Sequence[Mixture], projected: FloatArray, class_indices: IndexArray, *, seed: int
 ) -> list[Mixture]:
@@ -138,14 +154,17 @@ class _Mixtures:
         totals = np.logaddexp.reduceat(logits, self._starts)
         return np.asarray(logits - totals[self._owners])
 
-    def _likelihoods(self, vectors: Float32Array) -> tuple[Float32Array, Float32Array]:
+    def _terms(self, vectors: Float32Array) -> _Terms:
+        return _Terms(vectors, np.square(vectors), np.exp(-2.0 * self.parameters.log_deviations), self._log_weights())
+
+    def _likelihoods(self, terms: _Terms) -> tuple[Float32Array, Float32Array]:
         """Return log-likelihoods (n, n_labels), and responsibilities of components within their mixture (n, k)."""
         means, log_deviations, _ = self.parameters
-        precisions = np.exp(-2.0 * log_deviations)
+        vectors, squares, precisions, log_weights = terms
         # |x - m|^2 / s^2 multiplied out into matrix products; its constant part is in `norms`.
-        distances = np.square(vectors) @ precisions.T - 2.0 * (vectors @ (means * precisions).T)
+        distances = squares @ precisions.T - 2.0 * (vectors @ (means * precisions).T)
         # Without -d/2 log(2 pi): equal terms of all labels cancel in the posterior.
-        norms = self._log_weights() - log_deviations.sum(axis=1) - 0.5 * (np.square(means) * precisions).sum(axis=1)
+        norms = log_weights - log_deviations.sum(axis=1) - 0.5 * (np.square(means) * precisions).sum(axis=1)
         weighted = norms - 0.5 * distances
         # The largest term is factored out, or `exp` would underflow far from all components.
         tops = np.maximum.reduceat(weighted, self._starts, axis=1)
@@ -155,27 +174,27 @@ class _Mixtures:
 
     def gradients(self, batch: _Batch) -> _Parameters:
         """Return the gradients of the mean cross-entropy between scaled posterior and targets."""
-        log_likelihoods, shares = self._likelihoods(batch.vectors)
+        terms = self._terms(batch.vectors)
+        log_likelihoods, shares = self._likelihoods(terms)
         posteriors = softmax(LIKELIHOOD_SCALE * log_likelihoods)
         # Targets of a row sum up to its weight, not to 1.
         totals = batch.targets.sum(axis=1, keepdims=True)
         excess = LIKELIHOOD_SCALE * (posteriors * totals - batch.targets) / np.float32(len(batch.vectors))
-        return self._parameter_gradients(excess[:, self._owners] * shares, batch.vectors)
+        return self._parameter_gradients(excess[:, self._owners] * shares, terms)
 
-    def _parameter_gradients(self, by_likelihood: Float32Array, vectors: Float32Array) -> _Parameters:
+    def _parameter_gradients(self, by_likelihood: Float32Array, terms: _Terms) -> _Parameters:
         """Apply the chain rule: from loss gradients by log-likelihoods of components (n, k) to those by parameters."""
-        means, log_deviations, _ = self.parameters
-        precisions = np.exp(-2.0 * log_deviations)
+        means, precisions = self.parameters.means, terms.precisions
         # The log-likelihood of a component has the derivatives (x - m) / s^2 by its mean and (x - m)^2 / s^2 - 1 by its
         # log deviation; both are sums of moments, multiplied out as above.
         totals = by_likelihood.sum(axis=0)
-        firsts, seconds = by_likelihood.T @ vectors, by_likelihood.T @ np.square(vectors)
+        firsts, seconds = by_likelihood.T @ terms.vectors, by_likelihood.T @ terms.squares
         of_means = (firsts - totals[:, np.newaxis] * means) * precisions
-        squares = seconds - 2.0 * firsts * means + totals[:, np.newaxis] * np.square(means)
-        of_log_deviations = squares * precisions - totals[:, np.newaxis]
+        deviations = seconds - 2.0 * firsts * means + totals[:, np.newaxis] * np.square(means)
+        of_log_deviations = deviations * precisions - totals[:, np.newaxis]
         # Derivative of a softmax: the share of the component itself, less its weight times the share of its mixture.
         of_labels = np.add.reduceat(totals, self._starts)
-        of_logits = totals - np.exp(self._log_weights()) * of_labels[self._owners]
+        of_logits = totals - np.exp(terms.log_weights) * of_labels[self._owners]
         return _Parameters(of_means, of_log_deviations, of_logits)
 
     def mixtures(self) -> list[Mixture]:
