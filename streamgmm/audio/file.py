@@ -21,9 +21,9 @@ from streamgmm.audio.source import Block, Vitals
 
 _file_logger = logging.getLogger(__name__)
 
-MAX_READS = 64
+MAX_READS, MAX_READS_AHEAD = 8, 64
 """Most blocks of a recording that are delivered as one, where nobody waits for them: the overhead of a block in what
-follows exceeds its work."""
+follows exceeds its work. More of them where no other thread has to keep what was read ahead."""
 
 
 class RecordingFile:
@@ -33,6 +33,7 @@ class RecordingFile:
         path: path of the file, or of a symbolic link to it.
         channel: index of one channel (from 0), or the mean of all.
         pace: speed as a multiple of real time; 0 for as fast as possible.
+        max_reads: most blocks of 0.1 s that are delivered as one at a pace of 0.
         clock: returns the monotonic time (s).
         wait: waits for the event for at most the given time (s); returns True if it is set.
     """
@@ -43,6 +44,7 @@ class RecordingFile:
         *,
         channel: ChannelChoice = "mean",
         pace: float = 0.0,
+        max_reads: int = MAX_READS,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
@@ -51,6 +53,7 @@ class RecordingFile:
         self._path = path
         self._channel: ChannelChoice = channel
         self._pace = pace
+        self._max_reads = max_reads
         self._clock = clock
         self._wait = wait
         self._n_delivered = 0
@@ -115,7 +118,7 @@ class RecordingFile:
         """Return the next samples, none at the end of the recording."""
         if self.is_live:
             return self._reader.read()
-        blocks = list(islice(self._reader, MAX_READS))
+        blocks = list(islice(self._reader, self._max_reads))
         return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
     def _is_closed_before_due(self, n_samples: int) -> bool:

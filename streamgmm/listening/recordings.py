@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streamgmm import units
 from streamgmm.arrays import Samples
-from streamgmm.audio.file import RecordingFile
+from streamgmm.audio.file import MAX_READS_AHEAD, RecordingFile
 from streamgmm.audio.source import Source
 from streamgmm.decision.anomaly import event_labels, without_anomalies
 from streamgmm.decision.clip import ClipDecision
@@ -40,7 +40,7 @@ def opened(path: Path, model: Model, config: Config) -> Iterator[Source]:
     Raises:
         RecordingError: it cannot be read.
     """
-    with closing(RecordingFile(path, channel=config.source.channel)) as source:
+    with closing(RecordingFile(path, channel=config.source.channel, max_reads=MAX_READS_AHEAD)) as source:
         source.open(model.spec.sample_rate_hz)
         yield source
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamgmm.audio.file import MAX_READS, RecordingFile
+from streamgmm.audio.file import RecordingFile
 from streamgmm.audio.reading import RecordingError
 from streamgmm.audio.resample import resample, warn_if_narrow
 
@@ -69,11 +69,11 @@ def test_resampled_like_the_whole(recording, rate_hz):
     assert read_all(source).tobytes() == resample(SAMPLES, 16000, rate_hz).tobytes()
 
 
-@pytest.mark.parametrize(("pace", "longest"), [(0.0, 1600 * MAX_READS), (1e6, 1600)])
-def test_blocks_are_short_and_shortest_where_someone_waits_for_them(tmp_path, pace, longest):
+@pytest.mark.parametrize(("pace", "max_reads", "longest"), [(0.0, 8, 8 * 1600), (0.0, 64, 64 * 1600), (1e6, 64, 1600)])
+def test_blocks_are_short_and_shortest_where_someone_waits_for_them(tmp_path, pace, max_reads, longest):
     path = tmp_path / "long.wav"
-    soundfile.write(path, np.zeros(2 * 1600 * MAX_READS, dtype=np.int16), 16000)
-    source = RecordingFile(path, pace=pace)
+    soundfile.write(path, np.zeros(100 * 1600, dtype=np.int16), 16000)
+    source = RecordingFile(path, pace=pace, max_reads=max_reads)
     source.open(16000)
     assert max(block.samples.size for block in iter(source.read, None)) == longest
 
