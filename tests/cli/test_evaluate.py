@@ -33,7 +33,7 @@ def model(sounds, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_by_fold_a_process_prints_the_tables_and_writes_the_json(sounds, tmp_path):
-    process = spawn_cli("evaluate", sounds, "--by", "fold", "--json", tmp_path / "e.json")
+    process = spawn_cli("evaluate", sounds, "--by", "fold", "--json", tmp_path / "e.json", *QUICK)
     out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
     assert all(character == "\n" or unicodedata.category(character) != "Cc" for character in out)
@@ -58,7 +58,7 @@ def test_by_fold_a_process_prints_the_tables_and_writes_the_json(sounds, tmp_pat
 def test_the_same_command_gives_the_same_json_whatever_the_number_of_processes(capsys, sounds, tmp_path):
     files = [tmp_path / f"{n_jobs}.json" for n_jobs in (1, 2)]
     for n_jobs, path in enumerate(files, start=1):
-        settings = ("--quick", "--set", f"training.n_jobs={n_jobs}", "--set", "training.n_speed_copies=0")
+        settings = ("--quick", "--set", f"training.n_jobs={n_jobs}", "--set", "training.world=false")
         assert run_cli(capsys, "evaluate", sounds, "--json", path, *settings).code == 0
     assert files[0].read_bytes() == files[1].read_bytes()
 

@@ -17,7 +17,7 @@ from tests.training.training_rig import SOUND_LABELS, write_sounds
 
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
-SETTINGS = ["training.n_jobs=1", "training.n_speed_copies=0", "training.n_noise_copies=0"]
+SETTINGS = ["training.n_jobs=1", "training.n_speed_copies=0", "training.n_noise_copies=0", "training.world=false"]
 QUICK = ["--quick", *(word for setting in SETTINGS for word in ("--set", setting))]
 LOSSES = ["full", "left", "closed"]
 

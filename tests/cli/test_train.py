@@ -384,7 +384,7 @@ def test_B25_a_training_that_is_stopped_leaves_the_old_model_alone(sounds, tmp_p
     path.parent.mkdir()
     path.write_bytes(b"the old one")
     preparation = INTERRUPTED.format(module=module, function=function, wait=wait)
-    process = spawn_main(preparation, "train", sounds, "-o", path, "--quick")
+    process = spawn_main(preparation, "train", sounds, "-o", path, *QUICK)
     assert present(process.stdout).readline() == "up\n"
     process.send_signal(number)
     code, out, err = end_of(process)

@@ -24,7 +24,7 @@ LOCALES = {
     "japanese": ("ja_JP", "EUC-JP"),
     "chinese": ("zh_CN", "GBK"),
 }
-TRAIN = ("--quick", "--no-memory", "--set", "training.copies=false")
+TRAIN = ("--quick", "--no-memory", "--set", "training.copies=false", "--set", "training.world=false")
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are UTF-8 always")
 

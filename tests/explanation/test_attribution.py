@@ -63,7 +63,9 @@ def test_baseline_and_parts_are_the_ratio(covariance_type, seed, distance, pair,
     expected = ratio(classifier, vector, *pair)
     tolerance = 1e-3 if n_units else 1e-6
     assert found.baseline + found.parts.sum() == pytest.approx(expected, rel=tolerance, abs=tolerance)
-    assert found.baseline == pytest.approx(ratio(classifier, classifier.projection.mean, *pair))
+    assert found.baseline == pytest.approx(
+        ratio(classifier, classifier.projection.mean, *pair), rel=1e-6, abs=tolerance
+    )
 
 
 @pytest.mark.parametrize("n_units", [0, 20])

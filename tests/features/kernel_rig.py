@@ -50,7 +50,7 @@ def vectors_of(measures: list[HopMeasures]) -> np.ndarray:
     return np.array([hop.vector for hop in measures])
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=32)
 def reference(spec: FeatureSpec, make: Callable[[int], np.ndarray]) -> tuple[list[HopMeasures], np.ndarray, np.ndarray]:
     """Return the measures in numpy, the deviation of each feature, and which values float32 determines.
 

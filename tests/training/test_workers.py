@@ -182,7 +182,7 @@ def test_a_python_without_semaphores_works_in_one_process(monkeypatch, caplog, u
 @linux_only
 def test_F27_without_semaphores_a_model_has_the_same_bytes_and_no_library_complains(demo_model, tmp_path):
     data = demo_model.parent / "recordings"
-    options = ("--quick", "--no-memory", "--set", "training.n_speed_copies=0", "--name", "a")
+    options = ("--quick", "--no-memory", "--set", "training.world=false", "--name", "a")
     command = [sys.executable, "-m", "streamgmm", "train", str(data), *options, "-o"]
     crippled = mount_namespace(NO_SEMAPHORES["read_only"], *command, str(tmp_path / "a.sgm"))
     done = subprocess.run(crippled, capture_output=True, text=True, timeout=120, check=False)
