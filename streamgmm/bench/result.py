@@ -144,3 +144,8 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
 def peers_of(figures: Sequence[Figure]) -> list[str]:
     """Return the peers of figures, in their order."""
     return list(dict.fromkeys(peer for figure in figures for peer in figure.faster_than))
+
+
+def ratio_text(ratio: float) -> str:
+    """Return a ratio in two digits, or whole from 100 on."""
+    return f"{ratio:.2g}" if ratio < 99.5 else f"{ratio:.0f}"

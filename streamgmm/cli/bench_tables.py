@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Column, Table
 
-from streamgmm.bench.result import BenchResult, Capacity, Figure, peers_of
+from streamgmm.bench.result import BenchResult, Capacity, Figure, peers_of, ratio_text
 from streamgmm.bench.works import khz
 from streamgmm.wording import escaped
 
@@ -36,7 +36,7 @@ def _figures_table(title: str, figures: Sequence[Figure]) -> Table:
     for peer in peers:
         table.add_column(peer, justify="right", no_wrap=True)
     for figure in figures:
-        ratios = (f"{figure.faster_than[peer]:.2g} x" if peer in figure.faster_than else "" for peer in peers)
+        ratios = (f"{ratio_text(figure.faster_than[peer])} x" if peer in figure.faster_than else "" for peer in peers)
         table.add_row(figure.name, f"{figure.times_real_time:.0f}", *ratios)
     return table
 

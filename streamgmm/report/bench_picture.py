@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamgmm.bench.result import BenchResult, Figure, peers_of
+from streamgmm.bench.result import BenchResult, Figure, peers_of, ratio_text
 from streamgmm.report.figure import new_figure, save_figure
 from streamgmm.report.matplotlib_defaults import default_settings
 from streamgmm.report.palette import GRID, INK, LABEL_COLOURS
@@ -60,7 +60,7 @@ def _draw_groups(axes: Axes, figures: Sequence[Figure]) -> None:
         # From 1: bars to the left are of peers that take less time.
         lengths = [ratio - 1.0 for ratio in figure.faster_than.values()]
         bars = axes.barh(places, lengths, 0.9 * height, left=1.0, color=colour, label=figure.name)
-        texts = [f"{ratio:.2g}" for ratio in figure.faster_than.values()]
+        texts = [ratio_text(ratio) for ratio in figure.faster_than.values()]
         axes.bar_label(bars, texts, padding=3, color=INK, fontsize=8)
     axes.set_xscale("log")
     axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])

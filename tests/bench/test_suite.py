@@ -5,7 +5,7 @@ import os
 import pytest
 
 from streamgmm.bench.machine import multiply_adds_per_s
-from streamgmm.bench.result import BenchResult
+from streamgmm.bench.result import BenchResult, ratio_text
 from streamgmm.bench.suite import CAPTURE_CORE_SHARE, MARGIN, RATES_HZ, TYPICAL, run_bench
 from streamgmm.bench.works import feature_works, numpy_name, pipeline_name
 from streamgmm.cores import count_cores
@@ -68,3 +68,10 @@ def test_the_numpy_fallback_is_measured_without_a_change_to_the_choice(monkeypat
 
 def test_without_the_kernel_there_is_no_fallback_to_compare_with(monkeypatch: pytest.MonkeyPatch) -> None:
     assert numpy_name(16000) not in feature_works(NOISE, 16000, {}, has_kernel=False)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(0.956, "0.96"), (8.94, "8.9"), (99.4, "99"), (99.6, "100"), (1234.5, "1234")]
+)
+def test_ratios_have_two_digits_or_are_whole(ratio: float, text: str) -> None:
+    assert ratio_text(ratio) == text
