@@ -219,10 +219,12 @@ def test_D16_of_several_changes_at_once_none_is_lost(model, sounds, tmp_path):
     write_sounds(tmp_path / "other", ["knocking"])
     new = {"doorbell": sounds / "new" / "doorbell", "knocking": tmp_path / "other" / "knocking"}
     commands = [("enrol", label, folder) for label, folder in new.items()]
-    processes = [spawn_cli(*command, "--model", model, "--force") for command in commands]
+    with model_lock(model, pytest.fail):  # so that both want the model at once, however fast one of them is
+        processes = [spawn_cli(*command, "--model", model, "--force") for command in commands]
+        for process in processes:
+            assert any("waiting for process" in line for line in present(process.stderr))
     ended = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
     assert [code for _, code in ended] == [0, 0], ended
-    assert sum("waiting for process" in err for err, _ in ended) == 1
     assert sorted(load_model(model).labels) == sorted([*SOUND_LABELS, *new])
     left_over = {path.name for path in tmp_path.iterdir()}
     assert left_over == {"my.sgm", "my.sgm-memory", "other"}
