@@ -21,11 +21,11 @@ from streamgmm.model.projection import Projection
 _LANES = 8
 """`SCORE_LANES` of kernel.h."""
 
-_ROWS = 4
+_ROWS = 8
 """`SCORE_ROWS` of kernel.h."""
 
 _NO_WEIGHT = -1e300
-"""Logarithm of the weight of components that only fill up a vector."""
+"""Logarithm of the weight of components that only fill up a pack."""
 
 _INT, _POINTER = ctypes.c_int32, ctypes.c_void_p
 
@@ -116,8 +116,8 @@ class KernelScorer:
         self._n_features, self._n_dimensions = projection.n_features, projection.n_dimensions
         self._n_mixtures = len(mixtures)
         self._stride = _filled(projection.n_dimensions)
-        n_vectors = [_filled(mixture.n_components) // _LANES for mixture in mixtures]
-        self._n_logs = _ROWS * _LANES * max(n_vectors)
+        n_packs = [_filled(mixture.n_components) // _LANES for mixture in mixtures]
+        self._n_logs = _ROWS * _LANES * max(n_packs)
         matrix = np.zeros((projection.n_features, self._stride))
         matrix[:, : projection.n_dimensions] = projection.matrix / projection.scale[:, np.newaxis]
         # The factor 1/2 of the exponent is part of the factors, as in `MixtureBank`.
@@ -127,10 +127,10 @@ class KernelScorer:
         self._arrays: dict[str, AnyArray] = {
             "mean": np.ascontiguousarray(projection.mean),
             "matrix": matrix,
-            "log_norms": np.concatenate([_in_vectors(m.log_norms[:, np.newaxis], _NO_WEIGHT) for m in mixtures]),
-            "factors": np.concatenate([_in_vectors(own, 0.0) for own in factors]),
-            "means": np.concatenate([_in_vectors(own, 0.0) for own in means]),
-            "starts": np.cumsum([0, *n_vectors], dtype=np.int32),
+            "log_norms": np.concatenate([_in_packs(m.log_norms[:, np.newaxis], _NO_WEIGHT) for m in mixtures]),
+            "factors": np.concatenate([_in_packs(own, 0.0) for own in factors]),
+            "means": np.concatenate([_in_packs(own, 0.0) for own in means]),
+            "starts": np.cumsum([0, *n_packs], dtype=np.int32),
         }
         self._mixtures = _Mixtures(
             *(self._n_features, self._n_dimensions, self._n_mixtures, self._stride),
@@ -193,12 +193,12 @@ def make_scorer(projection: Projection, mixtures: Sequence[Mixture], bank: Mixtu
 
 
 def _filled(n: int) -> int:
-    """Return `n` rounded up to whole vectors."""
+    """Return `n` rounded up to whole packs."""
     return -(-n // _LANES) * _LANES
 
 
-def _in_vectors(rows: Float64Array, filling: float) -> Float64Array:
-    """Return rows of components, shape (k, d), as shape (n_vectors, d, lanes): the order of `Mixtures` in kernel.h."""
+def _in_packs(rows: Float64Array, filling: float) -> Float64Array:
+    """Return rows of components, shape (k, d), as shape (n_packs, d, lanes): the order of `Mixtures` in kernel.h."""
     filled = np.full((_filled(len(rows)), rows.shape[1]), filling)
     filled[: len(rows)] = rows
     return filled.reshape(-1, _LANES, rows.shape[1]).swapaxes(1, 2).copy()

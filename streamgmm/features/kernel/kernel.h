@@ -26,8 +26,8 @@ enum {
     DELAY_FRAMES = 2 * SLOPE_REACH,
     MAX_LANES = 16,     /* Numbers in the longest vector; arrays end with room for two of them. */
     PADDING = 2 * MAX_LANES,
-    SCORE_LANES = 8,    /* Numbers in a vector of scoring.h. */
-    SCORE_ROWS = 4      /* Vectors that it scores at once. */
+    SCORE_LANES = 8,    /* Numbers in a pack of scoring.h. */
+    SCORE_ROWS = 8      /* Vectors that it scores at once. */
 };
 
 /* Bands of one decimation; `taps` are complex, shape (n_taps, n_bands). */
@@ -108,16 +108,16 @@ typedef struct {
     int *is_active, has_cepstra;
 } State;
 
-/* Mixtures behind a projection; mirrored by `scoring.py`. Components follow each other in vectors of SCORE_LANES; the
+/* Mixtures behind a projection; mirrored by `scoring.py`. Components follow each other in packs of SCORE_LANES; the
  * last one of a mixture is filled up with components of a weight of next to nothing. */
 typedef struct {
     int32_t n_features, n_dimensions, n_mixtures;
-    int32_t stride;             /* Of rows of `matrix`: `n_dimensions` or more, whole vectors. */
+    int32_t stride;             /* Of rows of `matrix`: `n_dimensions` or more, whole packs. */
     const double *mean;         /* (n_features) */
     const double *matrix;       /* (n_features, stride) */
-    const double *log_norms;    /* (n_vectors, SCORE_LANES) */
-    const double *factors, *means;      /* (n_vectors, n_dimensions, SCORE_LANES) */
-    const int32_t *starts;      /* (n_mixtures + 1): the first vector of each mixture, then the number of vectors. */
+    const double *log_norms;    /* (n_packs, SCORE_LANES) */
+    const double *factors, *means;      /* (n_packs, n_dimensions, SCORE_LANES) */
+    const int32_t *starts;      /* (n_mixtures + 1): the first pack of each mixture, then the number of packs. */
 } Mixtures;
 
 /* The same code, compiled for one set of instructions. */

@@ -1,10 +1,15 @@
 /* Scores of vectors under mixtures with diagonal covariances (see scoring.py in `model`).
  *
  * In double, and every vector by itself: what is scored beside it does not change a bit of its scores. The components of
- * a mixture fill whole vectors of SCORE_LANES numbers, the same for all levels, so that sums have one order. */
+ * a mixture fill whole packs of SCORE_LANES, the same for all levels, so that sums have one order. A level takes a pack
+ * in PARTS, each as long as its registers: the compiler keeps longer vectors in memory, which takes five times as long. */
 
-typedef double Doubles __attribute__((vector_size(8 * SCORE_LANES)));
-typedef int64_t Longs __attribute__((vector_size(8 * SCORE_LANES)));
+#define DOUBLES (LANES / 2)
+#define PARTS (SCORE_LANES / DOUBLES)
+#define PROJECTED 8  /* Vectors of columns that are projected at once. */
+
+typedef double Doubles __attribute__((vector_size(8 * DOUBLES)));
+typedef int64_t Longs __attribute__((vector_size(8 * DOUBLES)));
 
 INLINE Doubles load_doubles(const double *from)
 {
@@ -50,106 +55,119 @@ INLINE Doubles exponential(Doubles values)
     return (Doubles)((Longs)sum + ((Longs)shifted << 52));
 }
 
-INLINE double sum_of_lanes(Doubles values)
-{
-    double sum = 0.0;
-    for (int i = 0; i < SCORE_LANES; i++)
-        sum += values[i];
-    return sum;
-}
-
-INLINE double highest_lane(Doubles values)
-{
-    double highest = values[0];
-    for (int i = 1; i < SCORE_LANES; i++)
-        highest = values[i] > highest ? values[i] : highest;
-    return highest;
-}
-
 /* Add the product to `n` vectors of columns of what is there; with a constant `n`, the sums stay in registers. */
 INLINE void project_columns(const Mixtures *mixtures, const double *vector, int first, int n, double *projected)
 {
-    Doubles sums[4];
+    Doubles sums[PROJECTED];
     for (int i = 0; i < n; i++)
-        sums[i] = load_doubles(projected + first + i * SCORE_LANES);
+        sums[i] = load_doubles(projected + first + i * DOUBLES);
     for (int feature = 0; feature < mixtures->n_features; feature++) {
         const double *row = mixtures->matrix + (size_t)feature * mixtures->stride + first;
         double value = vector[feature] - mixtures->mean[feature];
         for (int i = 0; i < n; i++)
-            sums[i] += value * load_doubles(row + i * SCORE_LANES);
+            sums[i] += value * load_doubles(row + i * DOUBLES);
     }
     for (int i = 0; i < n; i++)
-        store_doubles(projected + first + i * SCORE_LANES, sums[i]);
+        store_doubles(projected + first + i * DOUBLES, sums[i]);
 }
 
 /* Add (vector - mean) times the matrix, whose rows have zeros beyond the dimensions. */
 static void project(const Mixtures *mixtures, const double *vector, double *projected)
 {
     int first = 0;
-    for (; first + 4 * SCORE_LANES <= mixtures->stride; first += 4 * SCORE_LANES)
-        project_columns(mixtures, vector, first, 4, projected);
-    for (; first < mixtures->stride; first += SCORE_LANES)
+    for (; first + PROJECTED * DOUBLES <= mixtures->stride; first += PROJECTED * DOUBLES)
+        project_columns(mixtures, vector, first, PROJECTED, projected);
+    for (; first < mixtures->stride; first += DOUBLES)
         project_columns(mixtures, vector, first, 1, projected);
 }
 
-/* Log of the sum of exponentials of `n` vectors, of which `highest` holds the highest of each lane. */
-static double sum_logs(const double *logs, int n, Doubles highest)
+/* Log of the sum of exponentials of `n` numbers, whole packs, none above `highest`. */
+static double sum_logs(const double *logs, int n, double highest)
 {
-    double top = highest_lane(highest);
-    Doubles sum = {0};
-    for (int i = 0; i < n; i++)
-        sum += exponential(load_doubles(logs + (size_t)i * SCORE_LANES) - top);
-    return top + log(sum_of_lanes(sum));
+    double lanes[SCORE_LANES], sum = 0.0;
+    for (int part = 0; part < PARTS; part++) {
+        Doubles sums = {0};
+        for (int i = part * DOUBLES; i < n; i += SCORE_LANES)
+            sums += exponential(load_doubles(logs + i) - highest);
+        store_doubles(lanes + part * DOUBLES, sums);
+    }
+    for (int i = 0; i < SCORE_LANES; i++)
+        sum += lanes[i];
+    return highest + log(sum);
 }
 
-/* Write the log densities of `n_rows` vectors, at most SCORE_ROWS, under the components from `first` on that fill `n`
- * vectors; `logs` is room for `n_rows` times as many. The rows share what is loaded, and each has its own sums, which
+/* The highest of `n` numbers, whole packs. */
+static double highest_of(const double *values, int n)
+{
+    Doubles highest = load_doubles(values);
+    for (int i = DOUBLES; i < n; i += DOUBLES) {
+        Doubles others = load_doubles(values + i);
+        highest = choose(others > highest, others, highest);
+    }
+    double top = highest[0];
+    for (int i = 1; i < DOUBLES; i++)
+        top = highest[i] > top ? highest[i] : top;
+    return top;
+}
+
+/* Write the log densities of `n_rows` vectors, at most SCORE_ROWS, under the components of one part of a pack; those of a
+ * row are `stride` numbers after those of the row before. The rows share what is loaded, and each has its own sums, which
  * stay in registers with a constant `n_rows`. */
-INLINE void densities_of_rows(const Mixtures *mixtures, const double *const *projected, int n_rows, int first, int n,
-                              double *logs, double *densities)
+INLINE void densities_of_part(const Mixtures *mixtures, const double *const *projected, int n_rows, int pack, int part,
+                              double *logs, int stride)
 {
     int n_dimensions = mixtures->n_dimensions;
-    Doubles highest[SCORE_ROWS];
+    size_t place = (size_t)pack * SCORE_LANES, inside = (size_t)part * DOUBLES;
+    const double *factors = mixtures->factors + place * n_dimensions + inside;
+    const double *means = mixtures->means + place * n_dimensions + inside;
+    Doubles sums[SCORE_ROWS];
     for (int row = 0; row < n_rows; row++)
-        highest[row] = load_doubles(mixtures->log_norms + (size_t)first * SCORE_LANES) * 0.0 - 1e308;
-    for (int i = 0; i < n; i++) {
-        size_t place = (size_t)(first + i) * SCORE_LANES;
-        const double *factors = mixtures->factors + place * n_dimensions, *means = mixtures->means + place * n_dimensions;
-        Doubles sums[SCORE_ROWS];
-        for (int row = 0; row < n_rows; row++)
-            sums[row] = load_doubles(mixtures->log_norms + place);
-        for (int dimension = 0; dimension < n_dimensions; dimension++) {
-            Doubles factor = load_doubles(factors + (size_t)dimension * SCORE_LANES);
-            Doubles mean = load_doubles(means + (size_t)dimension * SCORE_LANES);
-            for (int row = 0; row < n_rows; row++) {
-                Doubles deviation = projected[row][dimension] * factor - mean;
-                sums[row] -= deviation * deviation;
-            }
-        }
+        sums[row] = load_doubles(mixtures->log_norms + place + inside);
+    for (int dimension = 0; dimension < n_dimensions; dimension++) {
+        Doubles factor = load_doubles(factors + (size_t)dimension * SCORE_LANES);
+        Doubles mean = load_doubles(means + (size_t)dimension * SCORE_LANES);
         for (int row = 0; row < n_rows; row++) {
-            store_doubles(logs + (size_t)(row * n + i) * SCORE_LANES, sums[row]);
-            highest[row] = choose(sums[row] > highest[row], sums[row], highest[row]);
+            Doubles deviation = projected[row][dimension] * factor - mean;
+            sums[row] -= deviation * deviation;
         }
     }
     for (int row = 0; row < n_rows; row++)
-        densities[row] = sum_logs(logs + (size_t)row * n * SCORE_LANES, n, highest[row]);
+        store_doubles(logs + (size_t)row * stride, sums[row]);
+}
+
+/* Write the log densities of `n_rows` vectors, at most SCORE_ROWS, under a mixture of `n` packs from `first` on; `logs`
+ * is room for `n_rows` times its components. */
+INLINE void densities_of_rows(const Mixtures *mixtures, const double *const *projected, int n_rows, int first, int n,
+                              double *logs, double *densities)
+{
+    int n_logs = n * SCORE_LANES;
+    for (int pack = 0; pack < n; pack++)
+        for (int part = 0; part < PARTS; part++)
+            densities_of_part(mixtures, projected, n_rows, first + pack, part,
+                              logs + pack * SCORE_LANES + part * DOUBLES, n_logs);
+    for (int row = 0; row < n_rows; row++) {
+        const double *own = logs + (size_t)row * n_logs;
+        densities[row] = sum_logs(own, n_logs, highest_of(own, n_logs));
+    }
 }
 
 /* Write the log densities of `n` vectors in the space of the mixtures under one of them. */
 static void densities_of_mixture(const Mixtures *mixtures, const double *projected, int n, int mixture, double *logs,
                                  double *densities)
 {
-    int first = mixtures->starts[mixture], n_vectors = mixtures->starts[mixture + 1] - first;
+    int first = mixtures->starts[mixture], n_packs = mixtures->starts[mixture + 1] - first;
     for (int i = 0; i < n;) {
         const double *rows[SCORE_ROWS];
         double found[SCORE_ROWS];
-        int n_rows = n - i < SCORE_ROWS ? 1 : SCORE_ROWS;
+        int n_rows = n - i >= SCORE_ROWS ? SCORE_ROWS : n - i >= SCORE_ROWS / 2 ? SCORE_ROWS / 2 : 1;
         for (int row = 0; row < n_rows; row++)
             rows[row] = projected + (size_t)(i + row) * mixtures->stride;
         if (n_rows == SCORE_ROWS)
-            densities_of_rows(mixtures, rows, SCORE_ROWS, first, n_vectors, logs, found);
+            densities_of_rows(mixtures, rows, SCORE_ROWS, first, n_packs, logs, found);
+        else if (n_rows == SCORE_ROWS / 2)
+            densities_of_rows(mixtures, rows, SCORE_ROWS / 2, first, n_packs, logs, found);
         else
-            densities_of_rows(mixtures, rows, 1, first, n_vectors, logs, found);
+            densities_of_rows(mixtures, rows, 1, first, n_packs, logs, found);
         for (int row = 0; row < n_rows; row++, i++)
             densities[(size_t)i * mixtures->n_mixtures + mixture] = found[row];
     }
