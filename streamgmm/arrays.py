@@ -24,6 +24,13 @@ Samples = Float32Array
 _Real = TypeVar("_Real", np.float32, np.float64)
 
 
+def address_of(array: AnyArray) -> int:
+    """Return where the first number of an array is in memory, for a function in C; the caller keeps the array."""
+    # Not `array.ctypes.data`: it runs Python code, which takes long where the processor slept just before.
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
 def softmax(logits: npt.NDArray[_Real]) -> npt.NDArray[_Real]:
     """Return shares that sum to 1 along the last axis, from finite logarithms with any common offset.
 

@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 SILENCE_DBFS = -200.0
 """Level of exact digital silence (dB re full scale); finite, so that all levels are finite."""
 
+MIN_SQUARE = 10.0 ** (SILENCE_DBFS / 10.0)
+"""The mean square at that level; lower ones count as this one."""
+
 
 def seconds_to_samples(duration_s: float, sample_rate_hz: int) -> int:
     """Return the whole number of samples nearest to `duration_s`."""

@@ -5,6 +5,7 @@ This is the reference for the compiled kernel (`streamgmm.features.kernel`), and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, Self
 
@@ -27,33 +28,16 @@ class HopMeasures(NamedTuple):
     """The measures of one hop.
 
     Attributes:
-        frame_squares: float64, shape (hop_frames,), mean square of each frame after the low cut; padding counts as 0.
+        squares: sum of the mean squares of its frames after the low cut; padding counts as 0.
+        frame_levels_db: float64, shape (hop_frames,), levels of these frames (dB re full scale).
         vector: float64, shape (n_features,), of the window that ends with the hop.
         cepstra: float64, shape (n, n_cepstral_features), vectors of the frames that the hop completes.
     """
 
-    frame_squares: Float64Array
+    squares: float
+    frame_levels_db: Float64Array
     vector: Float64Array
     cepstra: Float64Array
-
-
-class HopLevels(NamedTuple):
-    """Levels of one hop.
-
-    Attributes:
-        squares: sum of the mean squares of its frames.
-        frames_db: float64, shape (hop_frames,), levels of its frames (dB re full scale).
-    """
-
-    squares: float
-    frames_db: Float64Array
-
-
-def measure_levels(measures: Sequence[HopMeasures]) -> list[HopLevels]:
-    """Return the levels of hops, of one stream or of several."""
-    squares = np.array([hop.frame_squares for hop in measures])
-    levels_db = 10.0 * np.log10(np.maximum(squares, 10.0 ** (units.SILENCE_DBFS / 10.0)))
-    return list(map(HopLevels, np.add.reduce(squares, axis=1).tolist(), levels_db))
 
 
 class HopAnalysis(Protocol):
@@ -62,12 +46,16 @@ class HopAnalysis(Protocol):
     def reset(self) -> None:
         """Drop all hops."""
 
-    def push_hops(self, hops: Float32Array, n_last_samples: int) -> list[HopMeasures]:
-        """Measure the next hops.
+    def push_hops(
+        self, hops: Float32Array, n_last_samples: int, largest: float = math.inf, offset: float = 0.0
+    ) -> list[HopMeasures]:
+        """Measure the next hops; return nothing, and change nothing, if one of their samples is not usable.
 
         Args:
-            hops: shape (n, hop_samples), finite, C-contiguous.
+            hops: one or more, shape (n, hop_samples), C-contiguous.
             n_last_samples: number of samples of the last hop before its padding.
+            largest: samples up to this magnitude are usable, and NaN is not.
+            offset: subtracted from the samples afterwards, in place.
         """
 
     def push_stack(self, analyses: Sequence[Self], hops: Float32Array) -> list[HopMeasures]:
@@ -135,8 +123,13 @@ class NumpyAnalysis:
         if self._frames:
             self._frames.reset()
 
-    def push_hops(self, hops: Float32Array, n_last_samples: int) -> list[HopMeasures]:
+    def push_hops(
+        self, hops: Float32Array, n_last_samples: int, largest: float = math.inf, offset: float = 0.0
+    ) -> list[HopMeasures]:
         """Measure the next hops (see `HopAnalysis`)."""
+        if not np.maximum.reduce(np.abs(hops), axis=None) <= largest:  # False for NaN
+            return []
+        hops -= np.float32(offset)
         n_samples = [self.spec.hop_samples] * (len(hops) - 1) + [n_last_samples]
         return [self._push_hop(hop, n) for hop, n in zip(hops, n_samples, strict=True)]
 
@@ -157,7 +150,8 @@ class NumpyAnalysis:
         level = self._level.update(float(np.add.reduce(powers)) / len(powers))
         vector = self._window.push(hop, level)
         cepstra = self._frames.push(hop.energies, level) if self._frames else self._no_cepstra
-        return HopMeasures(squares, vector, cepstra)
+        levels_db = 10.0 * np.log10(np.maximum(squares, units.MIN_SQUARE))
+        return HopMeasures(float(np.add.reduce(squares)), levels_db, vector, cepstra)
 
     def _frame_squares(self, samples: Float32Array, n_samples: int) -> Float64Array:
         filtered = self._low_cut.push_hop(samples)

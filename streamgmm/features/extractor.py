@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from streamgmm import units
 from streamgmm.arrays import Float32Array, Float64Array, FloatArray, IndexArray
-from streamgmm.features.analysis import HopAnalysis, HopLevels, HopMeasures, NumpyAnalysis, measure_levels
+from streamgmm.features.analysis import HopAnalysis, HopMeasures, NumpyAnalysis
 from streamgmm.features.cepstra import n_cepstral_features
 from streamgmm.features.kernel.analysis import KernelAnalysis
 from streamgmm.features.kernel.loader import find_kernel
@@ -93,7 +93,7 @@ class FeatureStream:
         """Drop all earlier audio but keep the position in the stream, for a loss of audio."""
         self._analysis.reset()
         self._hop_powers = [0.0] * self._n_window_hops
-        self._offset = np.float32(0.0)
+        self._offset = 0.0
         self._n_hops = 0
         self._n_refused_hops = 0
 
@@ -147,26 +147,32 @@ class FeatureStream:
     def _finish_hops(self, hops: Float32Array, n_last_samples: int) -> list[HopFeatures]:
         """Return the features of hops, shape (n, hop_samples), of whose last one `n_last_samples` were received."""
         self.n_pending_samples = 0
-        n_refused = [self._clean(hop, is_first=self._n_hops + i == 0) for i, hop in enumerate(hops)]
-        measures = self._analysis.push_hops(hops, n_last_samples)
+        # The first hop of a stream is cleaned, because its offset is not known yet.
+        measures: list[HopMeasures] = []
+        if self._n_hops:
+            measures = self._analysis.push_hops(hops, n_last_samples, MAX_AMPLITUDE, self._offset)
+        if measures:
+            n_refused = [self._forgive() for _ in hops]
+        else:
+            n_refused = [self._clean(hop, is_first=self._n_hops + i == 0) for i, hop in enumerate(hops)]
+            measures = self._analysis.push_hops(hops, n_last_samples)
         n_samples = [self._hop_samples] * (len(hops) - 1) + [n_last_samples]
-        each = zip(measures, measure_levels(measures), n_samples, n_refused, strict=True)
-        return [self._features(*hop) for hop in each]
+        return [self._features(*hop) for hop in zip(measures, n_samples, n_refused, strict=True)]
 
-    def _features(self, hop: HopMeasures, levels: HopLevels, n_samples: int, n_refused_hops: int) -> HopFeatures:
+    def _features(self, hop: HopMeasures, n_samples: int, n_refused_hops: int) -> HopFeatures:
         # Padding does not count: positions are those of received samples.
         self.end_sample += n_samples
         # A ring of the last hops: their order does not matter for a mean.
-        self._hop_powers[self._n_hops % self._n_window_hops] = levels.squares / len(levels.frames_db)
+        self._hop_powers[self._n_hops % self._n_window_hops] = hop.squares / len(hop.frame_levels_db)
         self._n_hops += 1
         # Padding adds nothing to the sum, which is divided by the received samples alone.
-        self.level_dbfs = units.power_to_dbfs(levels.squares * self._frame_samples / n_samples)
+        self.level_dbfs = units.power_to_dbfs(hop.squares * self._frame_samples / n_samples)
         return HopFeatures(
             end_sample=self.end_sample,
             vector=None if n_refused_hops else hop.vector,
             level_dbfs=self.level_dbfs,
             # In a padded hop, only frames without padding have a meaningful level.
-            frame_levels_db=levels.frames_db[: n_samples // self._frame_samples],
+            frame_levels_db=hop.frame_levels_db[: n_samples // self._frame_samples],
             window_share=min(1.0, self._n_hops / self._n_window_hops),
             window_level_dbfs=units.power_to_dbfs(sum(self._hop_powers) / self._n_window_hops),
             cepstra=self.no_cepstra if n_refused_hops else hop.cepstra,
@@ -174,17 +180,22 @@ class FeatureStream:
 
     def _clean(self, hop: Float32Array, *, is_first: bool) -> int:
         """Replace unusable samples and subtract the offset; return for how many hops windows hold a bad sample."""
-        if np.maximum.reduce(np.abs(hop)) <= MAX_AMPLITUDE:  # False for NaN
-            self._n_refused_hops = max(0, self._n_refused_hops - 1)
+        is_sound = np.abs(hop) <= MAX_AMPLITUDE  # False for NaN
+        if is_sound.all():
+            self._forgive()
         else:
-            is_sound = np.abs(hop) <= MAX_AMPLITUDE
             # A NaN would stay in the sums of filters and means forever.
             hop[~is_sound] = _mean(hop[is_sound]) if is_sound.any() else self._offset
             self._n_refused_hops = self._memory_hops
         # The offset at the start of the stream: no band passes it, but its onset would be a click.
         if is_first:
-            self._offset = _mean(hop[: self._frame_samples])
+            self._offset = float(_mean(hop[: self._frame_samples]))
         hop -= self._offset
+        return self._n_refused_hops
+
+    def _forgive(self) -> int:
+        """Count a hop without bad samples; return for how many more hops windows hold one."""
+        self._n_refused_hops = max(0, self._n_refused_hops - 1)
         return self._n_refused_hops
 
 
@@ -200,8 +211,8 @@ def push_stack(streams: Sequence[FeatureStream], samples: Sequence[FloatArray]) 
     n_refused = _clean_stack(streams, hops)
     analyses = [stream._analysis for stream in streams]
     measures = analyses[0].push_stack(analyses, hops)
-    each = zip(streams, measures, measure_levels(measures), n_refused, strict=True)
-    return [stream._features(hop, levels, hops.shape[1], n) for stream, hop, levels, n in each]
+    each = zip(streams, measures, n_refused, strict=True)
+    return [stream._features(hop, hops.shape[1], n) for stream, hop, n in each]
 
 
 def _clean_stack(streams: Sequence[FeatureStream], hops: Float32Array) -> list[int]:
@@ -210,7 +221,7 @@ def _clean_stack(streams: Sequence[FeatureStream], hops: Float32Array) -> list[i
     offsets, n_refused = np.zeros((len(hops), 1), dtype=np.float32), []
     for i, (stream, hop, is_sound) in enumerate(zip(streams, hops, are_sound, strict=True)):
         if is_sound and stream._n_hops:
-            stream._n_refused_hops = max(0, stream._n_refused_hops - 1)
+            stream._forgive()
             offsets[i] = stream._offset
         else:
             stream._clean(hop, is_first=stream._n_hops == 0)

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from streamgmm.arrays import AnyArray, Float64Array
+from streamgmm.arrays import AnyArray, Float64Array, address_of
 from streamgmm.features.kernel.loader import Kernel, find_kernel
 from streamgmm.model.mixture import Mixture, MixtureBank
 from streamgmm.model.projection import Projection
@@ -134,7 +134,7 @@ class KernelScorer:
         }
         self._mixtures = _Mixtures(
             *(self._n_features, self._n_dimensions, self._n_mixtures, self._stride),
-            *(self._arrays[name].ctypes.data for name in _ARRAYS),
+            *(address_of(self._arrays[name]) for name in _ARRAYS),
         )
         self._mixtures_address = ctypes.addressof(self._mixtures)
 
@@ -146,11 +146,11 @@ class KernelScorer:
         numbers = np.empty(end_projected + n * self._n_mixtures)
         projected = numbers[self._n_logs : end_projected].reshape(n, self._stride)
         self._begin(projected, vectors)
-        address = numbers.ctypes.data
+        address = address_of(numbers)
         self._function(
             self._level,
             self._mixtures_address,
-            vectors.ctypes.data,
+            address_of(vectors),
             n,
             address,
             address + numbers.itemsize * self._n_logs,
@@ -170,6 +170,8 @@ class KernelScorer:
 
     def sums(self, groups: Sequence[Float64Array]) -> Float64Array:
         """Return the sums of groups (see `Scorer`)."""
+        if len(groups) == 1:
+            return np.add.reduce(self.score(groups[0]).log_likelihoods, axis=0, keepdims=True)
         scores = self.score(np.concatenate(groups)).log_likelihoods
         ends = np.cumsum([len(vectors) for vectors in groups]).tolist()
         parts = zip([0, *ends], ends, strict=False)

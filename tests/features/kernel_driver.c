@@ -12,8 +12,8 @@ const char *streamgmm_kernel_level(int32_t place);
 Plan *streamgmm_kernel_plan(const char *level, const Design *design);
 size_t streamgmm_kernel_scratch_size(const Plan *plan);
 Stream *streamgmm_kernel_new(const Plan *plan);
-void streamgmm_kernel_push(Stream *stream, char *scratch, const float *samples, int32_t n_hops, int32_t n_last_samples,
-                           double *measures, double *cepstra);
+int32_t streamgmm_kernel_push(Stream *stream, char *scratch, float *samples, int32_t n_hops, int32_t n_last_samples,
+                              float largest, float offset, double *measures, double *cepstra);
 void streamgmm_kernel_score(const char *level, const Mixtures *mixtures, const double *vectors, int32_t n, double *logs,
                             double *projected, double *densities);
 
@@ -52,11 +52,13 @@ static void analyse(const char *level)
 
     Plan *plan = streamgmm_kernel_plan(level, design);
     int hop_frames = design->hop_samples / design->fine_samples / FRAME_FINE;
-    size_t n_measures = (size_t)n_hops * (1 + hop_frames + design->n_features);
+    size_t n_measures = (size_t)n_hops * (2 + hop_frames + design->n_features);
     size_t n_cepstra = (size_t)n_hops * hop_frames * 3 * design->n_cepstra;
     double *measures = calloc(n_measures, sizeof *measures), *cepstra = calloc(n_cepstra, sizeof *cepstra);
     char *scratch = aligned_alloc(64, (streamgmm_kernel_scratch_size(plan) + 63) / 64 * 64);
-    streamgmm_kernel_push(streamgmm_kernel_new(plan), scratch, samples, n_hops, design->hop_samples, measures, cepstra);
+    if (!streamgmm_kernel_push(streamgmm_kernel_new(plan), scratch, samples, n_hops, design->hop_samples, 1.0f, 0.0f,
+                               measures, cepstra))
+        exit(1);
     give(measures, n_measures, sizeof *measures);
     give(cepstra, n_cepstra, sizeof *cepstra);
 }

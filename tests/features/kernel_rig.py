@@ -80,4 +80,6 @@ def assert_same(found: list[HopMeasures], spec: FeatureSpec, make: Callable[[int
     found_frames, expected_frames = (np.concatenate([hop.cepstra for hop in hops]) for hops in (found, expected))
     assert np.abs(found_frames - expected_frames).max() <= MAX_DEVIATIONS * expected_frames.std(axis=0).min()
     for hop, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(hop.frame_squares, other.frame_squares, rtol=1e-3, atol=1e-12)
+        np.testing.assert_allclose(hop.squares, other.squares, rtol=1e-3, atol=1e-12)
+        squares, expected_squares = (10.0 ** (one.frame_levels_db / 10.0) for one in (hop, other))
+        np.testing.assert_allclose(squares, expected_squares, rtol=1e-3, atol=1e-12)

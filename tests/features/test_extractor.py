@@ -69,6 +69,19 @@ def test_A17_a_loss_of_audio_ends_the_refusal() -> None:
     assert stream.push(SAMPLES[: SPEC.hop_samples])[0].vector is not None
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1000.5])
+def test_A17_a_sample_that_is_usable_before_its_offset_is_subtracted_stays_so(bad) -> None:
+    # 990 + 990 is beyond the largest sample, and no sample is: only the bad one costs vectors.
+    samples = np.full(20 * SPEC.hop_samples, 990.0, dtype=np.float32)
+    samples[::2] = -990.0
+    samples[: SPEC.hop_samples] = 990.0
+    assert all(hop.vector is not None for hop in FeatureStream(SPEC).push(samples))
+    samples[3 * SPEC.hop_samples] = bad
+    hops = FeatureStream(SPEC).push(samples)
+    assert [hop.vector is None for hop in hops[:5]] == [False] * 3 + [True] * 2
+    assert hops[-1].vector is not None
+
+
 @pytest.mark.parametrize(
     "samples",
     [

@@ -64,12 +64,12 @@ def scoring_input(scorer: KernelScorer, vectors: np.ndarray) -> list[bytes]:
 
 
 def measures_of(output: np.ndarray, spec: FeatureSpec, n_hops: int) -> list[HopMeasures]:
-    rows = output[: n_hops * (1 + spec.hop_frames + n_features(spec))].reshape(n_hops, -1)
+    rows = output[: n_hops * (2 + spec.hop_frames + n_features(spec))].reshape(n_hops, -1)
     frames = output[rows.size :].reshape(-1, n_cepstral_features(spec))
     ends = np.cumsum(rows[:, 0]).astype(int).tolist()
-    first = 1 + spec.hop_frames
+    first = 2 + spec.hop_frames
     each = zip(rows, [0, *ends], ends, strict=False)
-    return [HopMeasures(row[1:first], row[first:], frames[begin:end]) for row, begin, end in each]
+    return [HopMeasures(row[1], row[2:first], row[first:], frames[begin:end]) for row, begin, end in each]
 
 
 def make_scorer() -> KernelScorer:

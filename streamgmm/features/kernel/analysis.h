@@ -44,15 +44,32 @@ static double update_level(State *state)
     return state->level_sum / state->level_weight;
 }
 
-/* Analyse hops, of whose last one `n_last_samples` count. For each hop, `measures` gets the number of frame vectors, the
- * mean squares of the frames, and the vector; the frame vectors follow each other in `cepstra`, which may be NULL. */
-static void push(State *state, const float *samples, int n_hops, int n_last_samples, double *measures, double *cepstra)
+/* Return whether no sample is beyond `largest`, or NaN. */
+static int are_within(const float *samples, int n, float largest)
+{
+    int n_beyond = 0;
+    for (int i = 0; i < n; i++)
+        n_beyond += !(samples[i] <= largest && samples[i] >= -largest);
+    return n_beyond == 0;
+}
+
+/* Analyse hops after `offset` is subtracted from them in place, of whose last one `n_last_samples` count. For each hop,
+ * `measures` gets the number of frame vectors, the sum of the mean squares of the frames, their levels, and the vector;
+ * the frame vectors follow each other in `cepstra`, which may be NULL. Return 0, and change nothing, if a sample is
+ * beyond `largest`, or NaN. */
+static int push(State *state, float *samples, int n_hops, int n_last_samples, float largest, float offset,
+                double *measures, double *cepstra)
 {
     const Design *design = &state->design;
+    int n_samples_in_all = n_hops * design->hop_samples;
+    if (!are_within(samples, n_samples_in_all, largest))
+        return 0;
+    for (int i = 0; i < n_samples_in_all; i++)
+        samples[i] -= offset;
     for (int hop = 0; hop < n_hops; hop++) {
         int n_samples = hop < n_hops - 1 ? design->hop_samples : n_last_samples;
-        double *vector = measures + 1 + state->hop_frames;
-        measure_levels(state, samples, n_samples, measures + 1);
+        double *vector = measures + 2 + state->hop_frames;
+        measures[1] = measure_levels(state, samples, n_samples, measures + 2);
         advance_window(state);
         transform_hop(state, samples);
         state->end_fine += state->hop_fine;
@@ -67,6 +84,7 @@ static void push(State *state, const float *samples, int n_hops, int n_last_samp
         samples += design->hop_samples;
         measures = vector + design->n_features;
     }
+    return 1;
 }
 
 #define STRING_OF(name) #name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -10,7 +11,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from streamgmm.arrays import AnyArray, Complex128Array, Float32Array, Float64Array
+from streamgmm import units
+from streamgmm.arrays import AnyArray, Complex128Array, Float32Array, Float64Array, address_of
 from streamgmm.features import active_shape, cepstra, low_cut, window
 from streamgmm.features import statistics as st
 from streamgmm.features.analysis import HopMeasures, RunningLevel
@@ -45,7 +47,7 @@ class _Design(ctypes.Structure):
         *((name, _DOUBLE) for name in ("mean_keep", "mean_prior_weight", "pause_range", "direct")),
         ("poles", _DOUBLE * low_cut.ORDER),
         ("residues", _DOUBLE * low_cut.ORDER),
-        ("still_range", _DOUBLE),
+        *((name, _DOUBLE) for name in ("still_range", "min_square")),
         *((name, _POINTER) for name in ("first_state", "shape_cosines", "cepstral_cosines", "groups")),
     ]
 
@@ -99,7 +101,7 @@ class _Scratch:
 
     def __init__(self, n_bytes: int) -> None:
         self._room = np.zeros(n_bytes // 4 + 16, dtype=np.float32)
-        self.address = -(-self._room.ctypes.data // 64) * 64
+        self.address = -(-address_of(self._room) // 64) * 64
 
 
 @lru_cache(maxsize=8)
@@ -139,21 +141,25 @@ class KernelAnalysis:
         """Drop all hops."""
         self._library.streamgmm_kernel_reset(self._stream)
 
-    def push_hops(self, hops: Float32Array, n_last_samples: int) -> list[HopMeasures]:
+    def push_hops(
+        self, hops: Float32Array, n_last_samples: int, largest: float = math.inf, offset: float = 0.0
+    ) -> list[HopMeasures]:
         """Measure the next hops (see `HopAnalysis`)."""
         measures, frames = self._room_for(len(hops))
         scratch = self._plan.take_scratch()
-        self._library.streamgmm_kernel_push(
+        are_measured = self._library.streamgmm_kernel_push(
             self._stream,
             scratch.address,
-            hops.ctypes.data,
+            address_of(hops),
             len(hops),
             n_last_samples,
-            measures.ctypes.data,
-            frames.ctypes.data if self._has_cepstra else None,
+            largest,
+            offset,
+            address_of(measures),
+            address_of(frames) if self._has_cepstra else None,
         )
         self._plan.give_back(scratch)
-        return self._hop_measures(measures, frames)
+        return self._hop_measures(measures, frames) if are_measured else []
 
     def push_stack(self, analyses: Sequence[Self], hops: Float32Array) -> list[HopMeasures]:
         """Measure the next hop of several analyses (see `HopAnalysis`)."""
@@ -162,35 +168,34 @@ class KernelAnalysis:
         self._library.streamgmm_kernel_push_stack(
             (_POINTER * len(hops))(*[each._stream.value for each in analyses]),
             scratch.address,
-            hops.ctypes.data,
+            address_of(hops),
             len(hops),
-            measures.ctypes.data,
-            frames.ctypes.data if self._has_cepstra else None,
+            address_of(measures),
+            address_of(frames) if self._has_cepstra else None,
         )
         self._plan.give_back(scratch)
         return self._hop_measures(measures, frames)
 
     def _room_for(self, n_hops: int) -> tuple[Float64Array, Float64Array]:
-        # Of each hop: the number of its frame vectors, the mean squares of its frames, and its vector.
-        measures = np.empty((n_hops, 1 + self._hop_frames + self._n_features))
+        # Of each hop: the number of its frame vectors, the sum of its mean squares, levels of its frames, its vector.
+        measures = np.empty((n_hops, 2 + self._hop_frames + self._n_features))
         # As many as there can be; pauses give none.
         n_frames = n_hops * self._hop_frames if self._has_cepstra else 0
         return measures, np.empty((n_frames, self._n_cepstral_features))
 
     def _hop_measures(self, measures: Float64Array, frames: Float64Array) -> list[HopMeasures]:
-        first = 1 + self._hop_frames
-        if not self._has_cepstra:
-            return [HopMeasures(row[1:first], row[first:], frames) for row in measures]
+        first, end, found = 2 + self._hop_frames, 0, []
         # One after the other: the frame vectors of a hop follow those of the hop before.
-        ends = np.cumsum(measures[:, 0], dtype=np.intp).tolist()
-        each = zip(measures, [0, *ends], ends, strict=False)
-        return [HopMeasures(row[1:first], row[first:], frames[begin:end]) for row, begin, end in each]
+        for row, (n_frames, squares) in zip(measures, measures[:, :2].tolist(), strict=True):
+            begin, end = end, end + int(n_frames)
+            found.append(HopMeasures(squares, row[2:first], row[first:], frames[begin:end]))
+        return found
 
     def flush_cepstra(self) -> Float64Array:
         """Return the vectors of the last cepstral frames."""
         frames = np.empty((cepstra.DELAY_FRAMES, self._n_cepstral_features))
         scratch = self._plan.take_scratch()
-        n_frames = self._library.streamgmm_kernel_flush(self._stream, scratch.address, frames.ctypes.data)
+        n_frames = self._library.streamgmm_kernel_flush(self._stream, scratch.address, address_of(frames))
         self._plan.give_back(scratch)
         return frames[:n_frames]
 
@@ -230,8 +235,9 @@ def design_of(spec: FeatureSpec) -> DesignTables:
         poles=_parts(poles),
         residues=_parts(residues),
         still_range=low_cut.STILL_RANGE,
+        min_square=units.MIN_SQUARE,
         groups=ctypes.addressof(group_designs),
-        **{name: array.ctypes.data for name, array in arrays.items()},
+        **{name: address_of(array) for name, array in arrays.items()},
     )
     return DesignTables(design, group_designs, groups, arrays)
 
@@ -239,7 +245,7 @@ def design_of(spec: FeatureSpec) -> DesignTables:
 def _group_design(group: BandGroup, spec: FeatureSpec) -> _GroupDesign:
     n_taps, n_bands = group.taps.shape
     lags = tuple(coherence_lags(group, spec))
-    return _GroupDesign(group.decimation, n_taps, group.first_band, n_bands, lags, group.taps.ctypes.data)
+    return _GroupDesign(group.decimation, n_taps, group.first_band, n_bands, lags, address_of(group.taps))
 
 
 def _parts(values: Complex128Array) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 /* What Python calls: the choice of a level, and the memory of designs and streams. */
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -307,25 +308,28 @@ EXPORTED void streamgmm_kernel_free(void *made)
     free(made);
 }
 
-/* Analyse hops; further arguments as for `push` of analysis.h. */
-EXPORTED void streamgmm_kernel_push(Stream *stream, char *scratch, const float *samples, int32_t n_hops,
-                                    int32_t n_last_samples, double *measures, double *cepstra)
+/* Analyse hops; further arguments and result as for `push` of analysis.h. */
+EXPORTED int32_t streamgmm_kernel_push(Stream *stream, char *scratch, float *samples, int32_t n_hops,
+                                       int32_t n_last_samples, float largest, float offset, double *measures,
+                                       double *cepstra)
 {
-    stream->level->push(attach(stream, scratch), samples, n_hops, n_last_samples, measures, cepstra);
+    State *state = attach(stream, scratch);
+    return stream->level->push(state, samples, n_hops, n_last_samples, largest, offset, measures, cepstra);
 }
 
-/* Analyse a hop of each of `n` streams of one plan; what is written is as if all hops were of one stream. */
-EXPORTED void streamgmm_kernel_push_stack(Stream *const *streams, char *scratch, const float *samples, int32_t n,
+/* Analyse a hop of each of `n` streams of one plan, whose samples are usable; what is written is as if all hops
+ * were of one stream. */
+EXPORTED void streamgmm_kernel_push_stack(Stream *const *streams, char *scratch, float *samples, int32_t n,
                                           double *measures, double *cepstra)
 {
     for (int i = 0; i < n; i++) {
         State *state = attach(streams[i], scratch);
         const Design *design = &state->design;
-        streams[i]->level->push(state, samples, 1, design->hop_samples, measures, cepstra);
+        streams[i]->level->push(state, samples, 1, design->hop_samples, INFINITY, 0.0f, measures, cepstra);
         if (cepstra)
             cepstra += (size_t)measures[0] * 3 * design->n_cepstra;
         samples += design->hop_samples;
-        measures += 1 + state->hop_frames + design->n_features;
+        measures += 2 + state->hop_frames + design->n_features;
     }
 }
 

@@ -42,7 +42,7 @@ typedef struct {
     int32_t group_edges[N_GROUPS + 1], lag_edges[N_LAG_RANGES + 1];
     double floor, min_energy, min_detail, shape_range, level_keep;
     double mean_keep, mean_prior_weight, pause_range;
-    double direct, poles[2 * N_MODES], residues[2 * N_MODES], still_range;
+    double direct, poles[2 * N_MODES], residues[2 * N_MODES], still_range, min_square;
     const double *first_state;      /* (hop_samples, 2 * N_MODES) */
     const double *shape_cosines;    /* (n_bands, N_SHAPE_CEPSTRA) */
     const double *cepstral_cosines; /* (n_bands, n_cepstra) */
@@ -123,7 +123,8 @@ typedef struct {
 /* The same code, compiled for one set of instructions. */
 typedef struct {
     const char *name;
-    void (*push)(State *, const float *samples, int n_hops, int n_last_samples, double *measures, double *cepstra);
+    int (*push)(State *, float *samples, int n_hops, int n_last_samples, float largest, float offset, double *measures,
+                double *cepstra);
     int (*flush)(State *, double *cepstra);
     void (*score)(const Mixtures *, const double *vectors, int n, double *logs, double *projected, double *densities);
 } Level;

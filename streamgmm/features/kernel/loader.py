@@ -25,19 +25,19 @@ NUMPY = "numpy"
 
 logger = logging.getLogger("streamgmm.features")
 
-_POINTER = ctypes.c_void_p
+_INT, _POINTER = ctypes.c_int32, ctypes.c_void_p
 _SIGNATURES = {
     "streamgmm_kernel_version": (ctypes.c_char_p, []),
-    "streamgmm_kernel_level": (ctypes.c_char_p, [ctypes.c_int32]),
+    "streamgmm_kernel_level": (ctypes.c_char_p, [_INT]),
     "streamgmm_kernel_plan": (_POINTER, [ctypes.c_char_p, _POINTER]),
     "streamgmm_kernel_scratch_size": (ctypes.c_size_t, [_POINTER]),
     "streamgmm_kernel_new": (_POINTER, [_POINTER]),
     "streamgmm_kernel_reset": (None, [_POINTER]),
     "streamgmm_kernel_free": (None, [_POINTER]),
-    "streamgmm_kernel_push": (None, [_POINTER] * 3 + [ctypes.c_int32] * 2 + [_POINTER] * 2),
-    "streamgmm_kernel_push_stack": (None, [*[_POINTER] * 3, ctypes.c_int32, *[_POINTER] * 2]),
-    "streamgmm_kernel_flush": (ctypes.c_int32, [_POINTER] * 3),
-    "streamgmm_kernel_score": (None, [ctypes.c_char_p, *[_POINTER] * 2, ctypes.c_int32, *[_POINTER] * 3]),
+    "streamgmm_kernel_push": (_INT, [*[_POINTER] * 3, *[_INT] * 2, *[ctypes.c_float] * 2, *[_POINTER] * 2]),
+    "streamgmm_kernel_push_stack": (None, [*[_POINTER] * 3, _INT, *[_POINTER] * 2]),
+    "streamgmm_kernel_flush": (_INT, [_POINTER] * 3),
+    "streamgmm_kernel_score": (None, [ctypes.c_char_p, *[_POINTER] * 2, _INT, *[_POINTER] * 3]),
 }
 
 

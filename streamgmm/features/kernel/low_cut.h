@@ -1,4 +1,4 @@
-/* Mean squares of frames after the low cut (see low_cut.py). */
+/* Levels of frames after the low cut (see low_cut.py). */
 
 typedef double Modes __attribute__((vector_size(8 * N_MODES)));
 
@@ -49,8 +49,9 @@ static int is_still(const float *samples, int n, double range)
     return (double)(highest - lowest) < range;
 }
 
-/* Filter a hop, of which only `n_samples` count, and measure its frames. */
-static void measure_levels(State *state, const float *samples, int n_samples, double *frame_squares)
+/* Filter a hop, of which only `n_samples` count, and write the levels of its frames (dB re full scale); return the sum of
+ * their mean squares. */
+static double measure_levels(State *state, const float *samples, int n_samples, double *levels_db)
 {
     const Design *design = &state->design;
     int n_fine = design->fine_samples;
@@ -65,6 +66,7 @@ static void measure_levels(State *state, const float *samples, int n_samples, do
         state->is_first = 0;
     }
     run_low_cut(state, samples);
+    double squares = 0.0;
     for (int frame = 0; frame < state->hop_frames; frame++) {
         double sum = 0.0;
         for (int block = frame * FRAME_FINE; block < (frame + 1) * FRAME_FINE; block++) {
@@ -81,6 +83,9 @@ static void measure_levels(State *state, const float *samples, int n_samples, do
                 sums[0] += (double)state->filtered[n] * state->filtered[n];
             sum += (sums[0] + sums[1]) + (sums[2] + sums[3]);
         }
-        frame_squares[frame] = sum / (FRAME_FINE * n_fine);
+        double square = sum / (FRAME_FINE * n_fine);
+        squares += square;
+        levels_db[frame] = 10.0 * log10(square > design->min_square ? square : design->min_square);
     }
+    return squares;
 }
