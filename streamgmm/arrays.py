@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +23,13 @@ Samples = Float32Array
 """Audio, shape (n_samples,), where full scale is 1."""
 
 _Real = TypeVar("_Real", np.float32, np.float64)
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+
+def stacked(rows: Sequence[npt.NDArray[_Scalar]]) -> npt.NDArray[_Scalar]:
+    """Return one or more arrays, shape (n,), as the rows of one; a single one is not copied."""
+    # For the few numbers of a hop, copying them takes longer than what is done with them.
+    return rows[0][np.newaxis] if len(rows) == 1 else np.array(rows)
 
 
 def address_of(array: AnyArray) -> int:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.arrays import Float64Array
+from streamgmm.arrays import Float64Array, stacked
 from streamgmm.decision.hop_scores import HopScores
 
 
@@ -42,7 +42,7 @@ class BayesRule(NamedTuple):
 
     def logits_stack(self, hops: Sequence[HopScores], softness: float = 1.0) -> Float64Array:
         """Return `logits` of hops of any streams, shape (n_hops, n_competitors)."""
-        log_likelihoods = np.array([hop.log_likelihoods for hop in hops])
+        log_likelihoods = stacked([hop.log_likelihoods for hop in hops])
         if self.has_competing_background:
             # Filled in place: appending costs more than all the rest.
             all_of_them = np.empty((len(hops), len(self.log_priors)))

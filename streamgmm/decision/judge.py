@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamgmm.arrays import Float64Array
+from streamgmm.arrays import Float64Array, stacked
 from streamgmm.decision.bayes import BayesRule
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.rejection import SILENT, Verdict, decide, event_scores, screen
@@ -70,7 +70,7 @@ class Judge:
             judges: the judge of each hop, with the model and settings of this one; the hops of one follow each other.
             hops: one or more.
         """
-        llrs = np.array([hop.llrs for hop in hops])
+        llrs = stacked([hop.llrs for hop in hops])
         logits = self._bayes.logits_stack(hops)
         # Ratios are finite only where the log-likelihoods are, and that of the background.
         are_finite = np.logical_and.reduce(np.isfinite(llrs), axis=1).tolist()
@@ -105,8 +105,8 @@ class Judge:
     ) -> list[Judgement]:
         """Return the judgements of hops that passed the first gates, from the states after them."""
         # Without the share of a background that competes: it has no name in the records.
-        posteriors = self._smoother.posteriors(np.array(states))[:, : self.n_scored]
-        are_in_domain = np.array([hop.is_in_domain for hop in hops])
+        posteriors = self._smoother.posteriors(stacked(states))[:, : self.n_scored]
+        are_in_domain = stacked([hop.is_in_domain for hop in hops])
         scores = event_scores(posteriors, llrs, are_in_domain, self._min_llr, self._has_events)
         labels, min_llr, judgements = self._bayes.labels, self._min_llr, []
         each = zip(hops, posteriors.argmax(axis=1).tolist(), posteriors, scores, strict=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamgmm.arrays import BoolArray, Float64Array, softmax
+from streamgmm.arrays import BoolArray, Float64Array, softmax, stacked
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.labels import BACKGROUND, check_labels
 from streamgmm.model.cepstra import MAX_WEIGHT, CepstralMixtures
@@ -200,10 +200,10 @@ class Classifier:
             cepstral_evidence: that of each window, see `score`.
         """
         # Each row by itself, here and in all that follows: the bits of a score do not depend on what else is scored.
-        projected, of_windows = self._scorer.score(np.array(vectors))
+        projected, of_windows = self._scorer.score(stacked(vectors))
         scores = of_windows
         if self.cepstra is not None and cepstral_evidence is not None:
-            scores = of_windows + self.cepstra.weight * np.array(cepstral_evidence)
+            scores = of_windows + self.cepstra.weight * stacked(cepstral_evidence)
         log_likelihoods = scores[:, : len(self.labels)]
         backgrounds = scores[:, self.background_index].tolist()
         are_in_domain = log_likelihoods >= self.floors
