@@ -63,7 +63,7 @@ class RecordingFile:
         self._decoding = threading.Lock()
         self._resources = ExitStack()
 
-    def open(self, sample_rate_hz: int) -> None:
+    def open(self, sample_rate_hz: int, block_samples: int | None = None) -> None:
         """Start delivering at `sample_rate_hz`.
 
         Raises:

@@ -52,8 +52,13 @@ class Source(Protocol):
     name: str
     is_live: bool
 
-    def open(self, sample_rate_hz: int) -> None:
+    def open(self, sample_rate_hz: int, block_samples: int | None = None) -> None:
         """Start delivering at `sample_rate_hz`.
+
+        Args:
+            sample_rate_hz: rate of the blocks.
+            block_samples: length in which sound is needed, for a source that can wait for it: shorter blocks are of no
+                use to the reader, but wake it. None for as short as the source can.
 
         Raises:
             StreamgmmError: the source is missing or unusable.

@@ -58,6 +58,7 @@ class Capture:
         clocks: clocks of the run.
         is_device_required: whether a live source that is missing at the start is an error; otherwise the capture
             waits for it.
+        block_samples: length in which the reader of the ring needs sound; None for as short as the source can.
 
     Attributes:
         source: the source that is being read, or was read last; None before the first one and after `run` has ended.
@@ -76,12 +77,14 @@ class Capture:
         clocks: Clocks,
         *,
         is_device_required: bool,
+        block_samples: int | None = None,
     ) -> None:
         self._make_source = source.make
         self._ring = ring
         self._sample_rate_hz = sample_rate_hz
         self._on_state = listener.on_state
         self._is_device_required = is_device_required
+        self._block_samples = block_samples
         self._clock = clocks.monotonic
         self._wait = clocks.wait
         self._on_move = listener.on_move
@@ -152,7 +155,7 @@ class Capture:
                 return None
             self.source = source
         try:
-            source.open(self._sample_rate_hz)
+            source.open(self._sample_rate_hz, self._block_samples)
             self._on_move()
             while (block := source.read()) is not None and self._deliver(block, source):
                 pass

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,13 +20,10 @@ from streamgmm.service.greeting import make_hello, make_model_record
 from streamgmm.service.health import Condition, State
 from streamgmm.service.publisher import HeartbeatSchedule, Publisher
 from streamgmm.service.room_keeper import SourceRoom
-from streamgmm.service.session import Setup, begin_session, check_model, make_ring
+from streamgmm.service.session import Setup, begin_session, block_samples, check_model, make_ring
 from streamgmm.service.switchboard import Switches
 from streamgmm.service.worker import NO_STEP, StackedHop, Step, Worker
 from streamgmm.sinks.sink import start_thread
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger("streamgmm.daemon")
 
@@ -69,8 +65,16 @@ class Channel:
         listener = CaptureListener(
             self.condition.say_capture, partial(context.watch.move, self._part("capture")), self._fail
         )
-        rate_hz, is_required = plan.setup.model.spec.sample_rate_hz, context.is_device_required
-        self._capture = Capture(source, self._ring, rate_hz, listener, clocks, is_device_required=is_required)
+        spec = plan.setup.model.spec
+        self._capture = Capture(
+            source,
+            self._ring,
+            spec.sample_rate_hz,
+            listener,
+            clocks,
+            is_device_required=context.is_device_required,
+            block_samples=block_samples(spec),
+        )
         self._room = SourceRoom(source, context.rooms)
         session = self._room.begin_session(plan.setup, self._id_prefix)
         self.worker = Worker(

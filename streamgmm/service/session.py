@@ -11,10 +11,14 @@ from streamgmm import units
 from streamgmm.audio.ring import Ring
 from streamgmm.decision.anomaly import event_labels
 from streamgmm.errors import ConfigError
+from streamgmm.features.spec import FeatureSpec
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
 from streamgmm.settings.config import Config
 from streamgmm.sinks.registry import show_every_hop
+
+MAX_BLOCK_S = 0.25
+"""Longest block of a source (s): the place of a loss is known to within a block."""
 
 RECORDING_RING_S = 4.0
 """Longest ring for a recording (s). A recording waits for its reader, so a short ring keeps the reader busy."""
@@ -89,6 +93,12 @@ def make_ring(setup: Setup, on_change: Callable[[], None], *, is_live: bool) -> 
     # At least two hops, so that half of the ring, where an overload begins, holds a whole hop.
     capacity_samples = max(units.seconds_to_samples(kept_s, spec.sample_rate_hz), 2 * spec.hop_samples)
     return Ring(capacity_samples, is_lossy=is_live, on_change=on_change)
+
+
+def block_samples(spec: FeatureSpec) -> int:
+    """Return in which length a source may deliver its sound: that of a hop, or an equal part of a long one."""
+    parts = (spec.hop_samples // n for n in range(1, spec.hop_frames + 1) if spec.hop_frames % n == 0)
+    return next(part for part in parts if part <= MAX_BLOCK_S * spec.sample_rate_hz)
 
 
 def check_model(setup: Setup, running: Setup, ring: Ring) -> None:

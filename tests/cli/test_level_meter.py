@@ -25,7 +25,7 @@ class ListSource:
         self._blocks = iter(blocks)
         self.is_closed = False
 
-    def open(self, sample_rate_hz: int) -> None:
+    def open(self, sample_rate_hz: int, block_samples: int | None = None) -> None:
         assert sample_rate_hz == METER_RATE_HZ
 
     def read(self) -> Block | None:

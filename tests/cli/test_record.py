@@ -46,7 +46,7 @@ class ScriptedSource:
         self._blocks = [samples[begin : begin + 1600] for begin in range(0, len(samples), 1600)]
         self._last = last
 
-    def open(self, sample_rate_hz: int) -> None:
+    def open(self, sample_rate_hz: int, block_samples: int | None = None) -> None:
         assert sample_rate_hz == RATE_HZ
 
     def read(self) -> Block | None:

@@ -76,7 +76,7 @@ class FakeSource:
         self.n_delivered = 0
         self._script = list(script)
 
-    def open(self, sample_rate_hz: int) -> None:
+    def open(self, sample_rate_hz: int, block_samples: int | None = None) -> None:
         if self._script and isinstance(self._script[0], Exception):
             raise self._script[0]
 

@@ -11,7 +11,7 @@ The protocol on stdout:
 
 1. One line of JSON, distinguished by `type`: `opened` {device, sample_rate_hz, n_channels, max_channels,
    server_source}, `failed` {reason, error, hint}, or for the request `{"list": true}` `devices` {devices: [...]}.
-2. After `opened`, for every read: a `BLOCK_HEADER`, then n_frames interleaved frames of float32 in
+2. After `opened`, for every block: a `BLOCK_HEADER`, then n_frames interleaved frames of float32 in
    native byte order. float32 holds 16- and 24-bit samples exactly and needs no conversion in the parent.
 3. A header with n_frames = 0 when the sound server has moved the stream away from the source on which it was opened.
    Then n_pending_frames bytes of JSON follow, `moved` {from_source, to_source, is_default}, and the process ends.
@@ -105,12 +105,12 @@ class BlockWriter:
         self._writing = threading.Lock()
         self._is_ending = False
 
-    def write_blocks(self, stream: Any) -> NoReturn:
-        """Read and write blocks of `stream` until reading or writing fails."""
+    def write_blocks(self, stream: Any, n_frames: int) -> NoReturn:
+        """Read and write blocks of `n_frames` of `stream` until reading or writing fails."""
         while True:
-            # A buffer of interleaved float32: blocksize frames of all channels.
-            samples, overflowed = stream.read(stream.blocksize)
-            header = BLOCK_HEADER.pack(time.monotonic_ns(), stream.blocksize, stream.read_available, overflowed)
+            # A buffer of interleaved float32: the frames of all channels.
+            samples, overflowed = stream.read(n_frames)
+            header = BLOCK_HEADER.pack(time.monotonic_ns(), n_frames, stream.read_available, overflowed)
             with self._writing:
                 if not self._is_ending:
                     self._out.write(header)
@@ -172,7 +172,10 @@ def run(request: dict[str, Any], out: BinaryIO) -> None:
     if server is not None and source is not None:
         # After the answer, because the first line of the stream must be `opened`.
         threading.Thread(target=end_when_moved, args=(server, mark, source["name"], writer), daemon=True).start()
-    writer.write_blocks(stream)
+    # Blocks as long as the hops of the parent wake it once for each. At another rate, hops would not end with blocks,
+    # and the parent would hear of them late.
+    has_rate = round(stream.samplerate) == request["sample_rate_hz"]
+    writer.write_blocks(stream, (has_rate and request.get("n_block_frames")) or stream.blocksize)
 
 
 def connect_to_server() -> tuple[pulse_source.PulseConnection | None, list[device_choice.DeviceFields]]:

@@ -211,6 +211,7 @@ class Interface:
         self._lock = threading.Lock()
         self._stream: Stream | None = None
         self._sample_rate_hz = 0
+        self._n_block_frames: int | None = None
         self._wishes: WeakSet[Wish] = WeakSet()
 
     def want(self, channel: ChannelChoice) -> Wish:
@@ -225,8 +226,13 @@ class Interface:
         # Only those that somebody keeps: a plan that a reload rejects, or a source that is dropped, wants nothing.
         return max((wish.n_channels for wish in self._wishes), default=1)
 
-    def join(self, queue: PacketQueue, sample_rate_hz: int) -> Stream:
+    def join(self, queue: PacketQueue, sample_rate_hz: int, block_samples: int | None = None) -> Stream:
         """Return the stream of the device, to which `queue` now belongs; start it if there is none.
+
+        Args:
+            queue: gets the packets.
+            sample_rate_hz: least rate of the packets.
+            block_samples: length of packets, if the device is not open yet; None for as short as it can.
 
         Raises:
             StreamgmmError: the device was refused to another source just now, or the child cannot be started.
@@ -234,6 +240,8 @@ class Interface:
         with self._lock:
             # The highest rate of all sources: the others resample, and no content is missing for any.
             self._sample_rate_hz = max(self._sample_rate_hz, sample_rate_hz)
+            # Of a source that resamples, hops do not end with packets: it would have to wait for the next one.
+            self._n_block_frames = block_samples if sample_rate_hz == self._sample_rate_hz else None
             stream = self._stream
             if stream is not None and not stream.is_enough_for(self._sample_rate_hz, self._n_wanted):
                 stream.fail(CaptureError("reopened", "opened again for another source of it", where=self.name))
@@ -248,6 +256,8 @@ class Interface:
     def _start(self) -> Stream:
         request = self._known.request(self._device)
         request |= {"n_channels": self._n_wanted, "sample_rate_hz": self._sample_rate_hz}
+        if self._n_block_frames is not None:
+            request["n_block_frames"] = self._n_block_frames
         process = CaptureProcess(request, self.name, self._command, self._timeouts)
         return Stream(process, self._known, self._sample_rate_hz, self._n_wanted)
 

@@ -65,15 +65,15 @@ class InterfaceChannel:
         names = [self.opened.device, source and source.name]
         return f"{self.name} ({', '.join(name for name in names if name)})"
 
-    def open(self, sample_rate_hz: int) -> None:
-        """Wait until the device is open; start the capture child if no other source has.
+    def open(self, sample_rate_hz: int, block_samples: int | None = None) -> None:
+        """Wait until the device is open; start the capture child if no other source has (see `Source.open`).
 
         Raises:
             CaptureError: PortAudio or the device is missing, the device cannot be opened, it has no such channel, or
                 the child does not answer.
             SystemResourceError: the child cannot be started.
         """
-        opened = self._wait_until_open(sample_rate_hz)
+        opened = self._wait_until_open(sample_rate_hz, block_samples)
         if opened is None:
             return
         try:
@@ -84,12 +84,12 @@ class InterfaceChannel:
         warn_if_narrow(opened.sample_rate_hz, sample_rate_hz)
         self.opened = opened
 
-    def _wait_until_open(self, sample_rate_hz: int) -> Opened | None:
+    def _wait_until_open(self, sample_rate_hz: int, block_samples: int | None) -> Opened | None:
         while True:
             with self._lock:  # else a `close` in another thread could miss the stream
                 if self._is_closed:
                     return None
-                self._stream = self._interface.join(self._queue, sample_rate_hz)
+                self._stream = self._interface.join(self._queue, sample_rate_hz, block_samples)
             try:
                 return self._stream.wait_until_open(self._queue)
             except CaptureError as error:

@@ -102,7 +102,7 @@ class FfmpegSource:
         self._samples: Iterator[Samples] = iter(())
         self._pace = Pace(timeout_s)
 
-    def open(self, sample_rate_hz: int) -> None:
+    def open(self, sample_rate_hz: int, block_samples: int | None = None) -> None:
         """Start FFmpeg; errors of the stream itself are raised by the first `read`.
 
         Raises:

@@ -78,7 +78,7 @@ class PcmPipe:
         # Held by `read`: `close` must not close a socket that `select` waits for.
         self._reading = threading.Lock()
 
-    def open(self, sample_rate_hz: int) -> None:
+    def open(self, sample_rate_hz: int, block_samples: int | None = None) -> None:
         """Start delivering at `sample_rate_hz`.
 
         Raises:

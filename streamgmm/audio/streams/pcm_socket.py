@@ -114,7 +114,7 @@ class PcmSocket:
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._resources.callback(self._wake_reader.close)
 
-    def open(self, sample_rate_hz: int) -> None:
+    def open(self, sample_rate_hz: int, block_samples: int | None = None) -> None:
         """Listen, and wait for a writer and for its header.
 
         Raises:

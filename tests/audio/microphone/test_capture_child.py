@@ -132,6 +132,24 @@ def test_A9_protocol_at_the_rate_of_the_device(stand_in: Callable[[str], None], 
     assert process.stderr.read() == b"a library that greets on stdout\nPortAudioError: Unanticipated host error\n"
 
 
+@pytest.mark.parametrize(
+    ("rate_hz", "n_block_frames", "expected"),
+    [(44100, 5120, 5120), (44100, 100, 100), (44100, None, 882), (16000, 2048, 882)],
+)
+def test_blocks_are_as_long_as_is_asked_at_the_rate_that_is_asked(
+    stand_in: Callable[[str], None], rate_hz: int, n_block_frames: int | None, expected: int
+) -> None:
+    stand_in(STAND_IN.replace("AT_THIRD_READ", FAIL))
+    microphone = Microphone("usb", 1)
+    microphone.open(rate_hz, n_block_frames)
+    assert microphone.opened is not None
+    assert microphone._stream is not None
+    assert microphone.opened.sample_rate_hz == 44100
+    packet = microphone._stream.read(microphone._queue)
+    assert packet is not None
+    assert packet.n_frames == expected
+
+
 def test_A2_the_parent_quotes_the_read_error(stand_in: Callable[[str], None]) -> None:
     stand_in(STAND_IN.replace("AT_THIRD_READ", FAIL))
     microphone = Microphone("usb", 1)
