@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from streamgmm.decision.change_point import LevelHistory
 from streamgmm.decision.events import EventClosed, OnsetCrossed, ScoreDipped
+from streamgmm.decision.rises import Rises
 
 
 @dataclass(slots=True)
@@ -24,10 +25,12 @@ class Dates:
     dipped_at_sample: int = -1
     earliest_onset_sample: int = 0
 
-    def date_onset(self, change: OnsetCrossed, history: LevelHistory) -> None:
+    def date_onset(self, change: OnsetCrossed, rises: Rises, history: LevelHistory) -> None:
         """Back-date the onset of a candidate."""
         # At the crossing, not when the event opens: by then, the onset may have left the history.
-        risen_sample = history.last_rise_sample()
+        risen_sample = rises.onset_before(change.i_label, change.onset_sample)
+        if risen_sample is None:
+            risen_sample = history.last_rise_sample()
         onset_sample = change.onset_sample if risen_sample is None else risen_sample
         # Back-dating must not reach into the refractory time, which an event cut by its length does not have.
         self.onset_sample = max(onset_sample, min(self.earliest_onset_sample, change.onset_sample))

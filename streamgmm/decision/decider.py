@@ -26,6 +26,7 @@ from streamgmm.decision.events import (
 from streamgmm.decision.hop_scores import HopScores
 from streamgmm.decision.judge import Judge, Judgement
 from streamgmm.decision.rejection import Verdict
+from streamgmm.decision.rises import MAX_RISE_S, Rises
 from streamgmm.errors import DataError
 from streamgmm.labels import is_reserved
 from streamgmm.records import End, Gap, GapReason, Glimpse, Record, RejectReason, Start, Update, Window
@@ -93,7 +94,9 @@ class Decider:
         self._run_id = run_id
         self._window_type = Window if windows else Glimpse if glimpses else None
         self._has_updates = updates
+        self._hop_samples = timing.hop_samples
         self._segmenter = Segmenter(self.rules, timing.hop_samples)
+        self._rises = Rises(self.rules, units.seconds_to_samples(MAX_RISE_S, timing.sample_rate_hz))
         # When the smoothed posterior crosses the threshold, the sound may have begun before the current window. With a
         # history of one window, every fourth onset in scenes of everyday sounds was dated late.
         n_levels = max(2, 2 * timing.window_samples // timing.level_samples)
@@ -147,6 +150,7 @@ class Decider:
         self._end_sample = hop.end_sample
         # Before the automata: a change is dated by the levels up to its own hop.
         self._history.append(hop.levels_db, hop.end_sample)
+        self._rises.update(scores, hop.end_sample - self._hop_samples, hop.end_sample, self._history)
         records: list[Record] = []
         if self._window_type:
             records.append(self._window(self._window_type, verdict, posteriors, hop))
@@ -171,6 +175,7 @@ class Decider:
         self._end_sample = end_sample
         # The history of levels needs no reset: it drops levels that do not adjoin the new ones.
         self._judge.reset()
+        self._rises.reset()
         # Events that survive the gap are marked too: their duration includes time without audio.
         for event in self._events.values():
             event.has_gap = True
@@ -214,6 +219,7 @@ class Decider:
         self.judgement = None
         self._judge.reset()
         self._segmenter.reset()
+        self._rises.reset()
         self._history.clear()
         # Open events by the index of their label: an automaton has at most one.
         self._events: dict[int, _Event] = {}
@@ -222,7 +228,7 @@ class Decider:
     def _follow(self, change: EventChange, hop: HopScores) -> list[Record]:
         match change:
             case OnsetCrossed():
-                self._dates[change.i_label].date_onset(change, self._history)
+                self._dates[change.i_label].date_onset(change, self._rises, self._history)
             case ScoreDipped():
                 onset_sample = self._events[change.i_label].onset_sample
                 self._dates[change.i_label].date_offset(change, onset_sample, self._history)

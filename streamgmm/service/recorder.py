@@ -13,6 +13,7 @@ from streamgmm.audio.stretch import Stretch
 from streamgmm.clips.clip import Draft, Piece, RecentAudio
 from streamgmm.clips.misses import Miss, Misses
 from streamgmm.clips.naming import ClipKind, folder_of, stem_of
+from streamgmm.decision.rises import MAX_RISE_S
 from streamgmm.records import End, ModelInfo, Record, Start
 from streamgmm.service.clip_writer import ClipWriter
 from streamgmm.service.greeting import model_info
@@ -127,9 +128,11 @@ class Recorder:
         self._misses = Misses(self._section, session.setup.labels, decider.rules, spec.hop_samples)
         self._wants_misses = self._section.near_miss_margin > 0.0 or self._section.unknown
         self._judgement = decider.judgement
-        # A `start` comes after the minimum duration, and dates the onset back by two windows at most.
+        # A `start` comes after the minimum duration, and dates the onset back by two windows at most, from where its
+        # score rose.
         latest_samples = max((rule.min_duration_samples for rule in decider.rules), default=0)
-        reach_samples = self._samples(self._section.pre_roll_s) + 2 * spec.window_samples + 2 * spec.hop_samples
+        back_samples = self._samples(MAX_RISE_S) + 2 * spec.window_samples
+        reach_samples = self._samples(self._section.pre_roll_s) + back_samples + 2 * spec.hop_samples
         self._recent.capacity_samples = reach_samples + min(latest_samples, self._max_samples)
 
     def _named(self, record: Record) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -91,3 +92,71 @@ def test_onset_is_never_dated_back_across_a_gap():
     decider.gap(500, "suspend")
     start = one(decider.update(make_hop(10, BARK, levels_db=[LOUD] * 5)), Start)
     assert start.start_t == 1.0
+
+
+SURE, LIKELY = (9.0, 0.0, 0.0), (0.6, 0.0, 0.0)
+"""Scores of a bark above the onset threshold, and between both thresholds."""
+
+LATE = DecisionSection(
+    smoothing="none", onset_threshold=0.9, offset_threshold=0.4, min_duration_s=0.0, hangover_s=0.3, refractory_s=0.0
+)
+
+
+def rising_hops(scores, loud_from):
+    """One hop for each score, with loud levels from a hop on."""
+    return [make_hop(i, own, levels_db=[LOUD if i >= loud_from else QUIET] * 5) for i, own in enumerate(scores)]
+
+
+def onsets_s(scores, loud_from, section=LATE):
+    return [end.start_t for end in only(run(make_decider(section), rising_hops(scores, loud_from)), End)]
+
+
+@pytest.mark.parametrize("n_likely", [1, 10, 25, 50])
+def test_a_sound_that_is_sure_late_began_where_its_score_rose(n_likely):
+    scores = [NOTHING] * 20 + [LIKELY] * n_likely + [SURE] * 3
+    assert onsets_s(scores, loud_from=18) == [1.8]
+
+
+def test_a_score_that_was_high_for_too_long_rose_with_something_else():
+    scores = [NOTHING] * 20 + [LIKELY] * 60 + [SURE] * 3
+    assert onsets_s(scores, loud_from=18) == [8.0]
+    assert onsets_s(scores, loud_from=78) == [7.8]
+
+
+def test_a_rise_may_be_broken_as_an_event_may():
+    broken = [NOTHING] * 20 + [LIKELY] * 4 + [NOTHING] * 3 + [LIKELY] * 20 + [SURE] * 3
+    assert onsets_s(broken, loud_from=18) == [1.8]
+    longer = [NOTHING] * 20 + [LIKELY] * 4 + [NOTHING] * 4 + [LIKELY] * 20 + [SURE] * 3
+    assert onsets_s(longer, loud_from=26) == [2.6]
+
+
+def test_a_rise_does_not_reach_into_the_event_before():
+    scores = [NOTHING] * 20 + [SURE] * 3 + [NOTHING] * 5 + [LIKELY] * 5 + [SURE] * 3
+    refractory = [NOTHING] * 20 + [SURE] * 3 + [NOTHING] * 5 + [LIKELY] * 15 + [SURE] * 3
+    assert onsets_s(scores, loud_from=18)[1] >= 2.3
+    section = msgspec.structs.replace(LATE, refractory_s=1.2)
+    assert onsets_s(refractory, loud_from=18, section=section)[1] >= 2.3 + 1.2
+
+
+def test_an_event_that_is_cut_by_its_length_begins_again_where_it_was_cut():
+    section = msgspec.structs.replace(LATE, max_duration_s=1.0)
+    ends = only(run(make_decider(section), rising_hops([NOTHING] * 20 + [LIKELY] * 5 + [SURE] * 25, 18)), End)
+    assert [end.start_t for end in ends[1:]] == [end.end_t for end in ends[:-1]]
+    assert ends[0].start_t == 1.8
+
+
+def test_a_rise_before_a_gap_is_forgotten():
+    decider = make_decider(LATE)
+    hops = rising_hops([NOTHING] * 20 + [LIKELY] * 10 + [SURE] * 3, 18)
+    for hop in hops[:30]:
+        decider.update(hop)
+    decider.gap(100, "suspend", 3000 + 100)
+    start = one(decider.update(hops[30]._replace(end_sample=3200)), Start)
+    assert start.start_t == 3.1
+
+
+def test_a_rejected_label_does_not_rise_even_with_a_threshold_of_0():
+    section = msgspec.structs.replace(LATE, offset_threshold=0.0)
+    hops = rising_hops([LIKELY] * 20 + [SURE] * 3, 18)
+    hops[:18] = [hop._replace(llrs=np.full(3, -1.0)) for hop in hops[:18]]
+    assert [end.start_t for end in only(run(make_decider(section), hops), End)] == [1.8]

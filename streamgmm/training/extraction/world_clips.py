@@ -42,8 +42,11 @@ MAX_WINDOWS = 10
 """Most windows of a sound, and of each of its copies, that are fitted to."""
 
 N_COPIES = 3
-"""Copies of each sound at another speed, level and place: all sounds together make some 16,000 windows. They are only
-fitted to; held out is the sound as it is."""
+"""Copies of each sound at another speed, level and place: all sounds together make some 16,000 windows."""
+
+N_HELD_OUT = 2
+"""Of the sound as it is and its copies, so many are heard where the sound is held out. What lies below a sound decides
+about a false alarm too: with one hearing of each, thresholds changed with the draw of it."""
 
 SOUNDS_PER_JOB = 16
 
@@ -141,8 +144,7 @@ def _measure(sound: WorldSound, rate_hz: int, task: ExtractionTask) -> ClipVecto
         sample_rate_hz=entry.rate_hz,
         content_sha256=hashlib.sha256(sound.samples.tobytes()).hexdigest(),
     )
-    context, *others = [_heard(samples, clip, i, task) for i in range(1 + N_COPIES)]
-    return _as_background(clip, context, others)
+    return _as_background(clip, [_heard(samples, clip, i, task) for i in range(1 + N_COPIES)])
 
 
 def _heard(samples: Samples, clip: Clip, index: int, task: ExtractionTask) -> tuple[ContextCopy, IndexArray]:
@@ -160,8 +162,8 @@ def _heard(samples: Samples, clip: Clip, index: int, task: ExtractionTask) -> tu
         samples = transmitted(samples, spec.sample_rate_hz, rng)
     heard = _at_level(samples, rng.uniform(*LEVEL_RANGE_DB))
     bed = choose_bed(drawn_background(task, rng), spec.sample_rate_hz, rng, has_world=False)
-    # Frames of the sound as it is are enough: there are many to a window.
-    has_cepstra = training.cepstra != "never" and not index
+    # There are many frames to a window: those of the copies are not needed to fit.
+    has_cepstra = training.cepstra != "never" and index < N_HELD_OUT
     context = put_in_context(heard, spec, bed, rng.uniform(*SNR_RANGE_DB), rng, has_cepstra=has_cepstra)
     context = context._replace(vectors=masked(context.vectors, training.without, spec).astype(np.float32))
     is_usable = (context.covers >= MIN_COVER) & np.isfinite(context.vectors).all(axis=1)
@@ -173,15 +175,17 @@ def _at_level(samples: Samples, peak_db: float) -> Samples:
     return np.asarray(samples / peak * 10.0 ** (peak_db / 20.0), dtype=np.float32)
 
 
-def _as_background(
-    clip: Clip, heard: tuple[ContextCopy, IndexArray], others: Sequence[tuple[ContextCopy, IndexArray]]
-) -> ClipVectors:
-    context, chosen = heard
-    vectors = context.vectors[chosen]
+def _as_background(clip: Clip, heard: Sequence[tuple[ContextCopy, IndexArray]]) -> ClipVectors:
+    (context, chosen), *others = heard
+    vectors, cepstra = context.vectors[chosen], context.cepstra
     copies = np.concatenate([vectors[:0], *(other.vectors[own] for other, own in others)])
-    cepstra = context.cepstra
     if cepstra is not None:
         # Fitted to as frames of the clip, which are all frames of the context.
-        context = context._replace(cepstra=cepstra._replace(copies=cepstra.copies[:0]))
         cepstra = ClipCepstra(cepstra.vectors, cepstra.vectors[:0], cepstra.spans[chosen])
-    return ClipVectors(clip, vectors, copies, None, cepstra, (context,), is_world=True)
+    contexts = tuple(_without_copies(own) for own, _ in heard[:N_HELD_OUT])
+    return ClipVectors(clip, vectors, copies, None, cepstra, contexts, is_world=True)
+
+
+def _without_copies(context: ContextCopy) -> ContextCopy:
+    cepstra = context.cepstra
+    return context._replace(cepstra=cepstra and cepstra._replace(copies=cepstra.copies[:0]))

@@ -1,10 +1,10 @@
 """Choose the onset threshold of each label from a budget of false alarms, by held-out sounds of the world.
 
-Each sound of the world is heard once by a classifier that was not fitted to it, through the gates and the smoothing of
-a run. The highest threshold at which it would have made an event is its peak for a label. The peaks of all sounds give
-the rate of false alarms at any threshold; above the highest ones it falls exponentially on the logit scale, at a known
-rate from a place that the highest peaks tell (Weissman, JASA 73, 1978). The same peaks of the user's held-out clips, in
-context, tell the recall that a threshold leaves.
+Each sound of the world is heard, as it is and as a copy, by a classifier that was not fitted to it, through the gates
+and the smoothing of a run. The highest threshold at which it would have made an event is its peak for a label. All
+peaks give the rate of false alarms at any threshold; above the highest ones it falls exponentially on the logit scale,
+at a known rate from a place that the highest peaks tell (Weissman, JASA 73, 1978). The same peaks of the user's
+held-out clips, in context, tell the recall that a threshold leaves.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CHANCES_PER_SOUND, CHANCES_OVER_BACKGROUND = 12.0, 1.5
 lie below it, and it is less like anything that was trained on. Where the sounds of the world were heard over the user's
 own background, they differ from it by much less. Chosen on streams of `tests.benchmarks.room`."""
 
-N_HIGHEST = 8
+N_HIGHEST = 16
 """Peaks that tell where the tail lies."""
 
 MEAN_EXCESS = 0.47

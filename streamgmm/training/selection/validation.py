@@ -124,7 +124,7 @@ def _search(
     is_heard = [not clip.is_world for clip in clips]
     for i in [i for i, clip in enumerate(clips) if clip.is_world][::WORLD_STEP]:
         is_heard[i] = True
-    heard = [clip._replace(copies=clip.copies[:0]) if clip.is_world else clip for clip in compress(clips, is_heard)]
+    heard = [_heard_once(clip) if clip.is_world else clip for clip in compress(clips, is_heard)]
     # One object for all settings: folds and moments are shared.
     trials = _Trials(heard, labels, list(compress(folds, is_heard)), track, ThreadExecutor())
 
@@ -135,6 +135,10 @@ def _search(
     (base,) = hold_out([plain])
     choice = choose_settings(plain, base, hold_out)
     return choice._replace(training=msgspec.structs.replace(choice.training, bottleneck=training.bottleneck))
+
+
+def _heard_once(clip: ClipVectors) -> ClipVectors:
+    return clip._replace(copies=clip.copies[:0], contexts=clip.contexts[:1])
 
 
 MixturesOfFrames = dict[int, CepstralMixtures | None]

@@ -19,6 +19,7 @@ from streamgmm.training.selection.thresholds import (
     MAX_THRESHOLD,
     MEAN_EXCESS,
     MIN_THRESHOLD,
+    N_HIGHEST,
     SPARED_SHARE,
     LabelThreshold,
     budgets_above,
@@ -66,8 +67,10 @@ def test_thresholds_have_limits_whatever_the_peaks():
 
 
 def test_sounds_that_come_nowhere_near_do_not_raise_a_threshold():
-    near = np.random.default_rng(3).uniform(0.2, 0.6, size=8)
-    thresholds = [threshold_at(np.concatenate([np.zeros(n), near]), 8 / (n + 8) / 20) for n in (400, 4000)]
+    near = np.random.default_rng(3).uniform(0.2, 0.6, size=N_HIGHEST)
+    thresholds = [
+        threshold_at(np.concatenate([np.zeros(n), near]), N_HIGHEST / (n + N_HIGHEST) / 20) for n in (400, 4000)
+    ]
     assert thresholds[1] == pytest.approx(thresholds[0], abs=0.001)
     assert 0.5 < thresholds[1] < 0.95
 
