@@ -20,8 +20,8 @@ IN_DOMAIN_SOFTNESS = 0.3
 unknown sounds too; softer ones still show how close the second label was (Liang, Li and Srikant, ICLR, 2018)."""
 
 LOG_ODDS_PER_DEVIATION = 0.25
-"""Change of the in-domain log-odds for each standard deviation by which the log-likelihood of a clip differs from that
-of typical clips of its label."""
+"""Change of the in-domain log-odds for each standard deviation by which the log-likelihood of a clip, or its ratio to
+the background, differs from that of typical clips of its label."""
 
 MAX_DEVIATIONS = 2.0
 """Limit on these deviations: another room or microphone makes all clips less likely, known ones too."""
@@ -33,15 +33,17 @@ known clips less. On 360 spoken digits with speakers left out, the calibration e
 
 
 class TypicalLikelihoods(NamedTuple):
-    """Typical log-likelihoods of held-out clips under the mixture of their own label.
+    """Typical log-likelihoods of held-out clips under the mixture of their own label, or ratios to the background.
 
     Attributes:
         log_likelihoods: float64, shape (n_labels,), mean over the held-out clips of each label (nat).
         deviation: standard deviation of single clips from these means (nat), positive; infinite if unknown.
+        are_ratios: whether they are ratios.
     """
 
     log_likelihoods: Float64Array
     deviation: float
+    are_ratios: bool = False
 
 
 def in_domain_scores(
@@ -57,7 +59,7 @@ def in_domain_scores(
     Args:
         soft_posteriors: shape (..., n_labels), means over the windows, with log-likelihoods also scaled by
             `IN_DOMAIN_SOFTNESS`.
-        log_likelihoods: shape (..., n_labels), means over the windows (nat).
+        log_likelihoods: shape (..., n_labels), means over the windows (nat); ratios where the typical ones are.
         is_label: bool, shape (n_labels,), true for labels that are not reserved; not all false.
         typical: log-likelihoods of clips of each label.
 
@@ -165,7 +167,9 @@ class ClipDecider:
         # With an infinite deviation, every clip is typical and the posterior alone decides.
         self._typical = TypicalLikelihoods(np.zeros(len(self._labels)), np.inf)
         if calibration.typical:
-            self._typical = TypicalLikelihoods(np.array(calibration.typical), calibration.typical_deviation)
+            self._typical = TypicalLikelihoods(
+                np.array(calibration.typical), calibration.typical_deviation, calibration.typical_are_ratios
+            )
         self.reset()
 
     def reset(self) -> None:
@@ -189,7 +193,7 @@ class ClipDecider:
         self._posterior_sums += weight * softmax(self._bayes.logits(hop)[:n_labels])
         self._soft_sums += weight * softmax(self._bayes.logits(hop, IN_DOMAIN_SOFTNESS))[:n_labels]
         # For the in-domain score, which needs the fit itself and not only how labels compare.
-        self._log_likelihood_sums += weight * hop.log_likelihoods
+        self._log_likelihood_sums += weight * (hop.llrs if self._typical.are_ratios else hop.log_likelihoods)
         self._weight_sum += weight
         self._n_windows += 1
 

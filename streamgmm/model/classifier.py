@@ -51,6 +51,7 @@ class ClipCalibration(NamedTuple):
         typical_deviation: standard deviation of single clips from these means (nat).
         likelihood_scale: factor on log-likelihoods in the posteriors of clips; None for that of hops.
         cepstral_weight: weight of cepstral frames in clips, which hold a sound alone; None for that of hops.
+        typical_are_ratios: whether `typical` are log-likelihood ratios to the background instead.
     """
 
     sharpness: float = 1.0
@@ -59,6 +60,7 @@ class ClipCalibration(NamedTuple):
     typical_deviation: float = 1.0
     likelihood_scale: float | None = None
     cepstral_weight: float | None = None
+    typical_are_ratios: bool = False
 
 
 PLAIN_VOTES = ClipCalibration()

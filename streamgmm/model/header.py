@@ -96,6 +96,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         min_in_domain_score: see `ClipCalibration`.
         typical: see `ClipCalibration` (nat).
         typical_deviation: see `ClipCalibration` (nat).
+        typical_are_ratios: see `ClipCalibration`.
         background_prior: see `Classifier`.
         clip_likelihood_scale: see `ClipCalibration`.
         clip_cepstral_weight: see `ClipCalibration`.
@@ -119,6 +120,7 @@ class FileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     min_in_domain_score: float = msgspec.field(default=0.0, name="min_knownness")
     typical: Annotated[list[float], Meta(max_length=MAX_LABELS)] = []
     typical_deviation: float = 1.0
+    typical_are_ratios: bool = False
     background_prior: float = 0.0
     clip_likelihood_scale: float | None = None
     clip_cepstral_weight: float | None = None

@@ -203,6 +203,7 @@ def _classifier(spec: FileSpec, arrays: Arrays) -> Classifier:
             min_in_domain_score=spec.min_in_domain_score,
             typical=tuple(spec.typical),
             typical_deviation=spec.typical_deviation,
+            typical_are_ratios=spec.typical_are_ratios,
             likelihood_scale=spec.clip_likelihood_scale,
             cepstral_weight=spec.clip_cepstral_weight,
         ),

@@ -71,6 +71,7 @@ def _file_spec(model: Model, decision_bytes: int, card_bytes: int) -> FileSpec:
         min_in_domain_score=float(classifier.clips.min_in_domain_score),
         typical=list(classifier.clips.typical),
         typical_deviation=float(classifier.clips.typical_deviation),
+        typical_are_ratios=classifier.clips.typical_are_ratios,
         background_prior=float(classifier.background_prior),
         clip_likelihood_scale=classifier.clips.likelihood_scale,
         clip_cepstral_weight=classifier.clips.cepstral_weight,

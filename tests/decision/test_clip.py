@@ -166,6 +166,15 @@ def test_a_clip_less_likely_than_its_label_usually_is_is_less_known(deviations: 
     assert voting.decide().in_domain_score == pytest.approx(1.0 / (1.0 + np.exp(-expected)))
 
 
+def test_what_is_typical_may_be_a_ratio_to_the_background() -> None:
+    voting = decider(typical=(4.0, 1e9), typical_deviation=5.0, typical_are_ratios=True)
+    hop = make_hop([-40.0, -40.0 - np.log(3.0)])
+    # Far more likely than the background, and so 1.5 deviations above what is typical.
+    voting.add(hop._replace(llrs=np.array([11.5, 11.5 - np.log(3.0)])))
+    expected = np.log(SOFT / (1.0 - SOFT)) + LOG_ODDS_PER_DEVIATION * 1.5
+    assert voting.decide().in_domain_score == pytest.approx(1.0 / (1.0 + np.exp(-expected)))
+
+
 def test_one_clip_and_many_are_known_alike() -> None:
     rng = np.random.default_rng(0)
     soft, scores = rng.dirichlet(np.ones(3), size=20), rng.normal(-40.0, 9.0, (20, 3))

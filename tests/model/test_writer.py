@@ -56,7 +56,7 @@ def test_256_labels_of_64_characters_fit() -> None:
     labels = tuple(f"{i:03d}" + "界" * 61 for i in range(256))
     overrides = LabelSection(onset_threshold=0.123456789, offset_threshold=0.1, min_duration_s=0.25)
     clips = ClipCalibration(
-        1.2345678901234567, 0.123456789, (-123.45678901234567,) * 256, 4.5678901234567, 0.0123456789012345, 0.0
+        1.2345678901234567, 0.123456789, (-123.45678901234567,) * 256, 4.5678901234567, 0.0123456789012345, 0.0, True
     )
     model = replace(make_model(labels=labels, n_components=8), decision=dict.fromkeys(labels, overrides))
     model = replace(model, classifier=replace(model.classifier, clips=clips))

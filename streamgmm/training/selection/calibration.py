@@ -111,8 +111,10 @@ def calibrate(
     in_context = held_out.in_context.log_losses
     of_hops, hop_notes = _choose_cepstra(in_context, "never" if frames == "never" else "auto", "for events")
     sharpness = _best_sharpness(clean, of_clips)
-    typical = _typical(clean, len(labels), of_clips.cepstral)
-    least = _min_in_domain_score(clean, labels, of_clips, typical)
+    # How well a sound fits a label tells more beside how well it fits all sounds of the world.
+    background = held_out.background_index(labels)
+    typical = _typical(clean, len(labels), of_clips.cepstral, background)
+    least = _min_in_domain_score(clean, labels, of_clips, typical, background)
     # A label without held-out clips has no floor: nothing is known of how low its windows may lie.
     floors = np.full(len(labels), -np.inf)
     scores = held_out.scores(of_hops.cepstral)
@@ -125,6 +127,7 @@ def calibrate(
         min_in_domain_score=least,
         typical=tuple(typical.log_likelihoods.tolist()),
         typical_deviation=typical.deviation,
+        typical_are_ratios=typical.are_ratios,
         likelihood_scale=of_clips.scale,
         cepstral_weight=of_clips.cepstral,
     )
@@ -207,24 +210,31 @@ def _best_sharpness(held_out: HeldOutClips, weights: Weights) -> float:
     return float(np.exp(best.x))
 
 
-def _typical(held_out: HeldOutClips, n_labels: int, cepstral_weight: float) -> TypicalLikelihoods:
+def _typical(
+    held_out: HeldOutClips, n_labels: int, cepstral_weight: float, background: int | None
+) -> TypicalLikelihoods:
     """Return typical log-likelihoods of clips under the mixture of their label; of all clips for labels without any."""
-    scores, own = held_out.clip_scores(cepstral_weight), held_out.label_indices
+    scores, own = held_out.clip_scores(cepstral_weight, background), held_out.label_indices
     of_clips = scores[np.arange(len(own)), own]
     means = np.full(n_labels, of_clips.mean())
     # A label without held-out clips keeps the mean of all: its own would need clips that were not fitted to.
     for i in np.unique(own):
         means[i] = of_clips[own == i].mean()
-    return TypicalLikelihoods(means, max(MIN_DEVIATION_NAT, float((of_clips - means[own]).std())))
+    deviation = max(MIN_DEVIATION_NAT, float((of_clips - means[own]).std()))
+    return TypicalLikelihoods(means, deviation, are_ratios=background is not None)
 
 
 def _min_in_domain_score(
-    held_out: HeldOutClips, labels: Sequence[str], weights: Weights, typical: TypicalLikelihoods
+    held_out: HeldOutClips,
+    labels: Sequence[str],
+    weights: Weights,
+    typical: TypicalLikelihoods,
+    background: int | None,
 ) -> float:
     """Return the in-domain score that all but a few held-out clips of ordinary labels reach."""
     is_label = np.array([not is_reserved(label) for label in labels])
     if not is_label.any():
         return 0.0
     # Only clips of ordinary labels: a rejected background clip makes no difference to events.
-    known = held_out.in_domain_scores(*weights, is_label, typical)[is_label[held_out.label_indices]]
+    known = held_out.in_domain_scores(*weights, is_label, typical, background)[is_label[held_out.label_indices]]
     return min(MAX_MIN_IN_DOMAIN_SCORE, float(np.quantile(known, UNKNOWN_QUANTILE))) if len(known) else 0.0

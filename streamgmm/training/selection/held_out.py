@@ -10,6 +10,7 @@ import numpy as np
 
 from streamgmm.arrays import BoolArray, Float64Array, IndexArray, softmax
 from streamgmm.decision.clip import IN_DOMAIN_SOFTNESS, TypicalLikelihoods, in_domain_scores, sharpened
+from streamgmm.labels import BACKGROUND
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
@@ -182,17 +183,30 @@ class HeldOutClips:
         scores = scale * self.scores(cepstral_weight)[:, : self.n_labels]
         return sharpened(self._vote(softmax(scores)), sharpness)
 
+    def background_index(self, labels: Sequence[str]) -> int | None:
+        """Return the column of the background in `scores`; None if it knows no sounds of the world."""
+        if not any(clip.is_world for clip in self.clips):
+            return None
+        return labels.index(BACKGROUND) if BACKGROUND in labels else self.n_labels
+
     def in_domain_scores(
-        self, scale: float, cepstral_weight: float, is_label: BoolArray, typical: TypicalLikelihoods
+        self,
+        scale: float,
+        cepstral_weight: float,
+        is_label: BoolArray,
+        typical: TypicalLikelihoods,
+        background: int | None = None,
     ) -> Float64Array:
-        """Return in-domain scores of the clips, (n_clips,), as `ClipDecider` does."""
+        """Return in-domain scores of the clips, (n_clips,), as `ClipDecider` does; see `clip_scores`."""
         # Softer posteriors than those of the answer: sharp ones are near 1 even for sounds unlike any class.
         soft = self._vote(self._window_posteriors(IN_DOMAIN_SOFTNESS * scale, cepstral_weight)[:, : self.n_labels])
-        return in_domain_scores(soft, self.clip_scores(cepstral_weight), is_label, typical)
+        return in_domain_scores(soft, self.clip_scores(cepstral_weight, background), is_label, typical)
 
-    def clip_scores(self, cepstral_weight: float) -> Float64Array:
-        """Return mean log-likelihoods of the clips, (n_clips, n_labels) in nats."""
-        return self._vote(self.scores(cepstral_weight)[:, : self.n_labels])
+    def clip_scores(self, cepstral_weight: float, background: int | None = None) -> Float64Array:
+        """Return mean log-likelihoods of the clips, (n_clips, n_labels) in nats; ratios to a column, if it is given."""
+        scores = self.scores(cepstral_weight)
+        own = scores[:, : self.n_labels]
+        return self._vote(own if background is None else own - scores[:, background, np.newaxis])
 
     def log_losses(self, scale: float, cepstral_weight: float = 0.0) -> Float64Array:
         """Return weighted mean log losses of the windows of clips, (n_clips,) in nats: events are decided by windows.

@@ -164,6 +164,29 @@ def test_what_is_typical_is_the_mean_of_a_labels_own_clips_and_their_common_devi
     assert found.clips.typical_deviation == pytest.approx(np.std([score - means[index] for index, score in own]))
 
 
+@pytest.mark.parametrize("labels", [LABELS, [*LABELS[:2], "background"]])
+def test_with_sounds_of_the_world_the_ratio_to_the_background_is_typical(labels):
+    clips = [
+        clip._replace(log_likelihoods=np.column_stack([clip.log_likelihoods, np.linspace(-44.0, -40.0, 20)]))
+        for clip in made_clips(0.1, n_clips=30)
+    ]
+    context = HeldOutContext(np.ones(20, dtype=bool), np.zeros(20), 6.0)
+    copies = [clip._replace(context=context) for clip in clips]
+    world = [clip._replace(context=context, is_world=True, label_index=2) for clip in clips[:9]]
+    found, _ = calibrate(HeldOutClips([*clips, *copies, *world], len(LABELS)), labels, "never")
+    background = 2 if "background" in labels else 3
+    ratios = [
+        (index, np.average(clip.log_likelihoods[:, index] - clip.log_likelihoods[:, background], weights=clip.votes))
+        for clip in clips
+        for index in [clip.label_index]
+    ]
+    assert found.clips.typical_are_ratios
+    assert found.clips.typical == pytest.approx(
+        [np.mean([own for index, own in ratios if index == i]) for i in range(3)]
+    )
+    assert not calibrate(HeldOutClips([*clips, *copies], len(LABELS)), labels, "never")[0].clips.typical_are_ratios
+
+
 def test_a_label_likelier_than_all_others_together_is_never_refused():
     certain = [HeldOutClip(n % 3, 1e4 * np.eye(3)[[n % 3] * 5], np.ones(5)) for n in range(30)]
     assert (
