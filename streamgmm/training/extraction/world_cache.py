@@ -16,7 +16,7 @@ from streamgmm.training.extraction.vector_file import in_file
 
 MAX_BYTES = 256 * 2**20
 MAX_FILES = 4
-"""Most files kept, one for each rate or window length that was trained lately: some 90 MB each."""
+"""Most files kept, one for each rate or window length that was trained lately: some 130 MB each."""
 
 
 def kept_world(key: str, measure: Callable[[], Iterable[ClipVectors]]) -> list[ClipVectors]:
