@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,7 +16,8 @@ from hypothesis import strategies as st
 
 from streamgmm.features.analysis import HopMeasures, NumpyAnalysis
 from streamgmm.features.extractor import make_analysis
-from streamgmm.features.kernel.analysis import KernelAnalysis
+from streamgmm.features.kernel import analysis as module
+from streamgmm.features.kernel.analysis import DesignTables, KernelAnalysis, design_of
 from streamgmm.features.kernel.loader import NUMPY, VARIABLE, Kernel, find_kernel, kernel_names
 from streamgmm.features.spec import FeatureSpec
 from tests.features.kernel_rig import analyse, assert_same, noise, recordings, vectors_of
@@ -149,3 +153,39 @@ def test_an_offset_is_subtracted_in_place(kernel: Kernel) -> None:
     found = KernelAnalysis(kernel, SPEC).push_hops(shifted, SPEC.hop_samples, largest=10.0, offset=0.1)
     assert shifted.tobytes() == lower.tobytes()
     assert bits_of(found) == bits_of(KernelAnalysis(kernel, SPEC).push_hops(lower, SPEC.hop_samples))
+
+
+class WatchedLibrary:
+    """The library of a kernel, which calls `on_plan` while a plan is made."""
+
+    def __init__(self, functions: ctypes.CDLL, on_plan: Callable[[], None]) -> None:
+        self._functions, self._on_plan = functions, on_plan
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._functions, name)
+
+    def streamgmm_kernel_plan(self, *arguments: Any) -> Any:
+        self._on_plan()
+        return self._functions.streamgmm_kernel_plan(*arguments)
+
+
+def test_G4_tables_that_no_cache_keeps_live_until_the_plan_has_copied_them(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads may make the tables of one design at once: the cache keeps those of one of them."""
+    taps: list[weakref.ref[Any]] = []
+
+    def uncached(spec: FeatureSpec) -> DesignTables:
+        tables = design_of.__wrapped__(spec)
+        taps.extend(weakref.ref(group.taps) for group in tables.groups)
+        return tables
+
+    def check() -> None:
+        assert taps
+        assert all(of_group() is not None for of_group in taps)
+
+    monkeypatch.setattr(module, "design_of", uncached)
+    watched = Kernel(cast("ctypes.CDLL", WatchedLibrary(kernel.functions, check)), kernel.level)
+    spec, hops = FeatureSpec(sample_rate_hz=16000, window_s=0.77), noise(16000)[:16384].reshape(8, -1)
+    found = KernelAnalysis(watched, spec).push_hops(hops.copy(), spec.hop_samples)
+    assert bits_of(found) == bits_of(KernelAnalysis(kernel, spec).push_hops(hops.copy(), spec.hop_samples))

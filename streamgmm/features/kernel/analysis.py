@@ -77,8 +77,10 @@ class _Plan:
 
     def __init__(self, kernel: Kernel, spec: FeatureSpec) -> None:
         self.library = kernel.functions
-        design = design_of(spec).design
-        self.address = _made(self.library.streamgmm_kernel_plan(kernel.level.encode(), ctypes.byref(design)), spec)
+        # All tables, until they are copied: of two threads that make the same ones, the cache keeps those of one.
+        tables = design_of(spec)
+        plan = self.library.streamgmm_kernel_plan(kernel.level.encode(), ctypes.byref(tables.design))
+        self.address = _made(plan, spec)
         weakref.finalize(self, self.library.streamgmm_kernel_free, self.address)
         self._scratch_bytes = self.library.streamgmm_kernel_scratch_size(self.address)
         # One for each thread that computes at the same time: a call takes one, and gives it back.
