@@ -69,9 +69,12 @@ def test_a_second_start_has_nothing_to_do_and_needs_no_worker(capsys, demo_model
 
 @pytest.mark.skipif(os.name != "posix", reason="interrupts a group of processes")
 def test_G8_ctrl_c_ends_the_workers_without_a_traceback_and_keeps_what_is_finished(demo_model, recordings, tmp_path):
-    output = tmp_path / "out"
-    command = ("classify", "-m", demo_model, "-o", output, "--workers", 1, recordings)
-    process = spawn_cli(*command, start_new_session=True)
+    # So many that not all are labelled when the first one is seen.
+    output, many = tmp_path / "out", tmp_path / "many"
+    many.mkdir()
+    for i in range(300):
+        os.link(recordings / "undated.wav", many / f"{i}.wav")
+    process = spawn_cli("classify", "-m", demo_model, "-o", output, "--workers", 1, many, start_new_session=True)
     wait_until(lambda: list(output.rglob("*.parquet")), "no recording was labelled", 120)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
     # Also waits for the workers, which have the same stderr.
