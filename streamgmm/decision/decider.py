@@ -94,9 +94,9 @@ class Decider:
         self._run_id = run_id
         self._window_type = Window if windows else Glimpse if glimpses else None
         self._has_updates = updates
-        self._hop_samples = timing.hop_samples
         self._segmenter = Segmenter(self.rules, timing.hop_samples)
-        self._rises = Rises(self.rules, units.seconds_to_samples(MAX_RISE_S, timing.sample_rate_hz))
+        max_rise_samples = units.seconds_to_samples(MAX_RISE_S, timing.sample_rate_hz)
+        self._rises = Rises(self.rules, timing.hop_samples, max_rise_samples)
         # When the smoothed posterior crosses the threshold, the sound may have begun before the current window. With a
         # history of one window, every fourth onset in scenes of everyday sounds was dated late.
         n_levels = max(2, 2 * timing.window_samples // timing.level_samples)
@@ -150,7 +150,7 @@ class Decider:
         self._end_sample = hop.end_sample
         # Before the automata: a change is dated by the levels up to its own hop.
         self._history.append(hop.levels_db, hop.end_sample)
-        self._rises.update(scores, hop.end_sample - self._hop_samples, hop.end_sample, self._history)
+        self._rises.update(scores, hop.end_sample, self._history)
         records: list[Record] = []
         if self._window_type:
             records.append(self._window(self._window_type, verdict, posteriors, hop))

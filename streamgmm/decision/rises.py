@@ -1,7 +1,7 @@
 """Where the score of each label last rose, with the level: a sound begins there, however late it reaches the threshold.
 
-A high threshold is often reached late in a long sound. As in hysteresis thresholding of images (Canny, PAMI 8, 1986),
-what leads to it without a break above the lower threshold belongs to it.
+A high threshold is often reached late in a long sound. As in hysteresis thresholding of images (Canny, IEEE PAMI 8,
+1986), what leads to it without a break above the lower threshold belongs to it. A break may be as long as the hangover.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ class Rises:
 
     Args:
         rules: one per label.
+        hop_samples: length of one hop.
         max_samples: longest time from a rise to the onset threshold.
     """
 
-    def __init__(self, rules: Sequence[LabelRule], max_samples: int) -> None:
+    def __init__(self, rules: Sequence[LabelRule], hop_samples: int, max_samples: int) -> None:
         # Above 0: a rejected label, whose score is 0, is below every threshold.
         self._thresholds = np.maximum([rule.offset_threshold for rule in rules], np.nextafter(0.0, 1.0))
         self._hangover_samples = np.array([rule.hangover_samples for rule in rules])
+        self._hop_samples = hop_samples
         self._max_samples = max_samples
         self.reset()
 
@@ -40,18 +42,18 @@ class Rises:
         # By label: the first hop of the rise, and the sound that began with it.
         self._rises: dict[int, tuple[int, int]] = {}
 
-    def update(self, scores: Float64Array, first_sample: int, end_sample: int, history: LevelHistory) -> None:
+    def update(self, scores: Float64Array, end_sample: int, history: LevelHistory) -> None:
         """Add a hop.
 
         Args:
             scores: float64, shape (n_labels,), 0 for rejected labels.
-            first_sample: position at which the hop begins.
             end_sample: position just after the hop.
             history: levels up to the hop.
         """
         are_above = scores >= self._thresholds
         if not np.logical_or.reduce(are_above):
             return
+        first_sample = end_sample - self._hop_samples
         risen = (are_above & (first_sample > self._anew_samples)).nonzero()[0].tolist()
         self._anew_samples[are_above] = (end_sample + self._hangover_samples)[are_above]
         if risen:

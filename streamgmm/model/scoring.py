@@ -171,6 +171,7 @@ class KernelScorer:
     def sums(self, groups: Sequence[Float64Array]) -> Float64Array:
         """Return the sums of groups (see `Scorer`)."""
         if len(groups) == 1:
+            # The one hop of a live stream: joining and dividing would take longer than adding.
             return np.add.reduce(self.score(groups[0]).log_likelihoods, axis=0, keepdims=True)
         scores = self.score(np.concatenate(groups)).log_likelihoods
         ends = np.cumsum([len(vectors) for vectors in groups]).tolist()

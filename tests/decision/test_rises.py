@@ -38,10 +38,10 @@ def slow_onset(
     max_samples=st.sampled_from([0, HOP, 8 * HOP, 1000]),
 )
 def test_rises_are_those_that_going_back_finds(scores, thresholds, hangovers, max_samples):
-    rises, history = Rises(list(map(rule, thresholds, hangovers)), max_samples), LevelHistory(2, HOP, -75.0)
+    rises, history = Rises(list(map(rule, thresholds, hangovers)), HOP, max_samples), LevelHistory(2, HOP, -75.0)
     for i, own in enumerate(scores):
         history.append(np.full(1, -30.0), (i + 1) * HOP)
-        rises.update(np.array(own), i * HOP, (i + 1) * HOP, history)
+        rises.update(np.array(own), (i + 1) * HOP, history)
         for label in range(2):
             # Where the score is above its threshold, as it is when it reaches that of an onset.
             if own[label] >= thresholds[label] and own[label] > 0.0:

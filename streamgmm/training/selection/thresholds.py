@@ -49,8 +49,8 @@ from all of the world gets few false alarms there, and may get many in a place w
 MIN_THRESHOLD, MAX_THRESHOLD = 0.3, 1.0 - 1e-6
 """Limits of thresholds: the world is not all that is to be heard, so a sound has to be more than a possibility."""
 
-MIN_WORLD_SOUNDS = 50
-"""With fewer, no rate can be told."""
+MIN_HEARINGS = 50
+"""With fewer hearings of sounds of the world, no rate can be told."""
 
 HIGHEST_PEAK = 20.0
 """Stands for the logit of a peak of 1."""
@@ -118,7 +118,7 @@ def choose_thresholds(
     world = [clip for clip in held_out.clips if clip.is_world and clip.context is not None]
     labels = [label for label in classifier.labels if not is_reserved(label)]
     budget_per_hour = section.max_false_alarms_per_hour
-    if not budget_per_hour or len(world) < MIN_WORLD_SOUNDS or not labels:
+    if not budget_per_hour or len(world) < MIN_HEARINGS or not labels:
         return {}
     listener = Listener(classifier, section, spec)
     world_peaks = np.array([listener.peaks(clip) for clip in world])
