@@ -20,7 +20,7 @@ CONTEXT_SNRS_DB = (0.0, 6.0, 12.0, 20.0)
 """Levels of the sound above the rest, one copy after the other: from as loud as the rest to close by."""
 
 LEAD_S, TAIL_S = 0.75, 0.5
-"""Sound before and after the clip."""
+"""Sound before and after the clip, at least; for windows of more than a second, such shares of a window."""
 
 MAX_SOUND_S = 2.5
 """Longest part of a clip that is put in context, its loudest; a whole window where that is longer."""
@@ -77,7 +77,7 @@ def put_in_context(
     rate_hz = spec.sample_rate_hz
     sound = loudest_part(samples, max(int(MAX_SOUND_S * rate_hz), spec.window_samples))
     # The first windows of a stream are not whole: the sound begins after them, or within the last of them.
-    n_lead, n_tail = int(LEAD_S * rate_hz), int(TAIL_S * rate_hz)
+    n_lead, n_tail = (int(least_s * max(1.0, spec.window_s) * rate_hz) for least_s in (LEAD_S, TAIL_S))
     mixed = bed(n_lead + len(sound) + n_tail, rng) * active_rms(sound, rate_hz) * 10.0 ** (-snr_db / 20.0)
     mixed[n_lead : n_lead + len(sound)] += sound
     measured = extract(mixed.astype(np.float32), spec, has_cepstra=has_cepstra)

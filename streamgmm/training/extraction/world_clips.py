@@ -15,6 +15,7 @@ from streamgmm.arrays import IndexArray, Samples
 from streamgmm.audio.resample import resample
 from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.errors import DataError
+from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
 from streamgmm.settings.training import CepstraChoice, TrainingSection
 from streamgmm.training.extraction.augmentation import speed_copies
@@ -47,6 +48,9 @@ N_COPIES = 3
 N_HELD_OUT = 2
 """Of the sound as it is and its copies, so many are heard where the sound is held out. What lies below a sound decides
 about a false alarm too: with one hearing of each, thresholds changed with the draw of it."""
+
+WAS_CUT_S = 1.3
+"""Sounds of this length are parts of longer ones: all last 1.5 s at most, at another speed somewhat less."""
 
 SOUNDS_PER_JOB = 16
 
@@ -160,7 +164,7 @@ def _heard(samples: Samples, clip: Clip, index: int, task: ExtractionTask) -> tu
         samples = speed_copies(samples, 1, rng)[0]
     if rng.uniform() < TRANSMITTED_SHARE:
         samples = transmitted(samples, spec.sample_rate_hz, rng)
-    heard = _at_level(samples, rng.uniform(*LEVEL_RANGE_DB))
+    heard = _at_level(lasting(samples, spec), rng.uniform(*LEVEL_RANGE_DB))
     bed = choose_bed(drawn_background(task, rng), spec.sample_rate_hz, rng, has_world=False)
     # There are many frames to a window: those of the copies are not needed to fit.
     has_cepstra = training.cepstra != "never" and index < N_HELD_OUT
@@ -168,6 +172,13 @@ def _heard(samples: Samples, clip: Clip, index: int, task: ExtractionTask) -> tu
     context = context._replace(vectors=masked(context.vectors, training.without, spec).astype(np.float32))
     is_usable = (context.covers >= MIN_COVER) & np.isfinite(context.vectors).all(axis=1)
     return context, np.sort(rng.permutation(np.flatnonzero(is_usable))[:MAX_WINDOWS])
+
+
+def lasting(samples: Samples, spec: FeatureSpec) -> Samples:
+    """Return a sound that was cut again and again until it lasts longer than a window; others as they are."""
+    n_least = int((spec.window_s + 0.25) * spec.sample_rate_hz)
+    was_cut = len(samples) >= WAS_CUT_S * spec.sample_rate_hz
+    return np.resize(samples, n_least) if was_cut and len(samples) < n_least else samples
 
 
 def _at_level(samples: Samples, peak_db: float) -> Samples:

@@ -79,6 +79,19 @@ def test_windows_are_those_of_a_stream_and_covered_where_the_sound_is():
     assert heard.cepstra.spans[-1, 1] == len(heard.cepstra.vectors)
 
 
+@pytest.mark.parametrize("window_s", [0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("sound_s", [0.3, 5.0])
+def test_most_windows_of_a_sound_are_whole_whatever_their_length(window_s, sound_s):
+    spec = FeatureSpec(sample_rate_hz=RATE_HZ, n_bands=8, window_s=window_s)
+    heard = put_in_context(tone(sound_s), spec, silent_bed, 6.0, rng(), has_cepstra=False)
+    is_whole = (1 + np.arange(len(heard.covers))) * spec.hop_samples >= spec.window_samples
+    of_sound = heard.covers >= FILLED_COVER
+    # In a stream all are, so what is learnt from the others is learnt for nothing.
+    assert is_whole[of_sound].mean() > 0.6
+    # The sound has ended in the last of them.
+    assert heard.covers[-1] < 1.0 or sound_s < window_s / 2
+
+
 def test_frames_of_the_hops_that_hold_the_sound_are_told_from_the_others():
     noise = partial(noise_bed, sample_rate_hz=RATE_HZ)
     cepstra = present(put_in_context(tone(1.0), SPEC, noise, 20.0, rng(), has_cepstra=True).cepstra)

@@ -17,7 +17,7 @@ from streamgmm.training.extraction import world_clips as module
 from streamgmm.training.extraction.kept_vectors import read_vectors
 from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.world_cache import MAX_BYTES, MAX_FILES, kept_world
-from streamgmm.training.extraction.world_clips import MAX_WINDOWS, N_COPIES, N_HELD_OUT, world_clips
+from streamgmm.training.extraction.world_clips import MAX_WINDOWS, N_COPIES, N_HELD_OUT, lasting, world_clips
 from streamgmm.world.world import World, read_index, read_world
 
 N_SOUNDS = 24
@@ -57,6 +57,30 @@ def test_copies_of_a_sound_are_fitted_to_and_the_first_are_held_out_with_it():
         assert N_COPIES <= len(clip.copies) <= N_COPIES * MAX_WINDOWS
         assert np.isfinite(clip.copies).all()
         assert not any((clip.copies == vector).all(axis=1).any() for vector in clip.vectors)
+
+
+@pytest.mark.parametrize(("window_s", "sound_s", "lasts_s"), [(2.0, 1.5, 2.25), (5.0, 1.4, 5.25)])
+def test_parts_of_longer_sounds_fill_long_windows(window_s, sound_s, lasts_s):
+    spec = msgspec.structs.replace(TASK.spec, window_s=window_s)
+    samples = np.arange(sound_s * spec.sample_rate_hz, dtype=np.float32)
+    longer = lasting(samples, spec)
+    assert len(longer) / spec.sample_rate_hz == pytest.approx(lasts_s, abs=0.1)
+    np.testing.assert_array_equal(longer, samples[np.arange(len(longer)) % len(samples)])
+
+
+@pytest.mark.parametrize(("window_s", "sound_s"), [(0.5, 1.5), (1.0, 1.5), (1.0, 1.3), (2.0, 1.0), (5.0, 0.3)])
+def test_sounds_that_ended_and_those_that_fill_a_window_are_as_long_as_they_are(window_s, sound_s):
+    spec = msgspec.structs.replace(TASK.spec, window_s=window_s)
+    samples = np.arange(sound_s * spec.sample_rate_hz, dtype=np.float32)
+    assert lasting(samples, spec) is samples
+
+
+def test_windows_of_any_length_hold_as_much_of_the_world():
+    longest = max(read_index().sounds[:N_SOUNDS], key=lambda sound: sound.n_samples).id
+    for window_s in (1.0, 5.0):
+        task = msgspec.structs.replace(TASK, spec=msgspec.structs.replace(TASK.spec, window_s=window_s))
+        (clip,) = (clip for clip in world_clips(task, ["my label"]).clips if clip.clip.path.name == longest)
+        assert clip.contexts[0].covers.max() > 0.95
 
 
 def test_kinds_that_the_user_teaches_are_left_out_and_named():
