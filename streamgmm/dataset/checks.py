@@ -10,6 +10,7 @@ from streamgmm.audio.resample import is_narrow
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.listing import DatasetProblems, Skipped
 from streamgmm.dataset.reasons import left_out_lines
+from streamgmm.errors import DataError
 from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN, is_reserved
 
 _NOT_NEEDED = (SILENCE, UNKNOWN)
@@ -27,15 +28,12 @@ def check_classes(
     """Reject a data set that no detector can be trained on; the error lists earlier warnings, which may be the cause.
 
     Raises:
-        DatasetError: there is no class, a single one without `background`, or one with too few clips.
+        DatasetError: there is no class, or one with too few clips.
     """
     n_clips = _count_different(clips)
     problems = DatasetProblems()
-    classes = [label for label in labels if not is_reserved(label)]
-    if not classes:
+    if all(is_reserved(label) for label in labels):
         problems.add("there is no class; a data set is a folder per class, a manifest.csv, or labelled recordings")
-    elif len(classes) == 1 and BACKGROUND not in labels:
-        problems.add(f"there is one class only, {classes[0]!r}; add another, or recordings of the background")
     for label in labels:
         # One recording of the background is enough: it is then never held out, but training needs it (see `folds`).
         n_needed = 1 if label == BACKGROUND else min_clips
@@ -47,6 +45,24 @@ def check_classes(
     for warning in warnings:
         noticed.add(f"warning: {warning}")
     problems.raise_if_any(where=where, hint="\n".join([*left_out_lines(skipped), *noticed.lines()]))
+
+
+def check_rivals(labels: Sequence[str], *, has_world: bool, reasons: Sequence[str] = ()) -> None:
+    """Reject a single class without anything to tell it from: another class, `background`, or the world.
+
+    Args:
+        labels: of all clips.
+        has_world: whether the sounds of the world are heard too.
+        reasons: why they are not.
+
+    Raises:
+        DataError: there is a single class.
+    """
+    if has_world or BACKGROUND in labels or sum(not is_reserved(label) for label in labels) > 1:
+        return
+    (label,) = (label for label in labels if not is_reserved(label))
+    hints = ["add another, or recordings of the background, or train with `training.world`", *reasons]
+    raise DataError(f"there is one class only, '{label}', and nothing to tell it from", hint="; ".join(hints))
 
 
 def without_unneeded(clips: Sequence[Clip], labels: Sequence[str], *, min_clips: int) -> tuple[list[Clip], list[str]]:

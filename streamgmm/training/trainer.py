@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from streamgmm.dataset.checks import check_rivals
 from streamgmm.dataset.clips import data_sha256
 from streamgmm.dataset.dataset import Dataset, common_rate_hz, warn_of_narrow_band
 from streamgmm.dataset.listing import DatasetProblems, Skipped
@@ -105,8 +106,9 @@ def train(
         track: shows the progress.
 
     Raises:
-        DataError: a class has too few usable clips.
+        DataError: a class has too few usable clips, or there is nothing to tell the only class from.
     """
+    check_rivals(dataset.labels, has_world=config.training.world)
     task = make_task(dataset, config)
     check_anomaly_label(dataset.labels, config.decision)
     dataset = warn_of_narrow_band(dataset, task.spec.sample_rate_hz)
@@ -174,8 +176,13 @@ def _refuse_any(skipped: Sequence[Skipped], warnings: Sequence[str], where: Path
 def fit_calibrated(
     clips: Sequence[ClipVectors], labels: Sequence[str], task: ExtractionTask, track: ProgressTracker = untracked
 ) -> tuple[Fit, Validation]:
-    """Fit on all clips and the sounds of the world, with settings and calibration chosen by cross-validation."""
+    """Fit on all clips and the sounds of the world, with settings and calibration chosen by cross-validation.
+
+    Raises:
+        DataError: there is nothing to tell the only class from.
+    """
     world = world_clips(task, labels, track)
+    check_rivals(labels, has_world=bool(world.clips), reasons=world.notes)
     clips = [*clips, *world.clips]
     with unconverged_allowed():
         validation = validate(clips, labels, task.training, track)

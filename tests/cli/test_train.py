@@ -13,6 +13,7 @@ import soundfile
 
 from streamgmm.dataset.reasons import explanation
 from streamgmm.demo.recordings import render_clip
+from streamgmm.errors import DataError
 from streamgmm.model.file import load_model
 from tests.cli.cli_rig import run_cli, spawn_cli, spawn_main
 from tests.narrowing import present
@@ -268,6 +269,35 @@ def test_B15_no_classes_one_class_and_an_empty_class_are_refused(capsys, data, t
     assert "class 'owl' has 0 usable clips" in refused(capsys, data, "-o", tmp_path / "m.sgm")
     one = write_sounds(tmp_path / "one", labels=["footsteps"])
     assert "one class only, 'footsteps'" in refused(capsys, one, "-o", tmp_path / "m.sgm")
+
+
+WITH_WORLD = tuple("training.world=true" if word == "training.world=false" else word for word in QUICK)
+
+
+def test_B15_one_class_is_told_from_the_world(capsys, tmp_path):
+    one = write_sounds(tmp_path / "one", labels=["footsteps"])
+    code, _, err = run_cli(capsys, "train", one, "-o", tmp_path / "m.sgm", *WITH_WORLD)
+    assert code == 0, err
+    model = load_model(tmp_path / "m.sgm")
+    assert model.labels == ("footsteps",)
+    # Its threshold comes from sounds of the world, and a recording of it makes an event.
+    assert 0.3 <= present(model.decision["footsteps"].onset_threshold) < 1.0
+    code, out, err = run_cli(capsys, "classify", *(one / "footsteps").iterdir(), "--model", tmp_path / "m.sgm")
+    assert code == 0, err
+    assert "start" in {json.loads(line)["type"] for line in out.splitlines()}
+
+
+def test_B15_one_class_is_refused_where_the_world_cannot_be_read(capsys, tmp_path, monkeypatch):
+    def missing(*arguments, **options):
+        raise DataError("world.ogg is missing")
+
+    monkeypatch.setattr("streamgmm.training.extraction.world_clips.read_index", missing)
+    one = write_sounds(tmp_path / "one", labels=["footsteps"])
+    code, _, err = run_cli(capsys, "train", one, "-o", tmp_path / "m.sgm", *WITH_WORLD)
+    assert code == 65
+    assert "one class only, 'footsteps'" in err
+    assert "world.ogg is missing" in err
+    assert not (tmp_path / "m.sgm").exists()
 
 
 def test_B16_a_class_with_one_clip_is_refused_by_name(capsys, data, tmp_path):

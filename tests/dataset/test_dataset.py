@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamgmm.dataset.checks import check_rivals
 from streamgmm.dataset.dataset import common_rate_hz, read_dataset, warn_of_narrow_band
 from streamgmm.dataset.listing import Skipped
 from streamgmm.errors import DataError, InputMissingError, PermissionDeniedError
@@ -86,7 +87,8 @@ def test_B2_a_truncated_recording_is_used_with_a_warning(tmp_path):
 def test_B2_warnings_are_reported_when_the_data_set_is_refused(tmp_path):
     write_classes(tmp_path, "dog")
     truncate(tmp_path / "dog" / "1.wav")
-    with pytest.raises(DataError, match="one class only, 'dog'") as caught:
+    (tmp_path / "owl").mkdir()
+    with pytest.raises(DataError, match="class 'owl' has 0 usable clips") as caught:
         read_dataset(tmp_path)
     last_line = str(caught.value).splitlines()[-1]
     assert "warning: " in last_line
@@ -183,17 +185,29 @@ def test_B15_recordings_without_folders(tmp_path):
     assert f"left out: {tmp_path / 'a.wav'}: is not in the folder of a class" in str(caught.value)
 
 
-def test_B15_one_class(tmp_path):
+def test_B15_one_class_is_a_data_set(tmp_path):
     write_classes(tmp_path, "dog")
-    with pytest.raises(DataError, match="one class only, 'dog'"):
-        read_dataset(tmp_path)
+    assert read_dataset(tmp_path).labels == ["dog"]
 
 
-@pytest.mark.parametrize("reserved", ["unknown", "silence"])
-def test_B15_a_reserved_label_is_no_second_class(tmp_path, reserved):
-    write_classes(tmp_path, "dog", reserved)
-    with pytest.raises(DataError, match="one class only, 'dog'"):
-        read_dataset(tmp_path)
+@pytest.mark.parametrize(
+    ("labels", "has_world", "is_allowed"),
+    [
+        (["dog"], False, False),
+        (["dog", "silence"], False, False),
+        (["dog", "unknown"], False, False),
+        (["dog"], True, True),
+        (["background", "dog"], False, True),
+        (["cat", "dog"], False, True),
+    ],
+)
+def test_B15_a_class_is_told_from_something(labels, has_world, is_allowed):
+    if is_allowed:
+        check_rivals(labels, has_world=has_world)
+        return
+    with pytest.raises(DataError, match="one class only, 'dog'") as caught:
+        check_rivals(labels, has_world=has_world, reasons=["world.ogg is cut"])
+    assert "world.ogg is cut" in str(caught.value)
 
 
 def test_B15_one_class_and_a_background_are_enough(tmp_path):

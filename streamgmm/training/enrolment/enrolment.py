@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from streamgmm.dataset.checks import check_rivals
 from streamgmm.dataset.clips import Clip, Examiner
 from streamgmm.dataset.listing import Entry, Findings, Segment
 from streamgmm.dataset.reasons import left_out_lines
@@ -138,15 +139,16 @@ def check_forgotten(label: str, model: Model) -> None:
 
     Raises:
         UsageError: the model has no such class.
-        DataError: fewer than two classes would be left.
+        DataError: too few classes would be left.
     """
     if label not in model.labels:
         hint = did_you_mean(label, model.labels) or f"there are {', '.join(model.labels)}"
         raise UsageError(f"the model has no class '{label}'", hint=hint)
     left = [other for other in model.labels if other != label]
-    if all(other in RESERVED for other in left) or len(left) < 2:
-        hint = "enrol another one first"
-        raise DataError(f"without '{label}' the model would have fewer than two classes", hint=hint)
+    if all(other in RESERVED for other in left):
+        raise DataError(f"without '{label}' the model would have no class", hint="enrol another one first")
+    # A background that competes is that of the world: a single class is told from it.
+    check_rivals(left, has_world=model.classifier.background_prior > 0.0)
 
 
 def _check_number(clips: Sequence[object], n_needed: int, label: str, findings: Findings) -> None:

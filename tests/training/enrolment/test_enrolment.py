@@ -226,10 +226,18 @@ def test_a_class_that_is_not_there_is_refused_with_a_guess():
         (("background", "silence", "owl"), "owl", False),
     ],
 )
-def test_at_least_two_classes_are_left(labels, label, is_allowed):
+def test_something_is_left_to_tell_a_class_from(labels, label, is_allowed):
     model = model_of(small_cache(labels))
     if is_allowed:
         check_forgotten(label, model)
         return
-    with pytest.raises(DataError, match="fewer than two classes"):
+    with pytest.raises(DataError, match=r"no class|one class only"):
         check_forgotten(label, model)
+
+
+def test_a_class_beside_the_world_may_be_the_only_one():
+    model = model_of(small_cache(("dog", "owl")))
+    classifier = replace(model.classifier, background_prior=1.0)
+    check_forgotten("dog", replace(model, classifier=classifier))
+    with pytest.raises(DataError, match="one class only, 'owl'"):
+        check_forgotten("dog", model)
