@@ -3,8 +3,8 @@
 Each sound of the world is heard, as it is and as a copy, by a classifier that was not fitted to it, through the gates
 and the smoothing of a run. The highest threshold at which it would have made an event is its peak for a label. All
 peaks give the rate of false alarms at any threshold; above the highest ones it falls exponentially on the logit scale,
-at a known rate from a place that the highest peaks tell (Weissman, JASA 73, 1978). The same peaks of the user's
-held-out clips, in context, tell the recall that a threshold leaves.
+from a place that the highest peaks tell (Weissman, JASA 73, 1978), and at a rate that the scale of the likelihoods
+tells. The same peaks of the user's held-out clips, in context, tell the recall that a threshold leaves.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from streamgmm.training.selection.listener import Listener
 SOUNDS_PER_HOUR = 570.0
 """Foreign sounds an hour that the budget is for: those of a busy place. A quiet home has about a fifth."""
 
-CHANCES_PER_SOUND, CHANCES_OVER_BACKGROUND = 12.0, 1.5
+CHANCES_PER_SOUND, CHANCES_OVER_BACKGROUND = 15.0, 2.2
 """Chances of a false alarm that a foreign sound has, where a sound of the world has one: it lasts longer, other sounds
 lie below it, and it is less like anything that was trained on. Where the sounds of the world were heard over the user's
 own background, they differ from it by much less. Chosen on streams of `tests.benchmarks.room`."""
@@ -37,10 +37,11 @@ own background, they differ from it by much less. Chosen on streams of `tests.be
 N_HIGHEST = 16
 """Peaks that tell where the tail lies."""
 
-MEAN_EXCESS = 0.47
-"""Mean excess of the tail (nat): a threshold higher by it leaves a share 1/e of false alarms. Chosen on the same
-streams, with four draws of what the sounds of the world are heard over, which alone change the number of false alarms
-by half; fitted to each label's own peaks, it was so uncertain that some labels became deaf."""
+EXCESS_OF_WINDOWS, EXCESS_OF_FRAMES = 1.9, 0.5
+"""Mean excess of the tail (nat), for a likelihood scale and a weight of frames of 1: a threshold higher by it leaves a
+share 1/e of false alarms. Scores are scaled likelihoods, so their tail is as long as the scale is large, and evidence
+of frames makes it longer. Chosen on the same streams: with one excess for all, models with frames heard five times the
+false alarms of others. Fitted to each label's own peaks, it was so uncertain that some labels became deaf."""
 
 SPARED_SHARE = 0.2
 """Share of a label's own clear copies that its threshold may lose although the budget would not ask for it: a label far
@@ -126,13 +127,14 @@ def choose_thresholds(
     own_peaks = np.array([listener.peaks(clip) for clip in own]).reshape(len(own), len(classifier.labels))
     chances = CHANCES_OVER_BACKGROUND if is_over_background else CHANCES_PER_SOUND
     chances_per_hour = len(labels) * SOUNDS_PER_HOUR * chances
+    excess = mean_excess(classifier)
     found = {}
     for i, label in enumerate(classifier.labels):
         if label in labels:
             is_own = np.array([clip.label_index == i for clip in own], dtype=bool)
             snrs_db = np.array([clip.context.snr_db for clip in own if clip.context is not None])
             outcome_at = partial(
-                _outcome_at, chances_per_hour, world_peaks[:, i], own_peaks[is_own, i], snrs_db[is_own]
+                _outcome_at, chances_per_hour, excess, world_peaks[:, i], own_peaks[is_own, i], snrs_db[is_own]
             )
             found[label] = _with_enough(outcome_at, budget_per_hour)
     return found
@@ -145,14 +147,21 @@ def budgets_above(budget_per_hour: float, most_per_hour: float) -> list[float]:
     return [budget for budget in budgets if budget_per_hour < budget <= most_per_hour]
 
 
+def mean_excess(classifier: Classifier) -> float:
+    """Return the mean excess of the tail of false alarms of a model (nat, on the logit scale)."""
+    frames = classifier.used_cepstra
+    return classifier.likelihood_scale * (EXCESS_OF_WINDOWS + (EXCESS_OF_FRAMES * frames.weight if frames else 0.0))
+
+
 def _outcome_at(
     chances_per_hour: float,
+    excess: float,
     world_peaks: Float64Array,
     own_peaks: Float64Array,
     snrs_db: Float64Array,
     budget_per_hour: float,
 ) -> LabelThreshold:
-    threshold = threshold_at(world_peaks, budget_per_hour / chances_per_hour)
+    threshold = threshold_at(world_peaks, budget_per_hour / chances_per_hour, excess)
     return _outcome(max(threshold, _spared(own_peaks[snrs_db >= CLEAR_SNR_DB])), own_peaks, snrs_db)
 
 
@@ -179,20 +188,21 @@ def _with_enough(outcome_at: Callable[[float], LabelThreshold], budget_per_hour:
     return outcome_at(budget_per_hour)._replace(enough_per_hour=budgets[i_first] if i_first < len(budgets) else None)
 
 
-def threshold_at(peaks: Float64Array, share: float) -> float:
+def threshold_at(peaks: Float64Array, share: float, excess: float) -> float:
     """Return the threshold that a share of sounds exceeds, above the highest ones by the tail.
 
     Args:
         peaks: shape (n,), of sounds, 0 to 1.
         share: of all sounds, above 0.
+        excess: mean excess of the tail (nat).
     """
     logits = np.sort(np.clip(logit(np.clip(peaks, 1e-12, 1.0 - 1e-12)), LOWEST_PEAK, HIGHEST_PEAK))
     n_highest = min(N_HIGHEST, len(logits))
     # A peak of rank j among n lies, in the mean, log(n) - digamma(j) mean excesses above the begin of the tail.
     ranks = np.arange(n_highest, 0, -1)
-    highest = float(np.mean(logits[-n_highest:] + MEAN_EXCESS * digamma(ranks)))
+    highest = float(np.mean(logits[-n_highest:] + excess * digamma(ranks)))
     n_above = min(share, 1.0) * len(logits)
-    level = highest - MEAN_EXCESS * float(np.log(min(n_above, n_highest)))
+    level = highest - excess * float(np.log(min(n_above, n_highest)))
     if n_above > n_highest:
         level = min(level, float(np.quantile(logits, 1.0 - min(share, 1.0))))
     return round(float(np.clip(expit(level), MIN_THRESHOLD, MAX_THRESHOLD)), THRESHOLD_DECIMALS)

@@ -10,6 +10,7 @@ from scipy.special import expit, logit
 from streamgmm.decision.events import Automaton, EventOpened, LabelRule
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
+from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.settings.decision import DecisionSection
 from streamgmm.training.fitting.fitting import fit_classifier
 from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, HeldOutContext
@@ -17,13 +18,13 @@ from streamgmm.training.selection.listener import Listener
 from streamgmm.training.selection.threshold_report import as_sections, deaf_notes, thresholds_in_card
 from streamgmm.training.selection.thresholds import (
     MAX_THRESHOLD,
-    MEAN_EXCESS,
     MIN_THRESHOLD,
     N_HIGHEST,
     SPARED_SHARE,
     LabelThreshold,
     budgets_above,
     choose_thresholds,
+    mean_excess,
     threshold_at,
 )
 from tests.training.training_rig import make_clip, quick_config, vectors_of
@@ -31,6 +32,8 @@ from tests.training.training_rig import make_clip, quick_config, vectors_of
 SPEC = FeatureSpec(sample_rate_hz=16000)
 LABELS = ["cat", "dog"]
 SECTION = DecisionSection()
+EXCESS = 0.47
+SCALE = 0.25  # of the likelihoods of the classifier
 
 
 def context(n_hops: int, snr_db: float) -> HeldOutContext:
@@ -38,8 +41,9 @@ def context(n_hops: int, snr_db: float) -> HeldOutContext:
 
 
 def copy(label_index: int, log_likelihoods: np.ndarray, *, snr_db: float = 6.0, is_world: bool = False) -> HeldOutClip:
+    """A held-out copy with these likelihoods after they are scaled."""
     n_hops = len(log_likelihoods)
-    return HeldOutClip(label_index, log_likelihoods, np.ones(n_hops), None, context(n_hops, snr_db), is_world)
+    return HeldOutClip(label_index, log_likelihoods / SCALE, np.ones(n_hops), None, context(n_hops, snr_db), is_world)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def classifier():
     world = [vectors_of(make_clip(BACKGROUND, n), -4.0)._replace(is_world=True) for n in range(3)]
     found = fit_classifier([*clips, *world], LABELS, quick_config().training).classifier
     assert found.background_prior == 1.0
-    return replace(found, likelihood_scale=1.0)
+    return replace(found, likelihood_scale=SCALE)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.03, 0.1, 0.3])
@@ -56,20 +60,20 @@ def test_a_threshold_is_exceeded_by_the_share(share):
     rng = np.random.default_rng(5)
     peaks = 1.0 / (1.0 + np.exp(-rng.logistic(size=20_000)))
     expected = np.quantile(peaks, 1.0 - share)
-    assert threshold_at(peaks, share) == pytest.approx(max(expected, MIN_THRESHOLD), abs=0.02)
+    assert threshold_at(peaks, share, EXCESS) == pytest.approx(max(expected, MIN_THRESHOLD), abs=0.02)
 
 
 def test_thresholds_have_limits_whatever_the_peaks():
-    assert threshold_at(np.zeros(100), 1e-9) <= MAX_THRESHOLD
-    assert threshold_at(np.ones(100), 1e-9) == pytest.approx(MAX_THRESHOLD)
-    assert threshold_at(np.zeros(100), 1.0) == MIN_THRESHOLD
-    assert MIN_THRESHOLD <= threshold_at(np.full(100, 0.5), 2.0) <= 0.5
+    assert threshold_at(np.zeros(100), 1e-9, EXCESS) <= MAX_THRESHOLD
+    assert threshold_at(np.ones(100), 1e-9, EXCESS) == pytest.approx(MAX_THRESHOLD)
+    assert threshold_at(np.zeros(100), 1.0, EXCESS) == MIN_THRESHOLD
+    assert MIN_THRESHOLD <= threshold_at(np.full(100, 0.5), 2.0, EXCESS) <= 0.5
 
 
 def test_sounds_that_come_nowhere_near_do_not_raise_a_threshold():
     near = np.random.default_rng(3).uniform(0.2, 0.6, size=N_HIGHEST)
     thresholds = [
-        threshold_at(np.concatenate([np.zeros(n), near]), N_HIGHEST / (n + N_HIGHEST) / 20) for n in (400, 4000)
+        threshold_at(np.concatenate([np.zeros(n), near]), N_HIGHEST / (n + N_HIGHEST) / 20, EXCESS) for n in (400, 4000)
     ]
     assert thresholds[1] == pytest.approx(thresholds[0], abs=0.001)
     assert 0.5 < thresholds[1] < 0.95
@@ -77,7 +81,7 @@ def test_sounds_that_come_nowhere_near_do_not_raise_a_threshold():
 
 def test_a_stricter_budget_never_lowers_a_threshold():
     peaks = np.random.default_rng(1).uniform(size=200)
-    found = [threshold_at(peaks, share) for share in np.geomspace(1.0, 1e-6, 60)]
+    found = [threshold_at(peaks, share, EXCESS) for share in np.geomspace(1.0, 1e-6, 60)]
     assert found == sorted(found)
 
 
@@ -124,6 +128,19 @@ def test_each_label_gets_a_threshold_from_its_own_peaks(classifier):
     assert list(found["dog"].recalls) == [0.0, 6.0, 12.0, 20.0]
     assert found["dog"].n_copies == 20
     assert as_sections(found)["cat"].onset_threshold == found["cat"].onset_threshold
+
+
+def test_a_larger_scale_and_frames_make_the_tail_longer(classifier):
+    scaled = [mean_excess(replace(classifier, likelihood_scale=scale)) for scale in (0.1, 0.2, 0.4)]
+    assert scaled == pytest.approx([scaled[0], 2 * scaled[0], 4 * scaled[0]])
+    frames = [mean_excess(with_frames(classifier, weight)) for weight in (0.0, 1.0, 2.0)]
+    # Without a weight they are not used.
+    assert frames[0] == mean_excess(classifier) < frames[1] < frames[2]
+
+
+def with_frames(classifier, weight: float):
+    mixtures = (*classifier.mixtures, classifier.background)
+    return replace(classifier, cepstra=CepstralMixtures(classifier.projection, mixtures, weight))
 
 
 def test_more_alarms_allow_lower_thresholds(classifier):
@@ -188,15 +205,15 @@ def test_the_card_tells_recall_by_level(classifier):
 
 @pytest.mark.parametrize("share", [1e-2, 1e-3, 1e-5])
 def test_above_the_highest_peaks_an_exponential_tail_goes_on(share):
-    excesses = np.random.default_rng(6).exponential(MEAN_EXCESS, (200, 400))
-    levels = [logit(threshold_at(expit(1.0 + own), share)) for own in excesses]
-    assert np.mean(levels) == pytest.approx(1.0 - MEAN_EXCESS * math.log(share), abs=0.05)
+    excesses = np.random.default_rng(6).exponential(EXCESS, (200, 400))
+    levels = [logit(threshold_at(expit(1.0 + own), share, EXCESS)) for own in excesses]
+    assert np.mean(levels) == pytest.approx(1.0 - EXCESS * math.log(share), abs=0.05)
 
 
 def test_one_sound_like_a_label_makes_it_little_deafer():
-    peaks = expit(np.random.default_rng(7).exponential(MEAN_EXCESS, 400))
+    peaks = expit(np.random.default_rng(7).exponential(EXCESS, 400))
     alike = np.append(peaks, expit(6.0))
-    assert logit(threshold_at(alike, 1e-3)) - logit(threshold_at(peaks, 1e-3)) < 0.6
+    assert logit(threshold_at(alike, 1e-3, EXCESS)) - logit(threshold_at(peaks, 1e-3, EXCESS)) < 0.6
 
 
 def test_over_a_background_of_the_user_thresholds_are_lower(classifier):
