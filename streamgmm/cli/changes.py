@@ -120,7 +120,7 @@ def write_change(change: ModelChange, model: Model, args: argparse.Namespace, pr
         save_with_same_cache(model, args.model, previous)
     saved = save_with_cache(change.model, change.cache, target)
     paths = f"{escaped(str(target))} and {escaped(cache_path(target).name)}"
-    errors.print(f"wrote {paths}: {len(saved.labels)} classes", soft_wrap=True)
+    errors.print(f"wrote {paths}: {n_classes(saved.labels)}", soft_wrap=True)
     return 0
 
 
@@ -147,4 +147,10 @@ def _change_summary(comparison: ModelComparison) -> list[str]:
         return ["nothing to compare: there are no held-out scores of the classes that stay"]
     before, after = (scores.accuracy_on(labels) for scores in (comparison.before, comparison.again))
     error = adjusted_standard_error(before, sum(comparison.before.n_clips[label] for label in labels))
-    return [f"the {len(labels)} classes that stay: {before:.1%} before, {after:.1%} after, standard error {error:.1%}"]
+    stays = f"the {len(labels)} classes that stay" if len(labels) > 1 else f"the class that stays, '{labels[0]}'"
+    return [f"{stays}: {before:.1%} before, {after:.1%} after, standard error {error:.1%}"]
+
+
+def n_classes(labels: Sequence[str]) -> str:
+    """Return the number of classes in words for the user."""
+    return f"{len(labels)} classes" if len(labels) > 1 else "1 class"

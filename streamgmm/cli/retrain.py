@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from streamgmm.cli.changes import changing_model, locked, show_change, write_change
+from streamgmm.cli.changes import changing_model, locked, n_classes, show_change, write_change
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console
 from streamgmm.cli.findings import print_findings
 from streamgmm.dataset.listing import Findings
@@ -74,7 +74,7 @@ def _go_back(args: argparse.Namespace) -> int:
         for path in (previous, cache_path(previous)):
             with suppress(OSError):
                 path.unlink()
-    line = f"{escaped(str(args.model))} is the earlier model again: {len(saved.labels)} classes, sha256 {saved.sha256}"
+    line = f"{escaped(str(args.model))} is the earlier model again: {n_classes(saved.labels)}, sha256 {saved.sha256}"
     stderr_console().print(line, soft_wrap=True)
     _print_next(args.model)
     return 0

@@ -74,6 +74,23 @@ def test_a_process_enrols_a_class_in_place_and_classify_hears_it(model, sounds):
     assert said.count("\tdoorbell\t") == 4
 
 
+def test_a_model_of_one_class_grows_and_shrinks(capsys, sounds, tmp_path):
+    one, model = tmp_path / "one", tmp_path / "one.sgm"
+    shutil.copytree(sounds / "known" / "footsteps", one / "footsteps")
+    options = [word for setting in (*QUICK, "training.cache=true") for word in ("--set", setting)]
+    options = [word.replace("world=false", "world=true") for word in options]
+    code, _, err = run_cli(capsys, "train", one, "-o", model, *options)
+    assert code == 0, err
+    code, out, err = run_cli(capsys, "enrol", "doorbell", sounds / "new" / "doorbell", "-m", model, "--force")
+    assert code == 0, err
+    assert "the class that stays, 'footsteps': " in out
+    code, _, err = run_cli(capsys, "forget", "doorbell", "-m", model)
+    assert code == 0, err
+    assert f"wrote {model} and one.sgm-memory: 1 class\n" in err
+    assert "the model would have no class" in refused(capsys, "forget", "footsteps", "-m", model)
+    assert load_model(model).labels == ("footsteps",)
+
+
 def test_a_class_is_enrolled_into_another_file_extended_and_forgotten(capsys, model, sounds, tmp_path):
     before, more = contents(model), tmp_path / "more.sgm"
     clips = [sounds / "new" / "doorbell" / f"{number}.wav" for number in range(4)]
