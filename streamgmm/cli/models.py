@@ -8,6 +8,7 @@ from streamgmm.errors import ConfigError, UsageError
 from streamgmm.model.file import load_model
 from streamgmm.model.model import Model
 from streamgmm.model.shipped import load_shipped_model
+from streamgmm.settings.features import FeaturesSection
 from streamgmm.settings.loading import LoadedConfig
 
 logger = logging.getLogger("streamgmm.run")
@@ -68,8 +69,9 @@ def _refuse_other_features(loaded: LoadedConfig, model: Model) -> None:
         if section != "features":
             continue
         wanted, has = getattr(loaded.config.features, name), getattr(model.spec, name)
-        # A rate of 0 leaves the choice to the training, and so contradicts no model.
-        if wanted not in (has, 0):
+        # These defaults leave the choice to the training, and so contradict no model.
+        is_open = name in ("sample_rate_hz", "window_s") and wanted == getattr(FeaturesSection(), name)
+        if wanted != has and not is_open:
             problems.append(f"{key} is {wanted}, but the model was trained with {has}; drop the setting, or train anew")
     if problems:
         raise ConfigError(problems)

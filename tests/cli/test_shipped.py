@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from streamgmm.cli.models import load_chosen_or_shipped_model
 from streamgmm.demo.recordings import write_wav
+from streamgmm.model.file import save_model
 from streamgmm.model.shipped import load_shipped_model
 from streamgmm.settings.loading import load_config
 from tests.cli.cli_rig import run_cli, spawn_cli
@@ -91,6 +94,18 @@ def test_D10_settings_of_the_features_that_are_not_its_own_are_refused(capsys, r
     code, out, err = run_cli(capsys, "classify", recording, "--set", "features.n_bands=16")
     assert (code, out) == (78, "")
     assert "features.n_bands is 16, but the model was trained with 32" in err
+
+
+def test_D10_defaults_that_leave_the_choice_to_the_training_contradict_no_model(capsys, recording, tmp_path) -> None:
+    model = load_shipped_model()
+    save_model(replace(model, spec=msgspec.structs.replace(model.spec, window_s=2.0)), tmp_path / "long.sgm")
+    written = tmp_path / "mine.yaml"
+    written.write_text(run_cli(capsys, "config", "show", "--annotated").out)
+    given = ("classify", recording, "--model", tmp_path / "long.sgm", "--config", written)
+    assert run_cli(capsys, *given).code == 0
+    code, _, err = run_cli(capsys, *given, "--set", "features.window_s=0.5")
+    assert code == 78
+    assert "features.window_s is 0.5, but the model was trained with 2.0" in err
 
 
 def test_show_without_a_file_shows_it(capsys) -> None:
