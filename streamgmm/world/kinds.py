@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+
+from streamgmm.world.other_languages import WORDS
 
 OTHER_WORDS: dict[str, tuple[str, ...]] = {
     "alarm": ("siren", "smoke", "buzzer"),
@@ -62,10 +65,16 @@ _STOP_WORDS = frozenset({"and", "small", "effects"})
 def kinds_named_by(label: str, kinds: frozenset[str]) -> frozenset[str]:
     """Return the members of `kinds` that share a word with `label`, as `dog` and `Dog_bark` do."""
     words = _words(label)
-    return frozenset(kind for kind in kinds if words & (_words(kind) | set(OTHER_WORDS.get(kind, ()))))
+    return frozenset(kind for kind in kinds if words & _words_of(kind))
+
+
+def _words_of(kind: str) -> set[str]:
+    return _words(kind) | set(OTHER_WORDS.get(kind, ())) | set(WORDS.get(kind, ()))
 
 
 def _words(text: str) -> set[str]:
     # Also the singular of each word: `bells` and `bell` are one.
-    words = set(re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower())) - _STOP_WORDS
+    # Without accents, which many leave out of the names of folders.
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    words = set(re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", plain).lower())) - _STOP_WORDS
     return words | {word.removesuffix("s") for word in words if len(word) > 3}
