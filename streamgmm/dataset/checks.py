@@ -58,11 +58,11 @@ def check_rivals(labels: Sequence[str], *, has_world: bool, reasons: Sequence[st
     Raises:
         DataError: there is a single class.
     """
-    if has_world or BACKGROUND in labels or sum(not is_reserved(label) for label in labels) > 1:
+    classes = [label for label in labels if not is_reserved(label)]
+    if has_world or BACKGROUND in labels or len(classes) != 1:
         return
-    (label,) = (label for label in labels if not is_reserved(label))
     hints = ["add another, or recordings of the background, or train with `training.world`", *reasons]
-    raise DataError(f"there is one class only, '{label}', and nothing to tell it from", hint="; ".join(hints))
+    raise DataError(f"there is one class only, '{classes[0]}', and nothing to tell it from", hint="; ".join(hints))
 
 
 def without_unneeded(clips: Sequence[Clip], labels: Sequence[str], *, min_clips: int) -> tuple[list[Clip], list[str]]:
