@@ -34,6 +34,9 @@ SEARCH_MIN_STANDARD_ERRORS = 2.0
 """A variation has to be better by this many standard errors: twice those of a single comparison, because the best of
 many is partly lucky."""
 
+SEARCH_MIN_GAIN = 0.005
+"""Least gain (nat): where clips are told apart with near certainty already, a smaller one is sure but means nothing."""
+
 MIN_CLIPS_FOR_BOTTLENECK = 24
 """Clips per label, in the mean, from which a bottleneck is tried. With 8 and 16 clips, mixtures behind one took more
 foreign sounds in rooms for a label (`tests.benchmarks.room`), although held-out clips lost nothing."""
@@ -52,7 +55,7 @@ class SettingsChoice(NamedTuple):
 def choose_settings(training: TrainingSection, base: HeldOutClips, hold_out: HoldOutFunction) -> SettingsChoice:
     """Return the settings with the least held-out log loss among `VARIATIONS`.
 
-    A variation has to be better than `training` by `SEARCH_MIN_STANDARD_ERRORS`. The best variations of several groups
+    A variation has to be better than `training` (see `is_better`). The best variations of several groups
     are combined if the combination is better than the best one alone.
 
     Args:
@@ -135,7 +138,7 @@ def _clip_losses(held_out: HeldOutClips) -> Float64Array:
 def is_better(before: Float64Array, after: Float64Array) -> bool:
     """Return whether losses (n,) are lower than `before` by enough to change a setting."""
     gained, standard_error = gain(before, after)
-    return gained > SEARCH_MIN_STANDARD_ERRORS * standard_error
+    return gained > max(SEARCH_MIN_GAIN, SEARCH_MIN_STANDARD_ERRORS * standard_error)
 
 
 def _may_vary(varied: Variation, training: TrainingSection) -> bool:

@@ -14,6 +14,7 @@ from streamgmm.training.selection.search import (
     bottleneck_choices,
     choose_bottleneck,
     choose_settings,
+    is_better,
 )
 from tests.training.training_rig import make_clips
 
@@ -132,3 +133,13 @@ def test_a_bottleneck_is_taken_if_held_out_clips_gain_more_than_by_chance(separa
 def test_a_bottleneck_that_the_user_has_chosen_is_not_compared():
     result = held_out(1.0)
     assert choose_bottleneck([DEFAULTS], [result]) == (DEFAULTS, result, ())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_enough"), [(0.001, 0.0, False), (0.1, 0.096, False), (0.1, 0.09, True)]
+)
+def test_a_sure_gain_has_to_be_worth_a_change(before, after, is_enough):
+    assert is_better(np.full(50, before), np.full(50, after)) == is_enough
+    # As large, and by chance.
+    noise = np.random.default_rng(0).normal(0.0, 1.0, 50)
+    assert not is_better(np.full(50, before), after + noise - noise.mean())
