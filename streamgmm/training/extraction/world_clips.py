@@ -176,6 +176,7 @@ def _heard(samples: Samples, clip: Clip, index: int, task: ExtractionTask) -> tu
 
 def lasting(samples: Samples, spec: FeatureSpec) -> Samples:
     """Return a sound that was cut again and again until it lasts longer than a window; others as they are."""
+    # By two hops, so that some windows hold nothing else.
     n_least = int((spec.window_s + 0.25) * spec.sample_rate_hz)
     was_cut = len(samples) >= WAS_CUT_S * spec.sample_rate_hz
     return np.resize(samples, n_least) if was_cut and len(samples) < n_least else samples

@@ -55,8 +55,8 @@ class SettingsChoice(NamedTuple):
 def choose_settings(training: TrainingSection, base: HeldOutClips, hold_out: HoldOutFunction) -> SettingsChoice:
     """Return the settings with the least held-out log loss among `VARIATIONS`.
 
-    A variation has to be better than `training` (see `is_better`). The best variations of several groups
-    are combined if the combination is better than the best one alone.
+    A variation has to be better than `training` (see `is_better`). The best variations of several groups are combined
+    if the combination is better than the best one alone.
 
     Args:
         training: where to start; settings that differ from the defaults are the user's choice, and are kept.
