@@ -5,7 +5,8 @@ Eight users each teach two to five sounds with 5, 8 or 16 clips, and then let th
 and are tested on other takes. Streams are ambiences in which 570 different foreign sounds an hour occur: kitchens,
 ESC-10, notes, music, words and meetings. A stream of each user holds the targets too, at 0 to 20 dB over the ambience.
 Foreign sounds that a user would be glad to have reported are cut out, as are the sources that were trained on.
-`--deals 3` deals the clips of each user out to training and test three times.
+`--deals 3` deals the clips of each user out to training and test three times;
+`--rate 44100` measures streams, and trains, at another rate than 16 kHz.
 
 Needs STREAMGMM_DATA, a folder of corpora. Features are kept in files, so that another trainer is measured soon.
 """
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     root = Path(os.environ.get("STREAMGMM_DATA", "")).absolute()
     if not all((root / corpus / "manifest.csv").is_file() for corpus in CORPORA):
         _parser().error("STREAMGMM_DATA does not name a folder of all corpora")
-    settings = [f"features.sample_rate_hz={RATE_HZ}", *(BRIEF_SETTINGS if args.brief else ()), *args.set]
+    settings = [f"features.sample_rate_hz={args.rate}", *(BRIEF_SETTINGS if args.brief else ()), *args.set]
     try:
         config = load_config(DEFAULTS, settings).config
     except ConfigError as error:
@@ -84,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--deals", type=int, default=1, metavar="N", help="try each user with N choices of clips (default: 1)"
+    )
+    parser.add_argument(
+        "--rate", type=int, default=RATE_HZ, metavar="HZ", help=f"of streams and models (default: {RATE_HZ})"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
     parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help=f"features (default: {CACHE})")

@@ -15,7 +15,7 @@ import soundfile
 
 from streamgmm.features.extractor import HopFeatures, clip_features
 from streamgmm.features.spec import FeatureSpec
-from tests.benchmarks.room.sounds import RATE_HZ, Sound
+from tests.benchmarks.room.sounds import Sound
 from tests.benchmarks.room.streams import Heard, Placed, Plan, render
 
 NO_VECTOR = np.nan
@@ -37,19 +37,19 @@ class Ears:
         self._cache.mkdir(parents=True, exist_ok=True)
 
     def listen(self, plan: Plan, spec: FeatureSpec) -> Stream:
-        """The features of a stream."""
+        """The features of a stream at the rate of `spec`."""
         path = self._cache / f"{_hash(plan.as_json(), msgspec.json.encode(spec).decode())}.npz"
         if not path.exists():
-            samples, heard = render(plan, self._root)
+            samples, heard = render(plan, self._root, spec.sample_rate_hz)
             _save(path, clip_features(samples.astype(np.float32), spec, has_cepstra=True), heard)
         return _load(path)
 
-    def recording(self, plan: Plan) -> Path:
+    def recording(self, plan: Plan, rate_hz: int) -> Path:
         """A stream as a recording."""
-        path = self._cache / f"{_hash(plan.as_json())}.wav"
+        path = self._cache / f"{_hash(plan.as_json(), str(rate_hz))}.wav"
         if not path.exists():
             unfinished = path.with_suffix(f".{os.getpid()}.wav")
-            soundfile.write(unfinished, render(plan, self._root)[0], RATE_HZ, subtype="FLOAT")
+            soundfile.write(unfinished, render(plan, self._root, rate_hz)[0], rate_hz, subtype="FLOAT")
             unfinished.replace(path)
         return path
 

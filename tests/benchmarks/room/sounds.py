@@ -1,4 +1,4 @@
-"""Sounds of the corpora, at one rate, and without what is too quiet before and after them."""
+"""Sounds of the corpora, at any rate, and without what is too quiet before and after them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from streamgmm.demo.scene import audible_span
 from streamgmm.demo.synthesis import rms
 
 RATE_HZ = 16000
+"""Of streams, unless another is asked for."""
+
 MAX_SOUND_S = 5.0
 """Longer sounds are cut."""
 
@@ -69,38 +71,38 @@ def _sounds_of(root: Path, corpus: str) -> list[Sound]:
 
 
 @lru_cache(maxsize=64)
-def load(path: Path) -> Float64Array:
+def load(path: Path, rate_hz: int = RATE_HZ) -> Float64Array:
     """The samples of a recording; the same array for all, so nobody may change it."""
     recording = read_recording(path)
-    samples = resample(recording.samples, recording.sample_rate_hz, RATE_HZ).astype(np.float64)
+    samples = resample(recording.samples, recording.sample_rate_hz, rate_hz).astype(np.float64)
     samples.setflags(write=False)
     return samples
 
 
-def audible(samples: Float64Array, start_s: float) -> Float64Array:
+def audible(samples: Float64Array, start_s: float, rate_hz: int = RATE_HZ) -> Float64Array:
     """The sound from `start_s` on without what is too quiet around it, faded at both ends; empty if it is silent."""
-    samples = samples[units.seconds_to_samples(start_s, RATE_HZ) :]
+    samples = samples[units.seconds_to_samples(start_s, rate_hz) :]
     if not samples.any():
         return samples[:0]
-    first, end = audible_span(samples, RATE_HZ)
-    sound = samples[first : min(end, first + units.seconds_to_samples(MAX_SOUND_S, RATE_HZ))].copy()
-    n_fade = min(len(sound) // 2, units.seconds_to_samples(FADE_S, RATE_HZ))
+    first, end = audible_span(samples, rate_hz)
+    sound = samples[first : min(end, first + units.seconds_to_samples(MAX_SOUND_S, rate_hz))].copy()
+    n_fade = min(len(sound) // 2, units.seconds_to_samples(FADE_S, rate_hz))
     ramp = np.arange(n_fade) / max(1, n_fade)
     sound[:n_fade] *= ramp
     sound[len(sound) - n_fade :] *= ramp[::-1]
     return sound
 
 
-def active_rms(sound: Float64Array) -> float:
+def active_rms(sound: Float64Array, rate_hz: int = RATE_HZ) -> float:
     """RMS of the active frames of a sound: pauses between two barks do not make the barks fainter."""
-    n_frame = units.seconds_to_samples(FRAME_S, RATE_HZ)
+    n_frame = units.seconds_to_samples(FRAME_S, rate_hz)
     powers = np.array([rms(sound[i : i + n_frame]) ** 2 for i in range(0, len(sound), n_frame)])
     return float(np.sqrt(powers[powers >= powers.max() * 10.0 ** (-ACTIVE_DB / 10.0)].mean()))
 
 
-def looped(samples: Float64Array, n_samples: int) -> Float64Array:
+def looped(samples: Float64Array, n_samples: int, rate_hz: int = RATE_HZ) -> Float64Array:
     """As many samples of a loop, whose end is blended into its beginning."""
-    n_fade = min(len(samples) // 4, units.seconds_to_samples(0.25, RATE_HZ))
+    n_fade = min(len(samples) // 4, units.seconds_to_samples(0.25, rate_hz))
     ramp = np.sqrt(np.arange(n_fade) / n_fade)
     loop = samples[: len(samples) - n_fade].copy()
     loop[:n_fade] = loop[:n_fade] * ramp + samples[len(samples) - n_fade :] * ramp[::-1]

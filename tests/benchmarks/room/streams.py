@@ -154,24 +154,30 @@ def _scattered(sounds: Sequence[Sound], duration_s: float, rng: np.random.Genera
     return [Placed(*three, False) for three in zip(sounds, onsets_s, snrs_db, strict=True)]
 
 
-def render(plan: Plan, root: Path) -> tuple[Float64Array, list[Heard]]:
+def render(plan: Plan, root: Path, rate_hz: int = RATE_HZ) -> tuple[Float64Array, list[Heard]]:
     """Return the samples of a stream, shape (n,), and what is to be heard in it when.
 
     The SNR is the level of the active frames of a sound over that of the bed beneath it.
     """
-    bed = _bed(plan, root)
+    bed = _bed(plan, root, rate_hz)
     mixture = bed.copy()
-    heard = [one for placed in plan.placed if placed.is_target and (one := _add(placed, bed, mixture, root, _always))]
+    heard = [
+        one
+        for placed in plan.placed
+        if placed.is_target and (one := _add(placed, bed, mixture, root, rate_hz, _always))
+    ]
     targets = list(heard)
 
     def is_clear(first: int, end: int) -> bool:
         return not any(
-            first / RATE_HZ < target.offset_s + CLEAR_S[1] and end / RATE_HZ > target.onset_s - CLEAR_S[0]
+            first / rate_hz < target.offset_s + CLEAR_S[1] and end / rate_hz > target.onset_s - CLEAR_S[0]
             for target in targets
         )
 
     heard += [
-        one for placed in plan.placed if not placed.is_target and (one := _add(placed, bed, mixture, root, is_clear))
+        one
+        for placed in plan.placed
+        if not placed.is_target and (one := _add(placed, bed, mixture, root, rate_hz, is_clear))
     ]
     return mixture, sorted(heard, key=lambda one: one.onset_s)
 
@@ -181,24 +187,34 @@ def _always(first: int, end: int) -> bool:
 
 
 def _add(
-    placed: Placed, bed: Float64Array, mixture: Float64Array, root: Path, is_free: Callable[[int, int], bool]
+    placed: Placed,
+    bed: Float64Array,
+    mixture: Float64Array,
+    root: Path,
+    rate_hz: int,
+    is_free: Callable[[int, int], bool],
 ) -> Heard | None:
-    sound = audible(load(root / placed.sound.path), placed.sound.start_s)
-    first = units.seconds_to_samples(placed.onset_s, RATE_HZ)
+    sound = audible(load(root / placed.sound.path, rate_hz), placed.sound.start_s, rate_hz)
+    first = units.seconds_to_samples(placed.onset_s, rate_hz)
     sound = sound[: len(mixture) - first]
     end = first + len(sound)
     if not sound.any() or not is_free(first, end):
         return None
-    mixture[first:end] += sound * (rms(bed[first:end]) * units.db_to_amplitude(placed.snr_db) / active_rms(sound))
-    return Heard(placed, first / RATE_HZ, end / RATE_HZ)
+    mixture[first:end] += sound * (
+        rms(bed[first:end]) * units.db_to_amplitude(placed.snr_db) / active_rms(sound, rate_hz)
+    )
+    return Heard(placed, first / rate_hz, end / rate_hz)
 
 
-def _bed(plan: Plan, root: Path) -> Float64Array:
-    n_samples = units.seconds_to_samples(plan.duration_s, RATE_HZ)
+def _bed(plan: Plan, root: Path, rate_hz: int) -> Float64Array:
+    n_samples = units.seconds_to_samples(plan.duration_s, rate_hz)
     bounds = np.linspace(0, n_samples, len(plan.beds) + 1).astype(int).tolist()
     parts = [
         sum(
-            with_rms(looped(_part(root, name, is_room=plan.is_room), end - first), units.db_to_amplitude(level_dbfs))
+            with_rms(
+                looped(_part(root, name, rate_hz, is_room=plan.is_room), end - first, rate_hz),
+                units.db_to_amplitude(level_dbfs),
+            )
             for name, level_dbfs in zip(pair, (BED_DBFS, BED_DBFS + SECOND_DB), strict=True)
         )
         for pair, first, end in zip(plan.beds, bounds[:-1], bounds[1:], strict=True)
@@ -206,7 +222,7 @@ def _bed(plan: Plan, root: Path) -> Float64Array:
     return np.concatenate(parts)
 
 
-def _part(root: Path, name: str, *, is_room: bool) -> Float64Array:
-    samples = load(root / "ambience" / "audio" / f"{name}.ogg")
+def _part(root: Path, name: str, rate_hz: int, *, is_room: bool) -> Float64Array:
+    samples = load(root / "ambience" / "audio" / f"{name}.ogg", rate_hz)
     n_room = round(ROOM_SHARE * len(samples))
     return samples[:n_room] if is_room else samples[n_room:]

@@ -130,7 +130,9 @@ def tuned_to_room(model: Model, config: Config, ears: Ears, room: Plan) -> Model
     """
     hops = Analyser(model).score_all(ears.listen(room, model.spec).hops)
     judge_of_hops, n_labels = make_judge(model, config), len(model.labels)
-    scored = keep_scores(ears.recording(room), hops, judge_of_hops, n_labels, lowest_score(config))
+    scored = keep_scores(
+        ears.recording(room, model.spec.sample_rate_hz), hops, judge_of_hops, n_labels, lowest_score(config)
+    )
     material = Material([scored], [])
     # The room holds no taught sound.
     return tune(material, model, config, budget_per_hour=TUNED_TO_PER_HOUR, accepts_events=True).model
@@ -158,7 +160,9 @@ def try_user(
     """
     started_s = time.monotonic()
     remarks = []
-    training = teach(lesson, root, config, [ears.recording(room)] if "train" in room_uses else [])
+    training = teach(
+        lesson, root, config, [ears.recording(room, config.features.sample_rate_hz)] if "train" in room_uses else []
+    )
     model = training.model
     if "tune" in room_uses:
         try:
