@@ -32,6 +32,7 @@ from streamgmm.training.extraction.world_clips import world_clips
 from streamgmm.training.fitting.density import fit_density
 from streamgmm.training.fitting.fitting import Fit, fit_classifier, unconverged_allowed
 from streamgmm.training.selection.calibration import calibrated
+from streamgmm.training.selection.held_out import hear_unfitted
 from streamgmm.training.selection.threshold_report import as_sections, deaf_notes, thresholds_in_card
 from streamgmm.training.selection.thresholds import choose_thresholds
 from streamgmm.training.selection.validation import Validation, validate
@@ -155,8 +156,14 @@ def decide_thresholds(
     has_own = section.onset_threshold != DecisionSection().onset_threshold
     if validation.held_out is None or has_own or not section.max_false_alarms_per_hour:
         return {}, []
-    is_over = validation.is_over_background
-    thresholds = choose_thresholds(validation.held_out, classifier, section, spec, is_over_background=is_over)
+    thresholds = choose_thresholds(
+        validation.held_out,
+        classifier,
+        section,
+        spec,
+        ambiences=validation.ambiences,
+        is_over_background=validation.is_over_background,
+    )
     if not thresholds:
         return {}, []
     card["room"] = msgspec.to_builtins(thresholds_in_card(thresholds, section.max_false_alarms_per_hour))
@@ -192,7 +199,8 @@ def fit_calibrated(
         job = partial(fit_classifier, clips, labels, validation.training, has_cepstra=has_cepstra)
         # An executor for one job: it gives the fit one BLAS thread, on which the last bits of the model depend.
         (fit,) = track(ThreadExecutor().map(run_job, [job]), "fitting", 1)
-    return fit, validation
+    (ambiences,) = ThreadExecutor().map(run_job, [partial(hear_unfitted, world.ambiences, fit.classifier)])
+    return fit, validation._replace(ambiences=ambiences)
 
 
 def make_card(

@@ -7,6 +7,9 @@ import unicodedata
 
 from streamgmm.world.other_languages import WORDS
 
+NOISE = "noise"
+"""Kind of what is made and not recorded (see `training.extraction.ambiences`)."""
+
 OTHER_WORDS: dict[str, tuple[str, ...]] = {
     "alarm": ("siren", "smoke", "buzzer"),
     "aircraft": ("plane", "airplane", "helicopter", "jet", "drone"),
@@ -38,6 +41,7 @@ OTHER_WORDS: dict[str, tuple[str, ...]] = {
     "keyboard typing": ("typing", "keyboard"),
     "laughter": ("laugh", "laughing", "giggle"),
     "machine hum": ("engine", "motor", "hum", "compressor", "fan"),
+    NOISE: ("static", "hiss", "white", "pink"),
     "organ and accordion": ("organ", "accordion"),
     "rain": ("rain",),
     "road vehicle": ("car", "truck", "bus", "motorcycle", "traffic"),

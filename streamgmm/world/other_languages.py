@@ -40,6 +40,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "machine hum": "maschine ventilator lufter pumpe moteur macchina motore maquina",
         "music": "musik musique musica muziek",
         "piano": "klavier pianoforte",
+        "noise": "rauschen bruit rumore ruido ruis",
         "rain": "regen pluie pioggia lluvia chuva",
         "road vehicle": "auto lastwagen motorrad verkehr voiture camion moto macchina coche carro",
         "rooster": "hahn coq gallo galo haan",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamgmm.world.kinds import OTHER_WORDS, kinds_named_by
+from streamgmm.world.kinds import NOISE, OTHER_WORDS, kinds_named_by
 from streamgmm.world.other_languages import WORDS
 from streamgmm.world.world import read_index
 
@@ -42,9 +42,14 @@ def test_other_labels_name_none(label):
     assert not kinds_named_by(label, KINDS)
 
 
+@pytest.mark.parametrize("label", ["white noise", "static", "Hiss", "Rauschen", "bruit_blanc"])
+def test_noise_is_a_kind_although_no_recording_holds_it(label):
+    assert NOISE in kinds_named_by(label, KINDS | {NOISE})
+
+
 def test_all_further_words_belong_to_kinds_of_the_world():
-    assert set(OTHER_WORDS) <= KINDS
-    assert set(WORDS) <= KINDS
+    assert set(OTHER_WORDS) <= KINDS | {NOISE}
+    assert set(WORDS) <= KINDS | {NOISE}
 
 
 def test_words_of_other_languages_are_plain_and_name_no_other_kind_in_english():

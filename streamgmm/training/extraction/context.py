@@ -126,7 +126,7 @@ def recorded_bed(n_samples: int, rng: np.random.Generator, *, recording: Samples
 
 def world_bed(n_samples: int, rng: np.random.Generator, *, sample_rate_hz: int) -> Float64Array:
     """Return a lasting sound of the world, or noise; noise alone if the world cannot be read."""
-    sounds = _lasting_sounds(sample_rate_hz)
+    sounds = lasting_sounds(sample_rate_hz)
     if not sounds or rng.uniform() >= WORLD_BED_SHARE:
         return noise_bed(n_samples, rng, sample_rate_hz=sample_rate_hz)
     return recorded_bed(n_samples, rng, recording=sounds[int(rng.integers(len(sounds)))])
@@ -140,7 +140,8 @@ def choose_bed(recordings: Sequence[Samples], sample_rate_hz: int, rng: np.rando
 
 
 @lru_cache(maxsize=2)
-def _lasting_sounds(sample_rate_hz: int) -> tuple[Samples, ...]:
+def lasting_sounds(sample_rate_hz: int) -> tuple[Samples, ...]:
+    """Return the sounds of the world that last, in their order; none if the world cannot be read."""
     try:
         world = read_world(kinds=BED_KINDS)
     except DataError:  # reported where the world is read as background

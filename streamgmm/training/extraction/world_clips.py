@@ -16,8 +16,9 @@ from streamgmm.audio.resample import resample
 from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.errors import DataError
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.labels import BACKGROUND
+from streamgmm.labels import BACKGROUND, sounds_like_background
 from streamgmm.settings.training import CepstraChoice, TrainingSection
+from streamgmm.training.extraction.ambiences import N_AMBIENCES, is_ambience, kinds_in, measure_ambiences
 from streamgmm.training.extraction.augmentation import speed_copies
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
 from streamgmm.training.extraction.context import choose_bed, put_in_context
@@ -25,8 +26,8 @@ from streamgmm.training.extraction.extraction import drawn_background, masked
 from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.transmission import transmitted
 from streamgmm.training.extraction.world_cache import find_world, kept_world
-from streamgmm.training.workers import ProgressTracker, map_in_order, untracked
-from streamgmm.world.kinds import kinds_named_by
+from streamgmm.training.workers import ProgressTracker, map_in_order, run_job, untracked
+from streamgmm.world.kinds import NOISE, kinds_named_by
 from streamgmm.world.world import WorldSound, read_index, read_world
 
 SNR_RANGE_DB = (0.0, 30.0)
@@ -68,11 +69,13 @@ class WorldClips(NamedTuple):
         clips: of each sound.
         notes: for the user.
         is_over_background: whether the sounds were heard over the user's own background.
+        ambiences: places in which nothing happens; none where the user's own background is known.
     """
 
     clips: list[ClipVectors]
     notes: tuple[str, ...] = ()
     is_over_background: bool = False
+    ambiences: Sequence[ClipVectors] = ()
 
 
 def world_clips(task: ExtractionTask, labels: Sequence[str], track: ProgressTracker = untracked) -> WorldClips:
@@ -86,16 +89,22 @@ def world_clips(task: ExtractionTask, labels: Sequence[str], track: ProgressTrac
     if not task.training.world:
         return WorldClips([])
     try:
-        kinds = {sound.id: sound.kind for sound in read_index().sounds}
+        index = read_index()
         measured, is_over_background = _measured(_relevant(task), track)
     except DataError as error:
         return WorldClips([], (f"trained without the sounds that come with streamgmm: {error}",))
-    taught = frozenset[str]().union(*(kinds_named_by(label, frozenset(kinds.values())) for label in labels))
-    clips = [clip for clip in measured if kinds[clip.clip.path.name] not in taught]
+    kinds = {sound.id: sound.kind for sound in index.sounds}
+    known = frozenset({*kinds.values(), NOISE})
+    taught = frozenset[str]().union(*(kinds_named_by(label, known) for label in labels))
+    ambiences = [clip for clip in measured if is_ambience(clip) and not kinds_in(clip, index) & taught]
+    # Whoever teaches `quiet` as a sound wants to hear of it.
+    if any(sounds_like_background(label) for label in labels):
+        ambiences = []
+    clips = [clip for clip in measured if not is_ambience(clip) and kinds[clip.clip.path.name] not in taught]
     notes = (f"left out of the sounds that come with streamgmm: {', '.join(sorted(taught))}",) if taught else ()
     if task.heard_over and not is_over_background:
         notes = (*notes, OVER_NOISE_NOTE)
-    return WorldClips(clips, notes, is_over_background)
+    return WorldClips(clips, notes, is_over_background, ambiences)
 
 
 def _relevant(task: ExtractionTask) -> ExtractionTask:
@@ -126,9 +135,17 @@ def _key(task: ExtractionTask, heard_over: str) -> str:
 
 def _measure_all(task: ExtractionTask, track: ProgressTracker) -> Iterator[ClipVectors]:
     world = read_world()
-    jobs = [world.sounds[i : i + SOUNDS_PER_JOB] for i in range(0, len(world.sounds), SOUNDS_PER_JOB)]
-    work = partial(_measure_sounds, rate_hz=world.rate_hz, task=task)
-    results = map_in_order(work, jobs, task.training.n_jobs)
+    jobs = [
+        partial(_measure_sounds, world.sounds[i : i + SOUNDS_PER_JOB], world.rate_hz, task)
+        for i in range(0, len(world.sounds), SOUNDS_PER_JOB)
+    ]
+    # With a background, it is itself what is heard where nothing happens.
+    n_ambiences = 0 if task.backgrounds_sha256 else N_AMBIENCES
+    jobs += [
+        partial(measure_ambiences, range(i, min(i + SOUNDS_PER_JOB, n_ambiences)), task)
+        for i in range(0, n_ambiences, SOUNDS_PER_JOB)
+    ]
+    results = map_in_order(run_job, jobs, task.training.n_jobs)
     for clips in track(results, "measuring everyday sounds", len(jobs)):
         yield from clips
 

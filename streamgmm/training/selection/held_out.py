@@ -13,7 +13,7 @@ from streamgmm.decision.clip import IN_DOMAIN_SOFTNESS, TypicalLikelihoods, in_d
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
-from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy, one_at_a_time
 from streamgmm.training.extraction.context import FILLED_COVER
 
 LOG_LOSS_OFFSET = 1e-12
@@ -104,6 +104,18 @@ def score_cepstra(clip_cepstra: ClipCepstra, frames: CepstralMixtures, n_mixture
     # A window may contain no frame at all, and then has no evidence.
     evidence: Float64Array = (sums[end] - sums[first]) / np.maximum(1, end - first)[:, np.newaxis]
     return evidence
+
+
+def hear_unfitted(clips: Sequence[ClipVectors], classifier: Classifier) -> list[HeldOutClip]:
+    """Score the copies of clips of background to which `classifier` was not fitted, with their cepstral frames."""
+    background, frames = classifier.background_index, classifier.cepstra
+    scored = []
+    for clip in one_at_a_time(clips):
+        for one, context in zip(score_clip(clip, classifier, background), heard_copies(clip), strict=True):
+            own = context.cepstra if context and frames else None
+            evidence = score_cepstra(own, frames, one.log_likelihoods.shape[1]) if own and frames else None
+            scored.append(one._replace(cepstral_evidence=evidence))
+    return scored
 
 
 class HeldOutClips:

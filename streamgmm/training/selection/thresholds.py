@@ -4,13 +4,14 @@ Each sound of the world is heard, as it is and as a copy, by a classifier that w
 and the smoothing of a run. The highest threshold at which it would have made an event is its peak for a label. All
 peaks give the rate of false alarms at any threshold; above the highest ones it falls exponentially on the logit scale,
 from a place that the highest peaks tell (Weissman, JASA 73, 1978), and at a rate that the scale of the likelihoods
-tells. The same peaks of the user's held-out clips, in context, tell the recall that a threshold leaves.
+tells. So do the peaks of ambiences, in which nothing happens: wind or traffic may be taken for a label again and again.
+Those of the user's held-out clips, in context, tell the recall that a threshold leaves.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import ceil, floor, log10
 from typing import NamedTuple
@@ -23,13 +24,18 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import Classifier
 from streamgmm.settings.decision import DecisionSection
-from streamgmm.training.selection.held_out import HeldOutClips
+from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
 from streamgmm.training.selection.listener import Listener
 
 SOUNDS_PER_HOUR = 570.0
 """Foreign sounds an hour that the budget is for: those of a busy place. A quiet home has about a fifth."""
 
-CHANCES_PER_SOUND, CHANCES_OVER_BACKGROUND = 14.0, 2.1
+AMBIENCES_PER_HOUR = 1000.0
+"""Chances of a false alarm an hour where nothing happens: some three seconds each, as the ambiences last that are heard
+here. Wind, rain or traffic that a label takes for one of its own gives a false alarm again and again, and sounds of the
+world tell nothing of it."""
+
+CHANCES_PER_SOUND, CHANCES_OVER_BACKGROUND = 8.0, 2.1
 """Chances of a false alarm that a foreign sound has, where a sound of the world has one: it lasts longer, other sounds
 lie below it, and it is less like anything that was trained on. Where the sounds of the world were heard over the user's
 own background, they differ from it by much less. Chosen on streams of `tests.benchmarks.room`."""
@@ -101,12 +107,39 @@ class LabelThreshold(NamedTuple):
         return float(np.mean(clear)) if clear else None
 
 
+class FalseAlarms(NamedTuple):
+    """What can make false alarms of one label.
+
+    Attributes:
+        n_labels: labels that share the budget.
+        excess: mean excess of the tail (nat).
+        sound_peaks: float64, shape (n,), of sounds of the world, 0 to 1.
+        sounds_per_hour: so many such sounds are heard an hour.
+        ambience_peaks: float64, shape (m,), of places in which nothing happens; may be empty.
+    """
+
+    n_labels: int
+    excess: float
+    sound_peaks: Float64Array
+    sounds_per_hour: float
+    ambience_peaks: Float64Array
+
+    def threshold_for(self, budget_per_hour: float) -> float:
+        """Return the threshold with which neither the sounds nor the place make more false alarms than a budget."""
+        own_per_hour = budget_per_hour / self.n_labels
+        threshold = threshold_at(self.sound_peaks, own_per_hour / self.sounds_per_hour, self.excess)
+        if not len(self.ambience_peaks):
+            return threshold
+        return max(threshold, threshold_at(self.ambience_peaks, own_per_hour / AMBIENCES_PER_HOUR, self.excess))
+
+
 def choose_thresholds(
     held_out: HeldOutClips,
     classifier: Classifier,
     section: DecisionSection,
     spec: FeatureSpec,
     *,
+    ambiences: Sequence[HeldOutClip] = (),
     is_over_background: bool = False,
 ) -> dict[str, LabelThreshold]:
     """Return the threshold of each label that can make an event; empty where the world is not known.
@@ -116,6 +149,7 @@ def choose_thresholds(
         classifier: calibrated; its labels, scale, floors and weights are used.
         section: settings of the decisions; its budget is shared equally by the labels.
         spec: features of the model, for the lengths of hops.
+        ambiences: scores of places in which nothing happens; may be empty.
         is_over_background: whether the sounds of the world were heard over the user's own background.
     """
     world = [clip for clip in held_out.clips if clip.is_world and clip.context is not None]
@@ -128,16 +162,16 @@ def choose_thresholds(
     own = [clip for clip in held_out.clips if not clip.is_world and clip.context is not None]
     own_peaks = np.array([listener.peaks(clip) for clip in own]).reshape(len(own), len(classifier.labels))
     chances = CHANCES_OVER_BACKGROUND if is_over_background else CHANCES_PER_SOUND
-    chances_per_hour = len(labels) * SOUNDS_PER_HOUR * chances
-    excess = mean_excess(classifier)
+    place_peaks = np.array([listener.peaks(place) for place in ambiences]).reshape(-1, len(classifier.labels))
     found = {}
     for i, label in enumerate(classifier.labels):
         if label in labels:
             is_own = np.array([clip.label_index == i for clip in own], dtype=bool)
             snrs_db = np.array([clip.context.snr_db for clip in own if clip.context is not None])
-            outcome_at = partial(
-                _outcome_at, chances_per_hour, excess, world_peaks[:, i], own_peaks[is_own, i], snrs_db[is_own]
+            false_alarms = FalseAlarms(
+                len(labels), mean_excess(classifier), world_peaks[:, i], SOUNDS_PER_HOUR * chances, place_peaks[:, i]
             )
+            outcome_at = partial(_outcome_at, false_alarms, own_peaks[is_own, i], snrs_db[is_own])
             found[label] = _with_enough(outcome_at, budget_per_hour)
     return found
 
@@ -157,14 +191,9 @@ def mean_excess(classifier: Classifier) -> float:
 
 
 def _outcome_at(
-    chances_per_hour: float,
-    excess: float,
-    world_peaks: Float64Array,
-    own_peaks: Float64Array,
-    snrs_db: Float64Array,
-    budget_per_hour: float,
+    false_alarms: FalseAlarms, own_peaks: Float64Array, snrs_db: Float64Array, budget_per_hour: float
 ) -> LabelThreshold:
-    threshold = threshold_at(world_peaks, budget_per_hour / chances_per_hour, excess)
+    threshold = false_alarms.threshold_for(budget_per_hour)
     return _outcome(max(threshold, _spared(own_peaks[snrs_db >= CLEAR_SNR_DB])), own_peaks, snrs_db)
 
 

@@ -49,6 +49,7 @@ class Validation(NamedTuple):
             None without validation.
         held_out: scores of the held-out clips, of their copies in context and of the sounds of the world.
         is_over_background: whether the sounds of the world were heard over the user's own background.
+        ambiences: scores of places in which nothing happens, by the classifier fitted to all clips.
     """
 
     training: TrainingSection
@@ -59,6 +60,7 @@ class Validation(NamedTuple):
     log_losses: Float64Array | None = None
     held_out: HeldOutClips | None = None
     is_over_background: bool = False
+    ambiences: Sequence[HeldOutClip] = ()
 
 
 def validate(

@@ -117,6 +117,7 @@ def with_budget(training: Training, config: Config, budget_per_hour: float) -> M
         model.classifier,
         section,
         model.spec,
+        ambiences=training.validation.ambiences,
         is_over_background=BACKGROUND in model.labels,
     )
     return replace(model, decision=as_sections(thresholds))

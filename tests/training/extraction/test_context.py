@@ -122,10 +122,10 @@ def test_a_damaged_world_leaves_noise(monkeypatch):
     def broken(kinds):
         raise DataError("cut")
 
-    context_module._lasting_sounds.cache_clear()
+    context_module.lasting_sounds.cache_clear()
     monkeypatch.setattr(context_module, "read_world", broken)
     assert np.isfinite(world_bed(1000, rng(), sample_rate_hz=RATE_HZ)).all()
-    context_module._lasting_sounds.cache_clear()
+    context_module.lasting_sounds.cache_clear()
 
 
 def test_a_silent_background_adds_nothing():

@@ -13,15 +13,25 @@ from streamgmm.errors import DataError
 from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
 from streamgmm.settings.training import TrainingSection
+from streamgmm.training.extraction import ambiences as ambiences_module
 from streamgmm.training.extraction import world_clips as module
-from streamgmm.training.extraction.context import LEAD_S, TAIL_S
+from streamgmm.training.extraction.ambiences import DURATION_S, kinds_in, measure_ambiences
+from streamgmm.training.extraction.context import BED_KINDS, LEAD_S, TAIL_S, lasting_sounds
 from streamgmm.training.extraction.kept_vectors import read_vectors
 from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.world_cache import MAX_BYTES, MAX_FILES, kept_world
-from streamgmm.training.extraction.world_clips import MAX_WINDOWS, N_COPIES, N_HELD_OUT, lasting, world_clips
+from streamgmm.training.extraction.world_clips import (
+    MAX_WINDOWS,
+    N_COPIES,
+    N_HELD_OUT,
+    WorldClips,
+    lasting,
+    world_clips,
+)
+from streamgmm.world.kinds import NOISE, kinds_named_by
 from streamgmm.world.world import World, read_index, read_world
 
-N_SOUNDS = 24
+N_SOUNDS, N_AMBIENCES = 24, 12
 TASK = ExtractionTask(
     spec=FeatureSpec(sample_rate_hz=8000, n_bands=8),
     training=TrainingSection(n_jobs=1),
@@ -35,6 +45,7 @@ def small_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The first sounds of the world alone, and an empty cache folder."""
     world = read_world()
     monkeypatch.setattr(module, "read_world", lambda: World(world.rate_hz, world.sounds[:N_SOUNDS]))
+    monkeypatch.setattr(module, "N_AMBIENCES", N_AMBIENCES)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "streamgmm"
 
@@ -93,10 +104,61 @@ def test_kinds_that_the_user_teaches_are_left_out_and_named():
     assert taught in found.notes[0]
 
 
+def test_ambiences_are_heard_alone_and_never_fitted_to():
+    ambiences = world_clips(TASK, ["my label"]).ambiences
+    assert len(ambiences) == N_AMBIENCES
+    for clip in ambiences:
+        assert clip.is_world
+        assert len(clip.vectors) == len(clip.copies) == 0
+        (heard,) = clip.contexts
+        is_whole = np.isfinite(heard.vectors).all(axis=1)
+        assert is_whole.sum() * TASK.spec.hop_samples / TASK.spec.sample_rate_hz >= DURATION_S
+
+
+def test_the_second_time_ambiences_come_from_the_cache_with_the_same_bits(monkeypatch):
+    first = world_clips(TASK, ["dog"]).ambiences
+    monkeypatch.setattr(module, "read_world", None)
+    again = world_clips(TASK, ["dog"]).ambiences
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.contexts[0].vectors, other.contexts[0].vectors)
+
+
+@pytest.mark.parametrize("label", ["train", "Maschine", "car passing", "white noise"])
+def test_ambiences_of_what_the_user_teaches_are_left_out(label):
+    index = read_index()
+    taught = kinds_named_by(label, frozenset({*(sound.kind for sound in index.sounds), NOISE}))
+    everything, left = (world_clips(TASK, [name]).ambiences for name in ("my label", label))
+    others = [clip.clip for clip in everything if not kinds_in(clip, index) & taught]
+    assert others == [clip.clip for clip in left]
+    assert 0 < len(left) < len(everything)
+
+
+def test_who_teaches_quiet_as_a_sound_may_hear_of_it():
+    assert not world_clips(TASK, ["Quiet", "dog"]).ambiences
+
+
+def test_with_a_background_of_the_user_there_are_no_other_ambiences(tmp_path):
+    assert not world_clips(over_hum(tmp_path), ["dog"]).ambiences
+
+
+def test_an_ambience_is_made_of_what_its_kinds_say(monkeypatch):
+    """Without the sounds of a kind, only the ambiences with this kind change."""
+    index = read_index()
+    plain = measure_ambiences(range(40), TASK)
+    sounds = lasting_sounds(TASK.spec.sample_rate_hz)
+    kinds = [sound.kind for sound in index.sounds if sound.kind in BED_KINDS]
+    silent = [np.ones_like(own) if kind == "wind" else own for kind, own in zip(kinds, sounds, strict=True)]
+    monkeypatch.setattr(ambiences_module, "lasting_sounds", lambda rate_hz: silent)
+    changed = measure_ambiences(range(40), TASK)
+    for one, other in zip(plain, changed, strict=True):
+        is_same = one.clip.content_sha256 == other.clip.content_sha256
+        assert is_same == ("wind" not in kinds_in(one, index))
+
+
 def test_nothing_is_measured_where_the_settings_say_so(monkeypatch):
     monkeypatch.setattr(module, "read_world", None)
     task = msgspec.structs.replace(TASK, training=TrainingSection(world=False))
-    assert world_clips(task, ["dog"]) == ([], (), False)
+    assert world_clips(task, ["dog"]) == WorldClips([])
 
 
 def test_the_second_time_they_come_from_the_cache_with_the_same_bits(monkeypatch, small_world):
@@ -208,6 +270,6 @@ def test_a_missing_or_cut_world_is_said_and_trained_without(monkeypatch, part):
         raise DataError("the sounds of the world cannot be read")
 
     monkeypatch.setattr(module, part, broken)
-    clips, notes, _ = world_clips(TASK, ["dog"])
+    clips, notes, *_ = world_clips(TASK, ["dog"])
     assert clips == []
     assert notes[0].startswith("trained without the sounds that come with streamgmm: the sounds of the world cannot")

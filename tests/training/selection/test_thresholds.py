@@ -17,11 +17,13 @@ from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, Hel
 from streamgmm.training.selection.listener import Listener
 from streamgmm.training.selection.threshold_report import as_sections, deaf_notes, thresholds_in_card
 from streamgmm.training.selection.thresholds import (
+    AMBIENCES_PER_HOUR,
     LEAST_EXCESS,
     MAX_THRESHOLD,
     MIN_THRESHOLD,
     N_HIGHEST,
     SPARED_SHARE,
+    FalseAlarms,
     LabelThreshold,
     budgets_above,
     choose_thresholds,
@@ -215,6 +217,29 @@ def test_one_sound_like_a_label_makes_it_little_deafer():
     peaks = expit(np.random.default_rng(7).exponential(EXCESS, 400))
     alike = np.append(peaks, expit(6.0))
     assert logit(threshold_at(alike, 1e-3, EXCESS)) - logit(threshold_at(peaks, 1e-3, EXCESS)) < 0.6
+
+
+def ambience(*peaks: float) -> list[HeldOutClip]:
+    """Places in which the score of `cat` rises to these log odds, and that of `dog` nowhere."""
+    return [copy(2, np.tile([peak, -9.0, 0.0], (10, 1)), is_world=True) for peak in peaks]
+
+
+def test_a_label_that_a_place_is_taken_for_gets_a_higher_threshold_and_others_keep_theirs(classifier):
+    likely, unlikely = (
+        choose_thresholds(heard(), replace_floors(classifier), SECTION, SPEC, ambiences=ambience(*logits))
+        for logits in (np.linspace(-2.0, 6.0, 100), np.linspace(-9.0, -5.0, 100))
+    )
+    without = choose_thresholds(heard(), replace_floors(classifier), SECTION, SPEC)
+    assert likely["cat"].onset_threshold > without["cat"].onset_threshold
+    assert likely["dog"] == without["dog"]
+    assert unlikely == without
+
+
+def test_thresholds_for_places_keep_the_budget():
+    logits = np.random.default_rng(9).exponential(EXCESS, 20_000)
+    alarms = FalseAlarms(2, EXCESS, np.full(100, 0.1), 4000.0, expit(logits[:200]))
+    level = logit(alarms.threshold_for(20.0))
+    assert (logits > level).mean() * AMBIENCES_PER_HOUR == pytest.approx(20.0 / 2, rel=0.5)
 
 
 def test_over_a_background_of_the_user_thresholds_are_lower(classifier):
