@@ -32,7 +32,7 @@ from streamgmm.training.extraction.world_clips import world_clips
 from streamgmm.training.fitting.density import fit_density
 from streamgmm.training.fitting.fitting import Fit, fit_classifier, unconverged_allowed
 from streamgmm.training.selection.calibration import calibrated
-from streamgmm.training.selection.held_out import hear_unfitted
+from streamgmm.training.selection.held_out import hear_ambiences
 from streamgmm.training.selection.threshold_report import as_sections, deaf_notes, thresholds_in_card
 from streamgmm.training.selection.thresholds import choose_thresholds
 from streamgmm.training.selection.validation import Validation, validate
@@ -199,7 +199,7 @@ def fit_calibrated(
         job = partial(fit_classifier, clips, labels, validation.training, has_cepstra=has_cepstra)
         # An executor for one job: it gives the fit one BLAS thread, on which the last bits of the model depend.
         (fit,) = track(ThreadExecutor().map(run_job, [job]), "fitting", 1)
-    (ambiences,) = ThreadExecutor().map(run_job, [partial(hear_unfitted, world.ambiences, fit.classifier)])
+    (ambiences,) = ThreadExecutor().map(run_job, [partial(hear_ambiences, world.ambiences, fit.classifier)])
     return fit, validation._replace(ambiences=ambiences)
 
 

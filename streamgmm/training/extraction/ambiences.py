@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from streamgmm import units
 from streamgmm.arrays import Float64Array
 from streamgmm.dataset.clips import Clip
 from streamgmm.features.extractor import extract
-from streamgmm.labels import BACKGROUND
+from streamgmm.labels import BACKGROUND, sounds_like_background
 from streamgmm.training.extraction.augmentation import DIGITAL_SILENCE
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
 from streamgmm.training.extraction.context import (
@@ -26,7 +27,7 @@ from streamgmm.training.extraction.context import (
 from streamgmm.training.extraction.extraction import masked
 from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.transmission import transmitted
-from streamgmm.world.kinds import NOISE
+from streamgmm.world.kinds import NOISE, kinds_named_by
 from streamgmm.world.world import WorldIndex
 
 N_AMBIENCES = 200
@@ -44,12 +45,39 @@ LEVEL_RANGE_DBFS = (-60.0, -20.0)
 TRANSMITTED_SHARE = 0.5
 """Share that passes through another microphone and perhaps a room."""
 
+NOISE_LIKE_KINDS = frozenset({"rain", "wind", "sea", "running water", "hiss and steam"})
+"""Kinds that noise is taken for with good reason."""
+
 FOLDER = Path("ambience")
+
+
+class Ambience(NamedTuple):
+    """An ambience, and the labels that name what it is made of: where rain was taught, rain is no false alarm."""
+
+    clip: ClipVectors
+    named_by: frozenset[str]
 
 
 def is_ambience(clip: ClipVectors) -> bool:
     """Return whether a measured clip of the world is an ambience, and none of its sounds."""
     return clip.clip.path.parent == FOLDER
+
+
+def named_ambiences(clips: Sequence[ClipVectors], labels: Sequence[str], index: WorldIndex) -> list[Ambience]:
+    """Return ambiences with the labels that name what each is made of."""
+    known = frozenset({*(sound.kind for sound in index.sounds), NOISE})
+    kinds_of = {label: kinds_named_by(label, known) for label in labels}
+    return [
+        Ambience(clip, frozenset(label for label in labels if _is_named(label, kinds_of[label], kinds_in(clip, index))))
+        for clip in clips
+    ]
+
+
+def _is_named(label: str, kinds: frozenset[str], kinds_heard: frozenset[str]) -> bool:
+    if kinds & NOISE_LIKE_KINDS:
+        kinds |= {NOISE}
+    # Whoever teaches `quiet` as a sound wants to hear of it.
+    return bool(kinds & kinds_heard) or sounds_like_background(label)
 
 
 def kinds_in(clip: ClipVectors, index: WorldIndex) -> frozenset[str]:

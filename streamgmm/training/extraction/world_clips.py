@@ -16,9 +16,15 @@ from streamgmm.audio.resample import resample
 from streamgmm.dataset.clips import Clip, rng_of
 from streamgmm.errors import DataError
 from streamgmm.features.spec import FeatureSpec
-from streamgmm.labels import BACKGROUND, sounds_like_background
+from streamgmm.labels import BACKGROUND
 from streamgmm.settings.training import CepstraChoice, TrainingSection
-from streamgmm.training.extraction.ambiences import N_AMBIENCES, is_ambience, kinds_in, measure_ambiences
+from streamgmm.training.extraction.ambiences import (
+    N_AMBIENCES,
+    Ambience,
+    is_ambience,
+    measure_ambiences,
+    named_ambiences,
+)
 from streamgmm.training.extraction.augmentation import speed_copies
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
 from streamgmm.training.extraction.context import choose_bed, put_in_context
@@ -27,7 +33,7 @@ from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.extraction.transmission import transmitted
 from streamgmm.training.extraction.world_cache import find_world, kept_world
 from streamgmm.training.workers import ProgressTracker, map_in_order, run_job, untracked
-from streamgmm.world.kinds import NOISE, kinds_named_by
+from streamgmm.world.kinds import kinds_named_by
 from streamgmm.world.world import WorldSound, read_index, read_world
 
 SNR_RANGE_DB = (0.0, 30.0)
@@ -75,7 +81,7 @@ class WorldClips(NamedTuple):
     clips: list[ClipVectors]
     notes: tuple[str, ...] = ()
     is_over_background: bool = False
-    ambiences: Sequence[ClipVectors] = ()
+    ambiences: Sequence[Ambience] = ()
 
 
 def world_clips(task: ExtractionTask, labels: Sequence[str], track: ProgressTracker = untracked) -> WorldClips:
@@ -94,12 +100,8 @@ def world_clips(task: ExtractionTask, labels: Sequence[str], track: ProgressTrac
     except DataError as error:
         return WorldClips([], (f"trained without the sounds that come with streamgmm: {error}",))
     kinds = {sound.id: sound.kind for sound in index.sounds}
-    known = frozenset({*kinds.values(), NOISE})
-    taught = frozenset[str]().union(*(kinds_named_by(label, known) for label in labels))
-    ambiences = [clip for clip in measured if is_ambience(clip) and not kinds_in(clip, index) & taught]
-    # Whoever teaches `quiet` as a sound wants to hear of it.
-    if any(sounds_like_background(label) for label in labels):
-        ambiences = []
+    taught = frozenset[str]().union(*(kinds_named_by(label, frozenset(kinds.values())) for label in labels))
+    ambiences = named_ambiences([clip for clip in measured if is_ambience(clip)], labels, index)
     clips = [clip for clip in measured if not is_ambience(clip) and kinds[clip.clip.path.name] not in taught]
     notes = (f"left out of the sounds that come with streamgmm: {', '.join(sorted(taught))}",) if taught else ()
     if task.heard_over and not is_over_background:

@@ -13,7 +13,8 @@ from streamgmm.decision.clip import IN_DOMAIN_SOFTNESS, TypicalLikelihoods, in_d
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.model.classifier import Classifier
-from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy, one_at_a_time
+from streamgmm.training.extraction.ambiences import Ambience
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors, ContextCopy
 from streamgmm.training.extraction.context import FILLED_COVER
 
 LOG_LOSS_OFFSET = 1e-12
@@ -106,16 +107,26 @@ def score_cepstra(clip_cepstra: ClipCepstra, frames: CepstralMixtures, n_mixture
     return evidence
 
 
-def hear_unfitted(clips: Sequence[ClipVectors], classifier: Classifier) -> list[HeldOutClip]:
-    """Score the copies of clips of background to which `classifier` was not fitted, with their cepstral frames."""
+class HeardAmbience(NamedTuple):
+    """The scores of an ambience, and the labels that name what it is made of."""
+
+    clip: HeldOutClip
+    named_by: frozenset[str]
+
+
+def hear_ambiences(ambiences: Sequence[Ambience], classifier: Classifier) -> list[HeardAmbience]:
+    """Score ambiences, to which `classifier` was not fitted, with their cepstral frames."""
     background, frames = classifier.background_index, classifier.cepstra
-    scored = []
-    for clip in one_at_a_time(clips):
-        for one, context in zip(score_clip(clip, classifier, background), heard_copies(clip), strict=True):
-            own = context.cepstra if context and frames else None
-            evidence = score_cepstra(own, frames, one.log_likelihoods.shape[1]) if own and frames else None
-            scored.append(one._replace(cepstral_evidence=evidence))
-    return scored
+    heard = []
+    for clip, named_by in ambiences:
+        (one,), (context,) = score_clip(clip, classifier, background), clip.contexts
+        if frames and context.cepstra:
+            evidence = score_cepstra(context.cepstra, frames, one.log_likelihoods.shape[1])
+            one = one._replace(cepstral_evidence=evidence)
+        heard.append(HeardAmbience(one, named_by))
+        if clip.pages is not None:
+            clip.pages.release()
+    return heard
 
 
 class HeldOutClips:

@@ -24,7 +24,7 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import is_reserved
 from streamgmm.model.classifier import Classifier
 from streamgmm.settings.decision import DecisionSection
-from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
+from streamgmm.training.selection.held_out import HeardAmbience, HeldOutClips
 from streamgmm.training.selection.listener import Listener
 
 SOUNDS_PER_HOUR = 570.0
@@ -139,7 +139,7 @@ def choose_thresholds(
     section: DecisionSection,
     spec: FeatureSpec,
     *,
-    ambiences: Sequence[HeldOutClip] = (),
+    ambiences: Sequence[HeardAmbience] = (),
     is_over_background: bool = False,
 ) -> dict[str, LabelThreshold]:
     """Return the threshold of each label that can make an event; empty where the world is not known.
@@ -162,14 +162,19 @@ def choose_thresholds(
     own = [clip for clip in held_out.clips if not clip.is_world and clip.context is not None]
     own_peaks = np.array([listener.peaks(clip) for clip in own]).reshape(len(own), len(classifier.labels))
     chances = CHANCES_OVER_BACKGROUND if is_over_background else CHANCES_PER_SOUND
-    place_peaks = np.array([listener.peaks(place) for place in ambiences]).reshape(-1, len(classifier.labels))
+    place_peaks = np.array([listener.peaks(place.clip) for place in ambiences]).reshape(-1, len(classifier.labels))
     found = {}
     for i, label in enumerate(classifier.labels):
         if label in labels:
             is_own = np.array([clip.label_index == i for clip in own], dtype=bool)
             snrs_db = np.array([clip.context.snr_db for clip in own if clip.context is not None])
+            is_alien = np.array([label not in place.named_by for place in ambiences], dtype=bool)
             false_alarms = FalseAlarms(
-                len(labels), mean_excess(classifier), world_peaks[:, i], SOUNDS_PER_HOUR * chances, place_peaks[:, i]
+                n_labels=len(labels),
+                excess=mean_excess(classifier),
+                sound_peaks=world_peaks[:, i],
+                sounds_per_hour=SOUNDS_PER_HOUR * chances,
+                ambience_peaks=place_peaks[is_alien, i],
             )
             outcome_at = partial(_outcome_at, false_alarms, own_peaks[is_own, i], snrs_db[is_own])
             found[label] = _with_enough(outcome_at, budget_per_hour)

@@ -21,7 +21,14 @@ from streamgmm.training.fitting.fitting import DEFAULT_LIKELIHOOD_SCALE, fit_cla
 from streamgmm.training.fitting.projection import ClassMoments, Moments, MomentSums, measure_class, pooled
 from streamgmm.training.fitting.training_set import blocks_of, fitted_labels
 from streamgmm.training.selection.calibration import Calibration, calibrate
-from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, heard_copies, score_cepstra, score_clip
+from streamgmm.training.selection.held_out import (
+    HeardAmbience,
+    HeldOutClip,
+    HeldOutClips,
+    heard_copies,
+    score_cepstra,
+    score_clip,
+)
 from streamgmm.training.selection.search import (
     SettingsChoice,
     bottleneck_choices,
@@ -60,7 +67,7 @@ class Validation(NamedTuple):
     log_losses: Float64Array | None = None
     held_out: HeldOutClips | None = None
     is_over_background: bool = False
-    ambiences: Sequence[HeldOutClip] = ()
+    ambiences: Sequence[HeardAmbience] = ()
 
 
 def validate(

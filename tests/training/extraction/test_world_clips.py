@@ -107,7 +107,7 @@ def test_kinds_that_the_user_teaches_are_left_out_and_named():
 def test_ambiences_are_heard_alone_and_never_fitted_to():
     ambiences = world_clips(TASK, ["my label"]).ambiences
     assert len(ambiences) == N_AMBIENCES
-    for clip in ambiences:
+    for clip, _ in ambiences:
         assert clip.is_world
         assert len(clip.vectors) == len(clip.copies) == 0
         (heard,) = clip.contexts
@@ -120,21 +120,30 @@ def test_the_second_time_ambiences_come_from_the_cache_with_the_same_bits(monkey
     monkeypatch.setattr(module, "read_world", None)
     again = world_clips(TASK, ["dog"]).ambiences
     for one, other in zip(first, again, strict=True):
-        np.testing.assert_array_equal(one.contexts[0].vectors, other.contexts[0].vectors)
+        np.testing.assert_array_equal(one.clip.contexts[0].vectors, other.clip.contexts[0].vectors)
 
 
 @pytest.mark.parametrize("label", ["train", "Maschine", "car passing", "white noise"])
-def test_ambiences_of_what_the_user_teaches_are_left_out(label):
+def test_ambiences_are_named_by_the_labels_of_what_they_are_made_of(label):
     index = read_index()
     taught = kinds_named_by(label, frozenset({*(sound.kind for sound in index.sounds), NOISE}))
-    everything, left = (world_clips(TASK, [name]).ambiences for name in ("my label", label))
-    others = [clip.clip for clip in everything if not kinds_in(clip, index) & taught]
-    assert others == [clip.clip for clip in left]
-    assert 0 < len(left) < len(everything)
+    ambiences = world_clips(TASK, [label, "my label"]).ambiences
+    for clip, named_by in ambiences:
+        assert named_by == ({label} if kinds_in(clip, index) & taught else set())
+    assert 0 < sum(bool(one.named_by) for one in ambiences) < N_AMBIENCES
+
+
+@pytest.mark.parametrize("label", ["rain", "Regen", "waterfall_running water", "steam hiss", "sea"])
+def test_what_sounds_like_noise_names_noise(label):
+    index = read_index()
+    ambiences = world_clips(TASK, ["dog", label]).ambiences
+    noisy = [one for one in ambiences if NOISE in kinds_in(one.clip, index)]
+    assert noisy
+    assert all(one.named_by == {label} for one in noisy)
 
 
 def test_who_teaches_quiet_as_a_sound_may_hear_of_it():
-    assert not world_clips(TASK, ["Quiet", "dog"]).ambiences
+    assert all(one.named_by == {"Quiet"} for one in world_clips(TASK, ["Quiet", "dog"]).ambiences)
 
 
 def test_with_a_background_of_the_user_there_are_no_other_ambiences(tmp_path):

@@ -13,7 +13,7 @@ from streamgmm.labels import BACKGROUND
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.settings.decision import DecisionSection
 from streamgmm.training.fitting.fitting import fit_classifier
-from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, HeldOutContext
+from streamgmm.training.selection.held_out import HeardAmbience, HeldOutClip, HeldOutClips, HeldOutContext
 from streamgmm.training.selection.listener import Listener
 from streamgmm.training.selection.threshold_report import as_sections, deaf_notes, thresholds_in_card
 from streamgmm.training.selection.thresholds import (
@@ -219,9 +219,10 @@ def test_one_sound_like_a_label_makes_it_little_deafer():
     assert logit(threshold_at(alike, 1e-3, EXCESS)) - logit(threshold_at(peaks, 1e-3, EXCESS)) < 0.6
 
 
-def ambience(*peaks: float) -> list[HeldOutClip]:
+def ambience(*peaks: float, named_by: str = "") -> list[HeardAmbience]:
     """Places in which the score of `cat` rises to these log odds, and that of `dog` nowhere."""
-    return [copy(2, np.tile([peak, -9.0, 0.0], (10, 1)), is_world=True) for peak in peaks]
+    clips = [copy(2, np.tile([peak, -9.0, 0.0], (10, 1)), is_world=True) for peak in peaks]
+    return [HeardAmbience(clip, frozenset({named_by})) for clip in clips]
 
 
 def test_a_label_that_a_place_is_taken_for_gets_a_higher_threshold_and_others_keep_theirs(classifier):
@@ -233,6 +234,16 @@ def test_a_label_that_a_place_is_taken_for_gets_a_higher_threshold_and_others_ke
     assert likely["cat"].onset_threshold > without["cat"].onset_threshold
     assert likely["dog"] == without["dog"]
     assert unlikely == without
+
+
+def test_a_place_that_a_label_names_raises_no_threshold_of_it(classifier):
+    named, other = (
+        choose_thresholds(heard(), replace_floors(classifier), SECTION, SPEC, ambiences=ambience(*peaks, named_by=name))
+        for peaks, name in ((np.full(100, 5.0), "cat"), (np.full(100, 5.0), "dog"))
+    )
+    without = choose_thresholds(heard(), replace_floors(classifier), SECTION, SPEC)
+    assert named == without
+    assert other["cat"].onset_threshold > without["cat"].onset_threshold
 
 
 def test_thresholds_for_places_keep_the_budget():
