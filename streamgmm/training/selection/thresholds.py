@@ -128,7 +128,8 @@ class FalseAlarms(NamedTuple):
         """Return the threshold with which neither the sounds nor the place make more false alarms than a budget."""
         own_per_hour = budget_per_hour / self.n_labels
         threshold = threshold_at(self.sound_peaks, own_per_hour / self.sounds_per_hour, self.excess)
-        if not len(self.ambience_peaks):
+        # Fewer do not tell where the tail lies.
+        if len(self.ambience_peaks) < N_HIGHEST:
             return threshold
         return max(threshold, threshold_at(self.ambience_peaks, own_per_hour / AMBIENCES_PER_HOUR, self.excess))
 

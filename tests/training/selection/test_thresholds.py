@@ -246,6 +246,13 @@ def test_a_place_that_a_label_names_raises_no_threshold_of_it(classifier):
     assert other["cat"].onset_threshold > without["cat"].onset_threshold
 
 
+def test_a_few_places_tell_nothing():
+    without = FalseAlarms(2, EXCESS, np.full(100, 0.1), 4000.0, np.zeros(0))
+    for n in (1, N_HIGHEST - 1, N_HIGHEST):
+        alarms = without._replace(ambience_peaks=np.full(n, 0.9))
+        assert (alarms.threshold_for(5.0) > without.threshold_for(5.0)) == (n == N_HIGHEST)
+
+
 def test_thresholds_for_places_keep_the_budget():
     logits = np.random.default_rng(9).exponential(EXCESS, 20_000)
     alarms = FalseAlarms(2, EXCESS, np.full(100, 0.1), 4000.0, expit(logits[:200]))
