@@ -199,6 +199,7 @@ def fit_calibrated(
         job = partial(fit_classifier, clips, labels, validation.training, has_cepstra=has_cepstra)
         # An executor for one job: it gives the fit one BLAS thread, on which the last bits of the model depend.
         (fit,) = track(ThreadExecutor().map(run_job, [job]), "fitting", 1)
+    # In an executor as the fit.
     (ambiences,) = ThreadExecutor().map(run_job, [partial(hear_ambiences, world.ambiences, fit.classifier)])
     return fit, validation._replace(ambiences=ambiences)
 

@@ -76,15 +76,17 @@ def test_hour_has_570_different_foreign_sounds(sounds: list[Sound]) -> None:
     assert len({placed.sound for placed in plan.placed}) == pytest.approx(570, abs=5)
 
 
-def test_target_is_as_loud_over_its_bed_as_planned(sounds: list[Sound], root: Path) -> None:
+@pytest.mark.parametrize("rate_hz", [RATE_HZ, 8000, 44100])
+def test_target_is_as_loud_over_its_bed_as_planned_at_any_rate(sounds: list[Sound], root: Path, rate_hz: int) -> None:
     dog = next(sound for sound in sounds if sound.label == "dog_bark")
     bed = Plan("bed", 20.0, [("rain", "wind")], is_room=False, placed=[])
-    with_dog, ((_, onset_s, offset_s),) = render(bed._replace(placed=[Placed(dog, 8.0, 12.0, True)]), root)
-    without, _ = render(bed, root)
-    first, end = round(onset_s * RATE_HZ), round(offset_s * RATE_HZ)
+    with_dog, ((_, onset_s, offset_s),) = render(bed._replace(placed=[Placed(dog, 8.0, 12.0, True)]), root, rate_hz)
+    without, _ = render(bed, root, rate_hz)
+    first, end = round(onset_s * rate_hz), round(offset_s * rate_hz)
+    assert len(without) == 20 * rate_hz
     noise_power = np.mean(without[first:end] ** 2)
     assert onset_s == pytest.approx(8.0)
-    assert 20.0 * np.log10(active_rms((with_dog - without)[first:end]) / noise_power**0.5) == pytest.approx(
+    assert 20.0 * np.log10(active_rms((with_dog - without)[first:end], rate_hz) / noise_power**0.5) == pytest.approx(
         12.0, abs=0.1
     )
 

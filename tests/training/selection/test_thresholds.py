@@ -12,8 +12,16 @@ from streamgmm.features.spec import FeatureSpec
 from streamgmm.labels import BACKGROUND
 from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.settings.decision import DecisionSection
+from streamgmm.training.extraction.ambiences import Ambience
+from streamgmm.training.extraction.clip_vectors import ClipCepstra, ContextCopy
 from streamgmm.training.fitting.fitting import fit_classifier
-from streamgmm.training.selection.held_out import HeardAmbience, HeldOutClip, HeldOutClips, HeldOutContext
+from streamgmm.training.selection.held_out import (
+    HeardAmbience,
+    HeldOutClip,
+    HeldOutClips,
+    HeldOutContext,
+    hear_ambiences,
+)
 from streamgmm.training.selection.listener import Listener
 from streamgmm.training.selection.threshold_report import as_sections, deaf_notes, thresholds_in_card
 from streamgmm.training.selection.thresholds import (
@@ -30,6 +38,7 @@ from streamgmm.training.selection.thresholds import (
     mean_excess,
     threshold_at,
 )
+from tests.narrowing import present
 from tests.training.training_rig import make_clip, quick_config, vectors_of
 
 SPEC = FeatureSpec(sample_rate_hz=16000)
@@ -244,6 +253,22 @@ def test_a_place_that_a_label_names_raises_no_threshold_of_it(classifier):
     without = choose_thresholds(heard(), replace_floors(classifier), SECTION, SPEC)
     assert named == without
     assert other["cat"].onset_threshold > without["cat"].onset_threshold
+
+
+def test_ambiences_are_scored_with_their_frames_where_the_model_uses_them(classifier):
+    place = vectors_of(make_clip(BACKGROUND, 9), 4.0)
+    spans = np.array([[i, i + 2] for i in range(10)])
+    frames = ClipCepstra(place.vectors[:12], place.vectors[:0], spans)
+    context = ContextCopy(place.vectors[:10], np.ones(10), np.full(10, -20.0), snr_db=0.0, cepstra=frames)
+    ambiences = [Ambience(place._replace(contexts=(context,), is_world=True), frozenset({"cat"}))]
+    (plain,) = hear_ambiences(ambiences, classifier)
+    (framed,) = hear_ambiences(ambiences, with_frames(classifier, 1.0))
+    assert plain.named_by == framed.named_by == {"cat"}
+    assert plain.clip.cepstral_evidence is None
+    of_frames = with_frames(classifier, 1.0).cepstra.score(frames.vectors.astype(np.float64))
+    expected = [of_frames[first:end].mean(axis=0) for first, end in spans]
+    np.testing.assert_allclose(present(framed.clip.cepstral_evidence), expected)
+    np.testing.assert_allclose(plain.clip.log_likelihoods, classifier.score_many(context.vectors.astype(np.float64)))
 
 
 def test_a_few_places_tell_nothing():
