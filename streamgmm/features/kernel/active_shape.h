@@ -3,19 +3,30 @@
 /* Write cos(pi order (i + 1/2) / n) for all orders, each over `n` frames and followed by zeros. */
 static void write_courses(State *state, int n)
 {
-    for (int order = 0; order < N_COURSES; order++) {
-        float *course = state->courses + order * state->scratch_stride;
-        double angle = 3.14159265358979323846 * order / n;
-        /* A rotation from frame to frame, in place of a cosine for each. */
-        double turn = cos(angle), turn_imaginary = sin(angle), real = cos(angle / 2), imaginary = sin(angle / 2);
-        for (int i = 0; i < n; i++) {
-            course[i] = (float)real;
-            double next = real * turn - imaginary * turn_imaginary;
-            imaginary = real * turn_imaginary + imaginary * turn;
-            real = next;
-        }
-        memset(course + n, 0, sizeof(float) * LANES);
+    int stride = state->scratch_stride;
+    float *courses = state->courses, *first = courses + stride;
+    double angle = 3.14159265358979323846 / n;
+    /* The first order by a rotation from frame to frame, in place of a cosine for each. */
+    double turn = cos(angle), turn_imaginary = sin(angle), real = cos(angle / 2), imaginary = sin(angle / 2);
+    for (int i = 0; i < n; i++) {
+        first[i] = (float)real;
+        double next = real * turn - imaginary * turn_imaginary;
+        imaginary = real * turn_imaginary + imaginary * turn;
+        real = next;
     }
+    /* Those above by Chebyshev's recurrence: cos(k x) = 2 cos(x) cos((k - 1) x) - cos((k - 2) x). */
+    for (int i = 0; i < n; i += LANES) {
+        Vector before = splat(1.0f), now = load(first + i), twice = now + now;
+        store(courses + i, before);
+        for (int order = 2; order < N_COURSES; order++) {
+            Vector next = twice * now - before;
+            store(courses + order * stride + i, next);
+            before = now;
+            now = next;
+        }
+    }
+    for (int order = 0; order < N_COURSES; order++)
+        memset(courses + order * stride + n, 0, sizeof(float) * LANES);
 }
 
 static void measure_active_shape(State *state, const float *frames, int n_frames, float gain, float *shape)

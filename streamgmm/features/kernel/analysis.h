@@ -33,23 +33,31 @@ static void advance_window(State *state)
 /* Return the running mean of the broadband energy, without the bias of a start at zero (see `RunningLevel`). */
 static double update_level(State *state)
 {
-    double sum = 0.0, keep = state->design.level_keep;
+    double keep = state->design.level_keep;
+    /* Four sums: a single one would wait for each addition. */
+    DoubleQuad sums = {0};
     for (int band = 0; band < state->design.n_bands; band++) {
         const float *energies = state->energies + band * state->fine_stride + state->end_fine - state->hop_fine;
-        for (int i = 0; i < state->hop_fine; i++)
-            sum += energies[i];
+        for (int i = 0; i < state->hop_fine; i += 4)
+            for (int lane = 0; lane < 4; lane++)
+                sums[lane] += energies[i + lane];
     }
+    double sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     state->level_sum = keep * state->level_sum + (1.0 - keep) * sum / state->hop_fine;
     state->level_weight = keep * state->level_weight + (1.0 - keep);
     return state->level_sum / state->level_weight;
 }
 
-/* Return whether no sample is beyond `largest`, or NaN. */
+/* Return whether none of `n` samples, whole vectors, is beyond `largest`, or NaN. */
 static int are_within(const float *samples, int n, float largest)
 {
+    Integers beyond = {0};
+    /* No comparison with NaN holds. */
+    for (int i = 0; i < n; i += LANES)
+        beyond |= ~(magnitude(load(samples + i)) <= largest);
     int n_beyond = 0;
-    for (int i = 0; i < n; i++)
-        n_beyond += !(samples[i] <= largest && samples[i] >= -largest);
+    for (int lane = 0; lane < LANES; lane++)
+        n_beyond += beyond[lane] != 0;
     return n_beyond == 0;
 }
 

@@ -1,39 +1,73 @@
 /* Levels of frames after the low cut (see low_cut.py). */
 
-typedef double Modes __attribute__((vector_size(8 * N_MODES)));
+enum {
+    STRIP = 2 * N_MODES,    /* Samples that are filtered at once; hops hold a whole number of strips. */
+    PACKS = STRIP / DOUBLES
+};
 
-/* s[n + 1] = pole s[n] + x[n];  y[n] = direct x[n] + 2 Re(sum of residue s[n]). */
+/* The filter over a strip of samples. The parts of the state are the real and the imaginary part of each mode. */
+typedef struct {
+    double of_sample[STRIP][STRIP];     /* What each sample adds to the output. */
+    double of_state[STRIP][STRIP];      /* What each part of the state before the strip adds to it. */
+    double to_state[STRIP][STRIP];      /* What each sample adds to the state after the strip. */
+    double keep[STRIP], turn[STRIP];    /* Share of a part itself, and of the other part of its mode, in that state. */
+} StripFilter;
+
+/* Unroll s[n + 1] = pole s[n] + x[n];  y[n] = direct x[n] + 2 Re(sum of residue s[n]). */
+static void design_strip(const Design *design, StripFilter *filter)
+{
+    double response[STRIP] = {design->direct};
+    for (int part = 0; part < STRIP; part += 2) {
+        double pole_real = design->poles[part], pole_imaginary = design->poles[part + 1];
+        double residue_real = 2.0 * design->residues[part], residue_imaginary = 2.0 * design->residues[part + 1];
+        double real = 1.0, imaginary = 0.0;     /* pole^n */
+        for (int n = 0; n < STRIP; n++) {
+            filter->of_state[part][n] = residue_real * real - residue_imaginary * imaginary;
+            filter->of_state[part + 1][n] = -(residue_real * imaginary + residue_imaginary * real);
+            filter->to_state[STRIP - 1 - n][part] = real;
+            filter->to_state[STRIP - 1 - n][part + 1] = imaginary;
+            if (n + 1 < STRIP)
+                response[n + 1] += filter->of_state[part][n];
+            double next = pole_real * real - pole_imaginary * imaginary;
+            imaginary = pole_real * imaginary + pole_imaginary * real;
+            real = next;
+        }
+        filter->keep[part] = filter->keep[part + 1] = real;
+        filter->turn[part] = -imaginary;
+        filter->turn[part + 1] = imaginary;
+    }
+    for (int sample = 0; sample < STRIP; sample++)
+        for (int n = 0; n < STRIP; n++)
+            filter->of_sample[sample][n] = n < sample ? 0.0 : response[n - sample];
+}
+
+/* Filter a hop, a strip at a time: each state waits for the one before. */
 static void run_low_cut(State *state, const float *samples)
 {
-    const Design *design = &state->design;
-    Modes pole_real, pole_imaginary, residue_real, residue_imaginary, real, imaginary;
-    for (int i = 0; i < N_MODES; i++) {
-        pole_real[i] = design->poles[2 * i];
-        pole_imaginary[i] = design->poles[2 * i + 1];
-        residue_real[i] = 2.0 * design->residues[2 * i];
-        residue_imaginary[i] = 2.0 * design->residues[2 * i + 1];
-        real[i] = state->modes[2 * i];
-        imaginary[i] = state->modes[2 * i + 1];
-    }
-    /* Two samples at a time, with the square of the poles: each state waits for the one before. */
-    Modes square_real = pole_real * pole_real - pole_imaginary * pole_imaginary;
-    Modes square_imaginary = 2.0 * pole_real * pole_imaginary;
-    for (int n = 0; n < design->hop_samples; n += 2) {
-        double sample = samples[n], later = samples[n + 1];
-        Modes middle_real = pole_real * real + (sample - pole_imaginary * imaginary);
-        Modes middle_imaginary = pole_real * imaginary + pole_imaginary * real;
-        Modes parts = residue_real * real - residue_imaginary * imaginary;
-        Modes later_parts = residue_real * middle_real - residue_imaginary * middle_imaginary;
-        state->filtered[n] = (float)(design->direct * sample + ((parts[0] + parts[1]) + (parts[2] + parts[3])));
-        state->filtered[n + 1] = (float)(design->direct * later + ((later_parts[0] + later_parts[1]) +
-                                                                   (later_parts[2] + later_parts[3])));
-        Modes next = square_real * real + ((pole_real * sample + later) - square_imaginary * imaginary);
-        imaginary = square_real * imaginary + (square_imaginary * real + pole_imaginary * sample);
-        real = next;
-    }
-    for (int i = 0; i < N_MODES; i++) {
-        state->modes[2 * i] = real[i];
-        state->modes[2 * i + 1] = imaginary[i];
+    StripFilter filter;
+    design_strip(&state->design, &filter);
+    double *modes = state->modes;
+    for (int first = 0; first < state->design.hop_samples; first += STRIP) {
+        Doubles output[PACKS] = {{0}}, added[PACKS] = {{0}};
+        for (int i = 0; i < STRIP; i++) {
+            double sample = samples[first + i];
+            for (int pack = 0; pack < PACKS; pack++) {
+                output[pack] += sample * load_doubles(filter.of_sample[i] + pack * DOUBLES);
+                output[pack] += modes[i] * load_doubles(filter.of_state[i] + pack * DOUBLES);
+                added[pack] += sample * load_doubles(filter.to_state[i] + pack * DOUBLES);
+            }
+        }
+        for (int pack = 0; pack < PACKS; pack++) {
+            int place = pack * DOUBLES;
+            Doubles own = load_doubles(modes + place), other;
+            for (int i = 0; i < DOUBLES; i++) {
+                other[i] = own[i ^ 1];
+                state->filtered[first + place + i] = (float)output[pack][i];
+            }
+            added[pack] += load_doubles(filter.turn + place) * other;
+            own = load_doubles(filter.keep + place) * own + added[pack];
+            store_doubles(modes + place, own);
+        }
     }
 }
 
@@ -74,10 +108,10 @@ static double measure_levels(State *state, const float *samples, int n_samples, 
             /* Ringing after a sound must not count as level. */
             if (is_still(samples + begin, n_fine, design->still_range))
                 continue;
-            Modes sums = {0};
+            DoubleQuad sums = {0};
             int n = begin;
-            for (; n + N_MODES <= end; n += N_MODES)
-                for (int i = 0; i < N_MODES; i++)
+            for (; n + 4 <= end; n += 4)
+                for (int i = 0; i < 4; i++)
                     sums[i] += (double)state->filtered[n + i] * state->filtered[n + i];
             for (; n < end; n++)
                 sums[0] += (double)state->filtered[n] * state->filtered[n];

@@ -4,24 +4,10 @@
  * a mixture fill whole packs of SCORE_LANES, the same for all levels, so that sums have one order. A level takes a pack
  * in PARTS, each as long as its registers: the compiler keeps longer vectors in memory, which takes five times as long. */
 
-#define DOUBLES (LANES / 2)
 #define PARTS (SCORE_LANES / DOUBLES)
 #define PROJECTED 8  /* Vectors of columns that are projected at once. */
 
-typedef double Doubles __attribute__((vector_size(8 * DOUBLES)));
 typedef int64_t Longs __attribute__((vector_size(8 * DOUBLES)));
-
-INLINE Doubles load_doubles(const double *from)
-{
-    Doubles values;
-    memcpy(&values, from, sizeof values);
-    return values;
-}
-
-INLINE void store_doubles(double *to, Doubles values)
-{
-    memcpy(to, &values, sizeof values);
-}
 
 INLINE Doubles choose(Longs mask, Doubles values, Doubles others)
 {

@@ -9,26 +9,36 @@
  * the samples that neighbouring coefficients need lie side by side, and a vector computes LANES coefficients at once,
  * each by itself. */
 
+/* Exchange rows and columns of four times four numbers, each row `from_stride` after the one before. */
+INLINE void transpose(const float *from, int from_stride, float *to, int to_stride)
+{
+    Quad rows[4], halves[4];
+    for (int i = 0; i < 4; i++)
+        memcpy(rows + i, from + i * from_stride, sizeof rows[i]);
+    for (int i = 0; i < 2; i++) {
+        halves[2 * i] = SHUFFLE(rows[2 * i], rows[2 * i + 1], 0, 4, 1, 5);
+        halves[2 * i + 1] = SHUFFLE(rows[2 * i], rows[2 * i + 1], 2, 6, 3, 7);
+    }
+    for (int i = 0; i < 2; i++) {
+        Quad even = SHUFFLE(halves[i], halves[i + 2], 0, 1, 4, 5), odd = SHUFFLE(halves[i], halves[i + 2], 2, 3, 6, 7);
+        memcpy(to + 2 * i * to_stride, &even, sizeof even);
+        memcpy(to + (2 * i + 1) * to_stride, &odd, sizeof odd);
+    }
+}
+
 /* Split the samples around the centres of a group into phases. */
 static void split_phases(Group *group, const float *samples)
 {
-    int decimation = group->decimation, n_columns = group->n_rows + 2 * group->columns;
-    for (int first = 0; first < n_columns; first += 4) {
-        int n = n_columns - first < 4 ? n_columns - first : 4;
-        const float *from = samples + first * decimation;
-        float *to = group->phases + first;
-        /* Four samples of a phase at a time: their places in memory are neighbours. */
-        if (n == 4)
-            for (int phase = 0; phase < decimation; phase++) {
-                Quad four = {from[phase], from[phase + decimation], from[phase + 2 * decimation],
-                             from[phase + 3 * decimation]};
-                memcpy(to + phase * group->phase_stride, &four, sizeof four);
-            }
-        else
-            for (int phase = 0; phase < decimation; phase++)
-                for (int i = 0; i < n; i++)
-                    to[phase * group->phase_stride + i] = from[phase + i * decimation];
-    }
+    int decimation = group->decimation, stride = group->phase_stride, n_columns = group->n_rows + 2 * group->columns;
+    int n_squared = decimation % 4 ? 0 : n_columns - n_columns % 4;
+    /* Four samples of each of four phases at a time: their places in memory are neighbours. */
+    for (int column = 0; column < n_squared; column += 4)
+        for (int phase = 0; phase < decimation; phase += 4)
+            transpose(samples + column * decimation + phase, decimation,
+                      group->phases + phase * stride + column, stride);
+    for (int phase = 0; phase < decimation; phase++)
+        for (int column = n_squared; column < n_columns; column++)
+            group->phases[phase * stride + column] = samples[phase + column * decimation];
 }
 
 /* Compute the coefficients of two bands; `real` and `imaginary` of the second lie `row_stride` after those of the

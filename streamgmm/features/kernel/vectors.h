@@ -7,9 +7,21 @@
 
 #include "kernel.h"
 
+#define DOUBLES (LANES / 2)
+
 typedef float Vector __attribute__((vector_size(4 * LANES)));
 typedef int32_t Integers __attribute__((vector_size(4 * LANES)));
 typedef float Quad __attribute__((vector_size(16)));
+typedef double Doubles __attribute__((vector_size(8 * DOUBLES)));
+typedef double DoubleQuad __attribute__((vector_size(32)));
+typedef int32_t QuadPlaces __attribute__((vector_size(16)));
+
+/* Choose four of the eight numbers of two Quads. */
+#if defined(__clang__)
+#define SHUFFLE(left, right, ...) __builtin_shufflevector(left, right, __VA_ARGS__)
+#else
+#define SHUFFLE(left, right, ...) __builtin_shuffle(left, right, (QuadPlaces){__VA_ARGS__})
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -18,6 +30,18 @@ INLINE Vector load(const float *from)
     Vector values;
     memcpy(&values, from, sizeof values);
     return values;
+}
+
+INLINE Doubles load_doubles(const double *from)
+{
+    Doubles values;
+    memcpy(&values, from, sizeof values);
+    return values;
+}
+
+INLINE void store_doubles(double *to, Doubles values)
+{
+    memcpy(to, &values, sizeof values);
 }
 
 INLINE void store(float *to, Vector values)
