@@ -89,7 +89,8 @@ class Analyser:
 
     def push(self, samples: FloatArray) -> list[HopScores]:
         """Add samples, shape (n,), full scale 1.0; return the scores of the hops that they complete."""
-        return self.score_all(self.features.push(samples))
+        hops = self.features.push(samples)
+        return self.score_all(hops) if hops else []
 
     def flush(self) -> list[HopScores]:
         """Complete an incomplete hop with silence; return its scores."""

@@ -65,7 +65,8 @@ class Pipeline:
 
     def push(self, samples: FloatArray) -> list[Record]:
         """Add samples, shape (n,), at the rate of the model, full scale 1.0; return the records of finished hops."""
-        return self.decide(self.analyser.push(samples))
+        hops = self.analyser.push(samples)
+        return self.decide(hops) if hops else []
 
     def gap(self, lost_samples: int, reason: GapReason) -> list[Record]:
         """Process a loss of audio just after the samples so far; return its records."""

@@ -111,9 +111,12 @@ class FeatureStream:
 
     def push(self, samples: FloatArray) -> list[HopFeatures]:
         """Add samples, shape (n,), full scale 1.0; return the features of the hops that they complete."""
+        n_missing = self._hop_samples - self.n_pending_samples
+        if len(samples) < n_missing:
+            # As most blocks of a live stream: they complete no hop.
+            return self._add_pending(samples)
         found: list[HopFeatures] = []
         if self.n_pending_samples:
-            n_missing = self._hop_samples - self.n_pending_samples
             found = self._add_pending(samples[:n_missing])
             samples = samples[n_missing:]
         n_whole = len(samples) // self._hop_samples * self._hop_samples
