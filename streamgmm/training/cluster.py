@@ -250,7 +250,7 @@ class ClusterExecutor:
                 return
 
     def _close(self) -> None:
-        with suppress(OSError, TimeoutError):
+        with suppress(OSError, TimeoutError), interrupts_held():
             self._client.close(timeout=CONNECT_TIMEOUT_S)
 
     def _error(self, what: str, hint: str) -> ClusterError:
@@ -295,8 +295,12 @@ def local_cluster(n_workers: int) -> Iterator[str]:
             dashboard_address="127.0.0.1:0",
             silence_logs=_SILENT,
         )
-    with cluster:
+    try:
         yield cluster.scheduler_address
+    finally:
+        # An interrupt meanwhile waits: workers that lose their cluster half closed report it with tracebacks.
+        with interrupts_held():
+            cluster.close()
 
 
 @contextmanager

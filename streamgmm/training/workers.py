@@ -221,7 +221,7 @@ def starting_processes() -> Iterator[None]:
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Start processes with Ctrl-C blocked: only the parent receives it, and ends them."""
+    """Hold Ctrl-C back until the end; processes that are started within never receive it: the parent ends them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
