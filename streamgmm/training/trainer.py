@@ -25,6 +25,7 @@ from streamgmm.model.classifier import Classifier
 from streamgmm.model.model import Model
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import DecisionSection, LabelSection
+from streamgmm.training.background_sounds import taught_sound_notes
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import with_backgrounds
 from streamgmm.training.extraction.task import ExtractionTask
@@ -138,7 +139,8 @@ def train(
     # Whether or not anomalies are on: they are switched on in the settings of a run. In an executor as the fit.
     (density,) = ThreadExecutor().map(run_job, [partial(fit_density, chosen.clips, task.spec)])
     model = Model(name=name, spec=task.spec, classifier=classifier, decision=decision, card=card, density=density)
-    notes = [*fit.notes, *chosen.notes, *validation.notes, *room_notes]
+    heard = taught_sound_notes(dataset.clips, model, config, track)
+    notes = [*fit.notes, *chosen.notes, *validation.notes, *room_notes, *heard]
     return Training(model, validation, chosen.clips, dataset, task, notes)
 
 

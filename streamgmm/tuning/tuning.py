@@ -12,6 +12,7 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.errors import DataError
+from streamgmm.listening.taught_sounds import find_taught_sounds
 from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.model import Model
 from streamgmm.model.room_card import room_card
@@ -23,7 +24,7 @@ from streamgmm.tuning.operating_points import Curve, Levels, Material, make_leve
 from streamgmm.tuning.refusals import budget_error, check_reached, deafened
 from streamgmm.tuning.result import Tuning
 from streamgmm.tuning.summary import Events, summarise
-from streamgmm.tuning.taught_sounds import find_taught_sounds, taught_sound_error
+from streamgmm.tuning.taught_sounds import taught_sound_error
 
 
 class Tuned(NamedTuple):

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from streamgmm.listening.taught_sounds import find_taught_sounds
 from streamgmm.model.file import load_model
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import LabelSection
-from streamgmm.tuning.taught_sounds import TaughtSoundError, find_taught_sounds
+from streamgmm.tuning.taught_sounds import TaughtSoundError
 from tests.tuning.tuning_rig import HOPS_PER_ALARM, background, tuned, with_copies
 
 COPIES = {"siren": [0.5, 0.8, 0.9, 0.95, 0.97], "doorbell": [0.9, 0.99, 0.999]}
