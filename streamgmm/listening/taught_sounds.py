@@ -29,8 +29,8 @@ MAX_LENGTHS = 2.0
 
 LEARNT_NAT = 1.0
 """By so much may the log odds of a taught sound lie below the threshold in a recording that was learnt as background.
-Barks and a chainsaw in recordings of a room of one to three minutes scored at most 1 nat below the threshold, cries of a
-baby 1.2 to 2; what else the recordings held scored lower, but for wind that was taken for sneezes."""
+Barks and a chainsaw in recordings of a room of one to three minutes scored at most 1 nat below the threshold, cries of
+a baby 1.2 to 2; what else the recordings held scored lower, but for wind that was taken for sneezes."""
 
 N_LISTED = 5
 """Most recordings, and times in each, that a message lists."""
