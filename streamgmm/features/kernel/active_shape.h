@@ -4,19 +4,19 @@
 static void write_courses(State *state, int n)
 {
     int stride = state->scratch_stride;
-    float *courses = state->courses, *first = courses + stride;
+    float *courses = state->courses, *slowest = courses + stride;
     double angle = 3.14159265358979323846 / n;
-    /* The first order by a rotation from frame to frame, in place of a cosine for each. */
+    /* The slowest one by a rotation from frame to frame, in place of a cosine for each. */
     double turn = cos(angle), turn_imaginary = sin(angle), real = cos(angle / 2), imaginary = sin(angle / 2);
     for (int i = 0; i < n; i++) {
-        first[i] = (float)real;
+        slowest[i] = (float)real;
         double next = real * turn - imaginary * turn_imaginary;
         imaginary = real * turn_imaginary + imaginary * turn;
         real = next;
     }
-    /* Those above by Chebyshev's recurrence: cos(k x) = 2 cos(x) cos((k - 1) x) - cos((k - 2) x). */
+    /* Those of higher orders by Chebyshev's recurrence: cos(k x) = 2 cos(x) cos((k - 1) x) - cos((k - 2) x). */
     for (int i = 0; i < n; i += LANES) {
-        Vector before = splat(1.0f), now = load(first + i), twice = now + now;
+        Vector before = splat(1.0f), now = load(slowest + i), twice = now + now;
         store(courses + i, before);
         for (int order = 2; order < N_COURSES; order++) {
             Vector next = twice * now - before;

@@ -47,10 +47,10 @@ static void run_low_cut(State *state, const float *samples)
     StripFilter filter;
     design_strip(&state->design, &filter);
     double *modes = state->modes;
-    for (int first = 0; first < state->design.hop_samples; first += STRIP) {
+    for (int begin = 0; begin < state->design.hop_samples; begin += STRIP) {
         Doubles output[PACKS] = {{0}}, added[PACKS] = {{0}};
         for (int i = 0; i < STRIP; i++) {
-            double sample = samples[first + i];
+            double sample = samples[begin + i];
             for (int pack = 0; pack < PACKS; pack++) {
                 output[pack] += sample * load_doubles(filter.of_sample[i] + pack * DOUBLES);
                 output[pack] += modes[i] * load_doubles(filter.of_state[i] + pack * DOUBLES);
@@ -62,7 +62,7 @@ static void run_low_cut(State *state, const float *samples)
             Doubles own = load_doubles(modes + place), other;
             for (int i = 0; i < DOUBLES; i++) {
                 other[i] = own[i ^ 1];
-                state->filtered[first + place + i] = (float)output[pack][i];
+                state->filtered[begin + place + i] = (float)output[pack][i];
             }
             added[pack] += load_doubles(filter.turn + place) * other;
             own = load_doubles(filter.keep + place) * own + added[pack];
