@@ -8,7 +8,6 @@ itself. Labels whose copies are not known are not judged.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,11 +25,6 @@ from streamgmm.wording import escaped
 
 MAX_LENGTHS = 2.0
 """An event that scores high for longer than so many clips of its label is a steady noise like it."""
-
-LEARNT_NAT = 1.0
-"""By so much may the log odds of a taught sound lie below the threshold in a recording that was learnt as background.
-Barks and a chainsaw in recordings of a room of one to three minutes scored at most 1 nat below the threshold, cries of
-a baby 1.2 to 2; what else the recordings held scored lower, but for wind that was taken for sneezes."""
 
 N_LISTED = 5
 """Most recordings, and times in each, that a message lists."""
@@ -51,16 +45,13 @@ class _Lengths(msgspec.Struct, frozen=True):
     n_windows: dict[str, int]
 
 
-def find_taught_sounds(
-    backgrounds: Sequence[ScoredRecording], model: Model, config: Config, *, are_learnt: bool = False
-) -> list[TaughtSound]:
+def find_taught_sounds(backgrounds: Sequence[ScoredRecording], model: Model, config: Config) -> list[TaughtSound]:
     """Return what is probably no false alarm in recordings of the background, in order of label and recording.
 
     Args:
         backgrounds: scores of the recordings.
         model: its card tells the peaks of held-out copies.
         config: decisions of a run.
-        are_learnt: whether the model was trained on these recordings, and so scores all that they hold lower.
     """
     room = room_card(model.card)
     found = []
@@ -69,17 +60,11 @@ def find_taught_sounds(
             continue
         own = model.decision.get(label, LabelSection()).onset_threshold
         threshold = config.decision.onset_threshold if own is None else own
-        bound = _lowered(threshold) if are_learnt else max(float(np.median(peaks)), threshold)
+        bound = max(float(np.median(peaks)), threshold)
         for recording in backgrounds:
             events = _events_above(bound, label, recording, model, config)
             found += [TaughtSound(label, recording.path, events)] if events else []
     return found
-
-
-def _lowered(threshold: float) -> float:
-    """Return the threshold whose log odds are lower by `LEARNT_NAT`."""
-    odds = threshold * exp(-LEARNT_NAT)
-    return odds / (odds + 1.0 - threshold)
 
 
 def _events_above(

@@ -25,11 +25,11 @@ from streamgmm.model.classifier import Classifier
 from streamgmm.model.model import Model
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import DecisionSection, LabelSection
-from streamgmm.training.background_sounds import taught_sound_notes
+from streamgmm.training.background_sounds import is_judged, model_without_background, taught_sound_notes
 from streamgmm.training.extraction.clip_vectors import ClipVectors
 from streamgmm.training.extraction.extraction import with_backgrounds
 from streamgmm.training.extraction.task import ExtractionTask
-from streamgmm.training.extraction.world_clips import world_clips
+from streamgmm.training.extraction.world_clips import WorldClips, world_clips
 from streamgmm.training.fitting.density import fit_density
 from streamgmm.training.fitting.fitting import Fit, fit_classifier, unconverged_allowed
 from streamgmm.training.selection.calibration import calibrated
@@ -127,7 +127,8 @@ def train(
     # The other lengths leave the disk.
     del lengths, extraction
     # The chosen one: sounds of the world are measured in windows of the same length, and over the same backgrounds.
-    fit, validation = fit_calibrated(chosen.clips, dataset.labels, chosen.task, track)
+    world = world_of_labels(dataset.labels, chosen.task, track)
+    fit, validation = fit_in_world(chosen.clips, world, dataset.labels, chosen.task, track)
     # The task in the result has the chosen settings, for a later fit to the same vectors.
     # The backgrounds by their hash alone: a memory of the training holds no names of files.
     task = msgspec.structs.replace(
@@ -139,8 +140,10 @@ def train(
     # Whether or not anomalies are on: they are switched on in the settings of a run. In an executor as the fit.
     (density,) = ThreadExecutor().map(run_job, [partial(fit_density, chosen.clips, task.spec)])
     model = Model(name=name, spec=task.spec, classifier=classifier, decision=decision, card=card, density=density)
-    heard = taught_sound_notes(dataset.clips, model, config, track)
-    notes = [*fit.notes, *chosen.notes, *validation.notes, *room_notes, *heard]
+    notes = [*fit.notes, *chosen.notes, *validation.notes, *room_notes]
+    if is_judged(dataset.clips, world, model):
+        unlearnt = model_without_background(model, [*chosen.clips, *world.clips], validation, track)
+        notes += taught_sound_notes(dataset.clips, unlearnt, config, track)
     return Training(model, validation, chosen.clips, dataset, task, notes)
 
 
@@ -190,8 +193,28 @@ def fit_calibrated(
     Raises:
         DataError: there is nothing to tell the only class from.
     """
+    return fit_in_world(clips, world_of_labels(labels, task, track), labels, task, track)
+
+
+def world_of_labels(labels: Sequence[str], task: ExtractionTask, track: ProgressTracker = untracked) -> WorldClips:
+    """Return the sounds of the world that are foreign to `labels`.
+
+    Raises:
+        DataError: there is nothing to tell the only class from.
+    """
     world = world_clips(task, labels, track)
     check_rivals(labels, has_world=bool(world.clips), reasons=world.notes)
+    return world
+
+
+def fit_in_world(
+    clips: Sequence[ClipVectors],
+    world: WorldClips,
+    labels: Sequence[str],
+    task: ExtractionTask,
+    track: ProgressTracker = untracked,
+) -> tuple[Fit, Validation]:
+    """Fit as `fit_calibrated`, beside sounds of the world that are known already."""
     clips = [*clips, *world.clips]
     with unconverged_allowed():
         validation = validate(clips, labels, task.training, track)

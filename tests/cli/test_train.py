@@ -404,7 +404,7 @@ module.{function} = announce
     ("module", "function", "wait"),
     [
         ("streamgmm.training.selection.window_length", "extract_clips", "pass"),
-        ("streamgmm.training.trainer", "fit_calibrated", "pass"),
+        ("streamgmm.training.trainer", "fit_in_world", "pass"),
         ("os", "fsync", "signal.pause()"),
     ],
     ids=["measuring", "fitting", "saving"],

@@ -18,11 +18,15 @@ from streamgmm.dataset.dataset import read_dataset
 from streamgmm.model.file import load_model
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import LabelSection
-from streamgmm.training.background_sounds import taught_sound_notes
+from streamgmm.training.background_sounds import is_judged, model_without_background, taught_sound_notes
+from streamgmm.training.extraction.world_clips import WorldClips
+from streamgmm.training.fitting.fitting import fit_classifier
+from streamgmm.training.selection.calibration import calibrated
+from streamgmm.training.selection.validation import validate
 from streamgmm.training.trainer import train
 from streamgmm.training.workers import untracked
 from tests.required import corpus
-from tests.training.training_rig import make_clip
+from tests.training.training_rig import make_clip, make_clips, quick_config
 from tests.tuning.tuning_rig import with_copies
 
 RATE_HZ = 8000
@@ -32,7 +36,7 @@ ROOM_S, N_BARKS, SNR_DB = 60.0, 4, 12.0
 @pytest.fixture(scope="module")
 def model(demo_model):
     thresholds = {"siren": LabelSection(onset_threshold=0.6)}
-    return replace(with_copies(load_model(demo_model), siren=[0.99, 0.999]), decision=thresholds)
+    return replace(with_copies(load_model(demo_model), siren=[0.5, 0.7]), decision=thresholds)
 
 
 def background_of(path: Path, **changes) -> Clip:
@@ -42,7 +46,7 @@ def background_of(path: Path, **changes) -> Clip:
 def test_a_note_names_label_recording_and_times(model, demo_scene):
     clips = [background_of(demo_scene), background_of(demo_scene)]
     (note,) = taught_sound_notes(clips, model, Config(), untracked)
-    # Also where the scores are lower than those of most copies, and each recording once.
+    # Each recording once.
     assert note.count("'siren' ") == note.count(" in scene.wav at ") == 1
     assert "if they are, train again with a recording of the room without them" in note
     assert "knocking" not in note  # its copies are not known
@@ -55,6 +59,35 @@ def test_recordings_of_other_labels_segments_and_missing_ones_are_not_heard(mode
         background_of(tmp_path / "at_a_worker.wav"),
     ]
     assert taught_sound_notes(clips, model, Config(), untracked) == []
+
+
+def test_the_listener_knows_nothing_of_the_background_but_the_world(model):
+    labels = ["background", "dog"]
+    world = [clip._replace(is_world=True) for clip in make_clips({"background": -4.0}, 10)]
+    clips = [*make_clips({"background": 4.0, "dog": 4.0}), *world]
+    validation = validate(clips, labels, quick_config().training)
+    fit = fit_classifier(clips, labels, validation.training)
+    decision = {"dog": LabelSection(onset_threshold=0.6)}
+    learnt = replace(model, classifier=calibrated(fit, validation.calibration), decision=decision, density=None)
+    unlearnt = model_without_background(learnt, clips, validation, untracked)
+    own = clips[0].vectors.astype(np.float64)
+    assert learnt.classifier.score_many(own).argmax(axis=1).mean() < 0.1
+    without = fit_classifier(clips[6:], labels, validation.training)
+    np.testing.assert_array_equal(
+        unlearnt.classifier.score_many(own),
+        calibrated(without, validation.calibration).score_many(own),
+    )
+    assert unlearnt.decision == learnt.decision
+    assert unlearnt.card == learnt.card
+
+
+def test_only_a_background_beside_a_world_and_copies_is_judged(model):
+    world = WorldClips(make_clips({"background": -4.0}, 1))
+    clips = [make_clip("background", 0)]
+    assert is_judged(clips, world, model)
+    assert not is_judged([make_clip("dog", 0)], world, model)
+    assert not is_judged(clips, WorldClips([]), model)
+    assert not is_judged(clips, world, replace(model, card={}))
 
 
 def samples_of(path: Path) -> Float64Array:

@@ -64,14 +64,6 @@ def test_a_score_below_the_threshold_of_the_training_is_no_taught_sound(model):
     assert find_taught_sounds([heard], strict, Config()) == []
 
 
-def test_where_it_was_learnt_as_background_a_taught_sound_scores_a_little_below_the_threshold(model):
-    strict = replace(model, decision={"siren": LabelSection(onset_threshold=0.96)})
-    for score, is_found in ((0.91, True), (0.89, False)):  # 0.96 is 0.9 with log odds that are lower by 1
-        heard = background(strict, {"siren": [score]}, n_hours=0.5)
-        assert find_taught_sounds([heard], strict, Config()) == []
-        assert bool(find_taught_sounds([heard], strict, Config(), are_learnt=True)) is is_found
-
-
 @pytest.mark.parametrize(
     ("members", "is_found"),
     [
