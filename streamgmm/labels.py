@@ -112,12 +112,12 @@ def _problem(label: str) -> str:
         return "is empty"
     if len(label) > MAX_LABEL_CHARACTERS:
         return f"has {len(label)} characters, at most {MAX_LABEL_CHARACTERS} are allowed"
-    for character in label:
-        # Python decodes a byte of a file name that is not UTF-8 to one of these lone surrogates (PEP 383).
-        if "\udc80" <= character <= "\udcff":
-            return "is not UTF-8; rename it, for example with `convmv -f latin1 -t utf8 --notest`"
-        if not _is_allowed(character):
-            return f"holds {unicodedata.name(character, 'a character')} (U+{ord(character):04X})"
+    # Python decodes a byte of a file name that is not UTF-8 to one of these lone surrogates (PEP 383).
+    if any("\udc80" <= character <= "\udcff" for character in label):
+        return "is not UTF-8; rename it, for example with `convmv -f latin1 -t utf8 --notest`"
+    # All of them, so that a label is renamed once.
+    if refused := [character for character in dict.fromkeys(label) if not _is_allowed(character)]:
+        return f"holds {', '.join(map(_named, refused))}"
     if label[0] in " -" or label[-1] == " ":
         return "starts with a space or hyphen, or ends with a space"
     if unicodedata.category(label[0])[0] == "M":
@@ -126,6 +126,10 @@ def _problem(label: str) -> str:
     if folded in RESERVED and label != folded:
         return f"differs from the reserved '{folded}' only by case or Unicode form"
     return ""
+
+
+def _named(character: str) -> str:
+    return f"{unicodedata.name(character, 'a character')} (U+{ord(character):04X})"
 
 
 def _is_allowed(character: str) -> bool:

@@ -126,6 +126,9 @@ class ArchiveFolder:
             content = msgspec.json.format(msgspec.json.encode(wanted), indent=2) + b"\n"
             self._replace(self.root / MANIFEST_NAME, content)
             return
+        if path_status(self.root / MANIFEST_NAME) is None:
+            what = f"is not empty and no archive: it has no {MANIFEST_NAME}"
+            raise CannotCreateError(what, where=str(self.root), hint="name another folder")
         for field in Manifest.__struct_fields__:
             found, expected = getattr(self.manifest(), field), getattr(wanted, field)
             if found != expected:
@@ -136,13 +139,14 @@ class ArchiveFolder:
         """Return the manifest.
 
         Raises:
-            CannotCreateError: the folder has none, and so is no archive.
+            InputMissingError: the folder does not exist, or has none, and so is no archive.
             DataError: the manifest is damaged.
         """
         path = self.root / MANIFEST_NAME
         if path_status(path) is None:
-            what = f"is not empty and no archive: it has no {MANIFEST_NAME}"
-            raise CannotCreateError(what, where=str(self.root), hint="name another folder")
+            what = f"is no archive: it has no {MANIFEST_NAME}" if self.root.is_dir() else "no such folder"
+            hint = "make one with `streamgmm classify ... -o FOLDER`"
+            raise InputMissingError(what, where=str(self.root), hint=hint)
         try:
             return msgspec.json.decode(read_regular_file(path, MAX_MANIFEST_BYTES), type=Manifest)
         except msgspec.MsgspecError as error:

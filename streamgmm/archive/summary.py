@@ -51,7 +51,7 @@ def summarise(folder: ArchiveFolder) -> Summary:
     """Return the summary of the archive in `folder`.
 
     Raises:
-        CannotCreateError: it is no archive.
+        InputMissingError: it is no archive, or does not exist.
         DataError: one of its files is damaged.
     """
     manifest = folder.manifest()

@@ -8,6 +8,7 @@ from streamgmm.errors import ConfigError, UsageError
 from streamgmm.model.file import load_model
 from streamgmm.model.model import Model
 from streamgmm.model.shipped import load_shipped_model
+from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.settings.features import FeaturesSection
 from streamgmm.settings.loading import LoadedConfig
 
@@ -26,7 +27,7 @@ def load_chosen_model(loaded: LoadedConfig) -> Model:
     if not path:
         raise UsageError("no model is given", hint="make one with `streamgmm train`, then use --model FILE")
     model = load_model(path)
-    _refuse_other_features(loaded, model)
+    _check_settings(loaded, model)
     return model
 
 
@@ -53,8 +54,29 @@ def load_model_quietly(loaded: LoadedConfig) -> Model:
     if loaded.config.model.path:
         return load_chosen_model(loaded)
     model = load_shipped_model()
-    _refuse_other_features(loaded, model)
+    _check_settings(loaded, model)
     return model
+
+
+def _check_settings(loaded: LoadedConfig, model: Model) -> None:
+    _refuse_other_features(loaded, model)
+    _warn_of_idle_threshold(loaded.config.decision, model)
+
+
+def _warn_of_idle_threshold(section: DecisionSection, model: Model) -> None:
+    """Log which labels a changed common threshold does not count for, as the model has one of theirs."""
+    if section.onset_threshold == DecisionSection().onset_threshold:
+        return
+    own = [label for label, of_model in model.decision.items() if of_model.onset_threshold is not None]
+    idle = [label for label in own if section.labels.get(label, LabelSection()).onset_threshold is None]
+    if idle:
+        logger.warning(
+            "decision.onset_threshold=%g does not count for %s: the model has thresholds of its own; "
+            "set decision.labels.%s.onset_threshold",
+            section.onset_threshold,
+            ", ".join(idle),
+            idle[0] if len(idle) == 1 else "LABEL",
+        )
 
 
 def _refuse_other_features(loaded: LoadedConfig, model: Model) -> None:

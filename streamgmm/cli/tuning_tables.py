@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamgmm.shares import share_text
+from streamgmm.training.selection.thresholds import DEAF_RECALL
 from streamgmm.tuning.alarm_rates import hours_to_prove
 from streamgmm.tuning.result import LabelTuning, Tuning
 from streamgmm.wording import escaped
@@ -32,20 +33,26 @@ def print_tuning(tuning: Tuning, console: Console) -> None:
 def conclusions(tuning: Tuning) -> Iterator[str]:
     """Yield the conclusions from the numbers, one line each."""
     yield (
-        f"{tuning.n_alarms} false alarms in {tuning.hours:.2f} hours of background, {tuning.n_alarms_before} before; "
-        f"{tuning.expected_per_hour:.2g} per hour are expected, of {tuning.budget_per_hour:g} allowed"
+        f"false alarms in {tuning.hours:.2f} hours of background: {tuning.n_alarms}, before {tuning.n_alarms_before}; "
+        f"{_rate(tuning.expected_per_hour)} per hour are expected, of {tuning.budget_per_hour:g} allowed"
     )
     yield _proof(tuning)
     if tuning.held_out is not None:
         held_out = tuning.held_out
         yield (
             f"each recording judged by thresholds tuned on the others: {held_out.n_alarms} false alarms, "
-            f"at most {held_out.upper_per_hour:.3g} per hour ({tuning.confidence:.0%} sure)"
+            f"at most {_rate(held_out.upper_per_hour)} per hour ({tuning.confidence:.0%} sure)"
         )
-    # A label whose events were not found before either has lost nothing.
-    lost = [escaped(label) for label, result in tuning.labels.items() if result.recall == 0.0 and result.recall_before]
+    lost = [label for label, result in tuning.labels.items() if result.recall == 0.0 and result.recall_before]
     if lost:
-        yield f"warning: no events are found any more of {', '.join(lost)}; give more background, or allow more"
+        yield f"warning: no events are found any more of {_listed(lost)}; give more background, or allow more"
+    deaf = [
+        label
+        for label, result in tuning.labels.items()
+        if label not in lost and result.recall is not None and result.recall < DEAF_RECALL
+    ]
+    if deaf:
+        yield f"warning: hardly a sound reaches the threshold of {_listed(deaf)}; allow more, or record more clips"
     if tuning.recall is not None:
         n_found = sum(_n_found(one.recall, one) for one in tuning.labels.values() if one.recall is not None)
         what = "copies of the training clips, 6 dB or more above other sound," if tuning.is_by_copies else "true events"
@@ -54,20 +61,20 @@ def conclusions(tuning: Tuning) -> Iterator[str]:
         yield "the cost in recall is not known: give labelled sounds with --events"
     # Where recall was measured, it shows itself what a high threshold costs.
     high = [
-        escaped(label)
+        label
         for label, result in tuning.labels.items()
         if result.recall is None and result.is_changed and result.onset_threshold > SELDOM_REACHED
     ]
     if high:
         yield (
-            f"warning: few sounds score as high as the thresholds of {', '.join(high)}; "
+            f"warning: few sounds score as high as the thresholds of {_listed(high)}; "
             "give more background, or allow more"
         )
     yield "sounds of these labels that occur in the background were counted as false alarms: tuning cannot detect them"
 
 
 def _proof(tuning: Tuning) -> str:
-    limit = f"at most {tuning.upper_per_hour:.3g} per hour ({tuning.confidence:.0%} sure)"
+    limit = f"at most {_rate(tuning.upper_per_hour)} per hour ({tuning.confidence:.0%} sure)"
     if tuning.is_proven:
         return f"these hours prove {limit}"
     hours = hours_to_prove(tuning.budget_per_hour)
@@ -85,17 +92,26 @@ def _decisions_table(tuning: Tuning) -> Table:
         table.add_row(Text(escaped(label)), *_tuning_cells(result))
     recall = _change(tuning.recall_before, tuning.recall, ".0%")
     alarms = f"{tuning.n_alarms_before} > {tuning.n_alarms}"
-    table.add_row("all", "", "", alarms, f"{tuning.expected_per_hour:.2g}", recall, "", style="bold")
+    table.add_row("all", "", "", alarms, _rate(tuning.expected_per_hour), recall, "", style="bold")
     return table
 
 
 def _tuning_cells(result: LabelTuning) -> Iterator[str]:
-    yield _threshold(result) if result.is_changed else "as set"
+    yield _threshold(result)
     yield "-" if result.min_duration_s is None else f"{result.min_duration_s:g}"
     yield f"{result.n_alarms_before} > {result.n_alarms}"
-    yield f"{result.expected_per_hour:.2g}"
+    yield _rate(result.expected_per_hour)
     yield _recall(result)
     yield _change(result.latency_before_s, result.latency_s, ".1f")
+
+
+def _rate(per_hour: float) -> str:
+    """Return a rate in two digits or more, and never as a power of ten."""
+    return f"{per_hour:.0f}" if per_hour >= 100.0 else f"{per_hour:.2g}"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return ", ".join(map(escaped, labels))
 
 
 def _recall(result: LabelTuning) -> str:
@@ -126,5 +142,5 @@ def _budgets_table(tuning: Tuning) -> Table:
     table.add_column("recall, mean over labels")
     for step in tuning.sweep:
         bar = "not known" if step.recall is None else f"{'█' * round(30 * step.recall)} {step.recall:.0%}"
-        table.add_row(f"{step.budget_per_hour:g}", f"{step.expected_per_hour:.2g}", bar)
+        table.add_row(f"{step.budget_per_hour:g}", _rate(step.expected_per_hour), bar)
     return table

@@ -71,7 +71,7 @@ def _labels_by_folder(root: Path, names: list[str]) -> dict[str, str]:
         try:
             labels[name] = check_label(name)
         except DataError as error:
-            problems.add(error.what)
+            problems.add(f"{error.what} ({error.hint})" if error.hint else error.what)
     hint = "the name of each folder is a label: rename these, or move them elsewhere if they are not classes"
     problems.raise_if_any(where=root, hint=hint)
     # The names as well as the labels: folders whose names differ only by Unicode form have the same label, and would be

@@ -127,7 +127,7 @@ def _manifest_entry(files: NamedFiles, row: Row, problems: DatasetProblems) -> E
     try:
         label = check_label(label)
     except DataError as error:
-        problems.add(f"line {line}: {error.what}")
+        problems.add(f"line {line}: {error.what} ({error.hint})")
     # Also after a problem: every line is checked before all problems are raised together.
     return Entry(
         path=files.find(line, values["path"]),

@@ -251,6 +251,9 @@ def read_header(data: bytes) -> Header:
 def _check_extent(data: bytes, n_header_bytes: int) -> None:
     if len(data) < LENGTH_BYTES:
         raise ModelError("truncated", "the file ends before its header", offset=len(data))
+    # First: the size that another kind of file seems to claim tells nothing.
+    if not data.startswith(b"{", LENGTH_BYTES) and (n_header_bytes == 0 or n_header_bytes > MAX_MODEL_HEADER_BYTES):
+        raise _not_a_model()
     if n_header_bytes > MAX_MODEL_HEADER_BYTES:
         raise ModelError(
             "too_large", f"the header claims {n_header_bytes} bytes, at most {MAX_MODEL_HEADER_BYTES} are read"
@@ -258,7 +261,11 @@ def _check_extent(data: bytes, n_header_bytes: int) -> None:
     if len(data) < LENGTH_BYTES + n_header_bytes:
         raise ModelError("truncated", "the file ends within its header", offset=len(data))
     if not data.startswith(b"{", LENGTH_BYTES) or n_header_bytes == 0:
-        raise ModelError("foreign", "not a model", offset=LENGTH_BYTES, hint="name a file made by `streamgmm train`")
+        raise _not_a_model()
+
+
+def _not_a_model() -> ModelError:
+    return ModelError("foreign", "not a model", offset=LENGTH_BYTES, hint="name a file made by `streamgmm train`")
 
 
 def _check_version(version: object) -> None:

@@ -51,7 +51,10 @@ class DecisionSection(Section, frozen=True, kw_only=True):
             extra={"unit": "s"},
         ),
     ] = 2.0
-    onset_threshold: Annotated[OnsetThreshold, Meta(description="an event starts at this smoothed posterior")] = 0.7
+    onset_threshold: Annotated[
+        OnsetThreshold,
+        Meta(description="an event starts at this smoothed posterior, where neither model nor `labels` set another"),
+    ] = 0.7
     max_false_alarms_per_hour: Annotated[
         float,
         Meta(

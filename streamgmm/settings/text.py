@@ -19,7 +19,7 @@ from streamgmm.wording import as_flow
 _PREAMBLE = """\
 Settings of streamgmm. A setting that is left out has its default; one that is misspelt or out of range is
 reported with its line, before anything starts. `streamgmm config check FILE` checks a file without starting, and
-`--set decision.onset_threshold=0.7` changes one setting for one run.
+`--set decision.hangover_s=1` changes one setting for one run.
 """
 _WIDTH = 100
 _COMMENT_COLUMN = 34

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import TypedDict, Unpack
 
 from streamgmm.errors import StreamgmmError
@@ -19,6 +20,9 @@ logger = logging.getLogger("streamgmm.sinks")
 RETRY_S = 10.0
 """Interval between attempts while an output accepts nothing (s)."""
 
+REMOTE_PATIENCE_S = 10.0
+"""Longest time for which a recording waits for another machine that takes nothing (s); it may never come."""
+
 
 class PushOptions(TypedDict, total=False):
     """Options of every `PushSink`.
@@ -28,7 +32,7 @@ class PushOptions(TypedDict, total=False):
         max_records: most records queued for a slow output; default 1024.
         is_live: whether the source continues without waiting for readers, the default: a slow output then loses its
             oldest records. Otherwise `publish` waits for room, `drain` waits until all lines are delivered, and nothing
-            is lost before `hurry`.
+            is lost before `hurry`, or before the output has taken nothing for `patience_s`.
         retry_s: interval between attempts while the output accepts nothing (s); default `RETRY_S`.
         selection: the records that the sink receives; default all.
     """
@@ -55,6 +59,9 @@ class PushSink:
     snapshot: Snapshot | None = None
     obey: Obey | None = None
     n_clients = 0
+    patience_s: float | None = None
+    """Longest time for which a recording waits while the output takes nothing (s); None for no limit."""
+
     max_bytes_at_once = 0
     """Lines that wait are delivered together up to this length (bytes); longer ones, and all for 0, one by one."""
 
@@ -103,8 +110,7 @@ class PushSink:
             return
         with self._changed:
             self.note(message)
-            if self._is_patient:
-                self._changed.wait_for(lambda: not self._is_patient or self._is_closing or not self._queue.is_full)
+            self._wait_until(lambda: not self._queue.is_full)
             if not self._is_closing:
                 self._queue.push(message.record, line)
                 self._changed.notify_all()
@@ -112,7 +118,7 @@ class PushSink:
     def drain(self) -> None:
         """Wait until every line is delivered; return at once if the source is live, or after `hurry`."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_patient or self._is_closing or self._is_idle())
+            self._wait_until(self._is_idle)
 
     def hurry(self) -> None:
         """Drop the oldest records of a slow output from now on, instead of waiting for it."""
@@ -244,6 +250,19 @@ class PushSink:
                 lines += self._queue.pop() or b""
             self._changed.notify_all()
             return lines
+
+    def _wait_until(self, is_true: Callable[[], bool]) -> None:
+        """Wait for the output, if it is waited for; call while `_changed` is held."""
+
+        def is_over() -> bool:
+            return not self._is_patient or self._is_closing or is_true()
+
+        n_delivered = self._n_delivered
+        while not self._changed.wait_for(is_over, self.patience_s):
+            if self._n_delivered == n_delivered:
+                logger.warning("sink.unanswered sink=%s: took nothing for %g s", self.name, self.patience_s)
+                self._is_patient = False
+            n_delivered = self._n_delivered
 
     def _is_idle(self) -> bool:
         return not (self._queue.is_waiting or self._is_delivering or self.is_busy)

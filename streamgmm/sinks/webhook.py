@@ -19,7 +19,7 @@ from streamgmm import __version__
 from streamgmm.audio.streams.credentials import read_secret
 from streamgmm.errors import ConfigError, OutputError, StreamgmmError
 from streamgmm.sinks.body_template import BodyTemplate
-from streamgmm.sinks.push import PushOptions, PushSink
+from streamgmm.sinks.push import REMOTE_PATIENCE_S, PushOptions, PushSink
 
 logger = logging.getLogger("streamgmm.sinks")
 
@@ -60,6 +60,8 @@ class WebhookSink(PushSink):
     Raises:
         ConfigError: `uri` is not valid, or `ca_file` has no certificates.
     """
+
+    patience_s = REMOTE_PATIENCE_S
 
     def __init__(
         self,

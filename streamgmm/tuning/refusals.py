@@ -53,7 +53,8 @@ def check_reached(
     if not tuning.recall_before or tuning.recall is None or tuning.recall >= LEAST_RECALL * tuning.recall_before:
         return
     what = f"within {budget_per_hour:g} per hour, {tuning.recall:.0%} of the sounds would be found, now "
-    hint = f"{_best(curves, levels, hours, budget_per_hour)}; or record more of the sounds, or more hours of background"
+    best = _best(curves, levels, hours, budget_per_hour)
+    hint = f"{best}; or record more of the sounds, or more hours of background, in which none of them may occur"
     raise BudgetError(f"{what}{tuning.recall_before:.0%}", hint=hint)
 
 

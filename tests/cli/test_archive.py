@@ -162,5 +162,8 @@ def test_the_summary_is_a_table_and_a_picture(capsys, archive, tmp_path):
 def test_a_folder_that_is_no_archive_has_no_summary(capsys, tmp_path):
     require_cluster()
     code, _, err = run_cli(capsys, "archive", "summary", tmp_path)
-    assert code == 73
-    assert "it has no _streamgmm.json" in err
+    assert code == 66
+    assert "is no archive: it has no _streamgmm.json" in err
+    code, _, err = run_cli(capsys, "archive", "summary", tmp_path / "none")
+    assert code == 66
+    assert "none: no such folder" in err

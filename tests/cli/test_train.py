@@ -106,7 +106,7 @@ def test_a_process_says_on_stderr_what_it_learnt_and_sends_no_control_characters
     assert report["card"] == model.card
     assert report["warnings"] == []
     window, settings, for_clips, for_events = report["notes"]
-    assert window.startswith("windows of 1 s kept: held-out log loss of clips ")
+    assert window.startswith("windows of 1 s kept, as no others are surely better: held-out log loss of clips ")
     assert settings.startswith("defaults kept")
     assert for_clips.startswith("cepstral frames ")
     assert for_events.startswith("cepstral frames ")

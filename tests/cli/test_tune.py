@@ -57,7 +57,7 @@ def test_a_process_tunes_the_model_in_place_and_classify_follows_it_without_any_
     assert (process.returncode, err) == (0, f"wrote {model}\n")
     result = json.loads((tmp_path / "t.json").read_text())
     assert result["n_alarms"] < result["n_alarms_before"]
-    assert f"{result['n_alarms']} false alarms in 0.02 hours of background, {result['n_alarms_before']} before" in out
+    assert f"in 0.02 hours of background: {result['n_alarms']}, before {result['n_alarms_before']};" in out
     assert "at most" in out
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
     assert model.read_bytes() != before

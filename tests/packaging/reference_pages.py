@@ -37,7 +37,7 @@ SETTINGS = """\
 Every setting with its default and the values that it takes; this page is made from the declarations that check them.
 [config.yaml](../config.yaml) has the same as a file to copy, and `streamgmm config check FILE` reports every mistake
 with its line. A setting marked † is taken over by a reload (SIGHUP, `systemctl reload streamgmm`); all others need a
-restart. On the command line, `--set decision.onset_threshold=0.8` changes one setting of one run.
+restart. On the command line, `--set decision.hangover_s=1` changes one setting of one run.
 """
 
 NESTED: dict[str, tuple[str, type[Section]]] = {

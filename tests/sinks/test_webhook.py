@@ -217,6 +217,29 @@ def test_E47_end_does_not_wait_for_a_server_that_never_answers(
     assert time.monotonic() - before_s < 1.0
 
 
+def test_E47_a_recording_does_not_wait_for_a_server_that_takes_nothing(
+    open_sink: Callable[..., WebhookSink], server: WebServer, log: LogLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WebhookSink, "patience_s", 0.3)
+    server.may_answer.clear()
+    sink = open_sink(is_live=False, max_records=2)
+    for seq in range(1, 6):
+        sink.publish(message(start(seq)))
+    assert "took nothing for 0.3 s" in log.wait_for("sink.unanswered")
+    sink.drain()
+
+
+def test_E47_a_recording_waits_for_a_server_that_is_slow(
+    open_sink: Callable[..., WebhookSink], server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WebhookSink, "patience_s", 5.0)
+    sink = open_sink(is_live=False, max_records=2)
+    for seq in range(1, 9):
+        sink.publish(message(start(seq)))
+    sink.drain()
+    assert [json.loads(server.next().body)["id"] for _ in range(8)] == [start(seq).id for seq in range(1, 9)]
+
+
 def test_what_is_not_http_is_reported(open_sink: Callable[..., WebhookSink], log: LogLines) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         open_sink(f"http://127.0.0.1:{listener.getsockname()[1]}/").publish(message(start(1)))

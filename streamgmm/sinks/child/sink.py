@@ -14,7 +14,7 @@ from streamgmm.sinks.child.link import Link
 from streamgmm.sinks.child.protocol import Greeting
 from streamgmm.sinks.child.task import Task
 from streamgmm.sinks.control import Reply, obey_text
-from streamgmm.sinks.push import PushOptions, PushSink
+from streamgmm.sinks.push import REMOTE_PATIENCE_S, PushOptions, PushSink
 from streamgmm.sinks.sink import Message, OnFailure
 from streamgmm.wording import escaped
 
@@ -33,6 +33,8 @@ class ChildSink(PushSink):
         task: kind of the child, and what it is to do.
         options: see `PushOptions`; the format is jsonl.
     """
+
+    patience_s = REMOTE_PATIENCE_S
 
     def __init__(self, uri: str, task: Task, **options: Unpack[PushOptions]) -> None:
         super().__init__(uri, **options)

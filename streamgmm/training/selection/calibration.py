@@ -163,11 +163,12 @@ def _choose_cepstra(losses: LossFunction, frames: CepstraChoice, where: str) -> 
     gained, standard_error = gain(alone, beside)
     n_errors = CEPSTRA_MIN_STANDARD_ERRORS * (1.0 if len(alone) >= MANY_CLIPS else 2.0)
     # All three have to be exceeded, so the largest one decides.
-    is_better = gained > max(n_errors * standard_error, MIN_SHARE_GAINED * float(alone.mean()), MIN_NATS_GAINED)
+    needed = max(n_errors * standard_error, MIN_SHARE_GAINED * float(alone.mean()), MIN_NATS_GAINED)
+    is_better = gained > needed
     note = (
         f"cepstral frames are {'used' if is_better or frames == 'always' else 'not used'} {where}: held-out log loss "
         f"{beside.mean():.3f} with them, {alone.mean():.3f} without (difference {gained:.3f}, "
-        f"standard error {standard_error:.3f})"
+        f"standard error {standard_error:.3f}; more than {needed:.3f} is needed to be sure)"
     )
     return both if is_better or frames == "always" else windows_alone, (note,)
 

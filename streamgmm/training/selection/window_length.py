@@ -109,7 +109,8 @@ class WindowLengths:
             f"{max(0.0, own.mean()):.3f} with {window_s:g} s" for window_s, own in sorted(losses.items())
         )
         if not is_chosen:
-            return kept._replace(notes=(f"windows of {default_s:g} s kept: held-out log loss of clips {losses_text}",))
+            note = f"windows of {default_s:g} s kept, as no others are surely better: held-out log loss of clips"
+            return kept._replace(notes=(f"{note} {losses_text}",))
         note = f"windows of {best_s:g} s: held-out log loss of clips {losses_text}"
         return Chosen(self._task_of(best_s), _only(self.measured(best_s).clips, known), (note,))
 
