@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from streamgmm.cli.plans import check_addresses
 from streamgmm.record_schema import records_schema
 from streamgmm.settings.config import Config
 from streamgmm.settings.loading import load_config
@@ -22,8 +23,10 @@ def show_config(args: argparse.Namespace) -> int:
 
 
 def check_config(args: argparse.Namespace) -> int:
-    """Check a settings file, and print how many settings it has."""
-    n_set = len(load_config(args.file).explicit_keys)
+    """Check a settings file and the addresses in it, and print how many settings it has."""
+    loaded = load_config(args.file)
+    check_addresses(loaded)
+    n_set = len(loaded.explicit_keys)
     print(f"{args.file}: ok, {n_set} {'setting' if n_set == 1 else 'settings'}")
     return 0
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.streams.url import without_secrets
 from streamgmm.cli.models import load_chosen_or_shipped_model, load_model_quietly
 from streamgmm.cli.options import as_overrides
-from streamgmm.errors import ConfigError, InputMissingError, UsageError
+from streamgmm.errors import ConfigError, InputMissingError, StreamgmmError, UsageError
 from streamgmm.model.model import Model
 from streamgmm.service.context import ChannelPlan
 from streamgmm.service.reload import Loaded
@@ -19,6 +23,7 @@ from streamgmm.settings.config import Config, settings_by_source
 from streamgmm.settings.loading import LoadedConfig, load_config
 from streamgmm.settings.output import sections_of_sinks
 from streamgmm.settings.source import SourceSection
+from streamgmm.sinks.hub import make_sinks
 
 
 def load_settings(args: argparse.Namespace, path: Path | None = None) -> LoadedConfig:
@@ -66,6 +71,36 @@ def plan_channels(settings: LoadedConfig, *, says_which: bool) -> Loaded:
         is_required = own_section is None or own_section.is_required
         plans.append(ChannelPlan(source, Setup(models[config.model.path], config), is_required))
     return Loaded(settings.config, tuple(plans))
+
+
+def check_addresses(settings: LoadedConfig) -> None:
+    """Check the addresses of sources and sinks as a run does, without opening any.
+
+    Raises:
+        ConfigError: lists each that is wrong, with its place.
+    """
+    problems: list[str] = []
+
+    def check(key: str, plan: Callable[[], object]) -> None:
+        place = next((settings.places[one] for one in (f"{key}.uri", key) if one in settings.places), settings.path)
+        try:
+            plan()
+        except ConfigError as error:
+            problems.extend(f"{place}: {problem}" for problem in error.problems)
+        except StreamgmmError as error:
+            problems.append(f"{place}: {key}: {error}")
+
+    for name, own in settings_by_source(settings.config).items():
+        check(f"sources.{name}" if name else "source", partial(plan_source, own.source, name))
+    output = settings.config.output
+    for i, sink in enumerate(output.sinks):
+        check(f"output.sinks[{i}]", partial(make_sinks, msgspec.structs.replace(output, sinks=[sink])))
+    if not problems:
+        # What each of them allows may still contradict the others.
+        check("output.sinks", partial(make_sinks, output))
+        check("sources", partial(_refuse_shared_places, settings.config))
+    if problems:
+        raise ConfigError(problems)
 
 
 def _shorthands(args: argparse.Namespace) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any, NamedTuple, Union, cast, get_args, get_origin
 
 import msgspec
@@ -34,11 +34,13 @@ class LoadedConfig(NamedTuple):
         explicit_keys: dotted keys that the file or an option sets, e.g. `decision.onset_threshold`;
             all others have their defaults.
         path: the file that was read; None if there was none.
+        places: place of the value of each explicit key, and of each item of a list, e.g. `config.yaml:3:10`.
     """
 
     config: Config
     explicit_keys: frozenset[str]
     path: Path | None
+    places: Mapping[str, str] = MappingProxyType({})
 
 
 def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> LoadedConfig:
@@ -68,7 +70,7 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Loade
     reader = _Reader(problems)
     config = reader.read(Config, root, "")
     problems.raise_if_any()
-    return LoadedConfig(config, frozenset(reader.explicit_keys), chosen_path)
+    return LoadedConfig(config, frozenset(reader.explicit_keys), chosen_path, MappingProxyType(reader.places))
 
 
 def salvage_output(path: Path | str | None, overrides: Sequence[str] = ()) -> OutputSection:
@@ -113,16 +115,19 @@ class _Reader:
 
     Attributes:
         explicit_keys: dotted keys of all settings read so far.
+        places: place of the value of each key and of each item of a list.
     """
 
     def __init__(self, problems: YamlProblems) -> None:
         self._problems = problems
         self._noted: set[tuple[str, str]] = set()
         self.explicit_keys: set[str] = set()
+        self.places: dict[str, str] = {}
 
     def read(self, annotation: Any, node: Node, key: str) -> Any:
         """Return the value of `node` converted to the type `annotation`, or UNSET after a problem."""
         kind = unwrap(annotation)
+        self.places[key] = node.place
         if node.is_refused:
             # Its problem is already reported.
             return UNSET
@@ -185,6 +190,7 @@ class _Reader:
         return UNSET if UNSET in items else items
 
     def _item(self, annotation: Any, node: Node, key: str) -> Any:
+        self.places[key] = node.place
         section = _section_within(annotation)
         if section is not None and isinstance(node.value, dict):
             (name, member), *others = node.value.items() or [("", None)]

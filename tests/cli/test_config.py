@@ -64,6 +64,37 @@ def test_C3_C4_check_tells_all_problems_one_a_line(capsys: pytest.CaptureFixture
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("source: {uri: foo}\n", ["1:15: source: foo: is not a source"]),
+        ("sources:\n  a: foo\n  b: mic\n  c: {uri: bar}\n", ["2:6: sources.a: foo: is", "4:12: sources.c: bar: is"]),
+        (
+            "output:\n  sinks: [foo, 'stdout:', 'exec:no-such-program', {uri: 'tcp://0.0.0.0:1'}]\n",
+            [
+                "2:11: output.sinks: 'foo' is not a sink",
+                "2:27: output.sinks: 'exec:no-such-program': there is no program",
+                "2:57: output.sinks: 'tcp://0.0.0.0:1' can be reached from outside",
+            ],
+        ),
+        ("output:\n  sinks: ['stdout:', 'stdout:']\n", ["2:10: output.sinks: 'stdout:' is given twice"]),
+        ("sources: {a: 'pcm:-', b: 'pcm:-'}\n", ["1:10: sources.b: pcm:- is already the source 'a'"]),
+        ("source: {uri: foo}\noutput: {sinks: [bar]}\n", ["1:15: source: foo", "2:18: output.sinks: 'bar'"]),
+    ],
+)
+def test_C4_check_refuses_addresses_that_a_run_would_refuse(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, expected: list[str]
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    code, out, err = run_cli(capsys, "config", "check", path)
+    assert (code, out) == (78, "")
+    lines = [line.removeprefix(f"streamgmm: error: {path}:") for line in err.splitlines()]
+    assert len(lines) == len(expected)
+    for line, begin in zip(lines, expected, strict=True):
+        assert line.startswith(begin)
+
+
 @pytest.mark.parametrize("command", [["config", "check"], ["config", "show", "--config"]])
 def test_C1_a_missing_file_is_66(capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str]) -> None:
     path = tmp_path / "none.yaml"

@@ -96,6 +96,26 @@ def test_D10_settings_of_the_features_that_are_not_its_own_are_refused(capsys, r
     assert "features.n_bands is 16, but the model was trained with 32" in err
 
 
+def told_of_thresholds(recording: Path, *settings: str) -> list[str]:
+    options = [word for setting in settings for word in ("--set", setting)]
+    process = spawn_cli("classify", recording, *options)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return [line for line in err.splitlines() if "does not count" in line]
+
+
+def test_a_common_threshold_that_counts_for_no_label_is_told(recording: Path) -> None:
+    (line,) = told_of_thresholds(recording, "decision.onset_threshold=0.5")
+    assert "decision.onset_threshold=0.5 does not count for baby_cry, chainsaw, " in line
+    assert line.endswith("the model has thresholds of its own; set decision.labels.LABEL.onset_threshold")
+
+
+def test_a_common_threshold_of_which_nobody_expects_more_is_not(recording: Path) -> None:
+    assert told_of_thresholds(recording, "decision.onset_threshold=0.7") == []
+    labels = {label: {"onset_threshold": 0.6} for label in load_shipped_model().labels}
+    assert told_of_thresholds(recording, "decision.onset_threshold=0.5", f"decision.labels={json.dumps(labels)}") == []
+
+
 def test_D10_defaults_that_leave_the_choice_to_the_training_contradict_no_model(capsys, recording, tmp_path) -> None:
     model = load_shipped_model()
     save_model(replace(model, spec=msgspec.structs.replace(model.spec, window_s=2.0)), tmp_path / "long.sgm")
