@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -59,6 +60,8 @@ def _check_usage(args: argparse.Namespace) -> None:
         raise UsageError("--cluster and --workers are for an archive", hint="name its folder with -o DIR")
     if args.clip and (args.windows or args.start_time):
         raise UsageError("--clip prints one line per file, --windows and --start-time are for records")
+    if args.clip and args.format in ("dcase", "audacity"):
+        raise UsageError(f"--clip prints a label per file, {args.format} is a list of events", hint="drop one of them")
     if not 0 <= args.jobs <= MAX_JOBS:
         raise UsageError(f"--jobs is {args.jobs}, must be 0 to {MAX_JOBS}")
 
@@ -66,6 +69,7 @@ def _check_usage(args: argparse.Namespace) -> None:
 def _print_all(work: Callable[[Path], Iterator[bytes]], args: argparse.Namespace) -> int:
     """Print what `work` yields for each file, then what was skipped; return the exit code."""
     failures: list[StreamgmmError] = []
+    n_lines = 0
     # On a terminal the results show the progress, and a bar would mix with them.
     with (
         make_progress(stderr_console(), is_wanted=not sys.stdout.isatty()) as progress,
@@ -75,10 +79,15 @@ def _print_all(work: Callable[[Path], Iterator[bytes]], args: argparse.Namespace
             try:
                 for line in lines:
                     _print_line(line)
+                    n_lines += 1
             except StreamgmmError as error:
                 if args.strict or len(args.files) == 1:
                     raise
                 failures.append(error)
+    # For people only: programs know what an empty output means.
+    if not n_lines and not failures and sys.stderr.isatty():
+        advice = "--clip tells the likeliest label of each, and `streamgmm explain` the scores"
+        print(f"streamgmm: no events; {advice}", file=sys.stderr)
     for failure in failures:
         print(f"streamgmm: skipped: {failure}", file=sys.stderr)
     if failures:
@@ -149,9 +158,9 @@ def _clip_lines(path: Path, model: Model, config: Config) -> Iterator[bytes]:
             line = decision.label
         case "jsonl":
             scores = {label: units.round_score(value) for label, value in decision.scores.items()}
-            # JSON cannot represent a path that is not UTF-8, so its bytes are escaped.
+            # JSON cannot represent a path that is not UTF-8, so such bytes are escaped.
             answer = {
-                "path": escaped(str(path)),
+                "path": os.fsencode(path).decode("utf-8", "backslashreplace"),
                 "label": decision.label,
                 "score": score,
                 "known": units.round_score(decision.in_domain_probability),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -125,3 +127,28 @@ def workers_of(pid: int) -> list[int]:
     """The processes that a command has started to share its work, without the tracker of their resources."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+@pytest.mark.parametrize("name", ["new\nline.wav", "tab\tname.wav", "ümläut.wav", 'quote"name.wav'])
+def test_a_path_in_json_is_the_path_itself(capsys, demo_model, clips, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(clips[0].read_bytes())
+    assert json.loads(run_cli(capsys, "classify", path, "--model", demo_model, "--clip").out)["path"] == str(path)
+    line = run_cli(capsys, "classify", path, "--model", demo_model, "--clip", "--format", "text").out
+    assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize("form", ["dcase", "audacity"])
+def test_a_label_per_file_is_no_list_of_events(capsys, demo_model, clips, form):
+    code, out, err = run_cli(capsys, "classify", clips[0], "--model", demo_model, "--clip", "--format", form)
+    assert (code, out) == (64, "")
+    assert f"--clip prints a label per file, {form} is a list of events" in err
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_people_are_told_that_there_are_no_events(capsys, monkeypatch, demo_model, clips, is_terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    never = ("--set", "decision.min_duration_s=3600", "--format", "text")
+    code, out, err = run_cli(capsys, "classify", clips[0], "--model", demo_model, *never)
+    assert (code, out) == (0, "")
+    assert ("no events; --clip tells" in err) is is_terminal

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--model", metavar="MODEL", help="made by `train` (default: bundled, of ten sounds)")
     parser.add_argument("-s", "--source", metavar="[NAME=]URI", action="append", help="where to listen (default: mic)")
     parser.add_argument("-k", "--sink", metavar="URI", action="append", help="where to report (default: stdout:)")
-    parser.add_argument("-f", "--format", choices=get_args(TextFormat), help="what stdout: prints")
+    parser.add_argument("-f", "--format", choices=get_args(TextFormat), help="of stdout: and file://PATH")
     parser.add_argument("--pace", metavar="X", help="play file:PATH at X times real time; 0: as fast as possible")
     parser.add_argument("--windows", action="store_true", help="a record for every hop, not only for events")
     parser.add_argument("--require-device", action="store_true", help="end if there is no microphone at the start")
