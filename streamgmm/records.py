@@ -298,16 +298,22 @@ class Stamper:
     Args:
         source: name of the source, for every record.
         origin: wall-clock time of `t` = 0; None for a recording without a known date.
+        pace: seconds of stream time in a second of wall-clock time.
     """
 
-    def __init__(self, source: str, origin: datetime | None = None) -> None:
+    def __init__(self, source: str, origin: datetime | None = None, pace: float = 1.0) -> None:
         # The name of a file may have bytes that are not UTF-8, which JSON does not allow.
         self.source = source.encode("utf-8", "backslashreplace").decode()
         self.origin = origin
+        self._pace = pace
 
     def time_of(self, t: float) -> str | None:
         """Return the wall-clock time of stream time `t` (s) as RFC 3339 text; None without an origin."""
-        return None if self.origin is None else units.rfc3339(self.origin + timedelta(seconds=t))
+        return None if self.origin is None else units.rfc3339(self.origin + self.elapsed(t))
+
+    def elapsed(self, t: float) -> timedelta:
+        """Return the wall-clock time that passes until stream time `t` (s)."""
+        return timedelta(seconds=t / self._pace)
 
     def stamp(self, record: R) -> R:
         """Return a copy of `record` with time, source, and the wall-clock times of an event's ends."""

@@ -29,6 +29,11 @@ def escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def printable_json(text: str) -> str:
+    """Return JSON text with JSON's own escapes for characters that are not printable: it means the same."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
 def as_flow(value: str | bool | list[str] | dict[str, str]) -> str:
     """Return `value` in YAML's flow style, on one line and without a character that is not printable."""
     # JSON is YAML, but lets some characters pass that YAML does not: DEL, the byte order mark, line separators.

@@ -161,6 +161,11 @@ def test_stamper_dates_and_leaves_the_number() -> None:
     assert second.end_time == "2026-01-31T12:00:01.500Z"  # type: ignore[attr-defined]
 
 
+def test_stream_time_of_a_recording_that_is_played_faster_passes_sooner() -> None:
+    stamper = r.Stamper("file", datetime(2026, 1, 31, 12, 0, tzinfo=UTC), pace=4.0)
+    assert stamper.time_of(10.0) == "2026-01-31T12:00:02.500Z"
+
+
 def test_a_recording_without_a_date_has_none() -> None:
     stamped = r.Stamper("file").stamp(EXAMPLES["end"][0])
     assert stamped.time is None

@@ -30,6 +30,7 @@ class PlannedSource(NamedTuple):
         close: releases what is kept between two sources, e.g. a listening socket; called once at the end, after the
             last source was closed.
         is_named: whether the settings name it, so that others may come beside it.
+        pace: seconds of sound that a live source delivers in a second: 1, but for a recording that is played otherwise.
     """
 
     name: str
@@ -38,6 +39,7 @@ class PlannedSource(NamedTuple):
     make: Callable[[], Source]
     close: Callable[[], None] = _release_nothing
     is_named: bool = False
+    pace: float = 1.0
 
 
 class SourceKind(NamedTuple):
@@ -114,7 +116,8 @@ def _plan_recording(rest: str, section: SourceSection) -> PlannedSource | None:
         return RecordingFile(rest, channel=section.channel, pace=section.pace)
 
     name = f"file:{escaped(rest)}"
-    return PlannedSource(name, is_live=section.pace > 0, is_device=False, make=make) if rest else None
+    planned = PlannedSource(name, is_live=section.pace > 0, is_device=False, make=make, pace=section.pace or 1.0)
+    return planned if rest else None
 
 
 def _plan_pipe(rest: str, section: SourceSection) -> PlannedSource | None:

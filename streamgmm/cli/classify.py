@@ -23,7 +23,7 @@ from streamgmm.model.model import Model
 from streamgmm.settings.config import Config
 from streamgmm.settings.loading import load_config
 from streamgmm.sinks.formats import make_formatter
-from streamgmm.wording import escaped
+from streamgmm.wording import escaped, printable_json
 
 MAX_JOBS = 256
 
@@ -166,7 +166,7 @@ def _clip_lines(path: Path, model: Model, config: Config) -> Iterator[bytes]:
                 "known": units.round_score(decision.in_domain_probability),
                 "scores": scores,
             }
-            line = msgspec.json.encode(answer).decode()
+            line = printable_json(msgspec.json.encode(answer).decode())
         case _:
             line = f"{escaped(str(path))}\t{decision.label}\t{score:.4f}"
     yield line.encode() + b"\n"

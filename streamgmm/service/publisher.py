@@ -35,7 +35,7 @@ class Publisher:
         self._hub = hub
         self._busy = busy
         self._wall_clock = WallClock(clocks.now, clocks.boot)
-        self._stamper = Stamper(source.name, self._wall_clock.read() if source.is_live else None)
+        self._stamper = Stamper(source.name, self._wall_clock.read() if source.is_live else None, source.pace)
         self._is_over = False
         self._last_t = 0.0
         # Capture, worker and reload threads publish.
@@ -85,7 +85,7 @@ class Publisher:
         # A late first block or a slightly fast device would date records after the moment they are published. As
         # `t` never decreases, the dates of successive records do not either.
         if self._stamper.origin is not None:
-            latest = self._wall_clock.hour() - timedelta(seconds=t)
+            latest = self._wall_clock.hour() - self._stamper.elapsed(t)
             self._stamper.origin = min(self._stamper.origin, latest)
 
 

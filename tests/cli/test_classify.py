@@ -129,7 +129,9 @@ def workers_of(pid: int) -> list[int]:
     return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
-@pytest.mark.parametrize("name", ["new\nline.wav", "tab\tname.wav", "ümläut.wav", 'quote"name.wav'])
+@pytest.mark.parametrize(
+    "name", ["new\nline.wav", "tab\tname.wav", "del\x7f\u202e\U000e0001.wav", "ümläut.wav", 'a"b.wav']
+)
 def test_a_path_in_json_is_the_path_itself(capsys, demo_model, clips, tmp_path, name):
     path = tmp_path / name
     path.write_bytes(clips[0].read_bytes())

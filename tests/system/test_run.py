@@ -13,6 +13,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +214,26 @@ def test_E20_a_stuck_reader_of_stdout_holds_up_no_subscriber(
     counts = dict(word.split("=") for word in last.split() if "=" in word)
     assert int(counts["dropped"]) > 300
     assert sum(int(counts[key]) for key in ("sent", "dropped", "left")) == rest[-1]["seq"] + 1
+
+
+@pytest.mark.parametrize("pace", ["12", "30"])
+def test_a_recording_at_another_pace_is_dated_when_it_is_heard(demo_model: Path, demo_scene: Path, pace: str) -> None:
+    before = datetime.now(UTC)
+    records = parse(run("-m", demo_model, "-s", f"file:{demo_scene}", f"--pace={pace}").out)
+    after = datetime.now(UTC)
+    dates = {
+        (record["id"], name): datetime.fromisoformat(record[name])
+        for record in records
+        for name in ("start_time", "end_time")
+        if record["type"] == "end"
+    }
+    assert len(dates) > 10
+    assert all(before <= date <= after for date in dates.values())
+    for record in records:
+        if record["type"] == "start":
+            # A little later, if the samples were read a little late meanwhile.
+            change = dates[record["id"], "start_time"] - datetime.fromisoformat(record["start_time"])
+            assert abs(change.total_seconds()) < 0.5
 
 
 def test_a_recording_waits_for_a_slow_reader_of_stdout(demo_model: Path, demo_scene: Path) -> None:
