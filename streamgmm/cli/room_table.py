@@ -19,15 +19,16 @@ def room_table(model: Model) -> Table | None:
         return None
     levels = sorted({level for recalls in room.recalls.values() for level in recalls}, key=float)
     budget = f"{room.max_false_alarms_per_hour:g} false alarms an hour in a busy place, a fifth of that at home"
-    table = Table("class", title=f"In the room ({budget})")
-    table.add_column("threshold", justify="right")
-    for level in levels:
-        table.add_column(f"found at {level} dB", justify="right")
+    table = Table(title=f"Found in the room, by the level above it ({budget})")
+    # Folded and not cut: what is read here is typed into settings.
+    table.add_column("class", overflow="fold")
+    for heading in ("threshold", "copies", *(f"{level} dB" for level in levels)):
+        table.add_column(heading, justify="right")
     for label, recalls in room.recalls.items():
         section = model.decision.get(label)
         threshold = "" if section is None or section.onset_threshold is None else f"{section.onset_threshold:.3g}"
         shares = (f"{recalls[level]:.0%}" if level in recalls else "-" for level in levels)
-        table.add_row(Text(label), threshold, *shares)
+        table.add_row(Text(label), threshold, str(room.n_copies.get(label, "-")), *shares)
     return table
 
 

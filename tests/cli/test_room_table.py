@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-import msgspec
+import io
+from dataclasses import replace
 
-from streamgmm.cli.room_table import room_lines
+import msgspec
+from rich.console import Console
+
+from streamgmm.cli.room_table import room_lines, room_table
+from streamgmm.model.file import load_model
 from streamgmm.model.room_card import RoomCard
 
 
@@ -10,6 +15,20 @@ def test_levels_are_told_in_their_order_whatever_that_of_the_file():
     card = RoomCard(max_false_alarms_per_hour=5.0, recalls={"dog": {"0": 0.1, "12": 0.5, "20": 0.7, "6": 0.3}})
     lines = dict(room_lines({"room": msgspec.to_builtins(card)}))
     assert lines["room.found.dog"].startswith("10% at 0 dB, 30% at 6 dB, 50% at 12 dB, 70% at 20 dB above the room")
+
+
+def test_a_long_label_is_whole_in_a_narrow_table(demo_model):
+    label = "a_label_of_as_many_characters_as_fit_hardly"
+    card = RoomCard(
+        max_false_alarms_per_hour=5.0,
+        recalls={label: {"0": 0.1, "6": 0.3, "12": 0.5, "20": 0.7}},
+        n_copies={label: 64},
+    )
+    model = replace(load_model(demo_model), card={"room": msgspec.to_builtins(card)})
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(room_table(model))
+    cells = [line.split("│")[1].strip() for line in console.export_text().splitlines() if line.startswith("│")]
+    assert "".join(cells) == label
 
 
 def test_a_card_without_a_room_has_no_lines():
