@@ -17,6 +17,7 @@ from streamgmm.cli.options import as_overrides
 from streamgmm.cli.output_file import check_picture, check_writable, write_json
 from streamgmm.cli.tuning_tables import print_tuning
 from streamgmm.dataset.backgrounds import background_recordings
+from streamgmm.dataset.clips import data_sha256
 from streamgmm.dataset.listing import Findings
 from streamgmm.errors import UsageError
 from streamgmm.listening.tracks import ScoredRecording
@@ -90,6 +91,8 @@ def _collect_material(
     if args.events:
         dataset = read_with_progress(args.events, progress, min_clips=1, channel=config.source.channel, use_gaps=False)
         pairs = recordings_with_events(dataset, model)
+        if model.card.get("data_sha256") == data_sha256(dataset.clips):
+            findings.warn("the model was trained on these events, of which it finds more than of others")
         findings.warnings.extend(dataset.warnings)
         findings.skipped.extend(dataset.skipped)
     backgrounds = _process_recordings(paths, "background", model, config, progress, findings)

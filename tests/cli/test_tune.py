@@ -136,6 +136,13 @@ def test_what_cannot_be_read_in_a_folder_is_told_and_left_out(capsys, model, noi
     assert (code, "is not a recording" in err, "broken.wav" in err) == (0, True, True)
 
 
+def test_events_that_were_trained_on_are_told(capsys, model, demo_model, noises, events):
+    told = "the model was trained on these events"
+    arguments = ("tune", model, "--background", noises, BUDGET, "600", "--dry-run", "--events")
+    assert told in run_cli(capsys, *arguments, demo_model.parent / "recordings").err
+    assert told not in run_cli(capsys, *arguments, events).err
+
+
 def test_labels_of_events_that_the_model_does_not_know_are_refused(capsys, model, noises, tmp_path):
     for label in ("owl", "siren"):
         (tmp_path / "strange" / label).mkdir(parents=True)
