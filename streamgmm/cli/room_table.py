@@ -15,7 +15,7 @@ from streamgmm.model.room_card import room_card
 def room_table(model: Model) -> Table | None:
     """Return a row per class: its threshold, and how much is found at which level above the room; None if not known."""
     room = room_card(model.card)
-    if room is None:
+    if room is None or not room.recalls:
         return None
     levels = sorted({level for recalls in room.recalls.values() for level in recalls}, key=float)
     budget = f"{room.max_false_alarms_per_hour:g} false alarms an hour in a busy place, a fifth of that at home"
@@ -35,7 +35,7 @@ def room_table(model: Model) -> Table | None:
 def room_lines(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield a key and a line of text for each class, as `model show` prints them."""
     room = room_card(card)
-    if room is None:
+    if room is None or not room.recalls:
         return
     yield "room.max_false_alarms_per_hour", f"{room.max_false_alarms_per_hour:g}, in a busy place"
     for label, recalls in room.recalls.items():

@@ -13,7 +13,8 @@ class RoomCard(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_false_alarms_per_hour: the budget that the thresholds were chosen by.
-        recalls: share of the copies found, by label and level above the other sound (dB).
+        recalls: share of the copies found, by label and level above the other sound (dB); none after a tuning, which
+            replaces the thresholds.
         n_copies: number of these copies, by label.
         peaks: of copies clearly above the other sound, by label: the highest onset threshold that finds each, rising.
     """

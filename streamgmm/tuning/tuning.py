@@ -85,6 +85,9 @@ def tune(
         if section is not None:
             decision[own[0].label] = section
     card = {**model.card, "tuning": _card(tuning, config)}
+    if room := room_card(model.card):
+        # What the thresholds of the training left is not what these leave.
+        card["room"] = msgspec.to_builtins(msgspec.structs.replace(room, recalls={}))
     # Without a hash, which belongs to the file that is not written yet.
     return Tuned(replace(model, decision=decision, card=card, sha256=""), tuning, curves, levels)
 

@@ -12,16 +12,19 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamgmm.cli.room_table import room_table
 from streamgmm.cli.tuning_tables import conclusions
 from streamgmm.errors import ConfigError, DataError
 from streamgmm.listening.tracks import score_recording
 from streamgmm.model.file import load_model, save_model
+from streamgmm.model.room_card import room_card
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Start
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import DecisionSection, LabelSection
 from streamgmm.tuning.operating_points import lowest_score, make_levels
 from tests.conftest import DEMO_LABELS
+from tests.narrowing import present
 from tests.tuning.tuning_rig import background, event, tuned, with_copies
 
 
@@ -180,6 +183,18 @@ def test_without_events_the_copies_of_the_training_tell_the_recall(model):
     assert (tuning.labels["siren"].n_events, tuning.labels["siren"].recall_before) == (5, 0.6)
     assert tuning.labels["doorbell"].recall == 1.0
     assert any("copies of the training clips" in line for line in conclusions(tuning))
+
+
+def test_what_the_thresholds_of_the_training_left_in_a_room_is_told_no_more(model):
+    copied = with_copies(model, siren=[0.2, 0.6, 0.8])
+    room = present(room_card(copied.card))
+    known = msgspec.structs.replace(room, recalls={"siren": {"6": 0.5}})
+    told = replace(copied, card={"room": msgspec.to_builtins(known)})
+    heard = background(told, {"siren": [0.5, 0.9]}, n_hours=10.0)
+    after = present(room_card(tuned(told, heard, budget_per_hour=1.0).model.card))
+    assert (after.recalls, after.peaks) == ({}, room.peaks)
+    assert room_table(told) is not None
+    assert room_table(replace(told, card={"room": msgspec.to_builtins(after)})) is None
 
 
 def test_the_thresholds_of_a_training_are_those_before_and_may_be_lowered_to(model):
