@@ -64,6 +64,8 @@ class UnixListener:
             PermissionDeniedError: the user may not write there.
         """
         _make_directory(self._path.parent)
+        # Before anything is created beside the file of someone else.
+        _owned_socket(self._path)
         # First, so that two processes that start together do not remove each other's socket as stale.
         self._lock_fd = _take_lock(self._path)
         try:
@@ -177,20 +179,31 @@ def _create_error(error: OSError, path: Path) -> StreamgmmError:
 
 def _remove_stale(path: Path) -> None:
     """Remove a socket file that no process listens to; the caller must hold the lock."""
+    if not _owned_socket(path):
+        return
+    # Other programs take no lock, but the kernel refuses a connection only if no process listens.
+    if not _is_refused(path):
+        raise CannotCreateError("another program listens there", where=str(path), hint="choose another path")
+    path.unlink(missing_ok=True)
+
+
+def _owned_socket(path: Path) -> bool:
+    """Return whether there is a socket of this user; False if there is nothing that can be seen.
+
+    Raises:
+        CannotCreateError: there is something else.
+    """
     try:
         status = path.lstat()
-    except FileNotFoundError:
-        return
+    except OSError:
+        return False
     if not stat.S_ISSOCK(status.st_mode):
         raise CannotCreateError("exists and is not a socket", where=str(path), hint="move it away")
     if status.st_uid != os.geteuid():
         raise CannotCreateError(
             f"is a socket of another user (uid {status.st_uid})", where=str(path), hint="remove it, or ask its owner"
         )
-    # Other programs take no lock, but the kernel refuses a connection only if no process listens.
-    if not _is_refused(path):
-        raise CannotCreateError("another program listens there", where=str(path), hint="choose another path")
-    path.unlink(missing_ok=True)
+    return True
 
 
 def _is_refused(path: Path) -> bool:

@@ -116,6 +116,7 @@ def test_E3_what_is_no_socket_is_never_removed(unix: UnixListener, path: Path, t
     assert caught.value.exit_code == 73
     assert path.lstat() == before
     assert target.exists()
+    assert not path.with_name(path.name + ".lock").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
