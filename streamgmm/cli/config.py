@@ -6,7 +6,6 @@ import argparse
 import json
 from pathlib import Path
 
-from streamgmm.cli.plans import check_addresses
 from streamgmm.record_schema import records_schema
 from streamgmm.settings.config import Config
 from streamgmm.settings.loading import load_config
@@ -24,6 +23,9 @@ def show_config(args: argparse.Namespace) -> int:
 
 def check_config(args: argparse.Namespace) -> int:
     """Check a settings file and the addresses in it, and print how many settings it has."""
+    # Imported only now: what shows settings needs no model, and little memory.
+    from streamgmm.cli.plans import check_addresses
+
     loaded = load_config(args.file)
     check_addresses(loaded)
     n_set = len(loaded.explicit_keys)
