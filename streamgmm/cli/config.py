@@ -23,10 +23,10 @@ def show_config(args: argparse.Namespace) -> int:
 
 def check_config(args: argparse.Namespace) -> int:
     """Check a settings file and the addresses in it, and print how many settings it has."""
-    # Imported only now: what shows settings needs no model, and little memory.
+    loaded = load_config(args.file)
+    # Imported only now: all else about settings needs little memory.
     from streamgmm.cli.plans import check_addresses
 
-    loaded = load_config(args.file)
     check_addresses(loaded)
     n_set = len(loaded.explicit_keys)
     print(f"{args.file}: ok, {n_set} {'setting' if n_set == 1 else 'settings'}")
