@@ -106,3 +106,8 @@ def test_the_nearest_label_of_any_text(text: str, label: str) -> None:
 def test_the_nearest_label_is_a_label(text: str) -> None:
     label = nearest_label(text, otherwise="other")
     assert check_label(label) == label
+
+
+def test_B22_all_characters_that_are_refused_are_named_at_once() -> None:
+    with pytest.raises(DataError, match=r"holds COMMA \(U\+002C\), EQUALS SIGN \(U\+003D\) \(use letters"):
+        check_label("a,b=c,d")

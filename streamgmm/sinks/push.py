@@ -260,7 +260,11 @@ class PushSink:
         n_delivered = self._n_delivered
         while not self._changed.wait_for(is_over, self.patience_s):
             if self._n_delivered == n_delivered:
-                logger.warning("sink.unanswered sink=%s: took nothing for %g s", self.name, self.patience_s)
+                logger.warning(
+                    "sink.unanswered sink=%s: took nothing for %g s, and is waited for no longer",
+                    self.name,
+                    self.patience_s,
+                )
                 self._is_patient = False
             n_delivered = self._n_delivered
 

@@ -185,6 +185,13 @@ def test_without_events_the_copies_of_the_training_tell_the_recall(model):
     assert any("copies of the training clips" in line for line in conclusions(tuning))
 
 
+def test_a_label_that_was_nearly_deaf_before_is_named(model):
+    heard = background(model, {"siren": np.linspace(0.3, 0.6, 30).tolist()}, n_hours=10.0)
+    copied = with_copies(model, siren=[0.2] * 9 + [0.99], doorbell=[0.99] * 9)
+    lines = list(conclusions(tuned(copied, heard, budget_per_hour=1.0).tuning))
+    assert [line for line in lines if line.startswith("warning: hardly a sound reaches the threshold of siren;")]
+
+
 def test_what_the_thresholds_of_the_training_left_in_a_room_is_told_no_more(model):
     copied = with_copies(model, siren=[0.2, 0.6, 0.8])
     room = present(room_card(copied.card))

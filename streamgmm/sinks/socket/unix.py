@@ -66,7 +66,7 @@ class UnixListener:
         _make_directory(self._path.parent)
         # Before anything is created beside the file of someone else.
         _owned_socket(self._path)
-        # First, so that two processes that start together do not remove each other's socket as stale.
+        # Locked before anything is removed: two that start together would take each other's socket for stale.
         self._lock_fd = _take_lock(self._path)
         try:
             _remove_stale(self._path)
