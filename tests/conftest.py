@@ -72,14 +72,24 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Repeat a test of programs of others once: they lose a request now and then.
+    """Repeat a test of programs of others once: they lose a request now and then; run those one after the other.
 
-    A repetition is shown in the report (`-rR`); a fault of our own fails twice.
+    A repetition is shown in the report (`-rR`); a fault of our own fails twice. Where tests run in several processes
+    (`-n` of pytest-xdist), those of a file share one, as they share what the file has prepared.
     """
-    folders = [Path(__file__).parent / name for name in PROGRAMS_OF_OTHERS]
+    here = Path(__file__).parent
+    folders = [here / name for name in PROGRAMS_OF_OTHERS]
+    alone, others = [], []
     for item in items:
         if any(item.path.is_relative_to(folder) for folder in folders):
             item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.xdist_group("programs of others"))
+            alone.append(item)
+        else:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(here))))
+            others.append(item)
+    # The longest group first, so that it does not keep one process busy when all others have ended.
+    items[:] = alone + others
 
 
 def pytest_unconfigure() -> None:

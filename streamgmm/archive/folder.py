@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,8 @@ MANIFEST_NAME = "_streamgmm.json"
 """Name of the manifest; readers of Parquet skip names that begin with an underscore."""
 
 MAX_MANIFEST_BYTES = 2**20
+MAX_ROWS_BYTES = 2**30
+"""Largest file of rows that is read: of a recording of weeks."""
 
 _KEY = b"streamgmm"
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -119,7 +121,8 @@ class ArchiveFolder:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            is_empty = all(entry.suffix == ".tmp" for entry in self.root.iterdir())
+            # A manifest alone is left by a run that labelled nothing.
+            is_empty = all(_holds_no_rows(entry) for entry in self.root.iterdir())
         except (OSError, ValueError) as error:
             raise _write_error(self.root, error) from error
         if is_empty:
@@ -153,15 +156,11 @@ class ArchiveFolder:
             raise DataError(f"is not the manifest of an archive: {error}", where=str(path)) from error
 
     def is_finished(self, path: Path, fingerprint: Fingerprint) -> bool:
-        """Return whether the rows of the recording at `path` are here, and it has not changed since."""
-        import pyarrow.parquet
-
+        """Return whether the rows of the recording at `path` are here, whole, and it has not changed since."""
         try:
-            metadata = pyarrow.parquet.read_schema(self.file_of(path)).metadata or {}
-            finished = msgspec.json.decode(metadata.get(_KEY, b"null"), type=_Finished)
-        except (OSError, pyarrow.ArrowException, msgspec.MsgspecError):
+            return _read_rows(self.file_of(path)).finished == _finished(path, fingerprint)
+        except StreamgmmError:
             return False
-        return finished == _finished(path, fingerprint)
 
     def write(self, path: Path, fingerprint: Fingerprint, events: Sequence[Detection], origin: datetime | None) -> None:
         """Write the rows of one recording, whole or not at all; without events, a file without rows.
@@ -176,7 +175,7 @@ class ArchiveFolder:
         schema = _schema().with_metadata({_KEY: msgspec.json.encode(_finished(path, fingerprint))})
         rows = [_row(path, event, origin) for event in events]
         file = io.BytesIO()
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema), file)
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema), file, write_page_checksum=True)
         target = self.file_of(path)
         try:
             target.parent.mkdir(exist_ok=True)
@@ -185,7 +184,8 @@ class ArchiveFolder:
         self._replace(target, file.getvalue())
 
     def file_of(self, path: Path) -> Path:
-        """Return the Parquet file of the recording with the absolute path `path`."""
+        """Return the Parquet file of the recording with the absolute path `path`: one, whichever links lead to it."""
+        path = Path(os.path.realpath(path))
         key = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
         # For people; first the key, because readers skip names that begin with a dot or an underscore.
         stem = re.sub(r"[^A-Za-z0-9._-]", "_", path.stem)[:64]
@@ -200,22 +200,55 @@ class ArchiveFolder:
         """Yield the rows of one recording after the other.
 
         Raises:
-            DataError: a file is damaged.
+            DataError: a file is damaged, or holds something else.
+            InputMissingError: a file cannot be read.
+            PermissionDeniedError: a file may not be read.
         """
-        import pyarrow.parquet
-
         for file in self.files():
-            try:
-                yield pyarrow.parquet.read_table(file, schema=_schema(), partitioning=None)
-            except (OSError, pyarrow.ArrowException) as error:
-                hint = "remove it, and start the same `classify` again"
-                raise DataError("is damaged", where=str(file), hint=hint) from error
+            yield _read_rows(file).table
 
     def _replace(self, target: Path, content: bytes) -> None:
         try:
             replace_atomically(target, content)
         except (OSError, ValueError) as error:
             raise _write_error(target, error) from error
+
+
+class _Rows(NamedTuple):
+    """A Parquet file: the rows of one recording, and of what state of it they are."""
+
+    finished: _Finished
+    table: pyarrow.Table
+
+
+def _read_rows(file: Path) -> _Rows:
+    """Read a file that `ArchiveFolder.write` has written.
+
+    Raises:
+        DataError: it is damaged, or holds something else.
+        InputMissingError: it cannot be read.
+        PermissionDeniedError: it may not be read.
+    """
+    import pyarrow.parquet
+
+    hint = "remove it, and start the same `classify` again"
+    try:
+        content = io.BytesIO(read_regular_file(file, MAX_ROWS_BYTES))
+        table = pyarrow.parquet.ParquetFile(content, page_checksum_verification=True).read()
+        finished = msgspec.json.decode((table.schema.metadata or {}).get(_KEY, b"null"), type=_Finished)
+    except DataError as error:
+        raise DataError(error.what, where=str(file), hint=hint) from error
+    except (OSError, pyarrow.ArrowException, msgspec.MsgspecError) as error:
+        raise DataError("is damaged, or no file of an archive", where=str(file), hint=hint) from error
+    # Not the schema alone: a column may have gaps where a row must have a value.
+    needed = [table[name].null_count for name in _schema().names if name != "onset_time" and name in table.schema.names]
+    if not table.schema.equals(_schema()) or any(needed):
+        raise DataError("holds other columns than those of an archive", where=str(file), hint=hint)
+    return _Rows(finished, table)
+
+
+def _holds_no_rows(entry: Path) -> bool:
+    return entry.suffix == ".tmp" or entry.name == MANIFEST_NAME
 
 
 def _named(field: str, found: object, expected: object) -> str:
@@ -229,7 +262,8 @@ def _named(field: str, found: object, expected: object) -> str:
 
 
 def _finished(path: Path, fingerprint: Fingerprint) -> _Finished:
-    return _Finished(path=_text(path), size_bytes=fingerprint.size_bytes, mtime_ns=fingerprint.mtime_ns)
+    place = _text(os.path.realpath(path))
+    return _Finished(path=place, size_bytes=fingerprint.size_bytes, mtime_ns=fingerprint.mtime_ns)
 
 
 def _row(path: Path, event: Detection, origin: datetime | None) -> dict[str, object]:
@@ -243,7 +277,7 @@ def _row(path: Path, event: Detection, origin: datetime | None) -> dict[str, obj
     }
 
 
-def _text(path: Path) -> str:
+def _text(path: Path | str) -> str:
     # The name of a file may have bytes that are not UTF-8, which Parquet does not allow.
     return str(path).encode("utf-8", "backslashreplace").decode()
 

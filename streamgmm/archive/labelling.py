@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import datetime
@@ -23,22 +24,31 @@ from streamgmm.training.workers import ProgressTracker
 
 
 def recordings_of(places: Iterable[Path], findings: Findings, *, without: Path) -> list[Path]:
-    """Return the absolute paths of recordings: files as given, and all that are below folders.
+    """Return the absolute paths of recordings: files as given, and all that are below folders, each recording once.
+
+    Workers on other machines read these paths, so links within them are kept: they may lead elsewhere here than there.
 
     Args:
         places: files and folders.
         findings: collects what is left out of folders.
         without: folder whose files are not searched, as it holds results.
     """
-    paths: dict[Path, None] = {}
-    for place in (place.absolute() for place in places):
+    # By the file that a path leads to: one recording may be given under several names.
+    paths: dict[str, Path] = {}
+    for place in map(_absolute, places):
         try:
             is_folder = path_kind(place) == "folder"
         except StreamgmmError:
             is_folder = False  # reported when the file is read
-        paths |= dict.fromkeys(recordings_below(place, findings) if is_folder else [place])
+        for path in recordings_below(place, findings) if is_folder else [place]:
+            paths.setdefault(os.path.realpath(path), path)
     findings.skipped[:] = [skipped for skipped in findings.skipped if not skipped.path.is_relative_to(without)]
-    return list(paths)
+    return list(paths.values())
+
+
+def _absolute(place: Path) -> Path:
+    # `..` after a link leads to where the link leads.
+    return Path(os.path.realpath(place)) if ".." in place.parts else place.absolute()
 
 
 class Labelling:

@@ -1,4 +1,4 @@
-"""Times in the names of recordings, as recorders write them."""
+"""Times at which recordings began, and as recorders write them into names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,24 @@ _TIME = re.compile(
 )
 
 
+_EARLIEST, _END = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def is_plausible(time: datetime) -> bool:
+    """Return whether a recording may have begun at `time`, which has a time zone: from 1900 to 2199.
+
+    Near the ends of the calendar, neither an event of it nor its time in UTC could be written.
+    """
+    return _EARLIEST <= time < _END
+
+
 def time_in_name(name: str) -> datetime | None:
     """Return the time (UTC) that a file name holds, such as `yard_20260131_120000.wav`; None if it holds none."""
     for match in _TIME.finditer(name):
         try:
-            return datetime.strptime("".join(match.group(1, 3, 4, 5, 7, 8)), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+            time = datetime.strptime("".join(match.group(1, 3, 4, 5, 7, 8)), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
         except ValueError:
             continue  # digits that are not a time
+        if is_plausible(time):
+            return time
     return None

@@ -26,7 +26,7 @@ from streamgmm.errors import InputMissingError, UsageError
 from streamgmm.model.model import Model
 from streamgmm.report.archive_picture import draw_archive
 from streamgmm.settings.config import Config
-from streamgmm.training.cluster import ClusterExecutor, local_cluster
+from streamgmm.training.cluster import ClusterExecutor, check_address, local_cluster
 from streamgmm.wording import escaped
 
 JOBS_PER_THREAD = 32
@@ -37,8 +37,10 @@ def label_archive(args: argparse.Namespace, model: Model, config: Config, origin
     """Label recordings into the folder `args.output`, as far as they are not finished there; return the exit code."""
     if args.clip or args.windows or args.format:
         raise UsageError("--clip, --windows and --format are for what is printed, which -o replaces")
-    if args.cluster and args.workers:
+    if args.cluster is not None and args.workers:
         raise UsageError("--workers is for this machine, which --cluster replaces")
+    if args.cluster is not None:
+        check_address(args.cluster)
     folder = ArchiveFolder(args.output)
     findings = Findings()
     paths = recordings_of(args.files, findings, without=args.output.absolute())

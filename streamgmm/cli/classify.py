@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from streamgmm import units
+from streamgmm.archive.times import is_plausible
 from streamgmm.cli.console import make_progress, stderr_console
 from streamgmm.cli.models import load_chosen_or_shipped_model
 from streamgmm.cli.options import as_overrides
@@ -56,7 +57,7 @@ def run_classify(args: argparse.Namespace) -> int:
 
 
 def _check_usage(args: argparse.Namespace) -> None:
-    if args.output is None and (args.cluster or args.workers):
+    if args.output is None and (args.cluster is not None or args.workers):
         raise UsageError("--cluster and --workers are for an archive", hint="name its folder with -o DIR")
     if args.clip and (args.windows or args.start_time):
         raise UsageError("--clip prints one line per file, --windows and --start-time are for records")
@@ -105,6 +106,8 @@ def _parse_time(text: str | None) -> datetime | None:
         raise UsageError(f"--start-time {text} is not a time", hint="write it as 2026-01-31T12:00:00Z") from None
     if time.tzinfo is None:
         raise UsageError(f"--start-time {text} has no time zone", hint="add Z for UTC, or an offset such as +01:00")
+    if not is_plausible(time):
+        raise UsageError(f"--start-time {text} is not between the years 1900 and 2199")
     return time
 
 

@@ -55,6 +55,7 @@ def _tune_and_save(args: argparse.Namespace, target: Path) -> int:
             *(material, model, config),
             budget_per_hour=args.budget,
             accepts_events=args.accept_events,
+            accepts_loss=args.force,
             track=RichTrack(progress),
         )
     print_findings(findings)

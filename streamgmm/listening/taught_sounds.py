@@ -45,13 +45,16 @@ class _Lengths(msgspec.Struct, frozen=True):
     n_windows: dict[str, int]
 
 
-def find_taught_sounds(backgrounds: Sequence[ScoredRecording], model: Model, config: Config) -> list[TaughtSound]:
+def find_taught_sounds(
+    backgrounds: Sequence[ScoredRecording], model: Model, config: Config, *, max_lengths: float = MAX_LENGTHS
+) -> list[TaughtSound]:
     """Return what is probably no false alarm in recordings of the background, in order of label and recording.
 
     Args:
         backgrounds: scores of the recordings.
         model: its card tells the peaks of held-out copies.
         config: decisions of a run.
+        max_lengths: longest event that is judged, in lengths of a clip of its label.
     """
     room = room_card(model.card)
     found = []
@@ -62,7 +65,12 @@ def find_taught_sounds(backgrounds: Sequence[ScoredRecording], model: Model, con
         threshold = config.decision.onset_threshold if own is None else own
         bound = max(float(np.median(peaks)), threshold)
         for recording in backgrounds:
-            events = _events_above(bound, label, recording, model, config)
+            longest_s = max_lengths * (_clip_s(label, model) + model.spec.window_s)
+            events = [
+                event
+                for event in _events_above(bound, label, recording, model, config)
+                if _high_s(recording.tracks[model.labels.index(label)], event, bound, model) <= longest_s
+            ]
             found += [TaughtSound(label, recording.path, events)] if events else []
     return found
 
@@ -73,13 +81,7 @@ def _events_above(
     spec, i_label = model.spec, model.labels.index(label)
     section = LabelSection(onset_threshold=bound)
     rule = make_rules(model.labels, config.decision, {label: section}, spec.sample_rate_hz)[i_label]
-    track = recording.tracks[i_label]
-    longest_s = MAX_LENGTHS * (_clip_s(label, model) + spec.window_s)
-    return [
-        event
-        for event in replay(track, label, rule, spec, recording.end_sample)
-        if _high_s(track, event, bound, model) <= longest_s
-    ]
+    return list(replay(recording.tracks[i_label], label, rule, spec, recording.end_sample))
 
 
 def _clip_s(label: str, model: Model) -> float:

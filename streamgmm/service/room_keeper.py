@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from streamgmm.audio.choosing import PlannedSource
@@ -70,7 +72,7 @@ class RoomKeeper:
             unpack(data, mixture, model, source)
         except StreamgmmError as error:
             logger.warning(
-                "room.not_read source=%s: %s %s; the room is learnt from the beginning, and the file replaced",
+                "room.not_read source=%s: %s %s; the room is learnt from the beginning",
                 *(source, path, error.what),
             )
 
@@ -122,11 +124,19 @@ class RoomKeeper:
             if not self._has_failed:
                 logger.warning(
                     "room.not_kept: %s cannot be written: %s; what is learnt of the room is lost when the run ends; "
-                    "make the directory writable (StateDirectory= of a service, XDG_STATE_HOME), or set "
-                    "decision.room_adaptation to false",
-                    *(path, reason),
+                    "%s, or set decision.room_adaptation to false",
+                    *(path, reason, _remedy(path, error)),
                 )
             self._has_failed = True
+
+
+def _remedy(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room on the disk"
+    with suppress(OSError):
+        if path.exists() and not path.is_file():
+            return "remove what is there"
+    return "make the directory writable (StateDirectory= of a service, XDG_STATE_HOME)"
 
 
 class SourceRoom:

@@ -6,6 +6,7 @@ the client connects again, and submits whatever has no result yet.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import pickle
 import re
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from streamgmm.errors import StreamgmmError, SystemResourceError, UsageError
 from streamgmm.training.cluster_jobs import Build, ClusterError, Failed, Finished, check_build, own_build, run_on_worker
 from streamgmm.training.workers import interrupts_held, silence_tracker
+from streamgmm.wording import escaped
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -41,7 +43,8 @@ MAX_LOSSES = 5
 """Most times that jobs are submitted again without any result in between."""
 
 _SILENT = logging.CRITICAL + 1
-_ADDRESS = re.compile(r"(?:tcp|tls)://(?:\[[^\]\s]+\]|[^\s:/\[\]]+):\d{1,5}")
+_ADDRESS = re.compile(r"(?:tcp|tls)://(?:\[[^\]\s]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})", re.ASCII)
+MAX_PORT = 65535
 
 
 class _LostError(Exception):
@@ -66,8 +69,7 @@ class ClusterExecutor:
 
     def __init__(self, address: str, *, n_jobs_per_thread: int = 4) -> None:
         check_distributed()
-        if not _ADDRESS.fullmatch(address):
-            raise UsageError(f"{address} is not the address of a scheduler", hint="write it as tcp://HOST:PORT")
+        check_address(address)
         self._address = address
         self._n_jobs_per_thread = n_jobs_per_thread
         self._build = own_build()
@@ -210,11 +212,19 @@ class ClusterExecutor:
         from distributed import Client
 
         try:
+            asyncio.run(_greet(self._address))
+        # What another program sends may be anything, and so may be the error that comes of it.
+        except Exception as error:
+            raise self._unanswered() from error
+        try:
             return Client(self._address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
         except (OSError, ValueError) as error:
-            port = self._address.rpartition(":")[2]
-            hint = f"start `dask scheduler --port {port}` there, and `dask worker {self._address}` where the files are"
-            raise self._error(f"no scheduler answers within {CONNECT_TIMEOUT_S:.0f} s", hint) from error
+            raise self._unanswered() from error
+
+    def _unanswered(self) -> ClusterError:
+        port = self._address.rpartition(":")[2]
+        hint = f"start `dask scheduler --port {port}` there, and `dask worker {self._address}` where the files are"
+        return self._error(f"no scheduler answers within {CONNECT_TIMEOUT_S:.0f} s", hint)
 
     def _check_workers(self, client: Client) -> None:
         """Compare the build of each worker with ours."""
@@ -257,10 +267,36 @@ class ClusterExecutor:
         return ClusterError(what, where=self._address, hint=hint)
 
 
+async def _greet(address: str) -> None:
+    """Exchange the first messages with a scheduler, which a `Client` would await without end from another program.
+
+    Raises:
+        TimeoutError: no scheduler answers.
+        OSError: nobody listens.
+    """
+    from distributed import Security
+    from distributed.comm import connect
+
+    options = Security().get_connection_args("client")
+    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        comm = await connect(address, timeout=CONNECT_TIMEOUT_S, **options)
+    comm.abort()
+
+
 def _cannot_run(where: str, error: Exception) -> ClusterError:
     # Dask's own explanations have several lines.
     what = f"cannot run jobs of streamgmm: {' '.join(str(error).split())}"
     return ClusterError(what, where=where, hint="install streamgmm on the scheduler and all workers")
+
+
+def check_address(address: str) -> None:
+    """Raise UsageError unless `address` is one that a scheduler may have."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None or not 0 < int(match["port"]) <= MAX_PORT:
+        raise UsageError(
+            f"'{escaped(address)}' is not the address of a scheduler",
+            hint=f"write it as tcp://HOST:PORT, with a port of 1 to {MAX_PORT}",
+        )
 
 
 def check_distributed() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -41,16 +41,16 @@ def smallest_budget(
     levels: Levels,
     hours: Float64Array,
     above_per_hour: float,
-    least_recall: float,
+    is_worthwhile: Callable[[Mapping[str, float]], bool],
 ) -> tuple[float, list[Point]] | None:
-    """Return the smallest budget of two digits that can be kept with a mean recall, and its points; None if none can.
+    """Return the smallest budget of two digits that can be kept and is worth it, and its points; None if there is none.
 
     Args:
         curves: of each label.
         levels: the thresholds to try.
         hours: float64, shape (n_recordings,), lengths of the recordings of the background.
         above_per_hour: a budget that is too small (1/h).
-        least_recall: the mean over labels whose recall is known; ignored if none is.
+        is_worthwhile: judges the recalls of the labels whose recall is known; True for all above one that is.
     """
     total_hours = float(hours.sum())
     offers = offers_of(curves, levels, np.ones(len(hours), dtype=bool), hours)
@@ -60,8 +60,7 @@ def smallest_budget(
 
     def is_enough(budget_per_hour: float) -> bool:
         points = points_of(budget_per_hour)
-        recalls = [] if points is None else list(recalls_at(curves, points).values())
-        return points is not None and (not recalls or float(np.mean(recalls)) >= least_recall)
+        return points is not None and is_worthwhile(recalls_at(curves, points))
 
     budgets = budgets_above(above_per_hour, MAX_BUDGET_PER_HOUR)
     i_first = bisect_left(budgets, True, key=is_enough)

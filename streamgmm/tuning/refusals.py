@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from streamgmm.tuning.alarm_rates import max_proven_alarms
 from streamgmm.tuning.budget import Point
 from streamgmm.tuning.choice import MAX_BUDGET_PER_HOUR, offers_of, recalls_at, smallest_budget
 from streamgmm.tuning.operating_points import Curve, Levels
-from streamgmm.tuning.result import Tuning
+from streamgmm.tuning.result import LabelTuning, Tuning
 from streamgmm.tuning.summary import value_at
 from streamgmm.wording import escaped
 
@@ -48,14 +49,33 @@ def check_reached(
     """Reject thresholds that hardly a sound reaches, and name the smallest budget that would be worth it.
 
     Raises:
-        BudgetError: nearly nothing would be found any more.
+        BudgetError: nearly nothing would be found any more, of all labels together or of one.
     """
-    if not tuning.recall_before or tuning.recall is None or tuning.recall >= LEAST_RECALL * tuning.recall_before:
-        return
-    what = f"within {budget_per_hour:g} per hour, {tuning.recall:.0%} of the sounds would be found, now "
-    best = _best(curves, levels, hours, budget_per_hour)
-    hint = f"{best}; or record more of the sounds, or more hours of background, in which none of them may occur"
-    raise BudgetError(f"{what}{tuning.recall_before:.0%}", hint=hint)
+    others = "or record more of the sounds, or more hours of background, in which none of them may occur"
+    if tuning.recall_before and (tuning.recall or 0.0) < LEAST_RECALL * tuning.recall_before:
+        what = f"within {budget_per_hour:g} per hour, {tuning.recall:.0%} of the sounds would be found, now "
+        best = _best(curves, levels, hours, budget_per_hour, _keeps_mean(curves, levels))
+        raise BudgetError(f"{what}{tuning.recall_before:.0%}", hint=f"{best}; {others}")
+    lost = [label for label, one in tuning.labels.items() if _is_lost(one)]
+    if lost:
+        what = f"within {budget_per_hour:g} per hour, hardly a sound of {_named(lost)} would be found any more"
+        best = _best(curves, levels, hours, budget_per_hour, partial(_keeps_all, lost))
+        raise BudgetError(what, hint=f"{best}; {others}; or go without: --force")
+
+
+def _is_lost(label: LabelTuning) -> bool:
+    before = label.recall_before or 0.0
+    return before >= DEAF_RECALL and label.recall is not None and label.recall < LEAST_RECALL * before
+
+
+def _keeps_all(labels: Sequence[str], recalls: Mapping[str, float]) -> bool:
+    return all(recalls[label] >= DEAF_RECALL for label in labels)
+
+
+def _keeps_mean(curves: Sequence[Sequence[Curve]], levels: Levels) -> Callable[[Mapping[str, float]], bool]:
+    known = [own[0].recalls[levels.index_before(own[0].label)] for own in curves if own[0].recalls is not None]
+    least = WORTH_RECALL * float(np.mean(known)) if known else 0.0
+    return lambda recalls: not recalls or float(np.mean(list(recalls.values()))) >= least
 
 
 def budget_error(
@@ -80,17 +100,22 @@ def budget_error(
         what = (
             f"{asked}: in {total_hours:.2f} hours of background at most {most} may remain, the strictest leaves {left}"
         )
-    best = _best(curves, levels, hours, budget_per_hour)
+    best = _best(curves, levels, hours, budget_per_hour, _keeps_mean(curves, levels))
     return BudgetError(what, hint=f"{best}; or remove recordings with these sounds, or add more hours")
 
 
-def _best(curves: Sequence[Sequence[Curve]], levels: Levels, hours: Float64Array, budget_per_hour: float) -> str:
-    """Name the smallest budget that keeps a worthwhile part of the recall, and the labels that it keeps best."""
-    known = [own[0].recalls[levels.index_before(own[0].label)] for own in curves if own[0].recalls is not None]
-    least_recall = WORTH_RECALL * float(np.mean(known)) if known else 0.0
-    found = smallest_budget(curves, levels, hours, budget_per_hour, least_recall)
+def _best(
+    curves: Sequence[Sequence[Curve]],
+    levels: Levels,
+    hours: Float64Array,
+    budget_per_hour: float,
+    is_worthwhile: Callable[[Mapping[str, float]], bool],
+) -> str:
+    """Name the smallest budget that is worthwhile, and the labels of which it keeps most."""
+    found = smallest_budget(curves, levels, hours, budget_per_hour, is_worthwhile)
     if found is None:
-        kept = f"would keep {WORTH_RECALL:.0%} of the recall" if known else "can be kept"
+        is_known = any(own[0].recalls is not None for own in curves)
+        kept = "would keep enough of the recall" if is_known else "can be kept"
         return f"no budget up to {MAX_BUDGET_PER_HOUR:g} an hour {kept}"
     smallest, points = found
     recalls = {label: recall for label, recall in recalls_at(curves, points).items() if recall}
@@ -99,6 +124,11 @@ def _best(curves: Sequence[Sequence[Curve]], levels: Levels, hours: Float64Array
     best = sorted(recalls, key=lambda label: -recalls[label])[:N_NAMED]
     left = ", ".join(f"'{escaped(label)}' a recall of {recalls[label]:.0%}" for label in best)
     return f"a budget of {smallest:g} an hour is the smallest that leaves {left}"
+
+
+def _named(labels: Sequence[str]) -> str:
+    named = ", ".join(f"'{escaped(label)}'" for label in labels[:N_NAMED])
+    return named + (f" and {len(labels) - N_NAMED} others" if len(labels) > N_NAMED else "")
 
 
 def _blamed(numbers: Sequence[float], labels: Sequence[str]) -> str:

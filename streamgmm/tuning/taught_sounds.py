@@ -6,11 +6,20 @@ from collections.abc import Mapping, Sequence
 
 from streamgmm.errors import DataError
 from streamgmm.listening.taught_sounds import TaughtSound, listed
+from streamgmm.tuning.refusals import BudgetError
 from streamgmm.wording import escaped
 
 
 class TaughtSoundError(DataError):
     """The background holds a sound that the model is to report."""
+
+
+def with_likeness(error: BudgetError, found: Sequence[TaughtSound]) -> BudgetError:
+    """Return `error` with a hint at where the background sounds like labels of which hardly a sound would be found."""
+    if not found:
+        return error
+    likeness = f"the background sounds like {listed(found)}: if that is one, record the room without it"
+    return BudgetError(error.what, where=error.where, hint=f"{likeness}; or else {error.hint}")
 
 
 def taught_sound_error(found: Sequence[TaughtSound], recalls: Mapping[str, float]) -> TaughtSoundError:

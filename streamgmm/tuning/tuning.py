@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 
 from streamgmm import units
 from streamgmm.errors import DataError
-from streamgmm.listening.taught_sounds import find_taught_sounds
+from streamgmm.listening.taught_sounds import MAX_LENGTHS, TaughtSound, find_taught_sounds
 from streamgmm.listening.tracks import ScoredRecording
 from streamgmm.model.model import Model
 from streamgmm.model.room_card import room_card
@@ -21,10 +22,10 @@ from streamgmm.settings.decision import LabelSection
 from streamgmm.training.workers import ProgressTracker, untracked
 from streamgmm.tuning.choice import choose
 from streamgmm.tuning.operating_points import Curve, Levels, Material, make_levels, measure_curves, section_at
-from streamgmm.tuning.refusals import budget_error, check_reached, deafened
+from streamgmm.tuning.refusals import BudgetError, budget_error, check_reached, deafened
 from streamgmm.tuning.result import Tuning
 from streamgmm.tuning.summary import Events, summarise
-from streamgmm.tuning.taught_sounds import taught_sound_error
+from streamgmm.tuning.taught_sounds import taught_sound_error, with_likeness
 
 
 class Tuned(NamedTuple):
@@ -43,6 +44,7 @@ def tune(
     *,
     budget_per_hour: float,
     accepts_events: bool = False,
+    accepts_loss: bool = False,
     track: ProgressTracker = untracked,
 ) -> Tuned:
     """Return the model with decisions that keep its alarms on the background within a budget.
@@ -56,12 +58,13 @@ def tune(
         config: the other decisions; runs should have the same.
         budget_per_hour: limit of false alarms per hour of all labels together, positive.
         accepts_events: whether the background may hold sounds of the labels, which then count as false alarms.
+        accepts_loss: whether hardly a sound of a label may be found any more.
         track: shows the progress.
 
     Raises:
         ConfigError: the settings have thresholds of single labels.
         TaughtSoundError: the background seems to hold the sound of a label, and would make the model deaf to it.
-        BudgetError: the budget cannot be met.
+        BudgetError: the budget cannot be met, or hardly a sound of a label would be found any more.
     """
     levels = make_levels(config, model)
     check_background(material.backgrounds)
@@ -69,15 +72,22 @@ def tune(
     hours = np.array([_hours_of_samples(recording.end_sample, model) for recording in material.backgrounds])
     is_used = np.ones(len(hours), dtype=bool)
     points = choose(curves, levels, is_used, hours, budget_per_hour)
-    if not accepts_events:
-        lost = deafened(curves, levels, points)
-        sounds = [one for one in find_taught_sounds(material.backgrounds, model, config) if one.label in lost]
-        if sounds:
-            raise taught_sound_error(sounds, lost)
-    if points is None:
-        raise budget_error(curves, levels, hours, budget_per_hour)
-    tuning = summarise(curves, levels, points, hours, _events(material, model), budget_per_hour)
-    check_reached(tuning, curves, levels, hours, budget_per_hour)
+    lost = {} if accepts_events else deafened(curves, levels, points)
+
+    def sounds_like_lost(max_lengths: float) -> list[TaughtSound]:
+        found = find_taught_sounds(material.backgrounds, model, config, max_lengths=max_lengths) if lost else []
+        return [one for one in found if one.label in lost]
+
+    if sounds := sounds_like_lost(MAX_LENGTHS):
+        raise taught_sound_error(sounds, lost)
+    try:
+        if points is None:
+            raise budget_error(curves, levels, hours, budget_per_hour)
+        tuning = summarise(curves, levels, points, hours, _events(material, model), budget_per_hour)
+        if not accepts_loss:
+            check_reached(tuning, curves, levels, hours, budget_per_hour)
+    except BudgetError as error:
+        raise with_likeness(error, sounds_like_lost(math.inf)) from None
     decision: dict[str, LabelSection] = {}
     for own, point in zip(curves, points, strict=True):
         section = section_at(own[point.i_curve], point.i_level, levels)

@@ -99,7 +99,8 @@ def test_two_recordings_of_one_name_have_files_of_their_own(folder, tmp_path):
         ({"version": "9"}, "another version: "),
     ],
 )
-def test_G10_the_archive_of_another_model_or_other_settings_is_refused(folder, changes, named):
+def test_G10_the_archive_of_another_model_or_other_settings_is_refused(folder, recording, changes, named):
+    folder.write(recording, fingerprint_of(recording), [BARK], None)
     folder.prepare(manifest())
     with pytest.raises(CannotCreateError, match=named):
         folder.prepare(manifest(**changes))
@@ -114,10 +115,78 @@ def test_G10_a_folder_of_something_else_is_refused(tmp_path):
         ArchiveFolder(tmp_path / "letter.txt").prepare(manifest())
 
 
-def test_a_damaged_manifest_is_named(folder):
+def test_G10_a_run_that_labelled_nothing_leaves_room_for_another_model(folder):
+    folder.prepare(manifest(sha256="0" * 64))
+    assert folder.manifest().sha256 == "0" * 64
+
+
+def test_a_damaged_manifest_is_named(folder, recording):
+    folder.write(recording, fingerprint_of(recording), [BARK], None)
     (folder.root / MANIFEST_NAME).write_text("{")
     with pytest.raises(DataError, match="is not the manifest of an archive"):
         folder.prepare(manifest())
+
+
+def test_a_recording_is_the_same_whichever_links_lead_to_it(folder, recording, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "other.wav").symlink_to(recording)
+    folder.write(recording, fingerprint_of(recording), [BARK], None)
+    for name in (tmp_path / "link" / recording.name, tmp_path / "other.wav", tmp_path / "link" / ".." / recording):
+        assert folder.is_finished(name, fingerprint_of(name))
+        folder.write(name, fingerprint_of(name), [BARK], None)
+    assert len(rows(folder)) == 1
+
+
+def _damage_data(file):
+    content = bytearray(file.read_bytes())
+    content[8:60] = bytes(52)
+    file.write_bytes(content)
+
+
+def _replace_by_pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _write_other_columns(file):
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({"foo": [1, 2, 3]}), file)
+
+
+def _write_gaps(file):
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(file, partitioning=None)
+    gap = pyarrow.array([None] * len(table), pyarrow.string())
+    at = table.schema.get_field_index("label")
+    pyarrow.parquet.write_table(table.set_column(at, table.schema.field(at), gap), file)
+
+
+def _flip_in_the_middle(file):
+    content = bytearray(file.read_bytes())
+    content[24] ^= 0xFF
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [_damage_data, _flip_in_the_middle, _replace_by_pipe, _write_other_columns, _write_gaps],
+    ids=lambda function: function.__name__.strip("_"),
+)
+def test_G11_rows_that_cannot_be_read_are_named_and_written_again(folder, recording, damage):
+    folder.write(recording, fingerprint_of(recording), [BARK], None)
+    file = folder.file_of(recording)
+    damage(file)
+    assert not folder.is_finished(recording, fingerprint_of(recording))
+    with pytest.raises(DataError) as named:
+        rows(folder)
+    assert (named.value.where, named.value.hint) == (str(file), "remove it, and start the same `classify` again")
+    folder.write(recording, fingerprint_of(recording), [BARK], None)
+    assert folder.is_finished(recording, fingerprint_of(recording))
+    assert len(rows(folder)) == 1
 
 
 def test_a_full_disk_is_reported_and_leaves_nothing_half_written(folder, recording, monkeypatch):

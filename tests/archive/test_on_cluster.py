@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -171,6 +174,27 @@ def test_G7_an_unreachable_scheduler_is_named_with_what_to_start(capsys, monkeyp
     monkeypatch.setattr("streamgmm.training.cluster.CONNECT_TIMEOUT_S", 1.0)
     address = f"tcp://127.0.0.1:{free_port()}"
     code, _, err = run_cli(capsys, "classify", "-m", demo_model, "-o", tmp_path / "out", "--cluster", address, few)
+    assert code == 69
+    assert f"error: {address}: no scheduler answers within 1 s (start `dask scheduler --port" in err
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n" * 50, b"\xff" * 4096])
+def test_G7_another_program_than_a_scheduler_is_named(capsys, monkeypatch, demo_model, few, tmp_path, answer):
+    require_cluster()
+    monkeypatch.setattr("streamgmm.training.cluster.CONNECT_TIMEOUT_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connections = []
+
+        def serve():
+            with contextlib.suppress(OSError):  # closed at the end of the test
+                while True:
+                    connections.append(server.accept()[0])
+                    connections[-1].sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        command = ("classify", "-m", demo_model, "-o", tmp_path / "out", "--cluster", address, few)
+        code, _, err = run_cli(capsys, *command)
     assert code == 69
     assert f"error: {address}: no scheduler answers within 1 s (start `dask scheduler --port" in err
 

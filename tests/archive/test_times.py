@@ -30,7 +30,16 @@ def test_a_time_in_a_name_is_found(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["1-137-A-32.wav", "20260131.wav", "20261331_120000.wav", "120260131_120000.wav", "20260131_1200001.wav", ""],
+    [
+        "99991231_235957.wav",
+        "00010101_000000.wav",
+        "1-137-A-32.wav",
+        "20260131.wav",
+        "20261331_120000.wav",
+        "120260131_120000.wav",
+        "20260131_1200001.wav",
+        "",
+    ],
 )
 def test_other_digits_are_no_time(name):
     assert time_in_name(name) is None

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from streamgmm.bench.suite import BRIEF, BenchPlan, run_bench
 from streamgmm.cli.bench_tables import print_bench
-from tests.benchmarks import anomaly, latency, live, offline, sources, stacks, viewers
+from tests.benchmarks import anomaly, cluster, latency, live, offline, sources, stacks, viewers
 from tests.benchmarks.material import make_material
 
 
@@ -31,9 +31,15 @@ def main() -> None:
         material = make_material(Path(folder))
         console.print(offline.classify_table(material, n_rounds=1 if args.brief else 5))
         console.print(live.run_table(material, duration_s=6.0 if args.brief else 40.0))
+        if live.can_compare():
+            duration_s, n_rounds = (4.0, 1) if args.brief else (20.0, 5)
+            console.print(live.peer_table(material, duration_s, n_rounds))
         console.print(latency.latency_table(material, duration_s=4.0 if args.brief else latency.DURATION_S))
         console.print(sources.sources_table(material, duration_s=4.0 if args.brief else sources.DURATION_S))
         console.print(stacks.stacks_table(material, n_rounds=1 if args.brief else 15))
+        if cluster.can_measure():
+            n_hours, n_rounds = (0.1, 1) if args.brief else (2.0, 5)
+            console.print(cluster.cluster_table(material, Path(folder), n_hours, n_rounds))
         console.print(viewers.viewers_table(material, duration_s=4.0 if args.brief else 30.0))
     if os.environ.get("STREAMGMM_DATA"):
         console.print(anomaly.anomaly_table(anomaly.BRIEF if args.brief else anomaly.FULL))

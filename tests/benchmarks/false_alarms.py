@@ -147,7 +147,9 @@ def try_splits(trial: Trial, config: Config, budget_per_hour: float, n_splits: i
         order = rng.permutation(len(trial.hours)).tolist()
         used = choosing._replace(backgrounds=[material.backgrounds[i] for i in order[:N_TUNED_ON]])
         try:
-            tuned = tune(used, model, config, budget_per_hour=budget_per_hour, accepts_events=True).model
+            tuned = tune(
+                used, model, config, budget_per_hour=budget_per_hour, accepts_events=True, accepts_loss=True
+            ).model
         except BudgetError:
             continue
         n_alarms, recall = judge(curves, levels, tuned, order[N_TUNED_ON:])

@@ -1,4 +1,4 @@
-"""Costs against the clock: a daemon on a live stream of 16 kHz."""
+"""Costs against the clock: a daemon on a live stream, and openSMILE on the same: `python -m tests.benchmarks.live`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 
+from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.material import Material
+from tests.benchmarks.material import Material, make_material
 from tests.pulse_rig import PulseServer, missing_parts
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -21,14 +24,14 @@ SETTLE_S = 3.0
 
 def run_table(material: Material, duration_s: float) -> Table:
     """Start, CPU and memory of `run`: on a paced recording, and on a microphone where one can be had."""
-    table = Table("source", title=f"A live stream of 16 kHz for {duration_s:.0f} s, all processes")
+    table = Table("source", title=f"A live stream of {material.rate_hz} Hz for {duration_s:.0f} s, all processes")
     for heading in ("first window", "% of a core", "RSS MiB", "PSS MiB"):
         table.add_column(heading, justify="right")
     paced = [f"file:{material.scene_path}", "--pace", "1"]
     table.add_row("file at its own pace", *_measure(material, paced, duration_s, dict(os.environ)))
     if not missing_parts():
         with tempfile.TemporaryDirectory() as folder:
-            server = PulseServer(Path(folder))
+            server = PulseServer(Path(folder), rate_hz=material.rate_hz)
             server.start()
             try:
                 player = server.play(material.scene_path)
@@ -39,11 +42,68 @@ def run_table(material: Material, duration_s: float) -> Table:
     return table
 
 
-def _measure(material: Material, source: list[str], duration_s: float, env: dict[str, str]) -> list[str]:
+def peer_table(material: Material, duration_s: float, n_rounds: int) -> Table:
+    """CPU of `run` and of openSMILE on one microphone, in turn; needs a sound server and openSMILE."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        server = PulseServer(Path(folder), rate_hz=material.rate_hz)
+        server.start()
+        try:
+            for _ in range(n_rounds):
+                for command, shares in ((_run_command(material, "mic"), ours), (_peer_command(material), theirs)):
+                    player = server.play(material.scene_path)
+                    shares.append(_cpu_share(command, duration_s, server.env))
+                    player.kill()
+        finally:
+            server.close()
+    title = f"A microphone of {material.rate_hz} Hz, {n_rounds} rounds of {duration_s:.0f} s, all processes"
+    table = Table("program", title=title)
+    for heading in ("% of a core", "part of openSMILE"):
+        table.add_column(heading, justify="right")
+    ratio = median(our / their for our, their in zip(ours, theirs, strict=True))
+    table.add_row("run", f"{100 * median(ours):.2f}", f"{ratio:.2f}")
+    table.add_row("openSMILE, eGeMAPSv02 descriptors", f"{100 * median(theirs):.2f}", "1")
+    return table
+
+
+def can_compare() -> bool:
+    """Whether `peer_table` can be measured here."""
+    return not missing_parts() and find_spec("opensmile") is not None
+
+
+def _run_command(material: Material, *source: str) -> list[str]:
     command = [sys.executable, "-m", "streamgmm", "run", "--model", str(material.model_path), "--windows"]
+    return [*command, "--source", *source]
+
+
+def _peer_command(material: Material) -> list[str]:
+    return [sys.executable, "-m", "tests.benchmarks.live_peer", str(material.rate_hz)]
+
+
+def _cpu_share(command: list[str], duration_s: float, env: dict[str, str]) -> float:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env) as program:
+        lines = program.stdout or ()
+        since_s = busy_before_s = end_s = None
+        for _ in lines:
+            now_s = time.monotonic()
+            since_s = since_s or now_s
+            if end_s is None and now_s - since_s >= SETTLE_S:
+                since_s, busy_before_s, end_s = now_s, cpu_s(program.pid), now_s + duration_s
+            if end_s is not None and now_s >= end_s:
+                break
+        if since_s is None or busy_before_s is None:
+            raise RuntimeError(f"{command[2]} ended before it was measured")
+        share = (cpu_s(program.pid) - busy_before_s) / (time.monotonic() - since_s)
+        program.terminate()
+        program.communicate()
+    return share
+
+
+def _measure(material: Material, source: list[str], duration_s: float, env: dict[str, str]) -> list[str]:
     started_s = time.monotonic()
     with subprocess.Popen(
-        [*command, "--source", *source], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
+        _run_command(material, *source), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
     ) as daemon:
         first_window_s = _seconds_to_first_window(daemon, started_s)
         time.sleep(SETTLE_S)
@@ -87,3 +147,17 @@ def memory_mib(pid: int) -> tuple[float, float]:
             if name in sums:
                 sums[name] += int(value.split()[0])
     return sums["Rss"] / 1024, sums["Pss"] / 1024
+
+
+def main() -> None:
+    console = Console(width=100)
+    for rate_hz in (16000, 44100):
+        with tempfile.TemporaryDirectory() as folder:
+            material = make_material(Path(folder), rate_hz)
+            console.print(run_table(material, duration_s=40.0))
+            if can_compare():
+                console.print(peer_table(material, duration_s=20.0, n_rounds=5))
+
+
+if __name__ == "__main__":
+    main()

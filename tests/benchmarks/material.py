@@ -21,12 +21,13 @@ class Material(NamedTuple):
 
     model_path: Path
     scene_path: Path
+    rate_hz: int
 
 
-def make_material(folder: Path) -> Material:
-    write_training_set(folder / "recordings", 6, 0, RATE_HZ)
+def make_material(folder: Path, rate_hz: int = RATE_HZ) -> Material:
+    write_training_set(folder / "recordings", 6, 0, rate_hz)
     training = train(read_dataset(folder / "recordings"), Config(), name="benchmark")
     model_path, scene_path = folder / "model.sgm", folder / "scene.wav"
     save_model(training.model, model_path)
-    write_wav(scene_path, make_scene(SCENE_S, 0, RATE_HZ).samples, RATE_HZ)
-    return Material(model_path, scene_path)
+    write_wav(scene_path, make_scene(SCENE_S, 0, rate_hz).samples, rate_hz)
+    return Material(model_path, scene_path, rate_hz)

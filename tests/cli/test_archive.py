@@ -107,11 +107,22 @@ def test_options_that_exclude_each_other_are_refused(capsys, demo_model, recordi
     assert told in err
 
 
-def test_what_is_no_address_is_refused(capsys, demo_model, recordings, tmp_path):
-    command = ("classify", "-m", demo_model, "-o", tmp_path / "out", "--cluster", "nowhere", recordings)
+@pytest.mark.parametrize("address", ["nowhere", "", "tcp://127.0.0.1:99999", "tcp://127.0.0.1:0", "tcp://a:\u0661"])
+def test_what_is_no_address_is_refused(capsys, demo_model, recordings, tmp_path, address):
+    command = ("classify", "-m", demo_model, "-o", tmp_path / "out", "--cluster", address, recordings)
     code, _, err = run_cli(capsys, *command)
     assert code == 64
-    assert "nowhere is not the address of a scheduler (write it as tcp://HOST:PORT)" in err
+    assert f"'{address}' is not the address of a scheduler (write it as tcp://HOST:PORT, with a port of 1 to 655" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recording_that_is_given_twice_is_labelled_once(capsys, demo_model, recordings, tmp_path):
+    require_cluster()
+    (tmp_path / "link").symlink_to(recordings)
+    command = ("classify", "-m", demo_model, "-o", tmp_path / "out", recordings, tmp_path / "link", "--workers", "1")
+    code, _, err = run_cli(capsys, *command)
+    n_recordings = sum(1 for path in recordings.rglob("*") if path.is_file())
+    assert (code, f"{n_recordings} recordings are in" in err) == (0, True)
 
 
 def test_a_folder_without_recordings_is_refused(capsys, demo_model, tmp_path):

@@ -29,6 +29,9 @@ from tests.cli.cli_rig import run_cli
         (["run", "-s", "pcm:-", "--require-device"], "pcm:-: --require-device is for a microphone"),
         (["classify", "a.wav", "--clip", "--windows"], "--clip prints one line per file"),
         (["classify", "a.wav", "--clip", "--start-time", "2026-01-31T12:00:00Z"], "--clip prints one line per file"),
+        (["classify", "a.wav", "--start-time", "9999-12-31T23:59:58Z"], "--start-time 9999-12-31T23:59:58Z is not"),
+        (["classify", "a.wav", "--start-time", "0001-01-01T00:00:00+14:00"], "--start-time 0001-01-01T00:00:00+14:"),
+        (["classify", "a.wav", "--start-time", "1899-12-31T23:59:59Z"], "--start-time 1899-12-31T23:59:59Z is not"),
         (["classify", "a.wav", "--jobs", "-1"], "--jobs is -1, must be 0 to 256"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "cut off": lambda path: path.write_bytes(built_library().read_bytes()[:20_000]),
     "cut off at its end": lambda path: path.write_bytes(built_library().read_bytes()[:-1]),
     "a folder": lambda path: path.mkdir(),
+    "a pipe": os.mkfifo,
     "another architecture": of_another_architecture,
     "missing functions": lambda path: compiled(path, source="int nothing;"),
     "another version": lambda path: compiled(path, '-DKERNEL_VERSION="another"'),

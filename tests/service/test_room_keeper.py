@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -146,6 +146,24 @@ def test_F32_a_place_that_cannot_be_written_is_one_line_however_often(
     assert len(caplog.records) == 1
     assert "Not a directory" in caplog.text
     assert "decision.room_adaptation" in caplog.text
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_F32_what_is_no_file_is_not_said_to_be_replaced_but_has_to_be_removed(
+    folder: Path, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
+) -> None:
+    path = written(folder)
+    path.unlink()
+    make(path)
+    assert recalled(folder).n_hops == 0
+    keeper = RoomKeeper(folder)
+    keeper.keep(learnt(), MODEL, "mic")
+    keeper._write_all()
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.endswith("the room is learnt from the beginning")
+    assert "remove what is there, or set decision.room_adaptation to false" in second
+    assert path.exists()
+    assert not path.is_file()
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError(5, "Input/output error")])

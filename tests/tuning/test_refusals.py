@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from streamgmm.model.file import load_model
+from streamgmm.training.selection.thresholds import DEAF_RECALL
 from streamgmm.tuning import choice, refusals
 from streamgmm.tuning.refusals import BudgetError
 from tests.tuning.tuning_rig import background, tuned, with_copies
@@ -43,6 +45,32 @@ def test_thresholds_that_hardly_a_sound_reaches_are_refused_with_a_budget_that_i
     assert (tuned(model_with_copies, heard, budget_per_hour=asked, accepts_events=True).tuning.recall or 0.0) >= 0.5
     with pytest.raises(BudgetError):
         tuned(model_with_copies, heard, budget_per_hour=0.9 * asked, accepts_events=True)
+
+
+def test_a_label_of_which_hardly_a_sound_would_be_found_is_refused_even_if_others_are(model):
+    heard = background(model, {"siren": [0.97] * 20}, n_hours=2.0)
+    copied = with_copies(model, siren=[0.8, 0.9, 0.95], doorbell=[0.9] * 30, knocking=[0.99] * 30)
+    with pytest.raises(BudgetError, match=r"within 0\.5 per hour, hardly a sound of 'siren' would be") as refused:
+        tuned(copied, heard, budget_per_hour=0.5, accepts_events=True)
+    assert refused.value.hint.endswith("; or go without: --force")
+    asked = float(refused.value.hint.split()[3])
+    recalls = tuned(copied, heard, budget_per_hour=asked, accepts_events=True).tuning.labels
+    assert (recalls["siren"].recall or 0.0) >= DEAF_RECALL
+    with pytest.raises(BudgetError):
+        tuned(copied, heard, budget_per_hour=0.9 * asked, accepts_events=True)
+    accepted = tuned(copied, heard, budget_per_hour=0.5, accepts_events=True, accepts_loss=True).tuning
+    assert (accepted.labels["siren"].recall, accepted.labels["doorbell"].recall) == (0.0, 1.0)
+
+
+def test_long_events_that_make_a_label_deaf_are_named_with_their_times(model):
+    heard = background(model, {"siren": [0.97]}, n_hours=2.0, n_hops=400, path="kitchen.wav")
+    card = {"n_clips": {"siren": 3}, "n_windows": {"siren": 30}}
+    copied = with_copies(model, siren=[0.8, 0.9, 0.95])
+    described = replace(copied, card={"room": copied.card["room"], **card})
+    with pytest.raises(BudgetError) as refused:
+        tuned(described, heard, budget_per_hour=0.5)
+    assert refused.value.hint.startswith("the background sounds like 'siren' once in kitchen.wav at ")
+    assert ": if that is one, record the room without it; or else a budget of " in refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,10 @@ def test_the_error_names_label_times_scores_and_what_would_be_left(model):
 
 def test_accepted_events_are_false_alarms(model):
     tuning = tuned(
-        model, background(model, {"siren": [0.98, 0.97]}, n_hours=0.5), budget_per_hour=1.0, accepts_events=True
+        *(model, background(model, {"siren": [0.98, 0.97]}, n_hours=0.5)),
+        budget_per_hour=1.0,
+        accepts_events=True,
+        accepts_loss=True,
     ).tuning
     assert (tuning.labels["siren"].n_alarms_before, tuning.labels["siren"].recall) == (2, 0.0)
 
@@ -47,7 +50,7 @@ def test_accepted_events_are_false_alarms(model):
     ids=["below most copies", "no copies known", "one within the budget", "nothing"],
 )
 def test_ordinary_backgrounds_are_tuned(model, peaks, n_hours):
-    tuned(model, background(model, peaks, n_hours=n_hours), budget_per_hour=1.0)
+    tuned(model, background(model, peaks, n_hours=n_hours), budget_per_hour=1.0, accepts_loss=True)
 
 
 def test_a_label_that_is_deaf_already_is_not_judged(model):

@@ -110,7 +110,9 @@ def _load(path: Path | None) -> ctypes.CDLL | None:
 
 
 def _check_length(path: Path) -> None:
-    """Raise OSError if an ELF file of 64 bits is cut off: the process would die of loading it."""
+    """Raise OSError if an ELF file of 64 bits is cut off: the process would die of loading it, or hang at a pipe."""
+    if not path.is_file():
+        raise OSError(f"{path.name} is no regular file")
     with path.open("rb") as file:
         header = file.read(64)
         size = file.seek(0, os.SEEK_END)

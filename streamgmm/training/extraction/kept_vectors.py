@@ -6,6 +6,7 @@ read clip by clip.
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
@@ -38,7 +39,8 @@ def cache_folder() -> Path | None:
     """Return the folder for files that only save time; None where the user has no home."""
     home = os.environ.get("HOME")
     cache_home = os.environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else None)
-    return Path(cache_home) / "streamgmm" if cache_home else None
+    # Relative paths are to be ignored (XDG Base Directory Specification).
+    return Path(cache_home) / "streamgmm" if cache_home and Path(cache_home).is_absolute() else None
 
 
 @functools.cache
@@ -94,6 +96,8 @@ def write_vectors(path: Path, clips: Iterable[ClipVectors], max_bytes: int) -> i
         yield sha256.digest()
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder, which has to be removed")
     try:
         # Not synced: a file that a loss of power cuts has another digest, and is measured again.
         replace_atomically(path, content(), is_synced=False)

@@ -136,7 +136,9 @@ def tuned_to_room(model: Model, config: Config, ears: Ears, room: Plan) -> Model
     )
     material = Material([scored], [])
     # The room holds no taught sound.
-    return tune(material, model, config, budget_per_hour=TUNED_TO_PER_HOUR, accepts_events=True).model
+    return tune(
+        material, model, config, budget_per_hour=TUNED_TO_PER_HOUR, accepts_events=True, accepts_loss=True
+    ).model
 
 
 def try_user(

@@ -249,6 +249,25 @@ def test_without_a_home_nothing_is_kept(dataset, task, monkeypatch, n_measured):
     assert n_measured() == 2
 
 
+def test_a_relative_cache_folder_is_ignored(dataset, task, monkeypatch, tmp_path, n_measured):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    for _ in range(2):
+        assert extract_clips(dataset.clips[:1], task).clips
+    assert n_measured() == 2
+    assert not (tmp_path / "relative").exists()
+
+
+def test_a_folder_in_place_of_a_file_is_named_and_only_costs_time(dataset, task, folder, caplog):
+    extract_clips(dataset.clips[:1], task)
+    (path,) = files_in(folder)
+    path.unlink()
+    path.mkdir()
+    assert extract_clips(dataset.clips[:1], task).clips
+    (record,) = caplog.records
+    assert f"{path.name} is a folder, which has to be removed" in record.getMessage()
+
+
 def test_the_least_recently_used_are_removed_first(dataset, task, folder, monkeypatch, n_measured):
     extract_clips(dataset.clips[:3], task)
     for path in files_in(folder):
