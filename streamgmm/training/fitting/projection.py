@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
 
 from streamgmm.arrays import Float64Array, FloatArray
 from streamgmm.model.projection import Projection
+
+if TYPE_CHECKING:
+    from streamgmm.training.fitting.network import Network
 
 MIN_DEVIATION = 1e-6
 """Least standard deviation that is divided by; a constant feature has less."""
@@ -30,6 +33,8 @@ class Moments:
         total: (f, f) covariance of all vectors.
         projections: those that were fitted to the moments, by shrinkage and number of further components: fits to the
             same windows often differ in their mixtures alone.
+        networks: those that were trained on the windows of the moments, by number of labels and seed, likewise.
+        wide_projections: as `projections`, of the features with those that the network of these labels and seed adds.
     """
 
     mean: Float64Array
@@ -39,6 +44,8 @@ class Moments:
     within: Float64Array
     total: Float64Array
     projections: dict[tuple[float, int], Projection] = field(default_factory=dict)
+    networks: dict[tuple[int, int], Network] = field(default_factory=dict)
+    wide_projections: dict[tuple[int, int, float, int], Projection] = field(default_factory=dict)
 
 
 class ClassMoments(NamedTuple):

@@ -10,6 +10,7 @@ import pytest
 
 from streamgmm.arrays import softmax
 from streamgmm.training.extraction.clip_vectors import ClipVectors
+from streamgmm.training.fitting import fitting
 from streamgmm.training.fitting import network as module
 from streamgmm.training.fitting.fitting import fit_classifier
 from streamgmm.training.fitting.network import Network, fit_network
@@ -135,3 +136,34 @@ def test_a_classifier_with_it_recognises_what_it_separates() -> None:
     assert np.mean(answers == indices) > 0.9
     assert classifier.projection.n_units == module.N_UNITS
     assert classifier.projection.n_features == N_FEATURES
+
+
+def test_fits_that_share_moments_train_one_network_and_have_the_bits_of_separate_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clips, n_trained = clips_of(), 0
+    shared = measure_moments([[clip.vectors] for clip in clips])
+
+    def counted(*args: Any, **options: Any) -> Network:
+        nonlocal n_trained
+        n_trained += 1
+        return fit_network(*args, **options)
+
+    monkeypatch.setattr(fitting, "fit_network", counted)
+    variations: list[dict[str, Any]] = [{}, {"n_components": 3}, {"lda_shrinkage": 0.7}, {"n_principal": 1}, {}]
+    for varied in variations:
+        training = config_with(bottleneck="always", n_speed_copies=0, **{"n_principal": 0, **varied}).training
+        first = fit_classifier(clips, LABELS, training, moments=shared).classifier
+        assert n_trained == 1
+        monkeypatch.setattr(fitting, "fit_network", fit_network)
+        alone = fit_classifier(clips, LABELS, training).classifier
+        monkeypatch.setattr(fitting, "fit_network", counted)
+        for own, other in zip(first.mixtures, alone.mixtures, strict=True):
+            np.testing.assert_array_equal(own.means, other.means)
+        np.testing.assert_array_equal(first.projection.matrix, alone.projection.matrix)
+        assert first.projection.bottleneck is not None
+        assert alone.projection.bottleneck is not None
+        np.testing.assert_array_equal(first.projection.bottleneck.matrix, alone.projection.bottleneck.matrix)
+    another = config_with(bottleneck="always", n_speed_copies=0, seed=5).training
+    fit_classifier(clips, LABELS, another, moments=shared)
+    assert n_trained == 2
