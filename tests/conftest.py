@@ -72,24 +72,30 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Repeat a test of programs of others once: they lose a request now and then; run those one after the other.
+    """Repeat a test of programs of others once: they lose a request now and then.
 
-    A repetition is shown in the report (`-rR`); a fault of our own fails twice. Where tests run in several processes
-    (`-n` of pytest-xdist), those of a file share one, as they share what the file has prepared.
+    A repetition is shown in the report (`-rR`); a fault of our own fails twice.
     """
-    here = Path(__file__).parent
-    folders = [here / name for name in PROGRAMS_OF_OTHERS]
-    alone, others = [], []
     for item in items:
-        if any(item.path.is_relative_to(folder) for folder in folders):
+        if _has_programs_of_others(item.path):
             item.add_marker(pytest.mark.flaky(reruns=1))
-            item.add_marker(pytest.mark.xdist_group("programs of others"))
-            alone.append(item)
-        else:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(here))))
-            others.append(item)
-    # The longest group first, so that it does not keep one process busy when all others have ended.
-    items[:] = alone + others
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give the tests of a file to one process, and to another one all those of programs of others."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "programs of others" if _has_programs_of_others(config.rootpath / file) else file
+
+    return ByFile(config, log)
+
+
+def _has_programs_of_others(file: Path) -> bool:
+    return any(file.is_relative_to(Path(__file__).parent / name) for name in PROGRAMS_OF_OTHERS)
 
 
 def pytest_unconfigure() -> None:

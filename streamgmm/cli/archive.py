@@ -54,8 +54,9 @@ def label_archive(args: argparse.Namespace, model: Model, config: Config, origin
         print(f"streamgmm: skipped: {error}", file=sys.stderr)
     if work.errors:
         print(f"streamgmm: {len(work.errors)} of {len(paths)} files skipped", file=sys.stderr)
-    n_found = f"{len(paths) - len(work.errors)} recordings are in {escaped(str(args.output))}"
-    stderr_console().print(f"{n_found}, {work.n_kept} of them from before", soft_wrap=True)
+    n_found = len(paths) - len(work.errors)
+    found = "1 recording is" if n_found == 1 else f"{n_found} recordings are"
+    stderr_console().print(f"{found} in {escaped(str(args.output))}, {work.n_kept} of them from before", soft_wrap=True)
     # As without -o: the code of the first failure.
     return work.errors[0].exit_code if work.errors else 0
 
