@@ -36,6 +36,7 @@ MAX_ROWS_BYTES = 2**30
 """Largest file of rows that is read: of a recording of weeks."""
 
 _KEY = b"streamgmm"
+_DIGEST_KEY = b"streamgmm_rows"
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -172,10 +173,11 @@ class ArchiveFolder:
         import pyarrow
         import pyarrow.parquet
 
-        schema = _schema().with_metadata({_KEY: msgspec.json.encode(_finished(path, fingerprint))})
-        rows = [_row(path, event, origin) for event in events]
+        table = pyarrow.Table.from_pylist([_row(path, event, origin) for event in events], _schema())
+        finished = msgspec.json.encode(_finished(path, fingerprint))
+        table = table.replace_schema_metadata({_KEY: finished, _DIGEST_KEY: _digest(table)})
         file = io.BytesIO()
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema), file, write_page_checksum=True)
+        pyarrow.parquet.write_table(table, file)
         target = self.file_of(path)
         try:
             target.parent.mkdir(exist_ok=True)
@@ -234,17 +236,24 @@ def _read_rows(file: Path) -> _Rows:
     hint = "remove it, and start the same `classify` again"
     try:
         content = io.BytesIO(read_regular_file(file, MAX_ROWS_BYTES))
-        table = pyarrow.parquet.ParquetFile(content, page_checksum_verification=True).read()
-        finished = msgspec.json.decode((table.schema.metadata or {}).get(_KEY, b"null"), type=_Finished)
+        table = pyarrow.parquet.ParquetFile(content).read()
+        metadata = table.schema.metadata or {}
+        finished = msgspec.json.decode(metadata.get(_KEY, b"null"), type=_Finished)
+        # Parquet's own checksums are of its pages alone, and not of what tells how to read them.
+        if not table.schema.equals(_schema()) or metadata.get(_DIGEST_KEY) != _digest(table):
+            raise ValueError("the rows are not those that were written")
     except DataError as error:
         raise DataError(error.what, where=str(file), hint=hint) from error
-    except (OSError, pyarrow.ArrowException, msgspec.MsgspecError) as error:
+    except StreamgmmError:
+        raise
+    # Damaged bytes fail anywhere within pyarrow, with errors of any kind.
+    except Exception as error:
         raise DataError("is damaged, or no file of an archive", where=str(file), hint=hint) from error
-    # Not the schema alone: a column may have gaps where a row must have a value.
-    needed = [table[name].null_count for name in _schema().names if name != "onset_time" and name in table.schema.names]
-    if not table.schema.equals(_schema()) or any(needed):
-        raise DataError("holds other columns than those of an archive", where=str(file), hint=hint)
     return _Rows(finished, table)
+
+
+def _digest(table: pyarrow.Table) -> bytes:
+    return hashlib.sha256(msgspec.json.encode(table.to_pylist())).hexdigest().encode()
 
 
 def _holds_no_rows(entry: Path) -> bool:

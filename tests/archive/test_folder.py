@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from streamgmm.archive.folder import MANIFEST_NAME, ArchiveFolder, fingerprint_of, make_manifest
@@ -187,6 +188,23 @@ def test_G11_rows_that_cannot_be_read_are_named_and_written_again(folder, record
     folder.write(recording, fingerprint_of(recording), [BARK], None)
     assert folder.is_finished(recording, fingerprint_of(recording))
     assert len(rows(folder)) == 1
+
+
+def test_G11_rows_of_a_file_with_a_flipped_bit_are_those_that_were_written_or_named(folder, recording):
+    folder.write(recording, fingerprint_of(recording), [BARK], NOON)
+    file, written = folder.file_of(recording), rows(folder)
+    content = file.read_bytes()
+    rng, n_named = np.random.default_rng(0), 0
+    for place in rng.choice(8 * len(content), 600, replace=False).tolist():
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        try:
+            assert rows(folder) == written
+        except DataError:
+            n_named += 1
+            assert not folder.is_finished(recording, fingerprint_of(recording))
+    assert n_named > 300
 
 
 def test_a_full_disk_is_reported_and_leaves_nothing_half_written(folder, recording, monkeypatch):
