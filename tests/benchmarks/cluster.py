@@ -47,8 +47,8 @@ def can_measure() -> bool:
 
 def cluster_table(material: Material, folder: Path, n_hours: float, n_rounds: int) -> Table:
     """Wall times, and the part that is reached of the rate of two independent processes."""
-    (folder / "recordings").mkdir()
-    files = [folder / "recordings" / f"{i}.wav" for i in range(round(3600 * n_hours / SCENE_S))]
+    (folder / "minutes").mkdir()
+    files = [folder / "minutes" / f"{i}.wav" for i in range(round(3600 * n_hours / SCENE_S))]
     for file in files:
         os.link(material.scene_path, file)
     with running_cluster(folder, N_WORKERS) as cluster:
