@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -73,11 +74,7 @@ def tune(
     is_used = np.ones(len(hours), dtype=bool)
     points = choose(curves, levels, is_used, hours, budget_per_hour)
     lost = {} if accepts_events else deafened(curves, levels, points)
-
-    def sounds_like_lost(max_lengths: float) -> list[TaughtSound]:
-        found = find_taught_sounds(material.backgrounds, model, config, max_lengths=max_lengths) if lost else []
-        return [one for one in found if one.label in lost]
-
+    sounds_like_lost = partial(_sounds_like, lost, material, model, config)
     if sounds := sounds_like_lost(MAX_LENGTHS):
         raise taught_sound_error(sounds, lost)
     try:
@@ -100,6 +97,14 @@ def tune(
         card["room"] = msgspec.to_builtins(msgspec.structs.replace(room, recalls={}))
     # Without a hash, which belongs to the file that is not written yet.
     return Tuned(replace(model, decision=decision, card=card, sha256=""), tuning, curves, levels)
+
+
+def _sounds_like(
+    labels: Collection[str], material: Material, model: Model, config: Config, max_lengths: float
+) -> list[TaughtSound]:
+    """Return what sounds like one of `labels` in the background, for at most `max_lengths` lengths of a clip."""
+    found = find_taught_sounds(material.backgrounds, model, config, max_lengths=max_lengths) if labels else []
+    return [one for one in found if one.label in labels]
 
 
 def _events(material: Material, model: Model) -> Events:

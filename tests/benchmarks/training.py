@@ -1,9 +1,9 @@
 """Prints what a training costs beside a plain script: `python -m tests.benchmarks.training [FOLDER] [--quick]`.
 
 The script is what one would write with librosa and scikit-learn for the same purpose: MFCC with their slopes of each
-clip and of as many copies as fit the same needs (faster, slower, noisy), and a mixture per label, whose number of
-components is chosen by cross-validation. It learns nothing of other sounds, no threshold and no
-calibration. FOLDER is a data set below STREAMGMM_DATA (default: esc10).
+clip and of three copies of it (faster, slower, noisy), and a mixture per label, whose number of components is chosen by
+cross-validation. It learns nothing of other sounds, no threshold and no calibration. FOLDER is a data set below
+STREAMGMM_DATA (default: esc10).
 """
 
 from __future__ import annotations

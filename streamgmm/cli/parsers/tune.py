@@ -11,7 +11,7 @@ from streamgmm.cli.parser import handler_in
 _DESCRIPTION = """\
 Set thresholds of MODEL so that all labels together raise at most X false alarms
 per hour on recordings of your background, in which none of its sounds occurs.
-Where that cannot be, or would leave a label deaf, nothing is written (65).
+Where that cannot be or leaves a label deaf, nothing is written (exit code 65).
 """
 
 

@@ -96,7 +96,7 @@ def _load(path: Path | None) -> ctypes.CDLL | None:
         logger.debug("features are computed in numpy: the kernel was not built")
         return None
     try:
-        _check_length(path)
+        _check_file(path)
         library = ctypes.CDLL(str(path))
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(library, name)
@@ -109,8 +109,8 @@ def _load(path: Path | None) -> ctypes.CDLL | None:
     return library
 
 
-def _check_length(path: Path) -> None:
-    """Raise OSError if an ELF file of 64 bits is cut off: the process would die of loading it, or hang at a pipe."""
+def _check_file(path: Path) -> None:
+    """Raise OSError if loading would hang (a pipe), or kill the process (an ELF file of 64 bits that is cut off)."""
     if not path.is_file():
         raise OSError(f"{path.name} is no regular file")
     with path.open("rb") as file:

@@ -109,7 +109,7 @@ def _project(
     if training.bottleneck != "always":
         projection = fit(moments)
         return projection, _projected(training_set.blocks(), training_set.n_windows, projection)
-    # Half of the time of a fit, which those that differ in their mixtures alone share.
+    # Kept with the moments: fits to the same windows that differ in their mixtures alone share them.
     of_network = (len(labels), training.seed)
     network = moments.networks.get(of_network)
     if network is None:
@@ -118,7 +118,7 @@ def _project(
     of_projection = (*of_network, training.lda_shrinkage, training.n_principal)
     wide = moments.wide_projections.get(of_projection)
     if wide is None:
-        # Not kept themselves: they take 20 MB.
+        # The moments of the wider features are not kept: they take 20 MB.
         wide = fit(_moments(training_set.clips, labels, training, network.extended))
         moments.wide_projections[of_projection] = wide
     projected = _projected(map(network.extended, training_set.blocks()), training_set.n_windows, wide)
