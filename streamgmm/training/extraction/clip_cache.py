@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,8 @@ from streamgmm.world.world import read_index
 logger = logging.getLogger("streamgmm.cache")
 
 MAX_BYTES = 2 * 2**30
-"""Size of all files; those that were not used for the longest time are removed first."""
+"""Size of all files. Those that were not used for the longest time are removed first, but never one that this process
+has used for one that it used later: a data set beyond the limit would lose each clip before the next training."""
 
 MAX_CLIP_BYTES = 2**26
 """Largest file, of a clip of about ten minutes: longer ones are measured each time."""
@@ -36,6 +38,8 @@ MAX_CLIP_BYTES = 2**26
 MAX_NEW_BYTES = 2**28
 """Bytes that a training may add before old files are removed."""
 
+
+_STARTED_NS = time.time_ns()
 
 _NO_NAMES: dict[str, Any] = {"path": Path("kept"), "label": "kept", "source_id": "kept", "fold": None}
 """Stands for the names of a clip in its file: they are private, need not be UTF-8, and are replaced when it is read."""
@@ -90,7 +94,7 @@ class ClipCache(NamedTuple):
         return self.folder / name[:2] / name[2:34]
 
     def prune(self) -> None:
-        """Remove the files that were used least lately, as far as the limit requires."""
+        """Remove files as far as the limit requires; see `MAX_BYTES`."""
         used: list[tuple[int, int, Path]] = []
         for path in self.folder.glob("*/*"):
             # Another training may remove it at the same time.
@@ -98,7 +102,9 @@ class ClipCache(NamedTuple):
                 status = path.stat()
                 used.append((status.st_mtime_ns, status.st_size, path))
         n_excess = sum(n_bytes for _, n_bytes, _ in used) - MAX_BYTES
-        for _, n_bytes, path in sorted(used):
+        in_turn = sorted(used)
+        n_before = sum(used_ns < _STARTED_NS for used_ns, _, _ in used)
+        for _, n_bytes, path in [*in_turn[:n_before], *reversed(in_turn[n_before:])]:
             if n_excess <= 0:
                 return
             with suppress(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,7 @@ class HeldOutClip(NamedTuple):
         context: of the copy that was scored, all its hops; None for the clip as recorded.
         is_world: whether it is a sound of the world.
         content_sha256: hash of the recording.
+        onset_s: where the clip begins in the recording (s); None for the whole of it.
     """
 
     label_index: int
@@ -56,6 +58,12 @@ class HeldOutClip(NamedTuple):
     context: HeldOutContext | None = None
     is_world: bool = False
     content_sha256: str = ""
+    onset_s: float | None = None
+
+    @property
+    def recorded(self) -> tuple[str, float | None]:
+        """What the copies of a clip have in common with it."""
+        return self.content_sha256, self.onset_s
 
 
 def heard_copies(clip: ClipVectors) -> list[ContextCopy | None]:
@@ -80,6 +88,7 @@ def score_clip(clip: ClipVectors, classifier: Classifier, label_index: int) -> l
                 context=context and HeldOutContext(_is_measured(context), context.levels_dbfs, context.snr_db),
                 is_world=clip.is_world,
                 content_sha256=clip.clip.content_sha256,
+                onset_s=clip.clip.onset_s,
             )
         )
     return scored
@@ -239,6 +248,17 @@ class HeldOutClips:
         posteriors = self._window_posteriors(scale, cepstral_weight)
         of_true_label = posteriors[np.arange(len(posteriors)), self.window_label_indices]
         return self._weights * self._vote(-np.log(of_true_label[:, np.newaxis] + LOG_LOSS_OFFSET))[:, 0]
+
+    def pooled(self, losses: Float64Array) -> Float64Array:
+        """Return losses of clips, (n_clips,), with those of a clip and of its copies as one, which have the same mean.
+
+        A clip that is hard is as hard in its copies: counted apart, they would make every difference look sure.
+        """
+        # Copies follow the clip as recorded, where that is heard.
+        is_first = [one.context is None or one.recorded != before.recorded for before, one in pairwise(self.clips)]
+        starts = np.flatnonzero([True, *is_first])
+        sums: Float64Array = np.add.reduceat(losses, starts)
+        return sums * (len(starts) / len(losses))
 
     def clip_log_losses(self, scale: float, cepstral_weight: float, sharpness: float) -> Float64Array:
         """Return the log loss of the posterior of each clip, (n_clips,) in nats; of labels of the user."""

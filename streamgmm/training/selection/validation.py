@@ -13,7 +13,6 @@ import numpy as np
 from streamgmm.arrays import Float64Array
 from streamgmm.dataset.folds import NEVER_HELD_OUT, grouped_stratified_folds
 from streamgmm.errors import DataError
-from streamgmm.model.cepstra import CepstralMixtures
 from streamgmm.settings.training import TrainingSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors, one_at_a_time
 from streamgmm.training.fitting.cepstra import DEFAULT_WEIGHT, fit_cepstra
@@ -75,7 +74,6 @@ def validate(
     labels: Sequence[str],
     training: TrainingSection,
     track: ProgressTracker = untracked,
-    of_frames: MixturesOfFrames | None = None,
 ) -> Validation:
     """Hold out each source once, and choose settings and calibration by the scores of the held-out clips.
 
@@ -84,8 +82,6 @@ def validate(
         labels: sorted names.
         training: how to fit, whether to search for better settings, whether cepstral frames may take part.
         track: shows the progress of the folds.
-        of_frames: mixtures over cepstral frames of a validation of the same clips with the same settings, which are not
-            fitted again; gets those that are fitted.
     """
     frames = training.cepstra if all(clip.cepstra is not None for clip in clips) else "never"
     folds, note = _folds(clips, labels, training.seed)
@@ -107,8 +103,7 @@ def validate(
         msgspec.structs.replace(training, search=False, bottleneck=choice)
         for choice in bottleneck_choices(training.bottleneck, clips, labels)
     ]
-    of_frames = {} if of_frames is None else of_frames
-    tested = trials.hold_out(candidates, "validating", of_frames if frames != "never" else None)
+    tested = trials.hold_out(candidates, "validating", has_frames=frames != "never")
     training, held_out, of_bottleneck = choose_bottleneck(
         candidates, [HeldOutClips(one, len(labels)) for one in tested]
     )
@@ -137,21 +132,15 @@ def _search(
     # One object for all settings: folds and moments are shared.
     trials = _Trials(heard, labels, list(compress(folds, is_heard)), track, ThreadExecutor())
 
-    def hold_out(settings: Sequence[TrainingSection]) -> Iterator[HeldOutClips]:
-        return (HeldOutClips(tested, len(labels)) for tested in trials.hold_out(settings, "searching"))
+    def hold_out(settings: Sequence[TrainingSection], part: slice) -> Iterator[list[HeldOutClip]]:
+        return trials.hold_out(settings, "searching", part=part)
 
-    plain = msgspec.structs.replace(training, bottleneck="never")
-    (base,) = hold_out([plain])
-    choice = choose_settings(plain, base, hold_out)
+    choice = choose_settings(msgspec.structs.replace(training, bottleneck="never"), len(labels), hold_out)
     return choice._replace(training=msgspec.structs.replace(choice.training, bottleneck=training.bottleneck))
 
 
 def _heard_once(clip: ClipVectors) -> ClipVectors:
     return clip._replace(copies=clip.copies[:0], contexts=clip.contexts[:1])
-
-
-MixturesOfFrames = dict[int, CepstralMixtures | None]
-"""Mixtures over the cepstral frames of all clips but those of a fold, by number of the fold; None if there is none."""
 
 
 class _Fold(NamedTuple):
@@ -203,27 +192,30 @@ class _Trials:
         self._moments: dict[tuple[bool, int], list[Moments]] = {}
 
     def hold_out(
-        self, settings: Sequence[TrainingSection], description: str, of_frames: MixturesOfFrames | None = None
+        self,
+        settings: Sequence[TrainingSection],
+        description: str,
+        part: slice = slice(None),
+        *,
+        has_frames: bool = False,
     ) -> Iterator[list[HeldOutClip]]:
-        """Yield the scored clips of all folds for each of the settings, in the same order.
+        """Yield the scored clips of the folds for each of the settings, in the same order.
 
         Args:
             settings: how to fit windows.
             description: of the work.
-            of_frames: the mixtures over cepstral frames by number of the fold; those that are missing are fitted by the
-                first of the settings, and added. None to score windows alone.
+            part: which folds; by default all.
+            has_frames: whether cepstral frames are scored too, by mixtures that the first of the settings fits to them.
         """
-        n = len(self._folds)
+        folds = self._folds[part]
+        n = len(folds)
         frames: list[Callable[[], _ScoredFold]] = []
-        if of_frames is not None:
-            frames = [
-                partial(score_fold_cepstra, fold, self._labels, settings[0], of_frames, number)
-                for fold, number in zip(self._folds, self._numbers, strict=True)
-            ]
+        if has_frames:
+            frames = [partial(score_fold_cepstra, fold, self._labels, settings[0]) for fold in folds]
         windows: list[Callable[[], _ScoredFold]] = [
             partial(score_fold_windows, fold, self._labels, training, moments)
             for training in settings
-            for fold, moments in zip(self._folds, self._moments_for(training), strict=True)
+            for fold, moments in zip(folds, self._moments_for(training)[part], strict=True)
         ]
         jobs = [*frames, *windows]
         scored = iter(self._track(self._executor.map(run_job, jobs), description, len(jobs)))
@@ -231,7 +223,7 @@ class _Trials:
         # Results are in the order of the jobs: all folds of the first settings, then all of the next.
         for _ in settings:
             clips = [clip for fold in islice(scored, n) for clip in fold.clips]
-            yield clips if of_frames is None else _with_cepstra(clips, evidence)
+            yield _with_cepstra(clips, evidence) if has_frames else clips
         # Read to the end, where the progress ends too.
         next(scored, None)
 
@@ -259,14 +251,10 @@ def score_fold_windows(fold: _Fold, labels: Sequence[str], training: TrainingSec
     return _ScoredFold([one for own in scored for one in own], [])
 
 
-def score_fold_cepstra(
-    fold: _Fold, labels: Sequence[str], training: TrainingSection, of_frames: MixturesOfFrames, number: int
-) -> _ScoredFold:
-    """Fit mixtures to the cepstral frames of one side of a fold, unless they are known; score those of the other."""
-    if number not in of_frames:
-        of_frames[number] = fit_cepstra(fold.training, labels, training)
+def score_fold_cepstra(fold: _Fold, labels: Sequence[str], training: TrainingSection) -> _ScoredFold:
+    """Fit mixtures to the cepstral frames of one side of a fold, and score those of the other."""
     # None where the frames of this fold cannot be fitted; that of the other folds is then ignored (see `HeldOutClips`).
-    mixtures = of_frames[number]
+    mixtures = fit_cepstra(fold.training, labels, training)
     n_mixtures = len(fitted_labels(fold.training, labels))
     evidence: list[Float64Array | None] = []
     for clip in one_at_a_time(fold.held_out):

@@ -17,7 +17,7 @@ from streamgmm.training.extraction.extraction import Extraction, extract_clips
 from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.fitting.fitting import unconverged_allowed
 from streamgmm.training.selection.search import is_better
-from streamgmm.training.selection.validation import MixturesOfFrames, validate
+from streamgmm.training.selection.validation import validate
 from streamgmm.training.workers import ProgressTracker, prefixed, untracked
 
 DEFAULT_S = FeaturesSection().window_s
@@ -60,13 +60,15 @@ class WindowLengths:
         self._task = task
         self._track = track
         self._tried = set(_subset_per_label(clips, task.training.seed))
-        self._measured: dict[tuple[float, bool], Extraction] = {}
-        # Frames are the same whatever the length of windows, but for the surroundings of copies.
-        self._of_frames: MixturesOfFrames = {}
+        self._measured: dict[float, Extraction] = {}
+        self._compared: dict[float, list[ClipVectors]] = {}
 
     def measured(self, window_s: float | None = None) -> Extraction:
         """Return all clips measured in windows of a length, by default the configured one; the result is cached."""
-        return self._measure(self._task.spec.window_s if window_s is None else window_s, is_whole=True)
+        window_s = self._task.spec.window_s if window_s is None else window_s
+        if window_s not in self._measured:
+            self._measured[window_s] = extract_clips(self._clips, self._task_of(window_s), self._track_of(window_s))
+        return self._measured[window_s]
 
     def choose(self, usable: Iterable[Clip], labels: Sequence[str]) -> Chosen:
         """Return the clips measured with the window length of least held-out log loss.
@@ -115,30 +117,32 @@ class WindowLengths:
         return Chosen(self._task_of(best_s), _only(self.measured(best_s).clips, known), (note,))
 
     def _some(self, window_s: float, known: Collection[Clip]) -> list[ClipVectors]:
-        """Return the clips to compare a length on."""
-        # All clips may be measured already in this length, and need not be measured again.
-        is_whole = (window_s, True) in self._measured
-        return _only(self._measure(window_s, is_whole=is_whole).clips, self._tried & set(known))
+        """Return the clips to compare a length on: an equal share of each label, without what takes longest."""
+        if window_s not in self._compared:
+            task = self._task_of(window_s)
+            training = msgspec.structs.replace(task.training, n_context_copies=0, cepstra="never")
+            tried = [clip for clip in self._clips if clip in self._tried]
+            track = prefixed(self._track, f"windows of {window_s:g} s: ")
+            self._compared[window_s] = extract_clips(
+                tried, msgspec.structs.replace(task, training=training), track
+            ).clips
+        return _only(self._compared[window_s], known)
 
-    def _measure(self, window_s: float, *, is_whole: bool) -> Extraction:
-        # In a small data set the subset is the whole, which is measured once for both uses.
-        is_whole = is_whole or len(self._tried) == len(self._clips)
-        if (window_s, is_whole) not in self._measured:
-            clips = self._clips if is_whole else [clip for clip in self._clips if clip in self._tried]
-            is_other = window_s != self._task.spec.window_s
-            track = prefixed(self._track, f"windows of {window_s:g} s: ") if is_other else self._track
-            self._measured[window_s, is_whole] = extract_clips(clips, self._task_of(window_s), track)
-        return self._measured[window_s, is_whole]
+    def _track_of(self, window_s: float) -> ProgressTracker:
+        is_other = window_s != self._task.spec.window_s
+        return prefixed(self._track, f"windows of {window_s:g} s: ") if is_other else self._track
 
     def _losses(self, window_s: float, clips: Sequence[ClipVectors], labels: Sequence[str]) -> Float64Array | None:
         """Return the log loss of each clip, without a search of settings; None if no clip could be held out."""
-        # Settings are compared at the chosen length later; searching them for each length would take far longer.
-        training = msgspec.structs.replace(self._task.training, search=False)
+        # All else is chosen at the chosen length later; for each length it would take far longer.
+        training = self._task.training
+        bottleneck = "always" if training.bottleneck == "always" else "never"
+        training = msgspec.structs.replace(training, search=False, bottleneck=bottleneck, cepstra="never")
         if {clip.clip.label for clip in clips} != set(labels):
             return None
         with unconverged_allowed():
             track = prefixed(self._track, f"windows of {window_s:g} s: ")
-            return validate(clips, labels, training, track, self._of_frames).log_losses
+            return validate(clips, labels, training, track).log_losses
 
     def _task_of(self, window_s: float) -> ExtractionTask:
         return msgspec.structs.replace(self._task, spec=msgspec.structs.replace(self._task.spec, window_s=window_s))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -278,6 +279,25 @@ def test_the_least_recently_used_are_removed_first(dataset, task, folder, monkey
     assert len(files_in(folder)) == 2
     n_measured()
     extract_clips([dataset.clips[0], dataset.clips[2]], task)
+    assert n_measured() == 0
+
+
+def test_a_set_beyond_the_limit_is_measured_anew_only_as_far_as_it_exceeds_it(
+    dataset, task, folder, monkeypatch, n_measured
+):
+    first, second, third = dataset.clips[:3]
+    extract_clips([first, second], task)
+    # Room for these two alone.
+    monkeypatch.setattr(module, "MAX_BYTES", sum(path.stat().st_size for path in files_in(folder)))
+    for _ in range(2):
+        n_measured()
+        extract_clips([first, second, third], task)
+        assert n_measured() == 1
+    # For another process they are as old as any.
+    monkeypatch.setattr(module, "_STARTED_NS", time.time_ns())
+    extract_clips([third], task)
+    n_measured()
+    extract_clips([third], task)
     assert n_measured() == 0
 
 

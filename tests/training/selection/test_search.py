@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamgmm.settings.training import TrainingSection
-from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips
+from streamgmm.training.selection.held_out import HeldOutClip, HeldOutClips, HeldOutContext
 from streamgmm.training.selection.search import (
     MIN_CLIPS_FOR_BOTTLENECK,
     VARIATIONS,
@@ -20,29 +20,38 @@ from tests.training.training_rig import make_clips
 
 DEFAULTS = TrainingSection()
 N_CLIPS = 200
+N_FOLDS = 5
 
 
 def held_out(separation: float, seed: int = 0) -> HeldOutClips:
     """Clips of two labels whose log-likelihoods lie `separation` apart on average."""
+    return HeldOutClips(held_out_clips(separation, seed), 2)
+
+
+def held_out_clips(separation: float, seed: int = 0, part: slice = slice(None)) -> list[HeldOutClip]:
+    """The clips of some of the folds."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(0.0, 1.0, (N_CLIPS, 1, 2))
     clips = []
     for n, row in enumerate(rows):
         row[:, n % 2] += separation
         clips.append(HeldOutClip(n % 2, row, np.ones(1)))
-    return HeldOutClips(clips, 2)
+    n_each = N_CLIPS // N_FOLDS
+    return [clip for i in range(N_FOLDS)[part] for clip in clips[i * n_each : (i + 1) * n_each]]
 
 
 class Laboratory:
-    """Returns results from a table of separations by setting, and records the settings."""
+    """Returns results from a table of separations by setting, and records the settings, and those beyond a start."""
 
     def __init__(self, **separations: float) -> None:
         self.separations = separations
         self.asked: list[TrainingSection] = []
+        self.went_on: list[TrainingSection] = []
 
-    def __call__(self, settings) -> list[HeldOutClips]:
-        self.asked += settings
-        return [held_out(1.0 + sum(self.gains(training))) for training in settings]
+    def __call__(self, settings, part) -> list[list[HeldOutClip]]:
+        is_start = part.start is None and part.stop is not None
+        (self.asked if is_start else self.went_on).extend(settings)
+        return [held_out_clips(1.0 + sum(self.gains(training)), part=part) for training in settings]
 
     def gains(self, training: TrainingSection):
         for key, gain in self.separations.items():
@@ -53,25 +62,49 @@ class Laboratory:
 
 def test_without_a_gain_the_defaults_stay_and_a_note_reports_it():
     laboratory = Laboratory()
-    choice = choose_settings(DEFAULTS, held_out(1.0), laboratory)
+    choice = choose_settings(DEFAULTS, 2, laboratory)
     assert choice.training == DEFAULTS
-    assert choice.notes == (f"defaults kept: none of {len(laboratory.asked)} variations had a lower held-out log loss",)
-    assert len(laboratory.asked) == sum(map(len, VARIATIONS))
+    n_tried = sum(map(len, VARIATIONS))
+    assert choice.notes == (f"defaults kept: none of {n_tried} variations had a surely lower held-out log loss",)
+    assert len(laboratory.asked) == 1 + n_tried
+
+
+def test_variations_that_gain_nothing_on_the_first_folds_are_tried_on_no_others():
+    laboratory = Laboratory(lda_shrinkage__01=-0.5, lda_shrinkage__06=0.5)
+    choice = choose_settings(DEFAULTS, 2, laboratory)
+    assert laboratory.went_on == [DEFAULTS, choice.training]
 
 
 def test_a_gain_within_the_error_of_chance_changes_nothing():
-    noisy = lambda settings: [held_out(1.02, seed=n + 1) for n, _ in enumerate(settings)]  # noqa: E731
-    assert choose_settings(DEFAULTS, held_out(1.0), noisy).training == DEFAULTS
+    noisy = lambda settings, part: [held_out_clips(1.0, n, part) for n, _ in enumerate(settings)]  # noqa: E731
+    assert choose_settings(DEFAULTS, 2, noisy).training == DEFAULTS
+
+
+def test_copies_of_a_clip_do_not_make_a_difference_sure():
+    # Each clip is heard once more often than it has copies, and they differ as it does.
+    context = HeldOutContext(np.ones(1, dtype=bool), np.zeros(1), 10.0)
+    alone = held_out_clips(1.0)
+    copied = [
+        one._replace(content_sha256=str(n), context=context if i else None)
+        for n, clip in enumerate(alone)
+        for i, one in enumerate([clip] * 9)
+    ]
+    apart, losses = HeldOutClips(copied, 2), np.arange(9.0 * N_CLIPS)
+    assert apart.pooled(losses) == pytest.approx(losses.reshape(N_CLIPS, 9).mean(axis=1))
+    assert HeldOutClips(alone, 2).pooled(losses[:N_CLIPS]) == pytest.approx(losses[:N_CLIPS])
+    # Of the copies alone, and with another clip of the same recording after them.
+    two = [one._replace(context=context, onset_s=onset_s) for onset_s in (0.0, 2.0) for one in copied[:3]]
+    assert HeldOutClips(two, 2).pooled(np.arange(6.0)) == pytest.approx([1.0, 4.0])
 
 
 def test_the_best_of_a_group_is_taken():
-    choice = choose_settings(DEFAULTS, held_out(1.0), Laboratory(lda_shrinkage__01=0.5, lda_shrinkage__06=1.0))
+    choice = choose_settings(DEFAULTS, 2, Laboratory(lda_shrinkage__01=0.5, lda_shrinkage__06=1.0))
     assert choice.training == msgspec.structs.replace(DEFAULTS, lda_shrinkage=0.6)
     assert choice.notes[0].startswith("lda_shrinkage 0.6: held-out log loss ")
 
 
 def test_winners_of_several_groups_are_combined_if_that_is_better_still():
-    choice = choose_settings(DEFAULTS, held_out(1.0), Laboratory(n_components__6=0.5, copies__False=1.0))
+    choice = choose_settings(DEFAULTS, 2, Laboratory(n_components__6=0.5, copies__False=1.0))
     assert choice.training == msgspec.structs.replace(DEFAULTS, n_components=6, copies=False)
 
 
@@ -81,7 +114,7 @@ def test_winners_that_do_not_go_together_leave_the_best_one():
             both = training.n_components == 6 and not training.copies
             return [-0.5] if both else super().gains(training)
 
-    choice = choose_settings(DEFAULTS, held_out(1.0), Quarrel(n_components__6=0.5, copies__False=1.0))
+    choice = choose_settings(DEFAULTS, 2, Quarrel(n_components__6=0.5, copies__False=1.0))
     assert choice.training == msgspec.structs.replace(DEFAULTS, copies=False)
 
 
@@ -93,7 +126,7 @@ def test_winners_that_do_not_go_together_leave_the_best_one():
 def test_what_the_user_has_set_stays(own):
     laboratory = Laboratory()
     training = msgspec.structs.replace(DEFAULTS, **own)
-    choose_settings(training, held_out(1.0), laboratory)
+    choose_settings(training, 2, laboratory)
     for name, value in own.items():
         assert {getattr(asked, name) for asked in laboratory.asked} == {value}
 
@@ -101,7 +134,7 @@ def test_what_the_user_has_set_stays(own):
 def test_what_makes_no_difference_is_not_tried():
     laboratory = Laboratory()
     without = msgspec.structs.replace(DEFAULTS, n_speed_copies=0, n_noise_copies=0, covariance="full")
-    choose_settings(without, held_out(1.0), laboratory)
+    choose_settings(without, 2, laboratory)
     assert all(asked.copies and asked.refinement for asked in laboratory.asked)
 
 

@@ -8,7 +8,6 @@ from streamgmm.model.cepstra import CepstralEvidence
 from streamgmm.training.extraction.clip_vectors import ClipCepstra, ClipVectors
 from streamgmm.training.fitting.fitting import DEFAULT_LIKELIHOOD_SCALE, fit_classifier
 from streamgmm.training.selection import validation as module
-from streamgmm.training.selection import validation as validation_module
 from streamgmm.training.selection.calibration import calibrated
 from streamgmm.training.selection.held_out import score_cepstra
 from streamgmm.training.selection.validation import validate
@@ -113,17 +112,6 @@ def spoken_clips(n_clips: int = 8, n_windows: int = 4, n_frames_per_window: int 
         shares = np.arange(1, n_windows + 1) / n_windows
         clips.append(ClipVectors(make_clip(label, n), vectors, vectors[:0], shares, ClipCepstra(frames, frames, spans)))
     return clips
-
-
-def test_mixtures_of_frames_that_are_known_are_not_fitted_again(monkeypatch):
-    clips, labels, of_frames = spoken_clips(), ["no", "yes"], validation_module.MixturesOfFrames()
-    first = validate(clips, labels, TRAINING, of_frames=of_frames)
-    known = dict(of_frames)
-    monkeypatch.setattr(validation_module, "fit_cepstra", None)
-    again = validate(clips, labels, TRAINING, of_frames=of_frames)
-    assert len(known) > 1
-    assert all(of_frames[number] is mixtures for number, mixtures in known.items())
-    np.testing.assert_array_equal(present(again.log_losses), present(first.log_losses))
 
 
 def test_sounds_that_only_frames_separate_are_recognised_by_frames():

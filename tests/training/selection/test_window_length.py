@@ -23,7 +23,7 @@ CLIPS = [make_clip(label, number) for label in LABELS for number in range(20)]
 
 
 def task_with(window_s: float = 1.0, **training):
-    config = config_with(**{"cepstra": "never", "search": True, **training})
+    config = config_with(**{"search": True, **training})
     config = msgspec.structs.replace(config, features=msgspec.structs.replace(config.features, window_s=window_s))
     return make_task(make_dataset(CLIPS), config)
 
@@ -42,7 +42,9 @@ def measuring(monkeypatch, too_short):
 
     def extract(clips, task, track):
         window_s = task.spec.window_s
-        measured.append((window_s, len(clips)))
+        training = task.training
+        is_light = not training.n_context_copies and training.cepstra == "never"
+        measured.append((window_s, len(clips), "compared" if is_light else "whole"))
         vectors = [vectors_of(clip, apart.get(window_s, 0.5)) for clip in clips if (window_s, clip) not in too_short]
         return Extraction(list(track(vectors, "measuring", len(vectors))), [])
 
@@ -61,7 +63,8 @@ def test_a_length_that_is_clearly_better_is_chosen_and_said(measuring):
     (note,) = chosen.notes
     assert note.startswith("windows of 0.5 s: held-out log loss of clips ")
     assert "with 1 s" in note
-    assert measured == [(1.0, 40), (0.5, 40), (2.0, 40)]
+    compared = [(window_s, 40, "compared") for window_s in (1.0, 0.5, 2.0)]
+    assert measured == [(1.0, 40, "whole"), *compared, (0.5, 40, "whole")]
 
 
 def test_windows_of_five_seconds_are_tried_where_two_are_better(measuring):
@@ -72,7 +75,8 @@ def test_windows_of_five_seconds_are_tried_where_two_are_better(measuring):
     assert chosen.notes[0].startswith("windows of 5 s: ")
     apart.update({2.0: 3.0, 5.0: 3.0})
     assert WindowLengths(CLIPS, task_with()).choose(CLIPS, LABELS).task.spec.window_s == 2.0
-    assert measured == 2 * [(1.0, 40), (0.5, 40), (2.0, 40), (5.0, 40)]
+    compared = [window_s for window_s, _, how in measured if how == "compared"]
+    assert compared == 2 * [1.0, 0.5, 2.0, 5.0]
 
 
 def test_a_clip_that_has_no_window_of_five_seconds_leaves_two(measuring, too_short):
@@ -96,7 +100,7 @@ def test_nothing_else_is_measured_where_nothing_is_to_be_chosen(measuring, task)
     _, measured = measuring
     chosen = WindowLengths(CLIPS, task).choose(CLIPS, LABELS)
     assert (chosen.task, chosen.notes) == (task, ())
-    assert measured == [(task.spec.window_s, 40)]
+    assert measured == [(task.spec.window_s, 40, "whole")]
 
 
 def test_a_window_is_never_shorter_than_its_stride(measuring):
@@ -104,7 +108,7 @@ def test_a_window_is_never_shorter_than_its_stride(measuring):
     task = task_with()
     wide = msgspec.structs.replace(task, spec=msgspec.structs.replace(task.spec, hop_s=0.8))
     WindowLengths(CLIPS, wide).choose(CLIPS, LABELS)
-    assert measured == [(1.0, 40), (2.0, 40)]
+    assert [window_s for window_s, _, how in measured if how == "compared"] == [1.0, 2.0]
 
 
 def test_one_label_or_clips_that_cannot_be_held_out_keep_the_default(measuring):
@@ -123,7 +127,7 @@ def test_clips_that_are_not_taught_say_nothing_and_are_measured_once_for_all_fol
         chosen = lengths.choose(usable, LABELS)
         assert [clip.clip for clip in chosen.clips] == usable
         assert chosen.notes == WindowLengths(usable, task_with()).choose(usable, LABELS).notes
-    assert measured.count((2.0, 40)) == 1
+    assert measured.count((2.0, 40, "whole")) == measured.count((2.0, 40, "compared")) == 1
 
 
 def test_of_a_large_set_a_share_of_each_label_is_tried_and_all_of_it_measured_as_chosen(measuring, monkeypatch):
@@ -133,7 +137,8 @@ def test_of_a_large_set_a_share_of_each_label_is_tried_and_all_of_it_measured_as
     lengths = WindowLengths(CLIPS, task_with())
     chosen = lengths.choose(CLIPS, LABELS)
     assert [clip.clip for clip in chosen.clips] == CLIPS
-    assert measured == [(1.0, 40), (0.5, 30), (2.0, 30), (0.5, 40)]
+    compared = [(window_s, 30, "compared") for window_s in (1.0, 0.5, 2.0)]
+    assert measured == [(1.0, 40, "whole"), *compared, (0.5, 40, "whole")]
     tried = lengths._tried
     assert Counter(clip.label for clip in tried) == {"cat": 15, "horse": 15}
     assert WindowLengths(CLIPS, task_with())._tried == tried
