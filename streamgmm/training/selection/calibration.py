@@ -106,10 +106,11 @@ def calibrate(
         frames, notes = "never", ("cepstral frames are not used: a class has too few",)
     # Clips are answered as they are recorded, by the votes of their windows.
     clean = held_out.clean
-    of_clips, clip_notes = _choose_cepstra(clean.answer_log_losses, frames, "for clips")
+    of_clips, clip_notes = _choose_cepstra(clean.answer_log_losses, clean, frames, "for clips")
     # Events are decided window by window, in context. Frames are never forced on them: most may be of the room.
-    in_context = held_out.in_context.log_losses
-    of_hops, hop_notes = _choose_cepstra(in_context, "never" if frames == "never" else "auto", "for events")
+    in_context = held_out.in_context
+    of_events: CepstraChoice = "never" if frames == "never" else "auto"
+    of_hops, hop_notes = _choose_cepstra(in_context.log_losses, in_context, of_events, "for events")
     sharpness = _best_sharpness(clean, of_clips)
     # How well a sound fits a label tells more beside how well it fits all sounds of the world.
     background = held_out.background_index(labels)
@@ -153,13 +154,15 @@ def gain(before: Float64Array, after: Float64Array) -> tuple[float, float]:
     return float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
 
 
-def _choose_cepstra(losses: LossFunction, frames: CepstraChoice, where: str) -> tuple[Weights, tuple[str, ...]]:
+def _choose_cepstra(
+    losses: LossFunction, held_out: HeldOutClips, frames: CepstraChoice, where: str
+) -> tuple[Weights, tuple[str, ...]]:
     """Return the weights with the least mean of `losses`, and notes on the choice."""
     windows_alone = Weights(best_scale(losses), 0.0)
     if frames == "never":
         return windows_alone, ()
     both = _best_weights(losses, windows_alone.scale)
-    alone, beside = losses(*windows_alone), losses(*both)
+    alone, beside = (held_out.pooled(losses(*weights)) for weights in (windows_alone, both))
     gained, standard_error = gain(alone, beside)
     n_errors = CEPSTRA_MIN_STANDARD_ERRORS * (1.0 if len(alone) >= MANY_CLIPS else 2.0)
     # All three have to be exceeded, so the largest one decides.
