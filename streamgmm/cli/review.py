@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streamgmm.cli.playing import play
-from streamgmm.clips.reviewing import Candidate, Judgement, accepted_folder, judge, list_candidates
+from streamgmm.clips.reviewing import Candidate, Judgement, accepted_folder, judge, list_candidates, list_judged
 from streamgmm.errors import DataError, InputMissingError, UsageError
 from streamgmm.labels import BACKGROUND, UNKNOWN, check_label
 from streamgmm.wording import escaped
@@ -128,7 +128,9 @@ def _named(directory: Path, candidates: Sequence[Candidate], names: Sequence[str
     found = [by_path.get(directory / name) or by_path.get(Path(name)) for name in names]
     for name, clip in zip(names, found, strict=True):
         if clip is None:
-            raise InputMissingError("is not a clip here, or somebody else has moved it", where=name)
+            judged = next((path for path, _ in list_judged(directory) if path.name == Path(name).name), None)
+            hint = f"it was reviewed, and is now {judged}: move or remove it there" if judged else ""
+            raise InputMissingError("is not a clip here, or somebody else has moved it", where=name, hint=hint)
     return [clip for clip in found if clip is not None]
 
 

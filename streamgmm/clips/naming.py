@@ -34,6 +34,7 @@ REVIEWED = frozenset({ACCEPTED, NOT_MINE})
 """Folders of clips that somebody has reviewed."""
 
 _OWN_FOLDERS = frozenset({NEAR_MISSES}) | REVIEWED
+_SHORTENED = re.compile(r"_.+_[0-9a-f]{12}", re.DOTALL)
 _STEM = re.compile(r"(?:\d{8}T\d{6}\.\d{3}Z|t\d+\.\d{3})_([01]\.\d{4})_([A-Za-z0-9_.~-]+)", re.ASCII)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.~-]")
 _MAX_NAME_BYTES = 200
@@ -54,7 +55,20 @@ def folder_of_label(label: str) -> str:
     if len(label.encode("utf-8", "surrogatepass")) > _MAX_NAME_BYTES:
         digest = hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()
         return f"_{label[:_N_KEPT_CHARACTERS]}_{digest[:12]}"
-    return f"_{label}" if label.startswith(".") or label.casefold() in _OWN_FOLDERS else label
+    return f"_{label}" if _is_taken(label) else label
+
+
+def label_of_folder(name: str) -> str | None:
+    """Return the label whose clips are in the folder `name`; None if it may have been too long for a name."""
+    if _SHORTENED.fullmatch(name):
+        return None
+    return name[1:] if name.startswith("_") and _is_taken(name[1:]) else name
+
+
+def _is_taken(label: str) -> bool:
+    # However many underscores it begins with, so that `accepted` and `_accepted` have folders of their own.
+    bare = label.lstrip("_")
+    return bare.startswith(".") or bare.casefold() in _OWN_FOLDERS
 
 
 def stem_of(record: End) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,13 +18,14 @@ from streamgmm.clips.naming import (
     RECORD_SUFFIX,
     ClipKind,
     folders_of,
+    label_of_folder,
     score_of,
     subfolders,
 )
 from streamgmm.errors import InputMissingError, OutputError, PermissionDeniedError, StreamgmmError, UsageError
 from streamgmm.files import path_kind, read_regular_file, reason_of
 from streamgmm.label_folders import folder_for
-from streamgmm.labels import BACKGROUND, UNKNOWN
+from streamgmm.labels import BACKGROUND, SILENCE, UNKNOWN, can_be_label, check_label, check_labels
 
 _MAX_RECORD_BYTES = 2**16
 
@@ -50,7 +51,7 @@ class Candidate(NamedTuple):
     Attributes:
         path: its audio.
         kind: reason of the clip.
-        label: label of its folder; `unknown` for a sound that fits no label.
+        label: label of the sound; `unknown` for one that fits no label.
         score: highest score of the sound.
     """
 
@@ -95,10 +96,17 @@ def _candidates(directory: Path) -> Iterator[Candidate]:
             kind = "near_miss"
         elif folder.name == UNKNOWN:
             kind = "unknown"
+        label = UNKNOWN if kind == "unknown" else label_of_folder(folder.name)
         for path in folder.iterdir():
             score = score_of(path.stem) if path.suffix == AUDIO_SUFFIX else None
             if score is not None:
-                yield Candidate(path, kind, folder.name, score)
+                yield Candidate(path, kind, label or _recorded_label(path), score)
+
+
+def _recorded_label(clip: Path) -> str:
+    """Return the label in the record of a clip; the name of its folder, from which it differs, if there is none."""
+    info = read_info(clip)
+    return clip.parent.name if info is None else info.label
 
 
 def _doubt(clip: Candidate) -> tuple[int, float, str]:
@@ -130,17 +138,41 @@ def judge(directory: Path, clip: Path, label: str, judgement: Judgement) -> Path
         Its new path; None if it is gone.
 
     Raises:
-        DataError, UsageError: the label is not valid, or an unknown sound is accepted without a label.
+        DataError, UsageError: the label is not valid, is no class or differs from a known one only by case or Unicode
+            form, or an unknown sound is accepted without a label.
         StreamgmmError: the clip cannot be moved; it is where it was.
     """
-    label = judgement.label or label
     if judgement.verdict == "not_mine":
-        return move_clip(clip, folder_for(foreign_folder(directory), label))
+        return move_clip(clip, folder_for(foreign_folder(directory), judgement.label or label))
     if judgement.verdict == "reject":
-        label = BACKGROUND
-    elif not judgement.label and label == UNKNOWN:
+        if judgement.label not in ("", BACKGROUND):
+            raise UsageError(f"a clip that is rejected has no label, but '{judgement.label}' is given")
+        return move_clip(clip, folder_for(accepted_folder(directory), BACKGROUND))
+    if not judgement.label and label == UNKNOWN:
         raise UsageError("an unknown sound is accepted only with a label")
-    return move_clip(clip, folder_for(accepted_folder(directory), label))
+    wanted = _check_class(judgement.label or label, {label, *_known_labels(directory)})
+    return move_clip(clip, folder_for(accepted_folder(directory), wanted))
+
+
+def _check_class(text: str, known: Iterable[str]) -> str:
+    """Return `text` as a label that training can learn beside those it may meet, of which no two look alike."""
+    wanted = check_label(text)
+    if wanted in (UNKNOWN, SILENCE):
+        hint = f"accept it as a class, or reject it, which makes it {BACKGROUND}"
+        raise UsageError(f"'{wanted}' is an answer and not a class", hint=hint)
+    for other in known:
+        if other != wanted and can_be_label(other):
+            check_labels([other, wanted])
+    return wanted
+
+
+def _known_labels(directory: Path) -> Iterator[str]:
+    """Yield the labels of all clips, as far as the names of their folders tell them."""
+    accepted = accepted_folder(directory)
+    with suppress(OSError):
+        yield from (folder.name for folder in subfolders(accepted) if accepted.is_dir())
+    with suppress(OSError):
+        yield from filter(None, (label_of_folder(folder.name) for folder in folders_of(directory)))
 
 
 def list_judged(directory: Path) -> Iterator[tuple[Path, Judgement]]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamgmm.clips.naming import folder_of, folder_of_label, score_of, stem_of
+from streamgmm.clips.naming import folder_of, folder_of_label, label_of_folder, score_of, stem_of
 from streamgmm.labels import can_be_label
 from tests.sinks.sink_rig import end
 
@@ -26,6 +26,7 @@ def test_F38_a_label_of_any_letters_is_one_visible_folder(label: str) -> None:
     assert not name.startswith(".")
     assert len(name.encode()) <= 255
     assert name.casefold() not in ("near_misses", "accepted")
+    assert label_of_folder(name) in (label, None)
 
 
 @pytest.mark.parametrize(
@@ -38,10 +39,14 @@ def test_F38_a_label_of_any_letters_is_one_visible_folder(label: str) -> None:
         (".ssh", "_.ssh"),
         ("Accepted", "_Accepted"),
         ("near_misses", "_near_misses"),
+        ("_accepted", "__accepted"),
+        ("_..", "__.."),
+        ("_dog", "_dog"),
     ],
 )
 def test_F38_labels_that_mean_something_to_a_file_system(label: str, name: str) -> None:
     assert folder_of_label(label) == name
+    assert label_of_folder(name) == label
 
 
 def test_long_labels_that_begin_alike_have_folders_of_their_own() -> None:
@@ -49,6 +54,7 @@ def test_long_labels_that_begin_alike_have_folders_of_their_own() -> None:
     names = {folder_of_label(letter * 63 + end) for end in "ab"}
     assert len(names) == 2
     assert max(len(name.encode()) for name in names) <= 255
+    assert {label_of_folder(name) for name in names} == {None}
 
 
 def test_each_kind_has_a_place_of_its_own() -> None:

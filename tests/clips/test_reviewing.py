@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from streamgmm.clips.reviewing import Candidate, accepted_folder, list_candidates, move_clip
+from streamgmm.clips.reviewing import Candidate, Judgement, accepted_folder, judge, list_candidates, move_clip
 from streamgmm.clips.store import ClipStore
-from streamgmm.errors import InputMissingError, OutputError, PermissionDeniedError
+from streamgmm.errors import DataError, InputMissingError, OutputError, PermissionDeniedError, UsageError
 from streamgmm.label_folders import folder_for
 from tests.clips.clip_rig import clips_in, make_clip, section_of
 from tests.narrowing import present
@@ -120,3 +120,49 @@ def test_a_label_named_like_a_kind_is_an_event(tmp_path: Path) -> None:
     store.keep(make_clip(0, "near_misses"))
     assert [type(clip) for clip in list_candidates(tmp_path)] == [Candidate]
     assert list_candidates(tmp_path)[0].kind == "event"
+
+
+@pytest.mark.parametrize("label", ["accepted", "Near_Misses", "not_mine", "_accepted", "\U00020000" * 63 + "a"])
+def test_a_clip_is_accepted_as_its_label_whatever_the_name_of_its_folder(tmp_path: Path, label: str) -> None:
+    store = ClipStore(section_of(tmp_path))
+    store.create()
+    store.keep(make_clip(0, label))
+    store.keep(make_clip(1, label, kind="near_miss"))
+    found = list_candidates(tmp_path)
+    assert [clip.label for clip in found] == [label, label]
+    if len(label.encode()) > 255:
+        return  # No folder can have this name, and so no training either.
+    for clip in found:
+        assert present(judge(tmp_path, clip.path, clip.label, Judgement("accept"))).parent.name == label
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("unknown", "'unknown' is an answer and not a class"),
+        ("silence", "'silence' is an answer and not a class"),
+        ("Dog", "labels 'dog' and 'Dog' differ only by case"),
+        ("GLASS", "labels 'glass' and 'GLASS' differ only by case"),
+        ("ｄｏｇ", "differ only by case or Unicode form"),
+        ("Bell", "labels 'bell' and 'Bell' differ only by case"),
+        ("Background", "differs from the reserved 'background'"),
+        (".dog", "cannot begin with a dot"),
+    ],
+)
+def test_what_no_training_could_learn_is_not_accepted(tmp_path: Path, label: str, message: str) -> None:
+    write_clips(tmp_path)
+    clips = list_candidates(tmp_path)
+    assert judge(tmp_path, clips[0].path, clips[0].label, Judgement("accept", "bell")) is not None
+    for clip in clips[1:]:
+        with pytest.raises((DataError, UsageError), match=message):
+            judge(tmp_path, clip.path, clip.label, Judgement("accept", label))
+        assert clip.path.exists()
+
+
+def test_what_is_rejected_has_no_label(tmp_path: Path) -> None:
+    write_clips(tmp_path)
+    clip, other, *_ = list_candidates(tmp_path)
+    with pytest.raises(UsageError, match="a clip that is rejected has no label, but 'dog' is given"):
+        judge(tmp_path, clip.path, clip.label, Judgement("reject", "dog"))
+    for one, label in ((clip, ""), (other, "background")):
+        assert present(judge(tmp_path, one.path, one.label, Judgement("reject", label))).parent.name == "background"

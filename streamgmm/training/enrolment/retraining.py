@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +12,9 @@ from streamgmm.dataset.class_folders import read_folders
 from streamgmm.dataset.clips import Clip
 from streamgmm.dataset.listing import SHORTEST_SEGMENT_S, Entry, Findings, Segment
 from streamgmm.dataset.reasons import left_out_lines
-from streamgmm.errors import DataError, InputMissingError
+from streamgmm.errors import DataError, InputMissingError, UsageError
 from streamgmm.files import path_kind
-from streamgmm.labels import BACKGROUND, check_labels
+from streamgmm.labels import BACKGROUND
 from streamgmm.model.model import Model
 from streamgmm.training.enrolment.enrolment import MIN_CLIPS, check_enrolled, examined
 from streamgmm.training.enrolment.refitting import ModelChange, measure_like, refit
@@ -41,23 +41,23 @@ def reviewed_clips(directory: Path, model: Model, cache: TrainingCache, findings
         directory: folder of the clips of a run.
         model: the model to train again.
         cache: its training cache.
-        findings: collects what is left out, e.g. damaged files, and recordings that are known by another label.
+        findings: collects what is left out, e.g. damaged files, recordings that are known by another label, and folders
+            that are not named like a class.
 
     Raises:
         InputMissingError: no clip was accepted yet.
-        UsageError, DataError: a folder is not named like a class.
+        DatasetError: a folder has a name that is no label, or two have the same.
     """
     folder = accepted_folder(directory)
     if path_kind(folder) != "folder":
         hint = "sort them with `streamgmm review` first"
         raise InputMissingError("there are no reviewed clips", where=str(folder), hint=hint)
     listing = read_folders(folder, findings)
-    for label in listing.labels:
-        check_enrolled(label, model)
-    check_labels({*model.labels, *listing.labels})
+    classes = {label for label in listing.labels if _is_class(label, folder / label, model, findings)}
     known = {clip.clip.content_sha256: clip.clip.label for clip in cache.clips}
     reviewed, n_known = [], 0
-    for clip in examined((_sound_alone(entry) for entry in listing.entries), cache, findings):
+    entries = (_of_labels(entry, classes) for entry in listing.entries)
+    for clip in examined((_sound_alone(entry) for entry in entries if entry.segments), cache, findings):
         label = known.setdefault(clip.content_sha256, "")
         if not label:
             # From now on it is known, so that copies of it count once.
@@ -68,6 +68,16 @@ def reviewed_clips(directory: Path, model: Model, cache: TrainingCache, findings
         else:
             findings.warn(f"{clip.path}: is already known as '{label}', left out")
     return ReviewedClips(reviewed, n_known)
+
+
+def _is_class(label: str, folder: Path, model: Model, findings: Findings) -> bool:
+    """Return whether `model` can learn clips of `folder`; what it cannot learn is left out, and the others are not."""
+    try:
+        check_enrolled(label, model)
+    except (UsageError, DataError) as error:
+        findings.warn(f"{folder}: {error.what}, left out; move its clips to the folder of a class")
+        return False
+    return True
 
 
 def retrain(
@@ -106,6 +116,11 @@ def retrain(
     return refit(model, cache, [*cache.clips, *measured], track)
 
 
+def _of_labels(entry: Entry, labels: Collection[str]) -> Entry:
+    """Return `entry` without the segments of other labels."""
+    return entry._replace(segments=[segment for segment in entry.segments if segment.label in labels])
+
+
 def _sound_alone(entry: Entry) -> Entry:
     """Return `entry` with the event of a clip alone; a background is the whole clip."""
     segment, info = entry.segments[0], read_info(entry.path)
@@ -124,5 +139,6 @@ def _of_enough(n_clips: Counter[str], model: Model, findings: Findings) -> set[s
     # A single recording of a background is worth as much as a long one of many sounds.
     few = {label for label, n in n_clips.items() if n < MIN_CLIPS and label not in (*model.labels, BACKGROUND)}
     for label in sorted(few):
-        findings.warn(f"'{label}' is new and has {n_clips[label]} clips: left out until there are {MIN_CLIPS}")
+        n, what = n_clips[label], "clip" if n_clips[label] == 1 else "clips"
+        findings.warn(f"'{label}' is new and has {n} {what}: left out until there are {MIN_CLIPS}")
     return n_clips.keys() - few

@@ -13,7 +13,7 @@ import soundfile
 from streamgmm.clips.info import ClipInfo
 from streamgmm.dataset.dataset import read_dataset
 from streamgmm.dataset.listing import Findings
-from streamgmm.errors import DataError, InputMissingError, UsageError
+from streamgmm.errors import DataError, InputMissingError
 from streamgmm.model.file import model_bytes
 from streamgmm.training.enrolment.enrolment import enrol, new_clips
 from streamgmm.training.enrolment.retraining import retrain, reviewed_clips
@@ -127,21 +127,31 @@ def test_nothing_that_can_be_used_is_refused_with_the_reasons(heard, known):
     clips = reviewed(heard, known, findings).new
     with pytest.raises(DataError, match="no reviewed clip can be used") as caught:
         retrain(model, cache, clips, findings, n_jobs=1)
-    assert "'doorbell' is new and has 1 clips" in str(caught.value)
+    assert "'doorbell' is new and has 1 clip: " in str(caught.value)
     assert "0.wav: is not a recording" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("label", "error", "message"),
+    ("label", "why"),
     [
-        ("unknown", UsageError, "'unknown' is an answer and not a class"),
-        ("Footsteps", DataError, "differ only by case"),
-        ("a?b", DataError, "holds QUESTION MARK"),
+        ("unknown", "'unknown' is an answer and not a class"),
+        ("silence", "'silence' is an answer and not a class"),
+        ("Footsteps", "labels 'footsteps' and 'Footsteps' differ only by case or Unicode form"),
     ],
 )
-def test_folders_that_are_no_classes_are_refused(heard, known, label, error, message):
+def test_a_folder_that_is_no_class_is_left_out_by_name_and_the_others_are_learnt(heard, known, label, why):
     write_clip(heard / "accepted", "clip", label)
-    with pytest.raises(error, match=message):
+    findings = Findings()
+    assert {clip.label for clip in reviewed(heard, known, findings).new} == {"doorbell"}
+    (warning,) = findings.warnings
+    assert warning.startswith(f"{heard / 'accepted' / label}: ")
+    assert "left out; move its clips to the folder of a class" in warning
+    assert set(why.split()) <= set(warning.replace(",", "").split())
+
+
+def test_a_folder_whose_name_is_no_label_is_refused(heard, known):
+    write_clip(heard / "accepted", "clip", "a?b")
+    with pytest.raises(DataError, match="holds QUESTION MARK"):
         reviewed(heard, known)
 
 
