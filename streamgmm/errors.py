@@ -24,11 +24,13 @@ class StreamgmmError(Exception):
         may_heal: whether a source that worked before and fails of it may work again.
         is_hopeless: whether waiting cannot help a source that fails of it and has never worked.
         is_stall: whether it hangs rather than is gone.
+        has_waited: whether the source waits itself for what it lacks, and need not be left alone ever longer.
     """
 
     may_heal: bool = False
     is_hopeless: bool = False
     is_stall: bool = False
+    has_waited: bool = False
 
     exit_code = 70
 

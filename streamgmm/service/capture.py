@@ -112,7 +112,7 @@ class Capture:
             while (error := self._run_source()) is not None:
                 self._tell_failure(error)
                 # Waits for the event instead of sleeping, so that `stop` ends the wait at once.
-                if self._wait(self._stopping, self._delay_s):
+                if self._wait(self._stopping, FIRST_DELAY_S if error.has_waited else self._delay_s):
                     break
                 self._delay_s = min(2.0 * self._delay_s, LONGEST_DELAY_S)
                 self._on_move()

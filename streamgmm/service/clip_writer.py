@@ -84,6 +84,11 @@ class ClipWriter:
         """Return whether a clip that is submitted now is likely to be written."""
         return self._may_try() and (self._is_patient or not self._is_full())
 
+    def leave_out(self) -> None:
+        """Count a clip that is not even encoded, as it would not be written."""
+        with self._changed:
+            self.n_dropped += 1
+
     def place_of(self, folder: str, stem: str) -> str:
         """Return the path of a clip for records, which are UTF-8 whatever the name of the directory is."""
         path = f"{self.section.directory.rstrip('/')}/{folder}/{stem}{AUDIO_SUFFIX}"

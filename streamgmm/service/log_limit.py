@@ -11,9 +11,12 @@ INTERVAL_S = 10.0
 LIMITED_EVENTS = ("client.", "exec.", "capture.", "config.", "watchdog.")
 """Prefixes of the events that outside causes can repeat as often as they like."""
 
+N_AT_ONCE = {"config.": 3}
+"""Lines that may come in a row, by prefix; otherwise one. Whoever reloads settings again waits for what becomes of it."""
+
 
 class LogLimit(logging.Filter):
-    """Pass one line of each limited event per interval; the next line reports how many were suppressed.
+    """Pass one line of each limited event per interval in the long run; the next one reports how many were suppressed.
 
     Events are distinguished by their message template, before arguments are filled in, so their number is
     bounded by that of the log calls in the program.
@@ -39,10 +42,13 @@ class LogLimit(logging.Filter):
         # A handler filters before it takes its own lock, so several threads may be here at once.
         with self._lock:
             now_s = self._clock()
-            if now_s < self._next_s.get(event, now_s):
+            # A leaky bucket: when the next line is due if all come evenly, and by how much it may come early.
+            due_s = max(now_s, self._next_s.get(event, now_s))
+            n_at_once = next((n for prefix, n in N_AT_ONCE.items() if event.startswith(prefix)), 1)
+            if now_s < due_s - (n_at_once - 1) * self._interval_s:
                 self._n_suppressed[event] = self._n_suppressed.get(event, 0) + 1
                 return False
-            self._next_s[event] = now_s + self._interval_s
+            self._next_s[event] = due_s + self._interval_s
             n_suppressed = self._n_suppressed.pop(event, 0)
         if n_suppressed:
             record.msg = f"{event} suppressed={n_suppressed}"

@@ -143,7 +143,9 @@ class Recorder:
         elif isinstance(record, End):
             self._labels_of_events.pop(record.id, None)
             draft = self._drafts.pop(record.id, None)
-            if draft is not None and self._writer.is_taking:
+            if draft is not None and not self._writer.is_taking:
+                self._writer.leave_out()
+            elif draft is not None:
                 stamped = self._stamp(record)
                 place = self._writer.place_of(folder_of("event", record.label), stem_of(stamped))
                 self._close(draft, "event", msgspec.structs.replace(stamped, clip=place))
@@ -169,6 +171,8 @@ class Recorder:
                 self._drafts_of_misses[id(miss)] = miss, draft
             elif self._writer.is_taking:
                 self._close(draft, miss.kind, self._stamp(self._record_of(miss)))
+            else:
+                self._writer.leave_out()
 
     def _end_misses(self) -> None:
         if self._drafts_of_misses:

@@ -96,12 +96,14 @@ class ExecSink(PushSink):
     def _attend(self, line: bytes) -> None:
         # From the line, so that variables and standard input give the same values.
         environment = environment_of(msgspec.json.decode(line))
+        reason = "not run"
         try:
             reason = run_program(self._arguments, environment, line, self._timeout_s, lambda: self._is_abandoned)
             if reason:
                 logger.warning("exec.failed sink=%s reason=%s", self.name, reason)
         finally:
             with self._changed:
+                self.n_failed += bool(reason)
                 self._running.discard(threading.current_thread())
                 self._changed.notify_all()
 

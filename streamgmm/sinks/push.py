@@ -62,6 +62,9 @@ class PushSink:
     patience_s: float | None = None
     """Longest time for which a recording waits while the output takes nothing (s); None for no limit."""
 
+    n_failed = 0
+    """Number of lines that were delivered and came to nothing: a server refused them, or their command failed."""
+
     max_bytes_at_once = 0
     """Lines that wait are delivered together up to this length (bytes); longer ones, and all for 0, one by one."""
 
@@ -140,9 +143,10 @@ class PushSink:
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             self.abandon()
-        queue, n_delivered = self._queue, self._n_delivered
+        queue, n_delivered, n_failed = self._queue, self._n_delivered, self.n_failed
         n_left = queue.n_pushed - queue.n_dropped - n_delivered
-        logger.info("sink.closed sink=%s sent=%d dropped=%d left=%d", self.name, n_delivered, queue.n_dropped, n_left)
+        counts = (n_delivered - n_failed, n_failed, queue.n_dropped, n_left)
+        logger.info("sink.closed sink=%s sent=%d failed=%d dropped=%d left=%d", self.name, *counts)
 
     def claim(self) -> None:
         """Open or check the output.

@@ -166,6 +166,7 @@ class WebhookSink(PushSink):
         if refusal and refusal != self._refusal:
             logger.error("sink.refused sink=%s reason=%s; such records are left out", self.name, refusal)
         self._refusal = refusal
+        self.n_failed += bool(refusal)
 
 
 def read_headers(path: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ from streamgmm.audio.microphone.capture_process import CaptureReason
 from streamgmm.audio.microphone.microphone import CaptureError
 from streamgmm.audio.ring import Ring
 from streamgmm.audio.source import Block
+from streamgmm.audio.streams.pcm_socket import WriterError
 from streamgmm.audio.stretch import Stretch
 from streamgmm.errors import DataError, DeviceError, InputMissingError, SystemResourceError
 from streamgmm.service.capture import Capture, CaptureListener
@@ -73,6 +74,13 @@ def test_A1_a_missing_device_is_tried_for_ever_with_waits_that_double_to_ten_sec
     assert rig.time.waits_s == [0.5, 1.0, 2.0, 4.0, 8.0] + 45 * [10.0]
     assert rig.states == [("degraded", "no input device")]
     assert rig.ring.counts == (0, 0, 0, 0, 0)
+
+
+def test_A40_a_source_that_waits_for_its_writers_itself_is_opened_again_soon() -> None:
+    errors = [WriterError("bad_header", "the header is wrong"), WriterError("no_writer", "no program sends samples")]
+    rig = Rig(*(FakeSource(error) for error in 3 * errors), FakeSource(100))
+    rig.capture.run()
+    assert rig.time.waits_s == 6 * [0.5]
 
 
 def test_A1_a_device_that_comes_later_is_heard() -> None:

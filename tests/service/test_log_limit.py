@@ -42,6 +42,20 @@ def test_E35_a_command_that_fails_all_the_time_is_one_line_in_ten_seconds(log) -
     assert len(lines) == 1
 
 
+def test_results_of_reloads_in_a_row_are_told_and_a_storm_of_them_is_not(log) -> None:
+    logger, lines, time = log
+    for reason in ("hangover_s: got -1", "hangover_z: unknown"):
+        logger.error("config.reload_failed reason=%s", reason)
+        time.now_s += 2.0
+    logger.info("config.reload_ok model=%s changed=%s", "my", "hangover_s")
+    assert len(lines) == 3
+    for _ in range(120):
+        logger.error("config.reload_failed reason=%s", "again")
+        logger.info("config.reload_ok model=%s changed=%s", "my", "again")
+        time.now_s += 0.5
+    assert len(lines) <= 20
+
+
 def test_other_lines_pass(log) -> None:
     logger, lines, _ = log
     for _ in range(3):

@@ -190,6 +190,8 @@ def test_E35_a_command_that_fails_is_logged_and_the_next_one_runs(
         publish(sink, start(seq))
         assert log.wait_for("exec.failed").endswith(f"reason={reason}")
     assert len((tmp_path / "all").read_text().splitlines()) == 2
+    sink.close(TIMEOUT_S)
+    assert log.wait_for("sink.closed").endswith("sent=0 failed=2 dropped=0 left=0")
 
 
 def test_E35_a_program_that_vanishes_is_logged(tmp_path: Path, log: LogLines, failures: Failures) -> None:

@@ -46,6 +46,9 @@ WriterReason = Literal["no_writer", "bad_header", "no_channel", "ended", "stalle
 class WriterError(LiveSourceError[WriterReason]):
     """Raised when no program sends samples, or when the one that did was rejected or has left."""
 
+    # The next writer may have connected already: one with a wrong header must not keep it waiting.
+    has_waited = True
+
 
 class StreamHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """First line from a writer, as JSON.
