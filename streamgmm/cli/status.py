@@ -16,6 +16,9 @@ logger = logging.getLogger("streamgmm.status")
 
 ANSWER_TIMEOUT_S = 3.0
 
+MOST_COLUMNS = 10_000
+"""Width up to which the table of several sources is as wide as it has to be."""
+
 
 def run_status(args: argparse.Namespace) -> int:
     """Print the condition of each source of a daemon.
@@ -61,6 +64,13 @@ def _print_statuses(answers: Sequence[SourceStatus]) -> None:
         table.add_column(column, no_wrap=True)
     for hello, status in answers:
         table.add_row(*_cells_of_source(hello, status))
+    n_terminal_columns, console.width = console.width, MOST_COLUMNS
+    # Whole figures in any case: a row that is cut, or folded, tells nothing.
+    if console.is_terminal and console.measure(table).maximum > n_terminal_columns:
+        for hello, status in answers:
+            _print_source(hello, status)
+            print()
+        return
     console.print(table, soft_wrap=True)
     for _, status in answers:
         if status.paused or status.off:
@@ -76,11 +86,11 @@ def _cells_of_source(hello: Hello, status: Status) -> Iterator[str]:
     # Without health, the rest of the row stays empty.
     if (health := status.health) is not None:
         yield "" if health.level_dbfs is None else f"{health.level_dbfs:.1f} dBFS"
-        yield _duration(health.captured_samples / hello.sample_rate_hz)
+        yield _coarse_duration(health.captured_samples / hello.sample_rate_hz)
         yield f"{sum(health.lost_samples.values()) / hello.sample_rate_hz:.1f} s"
         yield str(health.n_reopened)
         yield health.model.name
-        yield "" if health.room_s is None else _room(health)
+        yield "" if health.room_s is None else f"{health.room_s / 60.0:.0f} min"
 
 
 def _rows(hello: Hello, status: Status) -> Iterator[tuple[str, str]]:
@@ -118,6 +128,11 @@ def _health_rows(health: Health, rate_hz: int) -> Iterator[tuple[str, str]]:
 
 def _room(health: Health) -> str:
     return f"{(health.room_s or 0.0) / 60.0:.0f} min learnt, weight {health.room_weight or 0.0:.2f}"
+
+
+def _coarse_duration(seconds: float) -> str:
+    """Return the two largest units of a duration."""
+    return " ".join(_duration(seconds).split()[:4])
 
 
 def _duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ LIMITED_EVENTS = ("client.", "exec.", "capture.", "config.", "watchdog.")
 """Prefixes of the events that outside causes can repeat as often as they like."""
 
 N_AT_ONCE = {"config.": 3}
-"""Lines that may come in a row, by prefix; otherwise one. Whoever reloads settings again waits for what becomes of it."""
+"""Lines that may come in a row, by prefix; otherwise one. Whoever reloads again waits for the result."""
 
 
 class LogLimit(logging.Filter):

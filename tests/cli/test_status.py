@@ -10,9 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from streamgmm.records import Error, Record, Start, Status, encode_json
+from streamgmm.cli import status as command
+from streamgmm.records import Error, Health, Record, Start, Status, encode_json
 from streamgmm.service.place import SYSTEM
 from streamgmm.sinks.socket.listeners import TcpListener
 from streamgmm.sinks.socket.sockets import SocketSink
@@ -332,3 +334,40 @@ def test_a_service_that_is_installed_and_does_not_run_is_69(
     outcome = run_cli(capsys, "status")
     assert (outcome.code, outcome.err.count("\n")) == (69, 1)
     assert "no daemon answers" in outcome.err
+
+
+@pytest.mark.parametrize(("is_terminal", "columns"), [(False, "40"), (True, "140"), (True, "70")])
+def test_no_figure_of_several_sources_is_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_terminal: bool, columns: str
+) -> None:
+    health = msgspec.structs.replace(
+        HEALTH,
+        captured_samples=16000 * 86400 * 40,
+        lost_samples={"overload": 16000 * 12345},
+        n_reopened=4321,
+        room_s=86400.0,
+        room_weight=0.3,
+    )
+    answers = [
+        (msgspec.structs.replace(HELLO, sample_rate_hz=16000, is_required=False), status_of(name, health))
+        for name in ("kitchen", "the yard behind the house")
+    ]
+    monkeypatch.setattr(command, "find_daemon", lambda *_: ("unix:///s", None, None))
+    monkeypatch.setattr(command, "ask_status", lambda *_: answers)
+    # As on a terminal for the library of tables.
+    monkeypatch.setenv("TTY_COMPATIBLE", "1" if is_terminal else "0")
+    monkeypatch.setenv("COLUMNS", columns)
+    outcome = run_cli(capsys, "status")
+    assert outcome.code == 0
+    for figure in ("-30.0 dBFS", "40 d", "12345.", "4321", "1440 min"):
+        assert outcome.out.count(figure) == 2, outcome.out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in outcome.out
+    if not is_terminal:
+        # A line for each source, for other programs.
+        heading, *rows = outcome.out.splitlines()
+        assert heading.split() == ["source", "state", "level", "captured", "lost", "reopened", "model", "room"]
+        assert [row.startswith(name) for row, name in zip(rows, ("kitchen", "the yard behind the house"), strict=True)]
+
+
+def status_of(source: str, health: Health) -> Status:
+    return Status(t=9.0, source=source, state="ok", detail="audio flows from mic", health=health)
