@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from streamgmm.audio.streams.url import without_secrets
 from streamgmm.cli.models import load_chosen_or_shipped_model, load_model_quietly
 from streamgmm.cli.options import as_overrides
 from streamgmm.errors import ConfigError, InputMissingError, StreamgmmError, UsageError
+from streamgmm.files import expand_home
 from streamgmm.model.model import Model
 from streamgmm.service.context import ChannelPlan
 from streamgmm.service.reload import Loaded
@@ -127,7 +129,9 @@ def _sources(given: list[str]) -> dict[str, str | dict[str, str]]:
     for text in given:
         name, uri = _split_name(text)
         if not name and len(given) > 1:
-            raise UsageError("several sources need a name each", where=text, hint=f"e.g. --source kitchen={text}")
+            raise UsageError(
+                "several sources need a name each", where=text, hint=f"e.g. --source kitchen={_without_name(text)}"
+            )
         if name in named:
             raise UsageError("two sources have this name", where=name, hint="give each a name of its own")
         named[name] = uri
@@ -135,6 +139,12 @@ def _sources(given: list[str]) -> dict[str, str | dict[str, str]]:
         # The empty mapping discards the sources of the settings file.
         return {"source.uri": named[""], "sources": {}}
     return {"sources": named} if named else {}
+
+
+def _without_name(text: str) -> str:
+    """Return the URI in a text such as `../x=file:A`, of which the name before `=` is none."""
+    before, equals, uri = text.partition("=")
+    return uri if equals and ":" not in before and ":" in uri else text
 
 
 def _refuse_shared_places(config: Config) -> None:
@@ -145,14 +155,14 @@ def _refuse_shared_places(config: Config) -> None:
     """
     problems = []
     names_of_places: dict[tuple[str, int | str | None], str] = {}
-    sinks = {section.uri for section in sections_of_sinks(config.output)}
+    sinks = {_in_one_spelling(section.uri) for section in sections_of_sinks(config.output)}
     for name, own in config.sources.items():
         first = names_of_places.setdefault(_place_of(own), name)
         if first != name:
             advice = " (one microphone twice; give each a channel)" if _is_microphone(own.uri) else ""
             problems.append(f"sources.{name}: {without_secrets(own.uri)} is already the source {first!r}{advice}")
     uris = [settings.source.uri for settings in settings_by_source(config).values()]
-    shared = [(uri, _as_sink(uri)) for uri in uris if _as_sink(uri) in sinks]
+    shared = [(uri, _as_sink(uri)) for uri in uris if _in_one_spelling(_as_sink(uri)) in sinks]
     problems += [f"{without_secrets(uri)} is a source, and {sink} a sink at the same place" for uri, sink in shared]
     if problems:
         raise ConfigError(problems)
@@ -162,7 +172,19 @@ def _place_of(own: SourceSection) -> tuple[str, int | str | None]:
     """Return what only one source can read: a channel of a microphone or recording, or a whole pipe or socket."""
     if _is_microphone(own.uri):
         return own.uri.casefold(), own.channel  # a part of a name matches in any case
-    return own.uri, None if own.uri.startswith("pcm") else own.channel
+    return _in_one_spelling(own.uri), None if own.uri.startswith("pcm") else own.channel
+
+
+def _in_one_spelling(uri: str) -> str:
+    """Return a URI that is equal for all ways to write one path; a link is a place of its own, on purpose."""
+    scheme, colon, rest = uri.partition(":")
+    slashes = "//" if rest.startswith("//") and scheme in ("file", "unix", "pcm+unix") else ""
+    if scheme not in ("file", "pcm", "unix", "pcm+unix") or rest in ("", "-"):
+        return uri
+    # A home that nobody has is reported when the path is opened.
+    with suppress(StreamgmmError):
+        return f"{scheme}{colon}{slashes}{os.path.abspath(expand_home(rest.removeprefix(slashes)))}"
+    return uri
 
 
 def _is_microphone(uri: str) -> bool:

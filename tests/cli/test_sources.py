@@ -52,6 +52,15 @@ def test_the_command_line_replaces_sources_of_the_settings(demo_model: Path, dem
         (["--set", "sources.a={uri: mic, channel: 1}", "--set", "sources.b={uri: mic, channel: 1}"], 78, "twice"),
         (["--set", "sources.a={uri: pcm:-, channel: 1}", "--set", "sources.b=pcm:-"], 78, "is already the source 'a'"),
         (["-s", "a=pcm:-", "-s", "b=pcm:-"], 78, "sources.b: pcm:- is already the source 'a'"),
+        (["-s", "a=file:x.wav", "-s", "b=file:./x.wav"], 78, "sources.b: file:./x.wav is already the source 'a'"),
+        (["-s", "a=file:/x.wav", "-s", "b=file:/../x.wav"], 78, "sources.b: file:/../x.wav is already the source 'a'"),
+        (["-s", "a=pcm+unix:///x/s", "-s", "b=pcm+unix:///x//s"], 78, "sources.b: pcm+unix:///x//s is already"),
+        (["-s", "file:x.wav", "-k", "file://./x.wav"], 78, "file:x.wav is a source, and file://x.wav a sink"),
+        (
+            ["-s", "../x=file:a", "-s", "b=file:c"],
+            64,
+            "several sources need a name each (e.g. --source kitchen=file:a)",
+        ),
         (
             ["-s", "a=pcm+unix:///x/s", "-s", "b=mic", "-k", "unix:///x/s"],
             78,
