@@ -183,7 +183,9 @@ def _in_one_spelling(uri: str) -> str:
         return uri
     # A home that nobody has is reported when the path is opened.
     with suppress(StreamgmmError):
-        return f"{scheme}{colon}{slashes}{os.path.abspath(expand_home(rest.removeprefix(slashes)))}"
+        # `Path.resolve` would follow links.
+        path = os.path.abspath(expand_home(rest.removeprefix(slashes)))  # noqa: PTH100
+        return f"{scheme}{colon}{slashes}{path}"
     return uri
 
 
