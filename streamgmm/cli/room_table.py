@@ -11,6 +11,14 @@ from rich.text import Text
 from streamgmm.model.model import Model
 from streamgmm.model.room_card import room_card
 
+HIGHEST_SHOWN = 0.99995
+"""Thresholds above this value are shown as `>0.9999`."""
+
+
+def shown_threshold(threshold: float) -> str:
+    """Return a threshold as text, never as 1, which no score would reach."""
+    return ">0.9999" if threshold > HIGHEST_SHOWN else f"{threshold:.4f}"
+
 
 def room_table(model: Model) -> Table | None:
     """Return a row per class: its threshold, and how much is found at which level above the room; None if not known."""
@@ -26,9 +34,14 @@ def room_table(model: Model) -> Table | None:
         table.add_column(heading, justify="right")
     for label, recalls in room.recalls.items():
         section = model.decision.get(label)
-        threshold = "" if section is None or section.onset_threshold is None else f"{section.onset_threshold:.3g}"
+        threshold = None if section is None else section.onset_threshold
         shares = (f"{recalls[level]:.0%}" if level in recalls else "-" for level in levels)
-        table.add_row(Text(label), threshold, str(room.n_copies.get(label, "-")), *shares)
+        table.add_row(
+            Text(label),
+            "" if threshold is None else shown_threshold(threshold),
+            str(room.n_copies.get(label, "-")),
+            *shares,
+        )
     return table
 
 

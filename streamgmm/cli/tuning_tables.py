@@ -9,14 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from streamgmm.cli.room_table import shown_threshold
 from streamgmm.shares import share_text
 from streamgmm.training.selection.thresholds import DEAF_RECALL
 from streamgmm.tuning.alarm_rates import hours_to_prove
 from streamgmm.tuning.result import LabelTuning, Tuning
 from streamgmm.wording import escaped
-
-HIGHEST_SHOWN = 0.99995
-"""Thresholds above this value are shown as `>0.9999`."""
 
 SELDOM_REACHED = 0.999
 """A logit of 7: even for true events, calibrated posteriors seldom reach this value."""
@@ -97,7 +95,7 @@ def _decisions_table(tuning: Tuning) -> Table:
 
 
 def _tuning_cells(result: LabelTuning) -> Iterator[str]:
-    yield _threshold(result)
+    yield shown_threshold(result.onset_threshold)
     yield "-" if result.min_duration_s is None else f"{result.min_duration_s:g}"
     yield f"{result.n_alarms_before} > {result.n_alarms}"
     yield _rate(result.expected_per_hour)
@@ -124,10 +122,6 @@ def _recall(result: LabelTuning) -> str:
 def _n_found(recall: float, result: LabelTuning) -> int:
     # The recall is a quotient of counts: rounding restores the count.
     return round(recall * result.n_events)
-
-
-def _threshold(result: LabelTuning) -> str:
-    return ">0.9999" if result.onset_threshold > HIGHEST_SHOWN else f"{result.onset_threshold:.4f}"
 
 
 def _change(before: float | None, after: float | None, form: str) -> str:

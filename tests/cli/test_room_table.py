@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 from rich.console import Console
 
-from streamgmm.cli.room_table import room_lines, room_table
+from streamgmm.cli.room_table import room_lines, room_table, shown_threshold
 from streamgmm.model.file import load_model
 from streamgmm.model.room_card import RoomCard
 
@@ -33,3 +33,7 @@ def test_a_long_label_is_whole_in_a_narrow_table(demo_model):
 
 def test_a_card_without_a_room_has_no_lines():
     assert list(room_lines({})) == []
+
+
+def test_a_threshold_that_scores_reach_is_never_shown_as_one():
+    assert [shown_threshold(threshold) for threshold in (0.5, 0.9996, 0.99996)] == ["0.5000", "0.9996", ">0.9999"]
