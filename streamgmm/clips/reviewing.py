@@ -168,9 +168,8 @@ def _check_class(text: str, known: Iterable[str]) -> str:
 
 def _known_labels(directory: Path) -> Iterator[str]:
     """Yield the labels of all clips, as far as the names of their folders tell them."""
-    accepted = accepted_folder(directory)
-    with suppress(OSError):
-        yield from (folder.name for folder in subfolders(accepted) if accepted.is_dir())
+    with suppress(OSError):  # nothing is accepted yet
+        yield from (folder.name for folder in subfolders(accepted_folder(directory)))
     with suppress(OSError):
         yield from filter(None, (label_of_folder(folder.name) for folder in folders_of(directory)))
 
