@@ -6,6 +6,7 @@ import argparse
 import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from streamgmm.cli.playing import play
@@ -128,10 +129,18 @@ def _named(directory: Path, candidates: Sequence[Candidate], names: Sequence[str
     found = [by_path.get(directory / name) or by_path.get(Path(name)) for name in names]
     for name, clip in zip(names, found, strict=True):
         if clip is None:
-            judged = next((path for path, _ in list_judged(directory) if path.name == Path(name).name), None)
-            hint = f"it was reviewed, and is now {judged}: move or remove it there" if judged else ""
+            hint = _where_judged(directory, Path(name).name)
             raise InputMissingError("is not a clip here, or somebody else has moved it", where=name, hint=hint)
     return [clip for clip in found if clip is not None]
+
+
+def _where_judged(directory: Path, name: str) -> str:
+    """Return what to do about a clip that was reviewed already; empty if there is none of that name."""
+    with suppress(OSError):
+        for path, _ in list_judged(directory):
+            if path.name == name:
+                return f"it was reviewed, and is now {path}: move or remove it there"
+    return ""
 
 
 def _move_all(directory: Path, clips: Sequence[Candidate], label: str) -> int:

@@ -51,6 +51,14 @@ def test_each_answer_has_its_place(folder: Path, capsys: pytest.CaptureFixture[s
     assert "1 of 5  event  dog  score 0.70" in capsys.readouterr().out
 
 
+def test_a_clip_that_was_reviewed_is_told_with_its_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = str(list_candidates(folder)[0].path.relative_to(folder))
+    assert run_cli(capsys, "review", folder, name, "--as", "cat").code == 0
+    outcome = run_cli(capsys, "review", folder, name, "--as", "dog")
+    assert outcome.code == 66
+    assert f"it was reviewed, and is now {folder / 'accepted' / 'cat'}/" in outcome.err
+
+
 def test_what_is_skipped_stays_and_quitting_leaves_the_rest(folder: Path) -> None:
     before = where(folder)
     assert answer(folder, "s", "", "?", "x", "q") == {}
