@@ -125,7 +125,8 @@ def soak(model: Path, folder: Path, duration_s: float, look_s: float = LOOK_S, n
         unread = Unread(uri)
         feeder = threading.Thread(target=_feed, args=(daemon, sound, n_samples), daemon=True)
         feeder.start()
-        warm_up_s = min(3600.0, duration_s / 10.0)
+        # Python takes memory in pieces of 1 MiB, of which the first minutes may need another one.
+        warm_up_s = min(3600.0, duration_s / 5.0)
         soaked = _follow(daemon, reading, (warm_up_s, duration_s), unread, n_sources)
         assert daemon.wait() == 0, daemon.log
         unread.close()
