@@ -96,7 +96,7 @@ def _candidates(directory: Path) -> Iterator[Candidate]:
             kind = "near_miss"
         elif folder.name == UNKNOWN:
             kind = "unknown"
-        label = UNKNOWN if kind == "unknown" else label_of_folder(folder.name)
+        label = label_of_folder(folder.name)
         for path in folder.iterdir():
             score = score_of(path.stem) if path.suffix == AUDIO_SUFFIX else None
             if score is not None:

@@ -29,8 +29,8 @@ from streamgmm.world.world import read_index
 logger = logging.getLogger("streamgmm.cache")
 
 MAX_BYTES = 2 * 2**30
-"""Size of all files. Those that were not used for the longest time are removed first, but never one that this process
-has used for one that it used later: a data set beyond the limit would lose each clip before the next training."""
+"""Size of all files. Those of earlier processes are removed first, the oldest before others; then those of this one,
+the newest before others. In the usual order, a set beyond the limit would lose all clips before the next training."""
 
 MAX_CLIP_BYTES = 2**26
 """Largest file, of a clip of about ten minutes: longer ones are measured each time."""

@@ -168,7 +168,7 @@ def _choose_cepstra(
     # All three have to be exceeded, so the largest one decides.
     needed = max(n_errors * standard_error, MIN_SHARE_GAINED * float(alone.mean()), MIN_NATS_GAINED)
     is_better = gained > needed
-    needs = "as is set" if frames == "always" else f"more than {needed:.3f} is needed to be sure"
+    needs = "used in any case" if frames == "always" else f"more than {needed:.3f} is needed to be sure"
     note = (
         f"cepstral frames are {'used' if is_better or frames == 'always' else 'not used'} {where}: held-out log loss "
         f"{beside.mean():.3f} with them, {alone.mean():.3f} without (difference {gained:.3f}, "

@@ -250,8 +250,9 @@ class HeldOutClips:
         return self._weights * self._vote(-np.log(of_true_label[:, np.newaxis] + LOG_LOSS_OFFSET))[:, 0]
 
     def pooled(self, losses: Float64Array) -> Float64Array:
-        """Return losses of clips, (n_clips,), with those of a clip and of its copies as one, which have the same mean.
+        """Return a loss for each recorded clip, (n_recorded,), from those of it and of its copies, (n_clips,).
 
+        The mean stays the same.
         A clip that is hard is as hard in its copies: counted apart, they would make every difference look sure.
         """
         # Copies follow the clip as recorded, where that is heard.

@@ -29,6 +29,7 @@ from streamgmm.training.selection.held_out import (
     score_clip,
 )
 from streamgmm.training.selection.search import (
+    ALL_FOLDS,
     SettingsChoice,
     bottleneck_choices,
     choose_bottleneck,
@@ -195,7 +196,7 @@ class _Trials:
         self,
         settings: Sequence[TrainingSection],
         description: str,
-        part: slice = slice(None),
+        part: slice = ALL_FOLDS,
         *,
         has_frames: bool = False,
     ) -> Iterator[list[HeldOutClip]]:
