@@ -23,6 +23,16 @@ RECORD_BYTES = 2048
 ORPHAN_S = 3600.0
 """Age (s) at which a record without its audio, from a crash between the two files, is removed."""
 
+STEADY_S = 3600.0
+"""Time for which the wall clock must not have been set before clips are removed by age (s): while it is wrong, all of
+them may seem too old."""
+
+MAX_STEP_S = 60.0
+"""Step from which the wall clock counts as set (s); a slow or fast one differs less in an hour."""
+
+FIRST_DATE_S = 1577836800.0
+"""2020-01-01 UTC: a clip with an earlier date is from before the clock was set, and its age is not known."""
+
 FOLDER_MODE = 0o700
 """Mode of a new directory of clips: they hold whatever is said in the room. Folders in it get the mode it has."""
 
@@ -50,17 +60,32 @@ class ClipStore:
     Args:
         section: directory and limits.
         clock: wall-clock time (s since the epoch).
+        steady_clock: monotonic time (s).
     """
 
-    def __init__(self, section: ClipsSection, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        section: ClipsSection,
+        clock: Callable[[], float] = time.time,
+        steady_clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._root = Path(section.directory)
         self._max_bytes = section.max_mib * 2**20
         self._max_per_label = section.max_per_label
         self._max_age_s = section.max_age_days * DAY_S or float("inf")
         self._clock = clock
+        self._steady_clock = steady_clock
+        # Wall-clock time at which the steady clock read 0, and since when that has been so.
+        self._epoch_s = clock() - steady_clock()
+        self._steady_since_s = steady_clock()
         # Clips by the path of their folder and their name; None if it has to be read from the disk.
         self._clips: dict[Path, dict[str, Kept]] | None = None
         self._n_bytes = 0
+
+    @property
+    def is_usable(self) -> bool:
+        """Return whether the directory itself is there and may be written, whatever is wrong with a folder in it."""
+        return self._root.is_dir() and os.access(self._root, os.W_OK | os.X_OK)
 
     @property
     def n_bytes(self) -> int:
@@ -111,14 +136,14 @@ class ClipStore:
         self._n_bytes += n_bytes
 
     def prune(self) -> None:
-        """Remove what exceeds the limits as it is.
+        """Remove what exceeds the limits as it is; by age only once the clock can be trusted (see `STEADY_S`).
 
         Raises:
             OSError: the folder cannot be read, or a clip not removed.
         """
-        oldest_s = self._clock() - self._max_age_s
+        oldest_s = self._clock() - self._max_age_s if self._is_clock_steady() else FIRST_DATE_S
         for folder, clips in self._known().items():
-            for stem in [stem for stem, kept in clips.items() if kept.modified_s < oldest_s]:
+            for stem in [stem for stem, kept in clips.items() if FIRST_DATE_S <= kept.modified_s < oldest_s]:
                 self._remove(folder, stem)
             if len(clips) > self._max_per_label:
                 # In one sort: a lower limit may leave many to remove.
@@ -126,6 +151,15 @@ class ClipStore:
                     self._remove(folder, stem)
         if self._n_bytes > self._max_bytes:
             self._remove_worst(self._max_bytes)
+
+    def _is_clock_steady(self) -> bool:
+        """Return whether the wall clock has not been set for `STEADY_S`."""
+        now_s = self._steady_clock()
+        epoch_s = self._clock() - now_s
+        if abs(epoch_s - self._epoch_s) > MAX_STEP_S:
+            self._steady_since_s = now_s
+        self._epoch_s = epoch_s
+        return now_s - self._steady_since_s >= STEADY_S
 
     def _make_room(self, folder: Path, stem: str, n_bytes: int) -> None:
         clips = self._known().get(folder, {})

@@ -105,6 +105,11 @@ class Channel:
         return not self.over.is_set() and self._ring.waiting_samples >= self.plan.setup.model.spec.hop_samples
 
     @property
+    def is_waiting_for_readers(self) -> bool:
+        """Return whether this is a recording whose record waits for the readers of sinks."""
+        return not self.plan.source.is_live and self._context.watch.is_busy(self._part("writer"))
+
+    @property
     def is_behind(self) -> bool:
         """Return whether a whole hop of a recording waits to be analysed, or two of a live source."""
         n_hops = 2 if self.plan.source.is_live else 1
@@ -123,6 +128,8 @@ class Channel:
 
     def start(self) -> None:
         """Start the capture thread; `step` analyses the captured samples."""
+        # Not before: a channel that this one replaces keeps what it learnt at its end.
+        self._room.recall(self.worker.session)
         watch = self._context.watch
         # A recording waits for its readers without a limit, which is not a hang.
         if self.plan.source.is_live:
@@ -172,7 +179,7 @@ class Channel:
         if self._heartbeats.is_due(self._account.analysed_s):
             self._publisher.publish(self._account.make_heartbeat())
         self._room.keep_if_due(self.worker.session)
-        self._publisher.follow_wall_clock()
+        self._publisher.correct_dates(is_caught_up=not self.is_behind)
         self.worker.skip_if_overloaded()
 
     def stop(self, reason: str | None) -> None:
@@ -227,6 +234,7 @@ class Channel:
         """
         self.check_adoptable(setup)
         successor = self._room.begin_session(setup, self._id_prefix)
+        self._room.recall(successor)
         with self.turn:
             before = self.worker.pipeline
             self._room.hand_over(self.worker.session, successor)

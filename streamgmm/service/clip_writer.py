@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from streamgmm.clips.clip import Clip
 from streamgmm.clips.naming import AUDIO_SUFFIX
 from streamgmm.clips.store import ClipStore
-from streamgmm.errors import StreamgmmError
+from streamgmm.errors import CannotCreateError, StreamgmmError
 from streamgmm.files import reason_of
 from streamgmm.settings.clips import ClipsSection
 from streamgmm.sinks.control import Obey
@@ -31,6 +32,11 @@ waits seems to hang."""
 
 PRUNE_S = 3600.0
 """Interval at which clips that became too old are removed (s)."""
+
+ERRORS_OF_A_FOLDER = frozenset(
+    (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
+)
+"""Errors that concern the folder of one label, if the directory itself is usable: of a disk, they are others."""
 
 
 class ClipWriter:
@@ -77,6 +83,9 @@ class ClipWriter:
         # Monotonic time of the next attempt while the folder cannot be written (s); None while it can.
         self._retry_at_s: float | None = None
         self._has_warned = False
+        # Folders of labels whose clips cannot be written, each reported once.
+        self._bad_folders: set[str] = set()
+        self._prune_at_s = time.monotonic() + PRUNE_S
         self._thread: threading.Thread | None = None
 
     @property
@@ -126,6 +135,7 @@ class ClipWriter:
         """Try again at once after a failure."""
         with self._changed:
             self._retry_at_s = self._retry_at_s and time.monotonic()
+            self._bad_folders.clear()
 
     def close(self, timeout_s: float) -> None:
         """Write what waits, for at most `timeout_s` seconds."""
@@ -154,9 +164,12 @@ class ClipWriter:
     def _write(self, clip: Clip) -> None:
         try:
             self._store.keep(clip)
-        except BaseException:
+        except BaseException as error:
             self.n_dropped += 1
-            raise
+            if not self._concerns_a_folder(error):
+                raise
+            self._report_folder(clip.folder, _reason(error))
+            return
         self.n_written += 1
         # Not while others wait: a disk that is too slow would be reported again and again.
         if self._has_warned and not self._waiting:
@@ -167,26 +180,44 @@ class ClipWriter:
         with self._changed:
             self._is_busy = False
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._waiting or self._is_closing, PRUNE_S)
+            left_s = max(0.0, self._prune_at_s - time.monotonic())
+            is_asked = self._changed.wait_for(lambda: self._waiting or self._is_closing, left_s)
+            # Due even if clips never stop to come.
+            if not is_asked or (not left_s and not self._is_closing):
+                self._prune_at_s = time.monotonic() + PRUNE_S
+                return self._refresh
             if self._waiting:
                 clip = self._waiting.popleft()
                 self._is_busy = True
                 # One more has room now.
                 self._changed.notify_all()
                 return lambda: self._write(clip)
-            return None if self._is_closing else self._refresh
+            return None
 
     def _attempt(self, action: Callable[[], None]) -> None:
         try:
             action()
             self._retry_at_s = None
         except Exception as error:
-            is_expected = isinstance(error, OSError | StreamgmmError)
-            reason = error.what if isinstance(error, StreamgmmError) else ""
-            reason = reason or (reason_of(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}")
-            if not self._has_warned and not is_expected:
+            if not self._has_warned and not isinstance(error, OSError | StreamgmmError):
                 logger.exception("clips.failed unexpectedly")
-            self._suspend(reason)
+            self._suspend(_reason(error))
+
+    def _concerns_a_folder(self, error: BaseException) -> bool:
+        """Return whether only this clip, or those of its label, cannot be written."""
+        # A clip that is too large says nothing of the next one.
+        if isinstance(error, CannotCreateError):
+            return True
+        return isinstance(error, OSError) and error.errno in ERRORS_OF_A_FOLDER and self._store.is_usable
+
+    def _report_folder(self, folder: str, reason: str) -> None:
+        with self._changed:
+            if folder not in self._bad_folders:
+                logger.warning(
+                    "clips.left_out directory=%s folder=%s: %s; those of other labels go on; not reported again",
+                    *(self.section.directory, folder, reason),
+                )
+            self._bad_folders.add(folder)
 
     def _suspend(self, reason: str) -> None:
         # The folder may be another one when it comes back.
@@ -221,3 +252,9 @@ class ClipWriter:
 
     def _may_try(self) -> bool:
         return self._retry_at_s is None or time.monotonic() >= self._retry_at_s
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, StreamgmmError):
+        return error.what
+    return reason_of(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"

@@ -90,7 +90,7 @@ class Daemon:
         self._channels: tuple[Channel, ...] = ()
         self._coming: tuple[Channel, ...] = ()
         self._n_made: Counter[str] = Counter()
-        self.watch = Watch({"worker": lambda: any(channel.has_work for channel in self._channels)})
+        self.watch = Watch({"worker": self._has_work})
         self._context = RunContext(
             *(run_id, hub, self.watch, clocks, self._turns, self._switchboard, is_device_required, rooms, clips)
         )
@@ -101,6 +101,9 @@ class Daemon:
         # Not an Event: a signal handler would deadlock if it interrupted code that holds the event's lock. The `put` of
         # this queue is reentrant.
         self._requests: queue.SimpleQueue[Literal["end", "log"]] = queue.SimpleQueue()
+        # Held while sources are started or exchanged: a reload may be asked for while a sink is still being opened.
+        self._changing = threading.Lock()
+        self._is_started = False
         self._is_over = threading.Event()
         self._logged_s = -math.inf
         self._room_thread: threading.Thread | None = None
@@ -117,14 +120,14 @@ class Daemon:
         self._hub.obey_with(self.obey)
         self._hub.open(self.fail)
         try:
-            self._announce(self._channels)
             # The time since construction, e.g. for opening sinks, does not count as a hang.
             self.watch.forgive()
             if self._context.rooms:
                 self._room_thread = start_thread(self._context.rooms.run, "rooms")
+            with self._changing:
+                self._is_started = True
+                self._begin(self._channels)
             threads.append(start_thread(self._work, "worker"))
-            for channel in self._channels:
-                channel.start()
             threads.append(start_thread(lambda: guard(self.watch, self._is_over), "guard"))
             threads.append(start_thread(lambda: self._switchboard.run(self._switch, self._is_over), "switches"))
             while self._next_request() == "log":
@@ -172,11 +175,15 @@ class Daemon:
     def adopt(self, plans: Sequence[ChannelPlan]) -> None:
         """Replace the plans while running: sources that stay lose no sample, others are added or removed.
 
-        Call from any thread except the worker's.
+        A source that failed is tried again. Call from any thread except the worker's.
 
         Raises:
             ConfigError: a source cannot continue with its new plan; nothing changes then.
         """
+        with self._changing:
+            self._adopt(plans)
+
+    def _adopt(self, plans: Sequence[ChannelPlan]) -> None:
         running = {channel.name: channel for channel in self._channels}
         staying = [plan for plan in plans if plan.source.name in running and self._is_kept(plan, running)]
         # Includes each source whose settings changed: a new channel takes the place of the old one.
@@ -198,6 +205,11 @@ class Daemon:
         for plan in plans[:1]:
             self._switchboard.adopt(plan.setup.config.schedule)
 
+    def _has_work(self) -> bool:
+        # A recording waits for its readers without a limit, which is not a hang.
+        is_waiting = any(channel.is_waiting_for_readers for channel in self._channels)
+        return not is_waiting and any(channel.has_work for channel in self._channels)
+
     def _switch(self, switches: Switches) -> None:
         for channel in self._channels:
             channel.switch(switches)
@@ -211,14 +223,16 @@ class Daemon:
         return same_source and not channel.failures
 
     def _exchange(self, kept: tuple[Channel, ...], added: tuple[Channel, ...]) -> None:
+        if not self._is_started:
+            # Those that go have not been told of yet, and `run` will begin the others.
+            self._channels = (*kept, *added)
+            return
         # The run goes on for these even if all that run now are dropped. Readers learn of them by their hello alone.
         self._coming = added
         end_all([channel for channel in self._channels if channel not in kept], "no longer in the settings", FINISH_S)
         self._channels = (*kept, *added)
         self._coming = ()
-        self._announce(added)
-        for channel in added:
-            channel.start()
+        self._begin(added)
         if not self._is_alone:
             with self._reporting:
                 self._report_worst()
@@ -230,10 +244,13 @@ class Daemon:
         tag = name if self._n_made[name] == 1 else f"{name}~{self._n_made[name]}"
         return Channel(plan, self._context, self._report, tag="" if self._is_alone else tag)
 
-    def _announce(self, channels: Sequence[Channel]) -> None:
+    def _begin(self, channels: Sequence[Channel]) -> None:
         names = [] if self._is_alone else [channel.name for channel in self._channels]
+        # All are announced before the first record of any.
         for channel in channels:
             channel.announce(names)
+        for channel in channels:
+            channel.start()
 
     def _next_request(self) -> Literal["end", "log"]:
         # Only the main thread runs Python signal handlers, but the kernel may deliver a signal to any thread, most

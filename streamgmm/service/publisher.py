@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,6 +18,12 @@ from streamgmm.service.wall_clock import WallClock
 from streamgmm.sinks.hub import Hub
 
 logger = logging.getLogger("streamgmm.daemon")
+
+LATE_LOOK_S = 60.0
+"""Interval at which dates are compared with the clock (s): in so long, some record is published without delay."""
+
+MAX_LATE_S = 1.0
+"""How far dates may fall behind the clock (s)."""
 
 
 class Publisher:
@@ -36,6 +43,7 @@ class Publisher:
         self._busy = busy
         self._wall_clock = WallClock(clocks.now, clocks.boot)
         self._stamper = Stamper(source.name, self._wall_clock.read() if source.is_live else None, source.pace)
+        self._lateness = Lateness()
         self._is_over = False
         self._last_t = 0.0
         # Capture, worker and reload threads publish.
@@ -72,14 +80,28 @@ class Publisher:
         with self._lock:
             self._stamper.origin = self._wall_clock.read() - timedelta(seconds=age_s)
 
-    def follow_wall_clock(self) -> None:
-        """Correct the dates of later records after the system clock was set; cheap to call."""
+    def correct_dates(self, *, is_caught_up: bool) -> None:
+        """Correct the dates of later records if they differ from the system clock; cheap to call after each hop.
+
+        They do after the clock was set, and when fewer samples come than time passes: a sound card may be slow, and a
+        stream may lose some of its sound.
+
+        Args:
+            is_caught_up: whether nothing else waits to be analysed, so that the last record is not late for that.
+        """
         # Under the lock, so that no record gets its date from a half-updated origin.
         with self._lock:
             origin = self._stamper.origin
-            if origin is not None and (step := self._wall_clock.take_step()):
+            if origin is None:
+                return
+            if step := self._wall_clock.take_step():
                 logger.warning("clock.stepped by_s=%.1f", step.total_seconds())
-                self._stamper.origin = origin + step
+                origin += step
+            if is_caught_up:
+                now = self._wall_clock.hour()
+                late = now - origin - self._stamper.elapsed(self._last_t)
+                origin += timedelta(seconds=self._lateness.excess_s(late.total_seconds(), now.timestamp()))
+            self._stamper.origin = origin
 
     def _keep_from_future(self, t: float) -> None:
         # A late first block or a slightly fast device would date records after the moment they are published. As
@@ -87,6 +109,34 @@ class Publisher:
         if self._stamper.origin is not None:
             latest = self._wall_clock.hour() - self._stamper.elapsed(t)
             self._stamper.origin = min(self._stamper.origin, latest)
+
+
+class Lateness:
+    """How long after their dates records are published, and by how much that has grown.
+
+    Single records may be late for many reasons, but if none of a minute is as early as they were, the dates are late.
+    """
+
+    def __init__(self) -> None:
+        self._usual_s: float | None = None
+        self._least_s = math.inf
+        self._look_s: float | None = None
+
+    def excess_s(self, late_s: float, now_s: float) -> float:
+        """Return by how much later to date records from now on (s), mostly 0.
+
+        Args:
+            late_s: time from the date of the last record to its publication (s).
+            now_s: time of this call (s), by a clock that is never set.
+        """
+        self._look_s = now_s + LATE_LOOK_S if self._look_s is None else self._look_s
+        self._least_s = min(self._least_s, late_s)
+        if now_s < self._look_s:
+            return 0.0
+        least_s, self._least_s, self._look_s = self._least_s, math.inf, now_s + LATE_LOOK_S
+        self._usual_s = least_s if self._usual_s is None else min(self._usual_s, least_s)
+        excess_s = least_s - self._usual_s
+        return excess_s if excess_s > MAX_LATE_S else 0.0
 
 
 class HeartbeatSchedule:

@@ -147,6 +147,8 @@ class Reloader:
     def _take(self, loaded: Loaded) -> str:
         """Adopt what was read, and return the changed keys, separated by commas."""
         if loaded.is_same(self._current):
+            # Even so: sources that failed are tried again.
+            self._adopt(loaded.plans)
             return "nothing"
         changes = list(list_changes(self._current.config, loaded.config))
         # Before anything is adopted, so that a reload takes effect as a whole or not at all.

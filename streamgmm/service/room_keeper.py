@@ -90,6 +90,8 @@ class RoomKeeper:
             self._wake.wait()
             self._wake.clear()
             self._write_all()
+        # What came while the last of it was being written.
+        self._write_all()
 
     def end(self) -> None:
         """Make `run` return once everything is written."""
@@ -153,13 +155,16 @@ class SourceRoom:
         self._n_kept_hops = 0
 
     def begin_session(self, setup: Setup, run_id: str) -> Session:
-        """Make a session (see `session.begin_session`) that continues from what was kept of the room."""
-        keeper = self._keeper if setup.config.decision.room_adaptation else None
-        session = begin_session(setup, run_id, learns_room=keeper is not None)
-        if keeper is not None and session.pipeline.room is not None:
-            keeper.recall(session.pipeline.room.mixture, setup.model, self._source)
-            self._n_kept_hops = session.pipeline.room.mixture.n_hops
-        return session
+        """Make a session (see `session.begin_session`) that learns the room, if it is to be learnt."""
+        learns_room = self._keeper is not None and setup.config.decision.room_adaptation
+        return begin_session(setup, run_id, learns_room=learns_room)
+
+    def recall(self, session: Session) -> None:
+        """Continue from what was kept of the room; call when no other channel of this source keeps anything more."""
+        room = session.pipeline.room
+        if self._keeper and room:
+            self._keeper.recall(room.mixture, session.model, self._source)
+            self._n_kept_hops = room.mixture.n_hops
 
     def hand_over(self, before: Session, after: Session) -> None:
         """Continue in `after` what `before` has learnt, if both have the same model; keep it in any case."""

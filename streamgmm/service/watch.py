@@ -77,6 +77,10 @@ class Watch:
         self._busy.discard(part)
         self.move(part)
 
+    def is_busy(self, part: str) -> bool:
+        """Return whether `part` is busy at this moment."""
+        return part in self._busy
+
     def is_alive(self) -> bool:
         """Return whether no part is stuck: the only condition for keep-alive messages."""
         return self.stuck_for_s()[1] <= ALIVE_S

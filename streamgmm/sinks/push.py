@@ -113,7 +113,7 @@ class PushSink:
             return
         with self._changed:
             self.note(message)
-            self._wait_until(lambda: not self._queue.is_full)
+            self._wait_until(lambda: self._queue.has_room_for(line))
             if not self._is_closing:
                 self._queue.push(message.record, line)
                 self._changed.notify_all()

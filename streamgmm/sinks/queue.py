@@ -54,10 +54,11 @@ class RecordQueue:
         """Return whether there is a record to deliver or a loss to report."""
         return bool(self._entries) or self._first_lost is not None
 
-    @property
-    def is_full(self) -> bool:
-        """Return whether the next push will exceed `max_records`; bytes are not considered."""
-        return len(self._entries) >= self._max_records
+    def has_room_for(self, line: bytes) -> bool:
+        """Return whether a push of `line` would drop no other record."""
+        if not self._entries:
+            return True
+        return len(self._entries) < self._max_records and self._n_bytes + len(line) <= self._max_bytes
 
     @property
     def next_bytes(self) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from streamgmm.clips.naming import stem_of
-from streamgmm.clips.store import DAY_S, RECORD_BYTES, ClipStore
+from streamgmm.clips.store import DAY_S, RECORD_BYTES, STEADY_S, ClipStore
 from streamgmm.errors import CannotCreateError
 from tests.clips.clip_rig import clips_in, make_clip, section_of, size_of
 from tests.sinks.sink_rig import FakeClock
@@ -62,13 +62,63 @@ def test_a_clip_that_is_too_large_by_itself_removes_no_other(tmp_path: Path) -> 
 def test_old_clips_are_removed_by_their_date(tmp_path: Path) -> None:
     clock = FakeClock()
     clock.now_s = time.time()
-    store = ClipStore(section_of(tmp_path, max_age_days=2), clock)
+    store = ClipStore(section_of(tmp_path, max_age_days=2), clock, clock)
     store.keep(make_clip(0))
     clock.now_s += 1.5 * DAY_S
     store.keep(make_clip(1))
     clock.now_s += 1.0 * DAY_S
     store.prune()
     assert clips_in(tmp_path) == ["r-1"]
+
+
+class SetClocks:
+    """A wall clock that may be set, and one that may not."""
+
+    def __init__(self) -> None:
+        self.steady_s = 1000.0
+        self.wall_s = time.time()
+
+    def store(self, folder: Path) -> ClipStore:
+        return ClipStore(section_of(folder, max_age_days=2), lambda: self.wall_s, lambda: self.steady_s)
+
+    def wait(self, seconds: float) -> None:
+        self.steady_s += seconds
+        self.wall_s += seconds
+
+
+@pytest.mark.parametrize("step_s", [100.0, 73 * 365 * DAY_S, 10 * DAY_S])
+@pytest.mark.parametrize("is_at_start", [True, False])
+def test_a_clock_that_is_wrong_for_a_while_removes_nothing(tmp_path: Path, step_s: float, is_at_start: bool) -> None:
+    clocks = SetClocks()
+    clocks.store(tmp_path).keep(make_clip(0))
+    store = clocks.store(tmp_path)
+    if not is_at_start:
+        clocks.wait(1.9 * DAY_S)
+        store.prune()
+    clocks.wall_s += step_s
+    store = clocks.store(tmp_path) if is_at_start else store
+    for _ in range(5):
+        store.prune()
+        clocks.wait(STEADY_S / 5)
+    assert clips_in(tmp_path) == ["r-0"]
+    # Back again, and then forward for good: the clock is right by now.
+    clocks.wall_s -= step_s
+    store.prune()
+    clocks.wait(3 * DAY_S)
+    store.prune()
+    assert clips_in(tmp_path) == []
+
+
+def test_what_was_recorded_before_the_clock_was_set_has_no_age(tmp_path: Path) -> None:
+    clocks = SetClocks()
+    store = clocks.store(tmp_path)
+    store.keep(make_clip(0))
+    for path in tmp_path.rglob("*r-0.*"):
+        os.utime(path, (3600.0, 3600.0))
+    store.forget()
+    clocks.wait(STEADY_S)
+    store.prune()
+    assert clips_in(tmp_path) == ["r-0"]
 
 
 def test_without_an_age_nothing_is_too_old(tmp_path: Path) -> None:

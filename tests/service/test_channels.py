@@ -14,18 +14,22 @@ from streamgmm import units
 from streamgmm.arrays import FloatArray
 from streamgmm.audio.choosing import PlannedSource
 from streamgmm.audio.microphone.microphone import CaptureError
-from streamgmm.errors import ConfigError, DataError, DeviceError
+from streamgmm.errors import ConfigError, DataError, DeviceError, InputMissingError
 from streamgmm.model.model import Model
 from streamgmm.pipeline import Pipeline
 from streamgmm.records import Bye, End, Gap, Hello, ModelChanged, Record, Start, Status, Window
+from streamgmm.room.mixture import RoomMixture
 from streamgmm.service import capture
+from streamgmm.service.channel import Channel
 from streamgmm.service.context import ChannelPlan
 from streamgmm.service.daemon import Daemon
+from streamgmm.service.room_keeper import RoomKeeper
 from streamgmm.service.session import Setup
 from streamgmm.service.steps import GATHER_FROM
 from streamgmm.settings.config import Config
 from streamgmm.settings.decision import DecisionSection
 from streamgmm.sinks.hub import Hub
+from streamgmm.sinks.sink import OnFailure
 from streamgmm.stack import records_of_stack
 from tests.model.model_rig import make_model
 from tests.narrowing import of_type, one, only
@@ -277,6 +281,61 @@ def test_F31_a_second_source_joins_a_single_one_that_has_a_name() -> None:
     assert [(hello.source, hello.sources) for hello in hellos] == [("a", ["a"]), ("b", ["a", "b"])]
 
 
+class SlowSink(KeepingSink):
+    """Opens only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_opening, self.may_open = threading.Event(), threading.Event()
+
+    def open(self, on_failure: OnFailure) -> None:
+        self.is_opening.set()
+        assert self.may_open.wait(TIMEOUT_S)
+        super().open(on_failure)
+
+
+@pytest.mark.parametrize("names", ["ab", "a", "b", "bc"])
+def test_F31_a_reload_while_a_sink_is_being_opened_starts_each_source_once(names: str) -> None:
+    sink = SlowSink()
+    plans = {name: plan_of(name, FakeSource(8000, "hang")) for name in "abc"}
+    daemon = daemon_of(sink, plans["a"])
+    running = Running(daemon)
+    assert sink.is_opening.wait(TIMEOUT_S)
+    daemon.adopt([plans[name] for name in names])
+    sink.may_open.set()
+    sink.wait_until(lambda: {r.source for r in sink.records if isinstance(r, Window)} == set(names))
+    daemon.stop("SIGTERM")
+    running.join()
+    assert [hello.source for hello in sink.of(Hello)] == list(names)
+    for records in by_source(sink.records).values():
+        check_conservation(records[-1], 8000, in_flight_samples=None)
+
+
+class NotingKeeper(RoomKeeper):
+    """Notes whether what is replaced has ended when a room is recalled."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.replaced: list[Channel] = []
+        self.notes: list[bool] = []
+
+    def recall(self, mixture: RoomMixture, model: Model, source: str) -> None:
+        self.notes.append(all(channel.over.is_set() for channel in self.replaced))
+
+
+def test_F31_the_room_is_recalled_when_what_was_learnt_before_is_kept() -> None:
+    source, keeper = FakeSource(8000, "hang"), NotingKeeper()
+    daemon = Daemon([plan_of("a", source)], Hub([KeepingSink()]), run_id="r", rooms=keeper)
+    running = Running(daemon)
+    assert source.hanging.wait(TIMEOUT_S)
+    keeper.replaced = list(daemon._channels)
+    other = msgspec.structs.replace(CONFIG, source=msgspec.structs.replace(CONFIG.source, channel=1))
+    daemon.adopt([plan_of("a", FakeSource(8000, "hang"), config=other)])
+    daemon.stop("SIGTERM")
+    running.join()
+    assert keeper.notes == [True, True]
+
+
 def test_F31_a_source_that_is_dropped_ends_and_the_others_go_on() -> None:
     run = Changing()
     run.daemon.adopt([run.plan("b")])
@@ -369,6 +428,21 @@ def test_F5_A45_a_source_whose_analysis_fails_is_lost_and_its_capture_ends() -> 
     daemon.stop("SIGTERM")
     running.join()
     assert isinstance(running.error, ZeroDivisionError)
+
+
+def test_F31_a_source_that_failed_is_tried_again_by_a_reload_of_the_same_settings() -> None:
+    sink, missing = KeepingSink(), FakeSource(InputMissingError("gone"), is_live=False)
+    calm = FakeSource(8000, "hang")
+    plans = [plan_of("a", missing, FakeSource(8000, "hang")), plan_of("b", calm)]
+    daemon = daemon_of(sink, *plans)
+    running = Running(daemon)
+    assert daemon._channels[0].over.wait(TIMEOUT_S)
+    daemon.adopt(plans)
+    sink.wait_until(lambda: any(r.source == "a" and isinstance(r, Window) for r in sink.records))
+    daemon.stop("SIGTERM")
+    running.join()
+    assert running.error is None
+    assert len([hello for hello in sink.of(Hello) if hello.source == "b"]) == 1
 
 
 def test_F31_another_model_for_one_source_leaves_the_other_alone() -> None:

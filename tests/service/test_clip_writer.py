@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from streamgmm.clips.store import ClipStore
 from streamgmm.service.clip_writer import MAX_WAITING, ClipWriter
 from streamgmm.settings.clips import ClipsSection
 from tests.clips.clip_rig import BrokenStore, clips_in, full_disk, make_clip, section_of
@@ -117,6 +119,48 @@ def test_F36_a_full_disk_is_reported_once_and_clips_go_on_when_there_is_room(tmp
     assert clips_in(tmp_path)[-1] == "r-9"
     assert writer.n_written + writer.n_dropped == 4
     assert "written=" in log.wait_for("clips.closed")
+
+
+@pytest.mark.parametrize("what", ["a file", "a broken link", "a clip that is too large"])
+def test_F36_a_label_whose_clips_cannot_be_written_costs_no_other_label(
+    tmp_path: Path, log: LogLines, what: str
+) -> None:
+    section = section_of(tmp_path, max_mib=1)
+    writer = ClipWriter(section, is_live=True, store=ClipStore(section))
+    if what == "a file":
+        (tmp_path / "dog").touch()
+    elif what == "a broken link":
+        (tmp_path / "dog").symlink_to(tmp_path / "nowhere")
+    writer.open(no_failure)
+    duration_s = 120.0 if what == "a clip that is too large" else 0.1
+    for n in range(3):
+        writer.submit(make_clip(n, "dog", duration_s=duration_s))
+        writer.submit(make_clip(10 + n, "cat"))
+    writer.close(TIMEOUT_S)
+    assert clips_in(tmp_path) == ["r-10", "r-11", "r-12"]
+    assert (writer.n_written, writer.n_dropped) == (3, 3)
+    assert "folder=dog" in log.wait_for("clips.left_out")
+    with pytest.raises(queue.Empty):
+        log.wait_for("clips.left_out", timeout_s=0.0)
+
+
+def test_old_clips_go_though_others_never_stop_to_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = BrokenStore(section_of(tmp_path))
+    writer = ClipWriter(section_of(tmp_path), is_live=False, store=store)
+    pruned: list[int] = []
+    monkeypatch.setattr(store, "prune", lambda: pruned.append(writer.n_written))
+    store.may_go_on.clear()
+    writer.open(no_failure)
+    for n in range(5):
+        writer.submit(make_clip(n))
+    assert store.hanging.wait(TIMEOUT_S)
+    # It is time while four others wait.
+    writer._prune_at_s = 0.0
+    store.may_go_on.set()
+    writer.drain()
+    writer.close(TIMEOUT_S)
+    assert writer.n_written == 5
+    assert 1 in pruned
 
 
 def test_F36_nothing_is_promised_until_the_next_attempt(tmp_path: Path, log: LogLines) -> None:

@@ -237,6 +237,20 @@ def test_F1_stop_while_a_recording_waits_for_its_reader() -> None:
     check_conservation(bye, bye.captured_samples)
 
 
+def test_a_recording_that_waits_for_its_reader_does_not_hang() -> None:
+    sink, is_filled = PatientSink(), threading.Event()
+    source = FakeSource(*(14 * [1000]), is_filled.set, *(50 * [1000]), is_live=False)
+    running = Running(make_daemon(source, sink=sink))
+    assert sink.is_stuck.wait(TIMEOUT_S)
+    assert is_filled.wait(TIMEOUT_S)
+    daemon = running.daemon
+    assert daemon._channels[0].has_work
+    assert daemon.watch.stuck_for_s() == (None, 0.0)
+    sink.hurry()
+    running.join()
+    check_conservation(sink.records[-1], 64_000)
+
+
 def test_F1_stop_while_the_worker_is_too_slow_leaves_the_rest_in_flight() -> None:
     is_slow = threading.Event()
 

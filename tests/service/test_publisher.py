@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +62,32 @@ def test_the_start_is_dated_by_the_age_of_the_first_sample() -> None:
     rig.publisher.date_start(10.0)
     rig.publisher.publish(gap_at(1.0))
     assert rig.sink.records[0].time == "2026-01-31T12:00:51.000Z"
+
+
+@pytest.mark.parametrize("drift", [1e-4, 3e-4, 6.0 / 3600.0])
+def test_dates_stay_near_the_clock_however_few_samples_come(drift: float) -> None:
+    rig = Rig()
+    dates_s = []
+    for n in range(1, 20_000):
+        rig.time.now_s += 10.0
+        # Of ten seconds a little less is heard, and some records are published late.
+        late_s = 0.2 + (3.0 if n % 3 else 0.0)
+        rig.publisher.publish(gap_at(10.0 * n * (1.0 - drift) - late_s))
+        rig.publisher.correct_dates(is_caught_up=n % 5 != 1)
+        date_s = (datetime.fromisoformat(str(rig.sink.records[-1].time)) - NOON).total_seconds()
+        assert -6.0 <= date_s - (10.0 * n - late_s) <= 0.21
+        dates_s.append(date_s + late_s)
+    assert min(np.diff(dates_s)) > 0.0
+
+
+def test_a_backlog_that_lasts_changes_no_dates() -> None:
+    rig = Rig()
+    for n in range(1, 2000):
+        rig.time.now_s += 10.0
+        late_s = 5.0 if n > 1000 else 0.2
+        rig.publisher.publish(gap_at(10.0 * n - late_s))
+        rig.publisher.correct_dates(is_caught_up=n <= 1000)
+    assert rig.sink.records[-1].time == (NOON + timedelta(seconds=10.0 * n - late_s)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def test_records_of_a_recording_have_a_source_but_no_time() -> None:

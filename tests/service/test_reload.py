@@ -244,9 +244,13 @@ def test_F3_what_is_read_is_what_goes_on(caplog: pytest.LogCaptureFixture) -> No
     assert line == "config.reload_ok model=yard changed=decision.onset_threshold"
 
 
-def test_F3_nothing_new_changes_nothing() -> None:
+def test_F3_nothing_new_changes_nothing_but_is_passed_on_for_sources_that_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
     readings = Readings(loaded(CONFIG, MODEL)).serve()
-    assert readings.adopted == []
+    assert len(readings.adopted) == 1
+    assert caplog.records[-1].getMessage().endswith("changed=nothing")
     assert readings.counts == (1, 0)
 
 

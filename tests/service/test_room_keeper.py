@@ -66,7 +66,9 @@ def learnt() -> RoomMixture:
 
 
 def begun(room: SourceRoom, model=MODEL, config: Config | None = None) -> Session:
-    return room.begin_session(Setup(model, config or Config()), "run")
+    session = room.begin_session(Setup(model, config or Config()), "run")
+    room.recall(session)
+    return session
 
 
 def mixture_of(session: Session) -> RoomMixture:
@@ -286,6 +288,22 @@ def test_what_is_learnt_goes_on_after_a_restart(rooms: Rooms, folder: Path) -> N
     assert present(after.pipeline.room).weight == present(session.pipeline.room).weight > 0.0
 
 
+def test_what_comes_while_the_last_is_written_is_written_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = RoomKeeper(folder)
+
+    def replace_slowly(path: Path, data: bytes) -> None:
+        if not keeper._is_over:
+            keeper.keep(learnt(), MODEL, "other")
+            keeper.end()
+        replace_atomically(path, data)
+
+    monkeypatch.setattr(room_keeper, "replace_atomically", replace_slowly)
+    keeper.keep(learnt(), MODEL, "mic")
+    keeper.run()
+    assert not keeper._pending
+    assert [recalled(folder, source=name).n_hops > 0 for name in ("mic", "other")] == [True, True]
+
+
 def test_it_is_written_from_time_to_time_and_not_again_unless_more_was_learnt(folder: Path) -> None:
     keeper = RoomKeeper(folder)
     room = SourceRoom(plan(FakeSource(0)), keeper)
@@ -339,6 +357,9 @@ def test_the_status_of_a_source_tells_what_was_learnt(folder: Path, is_on: bool)
     config = Config(decision=DecisionSection(room_adaptation=is_on))
     written(folder)
     daemon = Daemon([plan_of(FakeSource(0), config)], Hub([KeepingSink()]), run_id="r", rooms=RoomKeeper(folder))
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    thread.join(TIMEOUT_S)
     (status,) = daemon.snapshots()
     assert isinstance(status, Status)
     health = present(status.health)

@@ -70,12 +70,22 @@ def test_hole_that_the_format_cannot_show_is_skipped() -> None:
     assert not queue.is_waiting
 
 
-def test_is_full_at_max_records() -> None:
+def test_has_room_until_max_records() -> None:
     queue = RecordQueue(2)
     fill(queue, range(1))
-    assert not queue.is_full
+    assert queue.has_room_for(b"")
     fill(queue, range(1, 2))
-    assert queue.is_full
+    assert not queue.has_room_for(b"")
+
+
+def test_has_room_until_max_bytes() -> None:
+    pushed = message(status(0))
+    queue = RecordQueue(1000, max_bytes=len(pushed.line) + 10)
+    # Of a line that never fits there is nothing to wait for.
+    assert queue.has_room_for(b"x" * 100_000)
+    queue.push(*pushed)
+    assert queue.has_room_for(b"x" * 10)
+    assert not queue.has_room_for(b"x" * 11)
 
 
 @given(
@@ -92,7 +102,9 @@ def test_same_as_the_longest_suffix_that_fits(steps: list[int | None], max_recor
     for step in steps:
         if step is not None:
             pushed = message(status(next_seq, detail="x" * step))
+            has_room, was_empty, n_dropped = queue.has_room_for(pushed.line), not waiting, queue.n_dropped
             queue.push(*pushed)
+            assert has_room == (was_empty or queue.n_dropped == n_dropped)
             next_seq += 1
             kept = longest_fitting_suffix([*waiting, pushed.line], max_records, max_bytes)
             n_lost += len(waiting) + 1 - len(kept)
