@@ -28,7 +28,7 @@ from streamgmm.service.supervision import Supervision
 from streamgmm.settings.clips import ClipsSection
 from streamgmm.signals import ignore_unused_signals
 from streamgmm.sinks.hub import Hub, make_sinks
-from streamgmm.sinks.selection import warn_of_unknown_labels
+from streamgmm.sinks.selection import warn_of_unknown_names
 from streamgmm.sinks.sink import PipeClosedError
 from streamgmm.sinks.socket.activation import take_inherited
 
@@ -79,7 +79,7 @@ def run_daemon(args: argparse.Namespace) -> int:
 def _make_daemon(loaded: Loaded, is_device_required: bool, on_status: Callable[[str, str], None]) -> Daemon:
 
     labels = {label for plan in loaded.plans for label in plan.setup.labels}
-    warn_of_unknown_labels(loaded.config.output, labels)
+    warn_of_unknown_names(loaded.config.output, labels, [plan.source.name for plan in loaded.plans])
     for label in sorted({label for item in loaded.config.schedule for label in item.labels} - labels):
         logger.warning("schedule: no model has a label %r", label)
     is_live = any(plan.source.is_live for plan in loaded.plans)

@@ -40,7 +40,7 @@ class AsyncConnection:
     Args:
         address: where to connect to.
         token: token to send; empty for none.
-        timeout_s: longest time for connecting (s).
+        timeout_s: longest time for connecting, and for the greeting (s).
         retrying: decides what follows a failure.
     """
 
@@ -90,7 +90,7 @@ class AsyncConnection:
                 async with self._connected() as (reader, writer):
                     conversation = Conversation(self._address, self._token)
                     writer.write(conversation.opening)
-                    while data := await reader.read(RECEIVE_BYTES):
+                    while data := await self._read(reader, conversation):
                         for record in conversation.receive(data):
                             self._retrying.note_record()
                             yield record
@@ -100,6 +100,14 @@ class AsyncConnection:
             if wait_s is None:
                 return
             await asyncio.sleep(wait_s)
+
+    async def _read(self, reader: asyncio.StreamReader, conversation: Conversation) -> bytes:
+        """Return what has come, b"" at the end; a daemon has to greet in time."""
+        try:
+            async with asyncio.timeout(None if conversation.has_begun else self._timeout_s):
+                return await reader.read(RECEIVE_BYTES)
+        except TimeoutError as error:
+            raise conversation.unanswered() from error
 
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[_Streams, None]:

@@ -35,7 +35,8 @@ def connect(
         token: token of the daemon, sent to a TCP address only.
         reconnect: whether to connect again whenever the connection is lost; otherwise the iteration ends when the
             daemon ends.
-        timeout_s: longest time for connecting (s); a connected daemon may be silent for as long as it likes.
+        timeout_s: longest time for connecting, and for the greeting (s); after that, a daemon may be silent for as long
+            as it likes.
         max_wait_s: longest wait between two attempts to connect again (s).
         on_lost: called before each such wait, see `OnLost`.
 
@@ -54,7 +55,7 @@ class Connection:
     Args:
         address: where to connect to, which the constructor does.
         token: token to send; empty for none.
-        timeout_s: longest time for connecting (s).
+        timeout_s: longest time for connecting, and for the greeting (s).
         retrying: decides what follows a failure.
 
     Raises:
@@ -126,10 +127,13 @@ class Connection:
         # The peer may have answered and hung up already.
         with suppress(BrokenPipeError):
             connection.sendall(conversation.opening)
-        # A quiet room is not a failure.
-        connection.settimeout(None)
-        while data := connection.recv(RECEIVE_BYTES):
-            yield from conversation.receive(data)
+        try:
+            while data := connection.recv(RECEIVE_BYTES):
+                yield from conversation.receive(data)
+                # A quiet room is not a failure.
+                connection.settimeout(None if conversation.has_begun else self._timeout_s)
+        except TimeoutError as error:
+            raise conversation.unanswered() from error
         raise self._retrying.ended()
 
     def _open(self) -> socket.socket:

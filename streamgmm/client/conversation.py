@@ -30,13 +30,14 @@ class Conversation:
 
     Attributes:
         opening: bytes to send first.
+        has_begun: whether a record has come: a daemon greets at once, and may be silent for long after that.
     """
 
     def __init__(self, address: Address, token: bytes = b"") -> None:
         self.opening = token + b"\n" if token and not address.path else b""
         self._uri = address.uri
         self._received = b""
-        self._has_begun = False
+        self.has_begun = False
 
     def receive(self, data: bytes) -> Iterator[Record]:
         """Yield the records that `data` completes; those before an invalid line are yielded before its error.
@@ -59,9 +60,9 @@ class Conversation:
         if not isinstance(record, dict) or not isinstance(record.get("type"), str):
             raise self._stranger()
         # Only the first record can be a refusal, after which the daemon hangs up.
-        if record["type"] == "error" and not self._has_begun:
+        if record["type"] == "error" and not self.has_begun:
             raise self._refusal(str(record.get("message")))
-        self._has_begun = True
+        self.has_begun = True
         return record
 
     def _refusal(self, message: str) -> TemporaryError | PermissionDeniedError:
@@ -69,6 +70,11 @@ class Conversation:
             return TemporaryError(message, where=self._uri)
         what = "the daemon refuses the token" if self.opening else "the daemon wants a token"
         return TokenRefusedError(what, where=self._uri, hint="it is in its output.token_file")
+
+    def unanswered(self) -> NotRunningError:
+        """Return the error for a peer that has not greeted in time."""
+        hint = "the address of a daemon is in its output.sinks"
+        return NotRunningError("what listens there does not greet as a daemon does", where=self._uri, hint=hint)
 
     def _stranger(self) -> NotRunningError:
         return NotRunningError("what answers is not a daemon of this kind", where=self._uri)

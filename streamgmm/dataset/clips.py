@@ -187,6 +187,8 @@ class Examiner:
 
     def _reason_to_skip(self, content: Content) -> str:
         """Return the reason to leave out a readable recording; empty for none."""
+        if content.duration_s < SHORTEST_SEGMENT_S:
+            return "too_short"
         # Before `constant`, which may hold too: exactly opposite channels mix to zeros, yet each one alone is usable.
         if content.mix_loss and content.mix_loss.is_total:
             return "cancelled"

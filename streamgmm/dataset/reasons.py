@@ -31,6 +31,7 @@ EXPLANATIONS = {
     "symlink": "is a symbolic link, which is not followed",
     "system_folder": "is named like a folder of a system or a program; rename it if it is a class",
     "too_large": "is too large",
+    "too_short": "is too short to hold a sound: less than 10 ms",
     "too_long": "is too long; cut it into parts",
     "undecodable": "cannot be decoded",
     "unreadable": "cannot be read",

@@ -57,6 +57,8 @@ class Recorder:
         self._rate_hz = session.model.spec.sample_rate_hz
         self._post_samples = self._samples(self._section.post_roll_s)
         self._max_samples = self._samples(self._section.max_clip_s)
+        # The rest is for the sound itself: a clip is cut at its end.
+        self._pre_samples = min(self._samples(self._section.pre_roll_s), self._max_samples // 2)
         self._position = 0
         self._n_misses = 0
         self._labels_of_events: dict[str, str] = {}
@@ -132,7 +134,7 @@ class Recorder:
         # score rose.
         latest_samples = max((rule.min_duration_samples for rule in decider.rules), default=0)
         back_samples = self._samples(MAX_RISE_S) + 2 * spec.window_samples
-        reach_samples = self._samples(self._section.pre_roll_s) + back_samples + 2 * spec.hop_samples
+        reach_samples = self._pre_samples + back_samples + 2 * spec.hop_samples
         self._recent.capacity_samples = reach_samples + min(latest_samples, self._max_samples)
 
     def _named(self, record: Record) -> Record:
@@ -207,7 +209,7 @@ class Recorder:
                 self._writer.submit(clip)
 
     def _draft(self, onset_sample: int) -> Draft:
-        begin_sample = max(0, onset_sample - self._samples(self._section.pre_roll_s))
+        begin_sample = max(0, onset_sample - self._pre_samples)
         return Draft(begin_sample, self._max_samples, self._recent.since(begin_sample))
 
     def _all_drafts(self) -> Iterable[Draft]:

@@ -19,7 +19,7 @@ class ClipsSection(Section, frozen=True, kw_only=True):
         Place,
         Meta(description="folder for the audio and the record of each event, open to whoever may read it; empty: none"),
     ] = ""
-    pre_roll_s: Annotated[RollS, Meta(description="audio before the onset")] = 1.0
+    pre_roll_s: Annotated[RollS, Meta(description="audio before the onset, at most half of max_clip_s")] = 1.0
     post_roll_s: Annotated[RollS, Meta(description="audio after the offset")] = 1.0
     max_clip_s: Annotated[
         float, Meta(ge=1.0, le=60.0, description="a longer clip is cut at its end", extra={"unit": "s"})

@@ -120,10 +120,19 @@ def selection_of(
     )
 
 
-def warn_of_unknown_labels(output: OutputSection, labels: Iterable[str]) -> None:
-    """Log a warning for each label that a sink is restricted to but `labels`, those of the model, do not contain."""
-    known = {*labels, *RESERVED}
+def warn_of_unknown_names(output: OutputSection, labels: Iterable[str], sources: Iterable[str]) -> None:
+    """Log a warning for each label and source that a sink is restricted to, and that does not exist.
+
+    Args:
+        output: the sinks.
+        labels: those of all models.
+        sources: names of all sources.
+    """
+    known_labels, known_sources = {*labels, *RESERVED}, set(sources)
     for own in sections_of_sinks(output):
-        for label in sorted(set(own.labels) - known):
-            advice = did_you_mean(label, known) or "it selects nothing"
+        for label in sorted(set(own.labels) - known_labels):
+            advice = did_you_mean(label, known_labels) or "it selects nothing"
             logger.warning("output.sinks: %s: no model has the label %r, %s", own.shown_uri, label, advice)
+        for source in sorted(set(own.sources) - known_sources):
+            advice = did_you_mean(source, known_sources) or "it selects nothing"
+            logger.warning("output.sinks: %s: no source has the name %r, %s", own.shown_uri, source, advice)

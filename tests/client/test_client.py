@@ -175,6 +175,26 @@ def test_a_peer_that_says_nothing_is_an_error(read: Read, tmp_path: Path) -> Non
         read(address)
 
 
+@pytest.mark.parametrize("said", [b"", b'{"type": "hel'], ids=["nothing", "half a record"])
+def test_a_peer_that_does_not_greet_is_an_error(read: Read, tmp_path: Path, said: bytes) -> None:
+    with (
+        peer(tmp_path, said, hangs_up=False) as address,
+        pytest.raises(NotRunningError, match="does not greet as a daemon does"),
+    ):
+        read(address, timeout_s=0.05)
+
+
+def test_after_its_greeting_a_daemon_may_be_silent(read: Read, daemon: Socket) -> None:
+    def publish_late(n_read: int) -> None:
+        if n_read == 1:
+            threading.Timer(0.3, daemon.publish, [status(1)]).start()
+
+    assert [record["type"] for record in read(daemon.address, 2, after=publish_late, timeout_s=0.1)] == [
+        "hello",
+        "status",
+    ]
+
+
 def test_too_many_subscribers_is_a_temporary_error(read: Read, tmp_path: Path) -> None:
     refusal = encode_json(Error(t=0.0, message="too many subscribers; try again later"))
     with peer(tmp_path, refusal) as address, pytest.raises(TemporaryError, match="too many subscribers"):

@@ -61,6 +61,15 @@ def test_B1_files_without_sound_are_skipped(tmp_path, content, reason):
     assert skipped_names(tmp_path) == {"dog/none.wav": reason}
 
 
+@pytest.mark.parametrize("n_samples", [1, 2, RATE_HZ // 100 - 1])
+def test_B1_what_is_too_short_to_hold_a_sound_is_skipped(tmp_path, n_samples):
+    write_classes(tmp_path, "dog", "cat")
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / "dog" / "tick.wav", rng.uniform(-0.2, 0.2, n_samples), RATE_HZ)
+    soundfile.write(tmp_path / "dog" / "tock.wav", rng.uniform(-0.2, 0.2, RATE_HZ // 100), RATE_HZ)
+    assert skipped_names(tmp_path) == {"dog/tick.wav": "too_short"}
+
+
 def test_B1_a_class_that_is_left_with_too_few_is_refused(tmp_path):
     write_classes(tmp_path, "dog", "cat")
     (tmp_path / "dog" / "1.wav").write_bytes(b"")

@@ -126,6 +126,18 @@ def test_a_long_event_is_cut_at_its_end(tmp_path: Path) -> None:
         assert info_of(Path(record.clip)).offset_s > 1.0
 
 
+@pytest.mark.parametrize("pre_roll_s", [0.5, 1.0, 30.0])
+def test_a_clip_holds_its_event_however_long_the_pre_roll(tmp_path: Path, pre_roll_s: float) -> None:
+    section = section_of(tmp_path, pre_roll_s=pre_roll_s, max_clip_s=1.0, max_per_label=10_000)
+    sink = KeepingSink()
+    source = FakeSource(*[1000] * 100, is_live=False)
+    daemon_of(sink, ClipWriter(section, is_live=False), plan_of("kitchen", source, config=with_clips(section))).run()
+    infos = [info_of(path) for path in tmp_path.rglob("*.flac")]
+    assert infos
+    assert max(info.onset_s for info in infos) == 0.5
+    assert all(info.duration_s > info.onset_s for info in infos)
+
+
 def test_near_misses_and_unknown_sounds_have_folders_of_their_own(tmp_path: Path) -> None:
     # No score exceeds a threshold of 1, but all come within a margin of 1.
     never = msgspec.structs.replace(EAGER, onset_threshold=1.0)

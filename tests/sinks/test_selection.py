@@ -14,7 +14,7 @@ from streamgmm.settings.loading import load_config
 from streamgmm.settings.output import OutputSection, RecordType, SinkSection
 from streamgmm.sinks.file import FileSink
 from streamgmm.sinks.hub import Hub, make_sinks
-from streamgmm.sinks.selection import Selection, warn_of_unknown_labels
+from streamgmm.sinks.selection import Selection, warn_of_unknown_names
 from streamgmm.sinks.sink import Message
 from streamgmm.sinks.stdout import StdoutSink
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, Client, LogLines, end, message, no_failure, start, status
@@ -203,9 +203,16 @@ def test_E38_mistake_in_a_mapping_is_refused_with_its_place(tmp_path: Path, sink
 def test_E39_unknown_label_of_a_filter_is_a_warning(log: LogLines) -> None:
     own = SinkSection(uri="stdout:", labels=["dor", "door", "silence", "zebra"])
     output = OutputSection(sinks=[own, "tcp://127.0.0.1:0"])
-    warn_of_unknown_labels(output, HELLO.labels)
+    warn_of_unknown_names(output, HELLO.labels, ["kitchen"])
     assert log.wait_for("dor") == "output.sinks: stdout:: no model has the label 'dor', did you mean door?"
     assert log.wait_for("zebra").endswith("'zebra', it selects nothing")
+
+
+def test_E39_unknown_source_of_a_filter_is_a_warning(log: LogLines) -> None:
+    output = OutputSection(sinks=[SinkSection(uri="stdout:", sources=["kitchn", "kitchen", "yard"])])
+    warn_of_unknown_names(output, HELLO.labels, ["kitchen", "hall"])
+    assert log.wait_for("kitchn") == "output.sinks: stdout:: no source has the name 'kitchn', did you mean kitchen?"
+    assert log.wait_for("yard").endswith("'yard', it selects nothing")
 
 
 @pytest.mark.parametrize("types", [["start"], ["end"], ["start", "end"], []])

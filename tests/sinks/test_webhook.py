@@ -21,7 +21,7 @@ from streamgmm.settings.output import OutputSection, SinkSection
 from streamgmm.sinks import webhook
 from streamgmm.sinks.body_template import BodyTemplate
 from streamgmm.sinks.registry import SinkPlan, find_kind_of
-from streamgmm.sinks.selection import warn_of_unknown_labels
+from streamgmm.sinks.selection import warn_of_unknown_names
 from streamgmm.sinks.webhook import WebhookSink, read_headers, read_key
 from tests.sinks.sink_rig import HELLO, TIMEOUT_S, LogLines, end, message, no_failure, start, status
 
@@ -296,6 +296,6 @@ def test_A37_path_that_may_be_secret_is_not_shown(caplog: pytest.LogCaptureFixtu
     own = SinkSection(uri="https://me:pw@host:1/Xs3cret?a=b", labels=["nothing"], node="x")
     with pytest.raises(ConfigError, match="node is not a setting") as caught:
         find_kind_of(own)
-    warn_of_unknown_labels(OutputSection(sinks=[own]), ["door"])
+    warn_of_unknown_names(OutputSection(sinks=[own]), ["door"], [])
     assert "https://host:1/...: no model has the label" in caplog.text
     assert not {"Xs3cret", "pw"} & set((str(caught.value) + caplog.text).replace("/", " ").replace("?", " ").split())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,7 +57,7 @@ def reviewed_clips(directory: Path, model: Model, cache: TrainingCache, findings
     known = {clip.clip.content_sha256: clip.clip.label for clip in cache.clips}
     reviewed, n_known = [], 0
     entries = (_of_labels(entry, classes) for entry in listing.entries)
-    for clip in examined((_sound_alone(entry) for entry in entries if entry.segments), cache, findings):
+    for clip in examined(_sounds_alone(entries, findings), cache, findings):
         label = known.setdefault(clip.content_sha256, "")
         if not label:
             # From now on it is known, so that copies of it count once.
@@ -121,17 +121,25 @@ def _of_labels(entry: Entry, labels: Collection[str]) -> Entry:
     return entry._replace(segments=[segment for segment in entry.segments if segment.label in labels])
 
 
-def _sound_alone(entry: Entry) -> Entry:
-    """Return `entry` with the event of a clip alone; a background is the whole clip."""
-    segment, info = entry.segments[0], read_info(entry.path)
-    # Segments of a label track are those of the user.
-    if info is None or not segment.is_whole or segment.label == BACKGROUND:
+def _sounds_alone(entries: Iterable[Entry], findings: Findings) -> Iterator[Entry]:
+    """Yield entries with the event of a clip alone; a background is the whole clip."""
+    for entry in entries:
+        info = read_info(entry.path) if entry.segments else None
+        # Segments of a label track are those of the user.
+        if info is None or not entry.segments[0].is_whole or entry.segments[0].label == BACKGROUND:
+            if entry.segments:
+                yield entry
+        # What the room does before and after the event would be learnt as the class.
+        elif info.onset_s + SHORTEST_SEGMENT_S > info.duration_s:
+            findings.warn(f"{entry.path}: ends before the event begins, left out; a lower clips.pre_roll_s keeps both")
+        else:
+            yield _sound_alone(entry, max(0.0, info.onset_s), info.offset_s)
+
+
+def _sound_alone(entry: Entry, onset_s: float, offset_s: float) -> Entry:
+    if offset_s - onset_s < SHORTEST_SEGMENT_S:
         return entry
-    onset_s = max(0.0, info.onset_s)
-    # What the room does before and after it would be learnt as the class.
-    if info.offset_s - onset_s < SHORTEST_SEGMENT_S or onset_s + SHORTEST_SEGMENT_S > info.duration_s:
-        return entry
-    return entry._replace(segments=[Segment(segment.label, onset_s, info.offset_s)])
+    return entry._replace(segments=[Segment(entry.segments[0].label, onset_s, offset_s)])
 
 
 def _of_enough(n_clips: Counter[str], model: Model, findings: Findings) -> set[str]:

@@ -84,9 +84,13 @@ def test_of_an_event_the_sound_alone_is_learnt_and_of_the_background_the_whole_c
     for label in ("footsteps", "background"):
         write_clip(tmp_path / "accepted", f"short {label}", label, onset_s=0.5, offset_s=1.25)
     write_clip(tmp_path / "accepted", "cut at its end", "footsteps", onset_s=-0.25, offset_s=7.0)
-    write_clip(tmp_path / "accepted", "of no length", "footsteps", onset_s=3.0, offset_s=3.0)
+    write_clip(tmp_path / "accepted", "of no length", "footsteps", onset_s=1.0, offset_s=1.0)
     write_clip(tmp_path / "accepted", "without a record", "footsteps")
-    spans = {clip.path.stem: (clip.onset_s, clip.offset_s) for clip in reviewed(tmp_path, known).new}
+    for name, onset_s in (("at its end", 2.0), ("beyond its end", 30.0)):
+        write_clip(tmp_path / "accepted", name, "footsteps", onset_s=onset_s, offset_s=onset_s + 3.0)
+    findings = Findings()
+    spans = {clip.path.stem: (clip.onset_s, clip.offset_s) for clip in reviewed(tmp_path, known, findings).new}
+    assert sum("ends before the event begins, left out" in warning for warning in findings.warnings) == 2
     assert spans == {
         "short footsteps": (0.5, 1.25),
         "short background": (None, None),
