@@ -87,9 +87,7 @@ def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: ProgressTr
     """
     # One job per recording, not per clip: decoding and resampling it is done once for all its clips.
     recordings = by_recording(clips)
-    # Equal limits and not what others leave: the sizes of other clips are not known within a job.
-    n_windows, n_frames = (max(1, most // max(1, len(clips))) for most in (MAX_EXTRACTED_WINDOWS, MAX_EXTRACTED_FRAMES))
-    limits = Limits(n_windows, n_windows, n_frames)
+    limits = _limits_of(len(clips))
     cache = clip_cache(task)
     # Limited within each job, so that processes never send back more than is kept.
     work = partial(_extract_recording, task=task, limits=limits, cache=cache)
@@ -112,6 +110,33 @@ def extract_clips(clips: Sequence[Clip], task: ExtractionTask, track: ProgressTr
         [clips_in_file[position] for result in results for position in result.positions],
         [skipped for result in results for skipped in result.skipped],
     )
+
+
+def _limits_of(n_clips: int) -> Limits:
+    # Equal limits and not what others leave: the sizes of other clips are not known within a job.
+    n_windows, n_frames = (max(1, most // max(1, n_clips)) for most in (MAX_EXTRACTED_WINDOWS, MAX_EXTRACTED_FRAMES))
+    return Limits(n_windows, n_windows, n_frames)
+
+
+def without_contexts(clips: Sequence[ClipVectors], n_extracted: int) -> list[ClipVectors] | None:
+    """Return clips as if measured without copies in context and without cepstral frames.
+
+    Args:
+        clips: from an extraction.
+        n_extracted: number of clips that were to be measured there, silent ones included.
+
+    Returns:
+        vectors that are shared with `clips`; None if there may have been more than the limits allow, so that it is not
+        known which windows are those of copies in context.
+    """
+    limits = _limits_of(n_extracted)
+    if any(len(clip.vectors) >= limits.n_windows or len(clip.copies) >= limits.n_copies for clip in clips):
+        return None
+    # Windows of copies in context are the last ones (see `_extract_clip`).
+    n_kept = [len(clip.copies) - sum(len(_filled(context)) for context in clip.contexts) for clip in clips]
+    return [
+        clip._replace(copies=clip.copies[:n], cepstra=None, contexts=()) for clip, n in zip(clips, n_kept, strict=True)
+    ]
 
 
 def _merged(before: Sequence[_Collected | None], new: Iterator[_Collected]) -> Iterator[_Collected]:

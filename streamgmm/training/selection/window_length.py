@@ -13,7 +13,7 @@ from streamgmm.arrays import Float64Array
 from streamgmm.dataset.clips import Clip
 from streamgmm.settings.features import FeaturesSection
 from streamgmm.training.extraction.clip_vectors import ClipVectors
-from streamgmm.training.extraction.extraction import Extraction, extract_clips
+from streamgmm.training.extraction.extraction import Extraction, extract_clips, without_contexts
 from streamgmm.training.extraction.task import ExtractionTask
 from streamgmm.training.fitting.fitting import unconverged_allowed
 from streamgmm.training.selection.search import is_better
@@ -119,14 +119,18 @@ class WindowLengths:
     def _some(self, window_s: float, known: Collection[Clip]) -> list[ClipVectors]:
         """Return the clips to compare a length on: an equal share of each label, without what takes longest."""
         if window_s not in self._compared:
-            task = self._task_of(window_s)
-            training = msgspec.structs.replace(task.training, n_context_copies=0, cepstra="never")
-            tried = [clip for clip in self._clips if clip in self._tried]
-            track = prefixed(self._track, f"windows of {window_s:g} s: ")
-            self._compared[window_s] = extract_clips(
-                tried, msgspec.structs.replace(task, training=training), track
-            ).clips
+            measured = self._measured.get(window_s)
+            # Whole clips are measured in this length already, unless it is another one than the configured.
+            light = None if measured is None else without_contexts(measured.clips, len(self._clips))
+            self._compared[window_s] = self._measured_lightly(window_s) if light is None else _only(light, self._tried)
         return _only(self._compared[window_s], known)
+
+    def _measured_lightly(self, window_s: float) -> list[ClipVectors]:
+        task = self._task_of(window_s)
+        training = msgspec.structs.replace(task.training, n_context_copies=0, cepstra="never")
+        tried = [clip for clip in self._clips if clip in self._tried]
+        track = prefixed(self._track, f"windows of {window_s:g} s: ")
+        return extract_clips(tried, msgspec.structs.replace(task, training=training), track).clips
 
     def _track_of(self, window_s: float) -> ProgressTracker:
         is_other = window_s != self._task.spec.window_s

@@ -13,7 +13,13 @@ from streamgmm.errors import ConfigError, DataError
 from streamgmm.features.extractor import extract
 from streamgmm.features.window import window_layout
 from streamgmm.training.extraction import extraction as room
-from streamgmm.training.extraction.extraction import active_windows, extract_clips, masked, with_backgrounds
+from streamgmm.training.extraction.extraction import (
+    active_windows,
+    extract_clips,
+    masked,
+    with_backgrounds,
+    without_contexts,
+)
 from streamgmm.training.fitting.fitting import fit_classifier
 from streamgmm.training.trainer import make_task
 from tests.training.training_rig import RATE_HZ, config_with, make_clip, write_sounds
@@ -255,6 +261,20 @@ def test_an_unknown_kind_or_no_kind_at_all_is_one_line(dataset):
     kinds = [block.kind for block in window_layout(make_task(dataset, config_with()).spec)]
     with pytest.raises(ConfigError, match="leaves no features"):
         make_task(dataset, config_with(without=kinds))
+
+
+def test_without_contexts_is_as_if_measured_without_them(dataset, monkeypatch):
+    measured = measure(dataset, n_context_copies=3, cepstra="always").clips
+    assert any(clip.contexts and len(clip.copies) for clip in measured)
+    light = without_contexts(measured, len(measured))
+    for left, expected in zip(light, measure(dataset, n_context_copies=0, cepstra="never").clips, strict=True):
+        assert_equal(left, expected)
+        assert np.array_equal(left.votes, expected.votes)
+        assert (left.cepstra, left.contexts) == (expected.cepstra, expected.contexts)
+    # Where windows were left out at random, nobody knows which are left.
+    longest = max(len(clip.copies) for clip in measured)
+    monkeypatch.setattr(room, "MAX_EXTRACTED_WINDOWS", longest * len(measured))
+    assert without_contexts(measured, len(measured)) is None
 
 
 def test_of_very_many_clips_each_keeps_an_equal_share_of_windows_with_their_own_frames(dataset, monkeypatch):

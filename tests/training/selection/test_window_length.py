@@ -63,25 +63,25 @@ def test_a_length_that_is_clearly_better_is_chosen_and_said(measuring):
     (note,) = chosen.notes
     assert note.startswith("windows of 0.5 s: held-out log loss of clips ")
     assert "with 1 s" in note
-    compared = [(window_s, 40, "compared") for window_s in (1.0, 0.5, 2.0)]
+    compared = [(window_s, 40, "compared") for window_s in (0.5, 2.0)]
     assert measured == [(1.0, 40, "whole"), *compared, (0.5, 40, "whole")]
 
 
 def test_windows_of_five_seconds_are_tried_where_two_are_better(measuring):
     apart, measured = measuring
-    apart.update({2.0: 0.8, 5.0: 3.0})
+    apart.update({2.0: 0.7, 5.0: 3.0})
     chosen = WindowLengths(CLIPS, task_with()).choose(CLIPS, LABELS)
     assert chosen.task.spec.window_s == 5.0
     assert chosen.notes[0].startswith("windows of 5 s: ")
     apart.update({2.0: 3.0, 5.0: 3.0})
     assert WindowLengths(CLIPS, task_with()).choose(CLIPS, LABELS).task.spec.window_s == 2.0
     compared = [window_s for window_s, _, how in measured if how == "compared"]
-    assert compared == 2 * [1.0, 0.5, 2.0, 5.0]
+    assert compared == 2 * [0.5, 2.0, 5.0]
 
 
 def test_a_clip_that_has_no_window_of_five_seconds_leaves_two(measuring, too_short):
     apart, _ = measuring
-    apart.update({2.0: 0.8, 5.0: 3.0})
+    apart.update({2.0: 0.7, 5.0: 3.0})
     too_short.add((5.0, CLIPS[0]))
     assert WindowLengths(CLIPS, task_with()).choose(CLIPS, LABELS).task.spec.window_s == 2.0
 
@@ -108,7 +108,7 @@ def test_a_window_is_never_shorter_than_its_stride(measuring):
     task = task_with()
     wide = msgspec.structs.replace(task, spec=msgspec.structs.replace(task.spec, hop_s=0.8))
     WindowLengths(CLIPS, wide).choose(CLIPS, LABELS)
-    assert [window_s for window_s, _, how in measured if how == "compared"] == [1.0, 2.0]
+    assert [window_s for window_s, _, how in measured if how == "compared"] == [2.0]
 
 
 def test_one_label_or_clips_that_cannot_be_held_out_keep_the_default(measuring):
@@ -137,7 +137,7 @@ def test_of_a_large_set_a_share_of_each_label_is_tried_and_all_of_it_measured_as
     lengths = WindowLengths(CLIPS, task_with())
     chosen = lengths.choose(CLIPS, LABELS)
     assert [clip.clip for clip in chosen.clips] == CLIPS
-    compared = [(window_s, 30, "compared") for window_s in (1.0, 0.5, 2.0)]
+    compared = [(window_s, 30, "compared") for window_s in (0.5, 2.0)]
     assert measured == [(1.0, 40, "whole"), *compared, (0.5, 40, "whole")]
     tried = lengths._tried
     assert Counter(clip.label for clip in tried) == {"cat": 15, "horse": 15}
