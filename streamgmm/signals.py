@@ -32,6 +32,16 @@ def was_hangup_ignored() -> bool:
     return bool(_was_hangup_ignored)
 
 
+def wait_for_children() -> None:
+    """Let ended child processes wait for `waitid` or `waitpid`, also if SIGCHLD was ignored at the start.
+
+    An ignored SIGCHLD is inherited over `exec`, e.g. from a supervisor, and discards the exit codes of children. Call
+    this from the main thread.
+    """
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def ignore_unused_signals() -> None:
     """Ignore signals that have no meaning, or none until the daemon runs, and let SIGTERM exit with code 0.
 

@@ -26,7 +26,7 @@ from streamgmm.service.reload import Loaded
 from streamgmm.service.room_keeper import RoomKeeper, state_directory
 from streamgmm.service.supervision import Supervision
 from streamgmm.settings.clips import ClipsSection
-from streamgmm.signals import ignore_unused_signals
+from streamgmm.signals import ignore_unused_signals, wait_for_children
 from streamgmm.sinks.hub import Hub, make_sinks
 from streamgmm.sinks.selection import warn_of_unknown_names
 from streamgmm.sinks.sink import PipeClosedError
@@ -49,6 +49,7 @@ def run_daemon(args: argparse.Namespace) -> int:
         return plan_channels(load_settings(args, settings.path), says_which=False)
 
     ignore_unused_signals()
+    wait_for_children()
     terminal = Terminal()
     supervision = Supervision(Notifier.from_environment())
     settings = load_settings(args)

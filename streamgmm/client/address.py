@@ -42,13 +42,23 @@ def parse_address(uri: str) -> Address:
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port
-        # As name resolution would, which rejects a label of more than 63 characters with another kind of error.
-        (host or "").encode("idna")
+        check_host(host or "")
     except ValueError:
         host, port = None, None
     if not uri.startswith("tcp://") or not host or not port:
         raise UsageError("is not a socket of a daemon", where=uri, hint="use unix://PATH or tcp://HOST:PORT")
     return Address(uri, host=host, port=port)
+
+
+def check_host(host: str) -> None:
+    """Check that name resolution can encode `host`, which it would otherwise refuse with an error that is no OSError.
+
+    Raises:
+        ValueError: a label is empty or longer than 63 characters, or there is a null character.
+    """
+    host.encode("idna")
+    if "\0" in host:
+        raise ValueError("null character in a host name")
 
 
 def connect_socket(address: Address, timeout_s: float) -> socket.socket:

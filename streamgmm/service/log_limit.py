@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 
 INTERVAL_S = 10.0
-LIMITED_EVENTS = ("client.", "exec.", "capture.", "config.", "watchdog.")
+LIMITED_EVENTS = ("client.", "exec.", "capture.", "config.", "watchdog.", "sink.restarting")
 """Prefixes of the events that outside causes can repeat as often as they like."""
 
-N_AT_ONCE = {"config.": 3}
-"""Lines that may come in a row, by prefix; otherwise one. Whoever reloads again waits for the result."""
+N_AT_ONCE = {"config.": 3, "sink.restarting": 3}
+"""Lines that may come in a row, by prefix; otherwise one. Whoever reloads again waits for the result, and several
+sinks may lose their process at the same time."""
 
 
 class LogLimit(logging.Filter):

@@ -101,6 +101,9 @@ class ExecSink(PushSink):
             reason = run_program(self._arguments, environment, line, self._timeout_s, lambda: self._is_abandoned)
             if reason:
                 logger.warning("exec.failed sink=%s reason=%s", self.name, reason)
+        except Exception:
+            # The next command may work: this one is counted as failed, and the sink continues.
+            logger.exception("exec.failed unexpectedly sink=%s", self.name)
         finally:
             with self._changed:
                 self.n_failed += bool(reason)

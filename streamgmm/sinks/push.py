@@ -13,7 +13,7 @@ from streamgmm.sinks.control import Obey
 from streamgmm.sinks.formats import make_formatter
 from streamgmm.sinks.queue import RecordQueue
 from streamgmm.sinks.selection import Selection
-from streamgmm.sinks.sink import Message, OnFailure, Snapshot, start_thread
+from streamgmm.sinks.sink import Message, OnFailure, Snapshot, report_bug, start_thread
 
 logger = logging.getLogger("streamgmm.sinks")
 
@@ -200,10 +200,10 @@ class PushSink:
             while (lines := self._next_lines()) is not None and self._deliver(lines):
                 # Not counted here, because a line may be a `dropped` record, which `n_popped` leaves out.
                 self._n_delivered = self._queue.n_popped
-        except (OSError, StreamgmmError) as error:
+        except Exception as error:
             # Before the report, so that no publisher waits for room in a queue that is not emptied any more.
             self._stop_taking()
-            self._on_failure(self.failure_of(error) if isinstance(error, OSError) else error)
+            self._on_failure(self._reported(error))
         finally:
             self.release()
 
@@ -227,6 +227,12 @@ class PushSink:
             with self._changed:
                 self._changed.wait_for(lambda: self._is_closing or self._is_retry_wanted, self._retry_s)
                 self._is_retry_wanted = False
+
+    def _reported(self, error: Exception) -> StreamgmmError:
+        """Return the error to report for one that ends the sink."""
+        if isinstance(error, StreamgmmError):
+            return error
+        return self.failure_of(error) if isinstance(error, OSError) else report_bug(error, self.name)
 
     def _suspend(self, error: OSError | StreamgmmError) -> None:
         # Logged once, not at each attempt.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -10,6 +11,8 @@ from streamgmm.errors import OutputError, StreamgmmError, SystemResourceError
 from streamgmm.memory_limit import memory_limit_bytes
 from streamgmm.records import Record, Status
 from streamgmm.sinks.control import Obey
+
+logger = logging.getLogger("streamgmm.sinks")
 
 
 class Message(NamedTuple):
@@ -72,6 +75,18 @@ class Sink(Protocol):
 
     def close(self, timeout_s: float) -> None:
         """Deliver queued records for at most `timeout_s` seconds, then close; safe before `open`, and repeatedly."""
+
+
+def report_bug(error: Exception, name: str) -> StreamgmmError:
+    """Log an unexpected exception of a sink with its traceback; return the error for `OnFailure`.
+
+    A bug, or an input that nobody thought of, ends the one sink that it concerns. Its exit code is that of a bug (70),
+    if the run has no other output and ends too.
+    """
+    logger.error("sink.failed unexpectedly sink=%s", name, exc_info=error)
+    return StreamgmmError(
+        f"unexpected {type(error).__name__}: {error}", where=name, hint="this is a bug, please report it"
+    )
 
 
 def start_thread(target: Callable[[], None], name: str) -> threading.Thread:

@@ -17,11 +17,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from streamgmm import __version__
 from streamgmm.audio.streams.credentials import read_secret
+from streamgmm.client.address import check_host
 from streamgmm.errors import ConfigError, OutputError, StreamgmmError
 from streamgmm.sinks.body_template import BodyTemplate
 from streamgmm.sinks.push import REMOTE_PATIENCE_S, PushOptions, PushSink
 
 logger = logging.getLogger("streamgmm.sinks")
+
+PORTS = {"http": http.client.HTTP_PORT, "https": http.client.HTTPS_PORT}
 
 TIMEOUT_S = 10.0
 """Longest time for a request (s)."""
@@ -76,7 +79,8 @@ class WebhookSink(PushSink):
     ) -> None:
         parts = _split(uri)
         super().__init__(f"{parts.scheme}://{parts.netloc}/...", **options)
-        self._host, self._port = parts.hostname or "", parts.port
+        # Never without a port: `http.client` would take the last group of an IPv6 address for it.
+        self._host, self._port = parts.hostname or "", parts.port or PORTS[parts.scheme]
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._headers = {"User-Agent": f"streamgmm/{__version__}", **(headers or {})}
         self._key, self._timeout_s, self._body = key, timeout_s, body
@@ -208,6 +212,7 @@ def _split(uri: str) -> SplitResult:
     scheme = uri.partition(":")[0]
     try:
         parts = urlsplit(uri)
+        check_host(parts.hostname or "")
         is_valid = bool(parts.hostname) and parts.port != 0 and not parts.fragment
     except ValueError:
         is_valid = False

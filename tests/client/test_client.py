@@ -103,9 +103,10 @@ def test_what_is_no_address_is_a_usage_error(read: Read, address: str) -> None:
         read(address)
 
 
-def test_a_name_that_no_machine_can_have_is_a_usage_error(read: Read) -> None:
+@pytest.mark.parametrize("host", ["x" * 64, "hooks..example.com", ".local", "a\0b"])
+def test_a_name_that_no_machine_can_have_is_a_usage_error(read: Read, host: str) -> None:
     with pytest.raises(UsageError):
-        read(f"tcp://{'x' * 64}:1")
+        read(f"tcp://{host}:1")
 
 
 def test_addresses_have_the_forms_of_the_sinks() -> None:

@@ -56,6 +56,14 @@ def test_results_of_reloads_in_a_row_are_told_and_a_storm_of_them_is_not(log) ->
     assert len(lines) <= 20
 
 
+def test_E43_a_process_that_always_ends_at_once_is_one_line_in_ten_seconds(log) -> None:
+    logger, lines, time = log
+    for _ in range(600):
+        logger.warning("sink.restarting sink=%s reason=the %s process ended: %s", "mqtt://h/home", "mqtt", "killed")
+        time.now_s += 0.5
+    assert 30 <= len(lines) <= 33
+
+
 def test_other_lines_pass(log) -> None:
     logger, lines, _ = log
     for _ in range(3):

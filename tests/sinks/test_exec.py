@@ -16,6 +16,7 @@ from msgspec import structs
 from streamgmm.errors import ConfigError
 from streamgmm.records import Record, encode_json
 from streamgmm.settings.output import OutputSection, RecordType, SinkSection
+from streamgmm.sinks import exec as exec_module
 from streamgmm.sinks.exec import ExecSink
 from streamgmm.sinks.hub import make_sinks
 from streamgmm.sinks.processes import environment_of
@@ -204,6 +205,23 @@ def test_E35_a_program_that_vanishes_is_logged(tmp_path: Path, log: LogLines, fa
     assert log.wait_for("exec.failed").endswith("reason=cannot run: No such file or directory")
     sink.close(TIMEOUT_S)
     assert failures.is_empty
+
+
+def test_F8_E35_a_bug_while_a_command_runs_costs_that_command_alone(
+    open_sink: OpenSink, tmp_path: Path, log: LogLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> str:
+        raise ChildProcessError("somebody else has waited for it")
+
+    sink = open_sink(f"cat >> {tmp_path}/all")
+    with monkeypatch.context() as patch:
+        patch.setattr(exec_module, "run_program", fail)
+        publish(sink, start(1))
+        log.wait_for("exec.failed unexpectedly")
+    publish(sink, start(2))
+    sink.close(TIMEOUT_S)
+    assert log.wait_for("sink.closed").endswith("sent=1 failed=1 dropped=0 left=0")
+    assert (tmp_path / "all").read_bytes() == message(start(2)).line
 
 
 def test_E35_a_command_need_not_read_its_stdin(open_sink: OpenSink, log: LogLines) -> None:

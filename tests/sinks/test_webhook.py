@@ -240,6 +240,33 @@ def test_E47_a_recording_waits_for_a_server_that_is_slow(
     assert [json.loads(server.next().body)["id"] for _ in range(8)] == [start(seq).id for seq in range(1, 9)]
 
 
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("http://[fe80::abcd]/x", ("fe80::abcd", 80)),
+        ("https://[::1]/x", ("::1", 443)),
+        ("http://[::1]:8080/x", ("::1", 8080)),
+    ],
+)
+def test_host_may_be_an_ipv6_address(
+    open_sink: Callable[..., WebhookSink],
+    log: LogLines,
+    monkeypatch: pytest.MonkeyPatch,
+    uri: str,
+    address: tuple[str, int],
+) -> None:
+    asked: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+
+    def refuse(address: tuple[str, int], *_: object, **__: object) -> socket.socket:
+        asked.put(address)
+        raise ConnectionRefusedError("no server here")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    open_sink(uri).publish(message(start(1)))
+    assert asked.get(timeout=TIMEOUT_S) == address
+    log.wait_for("sink.failed")
+
+
 def test_what_is_not_http_is_reported(open_sink: Callable[..., WebhookSink], log: LogLines) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         open_sink(f"http://127.0.0.1:{listener.getsockname()[1]}/").publish(message(start(1)))
@@ -250,7 +277,11 @@ def test_what_is_not_http_is_reported(open_sink: Callable[..., WebhookSink], log
 
 
 @pytest.mark.parametrize(
-    "uri", ["http://", "https:///path", "http://h:x/", "http://h:0/", "http://h/ä", "http://h/a b", "http://h/#x"]
+    "uri",
+    [
+        *("http://", "https:///path", "http://h:x/", "http://h:0/", "http://h/ä", "http://h/a b", "http://h/#x"),
+        *("http://hooks..example.com/x", f"https://{'x' * 64}.example.com/", "http://.local/x"),
+    ],
 )
 def test_E38_address_that_is_not_one_is_refused(uri: str) -> None:
     with pytest.raises(ConfigError, match="is not of the form"):

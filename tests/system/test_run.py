@@ -374,21 +374,53 @@ def test_F2_ctrl_c_says_bye_and_dies_of_the_signal(demo_model: Path, demo_scene:
     check_stream(records, "SIGINT")
 
 
-@pytest.mark.parametrize("victim", ["stdout.StdoutSink._next_lines", "socket.sockets.SocketSink._turn"])
-def test_F8_a_bug_in_any_thread_ends_the_run_with_70(demo_model: Path, tmp_path: Path, victim: str) -> None:
-    module, sink, method = victim.rsplit(".", 2)
-    preparation = (
-        f"from streamgmm.sinks.{module} import {sink}\n"
-        "def fail(self): raise ZeroDivisionError('thrown in')\n"
-        f"{sink}.{method} = fail"
+def failing(victim: str) -> str:
+    """Python that lets a method fail, given by its module within the package, its class and its name."""
+    module, owner, method = victim.rsplit(".", 2)
+    return (
+        f"from streamgmm.{module} import {owner}\n"
+        "def fail(self, *_): raise ZeroDivisionError('thrown in')\n"
+        f"{owner}.{method} = fail"
     )
-    sinks = ["--sink", "stdout:", "--sink", f"unix://{tmp_path}/s"]
-    arguments = ["run", "-m", demo_model, "-s", "pcm:-", *sinks]
-    process = spawn_main(preparation, *arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    ("victim", "sink"),
+    [
+        ("sinks.stdout.StdoutSink._next_lines", "stdout:"),
+        ("sinks.socket.sockets.SocketSink._turn", "unix://{}/s"),
+        ("service.room_keeper.RoomKeeper.run", "stdout:"),
+    ],
+)
+def test_F8_a_bug_in_the_only_output_or_in_another_thread_ends_the_run_with_70(
+    demo_model: Path, tmp_path: Path, victim: str, sink: str
+) -> None:
+    arguments = ["run", "-m", demo_model, "-s", "pcm:-", "--sink", sink.format(tmp_path)]
+    process = spawn_main(failing(victim), *arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     _, errors = wait_without_input(process)
     assert process.returncode == 70
     assert "ZeroDivisionError: thrown in" in errors
     assert "this is a bug, please report it" in errors
+
+
+@pytest.mark.parametrize(
+    ("victim", "failed"),
+    [("sinks.file.FileSink.deliver", "file:"), ("sinks.socket.sockets.SocketSink._turn", "unix:")],
+)
+def test_F8_a_bug_in_one_of_several_outputs_ends_that_one_alone(
+    demo_model: Path, tmp_path: Path, victim: str, failed: str
+) -> None:
+    uris = ("stdout:", f"file://{tmp_path}/f", f"unix://{tmp_path}/s")
+    sinks = [argument for uri in uris for argument in ("--sink", uri)]
+    arguments = ["-m", demo_model, "-s", "pcm:-", *sinks]
+    with running(*arguments, preparation=failing(victim), stdin=subprocess.PIPE) as daemon:
+        daemon.wait_for_log(f"sink.failed unexpectedly sink={failed}")
+        daemon.stdin.write(bytes(2 * RATE_HZ))
+        daemon.stdin.close()
+        records = parse(daemon.stdout.read())
+        assert daemon.wait() == 0
+    assert "ZeroDivisionError: thrown in" in daemon.log
+    assert records[-1]["type"] == "bye"
 
 
 def wait_without_input(process: subprocess.Popen[str]) -> tuple[int, str]:

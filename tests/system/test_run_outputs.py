@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -167,6 +168,21 @@ def test_E22_F3_rotated_with_a_hangup_though_nothing_is_heard(
         daemon.stdin.close()
         assert daemon.wait() == 0
     check_stream(parse(rotated.read_bytes() + path.read_bytes()))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="no SIGCHLD")
+def test_E35_a_command_runs_though_the_parent_of_the_daemon_ignores_sigchld(demo_model: Path, tmp_path: Path) -> None:
+    script = shlex.quote(f"cat > {tmp_path}/record; exit 3")
+    (settings := tmp_path / "config.yaml").write_text(
+        f"output: {{sinks: ['stdout:', {{uri: {json.dumps(f'exec:sh -c {script}')}, records: [hello]}}]}}"
+    )
+    ignore = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    arguments = ["-m", demo_model, "-s", "pcm:-", "--config", settings]
+    with running(*arguments, preparation=ignore, stdin=subprocess.PIPE) as daemon:
+        daemon.wait_for_log("exit code 3")
+        daemon.stdin.close()
+        assert daemon.wait() == 0
+    assert json.loads((tmp_path / "record").read_bytes())["type"] == "hello"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from streamgmm import __version__
 from streamgmm.audio.streams.credentials import read_credentials
+from streamgmm.client.address import check_host
 from streamgmm.errors import ConfigError
 from streamgmm.files import read_regular_file
 from streamgmm.settings.output import SinkSection
@@ -49,6 +50,7 @@ def parse_address(uri: str) -> Address:
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port
+        check_host(host or "")
     except ValueError:
         host = port = parts = None
     if parts is not None and "@" in parts.netloc:

@@ -18,7 +18,7 @@ from streamgmm.sinks.control import PREFIX, Obey, Reply, encode_reply, obey_line
 from streamgmm.sinks.greeting import Greeting
 from streamgmm.sinks.queue import RecordQueue
 from streamgmm.sinks.selection import Selection
-from streamgmm.sinks.sink import Message, OnFailure, Snapshot, start_thread
+from streamgmm.sinks.sink import Message, OnFailure, Snapshot, report_bug, start_thread
 from streamgmm.sinks.socket.door import Door
 from streamgmm.sinks.socket.hangups import is_abandoned
 from streamgmm.sinks.socket.listeners import Listener, may_control
@@ -166,6 +166,8 @@ class SocketSink:
                 self._turn()
         except OSError as error:
             self._on_failure(OutputError(f"cannot serve: {os.strerror(error.errno or 0)}", where=self.name))
+        except Exception as error:
+            self._on_failure(report_bug(error, self.name))
         finally:
             self._let_go()
 

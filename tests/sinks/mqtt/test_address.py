@@ -31,6 +31,7 @@ def test_address_names_broker_and_topics(uri: str, expected: Address) -> None:
         *("mqtt://", "mqtt:///home", "mqtt://broker", "mqtt://broker/", "mqtt://broker:0/a", "mqtt://broker:x/a"),
         *("mqtt://broker/a?b", "mqtt://broker/a#", "mqtt://broker/+/a", "mqtt://broker//a", "mqtt://broker/a/"),
         *("mqtt://broker/$SYS", "mqtt://broker/a\0", "mqtt://broker/ä", "mqtt://[::1/a", "mqtt://broker/" + "a" * 300),
+        *("mqtt://broker..local/home", f"mqtts://{'x' * 64}/home", "mqtt://.local/home", "mqtt://a\0b/home"),
     ],
 )
 def test_invalid_address_is_refused_in_one_line(uri: str) -> None:
