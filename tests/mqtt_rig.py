@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -149,3 +149,78 @@ def retained(broker: Broker) -> dict[str, bytes]:
         client.publish(marker, b"x")
         client.wait_for(lambda message: message.topic == marker)
         return {message.topic: message.payload for message in client.messages if message.is_retained}
+
+
+class RefusingBroker:
+    """A broker that does not accept messages and subscriptions, by the MQTT 5 reason codes that it is given.
+
+    Args:
+        publish: reason in PUBACK and PUBREC.
+        complete: reason in PUBCOMP.
+        subscribe: reason in SUBACK, for each topic.
+    """
+
+    def __init__(self, publish: int = 0x87, complete: int = 0x92, subscribe: int = 0x87) -> None:
+        self._publish, self._complete, self._subscribe = bytes([publish]), bytes([complete]), bytes([subscribe])
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def close(self) -> None:
+        # Not only closed, which would not wake the thread that waits for a connection.
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                with connection, connection.makefile("rb") as packets, contextlib.suppress(EOFError, OSError):
+                    while True:
+                        connection.sendall(self._answer(*_read_packet(packets)))
+
+    def _answer(self, first: int, body: bytes) -> bytes:
+        match first >> 4:
+            case 1:  # CONNECT
+                return b"\x20\x03\x00\x00\x00"
+            case 3:  # PUBLISH: the id follows the topic
+                n_topic = int.from_bytes(body[:2], "big")
+                kind = b"\x50" if first & 4 else b"\x40"
+                return kind + b"\x03" + body[2 + n_topic :][:2] + self._publish
+            case 6:  # PUBREL
+                return b"\x70\x03" + body[:2] + self._complete
+            case 8:  # SUBSCRIBE: id, properties, then each topic with its options
+                reasons = self._subscribe * _count_topics(body[3 + body[2] :])
+                return b"\x90" + bytes([3 + len(reasons)]) + body[:2] + b"\x00" + reasons
+            case 12:  # PINGREQ
+                return b"\xd0\x00"
+            case _:
+                raise EOFError
+
+
+def _read_packet(packets: BinaryIO) -> tuple[int, bytes]:
+    """Return the first byte of a packet, and what follows its length."""
+    first, length, shift = packets.read(1), 0, 0
+    if not first:
+        raise EOFError
+    while True:
+        (digit,) = packets.read(1) or b"\0"
+        length |= (digit & 0x7F) << shift
+        shift += 7
+        if digit < 0x80:
+            return first[0], packets.read(length)
+
+
+def _count_topics(payload: bytes) -> int:
+    n_topics = 0
+    while payload:
+        payload = payload[3 + int.from_bytes(payload[:2], "big") :]
+        n_topics += 1
+    return n_topics
+
+
+@contextlib.contextmanager
+def refusing_broker(**reasons: int) -> Iterator[RefusingBroker]:
+    with contextlib.closing(RefusingBroker(**reasons)) as broker:
+        yield broker

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from streamgmm.sinks.child import link
 from streamgmm.sinks.child.sink import ChildSink
@@ -91,6 +92,34 @@ def test_E43_children_that_end_at_once_are_started_more_and_more_rarely(open_sin
     for _ in range(4):
         log.wait_for("sink.restarting")
     assert time.monotonic() - before_s > 0.1 + 0.2 + 0.4
+
+
+# Answers like a child whose broker accepts no record of the state `lost`.
+REFUSING = """
+import sys, json
+print("online", flush=True)
+next(sys.stdin)
+for line in sys.stdin:
+    record = json.loads(line)
+    for _ in range(record.get("greeting", 0)):
+        next(sys.stdin)
+    is_refused = record.get("state") == "lost" or "greeting" in record
+    if is_refused:
+        print('refusal {"error":"not authorized","hint":"allow it"}')
+    print("alive\\n" + ("refused" if is_refused else "done"), flush=True)
+"""
+
+
+def test_E56_records_that_the_other_side_refuses_are_counted_and_logged_once(
+    open_sink: OpenSink, log: LogLines
+) -> None:
+    sink = open_sink(REFUSING)
+    log.wait_for("sink.connected")
+    for seq, state in enumerate(("lost", "ok", "lost")):
+        sink.publish(message(structs.replace(status(seq), state=state)))
+    assert log.wait_for("sink.") == "sink.refused sink=mqtt://h/home reason=not authorized (allow it)"
+    sink.close(TIMEOUT_S)
+    assert log.wait_for("sink.").endswith("sent=1 failed=2 dropped=0 left=0")
 
 
 def test_child_that_takes_nothing_holds_up_neither_records_nor_the_end(open_sink: OpenSink) -> None:

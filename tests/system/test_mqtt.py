@@ -331,6 +331,24 @@ def test_home_assistant_that_starts_is_told_all_again(open_sink: OpenSink, clien
     client.wait_for(lambda each: each.topic.endswith("door/state") and each in client.messages[n_before:])
 
 
+def test_E56_what_the_access_rules_of_the_broker_do_not_allow_is_reported(
+    open_sink: OpenSink, tmp_path: Path, log: LogLines
+) -> None:
+    (folder := tmp_path / "rules").mkdir()
+    (folder / "acl").write_text("topic readwrite home/test/+/+/state\ntopic readwrite home/test/status\n")
+    guarded = Broker(folder, "allow_anonymous true", f"acl_file {folder}/acl")
+    guarded.start()
+    with subscriber(guarded) as client:
+        sink = open_sink(guarded.uri, discovery="")
+        publish(sink, HELLO, start(1), end(2))
+        assert "the broker refuses messages: not authorized" in log.wait_for("sink.refused")
+        client.wait_until(test_mic_door_state=b"OFF")
+        sink.close(TIMEOUT_S)
+        # Once for all; the states of the hello are allowed, and the events are not.
+        assert log.wait_for("sink.").endswith("sent=1 failed=2 dropped=0 left=0")
+    guarded.end()
+
+
 def test_E46_leftovers_of_an_earlier_run_are_removed(open_sink: OpenSink, broker: Broker, client: Subscriber) -> None:
     first = open_sink()
     publish(first, structs.replace(HELLO, labels=["door", "siren"]), start(1))

@@ -47,6 +47,7 @@ class Link:
     Attributes:
         is_online: whether the other side is there.
         n_online: number of times so far that it was there again.
+        was_refused: whether the other side did not accept what was sent last.
         is_closed: whether `close` was called.
     """
 
@@ -64,10 +65,12 @@ class Link:
         self._n_started = 0
         self._was_sent = self._is_done = False
         self._explained = ""
+        self._refusals: set[str] = set()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self.is_online = False
         self.n_online = 0
+        self.was_refused = False
         self.is_closed = False
 
     @property
@@ -92,7 +95,7 @@ class Link:
         """
         with self._changed:
             child, generation = self._child, self._n_started
-            self._was_sent = self._is_done = False
+            self._was_sent = self._is_done = self.was_refused = False
         if child is None:
             return False
         with suppress(OSError):  # ended; the thread that attends it will notice
@@ -180,15 +183,19 @@ class Link:
                 self._on_command(msgspec.json.decode(details, type=str))
             case "online":
                 self._explained = ""
+                self._refusals.clear()
                 self._note(is_online=True)
                 logger.info("sink.connected sink=%s", self._name)
             case "offline":
                 self._explain(msgspec.json.decode(details, type=Failure))
                 self._note(is_online=False)
-            case "sent" | "done":
+            case "refusal":
+                self._log_refusal(msgspec.json.decode(details, type=Failure))
+            case "sent" | "done" | "refused":
                 with self._changed:
                     self._was_sent = True
-                    self._is_done = word == "done"
+                    self._is_done = word != "sent"
+                    self.was_refused = word == "refused"
                     self._changed.notify_all()
 
     def _note(self, *, is_online: bool) -> None:
@@ -196,6 +203,13 @@ class Link:
             self.is_online = is_online
             self.n_online += is_online
             self._changed.notify_all()
+
+    def _log_refusal(self, refusal: Failure) -> None:
+        # Once for each kind and connection: a broker may refuse every message.
+        if refusal.error not in self._refusals:
+            reason = StreamgmmError(refusal.error, hint=refusal.hint)
+            logger.error("sink.refused sink=%s reason=%s", self._name, reason)
+        self._refusals.add(refusal.error)
 
     def _explain(self, failure: Failure) -> None:
         # Once for each reason, not at each attempt.

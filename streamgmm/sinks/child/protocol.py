@@ -13,6 +13,8 @@ On stdout, a word a line, some with JSON after it:
 | `offline {...}` | the other side is not there: a `Failure` |
 | `sent` | the record is on its way, and must not be sent again |
 | `done` | the other side has the record, or the whole greeting |
+| `refused` | as `done`, but something of it was not accepted; the record counts as failed |
+| `refusal {...}` | the other side does not accept something: a `Failure`; repeated while it does so |
 | `command "..."` | somebody there commands the daemon; only a child whose task says so may pass it on |
 """
 
@@ -34,7 +36,7 @@ class Greeting(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Reason why there is no connection.
+    """Reason why there is no connection, or why something is not accepted over it.
 
     Attributes:
         error: reason, in one line.

@@ -97,6 +97,7 @@ class ChildSink(PushSink):
             elif self._link.is_online and (was_delivered := self._link.send(bytes(undelivered))) is not False:
                 if was_delivered is None and not self._link.is_closed:
                     logger.warning("sink.in_doubt sink=%s: a record may be lost, and is not sent twice", self.name)
+                self.n_failed += self._link.was_refused
                 undelivered.clear()
                 return
 

@@ -60,6 +60,7 @@ class Bridge:
         self._last_seq = -1
         self._is_online = False
         self._is_answer_due = False
+        self._n_refused_before = 0
         self._held: bytes | None = None
         # Retained messages of earlier runs, which may have had other labels or sources; None: not asked for yet.
         self._leftovers: dict[str, bytes] | None = None
@@ -73,7 +74,9 @@ class Bridge:
             self._follow_connection()
             if self._wait(LOOK_S) and not self._take_input():
                 self._say_farewell()
+                self._report_refusals()
                 return
+            self._report_refusals()
             self._answer()
 
     def _wait(self, timeout_s: float) -> bool:
@@ -216,10 +219,15 @@ class Bridge:
             text = payload[:MAX_COMMAND_BYTES].decode("utf-8", "replace")
             self._report(f"command {msgspec.json.encode(text).decode()}")
 
+    def _report_refusals(self) -> None:
+        for refusal in self._client.take_refusals():
+            self._report(f"refusal {msgspec.json.encode(refusal).decode()}")
+
     def _answer(self) -> None:
         if self._is_answer_due and not self._client.pending:
             self._is_answer_due = False
-            self._report("done")
+            self._report("done" if self._client.n_refused == self._n_refused_before else "refused")
+            self._n_refused_before = self._client.n_refused
 
     def _say_farewell(self) -> None:
         if not self._is_online:

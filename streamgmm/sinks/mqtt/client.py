@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+import struct
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -23,6 +24,32 @@ SESSION_EXPIRY_S = 3600
 """Time for which the broker remembers half-delivered messages of a lost connection (s)."""
 
 CONNECT_TIMEOUT_S = 5.0
+
+LOWEST_FAILURE = 0x80
+"""Lowest reason code of a failure (MQTT 5, section 2.4)."""
+
+_PUBREC = struct.Struct("!HB")
+"""Id of the message and reason code, which a packet of success may leave out (MQTT 5, section 3.5.2)."""
+
+
+class _Client(paho.Client):
+    """A client of paho-mqtt that notes the reasons of PUBREC packets, which paho drops.
+
+    In a PUBREC, a broker refuses a message of QoS 2. The PUBCOMP that follows succeeds with some brokers, and else has
+    the reason that there is no such message any more.
+
+    Attributes:
+        refused: reason by the id of each message whose PUBREC refused it.
+    """
+
+    refused: dict[int, ReasonCode]
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        packet = self._in_packet["packet"]
+        if len(packet) > _PUBREC.size - 1 and packet[2] >= LOWEST_FAILURE:
+            mid, reason = _PUBREC.unpack_from(packet)
+            self.refused[mid] = ReasonCode(PacketTypes.PUBREC, identifier=reason)
+        return super()._handle_pubrec()
 
 
 class Client:
@@ -40,6 +67,7 @@ class Client:
         is_connected: whether the broker has accepted the connection.
         failure: why the latest connection failed or was lost; None while there is no reason known.
         pending: ids of messages that are not acknowledged.
+        n_refused: number of messages so far that the broker did not accept.
     """
 
     def __init__(
@@ -53,12 +81,18 @@ class Client:
         self.is_connected = False
         self.failure: Failure | None = None
         self.pending: set[int] = set()
+        self.n_refused = 0
+        # By their text, so that a broker that refuses everything makes one of each kind.
+        self._refusals: dict[str, Failure] = {}
+        self._topics: dict[int, str] = {}
+        self._subscriptions: dict[int, list[str]] = {}
         self._request = request
         self._has_tls = False
         self._max_qos = 2
         # By the same id, the broker recognises a client whose earlier connection it believes to be still alive.
         client_id = "" if is_visitor else request.topics.device
-        self._client = client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+        self._client = client = _Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+        client.refused = {}
         client.connect_timeout = CONNECT_TIMEOUT_S
         if not is_visitor:
             client.will_set(request.topics.status, will, qos=1, retain=True)
@@ -71,7 +105,8 @@ class Client:
         client.on_socket_open = lambda _client, _data, connection: _send_at_once(connection)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_publish = lambda _client, _data, mid, _reason, _properties: self.pending.discard(mid)
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
         client.on_message = lambda _client, _data, message: on_message(
             message.topic, bytes(message.payload), message.retain
         )
@@ -118,14 +153,23 @@ class Client:
         sent = self._client.publish(topic, payload, qos=min(1 if retain else 2, self._max_qos), retain=retain)
         if self._max_qos > 0:
             self.pending.add(sent.mid)
+            self._topics[sent.mid] = topic
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Subscribe to messages of these topics."""
-        self._client.subscribe([(topic, 0) for topic in topics])
+        asked = list(topics)
+        _, mid = self._client.subscribe([(topic, 0) for topic in asked])
+        if mid is not None:
+            self._subscriptions[mid] = asked
 
     def unsubscribe(self, topics: Iterable[str]) -> None:
         """End subscriptions."""
         self._client.unsubscribe(list(topics))
+
+    def take_refusals(self) -> list[Failure]:
+        """Return what the broker has refused since the last call, one for each kind."""
+        refusals, self._refusals = list(self._refusals.values()), {}
+        return refusals
 
     def disconnect(self) -> None:
         """Leave the broker, which then publishes no will."""
@@ -148,6 +192,28 @@ class Client:
             self.failure = Failure(
                 "the connection ended" + ("" if is_unexplained else f": {str(reason).lower()}"), hint
             )
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
+        self.pending.discard(mid)
+        topic = self._topics.pop(mid, "")
+        reason = self._client.refused.pop(mid, reason)
+        if reason.is_failure:
+            self.n_refused += 1
+            self._refuse("the broker refuses messages", reason, topic)
+
+    def _on_subscribe(
+        self, _client: Any, _data: Any, mid: int, reasons: Sequence[ReasonCode], _properties: Any
+    ) -> None:
+        # A broker that gives fewer reasons than it was asked for topics is not worth an end of the connection.
+        for topic, reason in zip(self._subscriptions.pop(mid, []), reasons, strict=False):
+            if reason.is_failure:
+                self._refuse(f"the broker refuses the subscription to {topic}", reason, topic)
+
+    def _refuse(self, what: str, reason: ReasonCode, topic: str) -> None:
+        error = f"{what}: {str(reason).lower()}"
+        is_unauthorized = reason == "Not authorized"
+        hint = f"on the broker, allow its user the topic {topic}" if is_unauthorized else f"the first was {topic}"
+        self._refusals.setdefault(error, Failure(error, hint))
 
     def _refusal_of(self, reason: ReasonCode) -> Failure:
         if reason.value in (134, 135):  # bad user name or password; not authorized
