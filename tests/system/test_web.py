@@ -10,11 +10,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
-from streamgmm.records import Window
+from streamgmm.records import Bye, Window
 from streamgmm.sinks.web.app import FILES, STATIC
 from tests.browser_rig import Browser
 from tests.clips.test_reviewing import write_clips
@@ -276,6 +277,58 @@ def test_why_a_sound_was_rejected_stays_to_be_read(browser: Browser) -> None:
         served.publish(later)
         browser.wait_for("document.querySelector('.rejected').textContent.startsWith('Last rejected, 2 s ago: unlike')")
         assert browser.evaluate("document.querySelector('.rejected').textContent").endswith("door, 0.55 of 0.60")
+    finally:
+        served.sink.close(1.0)
+
+
+def window_at(t: float, seq: int) -> Window:
+    scores = {"door": 0.55, "background": 0.45}
+    return Window(t=t, seq=seq, source="mic", label="door", score=0.55, scores=scores, llr=1.0, level_dbfs=-30.0)
+
+
+def shown(browser: Browser) -> Any:
+    """The time up to which the page draws, and the times of the windows that it keeps."""
+    return browser.evaluate("[sources.get('mic').now_t, sources.get('mic').windows.map((each) => each.t)]")
+
+
+def test_plots_begin_again_where_a_reload_replaces_a_source(browser: Browser) -> None:
+    served = Served()
+    event = (
+        structs.replace(start(2, "old"), t=86400.0, start_t=86399.0),
+        structs.replace(end(3, "old"), t=86402.0, start_t=86399.0, end_t=86401.0),
+    )
+    bye = Bye(
+        seq=4,
+        t=86402.0,
+        source="mic",
+        reason="no longer in the settings",
+        captured_samples=0,
+        analysed_samples=0,
+        lost_samples=0,
+        in_flight_samples=0,
+    )
+    is_timeline_empty = "document.querySelector('.timeline').getAttribute('aria-label').includes('minutes: 0')"
+    try:
+        served.publish(HELLO)
+        browser.open(served.address, 800)
+        browser.wait_for("document.getElementById('connection').textContent === 'connected'")
+        served.publish(window_at(86399.0, 1), *event, window_at(86402.0, 3))
+        browser.wait_for("sources.get('mic').windows.length === 2")
+        served.publish(bye, structs.replace(HELLO, seq=5), window_at(0.5, 5))
+        browser.wait_for("sources.get('mic').windows.at(-1).t === 0.5")
+        browser.wait_for(is_timeline_empty)
+        assert shown(browser) == [0.5, [0.5]]
+        # A page that is opened now learns of the past events, but not their time.
+        browser.open(served.address, 800)
+        browser.wait_for("document.querySelectorAll('#rows tr').length === 1")
+        served.publish(window_at(1.0, 6))
+        browser.wait_for("sources.get('mic').windows.at(-1)?.t === 1")
+        browser.wait_for(is_timeline_empty)
+        assert shown(browser)[0] == 1.0
+        # Even without a hello, time that goes back keeps no windows for ever.
+        served.publish(window_at(0.25, 7))
+        browser.wait_for("sources.get('mic').windows.at(-1).t === 0.25")
+        assert shown(browser) == [0.25, [0.25]]
     finally:
         served.sink.close(1.0)
 

@@ -63,6 +63,10 @@ class Source:
             return self.window.level_dbfs
         return self.status.health.level_dbfs if self.status and self.status.health else None
 
+    def is_continuation_of(self, other: Source) -> bool:
+        """Return whether both began with the same hello; a reload that replaces a source sends another one."""
+        return (self.hello.run_id, self.hello.seq) == (other.hello.run_id, other.hello.seq)
+
     def follow(self, record: AnyRecord) -> None:
         """Take in a record of this source."""
         match record:
@@ -85,6 +89,7 @@ class Source:
         return {
             "name": self.hello.source,
             "run_id": self.hello.run_id,
+            "hello_seq": self.hello.seq,
             "state": self.state,
             "detail": self.end_reason or (self.status.detail if self.status else ""),
             "is_required": self.hello.is_required,
@@ -136,7 +141,7 @@ class Sources:
         for record in records:
             self._follow(record)
         for name, source in self.by_name.items():
-            if name in before and source.window is None and before[name].hello.run_id == source.hello.run_id:
+            if name in before and source.window is None and source.is_continuation_of(before[name]):
                 # A greeting has no windows.
                 source.window = before[name].window
         self._greeted_seq = seq
@@ -144,7 +149,7 @@ class Sources:
     def apply(self, record: AnyRecord, line: bytes) -> None:
         """Take in a record; `line` is its JSON without newline."""
         # Older records are those that waited, and tell nothing of the present.
-        if record.seq > self._greeted_seq or isinstance(record, Window):
+        if record.seq > self._greeted_seq or self._is_current_window(record):
             self._follow(record)
         kind = type_of(record)
         if self._first_seq is None and not isinstance(record, Window):
@@ -174,6 +179,11 @@ class Sources:
         sources = [source.to_json() for source in self.by_name.values()]
         common = {"version": self._version, "last_seq": self.last_seq, "has_clips": self._has_clips}
         return msgspec.json.encode({**common, "sources": sources})
+
+    def _is_current_window(self, record: AnyRecord) -> bool:
+        """Return whether a record is a window after the last hello of its source."""
+        source = self.by_name.get(record.source)
+        return isinstance(record, Window) and source is not None and record.seq >= source.hello.seq
 
     def _follow(self, record: AnyRecord) -> None:
         if isinstance(record, Hello):

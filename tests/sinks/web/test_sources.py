@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import pytest
 from msgspec import structs
 
-from streamgmm.records import AnyRecord, Dropped, Status
+from streamgmm.records import AnyRecord, Dropped, Status, Window
 from streamgmm.service import health
 from streamgmm.sinks.web import metrics, sources
 from streamgmm.sinks.web.sources import MAX_KEPT, Sources
@@ -29,6 +33,35 @@ def test_record_that_waited_changes_no_state_but_is_kept() -> None:
     assert isinstance(last := kept.by_name["mic"].status, Status)
     assert last.detail == "now"
     assert [each.seq for each in kept.since(-1)[0]] == [0, 1, 2]
+
+
+def window(seq: int, t: float) -> Window:
+    return Window(seq=seq, t=t, source="mic", label="door", score=0.5, scores={}, llr=None, level_dbfs=-50.0)
+
+
+def test_greeting_keeps_the_window_of_a_source_that_goes_on() -> None:
+    kept = Sources("1")
+    apply(kept, HELLO, window(1, 900.0))
+    kept.greet([HELLO, status(2)], 2)
+    assert kept.by_name["mic"].window == window(1, 900.0)
+
+
+@pytest.mark.parametrize("changes", [{"seq": 5}, {"run_id": "another"}])
+def test_greeting_drops_the_window_of_a_source_that_began_again(changes: dict[str, Any]) -> None:
+    kept = Sources("1")
+    apply(kept, HELLO, window(1, 900.0))
+    kept.greet([structs.replace(HELLO, **changes), status(6)], 6)
+    assert kept.by_name["mic"].window is None
+
+
+def test_window_that_waited_since_before_the_hello_is_not_taken() -> None:
+    kept = Sources("1")
+    kept.greet([structs.replace(HELLO, seq=5), status(6)], 6)
+    apply(kept, window(4, 900.0))
+    assert kept.by_name["mic"].window is None
+    apply(kept, window(5, 0.1))
+    assert kept.by_name["mic"].window == window(5, 0.1)
+    assert json.loads(kept.to_json())["sources"][0]["hello_seq"] == 5
 
 
 def test_history_says_whether_it_is_complete() -> None:

@@ -57,8 +57,9 @@ class Source {
     if (this.run_id !== state.run_id) {
       // Another run of the daemon counts its time from zero.
       for (const [id, event] of events) if (this.run_id && event.source === this.name) events.delete(id);
-      Object.assign(this, { run_id: state.run_id, windows: [], now_t: 0, rejected: null });
+      this.run_id = state.run_id; this.restart(state.hello_seq);
     }
+    if (this.hello_seq !== state.hello_seq) this.restart(state.hello_seq);
     Object.assign(this, { labels: state.labels, rate_hz: state.sample_rate_hz, health: state.health });
     this.open = new Map(state.open_events.map((event) => [event.id, event]));
     this.level_dbfs = state.level_dbfs;
@@ -68,6 +69,16 @@ class Source {
     this.part("nowindows").hidden = this.windows.length > 0;
     this.showHealth();
   }
+  restart(hello_seq) {
+    // Its time begins at zero, as it does where a reload replaces a source within the run.
+    Object.assign(this, { hello_seq, windows: [], now_t: 0, rejected: null });
+    this.part("nowindows").hidden = false;
+  }
+  greet(hello) {
+    if (hello.seq <= this.hello_seq) return;
+    this.restart(hello.seq); this.open.clear();
+    Object.assign(this, { labels: hello.labels, rate_hz: hello.sample_rate_hz });
+  }
   word(state, detail) {
     const part = this.part("state");
     part.textContent = state;
@@ -75,6 +86,10 @@ class Source {
     this.part("detail").textContent = detail;
   }
   take(record) {
+    if (record.type === "hello") { this.greet(record); return; }
+    // Records that waited may be of the time before the last hello.
+    if (record.seq < this.hello_seq) return;
+    if (record.type === "window" && record.t < this.windows.at(-1)?.t) this.restart(this.hello_seq);
     this.now_t = Math.max(this.now_t, record.t);
     if (record.type === "status") {
       this.word(record.state, record.detail);
@@ -238,7 +253,7 @@ function drawSpectrum(source, colours) {
 function drawTimeline(source, colours) {
   const { canvas, pen, width, height } = canvasOf(source, "timeline");
   const span = TIMELINE_S, x = (t) => width * (1 - (source.now_t - t) / span), bottom = height - 18;
-  const mine = [...events.values()].filter((event) => event.source === source.name && (event.end_t ?? source.now_t) > source.now_t - span);
+  const mine = [...events.values()].filter((event) => event.source === source.name && event.seq >= source.hello_seq && (event.end_t ?? source.now_t) > source.now_t - span);
   const labels = [...new Set(mine.map((event) => event.label))].sort().slice(-8), step = Math.min(26, bottom / Math.max(1, labels.length));
   pen.fillStyle = colours.faint; pen.strokeStyle = colours.line;
   pen.beginPath(); pen.moveTo(0, bottom); pen.lineTo(width, bottom); pen.stroke();
@@ -329,7 +344,7 @@ async function fetchPast() {
   for (const record of (await answer.json()).events) {
     keepEvent(record);
     const source = sources.get(record.source);
-    if (source) source.now_t = Math.max(source.now_t, record.t);
+    if (source && record.seq >= source.hello_seq) source.now_t = Math.max(source.now_t, record.t);
   }
   showEvents(); drawSoon();
 }
@@ -345,7 +360,7 @@ function connect() {
   let isFirst = true;
   stream.onopen = () => { isFirst = true; };
   listen("state", (state) => { takeState(state); say("connected", false); if (isFirst) fetchPast(); isFirst = false; });
-  for (const type of ["window", "status", "start", "update", "end", "gap", "model", "bye", "dropped"]) listen(type, takeRecord);
+  for (const type of ["hello", "window", "status", "start", "update", "end", "gap", "model", "bye", "dropped"]) listen(type, takeRecord);
   listen("judgement", takeJudgement);
   stream.onerror = () => {
     say("no connection to the daemon; trying again", true);
