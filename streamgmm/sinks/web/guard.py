@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
@@ -56,10 +56,13 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        answer = self._refuse(scope["method"], scope["path"], Headers(scope=scope)) or self._app
-        await answer(scope, receive, send_guarded)
+        refusal = self._refuse(scope["method"], scope["path"], Headers(scope=scope))
+        if refusal is not None:
+            # Whoever is refused keeps no connection, of which there are only so many.
+            refusal.headers["connection"] = "close"
+        await (refusal or self._app)(scope, receive, send_guarded)
 
-    def _refuse(self, method: str, path: str, headers: Headers) -> ASGIApp | None:
+    def _refuse(self, method: str, path: str, headers: Headers) -> Response | None:
         is_change = self._may_judge and method == "POST" and path.startswith(f"{CLIPS_PATH}/") and path.endswith(JUDGED)
         if method not in ("GET", "HEAD") and not is_change:
             return PlainTextResponse("nothing can be changed here\n", 405, {"allow": "GET, HEAD"})
@@ -74,7 +77,7 @@ class Guard:
             )
         if is_change and not _is_from_own_page(headers):
             wanted = f"with the header {CHANGE_HEADER}, content-type application/json, and from no other site"
-            return PlainTextResponse(f"a change must come {wanted}\n", 403, {"connection": "close"})
+            return PlainTextResponse(f"a change must come {wanted}\n", 403)
         return None
 
     def _admits_host(self, host: str) -> bool:

@@ -1,4 +1,4 @@
-"""The server: uvicorn, with limits for connections that are too many or say nothing, and without its signals."""
+"""The server: uvicorn, with limits for connections that are too many or stay incomplete, and without its signals."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-FIRST_REQUEST_S = 10.0
-"""Time within which a new connection must have sent a request (s)."""
+REQUEST_S = 10.0
+"""Time within which a request must be complete, from the connection or from its first byte on (s)."""
 
 KEEP_ALIVE_S = 15
+"""Time for which a connection may wait for another request (s)."""
 
 SPARE_CONNECTIONS = 64
 """Connections besides those of the streams."""
@@ -51,27 +53,45 @@ class Connections:
 
 
 class LimitedProtocol(H11Protocol):
-    """A connection that counts among `Connections`, and ends if no request comes."""
+    """A connection that counts among `Connections`, and ends if no request comes, or one stays incomplete.
+
+    uvicorn limits only the time between a response and the first byte of the next request.
+    """
 
     def __init__(self, *arguments: Any, connections_of_all: Connections, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._connections_of_all = connections_of_all
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the connection."""
         super().connection_made(transport)
         self._connections_of_all.add(self)
-        self._timer = self.loop.call_later(FIRST_REQUEST_S, self._end_if_silent)
+        self._limit_request()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes of a request."""
+        super().data_received(data)
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+            self._limit_request()
+        else:
+            self._lift_limit()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the connection."""
         super().connection_lost(exc)
-        self._timer.cancel()
+        self._lift_limit()
         self._connections_of_all.discard(self)
 
-    def _end_if_silent(self) -> None:
-        if self.cycle is None:
-            self.transport.abort()
+    def _limit_request(self) -> None:
+        # Not again with each byte, as a client may send one at a time.
+        if self._timer is None:
+            self._timer = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+    def _lift_limit(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class Server(uvicorn.Server):
