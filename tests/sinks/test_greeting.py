@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from msgspec import structs
 
-from streamgmm.records import Gap, Hello, ModelChanged, R, Record, decode_json
+from streamgmm.records import Bye, Gap, Hello, ModelChanged, R, Record, Status, decode_json
 from streamgmm.sinks.greeting import Greeting
 from tests.narrowing import only
 from tests.sinks.sink_rig import HELLO, end, message, start, status
@@ -66,6 +68,78 @@ def test_a_source_without_a_status_any_more_is_left_out_and_the_hellos_name_the_
         *[("hall", "Hello"), ("hall", "Status")],
     ]
     assert [hello.sources for hello in only(shown, Hello)] == [["yard", "hall"], ["yard", "hall"]]
+
+
+def bye(seq: int) -> Bye:
+    return Bye(
+        seq=seq,
+        t=5.0,
+        source="mic",
+        reason="changed",
+        captured_samples=0,
+        analysed_samples=0,
+        lost_samples=0,
+        in_flight_samples=0,
+    )
+
+
+def greeted_after(after_seq: int, now: Iterable[Status], *published: Record) -> list[tuple[int, str, str, str]]:
+    """Number, source, type and detail of each record of a greeting whose statuses were collected after `after_seq`."""
+    greeting = Greeting()
+    for record in published:
+        greeting.update(message(record))
+    shown = [decode_json(line) for line in greeting.to_bytes(now, after_seq=after_seq).splitlines()]
+    return [(each.seq, each.source, type(each).__name__, getattr(each, "detail", "")) for each in shown]
+
+
+HELLO_OF_MIC = (0, "mic", "Hello", "")
+NOW = status(0, "collected")
+
+
+def test_status_that_was_published_while_statuses_were_collected_is_the_newer_one() -> None:
+    assert greeted_after(1, [NOW], HELLO, status(1, "before"), status(2, "meanwhile")) == [
+        HELLO_OF_MIC,
+        (2, "mic", "Status", "meanwhile"),
+    ]
+    assert greeted_after(2, [NOW], HELLO, status(1), status(2, "before")) == [
+        HELLO_OF_MIC,
+        (2, "mic", "Status", "collected"),
+    ]
+
+
+def test_source_whose_hello_came_while_statuses_were_collected_is_not_left_out() -> None:
+    sources = ["mic", "yard"]
+    (hello,) = of("yard", structs.replace(HELLO, seq=2, sources=sources))
+    (its_status,) = of("yard", status(3, "meanwhile"))
+    published = [structs.replace(HELLO, sources=["mic"]), status(1), hello, its_status]
+    assert greeted_after(1, [NOW], *published) == [
+        HELLO_OF_MIC,
+        (1, "mic", "Status", "collected"),
+        (2, "yard", "Hello", ""),
+        (3, "yard", "Status", "meanwhile"),
+    ]
+    greeting = Greeting()
+    for record in published:
+        greeting.update(message(record))
+    hellos = only(map(decode_json, greeting.to_bytes([NOW], after_seq=1).splitlines()), Hello)
+    assert [each.sources for each in hellos] == [sources, sources]
+
+
+def test_status_of_a_source_before_it_was_replaced_is_not_that_of_the_new_one() -> None:
+    again = structs.replace(HELLO, seq=3)
+    assert greeted_after(1, [NOW], HELLO, status(1), bye(2), again) == [(3, "mic", "Hello", "")]
+    assert greeted_after(1, [NOW], HELLO, status(1), bye(2), again, status(4, "new")) == [
+        (3, "mic", "Hello", ""),
+        (4, "mic", "Status", "new"),
+    ]
+
+
+@pytest.mark.parametrize(("after_seq", "byes"), [(1, [(2, "mic", "Bye", "")]), (2, [])])
+def test_end_of_a_source_is_told_if_it_came_while_statuses_were_collected(
+    after_seq: int, byes: list[tuple[int, str, str, str]]
+) -> None:
+    shown = greeted_after(after_seq, [NOW], HELLO, status(1), bye(2))
+    assert shown == [HELLO_OF_MIC, (1, "mic", "Status", "collected"), *byes]
 
 
 def test_new_run_of_one_source_leaves_those_of_the_others() -> None:

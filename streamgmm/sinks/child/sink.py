@@ -41,7 +41,6 @@ class ChildSink(PushSink):
         self._link = Link(uri, task, self._changed, self._take_pulse, self._take_command)
         self._task = task
         self._greeting = greeting.Greeting()
-        self._last_seq = -1
         self._n_greeted = 0
         self._n_dropped_before = 0
         self._greeted_s = 0.0
@@ -72,7 +71,6 @@ class ChildSink(PushSink):
     def note(self, message: Message) -> None:
         """Follow the state that a new connection is greeted with."""
         self._greeting.update(message)
-        self._last_seq = message.record.seq
 
     @property
     def is_errand_due(self) -> bool:
@@ -125,10 +123,10 @@ class ChildSink(PushSink):
 
     def _greet(self) -> None:
         # Outside of the lock: the statuses come from the daemon, which may hold locks of its own.
-        statuses = self._selection.current_statuses(self.snapshot)
+        after_seq, statuses = self._greeting.last_seq, self._selection.current_statuses(self.snapshot)
         with self._changed:
-            lines = self._greeting.to_bytes(statuses)
-            seq, n_online, n_dropped = self._last_seq, self._link.n_online, self._queue.n_dropped
+            lines = self._greeting.to_bytes(statuses, after_seq=after_seq)
+            seq, n_online, n_dropped = self._greeting.last_seq, self._link.n_online, self._queue.n_dropped
         head = msgspec.json.encode(Greeting(lines.count(b"\n"), seq)) + b"\n"
         if self._link.send(head + lines):
             with self._changed:

@@ -231,10 +231,11 @@ class SocketSink:
         if not self._has_room():
             self._refuse(connection, peer, said)
             return
-        now = self._selection.current_statuses(self.snapshot)
+        # Outside of the lock, which others need to publish while the daemon collects the statuses.
+        after_seq, now = self._greeting.last_seq, self._selection.current_statuses(self.snapshot)
         queue = RecordQueue(self._max_records, announce=self._selection.announced_with(encode_json))
         with self._lock:
-            client = Subscriber(connection, peer, self._greeting.to_bytes(now), queue)
+            client = Subscriber(connection, peer, self._greeting.to_bytes(now, after_seq=after_seq), queue)
             self._poller.watch(connection, partial(self._receive, client))
             self._clients.append(client)
         logger.info("client.connected sink=%s peer=%s", self.name, peer)
@@ -273,9 +274,9 @@ class SocketSink:
             if said.startswith(PREFIX):
                 connection.send(self._reply_to(said.partition(b"\n")[0], connection, peer))
                 return
-            now = self._selection.current_statuses(self.snapshot)
+            after_seq, now = self._greeting.last_seq, self._selection.current_statuses(self.snapshot)
             with self._lock:
-                connection.send(self._greeting.to_bytes(now))
+                connection.send(self._greeting.to_bytes(now, after_seq=after_seq))
         logger.info("client.answered sink=%s peer=%s", self.name, peer)
 
     def _receive(self, client: Subscriber) -> None:
