@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 
 from streamgmm.audio.resample import is_narrow, narrow_band
+from streamgmm.cli.clashes import refuse_same_file
 from streamgmm.cli.cluster import jobs_on_cluster
 from streamgmm.cli.conditions import conditions_of
 from streamgmm.cli.console import RichTrack, make_progress, stderr_console, stdout_console
@@ -109,6 +110,8 @@ def _check_evaluation_options(args: argparse.Namespace) -> None:
     if args.model is not None and args.open_set:
         raise UsageError("--open-set trains without each class in turn, which --model replaces")
     check_event_options(args)
+    if args.report is not None:
+        refuse_same_file({"--json": args.json, "--report": args.report / PAGE_NAME})
 
 
 def _prepare_page(folder: Path | None) -> Path | None:

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator, Sequence
 from types import FrameType
 
 from streamgmm import __version__
+from streamgmm.cli.clashes import check_outputs
 from streamgmm.cli.log_lines import as_error_lines, set_up_log
 from streamgmm.cli.parser import OverviewFormatter, Parser
 from streamgmm.cli.streams import EnduringStream, abandon, enduring_stderr, enduring_stdout, fill_closed_outputs
@@ -154,6 +155,7 @@ def _run(argv: Sequence[str], stderr: EnduringStream | None) -> int:
         set_up_log(args.log_level)
         if sys.stdout is None and args.command not in _NEEDS_NO_STDOUT:
             raise _stdout_is_closed()
+        check_outputs(args)
         if args.command not in _NEEDS_LITTLE_MEMORY:
             # Before the handler, whose module imports numpy: OpenBLAS reads its settings then.
             prepare_for_memory_limit(MIN_TRAINING_BYTES if args.command in _TRAINS else MIN_BYTES)
