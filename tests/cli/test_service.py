@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamgmm.service import installation
-from tests.cli.cli_rig import run_cli
+from tests.cli.cli_rig import Outcome, run_cli
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="systemd")
 
@@ -98,3 +98,100 @@ def test_settings_that_the_service_would_refuse(capsys: pytest.CaptureFixture[st
     told = run_cli(capsys, "service", "install", "--user", "--config", home / "bad.yaml")
     assert told.code == 78
     assert "did you mean decision" in told.err
+
+
+def install(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
+    """Try to install a service of the user; whatever is refused is refused before anything is written."""
+    return run_cli(capsys, "service", "install", "--user", *arguments)
+
+
+def test_the_settings_in_the_place_of_the_service_are_checked(
+    capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "xdg"))
+    path = home / "xdg" / "streamgmm" / "config.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("decison: {}\n")
+    refused = install(capsys)
+    assert (refused.code, f"{path}:1:1: " in refused.err, "did you mean decision" in refused.err) == (78, True, True)
+    assert not (home / "xdg" / "systemd").exists()
+
+
+def test_the_settings_in_the_place_are_not_those_that_are_used_if_others_are_named(
+    capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    path = home / ".config" / "streamgmm" / "config.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("decison: {}\n")
+    (home / "c.yaml").write_text("output: {format: text}\n")
+    assert install(capsys, "--dry-run", "--config", home / "c.yaml").code == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "model: {path: /nonexistent.sgm}",
+        "sources: {kitchen: {uri: mic, model: /nonexistent.sgm}}",
+        "sources: {a: 'file:/nonexistent.wav', b: mic}",
+    ],
+)
+def test_files_that_the_settings_name_are_looked_for(
+    capsys: pytest.CaptureFixture[str], home: Path, settings: str
+) -> None:
+    (home / "c.yaml").write_text(settings)
+    refused = install(capsys, "--config", home / "c.yaml")
+    assert (refused.code, "/nonexistent" in refused.err) == (66, True)
+    assert not (home / ".config").exists()
+
+
+def test_a_model_that_is_given_replaces_that_of_the_settings(
+    capsys: pytest.CaptureFixture[str], home: Path, demo_model: Path
+) -> None:
+    (home / "c.yaml").write_text("model: {path: /nonexistent.sgm}")
+    assert install(capsys, "--dry-run", "--config", home / "c.yaml", "--model", demo_model).code == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ("model: {path: m.sgm}", "model.path: m.sgm"),
+        ("sources: {kitchen: {uri: mic, model: m.sgm}}", "sources.kitchen.model: m.sgm"),
+        ("source: {uri: 'file:a.wav'}", "source.uri: file:a.wav"),
+        ("source: {uri: 'pcm+unix://a.sock'}", "source.uri: pcm+unix://a.sock"),
+        ("output: {sinks: ['stdout:', 'file://rel']}", "output.sinks[1]: file://rel"),
+        ("output: {sinks: ['unix://rel.sock']}", "output.sinks[0]: unix://rel.sock"),
+        ("output: {sinks: [{uri: 'exec:./notify $LABEL'}]}", "output.sinks[0].uri: exec:./notify $LABEL"),
+        ("output: {token_file: token}", "output.token_file: token"),
+        ("clips: {directory: heard}", "clips.directory: heard"),
+    ],
+)
+def test_a_path_that_depends_on_the_directory_is_refused(
+    capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch, settings: str, key: str
+) -> None:
+    monkeypatch.chdir(home)
+    (home / "c.yaml").write_text(settings)
+    refused = install(capsys, "--config", "c.yaml")
+    assert (refused.code, refused.err.count("\n")) == (78, 1), refused.err
+    assert " c.yaml:1:" in refused.err
+    assert f"{key} is relative to the current directory; write the whole path, here {home}/" in refused.err
+    assert not (home / ".config").exists()
+
+
+def test_whole_paths_and_addresses_without_a_path_are_accepted(
+    capsys: pytest.CaptureFixture[str], home: Path, demo_model: Path
+) -> None:
+    sinks = f"['stdout:', 'file://{home}/log', 'exec:true', 'tcp://127.0.0.1:7000', 'unix://~/s.sock']"
+    text = f"source: {{uri: 'mic:USB'}}\nmodel: {{path: {demo_model}}}\noutput: {{sinks: {sinks}}}\n"
+    (home / "c.yaml").write_text(text)
+    accepted = install(capsys, "--dry-run", "--config", home / "c.yaml")
+    assert (accepted.code, accepted.err) == (0, "")
+
+
+def test_F19_a_model_that_the_settings_name_in_a_directory_that_the_service_cannot_see(
+    capsys: pytest.CaptureFixture[str], home: Path, demo_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "c.yaml").write_text(f"model: {{path: {demo_model}}}")
+    monkeypatch.setattr("streamgmm.cli.service.program_paths", list)
+    monkeypatch.setattr(installation, "HIDDEN_BY", {str(demo_model.parent): "ProtectHome"})
+    refused = run_cli(capsys, "service", "install", "--dry-run", "--config", home / "c.yaml")
+    assert (refused.code, f"{demo_model}: the service cannot see" in refused.err) == (78, True)
