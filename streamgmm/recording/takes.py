@@ -30,7 +30,7 @@ SETTLE_S = 1.0
 """Audio that has to be known of a room before a sound can stand out from it (s)."""
 
 PRE_ROLL_S = 0.5
-"""Audio of a take before its sound (s)."""
+"""Audio of a take before its sound (s), if the take begins with a sound."""
 
 QUIET_S = 1.0
 """A take ends when its sound has been over for this long (s)."""
@@ -104,8 +104,7 @@ class TakeCutter:
 
     Args:
         sample_rate_hz: rate of the stream.
-        duration_s: length of each take after its pre-roll, which `begin` starts; None to begin with a sound, and to end
-            with it.
+        duration_s: length of each take, which `begin` starts; None to begin with a sound, and to end with it.
 
     Attributes:
         is_recording: whether a take has begun.
@@ -136,9 +135,10 @@ class TakeCutter:
         return len(self._intervals) * INTERVAL_S
 
     def begin(self) -> None:
-        """Begin a take, with the pre-roll that is there."""
+        """Begin a take: one of a given length now, one of a sound with the pre-roll that is there."""
         self.is_recording = True
-        self._intervals = list(self._pre_roll)
+        # A take of a given length is exactly that long, whatever was before it.
+        self._intervals = list(self._pre_roll) if self._duration_samples is None else []
         self._levels = []
         self._n_quiet = self._n_recorded = self._lost_samples = 0
 

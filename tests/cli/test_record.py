@@ -140,11 +140,12 @@ def test_the_room_is_recorded_in_files_of_a_minute_that_follow_each_other(
     np.testing.assert_array_equal(np.concatenate(pieces), np.rint(room(20.0)[: 6 * RATE_HZ] * 32768.0))
 
 
-def test_takes_of_a_length_begin_once_the_room_is_known(capsys: pytest.CaptureFixture[str], sounds: Path) -> None:
-    outcome = run_cli(capsys, "record", "dog", "--seconds", 2, "--no-trim", "--source", f"file:{sounds}")
+def test_takes_of_a_length_begin_once_the_room_is_known_and_all_have_that_length(
+    capsys: pytest.CaptureFixture[str], sounds: Path, tmp_path: Path
+) -> None:
+    outcome = run_cli(capsys, "record", "dog", "--seconds", 1, "--takes", 3, "--no-trim", "--source", f"file:{sounds}")
     assert outcome.code == 0
-    assert "saved take 1 of 1: 2.50 s" in outcome.err
-    assert "warning" not in outcome.err
+    assert durations_s(tmp_path / "recordings" / "dog") == [1.0, 1.0, 1.0]
 
 
 def test_takes_never_overwrite(capsys: pytest.CaptureFixture[str], sounds: Path, tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ def test_A2_a_microphone_that_vanishes_midway_leaves_what_was_recorded(
     assert outcome.code == 69
     assert "holds what was recorded so far" in outcome.err
     assert outcome.err.rstrip().endswith("streamgmm: error: mic: the microphone was unplugged")
-    assert durations_s(tmp_path / "recordings" / "dog") == [pytest.approx(3.4, abs=0.15)]
+    assert durations_s(tmp_path / "recordings" / "dog") == [pytest.approx(2.9, abs=0.15)]
 
 
 def test_A2_a_microphone_that_vanishes_before_a_sound_leaves_nothing(

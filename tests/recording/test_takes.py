@@ -72,12 +72,14 @@ def test_takes_of_a_length_follow_each_other_without_gap_or_overlap() -> None:
     np.testing.assert_array_equal(np.concatenate(takes), samples)
 
 
-def test_a_take_of_a_length_begins_with_its_pre_roll() -> None:
+def test_every_take_of_a_length_is_that_long_whatever_was_before_it() -> None:
     cutter = TakeCutter(RATE_HZ, 1.0)
     assert cut(cutter, room(2.0)) == []
-    cutter.begin()
-    (take,) = cut(cutter, room(1.0, 1))
-    assert take.duration_s == pytest.approx(1.0 + PRE_ROLL_S)
+    for seed in range(3):
+        cutter.begin()
+        (take,) = cut(cutter, room(1.0, seed))
+        np.testing.assert_array_equal(take.samples, room(1.0, seed))
+        assert cut(cutter, room(0.7)) == []
 
 
 def test_an_interrupted_take_holds_all_that_was_recorded() -> None:
