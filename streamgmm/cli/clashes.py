@@ -20,7 +20,7 @@ RESULTS = {"json": "--json", "picture": "--picture", "report": "--report"}
 MODELS = {"output": "--output"}
 """Arguments that name a model to write, which may replace the one that was read, or a folder."""
 
-_MODEL_SUFFIX = ".sgm"
+_MEMORY_SUFFIX = ".sgm-memory"
 _OTHER_NAME = "name another file"
 _PNG = b"\x89PNG"
 
@@ -30,7 +30,7 @@ def check_outputs(args: argparse.Namespace) -> None:
 
     Raises:
         UsageError: an output is an input of this command, or a file in a folder of inputs that is no earlier result; or
-            two outputs are one file; or a result has the name of a model.
+            two outputs are one file; or a result has the name of the memory of a model.
         CannotCreateError: there is a file that is no earlier result: neither JSON, a picture nor a page.
     """
     results, models = _named(args, RESULTS), _named(args, MODELS)
@@ -82,9 +82,9 @@ def _refuse_input(option: str, path: Path, inputs: Collection[Path]) -> None:
 
 
 def _refuse_other_kind(option: str, path: Path) -> None:
-    # The memory of a model is named after it, with a suffix that is longer.
-    if path.suffix.startswith(_MODEL_SUFFIX):
-        raise UsageError("is the name of a model, not of a result", where=f"{option} {path}", hint=_OTHER_NAME)
+    # Written beside a model, under a name that no option gives.
+    if path.suffix == _MEMORY_SUFFIX:
+        raise UsageError("is the name of the memory of a model", where=f"{option} {path}", hint=_OTHER_NAME)
     if _is_file(path) and not _may_be_result(path):
         what = "would be overwritten, and is neither JSON, a picture nor a page"
         raise CannotCreateError(what, where=f"{option} {path}", hint=_OTHER_NAME)

@@ -90,7 +90,18 @@ def test_choosing_a_command_imports_no_other() -> None:
         "        or name.startswith('streamgmm.cli.')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    modules = ("main", "log_lines", "parser", "parsers", "parsers.config", "streams", "utf8", "options", "config")
+    modules = (
+        "main",
+        "clashes",
+        "log_lines",
+        "parser",
+        "parsers",
+        "parsers.config",
+        "streams",
+        "utf8",
+        "options",
+        "config",
+    )
     loaded = {f"streamgmm.cli.{name}" for name in modules}
     assert set(done.stdout.split()) == loaded
 
