@@ -174,6 +174,21 @@ def test_A2_a_microphone_that_vanishes_before_a_sound_leaves_nothing(
     assert list((tmp_path / "recordings" / "dog").iterdir()) == []
 
 
+@pytest.mark.parametrize("label", ["Dog", "DOG", "\uff44og"])
+def test_a_label_that_looks_like_another_is_refused_before_anything_is_recorded(
+    capsys: pytest.CaptureFixture[str], sounds: Path, tmp_path: Path, label: str
+) -> None:
+    (tmp_path / "recordings" / "dog").mkdir(parents=True)
+    (tmp_path / "recordings" / "not a label?!").mkdir()
+    outcome = refused(capsys, label, "--source", f"file:{sounds}")
+    assert (outcome.code, f"labels 'dog' and '{label}' differ only by case or Unicode form" in outcome.err) == (
+        65,
+        True,
+    )
+    assert sorted(path.name for path in (tmp_path / "recordings").iterdir()) == ["dog", "not a label?!"]
+    assert run_cli(capsys, "record", "dog", "--source", f"file:{sounds}").code == 0
+
+
 def test_F2_ctrl_c_keeps_the_take_that_was_going_on(tmp_path: Path) -> None:
     source = ScriptedSource(scene(room(4.0), beep(1.0)), interrupted)
     wanted = record.Wanted(tmp_path, None, 1, False, "wav", False)

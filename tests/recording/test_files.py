@@ -73,6 +73,15 @@ def test_what_is_no_label_is_no_folder(tmp_path: Path, label: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_folder_is_made_beside_that_of_a_label_that_differs_only_by_case(tmp_path: Path) -> None:
+    folder_for(tmp_path, "dog")
+    for _ in range(2):
+        with pytest.raises(DataError, match="differ only by case"):
+            folder_for(tmp_path, "Dog")
+    assert folder_for(tmp_path, "dog") == tmp_path / "dog"
+    assert [path.name for path in tmp_path.iterdir()] == ["dog"]
+
+
 @pytest.mark.parametrize("label", [".", "..", ".hidden"])
 def test_a_hidden_folder_would_never_be_trained(tmp_path: Path, label: str) -> None:
     with pytest.raises(UsageError, match="hidden"):
