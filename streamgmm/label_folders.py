@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamgmm.errors import CannotCreateError, PermissionDeniedError, StreamgmmError, UsageError
@@ -33,6 +34,24 @@ def folder_for(directory: Path, label: str) -> Path:
     except OSError as error:
         raise folder_error(error, folder) from error
     return folder
+
+
+@contextmanager
+def folder_if_used(directory: Path, label: str) -> Iterator[Path]:
+    """Yield the folder of a label's recordings, and remove at the end what was made for it and is still empty.
+
+    Raises:
+        StreamgmmError: see `folder_for`.
+    """
+    folder = directory / check_label(label)
+    made = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
+    try:
+        yield folder_for(directory, label)
+    finally:
+        # The innermost first; one that is not empty stays, and so do those around it.
+        for place in made:
+            with suppress(OSError):
+                place.rmdir()
 
 
 def _subfolder_names(directory: Path) -> list[str]:

@@ -17,12 +17,13 @@ from rich.text import Text
 from streamgmm.audio.choosing import plan_source
 from streamgmm.audio.encoding import FileFormat
 from streamgmm.audio.source import Source
+from streamgmm.audio.streams.url import without_secrets
 from streamgmm.cli.console import stderr_console
 from streamgmm.cli.level_meter import METER_RATE_HZ, LevelMeter
 from streamgmm.cli.options import as_overrides
 from streamgmm.cli.playing import play
-from streamgmm.errors import UsageError
-from streamgmm.label_folders import folder_for
+from streamgmm.errors import DataError, UsageError
+from streamgmm.label_folders import folder_if_used
 from streamgmm.labels import BACKGROUND
 from streamgmm.recording.files import refuse_reserved, save_take
 from streamgmm.recording.quality import propose_trim, trimmed, warnings_of
@@ -78,13 +79,19 @@ class Wanted(NamedTuple):
 
 
 def run_record(args: argparse.Namespace) -> int:
-    """Record what was asked for; what was recorded before a failure or Ctrl-C is kept."""
+    """Record what was asked for; what was recorded before a failure or Ctrl-C is kept.
+
+    Raises:
+        DataError: the source ended before all takes were recorded.
+        StreamgmmError: the source failed, or a take cannot be written.
+    """
     _check_numbers(args)
     label = _label_of(args)
     section, rate_hz = _choose_source(args)
     planned = plan_source(section)
-    wanted = _wanted(args, folder_for(args.output, label))
     with contextlib.ExitStack() as stack:
+        # Left last, when all takes are written.
+        wanted = _wanted(args, stack.enter_context(folder_if_used(args.output, label)))
         stack.callback(planned.close)
         source = stack.enter_context(contextlib.closing(planned.make()))
         source.open(rate_hz)
@@ -94,6 +101,9 @@ def run_record(args: argparse.Namespace) -> int:
         _play_all(saved)
     if saved:
         _print_next(args.output)
+    if len(saved) < wanted.n_takes:
+        what = f"the source ended, {len(saved)} of {wanted.n_takes} takes recorded"
+        raise DataError(what, where=without_secrets(section.uri))
     return 0
 
 

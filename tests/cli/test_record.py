@@ -171,7 +171,54 @@ def test_A2_a_microphone_that_vanishes_before_a_sound_leaves_nothing(
 ) -> None:
     listen_to(monkeypatch, room(4.0), unplugged)
     assert run_cli(capsys, "record", "dog").code == 69
-    assert list((tmp_path / "recordings" / "dog").iterdir()) == []
+    assert not (tmp_path / "recordings").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "n_saved", "n_wanted"),
+    [
+        (["dog", "--takes", 5], 2, 5),
+        (["dog", "--seconds", 2, "--takes", 50], 4, 50),
+        (["--background", 5], 1, 5),
+        (["dog", "--config", "late.yaml"], 0, 1),
+    ],
+)
+def test_a_source_that_ends_early_is_reported(
+    capsys: pytest.CaptureFixture[str],
+    sounds: Path,
+    tmp_path: Path,
+    arguments: list[object],
+    n_saved: int,
+    n_wanted: int,
+) -> None:
+    soundfile.write(tmp_path / "quiet.wav", room(4.0), RATE_HZ)
+    (tmp_path / "late.yaml").write_text("source: {uri: 'file:quiet.wav'}\n")
+    source = [] if "--config" in arguments else ["--source", f"file:{sounds}"]
+    outcome = run_cli(capsys, "record", *arguments, *source)
+    assert outcome.code == 65, outcome.err
+    last = outcome.err.splitlines()[-1]
+    assert last.endswith(f".wav: the source ended, {n_saved} of {n_wanted} takes recorded")
+    # The next command is named only if there is something for it.
+    assert (tmp_path / "recordings").exists() == ("next: " in outcome.out) == (n_saved > 0)
+
+
+@pytest.mark.parametrize("source", ["pcm:-", "file:empty.wav"])
+def test_a_source_without_any_sound_leaves_no_folder(tmp_path: Path, source: str) -> None:
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE_HZ)
+    (tmp_path / "mine").mkdir()
+    command = command_of("record", "dog", "--seconds", 3, "-o", "mine/new", "--source", source)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 65, done.stderr
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_an_empty_folder_that_was_there_stays(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "recordings" / "dog").mkdir(parents=True)
+    listen_to(monkeypatch, room(4.0), unplugged)
+    assert run_cli(capsys, "record", "dog").code == 69
+    assert (tmp_path / "recordings" / "dog").is_dir()
 
 
 @pytest.mark.parametrize("label", ["Dog", "DOG", "\uff44og"])
