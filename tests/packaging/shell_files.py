@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import shtab
 
@@ -85,10 +86,20 @@ def _with_subcommands(parser: argparse.ArgumentParser) -> list[argparse.Argument
     subparsers = _subparsers_of(parser)
     found = [parser]
     if subparsers is not None:
+        _show_unlisted(subparsers)
         for line in subparsers._choices_actions:
             subparsers.choices[line.dest].description = line.help
             found += _with_subcommands(subparsers.choices[line.dest])
     return found
+
+
+def _show_unlisted(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Give a line to the commands that have none in the help, as shtab leaves out what it takes for hidden."""
+    listed = {line.dest for line in subparsers._choices_actions}
+    for name in [name for name in subparsers.choices if name not in listed]:
+        description = " ".join((subparsers.choices[name].description or "").split())
+        line = re.split(r"[.,:;] ", description[:1].lower() + description[1:])[0]
+        subparsers._choices_actions.append(subparsers._ChoicesPseudoAction(name, (), line))
 
 
 def _leaves(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:

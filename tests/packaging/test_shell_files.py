@@ -49,6 +49,10 @@ def test_the_file_is_what_the_parser_says(name: str, monkeypatch: pytest.MonkeyP
         (["classify", "a_reco"], {"a_recording.wav"}),
         (["run", "--model", "a_reco"], {"a_recording.wav"}),
         (["review", ""], {"a_folder"}),
+        ([""], set(COMMANDS)),
+        (["forget", "--fo"], {"--force"}),
+        (["retrain", "--b"], {"--back"}),
+        (["retrain", "a_reco"], {"a_recording.wav"}),
     ],
 )
 def test_bash_completes(words: list[str], expected: set[str], tmp_path: Path) -> None:
@@ -60,6 +64,13 @@ def test_bash_completes(words: list[str], expected: set[str], tmp_path: Path) ->
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=True)
     assert done.stderr == ""
     assert {line.rstrip("/ ") for line in done.stdout.splitlines()} == expected
+
+
+def test_zsh_completes_every_command() -> None:
+    text = (PROJECT / "docs" / "completions" / "_streamgmm").read_text()
+    listed = text.partition("local _commands=(\n")[2].partition("\n  )")[0]
+    assert [line.strip().partition(":")[0] for line in listed.splitlines()] == sorted(COMMANDS)
+    assert [name for name in COMMANDS if f"_shtab_streamgmm_{name}_options=" not in text] == []
 
 
 def test_the_manual_names_every_command_and_exit_code() -> None:
