@@ -14,7 +14,7 @@ from streamgmm import units
 from streamgmm.audio.channels import ChannelChoice, LossKind, MixLoss
 from streamgmm.audio.reading import RecordingError, checked_blocks, open_whole_recording
 from streamgmm.dataset.listing import SHORTEST_SEGMENT_S, Entry, Findings, Segment
-from streamgmm.dataset.strong_labels import gaps_between
+from streamgmm.dataset.strong_labels import beyond_end, gaps_between
 from streamgmm.labels import BACKGROUND
 from streamgmm.wording import escaped
 
@@ -201,11 +201,10 @@ class Examiner:
         for segment in entry.segments:
             if segment.is_whole:
                 yield segment
-            # Cut off at the end of the recording, it would be shorter than any usable segment.
-            elif segment.onset_s + SHORTEST_SEGMENT_S > duration_s:
-                self._findings.warn(f"{entry.path}: {segment.label!r} at {segment.onset_s} s lies beyond its end")
-            elif not segment.is_point:
-                # Labels often end a little after the recording, as programs round differently.
+                continue
+            if problem := beyond_end(segment.label, segment.onset_s, segment.offset_s, duration_s):
+                self._findings.warn(f"{entry.path}: {problem}")
+            if segment.onset_s + SHORTEST_SEGMENT_S <= duration_s and not segment.is_point:
                 yield segment._replace(offset_s=min(segment.offset_s, duration_s))
         if entry.has_gaps and self._use_gaps:
             for onset_s, offset_s in gaps_between([*entry.segments, *entry.unnamed], duration_s, border_s=BORDER_S):

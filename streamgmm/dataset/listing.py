@@ -51,7 +51,8 @@ class Segment(NamedTuple):
     @property
     def is_point(self) -> bool:
         """Whether it marks a point in time, without any sound."""
-        return self.duration_s < SHORTEST_SEGMENT_S
+        # Half a microsecond for the rounding of the difference: 5.01 - 5.0 is a little less than 0.01.
+        return self.duration_s < SHORTEST_SEGMENT_S - 5e-7
 
 
 class Entry(NamedTuple):

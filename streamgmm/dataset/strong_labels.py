@@ -15,7 +15,15 @@ from pathlib import Path, PurePath
 
 from streamgmm.dataset.event_lines import EventLine, parse_events
 from streamgmm.dataset.filenames import is_recording_name, normalised_name
-from streamgmm.dataset.listing import DatasetError, Entry, Findings, Listing, Segment, distinct_labels
+from streamgmm.dataset.listing import (
+    SHORTEST_SEGMENT_S,
+    DatasetError,
+    Entry,
+    Findings,
+    Listing,
+    Segment,
+    distinct_labels,
+)
 from streamgmm.dataset.named_files import NamedFiles
 from streamgmm.dataset.scan import FolderContent
 from streamgmm.dataset.textfile import read_text
@@ -23,6 +31,9 @@ from streamgmm.errors import DataError
 
 LABEL_TRACK_SUFFIX = ".txt"
 """Suffix of label tracks, as Audacity writes them; upper case as well."""
+
+END_TOLERANCE_S = 0.5
+"""How far a segment may end beyond its recording without a warning (s)."""
 
 
 def read_event_list(path: Path, findings: Findings) -> Listing:
@@ -114,6 +125,25 @@ def gaps_between(segments: Iterable[Segment], duration_s: float, *, border_s: fl
     return [(onset_s, offset_s) for onset_s, offset_s in gaps if onset_s < offset_s]
 
 
+def beyond_end(label: str, onset_s: float, offset_s: float, duration_s: float) -> str:
+    """Return how a labelled segment exceeds its recording, as the end of a warning; empty if it does not.
+
+    Times in samples or milliseconds look like that.
+
+    Args:
+        label: its label.
+        onset_s: its start (s).
+        offset_s: its end (s); programs round it, so that it may lie `END_TOLERANCE_S` beyond the end.
+        duration_s: length of the recording (s).
+    """
+    # Cut off at the end of the recording, it would be shorter than any usable segment.
+    if onset_s + SHORTEST_SEGMENT_S > duration_s:
+        return f"{label!r} at {onset_s} s lies beyond its end"
+    if offset_s > duration_s + END_TOLERANCE_S:
+        return f"{label!r} at {onset_s} s ends at {offset_s:g} s, beyond its end at {duration_s:.2f} s"
+    return ""
+
+
 def _strong_entry(recording: Path, name: str, events: list[EventLine]) -> Entry:
     segments = [event.segment for event in events if event.segment and event.segment.label]
     unnamed = [event.segment for event in events if event.segment and not event.segment.label]
@@ -161,7 +191,7 @@ def _read_events(path: Path, findings: Findings) -> list[EventLine]:
         findings.warn(f"{path}: an event may lie where a line was left out, so nothing there is used as background")
     points = [event.line for event in events if event.segment and event.segment.is_point]
     if points:
-        findings.warn(f"{path}: {len(points)} labels without duration are ignored, as in line {points[0]}")
+        findings.warn(f"{path}: {len(points)} labels shorter than 10 ms are ignored, as in line {points[0]}")
     return _without_nameless(events)
 
 

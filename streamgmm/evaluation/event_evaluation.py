@@ -12,6 +12,7 @@ import numpy as np
 from streamgmm import units
 from streamgmm.dataset.listing import Findings
 from streamgmm.dataset.reasons import count_skipped
+from streamgmm.dataset.strong_labels import beyond_end
 from streamgmm.errors import DataError
 from streamgmm.evaluation.event_scoring import (
     Criteria,
@@ -126,7 +127,8 @@ def evaluate_events(
         track: shows the progress.
 
     Raises:
-        DataError: a true label is unknown to the model, or no scene can be read.
+        DataError: a true label is unknown to the model, no scene can be read, or all events lie beyond the end of their
+            recordings.
     """
     check_labels_known((event.label for scene in scenes for event in scene.events), model, where=where)
     compared = []
@@ -139,6 +141,9 @@ def evaluate_events(
             findings.skipped.append(result)
     if not compared:
         raise DataError("none of its recordings can be read", where=str(where))
+    if not any(scene.truth for scene in compared):
+        what = "no recording has an event before its end, so there is nothing to find"
+        raise DataError(what, where=str(where), hint="are the times of the labels in seconds?")
     labels = [label for label in model.labels if not is_reserved(label)]
     return _evaluate(compared, labels, criteria, count_skipped(findings.skipped))
 
@@ -221,8 +226,9 @@ def _of_label(events: Iterable[TimedEvent], label: str) -> list[TimedEvent]:
 
 
 def _within(scene: Scene, duration_s: float, findings: Findings) -> list[Annotation]:
-    """Return the events of `scene`, cut off where the recording ends."""
-    beyond = [event for event in scene.events if event.onset_s >= duration_s]
-    if beyond:
-        findings.warn(f"{scene.path}: {escaped(beyond[0].label)!r} at {beyond[0].onset_s} s lies beyond its end")
+    """Return the events of `scene`, cut off where the recording ends; those that exceed it are reported in a line."""
+    all_of_them = (beyond_end(escaped(e.label), e.onset_s, e.offset_s, duration_s) for e in scene.events)
+    if problems := list(filter(None, all_of_them)):
+        more = f", and {len(problems) - 1} more do so" if len(problems) > 1 else ""
+        findings.warn(f"{scene.path}: {problems[0]}{more}")
     return [e._replace(offset_s=min(e.offset_s, duration_s)) for e in scene.events if e.onset_s < duration_s]

@@ -77,6 +77,7 @@ def test_options_that_make_no_sense_are_refused(capsys, tmp_path, arguments, say
     [
         ("scene.wav\t1\t2\towl\n", "has labels that the model does not have: 'owl'"),
         ("scene.wav\t\t\t\n", "no recording has an event, so there is nothing to find"),
+        ("scene.wav\t16000\t32000\tsiren\n", "no recording has an event before its end"),
         ("gone.wav\t1\t2\tsiren\n", "none of its recordings can be read"),
     ],
 )

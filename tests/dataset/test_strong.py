@@ -165,7 +165,7 @@ def test_a_track_that_names_recordings_is_refused(root):
 def test_labels_without_duration_are_ignored_and_are_no_background(root):
     text = DCASE + "a.wav\t3.2\t3.2\tspeech\n"
     dataset = read_dataset(write(root, text))
-    assert dataset.warnings == [f"{root / 'events.tsv'}: 1 labels without duration are ignored, as in line 6"]
+    assert dataset.warnings == [f"{root / 'events.tsv'}: 1 labels shorter than 10 ms are ignored, as in line 6"]
     assert spans(dataset) == [("speech", 1.0, 2.0), ("door", 4.5, 5.0)]
 
 
@@ -173,8 +173,22 @@ def test_segments_end_with_their_recording(root):
     text = DCASE.replace("5.0\t6.0", "5.0\t99.0") + "b.wav\t7.0\t8.0\tdoor\n"
     dataset = read_dataset(write(root, text))
     assert ("door", 5.0, 6.0) in spans(dataset, "b.wav")
-    (warning,) = dataset.warnings
-    assert "'door' at 7.0 s lies beyond its end" in warning
+    of_offset, of_onset = dataset.warnings
+    assert of_offset.endswith("b.wav: 'door' at 5.0 s ends at 99 s, beyond its end at 6.00 s")
+    assert of_onset.endswith("b.wav: 'door' at 7.0 s lies beyond its end")
+
+
+@pytest.mark.parametrize(("offset", "is_reported"), [("6.4", False), ("6.5", False), ("6.6", True), ("1e24", True)])
+def test_an_end_that_is_rounded_is_no_mistake_and_one_far_beyond_the_recording_is(root, offset, is_reported):
+    dataset = read_dataset(write(root, DCASE.replace("5.0\t6.0", f"5.0\t{offset}")))
+    assert ("door", 5.0, 6.0) in spans(dataset, "b.wav")
+    assert [f"ends at {float(offset):g} s" in warning for warning in dataset.warnings] == [True] * is_reported
+
+
+def test_a_label_of_ten_milliseconds_is_a_label_wherever_it_lies(root):
+    dataset = read_dataset(write(root, DCASE + "a.wav\t3.20\t3.21\tspeech\na.wav\t5.7\t5.71\tspeech\n"))
+    assert dataset.warnings == []
+    assert {("speech", 3.2, 3.21), ("speech", 5.7, 5.71)} <= set(spans(dataset))
 
 
 def test_every_wrong_line_is_named(root):

@@ -106,7 +106,20 @@ def test_events_are_cut_at_the_end_and_later_ones_give_a_warning(monkeypatch, mo
     findings = Findings()
     result = evaluate(monkeypatch, model, scenes, [hearing(found_at("siren", 1, 36))], findings=findings)
     assert (result.event_based.n_true, result.event_f1, result.segment_f1, result.psds) == (1, 1.0, 1.0, 1.0)
-    assert findings.warnings == ["a.wav: 'siren' at 40 s lies beyond its end"]
+    assert findings.warnings == ["a.wav: 'siren' at 1 s ends at 99 s, beyond its end at 36.00 s, and 1 more do so"]
+
+
+def test_an_end_that_is_rounded_gives_no_warning(monkeypatch, model):
+    findings = Findings()
+    scenes = [Scene(Path("a.wav"), [true_at("siren", 1, 36.5)])]
+    evaluate(monkeypatch, model, scenes, [hearing(found_at("siren", 1, 36))], findings=findings)
+    assert findings.warnings == []
+
+
+def test_events_that_all_lie_beyond_the_end_are_an_error(monkeypatch, model):
+    scenes = [Scene(Path("a.wav"), [true_at("siren", 16000, 32000)]), Scene(Path("b.wav"), [])]
+    with pytest.raises(DataError, match=r"data: no recording has an event before its end.*in seconds\?"):
+        evaluate(monkeypatch, model, scenes, [hearing(found_at("siren", 1, 36)), hearing()])
 
 
 def test_the_demo_scene_scores_well(model, demo_scene):
