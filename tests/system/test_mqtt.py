@@ -7,6 +7,7 @@ import os
 import queue
 import resource
 import signal
+import socket
 import statistics
 import subprocess
 import threading
@@ -418,7 +419,10 @@ def test_remove_empties_all_topics_of_a_daemon_that_has_ended(
     assert (refused.code, refused.out) == (75, "")
     assert "a daemon publishes there (stop it" in refused.err
     sink.close(1.0)
-    assert run_cli(capsys, *remove).out == "removed 5 topics\n"
+    # Without the settings, it is the node of this host.
+    other = run_cli(capsys, "mqtt", "remove", broker.uri)
+    assert (other.code, other.out) == (0, f"removed 0 topics of node {socket.gethostname()}\n")
+    assert run_cli(capsys, *remove).out == "removed 5 topics of node test\n"
     assert retained(broker) == {"home/other/status": b"online"}
     broker.end()
     absent = run_cli(capsys, *remove)
