@@ -40,6 +40,11 @@ class StreamgmmError(Exception):
         self.hint = hint
         super().__init__(what)
 
+    @property
+    def remarks(self) -> list[str]:
+        """The last lines of the message that are no problems but warnings and hints, which may explain them."""
+        return []
+
     def __reduce__(self) -> tuple[Any, ...]:
         # By default, unpickling calls the constructor with `args` only. Subclasses with other arguments could not be
         # passed on from a worker process.

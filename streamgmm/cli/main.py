@@ -239,8 +239,12 @@ def _add_verbose_option(parser: argparse.ArgumentParser, *, default: str) -> Non
 
 
 def _report_error(error: StreamgmmError) -> int:
-    for line in str(error).split("\n"):
+    lines = str(error).split("\n")
+    n_problems = len(lines) - len(error.remarks)
+    for line in lines[:n_problems]:
         _print_error(f"streamgmm: error: {line}")
+    for line in lines[n_problems:]:
+        _print_error(f"streamgmm: {line}")
     return error.exit_code
 
 

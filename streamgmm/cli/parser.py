@@ -123,9 +123,17 @@ class Parser(argparse.ArgumentParser):
         # `parse_args` would report unknown arguments itself, without a suggestion.
         namespace, unknown = self.parse_known_args(arguments)
         if unknown:
-            guess = did_you_mean(unknown[0].partition("=")[0], self._options(arguments))
-            raise UsageError(f"unknown argument {unknown[0]}", hint=guess or f"see `{self.prog} --help`")
+            raise UsageError(f"unknown argument {unknown[0]}", hint=self._advice(unknown[0], arguments))
         return namespace
+
+    def _advice(self, unknown: str, arguments: Sequence[str]) -> str:
+        """Return what to do about an unknown argument."""
+        name, options = unknown.partition("=")[0], self._options(arguments)
+        if name not in options:
+            return did_you_mean(name, options) or f"see `{self.prog} --help`"
+        if "--" in arguments[: arguments.index(unknown)]:
+            return "options stand before --"
+        return "the options of a command stand after its name"
 
     def _print_message(self, message: str, file: Any = None) -> None:
         # argparse ignores a closed pipe or a full disk; `main` turns them into exit codes.

@@ -147,7 +147,12 @@ class DatasetError(DataError):
     def __str__(self) -> str:
         # One line for each problem, all with the place, so that each can be understood and fixed alone.
         lines = [str(DataError(problem, where=self.where)) for problem in self.problems]
-        return "\n".join([*lines, self.hint] if self.hint else lines)
+        return "\n".join([*lines, *self.remarks])
+
+    @property
+    def remarks(self) -> list[str]:
+        """The lines of the hint."""
+        return self.hint.split("\n") if self.hint else []
 
 
 def distinct_labels(texts: Iterable[str], *, where: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from streamgmm.errors import (
 )
 from streamgmm.files import check_replaceable, path_kind, read_regular_file, reason_of, replace_atomically
 from streamgmm.model.header import MAX_MODEL_BYTES, content_sha256
+from streamgmm.model.layout import LENGTH_BYTES
 from streamgmm.model.model import Model
 from streamgmm.model.model_error import ModelError, ModelErrorReason
 from streamgmm.model.reader import parse_model
@@ -33,6 +35,9 @@ __all__ = [
 ]
 
 MODEL_SUFFIX = ".sgm"
+
+# Keys are sorted, so every cache begins like this after the length of its header (see `cache_format`).
+_CACHE_START = b'{"__metadata__":{"format":"streamgmm-memory"'
 
 # Disk full, quota used up, file too large, disk broken: the folder is in order, but the write failed.
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -55,9 +60,31 @@ def load_model(path: Path | str) -> Model:
     try:
         data = read_regular_file(source, MAX_MODEL_BYTES)
     except DataError as error:
+        _refuse_cache(source)
         reason: ModelErrorReason = "too_large" if path_kind(source) == "file" else "not_regular"
         raise ModelError(reason, error.what, where=str(path)) from None
-    return parse_model(data, str(path))
+    try:
+        return parse_model(data, str(path))
+    except ModelError:
+        _refuse_cache(source)
+        raise
+
+
+def _refuse_cache(path: Path) -> None:
+    """Raise if the file at `path` is the training cache of a model, which lies beside it under a longer name.
+
+    Raises:
+        ModelError: it is a training cache.
+    """
+    if path_kind(path) != "file":
+        return
+    start = b""
+    with suppress(OSError), path.open("rb") as file:
+        start = file.read(LENGTH_BYTES + len(_CACHE_START))
+    if start[LENGTH_BYTES:] == _CACHE_START:
+        is_beside = path.suffix.startswith(f"{MODEL_SUFFIX}-")
+        name = path.with_suffix(MODEL_SUFFIX) if is_beside else "the model beside it"
+        raise ModelError("foreign", "streamgmm's memory of a training", where=str(path), hint=f"name {name}")
 
 
 def save_model(model: Model, path: Path | str) -> Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from streamgmm.errors import ConfigError
 from streamgmm.files import read_regular_file, replace_atomically
 from streamgmm.settings import strict_yaml
 from streamgmm.settings.config import RENAMED_KEYS
@@ -22,9 +23,7 @@ def upgrade_config(path: Path) -> dict[str, str]:
         StreamgmmError: the file cannot be read or written.
     """
     content = read_regular_file(path, strict_yaml.MAX_BYTES)
-    problems = YamlProblems()
-    root = strict_yaml.parse(content, lambda line, column: f"{line}:{column}", problems)
-    problems.raise_if_any()
+    root = _parse(content, path)
     # Other line ends than those of YAML, which `splitlines` knows too, are rejected by the parser.
     lines = content.decode("utf-8-sig").splitlines(keepends=True)
     renamed: dict[str, str] = {}
@@ -39,6 +38,17 @@ def upgrade_config(path: Path) -> dict[str, str]:
     if renamed:
         replace_atomically(path, "".join(lines).encode())
     return renamed
+
+
+def _parse(content: bytes, path: Path) -> Node:
+    problems = YamlProblems()
+    try:
+        # Without the name of the file, which could hold a colon: these places are read again.
+        root = strict_yaml.parse(content, lambda line, column: f"{line}:{column}", problems)
+        problems.raise_if_any()
+    except ConfigError as error:
+        raise ConfigError(error.problems, where=str(path)) from error
+    return root
 
 
 def _renamed_nodes(node: Node, key: str) -> Iterator[tuple[str, Node]]:

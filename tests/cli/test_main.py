@@ -224,3 +224,37 @@ def test_E26_output_survives_any_locale(environment: dict[str, str]) -> None:
     code, out, err = end_of(process)
     assert (code, err) == (0, "")
     assert "bung" in out
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("record -- x --seconds 1", "unknown argument --seconds (options stand before --)"),
+        ("record -- x --seconds=1", "unknown argument --seconds=1 (options stand before --)"),
+        ("--json status", "unknown argument --json (the options of a command stand after its name)"),
+        ("record x --secnds 1", "unknown argument --secnds (did you mean --seconds?)"),
+        ("record -- x --secnds 1", "unknown argument --secnds (did you mean --seconds?)"),
+        ("record x y", "unknown argument y (see `streamgmm --help`)"),
+    ],
+)
+def test_an_option_in_the_wrong_place_is_not_suggested_as_itself(
+    capsys: pytest.CaptureFixture[str], command: str, advice: str
+) -> None:
+    outcome = run_cli(capsys, *command.split())
+    assert (outcome.code, outcome.err) == (64, f"streamgmm: error: {advice}\n")
+
+
+def test_warnings_and_hints_below_an_error_are_no_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "data" / "siren").mkdir(parents=True)
+    (tmp_path / "data" / "siren" / "a.m4a").touch()
+    (tmp_path / "data" / "siren" / "b.wav").write_bytes(b"no sound")
+    outcome = run_cli(capsys, "train", tmp_path / "data", "-o", tmp_path / "x.sgm")
+    assert outcome.code == 65
+    first, *others = outcome.err.splitlines()
+    assert first.startswith("streamgmm: error: ")
+    assert others
+    assert all(line.startswith("streamgmm: left out: ") for line in others)
+    (tmp_path / "events.tsv").write_text("b.wav\tx\t2\tsiren\n")
+    problem, hint = run_cli(capsys, "train", tmp_path / "events.tsv", "-o", tmp_path / "x.sgm").err.splitlines()
+    assert problem.startswith("streamgmm: error: ")
+    assert hint == "streamgmm: lines are onset, offset and label, in seconds, separated by tabs"

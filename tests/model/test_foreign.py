@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import save
 
 from streamgmm.model.file import load_model
+from streamgmm.model.header import MAX_MODEL_BYTES
 from streamgmm.model.model_error import ModelError
 from tests.model.model_rig import refusal
 
@@ -49,6 +50,28 @@ def test_D3_pickles_and_their_kin_are_named_and_not_opened(kind: str, tmp_path: 
         load_model(path)
     assert caught.value.reason == "foreign"
     assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "name", "model"),
+    [
+        (0, "my.sgm-memory", "{folder}/my.sgm"),
+        (MAX_MODEL_BYTES, "my.sgm-memory", "{folder}/my.sgm"),
+        (0, "x.sgm", "the model beside it"),
+        (0, "x", "the model beside it"),
+    ],
+)
+def test_the_memory_of_a_training_is_called_so_whatever_its_size(
+    tmp_path: Path, n_bytes: int, name: str, model: str
+) -> None:
+    content = save({"a": np.zeros(3)}, metadata={"format": "streamgmm-memory"})
+    with (tmp_path / name).open("wb") as file:
+        file.write(content)
+        file.truncate(len(content) + n_bytes)
+    with pytest.raises(ModelError, match="streamgmm's memory of a training") as caught:
+        load_model(tmp_path / name)
+    assert caught.value.reason == "foreign"
+    assert f"(name {model.format(folder=tmp_path)})" in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"\x7fELF" + bytes(60), b"hello world, this is text", b"\0" * 100, b"RIFF" * 9])

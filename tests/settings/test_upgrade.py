@@ -40,6 +40,17 @@ def test_a_file_of_today_is_not_written(tmp_path: Path) -> None:
     assert path.stat().st_ino == inode
 
 
+@pytest.mark.parametrize(
+    ("content", "place"), [(b"a: 1\na: 2\n", "2:1"), (b"training: {frames: never", "1:"), (b"\xff\xfe", "")]
+)
+def test_a_problem_is_reported_with_the_name_of_the_file(tmp_path: Path, content: bytes, place: str) -> None:
+    path = tmp_path / "a:1.yaml"
+    path.write_bytes(content)
+    with pytest.raises((ConfigError, DataError)) as caught:
+        upgrade_config(path)
+    assert all(line.startswith(f"{path}:{place}") for line in str(caught.value).split("\n"))
+
+
 @pytest.mark.parametrize("content", [b"training: {frames: never", b"a: &x 1\n", b"\xff\xfe"])
 def test_what_is_no_settings_file_stays_as_it_is(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "c.yaml"
