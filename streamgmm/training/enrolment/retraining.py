@@ -124,11 +124,12 @@ def _of_labels(entry: Entry, labels: Collection[str]) -> Entry:
 def _sounds_alone(entries: Iterable[Entry], findings: Findings) -> Iterator[Entry]:
     """Yield entries with the event of a clip alone; a background is the whole clip."""
     for entry in entries:
-        info = read_info(entry.path) if entry.segments else None
+        if not entry.segments:
+            continue
+        segment, info = entry.segments[0], read_info(entry.path)
         # Segments of a label track are those of the user.
-        if info is None or not entry.segments[0].is_whole or entry.segments[0].label == BACKGROUND:
-            if entry.segments:
-                yield entry
+        if info is None or not segment.is_whole or segment.label == BACKGROUND:
+            yield entry
         # What the room does before and after the event would be learnt as the class.
         elif info.onset_s + SHORTEST_SEGMENT_S > info.duration_s:
             findings.warn(f"{entry.path}: ends before the event begins, left out; a lower clips.pre_roll_s keeps both")
